@@ -18,6 +18,7 @@ import webbrowser
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fleet as F  # noqa: E402
 import demo_parts as parts  # noqa: E402
+from waits import until  # noqa: E402
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -113,8 +114,8 @@ class Story:
         return json.loads(out), time.monotonic() - begin
 
     def expect_all(self, release, answer=None, names=None):
-        F.wait_until("every device serves " + release, 15,
-                     lambda: self.fleet.serving(release, names))
+        until("every device serves " + release,
+              lambda: self.fleet.serving(release, names))
         for name, (text, got) in self.answers(names).items():
             if got != release:
                 raise F.Failed("%s answers with %s, not %s" % (name, got,
@@ -140,7 +141,7 @@ class Story:
                   str(len(self.names)), "--ttl", "1h", "--to", token, "-q")
         for name in self.names:
             fleet.add_device(name, token)
-        F.wait_until("three devices online", 20, lambda: len(
+        until("three devices online", lambda: len(
             [d for d in fleet.ask("device", "list")
              if d["state"] == "online"]) == len(self.names))
         code, _, _ = fleet.program(
@@ -182,12 +183,12 @@ class Story:
             streamer.start()
 
     def check_swap(self, old, new, since):
-        F.wait_until("streams of %s" % new, 20, lambda: any(
+        until("streams of %s" % new, lambda: any(
             s[3] == new and s[1] > since
             for one in self.streamers for s in one.spans))
         # A stream is counted when it has ended.
-        open_streams = F.wait_until(
-            "a stream of %s that was open when %s took over" % (old, new), 5,
+        open_streams = until(
+            "a stream of %s that was open when %s took over" % (old, new),
             lambda: F.overlaps(self.streamers, old, new, since))
         failed = [f for one in self.streamers for f in one.failed]
         if failed:
@@ -297,11 +298,11 @@ class Story:
         device.process.kill()
         device.process.wait()
         device.start()
-        F.wait_until("gw-3 answers again", 20, lambda: self.try_answer(
+        until("gw-3 answers again", lambda: self.try_answer(
             "gw-3") == cast.second)
         good("gw-3 lost its agent, was started again and answered %.1f s later"
              % (time.monotonic() - begin))
-        F.wait_until("three devices online", 30, lambda: len(
+        until("three devices online", lambda: len(
             [d for d in self.fleet.ask("device", "list")
              if d["state"] == "online"]) == 3)
 
@@ -331,8 +332,8 @@ class Story:
         self.fleet.cli("rollout", "rollback", "--release", cast.second,
                        "--everywhere", "--confirm", cast.second, "--wait",
                        "--reason", "drill", "-q")
-        F.wait_until("the old release answers on all", 30,
-                     lambda: len(seen) == len(self.names))
+        until("the old release answers on all",
+              lambda: len(seen) == len(self.names))
         last = max(seen.values()) - begin
         self.expect_all(cast.first, cast.first_answer)
         good("%.2f s from Enter to the first answer of %s on the last of 3 "

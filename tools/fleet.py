@@ -10,10 +10,14 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+
+import waits  # noqa: E402
+from waits import until  # noqa: E402
 
 
 class Failed(Exception):
@@ -27,24 +31,6 @@ def model_status(status, name=None):
         if name in (None, model["model"]):
             return model
     return {"slots": dict.fromkeys(("current", "previous", "candidate"))}
-
-
-# A wait that ends a failure: a busy machine is none.
-PATIENCE = 60  # seconds at least
-
-
-def wait_until(what, seconds, ask, every=0.05):
-    """ask() until it gives something true; that is returned.  Who asserts how
-    long a thing takes measures it: this one is patient."""
-    seconds = max(seconds, PATIENCE)
-    end = time.monotonic() + seconds
-    while True:
-        got = ask()
-        if got:
-            return got
-        if time.monotonic() > end:
-            raise Failed("%s: not within %g s" % (what, seconds))
-        time.sleep(every)
 
 
 _held = []
@@ -125,7 +111,7 @@ class Device:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(PATIENCE)
+            self.process.wait(waits.HANG_S)
 
     def children(self, name):
         """Pids of the agent's children that run the program `name`."""
@@ -147,10 +133,10 @@ class Device:
                 found.append(int(entry))
         return found
 
-    def connection(self, timeout=60):
+    def connection(self, timeout=waits.HANG_S):
         return UnixConnection(self.api, timeout)
 
-    def get(self, path, timeout=PATIENCE):
+    def get(self, path, timeout=waits.HANG_S):
         connection = self.connection(timeout)
         try:
             connection.request("GET", path)
@@ -159,7 +145,7 @@ class Device:
         finally:
             connection.close()
 
-    def post(self, path, body, timeout=PATIENCE):
+    def post(self, path, body, timeout=waits.HANG_S):
         connection = self.connection(timeout)
         try:
             connection.request("POST", path, json.dumps(body),
@@ -169,12 +155,13 @@ class Device:
         finally:
             connection.close()
 
-    def ask(self, prompt, model, max_tokens=48, system=None, timeout=60):
+    def ask(self, prompt, model, max_tokens=48, system=None,
+            timeout=waits.HANG_S):
         """One answer: text, release, seconds."""
         messages = [{"role": "user", "content": prompt}]
         if system:
             messages.insert(0, {"role": "system", "content": system})
-        begin = time.monotonic()
+        begin = waits.moment()
         connection = self.connection(timeout)
         try:
             connection.request(
@@ -190,7 +177,7 @@ class Device:
             data = json.loads(body)
             return (data["choices"][0]["message"]["content"].strip(),
                     answer.headers.get("X-Flotilla-Release", "?"),
-                    time.monotonic() - begin)
+                    waits.moment() - begin)
         finally:
             connection.close()
 
@@ -214,18 +201,18 @@ class Streamer(threading.Thread):
     def run(self):
         number = 0
         while not self.done.is_set():
-            begin = time.monotonic()
+            begin = waits.moment()
             try:
                 self.one(self.prompts[number % len(self.prompts)], begin)
             except (OSError, http.client.HTTPException, Failed,
                     ValueError) as error:
                 self.failed.append("%s: %s" % (type(error).__name__, error))
-                time.sleep(0.05)
+                waits.pace(0.05)
             number += 1
-            time.sleep(self.pause)
+            waits.pace(self.pause)
 
     def one(self, prompt, begin):
-        connection = self.device.connection(60)
+        connection = self.device.connection()
         try:
             connection.request(
                 "POST", "/v1/chat/completions",
@@ -249,15 +236,15 @@ class Streamer(threading.Thread):
                 piece = json.loads(data)
                 if "error" in piece:
                     raise Failed(str(piece["error"]))
-                first = first or time.monotonic()
+                first = first or waits.moment()
                 for choice in piece["choices"]:
                     text += choice["delta"].get("content") or ""
                 if self.is_long:  # read like people: the stream stays open
-                    time.sleep(READING)
+                    waits.pace(READING)
             if not finished:
                 raise Failed("the stream ended without [DONE]")
-            self.spans.append((begin, first or time.monotonic(),
-                               time.monotonic(),
+            self.spans.append((begin, first or waits.moment(),
+                               waits.moment(),
                                answer.headers.get("X-Flotilla-Release", "?"),
                                text))
         finally:
@@ -265,7 +252,7 @@ class Streamer(threading.Thread):
 
     def stop(self):
         self.done.set()
-        self.join(60)
+        waits.joined(self)
 
 
 def overlaps(streamers, old, new, since):
@@ -310,7 +297,7 @@ class Fleet:
         self.processes.append(process)
         return process
 
-    def program(self, name, *args, check=True, timeout=120):
+    def program(self, name, *args, check=True, timeout=waits.HANG_S):
         """Run a program to its end; (exit code, stdout, stderr)."""
         done = subprocess.run([self.path(name), *args], env=self.env,
                               stdin=subprocess.DEVNULL, capture_output=True,
@@ -352,13 +339,13 @@ class Fleet:
                 return self.healthy()
             return False
 
-        wait_until("controller", 20, ready)
+        until("controller", ready)
         self.admin_token = os.path.join(data, "admin.token")
 
     def healthy(self):
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.port,
-                                                    timeout=10)
+                                                    timeout=waits.HANG_S)
             connection.request("GET", "/readyz")
             status = connection.getresponse().status
             connection.close()
@@ -400,7 +387,7 @@ class Fleet:
                 process.terminate()
         for process in reversed(self.processes):
             try:
-                process.wait(10)
+                process.wait(waits.HANG_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

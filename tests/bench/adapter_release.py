@@ -23,13 +23,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "..", "tools"))
 import demo_parts as parts  # noqa: E402
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 SOAK = 0.5
 
 
 def pss(device):
     """Bytes, and processes."""
-    pids = F.wait_until("one engine", 30, lambda: (
+    pids = until("one engine", lambda: (
         lambda p: p if len(p) == 1 else None)(
             device.children("flotilla-engine")))
     total = 0
@@ -85,7 +86,7 @@ class Bench:
         begin = time.monotonic()
         self.fleet.cli("rollout", "rollback", "--release", release, "--to", to,
                        "--everywhere", "--confirm", release, "-q")
-        F.wait_until("an answer of " + to, 30, lambda: self.device.ask(
+        until("an answer of " + to, lambda: self.device.ask(
             "Hello", "m", 1)[1] == to, every=0.005)
         return time.monotonic() - begin
 

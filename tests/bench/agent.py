@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
@@ -74,7 +75,7 @@ def main():
                   token, "-q")
         for name in ("a", "b", "c"):
             fleet.add_device(name, token)
-        F.wait_until("online", 30, lambda: sum(
+        until("online", lambda: sum(
             d["state"] == "online" for d in fleet.ask("device", "list")) == 3)
         time.sleep(3)
         idle = [memory(d.process.pid, "RssAnon") for d in

@@ -27,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fleet"))
 
 import simulated as S  # noqa: E402
+from waits import until  # noqa: E402
 
 F = S.F
 FLEET = "bench"
@@ -165,8 +166,8 @@ class Bench:
 
     def processes(self):
         self.controller = Process(self.fleet.controller.pid)
-        self.broker = Process(F.wait_until(
-            "a broker", 20, lambda: broker_of(self.fleet.dir)))
+        self.broker = Process(until(
+            "a broker", lambda: broker_of(self.fleet.dir)))
 
     def spent(self):
         sim = getattr(self, "sim", None)
@@ -208,7 +209,7 @@ class Bench:
             counts = self.rest.json("GET", "/v1/devices?where=state%3Donline"
                                     "&limit=1&fields=name")
             return counts["total"] >= self.devices
-        F.wait_until("%d devices online" % self.devices, seconds, are, 0.1)
+        until("%d devices online" % self.devices, are, every=0.1)
 
     def idle(self):
         """Nothing happens but heartbeats."""
@@ -287,7 +288,7 @@ class Bench:
         def settled():
             now = self.sim.ask("figures")
             return now["unacked"] == 0 and now
-        sent = F.wait_until("every report at the broker", 60, settled)
+        sent = until("every report at the broker", settled)
 
         def counted():
             return self.rest.metrics()["telemetry_windows_total"] - \
@@ -342,8 +343,8 @@ class Bench:
         begin = time.monotonic()
         lost = self.sim.ask("figures")["connections_lost"]
         os.kill(self.broker.pid, 9)
-        F.wait_until("all have noticed", 60, lambda: self.sim.ask("figures")[
-            "connections_lost"] >= lost + self.devices, 0.05)
+        until("all have noticed", lambda: self.sim.ask("figures")[
+            "connections_lost"] >= lost + self.devices, every=0.05)
         back = {}
 
         def are_all_back():
@@ -352,7 +353,7 @@ class Bench:
                 if now["subscribed"] >= share * self.devices:
                     back.setdefault(share, round(time.monotonic() - begin, 2))
             return 1 in back
-        F.wait_until("all are back", 300, are_all_back, 0.2)
+        until("all are back", are_all_back, every=0.2)
         self.all_online(300)
         self.processes()
         return {"back_s": back[1], "back_by_share_s": back,
@@ -381,7 +382,7 @@ class Bench:
         def none_waits():
             return self.sim.ask("events", path)["waiting"] == 0
         try:
-            F.wait_until("every event stored", 60, none_waits, 0.5)
+            until("every event stored", none_waits, every=0.5)
         except F.Failed:
             pass
         return {"waiting": self.sim.ask("events", path)["waiting"]}

@@ -24,10 +24,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path[:0] = [os.path.join(ROOT, "tools"),
                 os.path.join(ROOT, "tests", "integration")]
 
-import fleet as F  # noqa: E402
 import test_controllers  # noqa: E402
 from test_controllers import Cut, Pair  # noqa: E402
 from test_postgresql import Server  # noqa: E402
+from waits import until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 LATER_S = 0.3  # whoever comes then is not in the midst of a call
@@ -127,7 +127,7 @@ def one_round(pair, token, number):
     lost = time.monotonic()
     if isinstance(pair.cut, CommitCut):
         pair.cut.is_armed = True
-        F.wait_until("a commit", 60, lambda: pair.cut.is_cut)
+        until("a commit", lambda: pair.cut.is_cut)
         lost = pair.cut.lost
     pair.cut.is_cut = True
     time.sleep(14)
@@ -164,7 +164,7 @@ def recover(pair):
     pair.until_said("a", "connected to", 60)
     pair.start("b")
     pair.until_said("b", "stands by", 60)
-    F.wait_until("REST", 60, lambda: pair.try_through(
+    until("REST", lambda: pair.try_through(
         "a", "rollout", "list") is not None)
     pair.mark("a")
 

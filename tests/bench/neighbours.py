@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 PORT = 8455
@@ -160,9 +161,9 @@ def words_of(number, serve):
 
 
 def online(fleet, agents):
-    F.wait_until("all online", 300, lambda: sum(
+    until("all online", lambda: sum(
         d["state"] == "online" for d in fleet.ask("device", "list", "--limit",
-                                                  "500")) >= len(agents), 0.5)
+                                           "500")) >= len(agents), every=0.5)
 
 
 def serves(agent):
@@ -184,7 +185,7 @@ def turn(fleet, site, agents, number, serve):
         agent.start()
     online(fleet, agents)
     for agent in agents[:serve]:
-        F.wait_until("%s serves" % agent.name, 120, lambda: serves(agent), 0.5)
+        until("%s serves" % agent.name, lambda: serves(agent), every=0.5)
     title, size = publish(fleet, number)
     before, begin = site.down_bytes(), time.monotonic()
     started = fleet.ask("rollout", "start", title, "--phase", "100%", "--soak",

@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
 
 import simulated as S  # noqa: E402
+from waits import until  # noqa: E402
 
 SIM = os.path.join(ROOT, "build", "release", "tests", "flotilla-sim")
 
@@ -26,8 +27,8 @@ def settled(fleet, devices):
     """All have reported: nobody is silent, nobody never came."""
     def plan():
         return fleet.ask("rollout", "start", "tiny@1", "--dry-run")["plan"]
-    S.F.wait_until("all have reported", 300,
-                 lambda: plan()["takes"] + plan()["has"] >= devices, every=2)
+    until("all have reported",
+          lambda: plan()["takes"] + plan()["has"] >= devices, every=2)
 
 
 def main():

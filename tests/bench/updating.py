@@ -28,6 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 from conftest import F, MODELS, Small  # noqa: E402
+from waits import until  # noqa: E402
 
 def first_token_ms(device, words):
     """The time to the first token of a stream; each prompt is another one."""
@@ -94,7 +95,7 @@ class Updating:
         self.fleet.online(["gw"])
         self.publish()
         self.roll()
-        F.wait_until("the first release", 120, self.has_ended)
+        until("the first release", self.has_ended)
         for _ in range(20):
             first_token_ms(self.device, self.words)
 
@@ -110,7 +111,7 @@ class Updating:
         self.publish()
         without = self.alone()
         self.roll()
-        F.wait_until("the updater", 60, self.is_at_work, every=0.005)
+        until("the updater", self.is_at_work, every=0.005)
         during = []
         while True:
             took = first_token_ms(self.device, self.words)
@@ -118,7 +119,7 @@ class Updating:
                 break
             during.append(took)
             time.sleep(0.01)
-        F.wait_until("the end", 300, self.has_ended)
+        until("the end", self.has_ended)
         return during, without + self.alone()
 
 

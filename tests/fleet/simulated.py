@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 
@@ -64,9 +65,9 @@ class Simulator:
         return self.answer()
 
     def connected(self, share=1.0, seconds=60):
-        F.wait_until("%d devices connected" % self.devices, seconds,
-                     lambda: self.ask("figures")["subscribed"] >=
-                     share * self.devices, every=0.2)
+        until("%d devices connected" % self.devices,
+              lambda: self.ask("figures")["subscribed"] >=
+              share * self.devices, every=0.2)
 
     def close(self):
         """Its last figures."""

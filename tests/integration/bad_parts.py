@@ -20,6 +20,7 @@ import openapi_parts
 from conftest import MODELS
 from controller_parts import sign
 from mqtt_client import Client
+from waits import HANG_S, until
 
 
 RELEASE = "application/vnd.flotilla.release.v1+json"
@@ -125,7 +126,7 @@ def expect(done, code, ids, seconds=None, took=0):
 def refused(fleet, code, ids, program, *args, seconds=20):
     """In good time: who waits for something waits for 30 s and more."""
     begin = time.monotonic()
-    done = fleet.program(program, *args, check=False, timeout=60)
+    done = fleet.program(program, *args, check=False, timeout=HANG_S)
     expect(done, code, ids, seconds, time.monotonic() - begin)
     return done
 
@@ -140,7 +141,7 @@ def scratch(fleet, name, data):
 def rest(fleet, method, path, body=None, token=None, headers=()):
     """(status, JSON or text) of one call on the people's listener."""
     connection = http.client.HTTPConnection("127.0.0.1", fleet.port,
-                                            timeout=60)
+                                            timeout=HANG_S)
     head = {"Authorization": "Bearer " + (token or fleet.admin)}
     head.update(headers)
     if isinstance(body, dict):
@@ -210,7 +211,7 @@ def logged(fleet, word, seconds=3):
         with open(log, encoding="utf-8", errors="replace") as file:
             file.seek(begin)
             return word in file.read()
-    F.wait_until("`%s` in the log" % word, seconds, says, every=0.01)
+    until("`%s` in the log" % word, says, every=0.01)
 
 
 def serves(device, release, seconds=20):
@@ -219,7 +220,7 @@ def serves(device, release, seconds=20):
             return device.ask(QUESTION, "tiny")[1] == release
         except (OSError, F.Failed, http.client.HTTPException):
             return False
-    F.wait_until("%s serves %s" % (device.name, release), seconds, ask)
+    until("%s serves %s" % (device.name, release), ask)
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +273,7 @@ class Controller:
         self.fleet.controller.send_signal(signal.SIGCONT)
         # Its earlier messages say "online"; a message sent before it is back at
         # the broker is lost.
-        F.wait_until("the controller hears", 60, lambda: self.fleet.ask(
+        until("the controller hears", lambda: self.fleet.ask(
             "device", "get", "a")["last_seen_at_ms"] > away_ms)
 
     def order(self, op="rollback", **more):

@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import subprocess
-import time
 
-PATIENCE = 60  # seconds; a busy machine is slow, not wrong
+import waits
+
 PROGRAM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 
@@ -57,10 +57,7 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def until(self, script):
-        end = time.monotonic() + PATIENCE
-        while not self.run("!!(%s)" % script):
-            assert time.monotonic() < end, (script, self.text())
-            time.sleep(0.05)
+        waits.until(script, lambda: self.run("!!(%s)" % script), self.text)
 
     def text(self, selector="body"):
         return self.run("document.querySelector(%s)?.innerText" %
@@ -73,7 +70,7 @@ class Page:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(waits.HANG_S)
         os.close(self.to)
         os.close(self.of)
 

@@ -14,6 +14,7 @@ os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
 import fleet as F  # noqa: E402
 from controller_parts import Controller  # noqa: E402
+from waits import HANG, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -60,7 +61,7 @@ class Small(F.Fleet):
         return self
 
     def online(self, names, seconds=30):
-        F.wait_until("%s online" % (names,), seconds, lambda: set(names) <= {
+        until("%s online" % (names,), lambda: set(names) <= {
             d["name"] for d in self.ask("device", "list")
             if d["state"] == "online"})
 
@@ -79,7 +80,7 @@ class Small(F.Fleet):
         started = self.ask("rollout", "start", release, "--phase", "100%",
                            "--soak", "500ms", *more)
         self.cli("rollout", "wait", started["id"], "--for", wait,
-                 "--timeout", "120s", "-q")
+                 "--timeout", HANG, "-q")
         return self.ask("rollout", "get", started["id"])
 
 

@@ -10,7 +10,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -22,6 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import fleet as F  # noqa: E402
 import openapi_parts  # noqa: E402
 from mqtt_client import Client, Refused  # noqa: E402
+from waits import HANG_S, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 
@@ -29,24 +29,6 @@ BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 def run(*command, data=None):
     return subprocess.run(command, input=data, capture_output=True,
                           check=True).stdout
-
-
-def until(what, seconds, test):
-    """Like F.wait_until, which it is as patient as."""
-    seconds = max(seconds, F.PATIENCE)
-    end = time.monotonic() + seconds
-    while True:
-        value = test()
-        if value:
-            return value
-        assert time.monotonic() < end, "waited %d s for %s" % (seconds, what)
-        time.sleep(0.02)
-
-
-def pass_time(seconds):
-    """The time itself is what is tested, an outage that lasts or a silence:
-    nobody waits for a thing here."""
-    time.sleep(seconds)
 
 
 class Answer:
@@ -72,7 +54,7 @@ class Controller:
              "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
             text=True)
-        self.facts, self.started = {}, time.monotonic()
+        self.facts = {}
         for line in self.process.stdout:
             word, value = line.split(None, 1)
             self.facts[word] = value.split()[0]
@@ -82,14 +64,14 @@ class Controller:
         self.rest = self.facts["rest"]
         self.token = open(self.facts["token"]).read().strip()
         self.ca = os.path.join(self.dir, "pki", "ca.pem")
-        until("ready", 10, lambda: self.ask(
+        until("ready", lambda: self.ask(
             "GET", "/readyz").status == self.ready_status)
         return self
 
     def stop(self, how=signal.SIGTERM):
         if self.process is not None:
             self.process.send_signal(how)
-            code = self.process.wait(F.PATIENCE)
+            code = self.process.wait(HANG_S)
             self.process.stdout.close()
             self.process = None
             assert how == signal.SIGKILL or code == 0, \
@@ -106,7 +88,7 @@ class Controller:
         request = urllib.request.Request((base or self.rest) + path, body,
                                          heads, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=F.PATIENCE,
+            with urllib.request.urlopen(request, timeout=HANG_S,
                                         context=context) as reply:
                 answer = Answer(reply.status, reply.headers, reply.read())
         except urllib.error.HTTPError as error:
@@ -142,7 +124,7 @@ def metric(controller, name):
                 line.startswith("flotilla_%s " % name)][0].split()[1])
 
 
-def read_events(controller, last=None, count=1, seconds=F.PATIENCE, enough=None,
+def read_events(controller, last=None, count=1, seconds=HANG_S, enough=None,
                 attached=None):
     """The next events, until they are enough (so many); `attached` is set
     when none is missed any more."""
@@ -216,11 +198,11 @@ class Device:
                                                   "everywhere": True,
                                                   "confirm": "test",
                                                   "heartbeat_ms": 1000})
-            until("the witness hears it", 10,
+            until("the witness hears it",
                   lambda: len(witness.client.messages) > told)
             self.comes_through()
             return len(self.client.messages) == seen
-        until("the broker reads its ACL", 20, is_deaf)
+        until("the broker reads its ACL", is_deaf)
 
     def comes_through(self):
         """Earlier messages of the broker for it have come."""
@@ -258,14 +240,14 @@ class Device:
         self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
                             retain=True)
 
-    def desired(self, test=lambda d: True, seconds=F.PATIENCE):
+    def desired(self, test=lambda d: True, seconds=HANG_S):
         def fits(message):
             return message[0].endswith("/desired") and message[1] and \
                 test(json.loads(message[1]))
         found = self.client.wait(fits, seconds)
         return json.loads(found[1]) if found else None
 
-    def order(self, op, seconds=F.PATIENCE, about=""):
+    def order(self, op, seconds=HANG_S, about=""):
         """The order that desired carries, once it is of this kind and names
         this digest."""
         def body(document):
@@ -389,7 +371,7 @@ def start(controller, release, **more):
 
 def listens(host, port):
     try:
-        socket.create_connection((host, port), 1).close()
+        socket.create_connection((host, port), HANG_S).close()
         return True
     except OSError:
         return False

@@ -4,16 +4,13 @@ import socket
 import ssl
 import struct
 import threading
-import time
+
+import waits
 
 
 def _text(value):
     raw = value.encode()
     return struct.pack(">H", len(raw)) + raw
-
-
-# seconds; a busy machine refuses nothing
-PATIENCE = 60
 
 
 class Refused(Exception):
@@ -26,7 +23,7 @@ class Client:
         context = ssl.create_default_context(cafile=ca)
         if cert:
             context.load_cert_chain(cert, key)
-        plain = socket.create_connection((host, port), timeout=PATIENCE)
+        plain = socket.create_connection((host, port), timeout=waits.HANG_S)
         self.socket = context.wrap_socket(plain, server_hostname=host)
         # OpenSSL's object may not be read and written at the same time.
         self.io = threading.Lock()
@@ -116,25 +113,23 @@ class Client:
                 self.acks[struct.unpack(">H", body[:2])[0]] = body[2:]
                 self.lock.notify_all()
 
-    def _await_ack(self, number, seconds):
-        end = time.monotonic() + seconds
+    def _await_ack(self, number):
         with self.lock:
-            while number not in self.acks:
-                left = end - time.monotonic()
-                if self.closed or left <= 0:
-                    raise Refused("no answer: %r" % (self.why,))
-                self.lock.wait(left)
+            waits.notified(self.lock, "the broker's answer %d" % number,
+                           lambda: number in self.acks or self.closed)
+            if number not in self.acks:
+                raise Refused("no answer: %r" % (self.why,))
             return self.acks.pop(number)
 
     def _number(self):
         self.next_id += 1
         return self.next_id
 
-    def subscribe(self, topic, seconds=PATIENCE):
+    def subscribe(self, topic):
         """Granted QoS, or 0x80."""
         number = self._number()
         self._send(0x82, struct.pack(">H", number) + _text(topic) + b"\x01")
-        return self._await_ack(number, seconds)[0]
+        return self._await_ack(number)[0]
 
     def publish(self, topic, payload, retain=False, wait=True):
         number = self._number()
@@ -142,28 +137,28 @@ class Client:
         self._send(0x32 | (1 if retain else 0),
                    _text(topic) + struct.pack(">H", number) + raw)
         if wait:
-            self._await_ack(number, PATIENCE)
+            self._await_ack(number)
 
-    def wait(self, test, seconds=PATIENCE):
-        """First message (topic, payload, retained) that passes, or None."""
-        end, seen = time.monotonic() + seconds, 0
-        with self.lock:
-            while True:
-                for message in self.messages[seen:]:
-                    if test(message):
-                        return message
-                seen = len(self.messages)
-                left = end - time.monotonic()
-                if self.closed or left <= 0:
-                    return None
-                self.lock.wait(left)
+    def wait(self, test):
+        """First message (topic, payload, retained) that passes; None: the
+        connection ended without it."""
+        seen = 0
 
-    def wait_closed(self, seconds=PATIENCE):
-        end = time.monotonic() + seconds
+        def passes():
+            nonlocal seen
+            fresh, seen = self.messages[seen:], len(self.messages)
+            return next((m for m in fresh if test(m)), None)
+
         with self.lock:
-            while not self.closed and time.monotonic() < end:
-                self.lock.wait(end - time.monotonic())
-            return self.closed
+            found = waits.notified(self.lock, "a message that passes",
+                                   lambda: passes() or self.closed,
+                                   lambda: self.messages[-3:])
+            return found if found is not True else None
+
+    def wait_closed(self):
+        with self.lock:
+            return waits.notified(self.lock, "the broker hangs up",
+                                  lambda: self.closed)
 
     def kill(self):
         """Vanish without goodbye: the last will is sent."""

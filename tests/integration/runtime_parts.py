@@ -7,6 +7,7 @@ import threading
 
 import fleet as F
 from controller_parts import sign
+from waits import HANG
 
 KIND = "application/vnd.flotilla.release.v2+json"
 
@@ -151,7 +152,7 @@ class Runtimes:
             "release": release, "phases": [{"share_pct": 100}],
             "policy": {"soak_ms": 500, "runtime_wait_ms": 50}}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", "halted",
-                       "--timeout", "120s", "-q")
+                       "--timeout", HANG, "-q")
         return self.fleet.rollout_device(started["id"], "gw")["error"]
 
     def fails(self, release):

@@ -11,6 +11,7 @@ import test_adapter_releases as adapters
 import test_runtimes as runtime
 from conftest import MODELS
 from runtime_parts import Runtimes
+from waits import HANG
 
 SOAK = 0.05
 TOKENS = 16
@@ -110,7 +111,7 @@ class Swaps:
                 "rollout", "start", new, "--phase", "100%", "--soak",
                 "%dms" % (SOAK * 1000), "--below-floor", "--lift")
             self.fleet.cli("rollout", "wait", started["id"], "--timeout",
-                           "120s", "-q")
+                           HANG, "-q")
         one.end = time.monotonic()
         self.previous[model], self.serving[model] = one.old, new
 

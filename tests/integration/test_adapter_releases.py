@@ -10,6 +10,7 @@ import pytest
 
 import fleet as F
 from conftest import MODELS, Small
+from waits import until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
@@ -88,7 +89,7 @@ def blobs(device):
 
 
 def one_engine(device):
-    F.wait_until("one engine", 20, lambda: len(engines(device)) == 1)
+    until("one engine", lambda: len(engines(device)) == 1)
     return engines(device)[0]
 
 
@@ -152,7 +153,7 @@ def failed(up, release, meanwhile=None):
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
                      "500ms")
     beside.join()
-    device = F.wait_until("the end on the device", 60, lambda: next(
+    device = until("the end on the device", lambda: next(
         (d for d in up.ask("rollout", "get", started["id"])["devices"]
          if d["state"] in ("failed", "rolled-back", "succeeded")), None))
     assert device["state"] == "failed", device
@@ -186,15 +187,15 @@ def test_an_adapter_that_kills_its_engine_kills_a_probe_alone(up):
     serving = engines(device)
 
     def kill():
-        candidate = F.wait_until("a candidate", 30, lambda: [
+        candidate = until("a candidate", lambda: [
             pid for pid in engines(device) if pid not in serving])
         os.kill(candidate[0], signal.SIGSEGV)
     publish(up, "tiny@6", with_bytes(os.path.join(up.dir, "six.gguf"), SITE,
                                      -4, 1), long(up, up.golden["site"]))
     assert failed(up, "tiny@6", kill)["id"] == "engine.crash"
     digest = up.ask("release", "get", "tiny@6")["digest"]
-    F.wait_until("the denial", 10, lambda: any(digest in m["denied"] for m in
-                 up.ask("device", "get", "a")["models"]))
+    until("the denial", lambda: any(digest in m["denied"] for m in
+          up.ask("device", "get", "a")["models"]))
 
 
 def test_the_base_serves_again_in_the_same_engine(up):
@@ -209,7 +210,7 @@ def test_the_base_serves_again_in_the_same_engine(up):
     half = expected(up, "--lora", SITE + ":0.5")
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (half,
                                                                   "other@2")
-    F.wait_until("two engines", 20, lambda: len(engines(device)) == 2)
+    until("two engines", lambda: len(engines(device)) == 2)
     pids, files = set(engines(device)), blobs(device)
     up.cli("rollout", "rollback", "--release", "other@2", "--to", "other@1",
            "--everywhere", "--confirm", "other@2", "--wait")
@@ -223,7 +224,7 @@ def test_an_agent_that_starts_again_serves_base_and_adapter(up):
     before = answer(device)
     device.stop()
     device.start()
-    assert F.wait_until("an answer", 30, lambda: served(device)) == before
+    assert until("an answer", lambda: served(device)) == before
 
 
 def served(device):

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from test_local_api import ROOT, SEVERITY, Server
+from waits import HANG_S
 
 MODELS = os.path.join(ROOT, "tests", "models")
 BASE = os.path.join(MODELS, "tiny-v1.F16.gguf")
@@ -90,7 +91,7 @@ def test_what_is_no_adapter_is_refused_at_the_start(bin_dir, folder, option,
     done = subprocess.run(
         [os.path.join(bin_dir, "flotilla-agent"), "serve", "--model", BASE,
          "--listen", "unix:" + os.path.join(folder, "bad.sock"), "--lora",
-         option], capture_output=True, text=True, timeout=60)
+         option], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode != 0
     assert text in done.stderr
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-import fleet as F
 from conftest import Small
+from waits import HANG, until
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,15 @@ def test_doctor_says_what_the_engine_does_and_how_fast(gateway):
 def test_a_device_that_was_away_answers_when_it_is_back(gateway):
     device = gateway.devices["gw"]
     device.stop()
-    F.wait_until("it is away", 20, lambda: gateway.ask(
+    until("it is away", lambda: gateway.ask(
         "device", "get", "gw")["state"] == "offline")
-    told = gateway.cli("device", "doctor", "gw", "--timeout", "1s",
+    told = gateway.cli("device", "doctor", "gw", "--timeout", HANG,
                        check=False)
     assert told[0] != 0
     order = re.search(r"by order (o-\d+)", told[2]).group(1)
     device.start()
 
-    report = F.wait_until("its report", 30, lambda: answer_to(gateway, order))
+    report = until("its report", lambda: answer_to(gateway, order))
     assert report["op"] == "doctor" and report["lines"]
 
 

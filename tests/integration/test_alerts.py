@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from controller_parts import ROOT, Controller, run, until
+from controller_parts import ROOT, Controller, run
+from waits import until
 
 DEPLOY = os.path.join(ROOT, "deploy")
 RULES = os.path.join(DEPLOY, "prometheus", "flotilla.rules.yml")
@@ -220,8 +221,8 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     hooks = {path: hook(watched, receiver, path)
              for path in ("/well", "/error", "/moved", "/gone", "/hang")}
     watch_devices(watched, -1)
-    until("a hanging receiver", 15, lambda: receiver.bodies("/hang"))
-    until("one that is well", 15, lambda: receiver.bodies("/well"))
+    until("a hanging receiver", lambda: receiver.bodies("/hang"))
+    until("one that is well", lambda: receiver.bodies("/well"))
     path, headers, body = [c for c in receiver.came if c[0] == "/well"][0]
     check_signature(hooks["/well"]["secret"], headers, body)
     news = json.loads(body)
@@ -232,7 +233,7 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
         return {path: (deliveries(watched, made)[0]["state"],
                        deliveries(watched, made)[0]["error"])
                 for path, made in hooks.items()}
-    until("their answers", 10, lambda: [
+    until("their answers", lambda: [
         s for s in (states(),) if s["/error"][1] and s["/moved"][1] and
         s["/gone"][1] and s["/well"][0] == "sent"])
     assert states()["/gone"] == ("dead", "the receiver answered 410")
@@ -244,7 +245,7 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     watched.stop(signal.SIGKILL)
     receiver.heals.set()
     watched.start(*watched.flags)
-    until("the rest", 15, lambda: all(
+    until("the rest", lambda: all(
         s[0] == "sent" for p, s in states().items() if p != "/gone"))
     assert [a["state"] for a in alerts(watched)] == ["firing"]
     for path in ("/error", "/moved", "/hang"):
@@ -255,9 +256,9 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     assert ask(watched, "POST", "/v1/webhooks/%s/replay" %
                hooks["/gone"]["id"])["count"] == 1
     watch_devices(watched, 1000)
-    until("its end", 10, lambda: [b for b in receiver.bodies("/well")
-                                  if b["news"] == "resolved"])
-    until("the dead one again", 10, lambda: len(
+    until("its end", lambda: [b for b in receiver.bodies("/well")
+                           if b["news"] == "resolved"])
+    until("the dead one again", lambda: len(
         receiver.bodies("/gone")) >= 3)
     assert [b["news"] for b in receiver.bodies("/well")] == ["firing",
                                                              "resolved"]
@@ -273,16 +274,16 @@ def test_people_have_an_alert_or_silence_its_rule(watched, receiver):
                    {"silence_ms": 3600000, "reason": "planned"})
     assert silenced["silence_reason"] == "planned"
     watch_devices(watched, -1)
-    alert = until("it fires", 10, lambda: alerts(watched))[0]
+    alert = until("it fires", lambda: alerts(watched))[0]
     assert alert["silenced"] and not receiver.bodies("/well")
     ack = ask(watched, "POST", "/v1/alerts/%d/ack" % alert["id"],
               {"reason": "mine"})
     assert ack["acked"] and ack["ack_reason"] == "mine"
     ask(watched, "POST", "/v1/alert-rules/no-devices/silence",
         {"silence_ms": 0, "reason": "over"})
-    until("news after the silence", 10, lambda: receiver.bodies("/well"))
+    until("news after the silence", lambda: receiver.bodies("/well"))
     ask(watched, "DELETE", "/v1/alert-rules/no-devices")
-    until("its end", 10, lambda: not alerts(watched))
+    until("its end", lambda: not alerts(watched))
     assert alerts(watched, True)[0]["state"] == "resolved"
 
 
@@ -299,7 +300,7 @@ def test_a_webhook_is_an_admins_and_goes_to_public_hosts_alone(controller):
                {"url": "https://127.0.0.1:1/"}, 201)
     assert "secret" not in ask(controller, "GET", "/v1/webhooks")["items"][0]
     watch_devices(controller, -1)
-    until("a refusal", 10, lambda: [
+    until("a refusal", lambda: [
         d for d in deliveries(controller, made) if d["failed"] > 0 and
         "no address that a webhook may have" in d["error"]])
     ask(controller, "DELETE", "/v1/webhooks/" + made["id"])

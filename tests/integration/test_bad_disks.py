@@ -14,6 +14,7 @@ import pytest
 import fleet as F
 from bad_parts import (OLD, QUESTION, refused, scratch, serves,  # noqa: F401
     unharmed, up)
+from waits import HANG, until
 
 # ---- a device's own disk ----
 
@@ -117,10 +118,10 @@ def says(device, begin, word):
 def test_a_bit_of_the_model_flipped_on_disk_is_repaired(up, lab):  # LO03
     path, begin = damage(lab)
     lab.start()
-    F.wait_until("it is found", 5, lambda: says(lab, begin, "target.hash"))
+    until("it is found", lambda: says(lab, begin, "target.hash"))
     serves(lab, "tiny@1")
     assert open(path, "rb").read() == open(OLD, "rb").read()
-    F.wait_until("it is told", 5, lambda: says(lab, begin, "end repair."))
+    until("it is told", lambda: says(lab, begin, "end repair."))
     assert says(lab, begin, "succeeded")
 
 
@@ -129,7 +130,7 @@ def test_an_order_of_a_damaged_release_ends_when_it_serves(up, lab):
     started = up.ask("rollout", "start", "tiny@1", "--group", "lab", "--phase",
                      "100%", "--soak", "200ms")["id"]
     lab.start()
-    up.cli("rollout", "wait", started, "--timeout", "120s", "-q")
+    up.cli("rollout", "wait", started, "--timeout", HANG, "-q")
     assert up.rollout_device(started, "b")["state"] in (
         "succeeded", "already-installed")
     text, release, _ = lab.ask(QUESTION, "tiny")  # at once
@@ -166,7 +167,7 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
     up.online(["b"])
     started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
                      "100%", "--soak", "200ms", "--below-floor", "--lift")
-    up.cli("rollout", "wait", started["id"], "--timeout", "120s", "-q")
+    up.cli("rollout", "wait", started["id"], "--timeout", HANG, "-q")
     serves(lab, "tiny@2")  # a link gives way to the bytes that came for it
     assert open(target, "rb").read() == b"precious"
     lab.stop()
@@ -201,8 +202,8 @@ def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
 
         def log():
             return open(lab.log, errors="replace").read()[begin:]
-        F.wait_until("it tried", 20, lambda: lab.process.poll() is not None or
-                     "net.tls" in log())
+        until("it tried", lambda: lab.process.poll() is not None or
+              "net.tls" in log())
         if lab.process.poll() is None:
             assert not [d for d in up.ask("device", "list")
                         if d["name"] == "b" and d["state"] == "online"]
@@ -235,7 +236,7 @@ def fails(up, lab, version, how, times, ids, *more):
     # Nothing but looking for the next engine: it may be done in a moment.
     over = subprocess.Popen(
         [up.path("flotilla"), "rollout", "wait", started, "--for", "halted",
-         "--timeout", "120s", "-q"], env=up.env)
+         "--timeout", HANG, "-q"], env=up.env)
     while over.poll() is None and times > 0:
         for pid in set(lab.children("flotilla-engine")) - known:
             signalled(pid, how)
@@ -264,7 +265,7 @@ def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
     serves(lab, before)
     fails(up, lab, "21", signal.SIGSTOP, 6, ("engine.hang", "probe.timeout"),
           "--probe-timeout", "2s")
-    F.wait_until("the hung engine is killed", 6, lambda: not [
+    until("the hung engine is killed", lambda: not [
         p for p in lab.children("flotilla-engine") if is_stopped(p)])
 
 
@@ -282,7 +283,7 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
                "--label", "22")
     started = up.ask("rollout", "start", "tiny@22", "--group", "lab",
                      "--phase", "100%", "--soak", "60s")["id"]
-    F.wait_until("on trial", 15, lambda: up.rollout_device(started, "b")[
+    until("on trial", lambda: up.rollout_device(started, "b")[
         "state"] == "soaking")
     serves(lab, "tiny@22")
 
@@ -298,7 +299,7 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
         except (OSError, F.Failed, http.client.HTTPException):
             pass
         return ended()
-    F.wait_until("taken back", 40, strike, every=0.2)
+    until("taken back", strike, every=0.2)
     one = up.rollout_device(started, "b")
     assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
     serves(lab, before)
@@ -313,9 +314,9 @@ def test_a_bit_that_flips_while_it_serves_is_found_at_a_crash(up, lab):
     for pid in serving_engines(lab):
         signalled(pid, signal.SIGBUS)
 
-    F.wait_until("it is found", 10, lambda: says(lab, begin, "target.hash"))
-    F.wait_until("it is repaired", 20,
-                 lambda: says(lab, begin, "flip to beside tiny@23"))
+    until("it is found", lambda: says(lab, begin, "target.hash"))
+    until("it is repaired",
+          lambda: says(lab, begin, "flip to beside tiny@23"))
     serves(lab, "tiny@23")
     assert open(path, "rb").read() == open(OLD, "rb").read()
     # A repair is a trial of 15 minutes: no other test begins in it.

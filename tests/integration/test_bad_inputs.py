@@ -17,6 +17,7 @@ from bad_parts import (GOLDEN, NEW, OLD, ORDER, RELEASE, expect,  # noqa: F401
     refused, rest, scratch, unharmed, up)
 from conftest import MODELS
 from controller_parts import ORDER_P256, canonical, sign
+from waits import HANG_S
 
 # ---- models ----
 
@@ -45,7 +46,7 @@ def test_a_context_of_2_to_the_31_is_clamped_or_refused_with_numbers(up):
 
 def inspect(fleet, path):
     done = fleet.program("flotilla-engine", "run", "--model", path, "--prompt",
-                         "x", "--n", "1", check=False, timeout=120)
+                         "x", "--n", "1", check=False, timeout=HANG_S)
     assert done[0] in (0, 7, 10), (path, done)
     if done[0] != 0:
         expect(done, (7, 10), ("gguf.", "model.", "memory.", "not.", "probe."))

@@ -7,11 +7,11 @@ import re
 import subprocess
 import time
 
-import fleet as F
 from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE,  # noqa: F401
     Controller, frozen, logged, refused, rest, rogue, rss, scratch, unharmed, up)
 from controller_parts import sign
 from mqtt_client import Client
+from waits import until
 
 # ---- orders and messages ----
 
@@ -239,7 +239,7 @@ def test_no_root_moves_what_is_trusted(up):
 def heartbeat(fleet):
     """The next one of the device reaches the controller."""
     now_ms = time.time() * 1000
-    F.wait_until("a heartbeat", 20, lambda: fleet.ask(
+    until("a heartbeat", lambda: fleet.ask(
         "device", "get", "a")["last_seen_at_ms"] > now_ms)
 
 
@@ -293,8 +293,8 @@ def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
     sent += ["{", "", "\0", json.dumps(base)[:-9]]
     for payload in sent:
         me.publish(rogue.topic + "tele", payload)
-    F.wait_until("they are counted", 5,
-                 lambda: dropped(up) >= before + len(sent) - 3)
+    until("they are counted",
+          lambda: dropped(up) >= before + len(sent) - 3)
     # MQ14: 10 MB: the broker hangs up, nobody else notices
     try:
         me.publish(rogue.topic + "tele", b"x" * (10 << 20), wait=False)
@@ -326,7 +326,7 @@ def test_what_is_no_string_is_not_shown_as_one(up, rogue):
             "current": bad, "previous": {"version": bad}, "candidate": 7,
             "execution": {"state": bad, "reason": [1], "since_at_ms": "1"}},
             bad, 7]}), retain=True)
-    F.wait_until("it is read", 5, lambda: up.ask(
+    until("it is read", lambda: up.ask(
         "device", "get", "rogue")["serving"])
     seen = up.ask("device", "get", "rogue")
     assert seen["serving"] == {"model": "a"}
@@ -355,7 +355,7 @@ def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
         "v": 1, "boot": "00000000-0000-4000-8000-000000000000", "seq": 1,
         "at_ms": 1, "type": "note", "error": {"id": evil, "what": evil}}))
     me.publish(rogue.topic + "presence", '{"v":1,"online":true}', retain=True)
-    F.wait_until("it is online", 10, lambda: up.ask(
+    until("it is online", lambda: up.ask(
         "device", "get", "rogue")["state"] == "online")
     for args in (("device", "list"), ("device", "get", "rogue"),
                  ("device", "get", "rogue", "--timeline"), ("audit", "list"),
@@ -370,7 +370,7 @@ def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
         got = up.ask("rollout", "start", "tiny@1", "--reason", reason,
                      "--phase", "100%", "--soak", "100ms")["id"]
         up.cli("rollout", "abort", got)
-        F.wait_until("its end", 20, lambda: up.ask(
+        until("its end", lambda: up.ask(
             "rollout", "get", got)["state"] != "running")
         _, out, err = up.cli("rollout", "get", got)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]",

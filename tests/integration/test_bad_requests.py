@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-import fleet as F
 from bad_parts import (ESCAPES, OLD, expect, raw, refused, rest,  # noqa: F401
     rogue, rss, scratch, unharmed, up)
+from waits import HANG_S, until
 
 # ---- REST ----
 
@@ -176,7 +176,7 @@ def test_500_open_connections_do_not_keep_others_out(up):
     finally:
         for one in held:
             one.close()
-    F.wait_until("the controller answers", 5, lambda: rest(
+    until("the controller answers", lambda: rest(
         up, "GET", "/v1/devices")[0] == 200)
 
 
@@ -383,10 +383,10 @@ def test_a_page_of_another_site_is_not_answered(up):
     def ask(port, host, secure):
         if secure:
             context = ssl.create_default_context(cafile=certificate)
-            one = http.client.HTTPSConnection("127.0.0.1", port, timeout=60,
+            one = http.client.HTTPSConnection("127.0.0.1", port, timeout=HANG_S,
                                               context=context)
         else:
-            one = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            one = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
         one.request("GET", "/v1/version", headers={"Host": host})
         answer = one.getresponse()
         answer.read()

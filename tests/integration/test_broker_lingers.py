@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from controller_parts import Controller, Device, until
+from controller_parts import Controller, Device
+from waits import until
 
 LINGER = ("--broker-linger", "30s")
 
@@ -46,7 +47,7 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     one.start(*LINGER)
 
     assert pids(one) == (keeper, mosquitto)
-    until("online again", 10, lambda: one.ask(
+    until("online again", lambda: one.ask(
         "GET", "/v1/devices/gw").json["state"] == "online")
     assert not device.client.closed
     # It obeys: it reads the ACL that refuses a retired device.  Whether that
@@ -80,13 +81,13 @@ def test_a_broker_that_died_meanwhile_is_started_again(one):
     keeper, mosquitto = pids(one)
     one.stop()
     os.kill(mosquitto, signal.SIGKILL)
-    until("the keeper ends", 10, lambda: not is_there(keeper))
+    until("the keeper ends", lambda: not is_there(keeper))
     one.start(*LINGER)
     keeper, mosquitto = pids(one)
     # And so is one that dies while it is ours.
     os.kill(mosquitto, signal.SIGKILL)
-    until("another one", 20, lambda: pids(one)[1] != mosquitto)
-    until("ready", 20, lambda: one.ask("GET", "/readyz").status == 200)
+    until("another one", lambda: pids(one)[1] != mosquitto)
+    until("ready", lambda: one.ask("GET", "/readyz").status == 200)
 
 
 def test_a_stranger_with_that_pid_is_left_alone(one):
@@ -111,5 +112,5 @@ def test_a_broker_that_nobody_comes_back_to_ends(tmp_path):
     begin = time.monotonic()
     controller.stop()
     assert is_there(mosquitto) or time.monotonic() - begin >= 1
-    until("both end", 20,
+    until("both end",
           lambda: not is_there(keeper) and not is_there(mosquitto))

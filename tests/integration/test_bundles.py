@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from test_packed import Device, Published, write
+from waits import HANG_S
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def update(device, bundle):
     done = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
          device.config, "--bundle", bundle, "-o", "json"],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     return done.returncode, [json.loads(line)
                              for line in done.stdout.splitlines()]
 

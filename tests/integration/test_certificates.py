@@ -15,6 +15,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import until
 
 LIFE_S = 6
 LIFE = "%ds" % LIFE_S
@@ -85,7 +86,7 @@ def dial(url):
             return socket.create_connection(address(url), timeout=5)
         except ConnectionRefusedError:
             return None
-    return F.wait_until("somebody at " + url, 10, ask)
+    return until("somebody at " + url, ask)
 
 
 def broker_takes(up, pair):
@@ -149,7 +150,7 @@ def test_devices_renew_while_they_answer_and_update(up):
     ended = up.roll("tiny@2", "--group", "lab", "--soak", "2s")
     states = {d["name"]: d["state"] for d in ended["devices"]}
     assert (states["busy"], states["killed"]) == ("succeeded", "succeeded")
-    F.wait_until("the next renewal", 20, lambda: number(up, "busy") > before)
+    until("the next renewal", lambda: number(up, "busy") > before)
     assert before >= 2 and number(up, "killed") >= 2
     assert up.stream.failed == [] and len(up.stream.spans) > 20
     renewed = log_of(up.devices["busy"]).count("certificate renewed")
@@ -174,13 +175,13 @@ def test_the_controllers_own_certificates_renew_and_drop_nobody(up):
 
 def test_a_device_comes_out_of_the_drawer(up):
     drawer = up.devices["drawer"]
-    F.wait_until("the end of its certificate", 30,
-                 lambda: time.time() > up.drawer_until + 1)
+    until("the end of its certificate",
+          lambda: time.time() > up.drawer_until + 1)
     ended = os.path.join(up.dir, "ended.pem")
     shutil.copy(pairs(drawer)[-1], ended)
     assert not broker_takes(up, ended)
     drawer.start()
-    F.wait_until("it renewed", 20, lambda: number(up, "drawer") >= 2)
+    until("it renewed", lambda: number(up, "drawer") >= 2)
     up.online(["drawer"])
     assert "it was refused" in log_of(drawer) or \
         "two thirds" in log_of(drawer)
@@ -195,7 +196,7 @@ def test_a_stolen_device_is_refused_everywhere(up):
     until = up.ask("device", "get", "stolen")["certificate"]["until_ms"]
     if until / 1000 < time.time() + 3:  # not because it is too old
         stolen.start()
-        F.wait_until("its renewal", 20, lambda: up.ask(
+        until("its renewal", lambda: up.ask(
             "device", "get", "stolen")["certificate"]["until_ms"] > until)
         stolen.stop()
         pair = pairs(stolen)[-1]
@@ -203,8 +204,8 @@ def test_a_stolen_device_is_refused_everywhere(up):
     assert broker_takes(up, pair) or time.time() > until / 1000
     up.cli("device", "delete", "stolen", "--confirm", "stolen")
 
-    F.wait_until("the broker reads the list", 5,
-                 lambda: not broker_takes(up, pair))
+    until("the broker reads the list",
+          lambda: not broker_takes(up, pair))
     assert renews(up, pair) == (403, "certificate.revoked")
     # A broker elsewhere is told the same by the list.
     for flag, name in (("--revoked", "revoked.pem"), (None, "ca.pem")):
@@ -215,7 +216,7 @@ def test_a_stolen_device_is_refused_everywhere(up):
          os.path.join(up.dir, "ca.pem"), "-CRLfile",
          os.path.join(up.dir, "revoked.pem"), pair], capture_output=True)
     assert b"revoked" in check.stderr
-    F.wait_until("it takes the others", 20, lambda: broker_takes(
+    until("it takes the others", lambda: broker_takes(
         up, pairs(up.devices["busy"])[-1]))
 
 
@@ -232,7 +233,7 @@ def test_an_order_waits_for_who_is_away_while_the_broker_reads_again(up):
     up.cli("rollout", "freeze", "--confirm", "test")
     up.devices["killed"].start()
     up.online(["killed"])
-    F.wait_until("the order", 10, lambda: up.ask(
+    until("the order", lambda: up.ask(
         "device", "get", "killed")["frozen"])
     up.cli("rollout", "unfreeze", "--confirm", "test")
 
@@ -248,7 +249,7 @@ def test_a_stolen_authority_is_rolled_without_a_visit(up):
     code, _, said = up.cli("ca", "retire", old, check=False)
     assert code != 0 and "ca.held" in said and "busy" in said
 
-    F.wait_until("nobody holds the old", 30, lambda: [
+    until("nobody holds the old", lambda: [
         a["devices"] for a in up.ask("ca", "status")["authorities"]] == [0, 3])
     # Its certificates for a thief still hold: so it is retired.
     shutil.copy(pairs(up.devices["busy"])[-1], before)
@@ -258,12 +259,12 @@ def test_a_stolen_authority_is_rolled_without_a_visit(up):
     assert status["devices_cut_off"] == []
     assert [a["devices"] for a in status["authorities"]] == [3]
 
-    F.wait_until("the thief is out", 10, lambda: not broker_takes(up, thief))
+    until("the thief is out", lambda: not broker_takes(up, thief))
     assert renews(up, thief)[0] == "tls"
     up.online(names)
     later = number(up, "busy")
     up.roll("tiny@1", "--group", "lab", "--below-floor", "--lift")
-    F.wait_until("renewal goes on", 20, lambda: number(up, "busy") > later)
+    until("renewal goes on", lambda: number(up, "busy") > later)
     assert up.stream.failed == []
     with open(os.path.join(up.dir, "controller.log")) as file:
         assert "mosquitto ended (signal" not in file.read()

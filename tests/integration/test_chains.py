@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-import fleet as F
 from conftest import MODELS, Small
+from waits import until
 
 V1, V2, V3 = ("tiny-%s.Q4_0.gguf" % v for v in ("v1", "v2", "v2.1"))
 
@@ -75,5 +75,5 @@ def test_what_lay_between_is_not_kept(fleet):
     fleet.publish("tiny@4", V2, "golden-tiny-v2.json", "--delta-from", "3")
     fleet.publish("tiny@5", V3, "golden-tiny-v2.1.json", "--delta-from", "none")
     fleet.roll("tiny@5")
-    F.wait_until("it is collected", 60, lambda: not os.path.exists(path))
+    until("it is collected", lambda: not os.path.exists(path))
     assert re.search(r"accepted tensor1 \d+ of", log(fleet, "far"))

@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from controller_parts import (BIN, ROOT, Device, Publisher, start,
-                              until)
+from controller_parts import (BIN, ROOT, Device, Publisher, start)
+from waits import HANG, HANG_S, until
 
 MODELS = os.path.join(ROOT, "tests", "models")
 
@@ -25,7 +25,7 @@ def begin(controller, *words):
 
 def cli(controller, *words):
     process = begin(controller, *words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG_S)
     return process.returncode, out, err
 
 
@@ -54,7 +54,7 @@ def test_a_context_that_is_named_is_above_the_environment(controller, folder):
 
     def run(env, *words):
         done = subprocess.run([os.path.join(BIN, "flotilla"), *words], env=env,
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, text=True, timeout=HANG_S)
         return done.returncode, done.stdout, done.stderr
 
     token = controller.facts["token"]
@@ -94,7 +94,7 @@ def test_the_context_of_a_release_is_not_that_of_a_controller(controller,
         env=dict(os.environ, XDG_CONFIG_HOME=place,
                  FLOTILLA_CONTROLLER=controller.rest,
                  FLOTILLA_TOKEN_FILE=controller.facts["token"]),
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
 
 
@@ -142,7 +142,7 @@ def connected(request):
 
 
 def until_it_is(controller, device, state):
-    until("%s %s" % (device.name, state), 10, lambda: controller.ask(
+    until("%s %s" % (device.name, state), lambda: controller.ask(
         "GET", "/v1/devices/" + device.name).json["state"] == state)
 
 
@@ -162,7 +162,7 @@ def rollout_of(controller, rollout):
 
 
 def until_rollout(controller, rollout, state):
-    until("%s %s" % (rollout, state), 10, lambda: rollout_of(
+    until("%s %s" % (rollout, state), lambda: rollout_of(
         controller, rollout)["state"] == state)
 
 
@@ -204,7 +204,7 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
         assert device.order("rollback")[0]
         assert process.poll() is None
         device.event(rollout, digest, "rolled-back")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, err
     shown = json.loads(out)
     assert (shown["state"], shown["back"], shown["stays"],
@@ -229,11 +229,11 @@ def test_who_answered_and_left_does_not_stand_for_who_is_silent(
     order = a.order("rollback", about=digest)[1]
     acks(a, order)
     acks(b, order)
-    until("two answers", 10, lambda: controller.ask(
+    until("two answers", lambda: controller.ask(
         "GET", "/v1/orders/" + order["id"]).json["acked"] == 2)
     goes(controller, a, "offline")
     code, out, err = cli(controller, "order", "wait", order["id"],
-                         "--timeout", "1s", "-o", "json")
+                         "--timeout", HANG, "-o", "json")
     assert code == 6, (code, err)
     assert json.loads(out)["awaited"] == 1, out
     assert "2 of 3 devices answered" in err, err
@@ -266,7 +266,7 @@ def test_an_emergency_shows_its_plan_and_what_became_of_it(
                 "model": "tiny", "state": "ready", "execution": None,
                 "serving": slot, "current": slot, "previous": None,
                 "candidate": None}]}), retain=True)
-    until("three reports", 10, lambda: len(controller.ask(
+    until("three reports", lambda: len(controller.ask(
         "GET", "/v1/devices?release=tiny%402.2.0").json["items"]) == 3)
     words = ("rollout", "rollback", "--release", "tiny@2.2.0", "--everywhere")
     before = controller.ask("GET", "/v1/orders").json["items"]
@@ -290,7 +290,7 @@ def test_an_emergency_shows_its_plan_and_what_became_of_it(
             "v": 1, "order": order, "outcome": "refused", "took_ms": 3,
             "error": {"id": "state.conflict", "what": "nothing before"}}))
     code, out, err = cli(controller, "order", "wait", order, "--timeout",
-                         "60s")
+                         HANG)
     assert code == 9 and "3 failed" in out and "nothing before" in out, out
     shown = json.loads(cli(controller, "order", "get", order, "-o",
                            "json")[1])
@@ -371,7 +371,7 @@ def test_the_doctor_names_each_link_and_what_to_do(controller, devices):
     done = subprocess.run(
         [os.path.join(BIN, "flotilla"), "doctor", "--controller",
          "http://127.0.0.1:1", "--token-file", controller.facts["token"]],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 6 and "net.unreachable" in done.stdout, done
     assert "✗ controller" in done.stdout and "do: " in done.stdout
 
@@ -384,11 +384,11 @@ def test_top_and_a_watched_list_show_what_changes(controller, devices):
                   "name,state", "--no-headers", "--sort", "name")
     assert watch.stdout.readline().split() == ["a", "online"]
     goes(controller, devices[0], "offline")
-    until("offline shown", 10, lambda: watch.stdout.readline().split() == [
+    until("offline shown", lambda: watch.stdout.readline().split() == [
         "a", "offline"])
     goes(controller, devices[0], "online")
     watch.send_signal(signal.SIGINT)
-    watch.communicate(timeout=120)
+    watch.communicate(timeout=HANG_S)
     assert watch.returncode == 0
 
 
@@ -399,7 +399,7 @@ def test_names_that_exist_are_completed(controller, devices, served):
     def words(*line):
         said = subprocess.run(
             [os.path.join(BIN, "flotilla"), "__complete", *where, *line],
-            capture_output=True, text=True, timeout=120).stdout
+            capture_output=True, text=True, timeout=HANG_S).stdout
         return [name.split("\t")[0] for name in said.splitlines()]
     assert words("device", "get", "") == ["a", "b", "c"]
     assert words("rollout", "watch", served[0]) == [served[0]]
@@ -438,7 +438,7 @@ def as_anna(controller, folder, *words):
     done = subprocess.run(
         [os.path.join(BIN, "flotilla"), *words, "--controller",
          controller.rest, "--token-file", token], capture_output=True,
-        text=True, timeout=120)
+        text=True, timeout=HANG_S)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -457,7 +457,7 @@ def test_a_second_person_approves_and_a_change_freeze_holds(
     watch = begin(controller, "rollout", "watch", rollout)
     assert "awaiting-approval" in watch.stderr.readline()
     watch.send_signal(signal.SIGINT)
-    _, err = watch.communicate(timeout=120)
+    _, err = watch.communicate(timeout=HANG_S)
     assert watch.returncode == 130, err
     assert "rollout %s goes on without this terminal" % rollout in err
     assert "flotilla rollout abort %s" % rollout in err
@@ -591,7 +591,7 @@ def test_the_agent_says_where_it_looked_for_its_configuration():
     if os.path.exists("/etc/flotilla/agent.yaml"):
         pytest.skip("this machine has an agent")
     said = subprocess.run([os.path.join(BIN, "flotilla-agent"), "status"],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=HANG_S)
     assert said.returncode == 3
     assert "/etc/flotilla/agent.yaml" in said.stderr
     assert "--config FILE" in said.stderr
@@ -605,7 +605,7 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
     done = subprocess.run(
         [os.path.join(BIN, "flotilla"), "login", controller.rest,
          "--token-file", wrong],
-        env=env, capture_output=True, text=True, timeout=120)
+        env=env, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 4, done.stderr
     assert "enrolment token, which is for devices" in done.stderr
     assert not os.path.exists(os.path.join(folder, "config-unused", "flotilla"))
@@ -627,5 +627,5 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
 def test_a_line_that_is_not_whole_is_told_as_what_it_is(line, says):
     words = line.split()
     done = subprocess.run([os.path.join(BIN, words[0]), *words[1:]],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode in (2, 3) and says in done.stderr, done.stderr

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-import fleet as F
 from bad_parts import rest
 from conftest import ROOT
 from controller_parts import Controller, Device
+from waits import until
 
 CLOCK = os.environ.get("FLOTILLA_CLOCK", os.path.join(
     ROOT, "build", "release", "tests", "libclock.so"))
@@ -68,7 +68,7 @@ def test_orders_reach_a_device_of_1970(fleet_of_1970):
     fleet.admin = open(fleet.admin_token).read().strip()
     for op in ("freeze", "unfreeze"):
         order = fleet.ask("rollout", op, "--confirm", "test")["id"]
-        F.wait_until("%s is done" % op, 20, lambda o=order: rest(
+        until("%s is done" % op, lambda o=order: rest(
             fleet, "GET", "/v1/orders/" + o)[1]["done"] == 1)
 
 
@@ -81,8 +81,8 @@ def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
     set_clock(fleet, 3 * YEAR_S)
     device.start()
     set_right(fleet)
-    F.wait_until("the refusal", 30,
-                 lambda: "certificate has expired" in log_of(device)[begin:])
+    until("the refusal",
+          lambda: "certificate has expired" in log_of(device)[begin:])
     assert "net.tls" in log_of(device)[begin:]
     device.stop()
     set_clock(fleet, 3600 - time.time())

@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-import fleet as F
 from conftest import MODELS, Small
+from waits import HANG_S
 
 V1, V2, V3 = ("tiny-%s.Q4_0.gguf" % v for v in ("v1", "v2", "v2.1"))
 
@@ -126,7 +126,7 @@ class Forgetful(http.server.BaseHTTPRequestHandler):
                 if name.lower() not in ("host", "content-length", "expect",
                                         "connection", "accept-encoding")})
         try:
-            with urllib.request.urlopen(asked, timeout=60) as got:
+            with urllib.request.urlopen(asked, timeout=HANG_S) as got:
                 status, told, data = got.status, got.headers, got.read()
         except urllib.error.HTTPError as got:
             status, told, data = got.code, got.headers, got.read()
@@ -161,7 +161,7 @@ def test_what_went_during_a_publication_is_sent_again(fleet):
 
 
 def test_numbers_are_exposed(fleet):
-    with urllib.request.urlopen(fleet.url + "/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(fleet.url + "/metrics", timeout=HANG_S) as answer:
         text = answer.read().decode()
     assert "flotilla_artifacts_collected_total" in text, text
     total = [line for line in text.splitlines()

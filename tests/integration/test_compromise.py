@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-import fleet as F
 from bad_parts import GOLDEN, OLD, ORDER, Controller, refused, serves
 from conftest import Small
 from controller_parts import sign
 from mqtt_client import Client, Refused
+from waits import until
 
 NAMES = ["a", "b"]
 
@@ -61,7 +61,7 @@ class Fleet(Small):
             status = self.ask("trust", "status")
             return status["numbers"] == [
                 {"number": number, "devices": devices or len(self.devices)}]
-        F.wait_until("statement %d everywhere" % number, 15, have)
+        until("statement %d everywhere" % number, have)
 
     def keyid(self, role):
         [key] = [k for k in self.ask("key", "list") if k["role"] == role]
@@ -109,7 +109,7 @@ def test_the_publishers_key_is_stolen(up):
 
     for device in up.devices.values():
         serves(device, "tiny@2")
-    F.wait_until("the devices tell", 10, lambda: all(
+    until("the devices tell", lambda: all(
         m["untrusted"] == "sig.revoked_key"
         for d in up.ask("device", "list") for m in d["models"]))
     refused(up, 7, "sig.revoked_key", "flotilla", "release", "create",
@@ -122,7 +122,7 @@ def test_the_publishers_key_is_stolen(up):
     up.roll("tiny@3")
     for device in up.devices.values():
         serves(device, "tiny@3")
-    F.wait_until("nothing is told", 10, lambda: all(
+    until("nothing is told", lambda: all(
         "untrusted" not in m
         for d in up.ask("device", "list") for m in d["models"]))
 
@@ -133,7 +133,7 @@ def test_the_order_key_is_stolen(up):
     with Controller(up) as thief:
         thief.send(thief.signed(thief.order("freeze", seq=thief.last["seq"] +
                                             2 ** 32 - 9, args={})))
-        F.wait_until("the thief's freeze", 10, lambda: up.frozen("a"))
+        until("the thief's freeze", lambda: up.frozen("a"))
     stolen = os.path.join(up.vault, "stolen.key")
     shutil.copy(os.path.join(up.dir, "controller", "keys", "order.key"),
                 stolen)
@@ -143,7 +143,7 @@ def test_the_order_key_is_stolen(up):
     up.publish_statement(draft)
 
     up.cli("rollout", "unfreeze", "--confirm", "test")
-    F.wait_until("the thaw", 10, lambda: not up.frozen("a"))
+    until("the thaw", lambda: not up.frozen("a"))
     up.thief_is_refused(stolen, "freeze")
     assert not up.frozen("a")
     up.publish_whole("tiny@4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
@@ -180,13 +180,13 @@ def test_the_controllers_disk_is_stolen(up):
     up.cli("emergency", "freeze", "--key", up.private("emergency"), "--from",
            trust, "--to", file)
     publish(up, account, file).close()
-    F.wait_until("the emergency", 10, lambda: all(map(up.frozen, NAMES)))
+    until("the emergency", lambda: all(map(up.frozen, NAMES)))
     up.cli("rollout", "unfreeze", "--confirm", "test")  # the thief's word
     time.sleep(0.2)
     assert all(map(up.frozen, NAMES))
     [known] = [e for e in up.ask("emergency", "list") if e["op"] == "freeze"]
     assert known["seen"]
-    F.wait_until("their answers", 10, lambda: [
+    until("their answers", lambda: [
         e["answers"]["done"] for e in up.ask("emergency", "list")
         if e["op"] == "freeze"] == [2])
 
@@ -201,7 +201,7 @@ def test_the_controllers_disk_is_stolen(up):
 
     up.cli("emergency", "unfreeze", "--key", up.private("emergency"), "--to",
            file, "--publish")
-    F.wait_until("the thaw", 10, lambda: not any(map(up.frozen, NAMES)))
+    until("the thaw", lambda: not any(map(up.frozen, NAMES)))
     up.publish_whole("tiny@5", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     up.roll("tiny@5")
     for device in up.devices.values():
@@ -238,20 +238,20 @@ def test_the_authority_is_stolen_while_a_device_sleeps(up):
         said = up.cli("trust", "publish", file, check=False)
         assert said[0] == code and ("trust.authority" in said[2]) == (code > 0)
 
-    F.wait_until("the waking one renewed", 15, lambda: [
+    until("the waking one renewed", lambda: [
         devices for _, devices in authorities(up)] == [1, 1])
     code, _, said = up.cli("ca", "retire", old, check=False)
     assert code == 5 and "ca.held" in said and "b" in said
     up.devices["b"].start()
     up.all_have(up.ask("trust", "status")["number"])
-    F.wait_until("both renewed", 15, lambda: [
+    until("both renewed", lambda: [
         devices for _, devices in authorities(up)] == [0, 2])
     assert up.ask("ca", "retire", old)["devices_cut_off"] == []
     # The thief has the key of an authority that nobody believes any more.
     last = os.path.join(up.vault, "authority-2.json")
     up.cli("key", "rotate", "ca", new, "--to", last)
     up.publish_statement(last)
-    F.wait_until("nobody believes it", 10, lambda: all(
+    until("nobody believes it", lambda: all(
         believed(device) == open(new).read()
         for device in up.devices.values()))
     # Tokens of before pin the authority that is gone.
@@ -274,7 +274,7 @@ def test_a_release_goes_back_by_the_emergency_key_at_the_device(up):
                                       "json")[1])
         assert answer["outcome"] == "done", answer
         serves(up.devices[name], "tiny@5")
-    F.wait_until("drift", 10, lambda: all(
+    until("drift", lambda: all(
         (m["drift"] or {}).get("kind") == "denied"
         for d in up.ask("device", "list") for m in d["models"]))
     up.cli("emergency", "allow", "--model", "tiny", "--release", "tiny@6",

@@ -13,8 +13,9 @@ import uuid
 import pytest
 
 from controller_parts import (Device, Publisher, canonical, held, metric,
-                              pass_time, read_events, run, sign, start, until)
+                              pass_time, read_events, run, sign, start)
 from mqtt_client import Client, Refused
+from waits import until
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def devices(controller, folder):
     token = controller.enrol_token()
     made = [Device(controller, folder, "gw-%d" % i, token).connect()
             for i in (1, 2, 3)]
-    until("three online", 10, lambda: len(controller.ask(
+    until("three online", lambda: len(controller.ask(
         "GET", "/v1/devices?state=online").json["items"]) == 3)
     yield made
     for device in made:
@@ -189,7 +190,7 @@ def test_bad_messages_are_dropped_and_counted(controller, devices):
     one.client.publish(one.topic("reported"), json.dumps({
         "v": 2, "device": devices[1].id, "rev": 1, "models": [
             {"serving": {"release": "sha256:" + "e" * 64}}]}))
-    until("drops", 10, lambda: dropped() >= before + len(bad) * 5 + 2)
+    until("drops", lambda: dropped() >= before + len(bad) * 5 + 2)
     other = controller.ask("GET", "/v1/devices/" + devices[1].id).json
     assert "e" * 64 not in json.dumps(other)
     one.client.publish(one.topic("presence"), '{"v":1,"online":true}', True)
@@ -210,7 +211,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
     assert acked(3)
     handled = metric(controller, "messages_total")
     one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
-    until("it is handled", 10,
+    until("it is handled",
           lambda: metric(controller, "messages_total") > handled)
     one.client.messages.clear()
     one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
@@ -421,7 +422,7 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     for device in others:
         assert device.order("deploy", about=digest)[1]["args"]["phase"] == 1
         device.event(number, digest, "succeeded")
-    done = until("completed", 10, lambda: (lambda r: r if r["state"] ==
+    done = until("completed", lambda: (lambda r: r if r["state"] ==
                  "completed" else None)(rollout(controller, number)))
     facts = [d for d in done["devices"] if d["name"] == canary.name][0]
     assert (facts["codec"], facts["bytes"]) == ("bsdiff40", 123)
@@ -440,7 +441,7 @@ def test_a_failing_canary_halts_the_rollout(controller, devices, publisher):
     canary.order("deploy")
     canary.event(made["id"], digest, "failed", error={
         "id": "probe.golden", "what": "3 of 26 failed", "step": "probing"})
-    done = until("halted", 10, lambda: (lambda r: r if r["state"] ==
+    done = until("halted", lambda: (lambda r: r if r["state"] ==
                  "halted" else None)(rollout(controller, made["id"])))
     assert done["reason"].startswith("probe.golden 1: the canary failed")
     assert [(c["id"], c["devices"]) for c in done["causes"]] == [
@@ -478,10 +479,10 @@ def test_pause_resume_and_stale_etag(controller, devices, publisher):
     canary.event(number, digest, "succeeded")
     for device in devices:
         if device is not canary:
-            until("phase 2", 10, lambda: rollout(
+            until("phase 2", lambda: rollout(
                 controller, number)["phase"] == 2)
             device.event(number, digest, "succeeded")
-    until("completed", 10, lambda: rollout(
+    until("completed", lambda: rollout(
         controller, number)["state"] == "completed")
     for device in devices:
         device.serving = digest
@@ -494,7 +495,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
     number = made["id"]
     canary = canary_of(controller, number, devices)
     canary.event(number, digest, "downloading")
-    until("downloading", 10, lambda: "downloading" in rollout(
+    until("downloading", lambda: "downloading" in rollout(
         controller, number)["phases"][0]["counts"])
     controller.stop(signal.SIGKILL)
     for device in devices:
@@ -513,7 +514,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
     os.kill(controller.mosquitto(), signal.SIGKILL)
     for device in devices:
         device.client.wait_closed()
-    until("a new broker", 15, lambda: controller.ask(
+    until("a new broker", lambda: controller.ask(
         "GET", "/readyz").status == 200)
 
     def connected():
@@ -521,7 +522,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
             return canary.connect()
         except (OSError, Refused):
             return None
-    until("canary back", 10, connected)
+    until("canary back", connected)
     assert canary.order("deploy", about=digest)[0]
     for device in devices:
         if device is not canary:
@@ -531,7 +532,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
         if device is not canary:
             assert device.order("deploy", about=digest)[0]
             device.event(number, digest, "succeeded")
-    until("completed", 10, lambda: rollout(
+    until("completed", lambda: rollout(
         controller, number)["state"] == "completed")
     for device in devices:
         device.serving = digest
@@ -548,7 +549,7 @@ def complete(controller, devices, publisher, version):
         assert device.order("deploy", about=digest)[0]
         device.event(number, digest, "succeeded")
         device.serving = digest
-    until("completed", 10, lambda: rollout(
+    until("completed", lambda: rollout(
         controller, number)["state"] == "completed")
     return digest
 
@@ -583,7 +584,7 @@ def test_emergency_rollback(controller, devices, publisher, folder):
 
     def progress():
         return controller.ask("GET", "/v1/orders/" + order["id"]).json
-    until("two done", 10, lambda: progress()["done"] == 2)
+    until("two done", lambda: progress()["done"] == 2)
     assert progress()["state"] == "running"
     # The third one's acknowledgement is lost; its report tells.
     rev = devices[2].order("rollback", about=bad)[0]["rev"]
@@ -592,7 +593,7 @@ def test_emergency_rollback(controller, devices, publisher, folder):
     assert progress()["pending"] == 1
     devices[2].serving = "sha256:" + "a" * 64
     devices[2].report(rev)
-    until("done", 10, lambda: progress()["state"] == "done")
+    until("done", lambda: progress()["state"] == "done")
     release = controller.ask("GET", "/v1/releases/tiny@1.3.9").json
     assert release["state"] == "yanked"
     assert controller.ask("POST", "/v1/rollouts", {
@@ -606,7 +607,7 @@ def test_emergency_rollback_stops_a_running_rollout(controller, devices,
     canary = canary_of(controller, made["id"], devices)
     canary.serving = digest
     canary.event(made["id"], digest, "succeeded")
-    until("phase 2", 10, lambda: rollout(
+    until("phase 2", lambda: rollout(
         controller, made["id"])["phase"] == 2)
     controller.ask("POST", "/v1/orders", {
         "op": "rollback", "everywhere": True, "release": "tiny@1.4.0", "confirm": "tiny@1.4.0"})
@@ -615,7 +616,7 @@ def test_emergency_rollback_stops_a_running_rollout(controller, devices,
         latest = device.order("rollback", about=digest)[0]
         device.serving = "sha256:" + "a" * 64
         device.report(latest["rev"])
-    until("rolled back", 10, lambda: rollout(
+    until("rolled back", lambda: rollout(
         controller, made["id"])["state"] == "rolled-back")
 
 
@@ -641,7 +642,7 @@ def test_a_yank_aborts_a_running_rollout(controller, devices, publisher):
     abort = canary.order("abort", about=made["id"])[1]
     canary.client.publish(canary.topic("ack"), json.dumps({
         "v": 1, "order": abort["id"], "outcome": "done"}))
-    until("aborted", 10, lambda: rollout(
+    until("aborted", lambda: rollout(
         controller, made["id"])["state"] == "aborted")
 
 
@@ -678,13 +679,13 @@ def test_telemetry_is_merged_and_queried(controller, devices, publisher):
     def requests():
         return sum(s["sum"] for s in query("requests")
                    if s["key"]["release"] == release)
-    until("30 requests", 10, lambda: requests() == 30)
+    until("30 requests", lambda: requests() == 30)
     # An invented release makes no series of its own.
     one.client.publish(one.topic("tele"), json.dumps({
         "v": 1, "seq": 9, "release": "sha256:" + "9" * 64,
         "counters": {"requests": 1000}}))
-    until("unknown", 10, lambda: [s for s in query("requests")
-                                  if s["sum"] == 1000])
+    until("unknown", lambda: [s for s in query("requests")
+                           if s["sum"] == 1000])
     assert {s["key"]["release"] for s in query("requests")} == \
         {release, "sha256:" + "0" * 64}
     series = [s for s in query("agent_rss_bytes")
@@ -694,7 +695,7 @@ def test_telemetry_is_merged_and_queried(controller, devices, publisher):
     assert max(p[4] for p in points) == 3000
     assert controller.ask("POST", "/v1/telemetry/query", {
         "metric": "passwords"}).json["code"] == "rest.schema"
-    until("its memory", 5, lambda: controller.ask(
+    until("its memory", lambda: controller.ask(
         "GET", "/v1/devices/gw-1").json["rss_bytes"] == 3000)
 
 
@@ -821,7 +822,7 @@ def test_a_device_whose_telemetry_comes_first_joins_all_the_same(
     late.client.publish(late.topic("tele"), json.dumps({
         "v": 1, "seq": 1, "window_ms": 1000, "model": "tiny",
         "version": "1.7.0", "release": digest, "counters": {"requests": 77}}))
-    until("its telemetry is there", 10, lambda: [
+    until("its telemetry is there", lambda: [
         s for s in controller.ask("POST", "/v1/telemetry/query", {
             "metric": "requests", "by": ["release"]}).json["series"]
         if s["key"]["release"] == digest and s["sum"] == 77])

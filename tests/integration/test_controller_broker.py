@@ -7,7 +7,8 @@ import sqlite3
 
 import pytest
 
-from controller_parts import Device, pass_time, until
+from controller_parts import Device, pass_time
+from waits import until
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def state(controller, name):
 def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
         controller, folder, token):
     device = Device(controller, folder, "gw-1", token).connect()
-    until("online", 10, lambda: state(controller, "gw-1") == "online")
+    until("online", lambda: state(controller, "gw-1") == "online")
     pass_time(1.5)  # the first tick writes too, and would wait instead
 
     def published():
@@ -39,11 +40,11 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     assert published() == before
     base.execute("ROLLBACK")
     base.close()
-    until("offline", 20, lambda: state(controller, "gw-1") == "offline")
-    until("a broker", 15, lambda: controller.ask(
+    until("offline", lambda: state(controller, "gw-1") == "offline")
+    until("a broker", lambda: controller.ask(
         "GET", "/readyz").status == 200)
     device.connect()
-    until("online again", 10, lambda: state(controller, "gw-1") == "online")
+    until("online again", lambda: state(controller, "gw-1") == "online")
     assert published() == before + 1
     device.client.close()
 
@@ -55,10 +56,10 @@ def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
     os.remove(acl)
     os.makedirs(os.path.join(acl, "in the way"))
     assert controller.ask("DELETE", "/v1/devices/leaver").status == 200
-    until("it cannot be written", 10, lambda: "mosquitto/acl" in open(
+    until("it cannot be written", lambda: "mosquitto/acl" in open(
         controller.dir + ".log").read())
     shutil.rmtree(acl)
-    until("an ACL", 5, lambda: os.path.isfile(acl) and
+    until("an ACL", lambda: os.path.isfile(acl) and
           device.id in open(acl).read())
     device.hears_nothing(controller, Device(
         controller, folder, "stayer", token).connect())

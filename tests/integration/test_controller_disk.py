@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from controller_parts import Controller, Device, metric, until
+from controller_parts import Controller, Device, metric
 from conftest import ROOT
+from waits import until
 
 FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
     ROOT, "build", "release", "tests", "libfails.so"))
@@ -64,7 +65,7 @@ def test_nothing_is_answered_as_done_before_the_disk_has_it(on_disk):
     assert metric(controller, "commits_failed_total") >= 1
 
     disk.work()
-    until("the disk", 10,
+    until("the disk",
           lambda: make_token(controller, "k3").status == 201)
     names = [item["name"] for item in
              controller.ask("GET", "/v1/tokens").json["items"]]
@@ -85,7 +86,7 @@ def test_an_event_is_acknowledged_after_the_sync_that_stored_it(on_disk):
     def is_acked(message):
         return (message[0].endswith("/cmd") and message[1] and
                 json.loads(message[1]).get("ack", 0) >= device.seq)
-    until("the failure", 10,
+    until("the failure",
           lambda: metric(controller, "commits_failed_total") >= 1)
     device.comes_through()
     assert not any(is_acked(m) for m in device.client.messages)

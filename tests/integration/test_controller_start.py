@@ -11,7 +11,8 @@ import urllib.request
 
 import fleet as F
 from controller_parts import (BIN, Controller, Device, Publisher, held, listens,
-                              start, until)
+                              start)
+from waits import HANG_S, until
 
 
 def used(one):
@@ -66,7 +67,7 @@ def test_only_one_controller_per_folder(controller):
     second = subprocess.run(
         [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
          "--listen", "127.0.0.1:0"], capture_output=True, text=True,
-        timeout=120)
+        timeout=HANG_S)
     assert second.returncode == 5
     assert "error[state.locked]" in second.stderr
 
@@ -76,7 +77,7 @@ def test_a_port_in_use_is_said(controller, folder):
     second = subprocess.run(
         [os.path.join(BIN, "flotilla-controller"), "--data",
          os.path.join(folder, "second"), "--listen", "127.0.0.1:" + port],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert second.returncode == 5
     assert "error[net.port_in_use]" in second.stderr
 
@@ -125,7 +126,7 @@ def test_it_runs_without_root_in_a_folder_with_a_space(folder):
                     return r.status == 200
             except urllib.error.HTTPError:
                 return False
-        until("broker", 10, ready)
+        until("broker", ready)
         modes = {name: oct(os.stat(os.path.join(place, "data", name)).st_mode
                            & 0o777) for name in
                  ("admin.token", "pki/ca.key", "keys/order.key",
@@ -150,7 +151,7 @@ def test_an_external_broker_is_used(folder):
          os.path.join(one.dir, "mosquitto", "mosquitto.conf")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until("mosquitto", 10, lambda: listens(host, port))
+        until("mosquitto", lambda: listens(host, port))
         one.start("--broker", "mqtts://%s:%d" % (host, port))
         assert one.facts["broker"] == "mqtts://%s:%d" % (host, port)
         device = Device(one, place, "x", one.enrol_token()).connect()
@@ -175,7 +176,7 @@ def test_keys_that_devices_know_are_not_made_again(folder):
         said = subprocess.run(
             [os.path.join(BIN, "flotilla-controller"), "--data", one.dir,
              "--listen", "127.0.0.1:0"], capture_output=True, text=True,
-            timeout=120)
+            timeout=HANG_S)
         assert said.returncode == 3, said.stderr
         assert "error[keys.absent]" in said.stderr, said.stderr
         assert "restore" in said.stderr and lost in said.stderr
@@ -210,7 +211,7 @@ def test_old_telemetry_is_gone_soon_after_the_start(folder):
         base.close()
         return rows
     try:
-        until("only the new row", 10, lambda: left() == 1)
+        until("only the new row", lambda: left() == 1)
     finally:
         one.stop()
 
@@ -251,6 +252,6 @@ def test_wrong_options_are_said(folder):
                        "--public-host", "a b"]):
         said = subprocess.run(
             [os.path.join(BIN, "flotilla-controller"), *arguments],
-            capture_output=True, text=True, timeout=120)
+            capture_output=True, text=True, timeout=HANG_S)
         assert said.returncode == 2, said.stderr
         assert "error[" in said.stderr

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from controller_parts import (Device, Publisher, held, metric, pass_time, sign,
-                              start, until)
+                              start)
+from waits import until
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -79,7 +80,7 @@ def test_after_days_without_a_controller_every_order_lives(
             if o["expires_at_ms"] < time.time() * 1000] == []
     assert state(controller, made) == "running"
     device.event(made["id"], digest, "succeeded")
-    until("completed", 10, lambda: state(controller, made) == "completed")
+    until("completed", lambda: state(controller, made) == "completed")
 
 
 def test_a_controller_that_stood_still_takes_nobody_for_silent(
@@ -97,7 +98,7 @@ def test_a_controller_that_stood_still_takes_nobody_for_silent(
 
     def beats(count):
         before = metric(controller, "messages_total")
-        until("its beats", 30, lambda: metric(
+        until("its beats", lambda: metric(
             controller, "messages_total") >= before + count)
     heart = threading.Thread(target=beat)
     heart.start()
@@ -112,4 +113,4 @@ def test_a_controller_that_stood_still_takes_nobody_for_silent(
         quiet.set()
         heart.join()
     # A device that does not speak to one that listens is silent.
-    until("stopped", 10, lambda: state(controller, made) != "running")
+    until("stopped", lambda: state(controller, made) != "running")

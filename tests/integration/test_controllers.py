@@ -20,6 +20,7 @@ import pytest
 import fleet as F
 from conftest import Small
 from test_postgresql import Server
+from waits import HANG, HANG_S, until
 
 OTHER = {"a": "b", "b": "a"}
 
@@ -90,7 +91,7 @@ class Pair(Small):
         threading.Thread(target=self.blobs.serve_forever, daemon=True).start()
         self.start("a")
         home = os.path.join(self.dir, "a", "broker")
-        F.wait_until("the broker's files", 20, lambda: os.path.exists(
+        until("the broker's files", lambda: os.path.exists(
             os.path.join(home, "mosquitto.conf")))
         self.mosquitto = subprocess.Popen(
             ["/usr/sbin/mosquitto", "-c", "mosquitto.conf"], cwd=home,
@@ -99,7 +100,7 @@ class Pair(Small):
         self.url = "http://127.0.0.1:%d" % self.ports["a"][0]
         self.port = self.ports["a"][0]
         self.devices_url = "https://127.0.0.1:%d" % self.ports["a"][1]
-        F.wait_until("the leader", 20, self.healthy)
+        until("the leader", self.healthy)
         self.admin_token = os.path.join(self.dir, "a", "admin.token")
         for part in ("pki", "keys", "trust"):
             shutil.copytree(os.path.join(self.dir, "a", part),
@@ -143,8 +144,8 @@ class Pair(Small):
             return text in f.read()
 
     def until_said(self, name, text, seconds=20):
-        F.wait_until("%s: %s" % (name, text), seconds,
-                     lambda: self.said(name, text))
+        until("%s: %s" % (name, text),
+              lambda: self.said(name, text))
 
     def sql(self, text):
         done = subprocess.run(
@@ -170,7 +171,7 @@ class Pair(Small):
     def leads_within(self, name, seconds, begin):
         self.until_said(name, "leads, epoch", seconds)
         self.until_said(name, "connected to", seconds)
-        F.wait_until("REST of %s" % name, seconds, lambda: self.try_through(
+        until("REST of %s" % name, lambda: self.try_through(
             name, "rollout", "list") is not None)
         took = time.monotonic() - begin
         print("%s leads and serves after %.1f s" % (name, took))
@@ -186,7 +187,7 @@ class Pair(Small):
         """Status, the header Retry-After, and the answer."""
         try:
             with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path),
-                                        timeout=60) as answer:
+                                        timeout=HANG_S) as answer:
                 return answer.status, None, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, error.headers["Retry-After"], json.load(error)
@@ -198,12 +199,12 @@ class Pair(Small):
             one["name"]: one["state"] for one in answer["items"]}
 
     def until_shown(self, through, **states):
-        F.wait_until("%s is told %s" % (through, states), 60,
-                     lambda: self.shown(through) == states)
+        until("%s is told %s" % (through, states),
+              lambda: self.shown(through) == states)
 
     def metric(self, port, name):
         with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port,
-                                    timeout=60) as answer:
+                                    timeout=HANG_S) as answer:
             text = answer.read().decode()
         return float(re.search(r"^%s (\S+)$" % re.escape(name), text,
                                re.M).group(1))
@@ -253,7 +254,7 @@ def test_a_rollout_goes_through_the_one_that_stands_by(pair):
     started = pair.through("b", "rollout", "start", "tiny@1", "--phase", "100%",
                            "--soak", "500ms")["id"]
     pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-             "120s", "-q")
+             HANG, "-q")
     assert pair.serving("tiny@1")
     assert any("/sha256-" in path for path in Blobs.asked), Blobs.asked
 
@@ -282,7 +283,7 @@ def test_everybody_is_told_who_leads(pair):
 def test_the_leader_is_killed_while_a_device_soaks(pair):
     started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
                        "--soak", "7s")["id"]
-    F.wait_until("it soaks", 30, lambda: (pair.ask(
+    until("it soaks", lambda: (pair.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")
     pair.mark("b")
@@ -299,7 +300,7 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     pair.until_shown("a", a="stands-by", b="leads")
     assert pair.metric(pair.health["b"], "flotilla_leader") == 1
     pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-             "120s", "-q")
+             HANG, "-q")
     assert pair.serving("tiny@2")
     pair.nothing_was_done_twice()
 
@@ -312,7 +313,7 @@ def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
     pair.leads_within("a", 20, begin)
     pair.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
              "--confirm", "tiny@2", "--reason", "drill", "--wait")
-    F.wait_until("it is back", 20, lambda: pair.serving("tiny@1"))
+    until("it is back", lambda: pair.serving("tiny@1"))
     orders = pair.sql("SELECT count(*) FROM ord")
     pair.mark("b")
     pair.mark("a")
@@ -333,7 +334,7 @@ def test_sessions_of_the_leader_that_end_change_nothing(pair):
     pair.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
              " WHERE pid <> pg_backend_pid() AND application_name LIKE"
              " 'flotilla-%'")
-    F.wait_until("it stores again", 10, lambda: pair.try_through(
+    until("it stores again", lambda: pair.try_through(
         "b", "rollout", "list") is not None)
     assert pair.epoch() == old
     assert pair.cli("audit", "verify")[0] == 0
@@ -372,7 +373,7 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     begin = time.monotonic()
     pair.cut.is_cut = True
     people_are_told_soon(pair, begin)
-    F.wait_until("it is not ready", 10, lambda: pair.get(
+    until("it is not ready", lambda: pair.get(
         pair.health["a"], "/ready")[:2] == (503, "1"))
     assert pair.get(pair.health["a"], "/health")[0] == 200
     pair.leads_within("b", 20, begin)
@@ -384,7 +385,7 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.until_said("a", "another controller leads since epoch %d" % old)
     pair.until_said("a", "stands by")
     assert not pair.said("b", "no broker"), "it took the broker away"
-    F.wait_until("its end", 120, lambda: pair.ask("rollout", "get", started)[
+    until("its end", lambda: pair.ask("rollout", "get", started)[
         "state"] in ("completed", "halted"))
     ended = pair.ask("rollout", "get", started)
     assert ended["state"] == "completed", [
@@ -419,7 +420,7 @@ def test_who_comes_while_nobody_leads_is_told_so(pair):
         answers.append(pair.get(pair.ports["a"][0], "/v1/devices"))
         return answers[-1][0] == 503
 
-    F.wait_until("503", 10, is_told)
+    until("503", is_told)
     assert answers[-1][1] == "1"
     assert answers[-1][2]["type"].endswith("lead.none"), answers[-1]
     pair.until_said("a", "lease leads, epoch", 20)
@@ -428,5 +429,5 @@ def test_who_comes_while_nobody_leads_is_told_so(pair):
 def test_no_event_is_lost(pair):
     """Those that came while nobody led are sent again, 30 s later at most."""
     assert pair.sql("SELECT count(*) > 20 FROM event") == [["t"]]
-    F.wait_until("every event", 45, lambda: pair.missing() == [])
+    until("every event", lambda: pair.missing() == [])
     pair.nothing_was_done_twice()

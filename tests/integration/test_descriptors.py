@@ -3,7 +3,8 @@ not fit is refused with the numbers instead of being left outside."""
 import resource
 import subprocess
 
-from controller_parts import Controller, Device, until
+from controller_parts import Controller, Device
+from waits import until
 
 
 def start(folder, soft, hard, status=200):
@@ -52,7 +53,7 @@ def test_a_device_that_could_not_connect_is_refused(tmp_path):
     # Fewer than before: said, and not ready.
     one = start(tmp_path, 64, 68, 503)
     try:
-        until("full", 10, lambda: one.ask("GET", "/readyz").json["status"]
+        until("full", lambda: one.ask("GET", "/readyz").json["status"]
               == "full")
         with open(one.dir + ".log") as log:
             assert "40 devices are enrolled" in log.read()

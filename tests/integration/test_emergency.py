@@ -11,6 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import expect, rest, serves
 from conftest import ROOT, Small
+from waits import HANG, until
 
 FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
          2: ("tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json"),
@@ -58,11 +59,11 @@ def test_a_device_downloads_the_release_that_the_order_names(up):
     for number in 1, 2, 3:
         up.roll("tiny@%d" % number)
     a = up.devices["a"]
-    F.wait_until("a has left tiny@1 behind", 20, lambda: slots(a) == {
+    until("a has left tiny@1 behind", lambda: slots(a) == {
         "current": "3", "previous": "2", "candidate": None})
     b = up.add_device("b", up.token)
-    F.wait_until("b serves its first release", 30,
-                 lambda: slots(b)["current"] == "3" and up.serving("tiny@3"))
+    until("b serves its first release",
+          lambda: slots(b)["current"] == "3" and up.serving("tiny@3"))
     assert not has_model(up, b, "tiny@1")
     order = ("rollout", "rollback", "--release", "tiny@3", "--to", "tiny@1",
              "--everywhere")
@@ -113,14 +114,14 @@ def test_an_abort_that_was_committed_is_published_at_the_next_start(up):
     def state():
         return up.rollout_device(rollout, "a")["state"]
 
-    F.wait_until("it waits for its start", 30, lambda: state() == "accepted")
+    until("it waits for its start", lambda: state() == "accepted")
 
     cut(up, "/v1/rollouts/%s/actions" % rollout, {"action": "abort"})
     assert F.model_status(status(a))["execution"]["state"] == "accepted"
     up.start_controller(*LINGER)
 
-    F.wait_until("its end", 30, lambda: state() == "cancelled")
-    F.wait_until("the end of the rollout", 30, lambda: up.ask(
+    until("its end", lambda: state() == "cancelled")
+    until("the end of the rollout", lambda: up.ask(
         "rollout", "get", rollout)["state"] == "aborted")
     assert slots(a) == {"current": "1", "previous": None, "candidate": None}
     serves(a, "tiny@1")
@@ -140,7 +141,7 @@ def test_a_rollback_that_was_committed_is_published_at_the_next_start(up):
     serves(a, "tiny@1")
     order = next(one["id"] for one in up.ask("order", "list")
                  if one["op"] == "rollback")
-    up.cli("order", "wait", order, "--timeout", "120s")
+    up.cli("order", "wait", order, "--timeout", HANG)
     assert up.ask("release", "get", "tiny@2")["state"] == "yanked"
 
 
@@ -159,6 +160,6 @@ def test_a_bundle_below_the_floor_is_refused_and_changes_nothing(up):
                       a.config, check=False), 10, "target.floor")
 
     assert slots(a) == before
-    F.wait_until("the files it brought are gone", 20,
-                 lambda: not has_model(up, a, "tiny@1"))
+    until("the files it brought are gone",
+          lambda: not has_model(up, a, "tiny@1"))
     serves(a, "tiny@3")

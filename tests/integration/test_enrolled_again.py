@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-import fleet as F
 from conftest import Small
 from test_failing_disk import RECORDS, preload, sweep
+from waits import until
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_device_enrolled_again_answers_for_itself(fleet):
     fleet.cli("device", "delete", "a", "--confirm", "a")
     enrol_again(fleet, fleet.devices["a"], fleet.token)
 
-    F.wait_until("its own end of r-0001", 20, lambda: state_of(
+    until("its own end of r-0001", lambda: state_of(
         fleet, "r-0001") == "already-installed")
 
 
@@ -53,13 +53,13 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_again(fleet):
                         "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
                         "--soak", "8s")["id"]
-    F.wait_until("its trial", 20, lambda: state_of(
+    until("its trial", lambda: state_of(
         fleet, started) == "soaking")
 
     fleet.cli("device", "delete", "a", "--confirm", "a")
     enrol_again(fleet, device, fleet.token)
 
-    F.wait_until("tiny@2 serves", 30, lambda: state_of(
+    until("tiny@2 serves", lambda: state_of(
         fleet, started) == "succeeded")
     trace = fleet.program("flotilla-agent", "explain", "--config",
                           device.config)[1]
@@ -70,7 +70,7 @@ def leave_for(fleet, name):
     """Another fleet with another controller; a token for it.  The one that is
     left was frozen."""
     fleet.cli("rollout", "freeze", "--confirm", fleet.name)
-    F.wait_until("the freeze", 20, lambda: fleet.ask(
+    until("the freeze", lambda: fleet.ask(
         "device", "get", "a")["frozen"])
     fleet.controller.terminate()
     fleet.controller.wait()
@@ -110,7 +110,7 @@ def test_another_controller_begins_with_the_same_numbers(fleet):
     fleet.publish("tiny@3", "tiny-v2.Q4_0.gguf")
 
     assert fleet.roll("tiny@3")["id"] == "r-0001"
-    F.wait_until("tiny@3 serves", 20, lambda: fleet.serving("tiny@3"))
+    until("tiny@3 serves", lambda: fleet.serving("tiny@3"))
 
 
 def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
@@ -125,7 +125,7 @@ def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
                         "golden-tiny-v2.1.json")
 
     fleet.roll("tiny@4")
-    F.wait_until("tiny@4 serves", 20, lambda: fleet.serving("tiny@4"))
+    until("tiny@4 serves", lambda: fleet.serving("tiny@4"))
     trace = fleet.program("flotilla-agent", "explain", "--config",
                           device.config)[1]
     assert "was staged" not in trace
@@ -151,10 +151,10 @@ def test_a_freeze_that_could_not_be_lifted_is_lifted_later(fleet):
     for start in 1, 2:
         device.stop()
         device.start()
-        F.wait_until("its start", 20, lambda: starts(device, "fourth") == start)
+        until("its start", lambda: starts(device, "fourth") == start)
     os.unlink(fails)
     fleet.online(["a"])
     fleet.publish("tiny@5", "tiny-v2.Q4_0.gguf")
 
     fleet.roll("tiny@5")
-    F.wait_until("tiny@5 serves", 20, lambda: fleet.serving("tiny@5"))
+    until("tiny@5 serves", lambda: fleet.serving("tiny@5"))

@@ -7,6 +7,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import HANG, until
 
 QUESTION = "What does the digest say?"
 NAMES = ["b", "c", "d", "e", "f", "g"]
@@ -64,16 +65,16 @@ def experiment(up, release, gates):
                    "phases": [{"size": "100%", "until": "promoted"}],
                    "gates": {"failed": {"max_pct": 100}, **gates}}, file)
     made = up.ask("experiment", "start", "-f", path)["id"]
-    F.wait_until("all share the requests", 60, lambda:
-                 "6 of 6 devices share the requests for tiny" in
-                 up.ask("rollout", "get", made).get("next", {}).get("what", ""))
+    until("all share the requests", lambda:
+          "6 of 6 devices share the requests for tiny" in
+          up.ask("rollout", "get", made).get("next", {}).get("what", ""))
     return made
 
 
 def goes_back(up, made):
     """A gate takes it back on all devices."""
     code, _, err = up.cli("rollout", "wait", made, "--for", "rolled-back",
-                          "--timeout", "90s", "-q", check=False)
+                          "--timeout", HANG, "-q", check=False)
     assert code == 0, err + json.dumps(
         up.ask("rollout", "get", made)["gates"])
 
@@ -92,7 +93,7 @@ def test_a_slower_release_is_found_by_request_and_taken_back(up):
     assert gate["verdict"] == "fail" and gate["value"] > 15, gate
     told = up.cli("rollout", "explain", made)[1]
     assert "judged again from what is stored, 0 differ" in told, told
-    F.wait_until("tiny alone is left", 60, lambda: all(
+    until("tiny alone is left", lambda: all(
         "tiny-b" not in listed(d) and "tiny" in listed(d)
         for d in up.devices.values()))
 

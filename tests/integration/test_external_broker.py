@@ -9,6 +9,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import HANG, HANG_S, until
 
 PLUGIN = "mosquitto_dynamic_security.so"
 
@@ -38,7 +39,7 @@ class External(Small):
              port, "--cafile", os.path.join(identity, "ca.pem"), "--cert",
              pem, "--key", pem, "-i", self.id_of(device), "-t",
              "flotilla/v1/test/d/%s/%s" % (self.id_of(other), word), "-m",
-             "{}", "-d"], capture_output=True, text=True, timeout=120)
+             "{}", "-d"], capture_output=True, text=True, timeout=HANG_S)
         assert "PUBACK" in done.stdout, done.stdout + done.stderr
         return "RC:135" not in done.stdout
 
@@ -85,10 +86,10 @@ def test_the_loop_goes_over_a_broker_of_somebody_else(external):
         started = external.ask("rollout", "start", release, "--phase", "100%",
                                "--soak", "500ms")["id"]
         external.cli("rollout", "wait", started, "--for", "completed",
-                     "--timeout", "120s", "-q")
+                     "--timeout", HANG, "-q")
     external.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
                  "--confirm", "tiny@2", "--reason", "drill", "--wait")
-    F.wait_until("it is back", 20, lambda: external.serving("tiny@1"))
+    until("it is back", lambda: external.serving("tiny@1"))
     external.add_device("gw-2", external.token)
     external.online(["gw", "gw-2"])
     external.devices["gw"].stop()
@@ -107,6 +108,6 @@ def test_the_loop_goes_over_a_broker_of_somebody_else(external):
                 return []  # the broker writes it just now
 
     # two devices, and three of the controller
-    F.wait_until("five accounts", 10, lambda: len(names()) == 5)
+    until("five accounts", lambda: len(names()) == 5)
     external.cli("device", "delete", "gw-2", "--confirm", "gw-2")
-    F.wait_until("its account is gone", 10, lambda: len(names()) == 4)
+    until("its account is gone", lambda: len(names()) == 4)

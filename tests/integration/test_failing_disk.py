@@ -11,6 +11,7 @@ import pytest
 import fleet as F
 from controller_parts import pass_time
 from test_packed import ROOT, Device, Published, sweep, write
+from waits import HANG_S
 
 FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
     ROOT, "build", "release", "tests", "libfails.so"))
@@ -55,7 +56,7 @@ class Failing(Device):
     def status(self):
         return json.loads(subprocess.run(
             [os.path.join(self.bin, "flotilla-agent"), "status", "--config",
-             self.config, "-o", "json"], check=True, timeout=120,
+             self.config, "-o", "json"], check=True, timeout=HANG_S,
             stdout=subprocess.PIPE).stdout)
 
     def versions(self):
@@ -198,7 +199,7 @@ def test_while_it_cannot_be_read_nothing_is_updated(device):
     update = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
          device.config, "--bundle", device.bundles[1]],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert update.returncode != 0
     assert "slots/_device.bin" in update.stderr
     device.work()
@@ -220,7 +221,7 @@ def test_what_is_taken_back_meanwhile_is_not_forgotten(device):
     device.fail("pread", "slots/_device.bin")
     device.again()
     subprocess.run([os.path.join(device.bin, "flotilla-agent"), "rollback",
-                    "--config", device.config], check=True, timeout=60)
+                    "--config", device.config], check=True, timeout=HANG_S)
     device.wait(lambda: device.versions()[0] == "2.0.0")
     tried = device.left()
     device.wait(lambda: device.left() <= tried - 2)

@@ -19,6 +19,7 @@ import fleet as F
 from conftest import MODELS
 from controller_parts import pass_time
 from qwen2 import qwen2
+from waits import HANG, HANG_S, until
 
 A_MONTH = {"start_jitter_ms": 30 * 86400000}  # at once in one of a million runs
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
@@ -34,7 +35,7 @@ def serves(device, release, seconds=20):
             return answer(device)[1] == release
         except (OSError, F.Failed):
             return False
-    F.wait_until("%s serves %s" % (device.name, release), seconds, ask)
+    until("%s serves %s" % (device.name, release), ask)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,8 @@ def end_once(up, rollout):
     """Each device's execution of it ended, and once.  A report may end the
     rollout before the event is sent again after a kill."""
     for device in "a", "b":
-        F.wait_until("the end of %s" % device, 20,
-                     lambda one=device: ends_of(up, one, rollout))
+        until("the end of %s" % device,
+              lambda one=device: ends_of(up, one, rollout))
         ends = ends_of(up, device, rollout)
         assert all(len(states) == 1 for states in ends.values()), ends
 
@@ -121,7 +122,7 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
                               "--confirm", "tiny@1", check=False)
         assert code == 9 and "error[rollout.partly]" in err, (code, err)
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", "120s", "-q")
+               "--timeout", HANG, "-q")
         found = up.ask("rollout", "get", rollout)
         for one in found["devices"]:
             assert one["stays"] and not one["back"], one
@@ -148,14 +149,14 @@ def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
     with open(said, "wb") as log:
         waiting = subprocess.Popen(
             [up.path("flotilla"), "rollout", "wait", started, "--timeout",
-             "120s"], env=up.env, stdout=log, stderr=log)
-    F.wait_until("it is under way", 20, lambda: any(
+             HANG], env=up.env, stdout=log, stderr=log)
+    until("it is under way", lambda: any(
         up.rollout_device(started, name)["state"] not in ("queued", "notified")
         for name in ("a", "b")))
     up.controller.send_signal(signal.SIGKILL)
     up.controller.wait()
-    F.wait_until("the watcher tries again", 30,
-                 lambda: "trying again" in open(said).read())
+    until("the watcher tries again",
+          lambda: "trying again" in open(said).read())
     up.start_controller()
     assert waiting.wait(60) == 0, open(said).read()
     assert "the controller answers again, after" in open(said).read()
@@ -174,10 +175,10 @@ def test_a_killed_broker_that_forgot_everything_is_taught_again(up):
     found = brokers(up)
     assert len(found) == 1
     os.kill(int(found[0]), signal.SIGKILL)
-    F.wait_until("another one", 30, lambda: set(brokers(up)) - set(found))
+    until("another one", lambda: set(brokers(up)) - set(found))
     # Until the controller is there too, it shows them as they were.
     now_ms = time.time() * 1000
-    F.wait_until("both speak by it", 60, lambda: all(
+    until("both speak by it", lambda: all(
         d["state"] == "online" and d["last_seen_at_ms"] > now_ms
         for d in up.ask("device", "list") if d["name"] in ("a", "b")))
     rollout = up.roll(new_release(up))
@@ -206,7 +207,7 @@ def test_the_agent_is_killed_in_an_update_and_ends_it(up):
         device.process.kill()
         device.process.wait()
         device.start()
-    up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
+    up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
     for one in up.devices.values():
         serves(one, release)
     end_once(up, rollout)
@@ -224,7 +225,7 @@ def start_with(up, release, policy, group="all", silence_ms=3600000):
             "policy": policy}).encode(),
         {"Authorization": "Bearer " + token,
          "Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_S) as answer:
         return json.load(answer)["id"]
 
 
@@ -232,7 +233,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
     device = up.devices["b"]
 
     def waits(why):
-        F.wait_until(why, 20, lambda: (up.ask("device", "get", "b").get(
+        until(why, lambda: (up.ask("device", "get", "b").get(
             "execution") or {}).get("reason") == why)
 
     rollout = start_with(up, new_release(up), A_MONTH)
@@ -254,7 +255,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
 def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
     with newcomer(up, "fresh"):
         rollout = start_with(up, "tiny@1", A_MONTH, "fresh", 3000)
-        F.wait_until("accepted", 20, lambda: (up.rollout_device(
+        until("accepted", lambda: (up.rollout_device(
             rollout, "fresh") or {}).get("state") == "accepted")
         up.cli("rollout", "pause", rollout)
         pass_time(6)  # more than a device may be silent
@@ -264,7 +265,7 @@ def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
 
 def test_two_agents_on_one_state_directory_the_second_is_refused(up):
     code, _, err = up.program("flotilla-agent", "--config",
-                              up.devices["a"].config, check=False, timeout=120)
+                              up.devices["a"].config, check=False, timeout=HANG_S)
     assert code == 5
     assert "error[state.locked]" in err
     assert str(up.devices["a"].process.pid) in err
@@ -278,7 +279,7 @@ def test_two_agents_with_one_identity_do_not_fight_for_ever(up):
     twin.write_config()
     twin.start()
     try:
-        F.wait_until("the takeover is told", 30, lambda: "mqtt.identity" in (
+        until("the takeover is told", lambda: "mqtt.identity" in (
             open(original.log).read() + open(twin.log).read()))
         serves(original, "tiny@1")
     finally:
@@ -304,7 +305,7 @@ def test_the_port_in_use_is_named(up):
     other = os.path.join(up.dir, "second")
     code, _, err = up.program(
         "flotilla-controller", "--data", other, "--listen",
-        "127.0.0.1:%d" % up.port, "--fleet", "other", check=False, timeout=120)
+        "127.0.0.1:%d" % up.port, "--fleet", "other", check=False, timeout=HANG_S)
     assert code == 5
     assert "error[net.port_in_use]" in err and str(up.port) in err
 
@@ -371,7 +372,7 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     started = up.ask("rollout", "start", new_release(up), "--phase", "100%", "--soak",
                      "300ms", "--max-failed", "0")
     up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
-           "120s", "-q")
+           HANG, "-q")
     one = up.rollout_device(started["id"], "b")
     assert one["error"]["id"] == "memory.budget", one
     assert any(c.isdigit() for c in one["error"]["what"])
@@ -439,13 +440,13 @@ def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
         device.start()
         up.online([device.name])
         first = up.ask("rollout", "start", "tiny@1", *group)
-        F.wait_until("first model", 30,
-                     lambda: is_in(up, first, device, "succeeded"))
+        until("first model",
+              lambda: is_in(up, first, device, "succeeded"))
         # Leave room for the delta only, or not even for that.
         leave_room(device, 100 << 10 if where == "download" else 600 << 10)
         second = up.ask("rollout", "start", "tiny@2", *group)
-        F.wait_until("refusal", 30,
-                     lambda: is_in(up, second, device, "failed", "rejected"))
+        until("refusal",
+              lambda: is_in(up, second, device, "failed", "rejected"))
         one = up.rollout_device(second["id"], device.name)
         assert one["error"]["id"] == "disk.full", one
         serves(device, "tiny@1")
@@ -463,8 +464,8 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         up.roll("tiny@1", "--group", device.name)
         kept = set(device.children("flotilla-engine"))
         second = up.ask("rollout", "start", "tiny@2", *group, "60s")
-        F.wait_until("on trial", 30,
-                     lambda: is_in(up, second, device, "soaking"))
+        until("on trial",
+              lambda: is_in(up, second, device, "soaking"))
         leave_room(device, 1 << 20)
         bad = "tiny@29" if ends == "quickly" else "tiny@30"
         up.publish(bad, "tiny-v3-bad-swap.Q4_0.gguf", "golden-tiny-v2.json",
@@ -479,12 +480,12 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
             file = up.ask("release", "get", "tiny@2")["document"]["files"][0]
             path = os.path.join(device.state, "blobs",
                                 file["digest"].replace(":", "-"))
-            F.wait_until("its files are gone", 60,
-                         lambda: not os.path.exists(path))
+            until("its files are gone",
+                  lambda: not os.path.exists(path))
         third = up.ask("rollout", "start", bad, *group, "300ms")
         # A stopped engine that has work is killed after 60 s.
-        F.wait_until("an end", 120,
-                     lambda: is_in(up, third, device, "failed", "rejected"))
+        until("an end",
+              lambda: is_in(up, third, device, "failed", "rejected"))
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
         assert one["error"]["id"] == "probe.golden", (
@@ -515,13 +516,13 @@ def test_telemetry_of_an_absent_broker_comes_later(up):
     kept = kept_windows(device)
     for _ in range(7):
         answer(device)
-    F.wait_until("they are kept", 20, lambda: kept_windows(device) >= kept + 2)
+    until("they are kept", lambda: kept_windows(device) >= kept + 2)
     device.process.kill()
     device.process.wait()
     device.start()
     up.start_controller()
     up.online(["a", "b"], 60)
-    F.wait_until("the counts arrive", 30, lambda: requests(up) >= before + 7)
+    until("the counts arrive", lambda: requests(up) >= before + 7)
 
 
 def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
@@ -569,7 +570,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     assert state() == "notified"
     up.cli("rollout", "unfreeze", "--confirm", up.name)
     up.cli("rollout", "resume", running)
-    F.wait_until("it goes on", 30, lambda: state() == "soaking")
+    until("it goes on", lambda: state() == "soaking")
     assert up.ask("rollout", "get", running)["state"] == "running"
     up.cli("rollout", "rollback", running, "--confirm", release, "--wait")
     serves(away, "tiny@1")
@@ -580,7 +581,7 @@ def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     device = up.devices["a"]
     before = requests(up)
     device.ask("Echo %s" % canary, "tiny")
-    F.wait_until("its telemetry came", 30, lambda: requests(up) > before)
+    until("its telemetry came", lambda: requests(up) > before)
     for here, _, names in os.walk(up.dir):
         for name in names:
             path = os.path.join(here, name)

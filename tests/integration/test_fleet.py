@@ -10,6 +10,7 @@ from conftest import BIN, ROOT
 sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
 
 import simulated as S  # noqa: E402
+from waits import until  # noqa: E402
 
 DEVICES = 200
 # In thousandths.  The share that fails is large: the first phase of the second
@@ -73,8 +74,8 @@ def test_a_gate_stops_a_release_that_fails_on_some(fleet):
 
 def test_nobody_speaks_for_another_device(fleet):
     """The hostile ones say of their neighbours that they are gone."""
-    S.F.wait_until("attacks", 30,
-                   lambda: fleet.sim.ask("figures")["attacks"] > 10)
+    until("attacks",
+            lambda: fleet.sim.ask("figures")["attacks"] > 10)
     online = {d["name"] for d in fleet.ask("device", "list", "-l",
                                            "state=online")}
     assert of_script(fleet, "steady") <= online
@@ -92,7 +93,7 @@ def test_no_event_is_lost(fleet):
         return all(int(sequence) == int(acked)
                    for device, boot, sequence, acked in rows
                    if names[device] in steady)
-    S.F.wait_until("events of the steady ones acknowledged", 10, all_stored)
+    until("events of the steady ones acknowledged", all_stored)
 
 
 def test_the_simulator_ends_without_a_broken_rule(fleet):

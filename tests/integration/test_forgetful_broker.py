@@ -11,6 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import HANG, until
 
 
 class Apart(Small):
@@ -93,19 +94,19 @@ def apart(folder, bin_dir):
 def test_who_comes_later_gets_what_no_broker_kept(apart):
     apart.roll("tiny@1")
     apart.devices["gw"].stop()
-    F.wait_until("gone", 60, lambda: apart.ask(
+    until("gone", lambda: apart.ask(
         "device", "get", "gw")["state"] != "online")
     started = apart.ask("rollout", "start", "tiny@2", "--phase", "100%",
                         "--soak", "500ms")["id"]
     apart.devices["gw"].start()
     apart.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-              "120s", "-q")
+              HANG, "-q")
     # An order of a list, for a device that was not there when it was given.
     apart.cli("rollout", "freeze", "--confirm", "test", "--reason", "drill")
-    F.wait_until("frozen", 60, lambda: apart.is_frozen("gw"))
+    until("frozen", lambda: apart.is_frozen("gw"))
     apart.add_far("gw-2")
     apart.online(["gw-2"])
-    F.wait_until("the newcomer is frozen", 60, lambda: apart.is_frozen("gw-2"))
+    until("the newcomer is frozen", lambda: apart.is_frozen("gw-2"))
     # A controller that comes back finds no report either: it asks.
     apart.controller.terminate()
     apart.controller.wait(60)

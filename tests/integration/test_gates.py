@@ -17,6 +17,7 @@ from conftest import MODELS
 from controller_parts import run
 from mqtt_client import Client
 from sketch import histogram
+from waits import HANG, HANG_S, until
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 NAMES = ["a", "b", "c"]
@@ -78,7 +79,7 @@ def post(up, spec):
     token = open(up.admin_token, encoding="utf-8").read().strip()
     with urllib.request.urlopen(urllib.request.Request(
             up.url + "/v1/rollouts", json.dumps(spec).encode(),
-            {"Authorization": "Bearer " + token}), timeout=120) as answer:
+            {"Authorization": "Bearer " + token}), timeout=HANG_S) as answer:
         return json.load(answer)["id"]
 
 
@@ -98,7 +99,7 @@ def group_of(up, names, others="", count=0):
     group = "g%d-%s" % (count, names[0])
     up.cli("group", "create", group, "--where",
            "name in (%s)%s" % (",".join(names), others))
-    F.wait_until("all are in " + group, 20, lambda: len(up.ask(
+    until("all are in " + group, lambda: len(up.ask(
         "device", "list", "--group", group)) == count + len(names))
     return group
 
@@ -123,7 +124,7 @@ def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up):
     with Load(up):
         rollout = start(up, "tiny@2", 1.5)
         up.cli("rollout", "wait", rollout, "--for", "halted", "--timeout",
-               "120s", "-q")
+               HANG, "-q")
     found = up.ask("rollout", "get", rollout)
     gate = gate_of(found)
     assert found["state"] == "halted", found["reason"]
@@ -139,7 +140,7 @@ def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up):
     assert "state    halted" in told, told
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@2")
     up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           "120s", "-q")
+           HANG, "-q")
 
 
 def test_a_release_as_fast_is_held_until_there_is_evidence(up):
@@ -147,10 +148,10 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up):
                      "100%", "--soak", "300ms", "--gate",
                      "token_us,percentile=50,margin=5,devices_min=1,"
                      "samples_min=10")["id"]
-    F.wait_until("the first phase is held", 30, lambda: up.ask(
+    until("the first phase is held", lambda: up.ask(
         "rollout", "get", rollout)["phases"][0]["state"] == "held")
     with Load(up):
-        up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
+        up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
     assert gate_of(up.ask("rollout", "get", rollout))["verdict"] == "pass"
 
 
@@ -162,19 +163,19 @@ def test_an_experiment_stays_until_a_person_promotes_it(up):
     rollout = up.ask("rollout", "start", "tiny@1", "--phase",
                      "1,until=promoted,spread=site", "--phase", "100%",
                      "--soak", "300ms", "--below-floor")["id"]
-    F.wait_until("both arms are compared", 30, lambda: compared(up, rollout) ==
-                 "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "
-                 "2 devices are compared")
+    until("both arms are compared", lambda: compared(up, rollout) ==
+          "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "
+          "2 devices are compared")
     phases = up.ask("rollout", "get", rollout)["phases"]
     assert [p["state"] for p in phases] == ["running", "waiting"], phases
     assert phases[0]["counts"] == {"succeeded": 1}, phases
     up.cli("rollout", "promote", rollout)
-    up.cli("rollout", "wait", rollout, "--timeout", "120s", "-q")
-    F.wait_until("all have it", 30, lambda: up.serving("tiny@1"))
+    up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
+    until("all have it", lambda: up.serving("tiny@1"))
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@1")
     up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           "120s", "-q")
-    F.wait_until("all are back", 30, lambda: up.serving("tiny@3"))
+           HANG, "-q")
+    until("all are back", lambda: up.serving("tiny@3"))
 
 
 def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up):
@@ -182,10 +183,10 @@ def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up):
         rollout = start(up, "tiny@2", 1.5, on_fail="rollback",
                         until="promoted")
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", "120s", "-q")
+               "--timeout", HANG, "-q")
     found = up.ask("rollout", "get", rollout)
     assert "token_us p50" in found["reason"], found["reason"]
-    F.wait_until("it is back", 30, lambda: up.serving("tiny@3"))
+    until("it is back", lambda: up.serving("tiny@3"))
 
 
 def test_wrong_words_of_a_gate_get_what_is_possible(up):
@@ -312,7 +313,7 @@ def wait_for_levels(up, reading, names):
            if d["name"] in names or d["name"].startswith("control-")}
     assert len(ids) == CONTROLS + len(names)
     try:
-        F.wait_until("each has a level of its own", 40, lambda: ids <= {
+        until("each has a level of its own", lambda: ids <= {
             d for d, n in observed(up, reading).items() if n >= 12}, every=1)
     except F.Failed:
         raise AssertionError([observed(up, reading).get(i) for i in ids])
@@ -329,10 +330,10 @@ def study(up, release, names, gate, rule):
     """A rollout that is taken back by this gate; its finding."""
     rollout = start_study(up, release, names, {gate: {
         "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}})
-    F.wait_until("the study takes it back", 60, lambda: up.ask(
+    until("the study takes it back", lambda: up.ask(
         "rollout", "get", rollout)["state"] == "rolling-back")
-    F.wait_until("the devices are back", 30,
-                 lambda: up.serving("tiny@3", names))
+    until("the devices are back",
+          lambda: up.serving("tiny@3", names))
     found = up.ask("rollout", "get", rollout)
     row = next(g for g in found["gates"] if g["gate"] == gate)
     assert row["verdict"] == "fail", row
@@ -382,8 +383,8 @@ def test_an_experiment_has_commands_of_its_own(up):
     group = group_of(up, NAMES)
     made = up.ask("experiment", "start", "tiny@1", "--share", "1", "--soak",
                   "300ms", "--group", group, "--below-floor")["id"]
-    F.wait_until("both arms are compared", 60, lambda: "are compared" in
-                 compared(up, made))
+    until("both arms are compared", lambda: "are compared" in
+          compared(up, made))
     text = up.cli("experiment", "get", made)[1]
     rows = [line.split() for line in text.splitlines()]
     assert ["b", "tiny@1", "1", "1"] in rows, text
@@ -398,5 +399,5 @@ def test_an_experiment_has_commands_of_its_own(up):
     assert code != 0 and "is no experiment" in err, (code, err)
     up.cli("experiment", "stop", made, "--confirm", "tiny@1")
     up.cli("rollout", "wait", made, "--for", "rolled-back", "--timeout",
-           "120s", "-q")
-    F.wait_until("all are back", 60, lambda: up.serving("tiny@3", NAMES))
+           HANG, "-q")
+    until("all are back", lambda: up.serving("tiny@3", NAMES))

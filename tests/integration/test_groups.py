@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from controller_parts import BIN, Device, Publisher, start, until
+from controller_parts import BIN, Device, Publisher, start
+from waits import HANG_S, until
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def devices(controller, folder):
                          ("gw-2", {"hw": "rpi5", "site": "nantes"}),
                          ("gw-10", {"hw": "n100"})):
         made[name] = Device(controller, folder, name, token, labels).connect()
-    until("three online", 10, lambda: names(controller, "state=online") ==
+    until("three online", lambda: names(controller, "state=online") ==
           ["gw-1", "gw-2", "gw-10"])
     yield made
     for device in made.values():
@@ -39,7 +40,7 @@ def cli(controller):
         done = subprocess.run(
             [os.path.join(BIN, "flotilla"), "--controller", controller.rest,
              "--token-file", token, *words], capture_output=True, text=True,
-            input=stdin, timeout=120)
+            input=stdin, timeout=HANG_S)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
     return call
@@ -204,18 +205,18 @@ def test_named_devices_join_and_leave_a_group(controller, devices, cli):
 
 def test_a_group_by_selector_follows_the_labels(controller, devices, cli):
     cli("group", "create", "rpis", "--where", "hw=rpi5 and not group=lab")
-    until("both", 5, lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
+    until("both", lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
     cli("group", "add", "lab", "gw-1")
-    until("one leaves", 5, lambda: members(controller, "rpis") == ["gw-2"])
+    until("one leaves", lambda: members(controller, "rpis") == ["gw-2"])
     cli("group", "remove", "lab", "gw-1")
     cli("device", "label", "gw-10", "hw=rpi5")
-    until("one joins", 5, lambda: members(controller, "rpis") == ["gw-1",
-                                                                  "gw-2"])
+    until("one joins", lambda: members(controller, "rpis") == ["gw-1",
+                                                           "gw-2"])
     cli("group", "set", "rpis", "--where", "hw=rpi5")
-    until("all", 5, lambda: members(controller, "rpis") ==
+    until("all", lambda: members(controller, "rpis") ==
           ["gw-1", "gw-2", "gw-10"])
     cli("device", "label", "gw-10", "hw=n100")
-    until("again", 5, lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
+    until("again", lambda: members(controller, "rpis") == ["gw-1", "gw-2"])
     cli("group", "add", "rpis", "gw-10", code=5)
     cli("group", "create", "x", "--where", "group=rpis", code=2)
     cli("group", "create", "x", "--where", "hww=rpi5", code=2)
@@ -242,7 +243,7 @@ def test_a_change_of_a_group_can_ask_for_the_state_it_has_seen(controller,
 def test_a_deleted_group_lets_its_devices_go(controller, devices, cli):
     cli("group", "delete", "rpis", "--confirm", "rpis")
     cli("group", "delete", "lab", "--confirm", "lab")
-    until("both are gone", 5, lambda: ask(
+    until("both are gone", lambda: ask(
         controller, "GET", "/v1/groups")["items"] == [])
     assert ask(controller, "GET", "/v1/devices/gw-10")["groups"] == ["all"]
 
@@ -322,7 +323,7 @@ def test_new_hardware_takes_the_place_of_a_device(
     # Its certificate is refused; the new one is told and may fetch.
     refused = fetch(controller, old, blob)
     assert (refused.status, refused.json["code"]) == (403, "rest.role")
-    until("it may fetch", 10, lambda: fetch(
+    until("it may fetch", lambda: fetch(
         controller, new, "/v1/envelopes/" + release).status == 200)
     told = [r for r in ask(controller, "GET",
                            "/v1/audit?order=newest&limit=50")["items"]

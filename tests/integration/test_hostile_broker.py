@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-import fleet as F
 from bad_parts import Controller
+from waits import until
 
 MODELS = {1: "tiny-v1.Q4_0.gguf", 2: "tiny-v2.Q4_0.gguf",
           3: "tiny-v2.1.Q4_0.gguf"}
@@ -57,7 +57,7 @@ def fleet_3(fleet):
         fleet.older = broker.retained(broker.topic + "desired")
     fleet.cli("release", "yank", "tiny@2", "--confirm", "tiny@2")
     fleet.roll("tiny@3")
-    F.wait_until("tiny@3 serves", 20, lambda: fleet.serving("tiny@3"))
+    until("tiny@3 serves", lambda: fleet.serving("tiny@3"))
     return fleet
 
 
@@ -103,20 +103,20 @@ def test_nor_does_it_behind_a_restart_of_the_device(fleet_3):
         assert json.loads(told[1])["outcome"] == "superseded"
         broker.client.publish(desired, newest, retain=True)
 
-    F.wait_until("tiny@3 serves", 20, lambda: fleet_3.serving("tiny@3"))
+    until("tiny@3 serves", lambda: fleet_3.serving("tiny@3"))
 
 
 def test_an_old_unfreeze_lifts_no_newer_freeze(fleet_3):
     cli = fleet_3.cli
     cli("rollout", "freeze", "--confirm", "test")
-    F.wait_until("it is frozen", 20, lambda: status(fleet_3)["frozen"])
+    until("it is frozen", lambda: status(fleet_3)["frozen"])
     cli("rollout", "unfreeze", "--confirm", "test")
-    F.wait_until("it is free", 20, lambda: not status(fleet_3)["frozen"])
+    until("it is free", lambda: not status(fleet_3)["frozen"])
     with Broker(fleet_3) as broker:
         unfreeze = broker.retained(broker.group)
         assert last_order(unfreeze)["op"] == "unfreeze"
     cli("rollout", "freeze", "--confirm", "test")
-    F.wait_until("it is frozen", 20, lambda: status(fleet_3)["frozen"])
+    until("it is frozen", lambda: status(fleet_3)["frozen"])
 
     with Broker(fleet_3) as broker:
         broker.client.publish(broker.group, unfreeze, retain=True)
@@ -125,21 +125,21 @@ def test_an_old_unfreeze_lifts_no_newer_freeze(fleet_3):
         assert status(fleet_3)["frozen"]
     assert security(fleet_3) == []
     cli("rollout", "unfreeze", "--confirm", "test")
-    F.wait_until("it is free", 20, lambda: not status(fleet_3)["frozen"])
+    until("it is free", lambda: not status(fleet_3)["frozen"])
 
 
 def test_an_older_release_needs_an_order_that_says_so(fleet_3):
     started = fleet_3.ask("rollout", "start", "tiny@1", "--phase", "100%",
                           "--soak", "500ms")["id"]
-    F.wait_until("it is refused", 30, lambda: any(
+    until("it is refused", lambda: any(
         one["error"] and one["error"]["id"] == "target.floor"
         for one in fleet_3.ask("rollout", "get", started)["devices"]))
     assert fleet_3.serving("tiny@3")
-    F.wait_until("it ended", 30, lambda: fleet_3.ask(
+    until("it ended", lambda: fleet_3.ask(
         "rollout", "get", started)["state"] not in ("running", "aborting",
-                                                    "rolling-back"))
+                                             "rolling-back"))
 
     fleet_3.roll("tiny@1", "--below-floor")
-    F.wait_until("tiny@1 serves", 20, lambda: fleet_3.serving("tiny@1"))
+    until("tiny@1 serves", lambda: fleet_3.serving("tiny@1"))
     fleet_3.roll("tiny@3")  # as the other tests found it
-    F.wait_until("tiny@3 serves", 20, lambda: fleet_3.serving("tiny@3"))
+    until("tiny@3 serves", lambda: fleet_3.serving("tiny@3"))

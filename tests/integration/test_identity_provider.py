@@ -16,7 +16,8 @@ import urllib.request
 import pytest
 
 import fleet as F
-from controller_parts import BIN, Controller, until
+from controller_parts import BIN, Controller
+from waits import HANG_S, until
 
 SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
 if shutil.which("glewlwyd") is None or not os.path.exists(SCHEMA):
@@ -62,7 +63,7 @@ class Browser:
             None if body is None else json.dumps(body).encode(),
             {"Content-Type": "application/json"}, method=method)
         try:
-            answer = self.opener.open(request, timeout=120)
+            answer = self.opener.open(request, timeout=HANG_S)
         except urllib.error.HTTPError as error:
             answer = error
         return answer.status, answer.headers, answer.read()
@@ -162,7 +163,7 @@ database = { type="sqlite3"; path="%s"; };
                 return Browser(self).ask("GET", "/auth/")[0] > 0
             except OSError:
                 return False
-        until("the provider", 15, answers)
+        until("the provider", answers)
 
     def stop(self):
         self.process.send_signal(signal.SIGKILL)
@@ -382,10 +383,10 @@ def test_the_command_signs_in_by_a_browser_and_logs_out(
     back = browser.back(said.strip())
     # a page that guesses gets nothing, and the command waits on
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(BACK + "?state=x&code=y", timeout=120)
-    with urllib.request.urlopen(back, timeout=120) as page:
+        urllib.request.urlopen(BACK + "?state=x&code=y", timeout=HANG_S)
+    with urllib.request.urlopen(back, timeout=HANG_S) as page:
         assert b"terminal" in page.read()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, err
     assert "as mira (operator:store-eu,viewer)" in out, out
     kept = tmp_path / "flotilla" / "default.token"
@@ -393,7 +394,7 @@ def test_the_command_signs_in_by_a_browser_and_logs_out(
 
     def run(*words):
         return subprocess.run([flotilla, *words], env=env, capture_output=True,
-                              text=True, timeout=120, stdin=subprocess.DEVNULL)
+                              text=True, timeout=HANG_S, stdin=subprocess.DEVNULL)
     assert run("device", "list").returncode == 0
     token = kept.read_text().strip()
     assert "session has ended" in run("logout").stdout
@@ -437,12 +438,12 @@ def test_a_file_that_would_let_nobody_in_or_anybody_is_refused(
         done = subprocess.run(
             [os.path.join(BIN, "flotilla-controller"), "--data",
              os.path.join(folder, "none"), "--check", "--oidc", path],
-            capture_output=True, text=True, timeout=120)
+            capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 2 and "error[cfg." in done.stderr, done.stderr
     os.chmod(os.path.join(folder, "secret"), 0o644)
     done = subprocess.run(
         [os.path.join(BIN, "flotilla-controller"), "--data",
          os.path.join(folder, "none"), "--check", "--oidc",
          oidc_yaml(provider, folder)], capture_output=True, text=True,
-        timeout=120)
+        timeout=HANG_S)
     assert done.returncode == 2 and "error[cfg.perm]" in done.stderr

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from conftest import BIN, ROOT
+from waits import HANG_S
 
 BUILD = os.environ.get("FLOTILLA_BUILD",
                        os.path.join(ROOT, "build", "release"))
@@ -27,7 +28,7 @@ def root(prefix, folder):
     done = subprocess.run(
         ["make", "-s", "install", "PREFIX=" + prefix, "BUILD=" + BUILD,
          "DESTDIR=" + place], cwd=ROOT, capture_output=True, text=True,
-        timeout=60)
+        timeout=HANG_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return place
 
@@ -37,7 +38,7 @@ def test_the_programs_stand_side_by_side_and_run(root, prefix):
     assert sorted(os.listdir(folder)) == PROGRAMS
     for name in PROGRAMS:
         said = subprocess.run([os.path.join(folder, name), "--version"],
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, text=True, timeout=HANG_S)
         assert said.returncode == 0 and said.stdout.startswith(name + " ")
 
 
@@ -76,11 +77,11 @@ def test_a_program_of_others_links_the_engine_and_answers(root, prefix):
               encoding="utf-8") as text:
         case = json.load(text)["cases"][0]
     said = subprocess.run([program, model, case["prompt"]],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=HANG_S)
     assert said.returncode == 0, said.stderr
     assert said.stdout.strip() == case["expect_text"]
     nowhere = subprocess.run([program, "/nowhere.gguf", "x"],
-                             capture_output=True, text=True, timeout=60)
+                             capture_output=True, text=True, timeout=HANG_S)
     assert nowhere.returncode == 1 and "/nowhere.gguf" in nowhere.stderr
 
 
@@ -108,7 +109,7 @@ def test_every_command_has_its_place_in_the_manual(pages):
 def verbs(program):
     """[the words of each of its commands], from its help."""
     said = subprocess.run([os.path.join(BIN, program), "--help"],
-                          capture_output=True, text=True, timeout=120).stdout
+                          capture_output=True, text=True, timeout=HANG_S).stdout
     listed = said.split("\nFlags of every command")[0]
     return said, [name.split() for name in re.findall(
         r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ", listed, re.M)] or [[]]
@@ -121,7 +122,7 @@ def test_a_usage_names_flags_that_its_command_has(program):
     for call in calls:
         said = subprocess.run(
             [os.path.join(BIN, program), *call, "--help"],
-            capture_output=True, text=True, timeout=120)
+            capture_output=True, text=True, timeout=HANG_S)
         assert said.returncode == 0 and said.stderr == "", call
         usage, rows = said.stdout.split("\n", 1)
         assert usage.startswith(" ".join(["usage:", program, *call]))

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from controller_parts import (BIN, Device, Publisher, read_events, start,
-                              until)
+from controller_parts import (BIN, Device, Publisher, read_events, start)
+from waits import HANG_S, until
 
 ROWS = 400000
 STEP_MS = 5000
@@ -56,7 +56,7 @@ def test_a_viewers_query_does_not_stop_the_controller(controller, folder):
         return controller.ask("POST", "/v1/telemetry/query",
                               dict(DASHBOARD, **more), token=viewer)
     # The dashboard's query reads what all devices came to, not each.
-    until("the dashboard's query", 10, lambda: [
+    until("the dashboard's query", lambda: [
         s for s in ask().json["series"] if s["sum"] == 7])
     # Coarse rows there are few of; the fine ones are too many.
     assert ask(by=["release", "device"],
@@ -75,7 +75,7 @@ def test_a_viewers_query_does_not_stop_the_controller(controller, folder):
 def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
                                                            folder):
     Device(controller, folder, "shown", controller.enrol_token()).connect()
-    until("it is there", 10, lambda: controller.ask(
+    until("it is there", lambda: controller.ask(
         "GET", "/v1/devices/shown").json["state"] == "online")
     Publisher(controller, folder).publish("1.0.0")
     path = "/v1/rollouts/" + start(controller, "tiny@1.0.0")["id"]
@@ -119,7 +119,7 @@ def against(controller, answer, *words):
         [os.path.join(BIN, "flotilla"), "rollout", *words, "-o", "json",
          "--controller", "http://127.0.0.1:%d" % server.server_port,
          "--token-file", controller.facts["token"]],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     server.shutdown()
     return done, asked
 

@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
-import fleet as F
 from runtime_parts import Runtimes
+from waits import HANG, until
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                        "linked_program.py")
@@ -32,7 +32,7 @@ class Gate:
         self.slow = os.path.join(fleet.dir, "slow")
         self.process = subprocess.Popen(
             [sys.executable, PROGRAM, "serve", self.link, self.pid_file])
-        F.wait_until("the program", 10, lambda: os.path.exists(self.pid_file))
+        until("the program", lambda: os.path.exists(self.pid_file))
         with open(self.pid_file + ".port", encoding="utf-8") as file:
             self.url = "http://127.0.0.1:%d/health" % int(file.read())
         self.write({"signal": "HUP", "pid_file": self.pid_file})
@@ -85,7 +85,7 @@ class Gate:
             "release": release, "phases": [{"share_pct": 100}],
             "policy": policy}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", wait,
-                       "--timeout", "120s", "-q")
+                       "--timeout", HANG, "-q")
         return self.fleet.rollout_device(started["id"], "gw")
 
     def health(self):
@@ -143,7 +143,7 @@ def test_one_that_breaks_the_health_goes_back(gate):
     row = gate.roll(gate.publish("3", dict(GOOD, version="3", is_well=False)),
                     QUICK, "halted")
     assert row["error"]["id"] == "soak.health", row
-    F.wait_until("version 1 again", 10, lambda: gate.serves("1"))
+    until("version 1 again", lambda: gate.serves("1"))
 
 
 def test_a_hook_that_fails_goes_back(gate):
@@ -162,14 +162,14 @@ def test_an_agent_that_is_killed_in_the_hook_runs_it_again(gate):
     started = gate.runtimes.post("POST", "/v1/rollouts", json.dumps({
         "release": release, "phases": [{"share_pct": 100}],
         "policy": QUICK}).encode())
-    F.wait_until("the hook", 20, lambda: os.path.exists(gate.log) and
-                 "activate 5" in gate.hooks())
+    until("the hook", lambda: os.path.exists(gate.log) and
+          "activate 5" in gate.hooks())
     gate.device.stop(signal.SIGKILL)
     assert not gate.serves("5")
     os.unlink(gate.slow)
     gate.device.start()
     gate.fleet.cli("rollout", "wait", started["id"], "--for", "completed",
-                   "--timeout", "120s", "-q")
+                   "--timeout", HANG, "-q")
     assert gate.serves("5")
     assert gate.hooks().count("activate 5") == 2
 
@@ -177,5 +177,5 @@ def test_an_agent_that_is_killed_in_the_hook_runs_it_again(gate):
 def test_a_model_that_is_removed_has_no_link(gate):
     gate.fleet.cli("model", "remove", "gate", "--everywhere", "--confirm",
                    "gate")
-    F.wait_until("no link", 20, lambda: not os.path.lexists(gate.link))
-    F.wait_until("the hook", 10, lambda: gate.hooks()[-1].startswith("remove"))
+    until("no link", lambda: not os.path.lexists(gate.link))
+    until("the hook", lambda: gate.hooks()[-1].startswith("remove"))

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from waits import HANG_S
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -44,12 +45,12 @@ class Server:
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(timeout=60) == 0
+        assert self.process.wait(timeout=HANG_S) == 0
 
     def connect(self):
-        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection = http.client.HTTPConnection("localhost", timeout=HANG_S)
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(60)
+        connection.sock.settimeout(HANG_S)
         connection.sock.connect(self.socket)
         return connection
 
@@ -438,7 +439,7 @@ def test_bad_starts_name_their_error(bin_dir, folder):
     def start(*options):
         done = subprocess.run(
             [os.path.join(bin_dir, "flotilla-agent"), "serve"] +
-            list(options), capture_output=True, text=True, timeout=60)
+            list(options), capture_output=True, text=True, timeout=HANG_S)
         return done.returncode, done.stderr
     address = ["--listen", "127.0.0.1:0"]
     code, text = start("--model", "/nonexistent.gguf", *address)

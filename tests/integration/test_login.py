@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from controller_parts import BIN, Controller
+from waits import HANG_S
 
 HOST = "127.0.0.2"
 
@@ -32,7 +33,7 @@ def controller():
 def flotilla(home, *words):
     env = {"XDG_CONFIG_HOME": str(home), "PATH": os.environ["PATH"]}
     done = subprocess.run([os.path.join(BIN, "flotilla"), *words], env=env,
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=HANG_S)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -74,7 +75,7 @@ def test_by_the_fingerprint_that_the_controller_prints(controller, tmp_path):
     shown = controller.facts["ca"]
     said = subprocess.run(
         [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
-         "--fingerprint"], capture_output=True, text=True, timeout=120)
+         "--fingerprint"], capture_output=True, text=True, timeout=HANG_S)
     assert said.stdout.strip() == shown and len(shown) == 64
     typed = ":".join(shown[i:i + 2] for i in range(0, 64, 2)).upper()
     code, _, err = login(controller, tmp_path, "--fingerprint", typed)

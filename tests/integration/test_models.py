@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from controller_parts import BIN, Device, Publisher, until
+from controller_parts import BIN, Device, Publisher
+from waits import until
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_desired_names_both_models_and_each_rollout_ends(controller, fleet):
             desired = device.desired(lambda d: name in orders(d))
             assert orders(desired)[name]["args"]["release"] == digests[name]
             device.event(rollout, digests[name], "succeeded", model=name)
-        until("%s is completed" % rollout, 10, lambda: controller.ask(
+        until("%s is completed" % rollout, lambda: controller.ask(
             "GET", "/v1/rollouts/" + rollout).json["state"] == "completed")
     for device in devices:
         desired = told(device, {"tiny": "deploy", "help": "deploy"})
@@ -97,7 +98,7 @@ def test_desired_names_both_models_and_each_rollout_ends(controller, fleet):
 
 
 def test_each_model_is_shown_with_its_state(controller, fleet, flotilla):
-    until("both reports", 10, lambda: len(controller.ask(
+    until("both reports", lambda: len(controller.ask(
         "GET", "/v1/devices?model=help").json["items"]) == 2)
     device = controller.ask("GET", "/v1/devices/gw-1").json
     help_, tiny = device["models"]
@@ -142,7 +143,7 @@ def test_a_rollback_of_one_model_leaves_the_other_alone(controller, fleet):
         device.client.publish(device.topic("ack"), json.dumps({
             "v": 1, "order": answer.json["id"], "outcome": "refused",
             "error": {"id": "cmd.target_revoked", "what": "no other"}}))
-    until("both answered", 10, lambda: controller.ask(
+    until("both answered", lambda: controller.ask(
         "GET", "/v1/orders/" + answer.json["id"]).json["failed"] == 2)
 
 
@@ -172,7 +173,7 @@ def test_a_model_is_removed_and_stays_away(controller, fleet, flotilla):
         {"model": "help", "state": "removed"}])
     for device in devices:
         assert told(device, {"tiny": "deploy"})
-    until("the order is done", 10, lambda: controller.ask(
+    until("the order is done", lambda: controller.ask(
         "GET", "/v1/orders/" + order).json["state"] == "done")
     assert {d["name"] for d in controller.ask(
         "GET", "/v1/devices?model=tiny").json["items"]} == {"gw-1", "gw-2"}

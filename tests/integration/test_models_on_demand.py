@@ -8,6 +8,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import until
 
 TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
 ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
@@ -30,7 +31,7 @@ def up(tmp_path_factory, bin_dir):
     one.device.write_config(CONFIG % "64MiB")
     one.device.start()
     one.online(["a"])
-    F.wait_until("two models are on demand", 30, lambda: (
+    until("two models are on demand", lambda: (
         on_demand(one) == ["alarm", "site"]))
     yield one
     one.close()
@@ -96,7 +97,7 @@ def asked(up, *models):
 
 def test_the_plan_is_shown(up):
     memory = status(up)["memory"]
-    F.wait_until("the device told its new budget", 60, lambda: up.ask(
+    until("the device told its new budget", lambda: up.ask(
         "device", "get", "a")["memory"]["budget"] == memory["budget"])
     device = up.ask("device", "get", "a")
 

@@ -15,6 +15,7 @@ import threading
 
 import fleet as F
 import pytest
+from waits import HANG, HANG_S, until
 
 MODEL, OLD, NEW = "tiny", "tiny-v1.Q4_0.gguf", "tiny-v2.Q4_0.gguf"
 
@@ -147,8 +148,8 @@ class Site:
         device.start()
         self.fleet.online([device.name])
         if mode == "serve":
-            F.wait_until("%s serves" % device.name, 60,
-                         lambda: counts(device)["port"])
+            until("%s serves" % device.name,
+                  lambda: counts(device)["port"])
             return "127.0.0.1:%d" % counts(device)["port"]
         return None
 
@@ -160,7 +161,7 @@ class Site:
                        "phases": [{"name": "all", "share_pct": 100}],
                        "policy": policy}, out)
         self.last = self.fleet.ask("rollout", "start", "-f", spec)["id"]
-        self.fleet.cli("rollout", "wait", self.last, "--timeout", "120s", "-q")
+        self.fleet.cli("rollout", "wait", self.last, "--timeout", HANG, "-q")
         return self.fleet.ask("rollout", "get", self.last)["transfer"]
 
 
@@ -182,7 +183,7 @@ def get(at, path, device, ca=None):
     if device is not None:
         context.load_cert_chain(pair(device))
     host, port = at.split(":")
-    connection = http.client.HTTPSConnection(host, int(port), timeout=60,
+    connection = http.client.HTTPSConnection(host, int(port), timeout=HANG_S,
                                              context=context)
     try:
         connection.request("GET", path)
@@ -203,7 +204,7 @@ def test_what_one_has_the_others_do_not_fetch(site):
     assert uplink(transfer) < SMALL
     taken = counts(two)["in_bytes"]
     assert taken == transfer["neighbour_bytes"]
-    F.wait_until("counted", 60, lambda: counts(one)["out_bytes"] == taken)
+    until("counted", lambda: counts(one)["out_bytes"] == taken)
     assert "came from neighbours" in site.fleet.cli(
         "rollout", "get", site.last)[1]
     # three devices at once, the same list on each: one goes to the controller
@@ -221,8 +222,8 @@ def test_what_one_has_the_others_do_not_fetch(site):
                 else "neighbours_listen: 127.0.0.1:%d\n" % ports[device]))
         device.start()
     site.fleet.online(["one", "two", "three"])
-    F.wait_until("both serve", 60, lambda: counts(one)["port"]
-                 and counts(two)["port"])
+    until("both serve", lambda: counts(one)["port"]
+          and counts(two)["port"])
     # The turns of the two that serve are drawn by the release; where they fall
     # together, both go to the controller.
     for _ in range(4):
@@ -261,7 +262,7 @@ def test_only_devices_that_are_not_revoked_are_served(site):
     with pytest.raises((ssl.SSLError, OSError)):
         get(at, "/v1/blobs/" + name, four)
     assert get(at, "/v1/blobs/" + name, two)[0] == 200
-    F.wait_until("it is counted", 60, lambda: counts(one)["used_bytes"] > 0)
+    until("it is counted", lambda: counts(one)["used_bytes"] > 0)
     one.stop(signal.SIGKILL)  # nothing is given back
     site.again(one, "serve", more="neighbours_budget: 1000000\n")
     assert counts(one)["used_bytes"] >= 1000000 // 16
@@ -332,7 +333,7 @@ def test_a_budget_ends_what_a_device_gives(site):
         os.path.join(one.state, "blobs", name))).replace("-", ":")
     status, body = get(at, "/v1/blobs/" + name, two)
     assert status == 429 and b"neighbour.budget" in body
-    F.wait_until("refusal counted", 60, lambda: counts(one)["refused"] > 0)
+    until("refusal counted", lambda: counts(one)["refused"] > 0)
 
     one.process.kill()  # it does not begin again with the agent
     one.process.wait()

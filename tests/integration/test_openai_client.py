@@ -14,6 +14,7 @@ import time
 import pytest
 
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
+from waits import HANG_S
 
 try:
     import openai
@@ -43,7 +44,7 @@ def server(bin_dir, folder):
 @pytest.fixture(scope="module")
 def client(server):
     with openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % server.port,
-                       api_key=TOKEN, max_retries=0, timeout=60) as one:
+                       api_key=TOKEN, max_retries=0, timeout=HANG_S) as one:
         yield one
 
 

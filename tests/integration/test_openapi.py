@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 import openapi_parts
-from controller_parts import BIN, ROOT, Device, Publisher, start, until
+from controller_parts import BIN, ROOT, Device, Publisher, start
+from waits import HANG_S, until
 
 # A schema says which requests are well-formed.  412, 422 and 423 say that a
 # value does not fit the fleet: a tag, a confirmation, a freeze.  Our JSON
@@ -49,7 +50,7 @@ def full(controller, folder):
         "op": "config", "everywhere": True, "heartbeat_ms": 1000,
         "confirm": "test"})
     assert order.status == 202
-    until("the device is told", 10, lambda: controller.ask(
+    until("the device is told", lambda: controller.ask(
         "GET", "/v1/rollouts/" + rollout["id"]).json["phases"])
     yield controller
     device.client.close()
@@ -97,7 +98,7 @@ def test_schemathesis_finds_nothing(full, folder):
              os.environ.get("SCHEMATHESIS_SEED", "19"), *more],
             cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True))
-    outs = [run.communicate(timeout=800)[0] for run in runs]
+    outs = [run.communicate(timeout=HANG_S)[0] for run in runs]
     for run, out in zip(runs, outs):
         print(out[-8000:])
         assert run.returncode == 0

@@ -17,7 +17,7 @@ import tempfile
 
 import pytest
 
-from controller_parts import until
+from waits import HANG_S, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -59,7 +59,7 @@ class Device:
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        self.process.wait(timeout=120)
+        self.process.wait(timeout=HANG_S)
 
     def answers(self, name):
         with socket.socket(socket.AF_UNIX) as probe:
@@ -78,14 +78,14 @@ class Device:
             assert self.process.poll() is None
             return condition()
         try:
-            until("a device", seconds, holds)
+            until("a device", holds)
         except AssertionError as late:
             raise AssertionError(open(self.log).read()) from late
 
     def install(self, index):
         subprocess.run([os.path.join(self.bin, "flotilla-agent"), "update",
                         "--config", self.config, "--bundle",
-                        self.bundles[index]], check=True, timeout=120,
+                        self.bundles[index]], check=True, timeout=HANG_S,
                        stdout=subprocess.DEVNULL)
 
     def install_for_good(self, index):
@@ -264,7 +264,7 @@ def test_others_are_answered_while_it_is_hashed(device):
         device.start()
         status = subprocess.run([os.path.join(device.bin, "flotilla-agent"),
                                  "status", "--config", device.config],
-                                capture_output=True, text=True, timeout=60)
+                                capture_output=True, text=True, timeout=HANG_S)
         was_hashed = device.says("have another digest")
         device.wait(device.serves)
 
@@ -440,7 +440,7 @@ def test_another_word_is_refused(device):
         [os.path.join(device.bin, "flotilla-agent"), "--config",
          write(device, "packed_weights: always\n")],
         stderr=subprocess.PIPE, text=True)
-    assert "neither auto nor off" in refused.communicate(timeout=120)[1]
+    assert "neither auto nor off" in refused.communicate(timeout=HANG_S)[1]
     assert refused.returncode == 2
 
 
@@ -514,7 +514,7 @@ def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
     update = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
          device.config, "--bundle", device.bundles[1]],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=HANG_S)
 
     assert update.returncode == 1, update.stderr
     assert "error[worker.protocol]" in update.stderr
@@ -567,7 +567,7 @@ def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
 
     [updater] = children("flotilla-updater")
     os.kill(updater, signal.SIGCONT)
-    assert update.wait(timeout=60) == 0
+    assert update.wait(timeout=HANG_S) == 0
     assert len(prefixes()) == 1
     with open(tmp_path / "job") as file:
         assert json.load(file)["profile"]["prefix_bytes"] == 32 << 20

@@ -9,8 +9,8 @@ import tempfile
 
 import pytest
 
-import fleet as F
 from conftest import ROOT, Small
+from waits import HANG, HANG_S, until
 
 SCRIPT = os.path.join(ROOT, "tests", "postgresql.sh")
 
@@ -38,7 +38,7 @@ class Server:
                     [SCRIPT, "run", self.dir, "on"])
             return subprocess.run([SCRIPT, "ready", self.dir],
                                   capture_output=True).returncode == 0
-        F.wait_until("the server", 30, up)
+        until("the server", up)
         return self
 
     def kill(self):
@@ -84,40 +84,40 @@ def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
     fleet.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     started = fleet.ask("rollout", "start", "tiny@3", "--phase", "100%",
                         "--soak", "2s")["id"]
-    F.wait_until("it soaks", 30, lambda: (fleet.ask(
+    until("it soaks", lambda: (fleet.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")
     said = os.path.join(fleet.dir, "wait.log")
     with open(said, "wb") as log:
         waiting = subprocess.Popen(
             [fleet.path("flotilla"), "rollout", "wait", started, "--timeout",
-             "90s"], env=fleet.env, stdout=log, stderr=log)
-    F.wait_until("the watcher sees it", 20, lambda: "running" in
-                 open(said).read())
+             HANG], env=fleet.env, stdout=log, stderr=log)
+    until("the watcher sees it", lambda: "running" in
+          open(said).read())
     server.kill()
     # Killed within a commit: the controller asks for half a minute whether it
     # ended well, and says meanwhile that nobody leads.
-    F.wait_until("the watcher tries again", 60, lambda: "; trying again" in
-                 open(said).read())
+    until("the watcher tries again", lambda: "; trying again" in
+          open(said).read())
     code, _, err = fleet.cli("rollout", "pause", started, check=False)
     assert code == 6 and ("db.unreachable" in err or "lead.none" in err), (
         code, err)
     assert fleet.devices["gw"].ask("hello", "tiny", max_tokens=2)[1]
     server.start()
-    F.wait_until("the controller has it again", 30, lambda: fleet.cli(
+    until("the controller has it again", lambda: fleet.cli(
         "rollout", "list", check=False)[0] == 0)
     assert waiting.wait(90) == 0, open(said).read()
     assert "the controller answers again, after" in open(said).read()
     plan = fleet.ask("rollout", "start", "tiny@3", "--dry-run")["plan"]
     assert plan["has"] == 1 and plan["takes"] == 0, plan
-    F.wait_until("it serves", 30, lambda: fleet.serving("tiny@3"))
+    until("it serves", lambda: fleet.serving("tiny@3"))
 
 
 def check_second(bin_dir, data, server):
     done = subprocess.run(
         [os.path.join(bin_dir, "flotilla-controller"), "--data", data,
          "--store", server.address, "--check"],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode != 0
     return done.stderr
 
@@ -139,7 +139,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(bin_dir, folder):
         [os.path.join(bin_dir, "flotilla-controller"), "--data",
          os.path.join(folder, "third"), "--store",
          "postgresql://u:hunter2@127.0.0.1/x", "--check"],
-        capture_output=True, text=True, timeout=120)
+        capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 2, done
     assert "passfile" in done.stderr and "hunter2" not in done.stderr
 

@@ -16,6 +16,7 @@ import pytest
 
 import whisper_model
 from runtime_parts import processes
+from waits import HANG_S
 
 ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
 FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
@@ -80,7 +81,7 @@ class Proxy:
             pass_fds=[theirs.fileno()])
         theirs.close()
         self.socket, self.buffer, self.next_id = ours, b"", 10
-        self.socket.settimeout(30)
+        self.socket.settimeout(HANG_S)
         descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
         payload = (number(7, 1) + text(9, "model.json") +
                    text(10, json.dumps(self.settings)))

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from controller_parts import BIN, ROOT, Device, until
+from controller_parts import BIN, ROOT, Device
+from waits import HANG_S, until
 
 FLOTILLA = os.path.join(BIN, "flotilla")
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -22,7 +23,7 @@ Tell me something that you are not sure of.
 
 def run(program, *words, env=None):
     done = subprocess.run([program, *words], env=env,
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=HANG_S)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -247,7 +248,7 @@ def test_deltas_begin_with_what_devices_have(controller, folder, create, make):
         "model": "spread", "state": "ready", "execution": None,
         "serving": {"release": digests[0], "version": "1"},
         "current": {"release": digests[0]}}])
-    until("its release is known", 10, lambda: controller.ask(
+    until("its release is known", lambda: controller.ask(
         "GET", "/v1/devices?release=spread%401").json["total"] == 1)
 
     code, out, err = make(

@@ -5,8 +5,9 @@ import ssl
 
 import pytest
 
-from controller_parts import BIN, Device, until
+from controller_parts import BIN, Device
 import subprocess
+from waits import HANG_S, until
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_the_command_asks_waits_and_prints(controller, gateway, folder):
                       "measured": 4.1, "expected": 11.5, "unit": "tokens/s",
                       "fix": "stop other programs"}],
         "lines": ["warn engine \u001b[2J slow"]})
-    out, errors = command.communicate(timeout=120)
+    out, errors = command.communicate(timeout=HANG_S)
     assert command.returncode == 0, errors
     assert "3 of 4 cores are taken" in out and "4.1" in out
     assert "threads: 4" in out and "kernel: avx2" in out
@@ -140,7 +141,7 @@ def test_a_device_that_refuses_says_why(controller, gateway, folder):
 
     def outcome(asked):
         return controller.ask("GET", "/v1/orders/" + asked).json["devices"][0]
-    until("the refusal", 10, lambda: outcome(order)["outcome"] == "refused")
+    until("the refusal", lambda: outcome(order)["outcome"] == "refused")
     assert outcome(order)["error"]["id"] == "not.built"
     # Nobody said anything of the other request.
     assert outcome(earlier)["outcome"] == "pending"

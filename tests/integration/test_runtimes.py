@@ -9,6 +9,7 @@ import pytest
 import fleet as F
 import whisper_model
 from runtime_parts import Runtimes, processes
+from waits import until
 
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     "fake_runtime.py")
@@ -63,11 +64,11 @@ def test_a_good_one_is_flipped_to_and_taken_back_without_a_lost_request(
         runtimes):
     streamer = runtimes.stream(QUESTION)
     runtimes.fleet.roll(publish(runtimes, "3", "severity: high"))
-    F.wait_until("desk@3", 20,
-                 lambda: runtimes.says(QUESTION) == ("severity: high", "desk@3"))
+    until("desk@3",
+          lambda: runtimes.says(QUESTION) == ("severity: high", "desk@3"))
     runtimes.take_back("desk@3")
-    F.wait_until("desk@1 again", 20,
-                 lambda: runtimes.says(QUESTION) == ("severity: low", "desk@1"))
+    until("desk@1 again",
+          lambda: runtimes.says(QUESTION) == ("severity: low", "desk@1"))
     streamer.stop()
     assert not streamer.failed
     assert {s[3] for s in streamer.spans} >= {"desk@1", "desk@3"}
@@ -116,7 +117,7 @@ def test_speech_goes_through_a_pipeline_of_two_models(runtimes):
         "a.wav": ("asset", wav), "golden.json": ("golden", golden.encode())},
         "fake"))
     runtimes.model = "desk"
-    F.wait_until("heard", 20, lambda: runtimes.post_speech(
+    until("heard", lambda: runtimes.post_speech(
         wav, "ear")[1] == {"text": QUESTION})
     assert runtimes.hears(wav, "intercom") == ("severity: refuse",
                                                "desk@4.refuse")
@@ -136,9 +137,9 @@ def test_an_agent_that_is_killed_leaves_no_runtime(runtimes):
         return processes(runtimes.device.state)
     assert pids()
     runtimes.device.stop(9)
-    F.wait_until("no runtime is left", 10, lambda: not pids())
+    until("no runtime is left", lambda: not pids())
     runtimes.device.start()
-    F.wait_until("served again", 30, lambda: served(runtimes))
+    until("served again", lambda: served(runtimes))
 
 
 def served(runtimes):

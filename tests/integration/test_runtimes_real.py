@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-import fleet as F
 import whisper_model
 from runtime_parts import Listener, Runtimes
+from waits import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(os.path.dirname(HERE), "models")
@@ -79,8 +79,8 @@ def story(runtimes, publish, prompt, expected, listens=False):
         return runtimes.hears(prompt) if listens else runtimes.says(prompt)
     first = publish("1", "good")
     runtimes.fleet.roll(first)
-    F.wait_until("served", 30,
-                 lambda: says() == (expected[0], first))
+    until("served",
+          lambda: says() == (expected[0], first))
     streamer = Listener(runtimes, prompt) if listens else None
     if listens:
         streamer.start()
@@ -90,11 +90,11 @@ def story(runtimes, publish, prompt, expected, listens=False):
     assert says() == (expected[0], first)
     second = publish("3", "better")
     runtimes.fleet.roll(second)
-    F.wait_until("served", 30,
-                 lambda: says() == (expected[1], second))
+    until("served",
+          lambda: says() == (expected[1], second))
     runtimes.take_back(second)
-    F.wait_until("taken back", 30,
-                 lambda: says() == (expected[0], first))
+    until("taken back",
+          lambda: says() == (expected[0], first))
     streamer.stop()
     assert not streamer.failed, streamer.failed[:3]
     assert {s[3] for s in streamer.spans} >= {first, second}

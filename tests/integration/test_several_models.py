@@ -11,6 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import HANG, HANG_S, until
 
 # No new release reads more bytes for a token: the speed probe would deny it on
 # a busy machine.
@@ -105,7 +106,7 @@ def restart(up, more=""):
     up.device.stop()
     up.device.write_config(more + "models: {tiny: {alias: [gpt-4o-mini]}}\n")
     up.device.start()
-    F.wait_until("both serve", 30, lambda: all(
+    until("both serve", lambda: all(
         answers(up, model) for model in ("tiny", "alarm")))
     up.online(["a"])
 
@@ -114,8 +115,8 @@ def test_one_goes_back_while_the_other_downloads(up):
     restart(up, "download_rate: 20kB\n")  # minutes
     started = up.ask("rollout", "start", "tiny@2", "--phase", "100%", "--soak",
                      "500ms")
-    F.wait_until("tiny is downloaded", 20,
-                 lambda: state(up, "tiny") == "downloading")
+    until("tiny is downloaded",
+          lambda: state(up, "tiny") == "downloading")
     with asked(up, "tiny"):
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
                "--confirm", "alarm@2", "--keep", "--wait")
@@ -124,7 +125,7 @@ def test_one_goes_back_while_the_other_downloads(up):
     restart(up)
     with asked(up, "tiny"):
         up.cli("rollout", "wait", started["id"], "--for", "completed",
-               "--timeout", "120s", "-q")
+               "--timeout", HANG, "-q")
 
     assert versions(up, "tiny") == ["2", "1", None]
     assert versions(up, "alarm") == ["1", None, None]
@@ -140,7 +141,7 @@ def answers(up, model):
 def test_both_serve_after_a_kill(up):
     up.device.stop(signal.SIGKILL)
     up.device.start()
-    F.wait_until("both serve", 30, lambda: all(
+    until("both serve", lambda: all(
         answers(up, model) for model in ("tiny", "alarm")))
 
     assert versions(up, "tiny")[0] == "2"
@@ -154,8 +155,8 @@ def test_a_removed_model_is_gone_and_the_other_serves_on(up):
     with asked(up, "tiny"):
         up.cli("model", "remove", "alarm", "--everywhere", "--confirm",
                "alarm", "--wait")
-        F.wait_until("its files are collected", 20,
-                     lambda: not os.path.exists(file))
+        until("its files are collected",
+              lambda: not os.path.exists(file))
 
     assert [model["model"] for model in status(up)["models"]] == ["tiny"]
     assert os.path.exists(model_file(up, "tiny@2"))
@@ -174,7 +175,7 @@ def test_an_operator_names_the_model_that_goes(up):
     command = [os.path.join(up.bin, "flotilla-agent"), "rollback", "--config",
                up.device.config]
     unsaid = subprocess.run(command, capture_output=True, text=True,
-                            timeout=60, check=False)
+                            timeout=HANG_S, check=False)
     up.program("flotilla-agent", "rollback", "--model", "tiny", "--config",
                up.device.config)
     up.program("flotilla-agent", "remove", "--model", "alarm", "--config",
@@ -192,7 +193,7 @@ def test_one_model_more_than_configured_is_refused(up):
     up.online(["a"])
     started = up.ask("rollout", "start", "alarm@2", "--phase", "100%",
                      "--soak", "500ms", "--lift")
-    F.wait_until("it is refused", 30, lambda: (
+    until("it is refused", lambda: (
         up.rollout_device(started["id"], "a") or {}).get("state") == "rejected")
 
     assert "target.limit" in json.dumps(up.rollout_device(started["id"], "a"))
@@ -205,7 +206,7 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
                            "models: {tiny: {pin: true}}\n")
     up.device.start()
     up.online(["a"])
-    F.wait_until("the budget is reported", 30, lambda: (up.ask(
+    until("the budget is reported", lambda: (up.ask(
         "device", "get", "a")["memory"] or {}).get("budget") == 30 << 20)
     plan = up.ask("rollout", "start", "alarm@2", "--phase", "100%", "--lift",
                   "--dry-run")["plan"]
@@ -213,7 +214,7 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
     with asked(up, "tiny"):
         started = up.ask("rollout", "start", "alarm@2", "--phase", "100%",
                          "--soak", "500ms", "--lift")
-        F.wait_until("it is refused", 30, lambda: (up.rollout_device(
+        until("it is refused", lambda: (up.rollout_device(
             started["id"], "a") or {}).get("state") == "rejected")
 
     assert "memory.budget" in json.dumps(up.rollout_device(started["id"], "a"))
@@ -226,7 +227,7 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
     assert "the budget is %d" % (30 << 20) in plan["reasons"][0]["what"]
     assert "memory.budget" in told and "model remove" in told
     # The assignment stands: what is missing is said until something changes.
-    F.wait_until("it is drift", 30, lambda: [
+    until("it is drift", lambda: [
         m["drift"] for m in up.ask("device", "get", "a")["models"]
         if m["model"] == "alarm" and m["drift"]])
     drift = [m["drift"] for m in up.ask("device", "get", "a")["models"]

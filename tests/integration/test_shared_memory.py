@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from waits import HANG_S
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -25,12 +26,12 @@ STAY, ON_DEMAND = ["alarm", "helpdesk", "vision"], ["site", "spare"]
 
 class Unix(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=HANG_S)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
+        self.sock.settimeout(HANG_S)
         self.sock.connect(self.path)
 
 
@@ -217,7 +218,7 @@ def refused(bin_dir, folder, *flags):
     done = subprocess.run(
         command(bin_dir, "--listen",
                 "unix:" + os.path.join(folder, "refused.sock"), *flags),
-        stderr=subprocess.PIPE, timeout=60)
+        stderr=subprocess.PIPE, timeout=HANG_S)
     return done.returncode, done.stderr.decode()
 
 

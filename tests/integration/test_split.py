@@ -7,6 +7,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
+from waits import until
 
 QUESTION = "What does the digest say?"
 
@@ -71,22 +72,22 @@ def test_the_release_next_to_it_takes_its_share_and_its_end_fails_nobody(up):
     document = up.ask("release", "get", "tiny-b@1")["document"]
     assert document["serve"]["split_of"] == {"model": "tiny", "pct": 50}
     with Asking(device) as asking:
-        F.wait_until("tiny answers", 60, lambda: asking.of("tiny@1") > 2)
+        until("tiny answers", lambda: asking.of("tiny@1") > 2)
         up.roll("tiny-b@1")
-        F.wait_until("both answer", 60, lambda: asking.of("tiny-b@1") > 10)
+        until("both answer", lambda: asking.of("tiny-b@1") > 10)
         since = len(asking.answers)
-        F.wait_until("both go on", 60,
-                     lambda: len(asking.answers) >= since + 60)
+        until("both go on",
+              lambda: len(asking.answers) >= since + 60)
         shares = [asking.of(r, since) for r in ("tiny@1", "tiny-b@1")]
         assert min(shares) >= 8, shares
         assert listed(device)["tiny-b"]["split_of"] == "tiny"
         assert listed(device)["tiny-b"]["split_pct"] == 50
         up.cli("model", "remove", "tiny-b", "--device", "a", "--confirm",
                "tiny-b")
-        F.wait_until("it is gone", 60,
-                     lambda: "tiny-b" not in listed(device))
+        until("it is gone",
+              lambda: "tiny-b" not in listed(device))
         since = len(asking.answers)
-        F.wait_until("tiny goes on", 60,
-                     lambda: len(asking.answers) >= since + 20)
+        until("tiny goes on",
+              lambda: len(asking.answers) >= since + 20)
         assert asking.of("tiny-b@1", since + 2) == 0
     assert not asking.failures, asking.failures[:3]

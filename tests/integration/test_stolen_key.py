@@ -6,10 +6,10 @@ import tempfile
 
 import pytest
 
-import fleet as F
 from bad_parts import (GOLDEN, OLD, Controller, bring_up, frozen, logged,
                        refused, serves)
 from conftest import Small
+from waits import until
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def test_a_device_enrolled_again_obeys_the_new_order_key(up):
                 "model": "tiny", "release": digest, "version": "2",
                 "rollout": "r-9001", "policy": {"soak_ms": 30 * 86400000}})))
     # It is obeyed, and brings nothing: the controller offered no tiny@2.
-    F.wait_until("it is obeyed", 20, lambda: "end r-9001.1 failed" in
-                 open(device.log, errors="replace").read())
+    until("it is obeyed", lambda: "end r-9001.1 failed" in
+          open(device.log, errors="replace").read())
     serves(device, "tiny@1")
     up.cli("rollout", "freeze", "--confirm", "test")
-    F.wait_until("the freeze", 20, lambda: frozen(up))
+    until("the freeze", lambda: frozen(up))
 
     up.controller.terminate()
     up.controller.wait()

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-import fleet as F
 from conftest import MODELS, Small
+from waits import HANG, HANG_S, until
 
 GROUPS = "/sys/fs/cgroup"
 LIMIT = 256 << 20
@@ -70,9 +70,9 @@ def state(fleet):
 def again(fleet):
     """The agent ends, and another one begins."""
     fleet.devices["gw"].stop()
-    F.wait_until("it is away", 20, lambda: state(fleet) != "online")
+    until("it is away", lambda: state(fleet) != "online")
     fleet.devices["gw"].start()
-    F.wait_until("it is back", 30, lambda: state(fleet) == "online")
+    until("it is back", lambda: state(fleet) == "online")
 
 
 def test_memory_pressure_loads_the_model_smaller_and_it_answers(fleet, sensors):
@@ -80,11 +80,11 @@ def test_memory_pressure_loads_the_model_smaller_and_it_answers(fleet, sensors):
     assert facts(fleet)["rung"] == 0
     before = gw.children("flotilla-engine")
     sensors.pressure(40)
-    F.wait_until("a step down", 20, lambda: facts(fleet)["rung"] > 0)
-    F.wait_until("a held batch", 20, lambda: fleet.ask(
+    until("a step down", lambda: facts(fleet)["rung"] > 0)
+    until("a held batch", lambda: fleet.ask(
         "device", "get", "gw")["memory"]["limits"] == ["batch held"])
     sensors.pressure(0)
-    F.wait_until("another engine", 20, lambda: gw.children(
+    until("another engine", lambda: gw.children(
         "flotilla-engine") not in ([], before))
     assert gw.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@1")
     now = facts(fleet)
@@ -104,25 +104,25 @@ def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
     sensors.put("/proc/net/route", ROUTES % "wwan0")
     again(fleet)
     sensors.battery(15, "Discharging")
-    F.wait_until("it knows its battery", 20, lambda: "battery 15" in "\n".join(
+    until("it knows its battery", lambda: "battery 15" in "\n".join(
         fleet.ask("device", "logs", "gw")["lines"]))
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
                         "--soak", "500ms", "--wait-for", "mains,cool")["id"]
-    F.wait_until("it waits", 20, lambda: execution(fleet).get(
+    until("it waits", lambda: execution(fleet).get(
         "reason") == "waiting for mains (the battery is low), "
         "an unmetered network")
     assert execution(fleet)["waits"] is True
     assert "waiting for mains" in fleet.program(
         "flotilla-agent", "status", "--config", gw.config)[1]
-    F.wait_until("it does not count", 20, lambda: fleet.ask(
+    until("it does not count", lambda: fleet.ask(
         "rollout", "get", started)["phases"][0]["away"] == 1)
     sensors.battery(80, "Discharging")
-    F.wait_until("what it waits for", 20, lambda: execution(fleet).get(
+    until("what it waits for", lambda: execution(fleet).get(
         "reason") == "waiting for mains, an unmetered network")
     sensors.put("/proc/net/route", ROUTES % "eth0")
     sensors.battery(15, "Charging")
     fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-              "120s", "-q")
+              HANG, "-q")
 
 
 def test_an_idle_device_is_measured_once_and_says_so(fleet):
@@ -133,21 +133,21 @@ def test_an_idle_device_is_measured_once_and_says_so(fleet):
 
     def bench():
         return fleet.ask("device", "get", "gw")["profile"].get("bench")
-    first = F.wait_until("its benchmark", 60, bench)
+    first = until("its benchmark", bench)
     assert first["memory_bytes_per_s"] > 10 ** 7
     assert first["int8_ops_per_s"] > 10 ** 6
     assert facts(fleet)["bench-memory-bytes-per-s"] == \
         first["memory_bytes_per_s"]
     gw.stop()
     gw.start()  # the numbers are kept
-    F.wait_until("it is back", 30, lambda: fleet.serving("tiny@2"))
+    until("it is back", lambda: fleet.serving("tiny@2"))
     assert bench() == first
 
 
 def test_the_engines_benchmark_takes_two_seconds_at_most(bin_dir):
     done = subprocess.run(
         [os.path.join(bin_dir, "flotilla-engine"), "bench", "--device",
-         "--json"], capture_output=True, check=True, timeout=120)
+         "--json"], capture_output=True, check=True, timeout=HANG_S)
     result = json.loads(done.stdout)
     assert result["threads"] >= 1 and result["kernel"]
     assert result["took_ms"] <= 2000 * 4  # the machine may be busy
@@ -179,7 +179,7 @@ class Group:
         return int(words[words.index("oom_kill") + 1])
 
     def remove(self):
-        F.wait_until("an empty cgroup", 20, self.is_gone)
+        until("an empty cgroup", self.is_gone)
 
     def is_gone(self):
         try:
@@ -223,10 +223,10 @@ def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
     group.put("cgroup.procs", gw.process.pid)  # its engines come after it
     for pid in gw.children("flotilla-engine"):
         group.put("cgroup.procs", pid)
-    F.wait_until("its limit", 30, lambda: facts(fleet).get(
+    until("its limit", lambda: facts(fleet).get(
         "cgroup-bytes-max") == LIMIT)
     agent = gw.process.pid
-    F.wait_until("it serves", 30, lambda: gw.children("flotilla-engine"))
+    until("it serves", lambda: gw.children("flotilla-engine"))
     engine = gw.children("flotilla-engine")
     used = facts(fleet)["cgroup-bytes"]
     with subprocess.Popen(
@@ -234,8 +234,8 @@ def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
              str((LIMIT * 97 // 100 - used) >> 20)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE) as neighbour:
         assert neighbour.stdout.readline() == b"full\n"
-        F.wait_until("a step down", 30, lambda: facts(fleet)["rung"] > 0)
-        F.wait_until("a smaller engine", 30, lambda: gw.children(
+        until("a step down", lambda: facts(fleet)["rung"] > 0)
+        until("a smaller engine", lambda: gw.children(
             "flotilla-engine") not in ([], engine))
         assert gw.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@2")
         assert facts(fleet)["rung-why"] in ("cgroup", "psi")
@@ -271,10 +271,10 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
                   "policy: {soak_ms: 500, probe_speed_ratio_max: 1000}\n")
     started = fleet.ask("rollout", "start", "-f", spec)["id"]
     fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-              "120s", "-q")
+              HANG, "-q")
     before = gw.children("flotilla-engine")
     sensors.pressure(40)
-    F.wait_until("a smaller variant", 90, lambda: variants(fleet) == (
+    until("a smaller variant", lambda: variants(fleet) == (
         "small", "large"))
     sensors.pressure(0)
     assert gw.children("flotilla-engine") not in ([], before)
@@ -286,5 +286,5 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
     got = re.search(r"accepted tensor1 (\d+) of 1734464 bytes", log)
     assert got and int(got[1]) < 100000, log
     again(fleet)  # the choice is on the disk
-    F.wait_until("it is not forgotten", 30, lambda: variants(fleet) == (
+    until("it is not forgotten", lambda: variants(fleet) == (
         "small", "large"))

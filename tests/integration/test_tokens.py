@@ -5,7 +5,8 @@ import http.client
 import os
 import time
 
-from controller_parts import Device, Publisher, until
+from controller_parts import Device, Publisher
+from waits import HANG_S, until
 
 KEY = {"Idempotency-Key": "k1"}
 ACCESS = {"kind": "access", "role": "viewer", "name": "v"}
@@ -41,7 +42,7 @@ def test_a_secret_is_shown_once_not_again_for_its_key(controller):
 
 def stream(controller, token):
     host, port = controller.rest[len("http://"):].split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection = http.client.HTTPConnection(host, int(port), timeout=HANG_S)
     connection.request("GET", "/v1/events", headers={
         "Authorization": "Bearer " + token})
     answer = connection.getresponse()
@@ -158,7 +159,7 @@ def test_an_operator_of_a_group_changes_that_group_alone(controller, folder):
     for group in ("lab", "shop"):
         Device(controller, folder, "in-" + group,
                controller.enrol_token(group=group)).connect()
-    until("both came", 10, lambda: len(controller.ask(
+    until("both came", lambda: len(controller.ask(
         "GET", "/v1/devices?state=online").json["items"]) == 2)
     publisher = Publisher(controller, folder)
     publisher.publish("1.0.0")

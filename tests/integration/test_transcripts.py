@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from controller_parts import BIN, ROOT, Device, Publisher, until
+from controller_parts import BIN, ROOT, Device, Publisher
 from sketch import histogram
+from waits import HANG_S, until
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "cli")
 MODELS = os.path.join("tests", "models")  # as typed in the checkout
@@ -40,7 +41,7 @@ class Desk:
     def run(self, *words, token=None, code=0):
         done = subprocess.run(
             [os.path.join(BIN, "flotilla"), *words], capture_output=True,
-            text=True, timeout=60, cwd=ROOT, env=dict(
+            text=True, timeout=HANG_S, cwd=ROOT, env=dict(
                 os.environ, FLOTILLA_CONTROLLER=self.controller.rest,
                 FLOTILLA_TOKEN_FILE=token or self.controller.facts["token"],
                 XDG_CONFIG_HOME=self.folder))
@@ -78,7 +79,7 @@ def devices(controller, folder):
     found = [Device(controller, folder, "gw-%d" % n, token).connect()
              for n in (1, 2, 3)]
     for device in found:
-        until("online", 10, lambda name=device.name: controller.ask(
+        until("online", lambda name=device.name: controller.ask(
             "GET", "/v1/devices/" + name).json["state"] == "online")
     yield found
     for device in found:
@@ -108,7 +109,7 @@ def reports(controller, device, version, digest, before=None):
             "serving": slot((version, digest)),
             "current": slot((version, digest)), "previous": slot(before),
             "candidate": None}]}), retain=True)
-    until("report", 10, lambda: (controller.ask(
+    until("report", lambda: (controller.ask(
         "GET", "/v1/devices/" + device.name).json["serving"] or {}).get(
             "version") == version)
 
@@ -122,7 +123,7 @@ def bring(desk, devices, releases, version, before=None):
     for device in devices:
         assert device.order("deploy", 10, digest)[0]
         device.event(rollout, digest, "succeeded")
-    until("completed", 10, lambda: state_of(
+    until("completed", lambda: state_of(
         desk.controller, rollout) == "completed")
     for device in devices:
         reports(desk.controller, device, version, digest,
@@ -167,7 +168,7 @@ def test_a_bad_model_stops_itself(desk, devices, releases):
     assert device.order("deploy", 10, digest)[0]
     device.event(rollout, digest, "failed", error={
         "id": "probe.golden", "what": "3 of 26 golden prompts differ"})
-    until("halted", 10, lambda: state_of(desk.controller, rollout) == "halted")
+    until("halted", lambda: state_of(desk.controller, rollout) == "halted")
     desk.run("rollout", "watch", rollout, code=8)
     desk.run("rollout", "get", rollout, "-o", "yaml")
     desk.text = desk.text.replace(chosen[0], "<canary>")
@@ -185,7 +186,7 @@ def test_an_emergency_takes_a_release_back(desk, devices, releases):
     for device in devices:
         device.client.publish(device.topic("ack"), json.dumps({
             "v": 1, "order": order, "outcome": "done", "took_ms": 3}))
-    until("three answers", 10, lambda: desk.controller.ask(
+    until("three answers", lambda: desk.controller.ask(
         "GET", "/v1/orders/" + order).json["done"] == 3)
     desk.run("order", "wait", order, "-q")
     desk.run("order", "list", "--fields", "id,op,state,done,failed,pending")
@@ -253,11 +254,11 @@ def test_telemetry_is_asked_for(desk, devices, releases):
             "histograms": {"ttft_us": histogram([210000] * 38 + [498000] * 2)
                            }}))
     query = ("telemetry", "query")
-    until("120 requests", 10, lambda: "120" in subprocess.run(
+    until("120 requests", lambda: "120" in subprocess.run(
         [os.path.join(BIN, "flotilla"), *query, "requests", "--controller",
          desk.controller.rest, "--token-file",
          desk.controller.facts["token"]],
-        capture_output=True, text=True, timeout=120).stdout)
+        capture_output=True, text=True, timeout=HANG_S).stdout)
     desk.run(*query, "ttft_us", "--by", "release")
     desk.run(*query, "errors")
     desk.run(*query, "agent_rss_bytes", "--by", "device", "-o", "csv",

@@ -2,8 +2,8 @@
 away, while the other serves on."""
 import pytest
 
-import fleet as F
 from conftest import Small
+from waits import until
 
 NAMES = ["a", "b"]
 
@@ -27,7 +27,7 @@ def models(up, name):
 
 
 def all_have(up, wanted):
-    F.wait_until("all have %s" % wanted, 30, lambda: all(
+    until("all have %s" % wanted, lambda: all(
         models(up, name) == wanted for name in NAMES))
 
 

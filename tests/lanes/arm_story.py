@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 NAMES = ("flotilla-agent", "flotilla-engine", "flotilla-updater")
@@ -73,8 +74,8 @@ def serves(fleet, device, release_name):
                               max_tokens=8)[1] == release_name
         except (OSError, F.Failed):
             return False
-    F.wait_until("%s answers with %s" % (device.name, release_name), SECONDS,
-                 ask, every=0.5)
+    until("%s answers with %s" % (device.name, release_name),
+          ask, every=0.5)
     print("ok    %s answers with %s" % (device.name, release_name), flush=True)
 
 

@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
+from waits import until  # noqa: E402
 
 FILES = os.path.join(ROOT, "deploy", "broker", "rabbitmq")
 PROGRAMS = "/usr/lib/rabbitmq/bin/"
@@ -158,7 +159,7 @@ class Cluster:
         for node in self.nodes:
             node.start()
         for node in self.nodes:
-            F.wait_until("node " + node.name, SECONDS, node.is_up, 0.5)
+            until("node " + node.name, node.is_up, every=0.5)
         return self
 
     def close(self):

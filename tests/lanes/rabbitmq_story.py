@@ -20,6 +20,7 @@ sys.path.insert(0, HERE)
 
 import rabbitmq_cluster as R  # noqa: E402
 import simulated as S  # noqa: E402
+from waits import until  # noqa: E402
 
 F = R.F
 FLEET = "test"
@@ -75,8 +76,8 @@ class Story(S.Simulated):
         return {client: max(rows)[1] for client, rows in found.items()}
 
     def node_of(self, client):
-        name = F.wait_until("%s at a node" % client, 60,
-                            lambda: self.clients().get(client), 0.5)
+        name = until("%s at a node" % client,
+                     lambda: self.clients().get(client), every=0.5)
         return next(n for n in self.nodes if n.name == name)
 
     def succeeded(self, rollout):
@@ -87,8 +88,8 @@ class Story(S.Simulated):
         """The node dies when some devices have the release, and others not."""
         begin = time.monotonic()
         rollout = self.roll(release, ("20%", "100%"), *QUICK)
-        some = F.wait_until("some have it", 60,
-                            lambda: self.succeeded(rollout))
+        some = until("some have it",
+                     lambda: self.succeeded(rollout))
         victim.kill()
         say("%s: node %s killed when %d of %d had it", release, victim.name,
             some, count)
@@ -99,21 +100,21 @@ class Story(S.Simulated):
         assert states.count("succeeded") == count, states
         say("%s: completed on %d devices after %.1f s", release, count,
             time.monotonic() - begin)
-        F.wait_until("real devices serve it", 60,
-                     lambda: self.serving(release, REAL))
+        until("real devices serve it",
+              lambda: self.serving(release, REAL))
         victim.start()
-        F.wait_until("node " + victim.name, R.SECONDS, victim.is_up, 0.5)
+        until("node " + victim.name, victim.is_up, every=0.5)
 
     def all_online(self, count):
-        F.wait_until("%d online" % count, 300, lambda: sum(
+        until("%d online" % count, lambda: sum(
             d["state"] == "online" for d in self.ask("device", "list")) ==
-            count, 0.5)
+            count, every=0.5)
 
     def order(self, verb, count):
         begin = time.monotonic()
         order = self.ask("rollout", verb, "--confirm", FLEET)["id"]
-        F.wait_until("answers", 120, lambda: self.ask(
-            "order", "get", order)["acked"] == count, 0.1)
+        until("answers", lambda: self.ask(
+            "order", "get", order)["acked"] == count, every=0.1)
         say("%s: done on %d devices after %.2f s", verb, count,
             time.monotonic() - begin)
 
@@ -144,7 +145,7 @@ class Story(S.Simulated):
             self.nodes[2], "emergency", account + "/account.pem",
             account + "/account.key", "mosquitto_pub", "-t",
             "flotilla/v1/%s/c/emergency" % FLEET, "-f", stop).wait(60))
-        F.wait_until("real devices stand", 60, lambda: all(
+        until("real devices stand", lambda: all(
             map(self.is_frozen, REAL)))
         say("emergency: %s stand", ", ".join(REAL))
 
@@ -176,7 +177,7 @@ class Story(S.Simulated):
                 file.seek(size)
                 return "no broker" in file.read()
 
-        F.wait_until("the first ends", 60, ended)
+        until("the first ends", ended)
         say("fence: a second `controller` at node %s ended the one at node %s",
             there.name, here.name)
 
@@ -184,7 +185,7 @@ class Story(S.Simulated):
             with open(path, encoding="utf-8") as file:
                 return "Received DISCONNECT (142)" in file.read()
 
-        F.wait_until("the second ends", 60, second_ended)
+        until("the second ends", second_ended)
         say("fence: the controller came back, and that one ended (142)")
 
     def refused(self):
@@ -232,8 +233,8 @@ def story(one, program, count):
     one.rollout_through(
         "tiny@2", next(n for n in one.nodes if n is not here), count)
     one.all_online(count)
-    waiting = F.wait_until("every event stored", 120, lambda: one.sim.ask(
-        "events", os.path.join(one.dir, "events"))["waiting"] == 0, 0.5)
+    waiting = until("every event stored", lambda: one.sim.ask(
+        "events", os.path.join(one.dir, "events"))["waiting"] == 0, every=0.5)
     say("events that wait for an acknowledgement: none (%s)", waiting)
     for verb in ("freeze", "unfreeze"):
         one.order(verb, count)

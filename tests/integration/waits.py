@@ -1,0 +1,97 @@
+"""The only clock of the Python tests; tools/clocks.py refuses any other.
+
+No test depends on how fast the machine is.  A wait ends by progress: an
+event, a row, a file.  Only a hang reaches its bound, and then the failure
+names what was waited for and what was seen last.  A test shows that something
+does NOT happen by a later event that must come behind it, not by waiting.
+Figures of speed belong to tests/bench.
+"""
+import threading
+import time
+
+# Seconds until a wait counts as a hang; also the timeout of sockets, programs
+# and commands that tests start.
+HANG_S = 600
+HANG = "%ds" % HANG_S  # as flags of commands take it
+
+
+class Hang(AssertionError):
+    """Nothing came in HANG_S seconds."""
+
+
+class Seen:
+    """A false answer of ask() that says what was there instead."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __bool__(self):
+        return False
+
+    def __repr__(self):
+        return repr(self.value)
+
+
+def same(actual, wanted):
+    """True, or what is there instead: for the ask() of until()."""
+    return actual == wanted or Seen(actual)
+
+
+def until(what, ask, seen=None, every=0.02):
+    """Call ask() until it gives something true, and return that.
+
+    `what` names the thing waited for.  seen() gives what is there instead for
+    the message of a hang; without it the last answer of ask() is shown."""
+    end = time.monotonic() + HANG_S
+    while True:
+        got = ask()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise Hang("waited %d s for: %s\nlast seen: %s" % (
+                HANG_S, what, seen() if seen else repr(got)))
+        time.sleep(every)
+
+
+def notified(condition, what, ask, seen=None):
+    """until() for a threading.Condition that is held: ask() is called when
+    somebody notifies."""
+    end = time.monotonic() + HANG_S
+    while True:
+        got = ask()
+        if got:
+            return got
+        left = end - time.monotonic()
+        if left <= 0:
+            raise Hang("waited %d s for: %s\nlast seen: %s" % (
+                HANG_S, what, seen() if seen else repr(got)))
+        condition.wait(left)
+
+
+def joined(thread):
+    """The thread has ended."""
+    thread.join(HANG_S)
+    if thread.is_alive():
+        raise Hang("waited %d s for the end of %s" % (HANG_S, thread.name))
+
+
+def pace(seconds, done=None):
+    """How often a client acts: the rhythm of a load, never a wait for a thing.
+    True when the event `done` was set meanwhile."""
+    assert seconds <= 1, "a rhythm, no wait: use until()"
+    return (done or threading.Event()).wait(seconds)
+
+
+def moment():
+    """A place in time: to put what happened in order, and to tell people how
+    long it took.  No test compares a difference with a number."""
+    return time.monotonic()
+
+
+def wall_s():
+    """The wall clock, for messages, certificates and orders that carry it."""
+    return time.time()
+
+
+def wall_ms():
+    return int(time.time() * 1000)

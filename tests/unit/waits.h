@@ -1,0 +1,68 @@
+/* The only clock of the C tests; tools/clocks.py refuses any other.
+ *
+ * No test depends on how fast the machine is.  A wait ends by progress, and
+ * only a hang reaches its bound; a test asserts what happened and in which
+ * order, never how long it took.  The code under test gets its times from the
+ * test wherever its interface takes one. */
+#ifndef FLOTILLA_TESTS_WAITS_H
+#define FLOTILLA_TESTS_WAITS_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <flotilla/base.h>
+
+enum { WAITS_HANG_S = 600 }; /* until a wait counts as a hang */
+
+/* For code under test that asks for "now": the steady clock, or the wall's. */
+static inline uint64_t waits_now_ms(void)
+{
+    return flo_now_ms();
+}
+
+static inline uint64_t waits_wall_ms(void)
+{
+    return flo_wall_ms();
+}
+
+/* The pause between two looks at a thing that another process or thread
+ * changes. */
+static inline void waits_pause(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* Another process, which a test starts and ends, hangs for good. */
+static inline void waits_hang(void)
+{
+    for (;;) {
+        nanosleep(&(struct timespec){.tv_sec = WAITS_HANG_S}, NULL);
+    }
+}
+
+/* One look at what was begun at from_ms: a hang ends the program, and says
+ * what it waited for. */
+static inline void waits_look(uint64_t from_ms, const char *what,
+                              const char *file, int line)
+{
+    if (flo_now_ms() - from_ms > WAITS_HANG_S * UINT64_C(1000)) {
+        fprintf(stderr, "%s:%d: waited %d s for: %s\n", file, line,
+                WAITS_HANG_S, what);
+        abort();
+    }
+}
+
+/* Wait until the expression is true, with `turn` (a statement) between two
+ * looks: a turn of an event loop, or waits_pause(). */
+#define WAIT_TURNING(is_true, turn)                                            \
+    do {                                                                       \
+        uint64_t from_ms_ = flo_now_ms();                                      \
+        while (!(is_true)) {                                                   \
+            waits_look(from_ms_, #is_true, __FILE__, __LINE__);                \
+            turn;                                                              \
+        }                                                                      \
+    } while (0)
+#define WAIT_UNTIL(is_true) WAIT_TURNING(is_true, waits_pause())
+
+#endif
