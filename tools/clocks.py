@@ -71,7 +71,9 @@ def python_faults(path, tree):
 def clock_faults(tree):
     """The clock's own file: no bound below a hang's."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and node.targets[0].id.endswith("_S"):
+        if isinstance(node, ast.Assign) and \
+                isinstance(node.targets[0], ast.Name) and \
+                node.targets[0].id.endswith("_S"):
             n = number(node.value)
             if n is not None and n < WAIT_S_MIN:
                 yield node.lineno, "%s = %g: at least %d" % (
