@@ -1,12 +1,13 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all check bench bench-engine bench-fleet bench-gates \
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check bench bench-engine bench-fleet bench-gates \
         sweep fuzz docs install packages clean
 
 BIN := build/bin
 BUILD := build/release
 PREFIX ?= /usr
 JOBS ?= $(shell nproc)
+export JOBS
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -36,17 +37,24 @@ demo-clean: ## remove what the demo wrote
 	rm -rf build/demo build/demo-real
 
 quick: build-tests ## unit and trace tests: the inner loop
-	@cd build/release && ctest -L 'unit|oracle' -j $(JOBS) --output-on-failure
+	@tests/run/run.py build/release -L 'unit|oracle'
 
 test: build-tests ## unit tests, stories with real fleets, the demo
-	@cd build/release && ctest -LE lane -j $(JOBS) --output-on-failure
+	@tests/run/run.py build/release -LE lane
 
-lanes: build-tests ## kills, power cuts, sanitizers, fuzzing, Arm
-	@cd build/release && ctest -L lane -LE long -j $(JOBS) --output-on-failure
+lanes: build-tests ## kills, power cuts, sanitizers, fuzzing, Arm: a part that FLOTILLA_SEED draws
+	@tests/run/run.py build/release -L lane -LE long
 
-test-all: test ## all of both, with what takes an hour: every test for Arm, every kill
-	@cd build/release && ctest -L lane -j $(JOBS) --output-on-failure
-	@$(MAKE) sweep
+test-all: export FLOTILLA_PART := all
+test-all: test ## all of both, with what takes hours: every test for Arm, every kill, long fuzzing
+	@tests/run/run.py build/release -L lane
+	@$(MAKE) sweep fuzz
+
+test-steady: build-tests ## `make test` ten times, beside busy loops, on one CPU, with slow syncs
+	@tests/run/steady.py
+
+tests-table: build-tests ## docs/tests.md: CPU and wall seconds of each test, as last measured here
+	@tests/run/table.py build/release
 
 check: ## format, layers, headers, symbols, circles, generated docs
 	@tools/check.sh

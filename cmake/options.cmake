@@ -22,14 +22,17 @@ add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
 set(FLOTILLA_KERNEL_FLAGS -O3)
 if(FLOTILLA_SANITIZE)
     set(FLOTILLA_KERNEL_FLAGS -O1)
-    add_compile_options(-fsanitize=${FLOTILLA_SANITIZE}
+    set(sanitizers ${FLOTILLA_SANITIZE})
+    if(FLOTILLA_FUZZ) # one build for the unit tests and the fuzz targets
+        string(APPEND sanitizers ,fuzzer-no-link)
+        find_program(LLD NAMES ld.lld-14 ld.lld)
+        if(LLD) # hundreds of large programs are linked
+            add_link_options(-fuse-ld=${LLD})
+        endif()
+    endif()
+    add_compile_options(-fsanitize=${sanitizers}
         -fno-sanitize-recover=all -fno-omit-frame-pointer)
-    add_link_options(-fsanitize=${FLOTILLA_SANITIZE})
+    add_link_options(-fsanitize=${sanitizers})
 else()
     add_compile_options($<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-endif()
-if(FLOTILLA_FUZZ)
-    add_compile_options(-fsanitize=fuzzer-no-link)
-    # clang takes minutes for UBSan's checks in kernels; the asan lane has them.
-    list(APPEND FLOTILLA_KERNEL_FLAGS -fno-sanitize=undefined)
 endif()

@@ -2,7 +2,7 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|stops|text|vendor|voice ...]
+#                        inputs|promises|stops|clocks|text|vendor|voice ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -98,6 +98,9 @@ check_inputs() {
 # The files that pages name are there, and the pages that code names.
 check_stops() { python3 tools/stops.py && say stops ok || bad stops; }
 
+# One clock for all tests, and no wait shorter than a hang.
+check_clocks() { python3 tools/clocks.py && say clocks ok || bad clocks; }
+
 check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
@@ -114,7 +117,7 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises stops text vendor voice}; do
+    inputs promises stops clocks text vendor voice}; do
     "check_$check"
 done
 exit $failed

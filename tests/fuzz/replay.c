@@ -1,5 +1,6 @@
-/* Without libFuzzer: give a target each file of a folder, whole and cut short,
- * so that found inputs stay tested by every compiler. */
+/* Give a target each file of a folder, whole and cut short, so that found inputs
+ * stay tested by every compiler.  In a libFuzzer build the same program does it
+ * for `fuzz_x -replay FOLDER`. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,10 @@ static void give(const char *data, size_t bytes)
     free(copy);
 }
 
-int main(int argc, char **argv)
+static int replay(const char *folder)
 {
     size_t files = 0;
-    DIR *dir = argc > 1 ? opendir(argv[1]) : NULL;
+    DIR *dir = opendir(folder);
 
     give("", 0);
     for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
@@ -32,7 +33,7 @@ int main(int argc, char **argv)
         size_t bytes;
         struct flo_err err = {0};
         if (entry->d_name[0] == '.' ||
-            !flo_path_join(path, sizeof(path), argv[1], entry->d_name)) {
+            !flo_path_join(path, sizeof(path), folder, entry->d_name)) {
             continue;
         }
         if (flo_file_read(path, 16 << 20, &data, &bytes, &err) < 0) {
@@ -52,3 +53,20 @@ int main(int argc, char **argv)
     printf("%zu files\n", files);
     return files > 0 ? 0 : 1;
 }
+
+#ifdef FLOTILLA_LIBFUZZER
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    if (*argc == 3 && strcmp((*argv)[1], "-replay") == 0) {
+        exit(replay((*argv)[2]));
+    }
+    return 0;
+}
+#else
+int main(int argc, char **argv)
+{
+    return replay(argc > 2 ? argv[2] : "");
+}
+#endif

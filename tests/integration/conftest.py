@@ -27,12 +27,26 @@ def bin_dir():
     return BIN
 
 
+def pytest_configure(config):
+    """All folders of a run lie below one, whose path is short: a unix socket's
+    ends at 107 characters."""
+    config.place = tempfile.mkdtemp(prefix="flo-", dir="/tmp")
+    os.chmod(config.place, 0o711)  # programs of other users go through
+    if not config.option.basetemp:
+        config.option.basetemp = os.path.join(config.place, "t")
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    """A failed story keeps what its fleet wrote."""
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        shutil.rmtree(config.place, ignore_errors=True)
+    else:
+        terminalreporter.write_line("kept: %s" % config.place)
+
+
 @pytest.fixture(scope="module")
-def folder():
-    # Short: unix socket paths end at 107 characters.
-    path = tempfile.mkdtemp(prefix="flo-", dir="/tmp")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def folder(request):
+    return tempfile.mkdtemp(dir=request.config.place)
 
 
 @pytest.fixture(scope="module")

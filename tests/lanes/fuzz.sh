@@ -1,19 +1,19 @@
 #!/bin/sh
-# Every libFuzzer target for some seconds over its corpus, as many at a time as
-# there are CPUs.  usage: fuzz.sh [SECONDS]
-# A short run looks for regressions and takes the same way each time; a longer
-# one (make fuzz) looks for new faults with a seed of its own.
+# libFuzzer targets over their corpora, as many at a time as there are CPUs.
+#
+# usage: fuzz.sh [SECONDS]
+# Without SECONDS a part of them, drawn by FLOTILLA_SEED, for 5 s each, which
+# the seed repeats; with SECONDS all of them, each from a seed of its own.
 set -eu
 cd "$(dirname "$0")/../.."
-seconds=${1:-2}
+build=build/asan
 if [ "${2-}" ]; then # one target, called by xargs below
     name=$(basename "$2")
-    work="build/fuzz/work/$name"
-    mkdir -p "$work" "tests/fuzz/corpora/${name#fuzz_}"
-    [ "$seconds" -lt 10 ] && seed=1 || seed=0 # 0: drawn
-    "$2" -seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-        -artifact_prefix="$work/" "$work" "tests/fuzz/corpora/${name#fuzz_}" \
-        >"$work.log" 2>&1 || {
+    work="$build/fuzz/work/$name"
+    mkdir -p "$work"
+    "$2" -seed="${FUZZ_SEED:-0}" -max_total_time="$1" -timeout=60 \
+        -rss_limit_mb=2048 -artifact_prefix="$work/" "$work" \
+        "tests/fuzz/corpora/${name#fuzz_}" >"$work.log" 2>&1 || {
         echo "CRASH $name"
         tail -30 "$work.log"
         exit 1
@@ -26,11 +26,22 @@ command -v clang-14 >/dev/null || {
     exit 77
 }
 mkdir -p build
-cmake --preset fuzz >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
-cmake --build build/fuzz -j "$(nproc)" --target fuzzers >build/fuzz.log 2>&1 ||
+cmake --preset asan >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
+cmake --build $build -j "$(nproc)" --target fuzzers >build/fuzz.log 2>&1 ||
     { tail -40 build/fuzz.log; exit 1; }
-count=$(find build/fuzz/fuzz -name 'fuzz_*' -type f | wc -l)
-[ "$count" -gt 0 ] || { echo "no targets were built"; exit 1; }
-echo "$count targets, $seconds s each"
-find build/fuzz/fuzz -name 'fuzz_*' -type f -print0 | sort -z |
+seconds=${1:-5}
+if [ "${1-}" ]; then
+    share=1/1
+else
+    share=1/3
+    FUZZ_SEED=${FLOTILLA_SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
+    export FUZZ_SEED
+    rm -rf $build/fuzz/work # earlier finds would lead another way
+    echo "seed $FUZZ_SEED (FLOTILLA_SEED=$FUZZ_SEED repeats it)"
+fi
+targets=$(find $build/fuzz -maxdepth 1 -name 'fuzz_*' -type f -printf '%f\n' |
+    tests/run/part.py $share "${FUZZ_SEED-}")
+[ -n "$targets" ] || { echo "no targets were built"; exit 1; }
+echo "$(echo "$targets" | wc -l) targets, $seconds s each"
+for target in $targets; do printf '%s\0' "$build/fuzz/$target"; done |
     xargs -0 -P "$(nproc)" -n 1 "$0" "$seconds"

@@ -1,0 +1,81 @@
+# How tests run: each by the launcher (tests/run/launch.c), which keeps its
+# output and measures it, and with the weight that tests/run/seconds.tsv says.
+
+# A CPU has this many places (ctest -j): a test that computes takes all of them,
+# one that waits takes one.  tests/run/run.py counts with the same number.
+set(FLOTILLA_PLACES 4)
+# Only a hang reaches it; tests/integration/waits.py gives up long before.
+set(FLOTILLA_HANG_S 3600)
+
+if(NOT CMAKE_CROSSCOMPILING)
+    add_executable(launch ${CMAKE_SOURCE_DIR}/tests/run/launch.c)
+    set_target_properties(launch PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()
+
+# name, wall and CPU seconds of earlier runs, as `make tests-table` measured.
+file(STRINGS ${CMAKE_SOURCE_DIR}/tests/run/seconds.tsv rows REGEX "^[a-z]")
+foreach(row ${rows})
+    string(REGEX MATCH "^([^\t]+)\t([0-9]+)[.]?[0-9]*\t([0-9]+)" row "${row}")
+    set(FLOTILLA_WALL_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
+    set(FLOTILLA_CPU_${CMAKE_MATCH_1} ${CMAKE_MATCH_3})
+endforeach()
+
+# flotilla_add_test(NAME COMMAND program arguments...): in the source folder.
+function(flotilla_add_test name word program)
+    set(command ${program} ${ARGN})
+    if(NOT CMAKE_CROSSCOMPILING)
+        if(TARGET ${program})
+            set(command $<TARGET_FILE:${program}> ${ARGN})
+        endif()
+        set(command $<TARGET_FILE:launch> ${CMAKE_BINARY_DIR}/tests/times.tsv
+            ${CMAKE_BINARY_DIR}/tests/logs ${name} ${command})
+    endif()
+    add_test(NAME ${name} COMMAND ${command}
+        WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set(wall "${FLOTILLA_WALL_${name}}")
+    set(cpu "${FLOTILLA_CPU_${name}}")
+    if(wall STREQUAL "")
+        set(wall 1)
+        set(cpu 1)
+    endif()
+    set(places ${FLOTILLA_PLACES})
+    if(wall GREATER 2) # a share of a CPU, rounded up
+        math(EXPR places "(${FLOTILLA_PLACES} * ${cpu} + ${wall} - 1) / ${wall}")
+    endif()
+    if(places LESS 1)
+        set(places 1)
+    elseif(places GREATER FLOTILLA_PLACES)
+        set(places ${FLOTILLA_PLACES})
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${FLOTILLA_HANG_S}
+        COST ${wall} PROCESSORS ${places} SKIP_RETURN_CODE 77)
+endfunction()
+
+# Half a minute and more each under an emulator, and nothing in them is of a CPU.
+set(FLOTILLA_SLOW_EMULATED test_job test_bundle test_adapter test_grammar_bounds
+    test_bsdiff40_limits test_bsdiff40_exchange)
+
+# Its object is the same in each test: syncs of the disk cost nothing.
+add_library(flotilla_no_sync OBJECT ${CMAKE_SOURCE_DIR}/tests/unit/no_sync.c)
+
+# flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
+# that runs in the source folder, so that tests/models/... paths work.
+function(flotilla_test name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;LABELS" ${ARGN})
+    if(NOT ARG_LABELS)
+        set(ARG_LABELS unit)
+    endif()
+    add_executable(${name} ${ARG_SOURCES} $<TARGET_OBJECTS:flotilla_no_sync>)
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
+        ${CMAKE_SOURCE_DIR}/tests)
+    target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
+    if(CMAKE_CROSSCOMPILING AND name IN_LIST FLOTILLA_SLOW_EMULATED)
+        list(APPEND ARG_LABELS slow)
+    endif()
+    flotilla_add_test(${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
+        ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")
+endfunction()

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Run ctest, then name what failed and what was skipped.
+
+usage: tests/run/run.py BUILD [CTEST-ARGUMENT ...]
+JOBS=N          CPUs to use (default: all that this process may use)
+FLOTILLA_SEED=N repeats the random parts of an earlier run"""
+import os
+import random
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+PLACES = 4  # of a CPU: FLOTILLA_PLACES in cmake/tests.cmake
+SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] |\[  SKIPPED \] )(.+)", re.M)
+
+
+def places():
+    jobs = os.environ.get("JOBS", "")
+    if not jobs.isdigit() or int(jobs) < 1:
+        jobs = len(os.sched_getaffinity(0))
+    return int(jobs) * PLACES
+
+
+def rows(path):
+    """(name, exit code) of the tests that ran since the file was emptied."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [(line.split("\t")[0], int(line.split("\t")[1]))
+                for line in file if line.count("\t") == 3]
+
+
+def log_of(build, name):
+    path = os.path.join(build, "tests", "logs", name + ".log")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def main():
+    build = os.path.abspath(sys.argv[1])
+    os.environ.setdefault("FLOTILLA_SEED", str(random.SystemRandom().randrange(
+        1, 10 ** 9)))
+    print("seed %s (FLOTILLA_SEED=%s repeats the random parts)" % (
+        (os.environ["FLOTILLA_SEED"],) * 2), flush=True)
+    times = os.path.join(build, "tests", "times.tsv")
+    before = len(rows(times))
+    code = subprocess.call(
+        ["ctest", "-j", str(places()), "--output-on-failure", *sys.argv[2:]],
+        cwd=build)
+    ran = rows(times)[before:]
+    skipped = {}
+    for name, end in ran:
+        text = log_of(build, name)
+        for why in SKIPS.findall(text):
+            skipped.setdefault(why, []).append(name)
+        if end in (5, 77) and not SKIPS.search(text):
+            skipped.setdefault("its tools are not installed", []).append(name)
+    if skipped:
+        print("\nSkipped:")
+        for why, names in sorted(skipped.items()):
+            print("  %s: %s" % (", ".join(sorted(set(names))), why))
+        print("  what they need: ./deploy/install-deps.sh --optional")
+    for name, end in ran:
+        if end not in (0, 5, 77):
+            print("\n" + "\n".join(
+                log_of(build, name + ".failed").split("\n")[:3]))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

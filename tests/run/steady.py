@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Play the whole `make test` ten times of one commit, on machines that differ.
+
+usage: tests/run/steady.py [--runs N] [--file FILE]
+Five runs stand beside two busy loops, one has one CPU, one has a disk whose
+syncs take 20 ms, and the others have the machine alone.  Each run appends a
+line to FILE (build/steady.tsv): commit, kind, seed, result, seconds, slowest
+tests.  A run that was cut is played again; done is ten greens of this commit.
+The programs must be built (make build-tests), and the tree must be clean."""
+import argparse
+import collections
+import os
+import random
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build", "release")
+KINDS = collections.Counter(busy=5, one=1, slow=1, calm=3)
+
+
+def commit():
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT,
+                             capture_output=True, text=True, check=True).stdout
+    if changed:
+        sys.exit("steady: the tree has changes that no commit names:\n"
+                 + changed)
+    return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT,
+                          capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def lines_of(path, name):
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    return [row for row in rows if len(row) == 6 and row[0] == name]
+
+
+def play(kind):
+    """One run: result, seconds, seed and the slowest tests."""
+    env = dict(os.environ, FLOTILLA_SEED=str(
+        random.SystemRandom().randrange(1, 10 ** 9)))
+    command = [sys.executable, os.path.join(ROOT, "tests", "run", "run.py"),
+               BUILD, "-LE", "lane"]
+    if kind == "one":
+        one = sorted(os.sched_getaffinity(0))[0]
+        command = ["taskset", "-c", str(one)] + command
+    elif kind == "slow":
+        env["LD_PRELOAD"] = os.path.join(BUILD, "tests", "libslow.so")
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+             for _ in range(2 if kind == "busy" else 0)]
+    times = os.path.join(BUILD, "tests", "times.tsv")
+    begin_bytes = os.path.getsize(times) if os.path.exists(times) else 0
+    begin = time.monotonic()
+    log = os.path.join(ROOT, "build", "steady.log")
+    try:
+        with open(log, "ab") as out:
+            code = subprocess.call(command, env=env, cwd=ROOT, stdout=out,
+                                   stderr=out)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    took = time.monotonic() - begin
+    with open(times, encoding="utf-8") as file:
+        file.seek(begin_bytes)
+        rows = [line.split("\t") for line in file]
+    red = [row[0] for row in rows if row[1] not in ("0", "77", "5")]
+    slow = sorted(rows, key=lambda row: -float(row[2]))[:5]
+    result = "green" if code == 0 else "red " + (",".join(red) or str(code))
+    return result, took, env["FLOTILLA_SEED"], " ".join(
+        "%s=%.0fs" % (row[0], float(row[2])) for row in slow)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--runs", type=int, default=sum(KINDS.values()))
+    parser.add_argument("--file", default=os.path.join(ROOT, "build",
+                                                       "steady.tsv"))
+    wish = parser.parse_args()
+    name = commit()
+    for _ in range(wish.runs):
+        rows = lines_of(wish.file, name)
+        green = collections.Counter(r[1] for r in rows if r[3] == "green")
+        left = KINDS - green
+        if not left:
+            break
+        kind = next(iter(left))
+        result, took, seed, slow = play(kind)
+        with open(wish.file, "a", encoding="utf-8") as file:
+            file.write("\t".join((name, kind, seed, result, "%.0f" % took,
+                                  slow)) + "\n")
+        print("%s %s: %s in %.0f s, seed %s" % (name, kind, result, took,
+                                                seed), flush=True)
+    rows = lines_of(wish.file, name)
+    green = collections.Counter(r[1] for r in rows if r[3] == "green")
+    left = KINDS - green
+    print("%s: %d green, %d red%s" % (
+        name, sum(r[3] == "green" for r in rows),
+        sum(r[3] != "green" for r in rows),
+        "; left: %s" % ", ".join("%d %s" % (n, k) for k, n in left.items())
+        if left else "; steady"))
+    return 1 if left or any(r[3] != "green" for r in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

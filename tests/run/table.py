@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Write docs/tests.md and tests/run/seconds.tsv from the times that the
+launcher measured in BUILD.
+
+usage: tests/run/table.py BUILD
+A test that did not run here keeps the seconds that it had.  What a test checks
+is the first sentence of its source."""
+import ast
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+SECONDS = os.path.join(ROOT, "tests", "run", "seconds.tsv")
+PAGE = os.path.join(ROOT, "docs", "tests.md")
+HEAD = """# What is tested, and what it costs
+
+The table is written by `make tests-table` from the times that `tests/run/launch.c` measured on two CPUs: wall and CPU seconds with all
+processes of a test, and the first sentence of its source. A test that waits shares its CPU with others (`cmake/tests.cmake`).
+
+"""
+TAIL = """
+## How a test stays steady
+
+- **No test depends on how fast the machine is.** `tests/integration/waits.py` and `tests/unit/waits.h` are the only clocks; `tools/clocks.py`
+  (in `tools/check.sh`) refuses any other, and any bound below two minutes. A wait ends by progress. Only a hang reaches 600 s.
+- **Random parts**: kills, power cuts, fuzzing, mutants and tests for Arm take a part in CI, drawn by the seed that is printed first.
+  `FLOTILLA_SEED=N` repeats it; `make test-all` plays everything.
+- `make test-steady` plays `make test` ten times: five beside two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
+- A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
+"""
+GROUPS = (("lane", "Lanes (`make lanes`)"), ("e2e", "Stories (`make test`)"),
+          ("check", "Checks"), ("sim", "Simulation"),
+          ("oracle", "Oracles (`make quick`)"), ("unit", "Units (`make quick`)"))
+
+
+def source_of(name, command):
+    for pattern in ("tests/unit/**/%s.c" % name, "tests/fuzz/%s.c" % name,
+                    "tests/oracle/%s.c" % name):
+        found = glob.glob(os.path.join(ROOT, pattern), recursive=True)
+        if found:
+            return found[0]
+    for word in command:
+        if word.endswith((".py", ".sh")) and os.path.isfile(
+                os.path.join(ROOT, word)):
+            return os.path.join(ROOT, word)
+    return os.path.join(ROOT, "tests/sim/main.c") if "simul" in name else None
+
+
+def comment_of(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if path.endswith(".py"):
+        return ast.get_docstring(ast.parse(text)) or ""
+    if path.endswith(".sh"):
+        lines = re.match(r"(?:#.*\n)+", text).group(0).split("\n")[1:]
+        return "\n".join(line.lstrip("# ") if line.strip("# ") else ""
+                         for line in lines)
+    found = re.match(r"/\*(.*?)\*/", text, re.S)
+    return re.sub(r"^ ?\* ?", "", found.group(1), flags=re.M) if found else ""
+
+
+def first_sentence(text):
+    text = text.strip().split("\n\n")[0]
+    text = " ".join(text.split()).replace("|", "\\|")
+    return re.split(r"(?<=[.:;])\s", text)[0].rstrip(".:;")
+
+
+def kept():
+    found = {}
+    if os.path.exists(SECONDS):
+        with open(SECONDS, encoding="utf-8") as file:
+            for line in file:
+                row = line.rstrip("\n").split("\t")
+                if len(row) == 3:
+                    found[row[0]] = (float(row[1]), float(row[2]))
+    return found
+
+
+def main():
+    build = os.path.abspath(sys.argv[1])
+    times = kept()
+    with open(os.path.join(build, "tests", "times.tsv"),
+              encoding="utf-8") as file:
+        for line in file:
+            name, code, wall, cpu = line.rstrip("\n").split("\t")
+            if code == "0":
+                times[name] = (float(wall), float(cpu))
+    tests = json.loads(subprocess.run(
+        ["ctest", "--show-only=json-v1"], cwd=build, capture_output=True,
+        check=True).stdout)["tests"]
+    groups = {label: [] for label, _ in GROUPS}
+    for test in tests:
+        labels = next((p["value"] for p in test["properties"]
+                       if p["name"] == "LABELS"), [])
+        label = next((one for one, _ in GROUPS if one in labels), "unit")
+        path = source_of(test["name"], test["command"])
+        groups[label].append((test["name"], *times.get(test["name"], (0, 0)),
+                              first_sentence(comment_of(path)) if path
+                              else ""))
+    known = {test["name"] for test in tests}
+    with open(SECONDS, "w", encoding="utf-8") as out:
+        out.write("# Seconds of each test on two CPUs: name, wall, CPU. "
+                  "Written by `make tests-table`.\n")
+        for name in sorted(known & set(times)):
+            out.write("%s\t%.1f\t%.1f\n" % (name, *times[name]))
+    with open(PAGE, "w", encoding="utf-8") as out:
+        out.write(HEAD + "| part | tests | CPU s | of which the slowest |\n"
+                  "| --- | --- | --- | --- |\n")
+        for label, title in GROUPS:
+            rows = sorted(groups[label], key=lambda row: -row[2])
+            out.write("| %s | %d | %.0f | %s |\n" % (
+                title, len(rows), sum(row[2] for row in rows),
+                ", ".join("%s %.0f" % (row[0], row[2]) for row in rows[:3])))
+        out.write(TAIL)
+        for label, title in GROUPS:
+            out.write("\n## %s\n\n| test | wall s | CPU s | checks |\n"
+                      "| --- | --- | --- | --- |\n" % title)
+            for row in sorted(groups[label], key=lambda row: -row[2]):
+                out.write("| `%s` | %.1f | %.1f | %s |\n" % row)
+    print("docs/tests.md: %d tests, %.0f CPU s" % (
+        len(known), sum(row[2] for rows in groups.values() for row in rows)))
+
+
+if __name__ == "__main__":
+    main()
