@@ -10,13 +10,12 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 
 import whisper_model
 from runtime_parts import processes
-from waits import HANG_S
+from waits import HANG_S, until
 
 ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
 FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
@@ -68,7 +67,7 @@ class Proxy:
             "name": "fake", "api": "openai", "health": "/health",
             "exec": [sys.executable, str(FAKE), "--tree", "{tree}", "--entry",
                      "model.json", "--fault", fault] + where,
-            "ready_ms": 20000, "stop_ms": 500, "memory_bytes": 1 << 28,
+            "ready_ms": HANG_S * 1000, "stop_ms": 500, "memory_bytes": 1 << 28,
             "sessions": 2, "context": 64, "threads": 1,
             "abilities": VECTORS | CANCELS | RAW,
             "read": [str(FAKE.parent), sys.prefix]}
@@ -147,7 +146,7 @@ class Proxy:
 
     def end(self):
         self.socket.close()
-        return self.child.wait(60)
+        return self.child.wait(HANG_S)
 
 
 @pytest.fixture
@@ -162,14 +161,12 @@ def start(tmp_path):
         proxy.socket.close()
         proxy.child.kill()
         proxy.child.wait()
-    wait_for(lambda: not processes(tmp_path))
+    no_runtime_is_left(tmp_path)
 
 
-def wait_for(holds, seconds=60):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+def no_runtime_is_left(folder):
+    until("no runtime is left", lambda: not processes(folder),
+          lambda: processes(folder))
 
 
 @pytest.mark.parametrize("place", ["{socket}", "{port}"])
@@ -246,16 +243,15 @@ def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):
 
 
 def test_pings_and_statistics_are_answered_while_a_request_runs(start):
-    proxy = start("slow:30")
+    proxy = start("hang:0")
     proxy.ready()
     request = proxy.ask("hello")
     proxy.send(PING)
     assert proxy.receive().kind == PONG
     proxy.send(STATS)
     stats = proxy.receive()
-    while stats.kind == TOKEN:
-        stats = proxy.receive()
     assert stats.kind == STATS_ANSWER and stats.fields[7] > 1 << 20
+    assert stats.fields[1] == 1  # it runs
     proxy.send(CANCEL, request)
 
 
@@ -270,19 +266,14 @@ def test_what_the_runtime_lacks_is_refused_before_it_is_asked(start):
     assert proxy.failed().text(4) == "not.built"
 
 
-def test_a_cancelled_request_ends_within_100_ms_and_frees_its_place(start):
+def test_a_cancelled_request_ends_and_frees_its_place(start):
     proxy = start("hang:0", sessions=1)
     proxy.ready()
-    took = []
-    while min(took, default=1) >= 0.2 and len(took) < 20:  # busy machines
-        first, second = proxy.ask("hello"), proxy.ask("hello")
-        began = time.monotonic()
-        for request in (first, second):
-            proxy.send(CANCEL, request)
-            done = proxy.answer(request)[2]
-            assert done.kind == DONE and done.fields[1] == 2
-        took.append(time.monotonic() - began)
-    assert min(took) < 0.2, took
+    first, second = proxy.ask("hello"), proxy.ask("hello")
+    for request in (first, second):
+        proxy.send(CANCEL, request)
+        done = proxy.answer(request)[2]
+        assert done.kind == DONE and done.fields[1] == 2
     proxy.send(STATS)
     stats = proxy.receive()
     assert stats.fields.get(1, 0) == 0 and stats.fields.get(2, 0) == 0
@@ -331,11 +322,10 @@ def test_a_program_that_is_not_there_is_named(start):
 
 
 def test_a_runtime_that_is_never_healthy_is_given_up(start, tmp_path):
-    began = time.monotonic()
     failed = start("no-health", ready_ms=800).failed()
     assert failed.text(4) == "runtime.health"
-    assert time.monotonic() - began > 0.8
-    wait_for(lambda: not processes(tmp_path))
+    assert "within 800 ms" in failed.text(2)
+    no_runtime_is_left(tmp_path)
 
 
 def test_a_runtime_that_is_unwell_later_ends_the_proxy(start):
@@ -344,7 +334,7 @@ def test_a_runtime_that_is_unwell_later_ends_the_proxy(start):
     proxy.answer(proxy.ask("hello"))
     failed = proxy.failed()
     assert failed.request == 0 and failed.text(4) == "runtime.health"
-    assert proxy.child.wait(60) == 1
+    assert proxy.child.wait(HANG_S) == 1
 
 
 def test_a_runtime_that_dies_is_told_as_a_crash(start):
@@ -423,7 +413,8 @@ def given():
         pytest.skip("no writable cgroup of version 2: %s" % error)
     yield made
     for folder in (made / "agent", made):
-        wait_for(lambda: not (folder / "cgroup.procs").read_text())
+        until("an empty cgroup",
+              lambda: not (folder / "cgroup.procs").read_text())
         folder.rmdir()
 
 
@@ -443,13 +434,13 @@ def test_an_agent_takes_the_cgroup_that_was_given_to_it(given, tmp_path):
         "sh", str(ENGINE.with_name("flotilla-agent")), "--config",
         str(tmp_path / "agent.yaml")])
     try:
-        wait_for(lambda: "memory" in (
+        until("its memory controller", lambda: "memory" in (
             given / "cgroup.subtree_control").read_text())
         assert (given / "agent" / "cgroup.procs").read_text().split() == \
             [str(child.pid)]
     finally:
         child.terminate()
-        child.wait(60)
+        child.wait(HANG_S)
 
 
 def test_a_leak_is_ended_by_its_cgroup(start, group):
@@ -464,7 +455,7 @@ def test_a_leak_is_ended_by_its_cgroup(start, group):
     while frame.request != 0:
         frame = proxy.receive()
     assert frame.text(4) == "runtime.memory" and "cgroup" in frame.text(2)
-    assert proxy.child.wait(60) == 1
+    assert proxy.child.wait(HANG_S) == 1
     assert not list(group.glob("runtime-*"))
 
 
@@ -472,7 +463,9 @@ def test_a_leak_is_ended_by_its_cgroup(start, group):
 def test_no_process_outlives_the_proxy(start, tmp_path, how):
     proxy = start("fork")
     proxy.ready()
-    assert len(processes(tmp_path)) == 2
+    # A third one leaves the two to themselves.
+    until("a runtime and its grandchild", lambda: len(
+        processes(tmp_path)) == 2, lambda: processes(tmp_path))
     scratch = [p for p in pathlib.Path("/tmp").glob("flotilla-runtime.*")
                if (p / "http.sock").exists()]
     assert scratch
@@ -480,8 +473,8 @@ def test_no_process_outlives_the_proxy(start, tmp_path, how):
         proxy.socket.close()
     else:
         proxy.child.send_signal(how)
-    proxy.child.wait(60)
-    wait_for(lambda: not processes(tmp_path))
+    proxy.child.wait(HANG_S)
+    no_runtime_is_left(tmp_path)
 
 
 def test_a_file_outside_its_tree_is_not_there_for_the_runtime(start, tmp_path):
@@ -496,11 +489,14 @@ def test_a_file_outside_its_tree_is_not_there_for_the_runtime(start, tmp_path):
 
 # ---- api none: a check for each file ----
 
-def checker(folder, code, **more):
-    one = Proxy(folder, api="none",
-                exec=["/bin/sh", "-c", code, "sh", "{file}"], **more)
-    assert one.ready().text(23) == "fake"
-    return one
+@pytest.fixture
+def checker(start):
+    def begin(code, **more):
+        one = start(api="none", exec=["/bin/sh", "-c", code, "sh", "{file}"],
+                    **more)
+        assert one.ready().text(23) == "fake"
+        return one
+    return begin
 
 
 def play(proxy, file="model.json"):
@@ -521,12 +517,12 @@ def proxy_answer(proxy, request):
             return said, frame
 
 
-def test_a_check_gives_its_words_and_its_status(tmp_path):
-    proxy = checker(tmp_path, 'test -s "$1" && echo \'{"n": 7}\'; exit 3')
+def test_a_check_gives_its_words_and_its_status(checker):
+    proxy = checker('test -s "$1" && echo \'{"n": 7}\'; exit 3')
     said, done = play(proxy)
     assert json.loads(said) == {"n": 7} and done.fields[14] == 3
     assert play(proxy)[1].fields[14] == 3  # a namespace of its own each
-    proxy = checker(tmp_path, "kill -9 $$")
+    proxy = checker("kill -9 $$")
     assert play(proxy)[1].fields[14] == 128 + 9
 
 
@@ -534,8 +530,8 @@ def test_a_check_gives_its_words_and_its_status(tmp_path):
     ("head -c 70000 /dev/zero", {}, "runtime.answer"),
     ("head -c 120m /dev/zero | tail -c 120m > /dev/null", {"memory_bytes": 1 << 26},
      "runtime.memory")])
-def test_a_check_has_limits(tmp_path, code, more, error):
-    proxy = checker(tmp_path, code, **more)
+def test_a_check_has_limits(checker, code, more, error):
+    proxy = checker(code, **more)
     frame = play(proxy)[1]
     assert frame.kind == FAILED and frame.text(4) == error, frame.text(2)
     proxy.send(PING)
@@ -545,19 +541,23 @@ def test_a_check_has_limits(tmp_path, code, more, error):
 @pytest.mark.parametrize("file, error", [
     ("../model.json", "meta.schema"), ("/etc/passwd", "meta.schema"),
     ("absent", "meta.schema"), ("", "infer.no_api")])
-def test_a_check_plays_files_of_the_release_alone(tmp_path, file, error):
-    frame = play(checker(tmp_path, "true"), file)[1]
+def test_a_check_plays_files_of_the_release_alone(checker, file, error):
+    frame = play(checker("true"), file)[1]
     assert frame.kind == FAILED and frame.text(4) == error
 
 
-def test_a_check_that_is_cancelled_leaves_no_process(tmp_path):
-    proxy = checker(tmp_path, "exec sleep 4711.25")
+# Seconds that no other process of this machine sleeps.
+SLEEP = "4711.%d" % os.getpid()
+
+
+def test_a_check_that_is_cancelled_leaves_no_process(checker):
+    proxy = checker("exec sleep " + SLEEP)
     proxy.send(GENERATE, 40, text(27, "model.json"))
-    wait_for(sleepers)
+    until("the check runs", sleepers)
     proxy.send(CANCEL, 40)
     frame = proxy.receive()
     assert frame.kind == DONE and frame.fields[1] == 2
-    wait_for(lambda: not sleepers())
+    until("no check is left", lambda: not sleepers(), sleepers)
 
 
 def sleepers():
@@ -565,7 +565,7 @@ def sleepers():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/cmdline" % pid, "rb") as line:
-                if line.read() == b"sleep\x004711.25\x00":
+                if line.read() == b"sleep\x00%s\x00" % SLEEP.encode():
                     found.append(pid)
         except OSError:
             continue
