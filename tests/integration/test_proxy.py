@@ -54,6 +54,9 @@ class Frame:
     def text(self, tag):
         return self.fields.get(tag, b"").decode()
 
+    def value(self, tag):
+        return self.fields.get(tag, 0)
+
 
 class Proxy:
     def __init__(self, folder, fault="", place="{socket}", group=None,
@@ -135,12 +138,12 @@ class Proxy:
                 continue
             if frame.kind != TOKEN:
                 break
-            assert frame.fields.get(1, 0) == len(frames)
+            assert frame.value(1) == len(frames)
             frames.append(frame)
         parts = [f.text(3) for f in frames]
         at = 0
         for piece, part in zip(frames, parts):
-            assert piece.fields.get(8, 0) == at
+            assert piece.value(8) == at
             at += len(part.encode())
         return "".join(parts), frames, frame
 
@@ -178,7 +181,7 @@ def test_an_answer_comes_in_pieces_with_its_counts(start, place):
         RAW
     answer, frames, done = proxy.answer(proxy.ask("hello"))
     assert answer == "good morning to you" and len(frames) == 4
-    assert done.kind == DONE and done.fields.get(1, 0) == 0
+    assert done.kind == DONE and done.value(1) == 0
     assert done.fields[3] == 1 and done.fields[4] == 4
     answer, _, done = proxy.answer(proxy.ask("three", max_tokens=2))
     assert answer == "1 2 " and done.fields[1] == 1  # length
@@ -198,7 +201,7 @@ def test_vectors_come_with_length_one(start):
     proxy.send(EMBED, 5, text(103, "ab") + text(103, "abcd"))
     for index, length in enumerate((2, 4)):
         frame = proxy.receive()
-        assert frame.kind == EMBEDDING and frame.fields.get(1, 0) == index
+        assert frame.kind == EMBEDDING and frame.value(1) == index
         vector = struct.unpack("<3f", frame.fields[3])
         assert abs(sum(v * v for v in vector) - 1) < 1e-6
         assert abs(vector[0] / vector[1] - length) < 1e-5
@@ -276,7 +279,7 @@ def test_a_cancelled_request_ends_and_frees_its_place(start):
         assert done.kind == DONE and done.fields[1] == 2
     proxy.send(STATS)
     stats = proxy.receive()
-    assert stats.fields.get(1, 0) == 0 and stats.fields.get(2, 0) == 0
+    assert stats.value(1) == 0 and stats.value(2) == 0
 
 
 @pytest.mark.parametrize("fault, answer_id", [
