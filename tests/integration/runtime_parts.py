@@ -7,7 +7,7 @@ import threading
 
 import fleet as F
 from controller_parts import sign
-from waits import HANG
+from waits import HANG, HANG_S, joined, pace, until
 
 KIND = "application/vnd.flotilla.release.v2+json"
 
@@ -41,11 +41,18 @@ class Listener(threading.Thread):
                 self.spans.append((None, None, None, release, text))
             except (OSError, http.client.HTTPException, F.Failed) as error:
                 self.failed.append(str(error))
-            self.done.wait(0.01)
+            pace(0.01, self.done)
 
     def stop(self):
         self.done.set()
-        self.join(60)
+        joined(self)
+
+
+def heard(client, release):
+    """The client has an answer of the release."""
+    until("an answer of %s" % release,
+          lambda: any(span[3] == release for span in list(client.spans)),
+          lambda: client.failed[-3:])
 
 
 class Runtimes:
@@ -129,7 +136,7 @@ class Runtimes:
         body += (b'--%s\r\nContent-Disposition: form-data; name="file"; '
                  b'filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n' %
                  mark.encode() + wav + b"\r\n--%s--\r\n" % mark.encode())
-        connection = self.device.connection(60)
+        connection = self.device.connection()
         try:
             connection.request(
                 "POST", "/v1/audio/transcriptions", body,
@@ -150,7 +157,8 @@ class Runtimes:
         faults have their tries in quick succession."""
         started = self.post("POST", "/v1/rollouts", json.dumps({
             "release": release, "phases": [{"share_pct": 100}],
-            "policy": {"soak_ms": 500, "runtime_wait_ms": 50}}).encode())
+            "policy": {"soak_ms": 500, "runtime_wait_ms": 50,
+                       "probe_timeout_ms": HANG_S * 1000}}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", "halted",
                        "--timeout", HANG, "-q")
         return self.fleet.rollout_device(started["id"], "gw")["error"]

@@ -8,8 +8,8 @@ import pytest
 
 import fleet as F
 import whisper_model
-from runtime_parts import Runtimes, processes
-from waits import until
+from runtime_parts import Runtimes, heard, processes
+from waits import HANG, until
 
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     "fake_runtime.py")
@@ -30,7 +30,7 @@ def fake(runtimes, fault=""):
     runtimes.write("fake", {
         "exec": [sys.executable, FAKE, "--tree", "{tree}", "--entry",
                  "model.json", "--socket", "{socket}", "--fault", fault],
-        "memory": "256MiB", "ready": "30s", "stop": "500ms", "sessions": 4,
+        "memory": "256MiB", "ready": HANG, "stop": "500ms", "sessions": 4,
         "context": 64, "abilities": ["cancel", "audio"],
         "read": [os.path.dirname(FAKE), sys.prefix]})
 
@@ -55,23 +55,25 @@ def test_a_bad_release_is_stopped_by_its_probe(runtimes):
     streamer = runtimes.stream(QUESTION)
     release = publish(runtimes, "2", "?", golden="severity: low")
     assert runtimes.fails(release) == "probe.golden"
+    until("answers meanwhile", lambda: len(streamer.spans) > 2)
     streamer.stop()
-    assert not streamer.failed and len(streamer.spans) > 2
+    assert not streamer.failed
     assert runtimes.says(QUESTION) == ("severity: low", "desk@1")
 
 
 def test_a_good_one_is_flipped_to_and_taken_back_without_a_lost_request(
         runtimes):
     streamer = runtimes.stream(QUESTION)
+    heard(streamer, "desk@1")
     runtimes.fleet.roll(publish(runtimes, "3", "severity: high"))
     until("desk@3",
           lambda: runtimes.says(QUESTION) == ("severity: high", "desk@3"))
+    heard(streamer, "desk@3")
     runtimes.take_back("desk@3")
     until("desk@1 again",
           lambda: runtimes.says(QUESTION) == ("severity: low", "desk@1"))
     streamer.stop()
     assert not streamer.failed
-    assert {s[3] for s in streamer.spans} >= {"desk@1", "desk@3"}
 
 
 @pytest.mark.parametrize("fault, error", [
