@@ -4,14 +4,13 @@ import bisect
 import itertools
 import math
 import os
-import time
 
 import fleet as F
 import test_adapter_releases as adapters
 import test_runtimes as runtime
 from conftest import MODELS
 from runtime_parts import Runtimes
-from waits import HANG
+from waits import HANG, moment
 
 SOAK = 0.05
 TOKENS = 16
@@ -35,7 +34,7 @@ class Swap:
     def __init__(self, model, old, new, way):
         self.model, self.old, self.new = model, old, new
         self.kind = KINDS[model] + way
-        self.begin, self.end = time.monotonic(), math.inf
+        self.begin, self.end = moment(), math.inf
 
 
 class Swaps:
@@ -56,7 +55,7 @@ class Swaps:
                               ("tiny@2", "tiny-v2.1.Q4_0.gguf"),
                               ("site@1", os.path.basename(adapters.BASE))):
             self.know(release, os.path.join(MODELS, file))
-            up.publish(release, file, adapters.golden(
+            up.publish_whole(release, file, adapters.golden(
                 up, release + ".json", model=os.path.join(MODELS, file)))
         for release, strength in (("site@2", ""), ("site@3", ":0.5")):
             lora = adapters.SITE + strength
@@ -112,7 +111,7 @@ class Swaps:
                 "%dms" % (SOAK * 1000), "--below-floor", "--lift")
             self.fleet.cli("rollout", "wait", started["id"], "--timeout",
                            HANG, "-q")
-        one.end = time.monotonic()
+        one.end = moment()
         self.previous[model], self.serving[model] = one.old, new
 
     def run(self, count):

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from runtime_parts import heard
 from swap_parts import ALIASES, Swaps
 
 pytestmark = pytest.mark.skipif(
@@ -12,7 +13,10 @@ pytestmark = pytest.mark.skipif(
 def test_swaps_of_models_adapters_and_runtimes_lose_no_request(fleet):
     swaps = Swaps(fleet)
     swaps.start()
-    done = list(swaps.run(12))
+    done = []
+    for swap in swaps.run(12):
+        heard(swaps.streamers[swap.model][0], swap.new)
+        done.append(swap)
     swaps.stop()
 
     assert {s.kind for s in done} == {
