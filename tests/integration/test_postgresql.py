@@ -1,6 +1,7 @@
 """The controller's tables in a PostgreSQL server: a whole story, the server
 killed in the middle of it, and a second controller.  Skipped without Debian's
 postgresql."""
+import json
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ import tempfile
 
 import pytest
 
+import fleet as F
 from conftest import ROOT, Small
-from waits import HANG, HANG_S, until
+from waits import HANG, HANG_S, same, until
 
 SCRIPT = os.path.join(ROOT, "tests", "postgresql.sh")
 
@@ -71,19 +73,29 @@ def fleet(folder, bin_dir, server):
 def test_releases_are_rolled_out_and_taken_back(fleet):
     fleet.roll("tiny@1")
     fleet.roll("tiny@2")
-    assert fleet.serving("tiny@2")
+    until("it serves tiny@2", lambda: fleet.serving("tiny@2"))
     fleet.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
               "--confirm", "tiny@2", "--reason", "drill", "--wait")
-    assert fleet.serving("tiny@1")
+    until("it serves tiny@1", lambda: fleet.serving("tiny@1"))
     assert fleet.cli("audit", "verify")[0] == 0
     data = os.path.join(fleet.dir, "controller")
     assert not os.path.exists(os.path.join(data, "control.db"))
 
 
+def slots(fleet):
+    """Versions of the device, as it says itself: serving, on trial."""
+    said = F.model_status(json.loads(fleet.program(
+        "flotilla-agent", "status", "--config", fleet.devices["gw"].config,
+        "-o", "json")[1]))["slots"]
+    return [(said[name] or {}).get("version")
+            for name in ("current", "candidate")]
+
+
 def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
     fleet.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    # It soaks until it is asked, and that comes when the server is dead.
     started = fleet.ask("rollout", "start", "tiny@3", "--phase", "100%",
-                        "--soak", "2s")["id"]
+                        "--soak", "100ms", "--soak-requests", "1")["id"]
     until("it soaks", lambda: (fleet.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")
@@ -102,11 +114,13 @@ def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
     code, _, err = fleet.cli("rollout", "pause", started, check=False)
     assert code == 6 and ("db.unreachable" in err or "lead.none" in err), (
         code, err)
-    assert fleet.devices["gw"].ask("hello", "tiny", max_tokens=2)[1]
+    assert fleet.devices["gw"].ask("hello", "tiny",
+                                   max_tokens=2)[1] == "tiny@3"
+    until("its soak is over", lambda: same(slots(fleet), ["3", None]))
     server.start()
     until("the controller has it again", lambda: fleet.cli(
         "rollout", "list", check=False)[0] == 0)
-    assert waiting.wait(90) == 0, open(said).read()
+    assert waiting.wait(HANG_S) == 0, open(said).read()
     assert "the controller answers again, after" in open(said).read()
     plan = fleet.ask("rollout", "start", "tiny@3", "--dry-run")["plan"]
     assert plan["has"] == 1 and plan["takes"] == 0, plan
