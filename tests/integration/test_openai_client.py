@@ -9,12 +9,11 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import pytest
 
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
-from waits import HANG_S
+from waits import HANG_S, joined, same, until
 
 try:
     import openai
@@ -52,12 +51,6 @@ def chat(client, **fields):
     fields.setdefault("messages", CHAT)
     fields.setdefault("temperature", 0)
     return client.chat.completions.create(model=NAME, **fields)
-
-
-def until(what, seconds=60):
-    end = time.time() + seconds
-    while not what():
-        assert time.time() < end
 
 
 def test_models_are_listed_and_found(client):
@@ -213,17 +206,22 @@ def test_errors_become_the_clients_exceptions(client, server):
 
 
 def test_a_timeout_and_a_full_queue_are_told(client, server):
+    cancelled = "flotilla_requests_cancelled_total"
+    before = server.metric(cancelled)
     os.kill(server.engine(), signal.SIGSTOP)
     answers = []
     try:
         with pytest.raises(openai.APITimeoutError):
-            chat(client.with_options(timeout=0.3))
-        until(lambda: server.metric("flotilla_requests_running") == 0)
+            chat(client.with_options(timeout=httpx.Timeout(HANG_S, read=0.3)))
+        until("it is cancelled", lambda: same(
+            server.metric(cancelled), before + 1))
+        assert server.metric("flotilla_requests_running") == 0
         threads = [threading.Thread(target=lambda: answers.append(
             chat(client).choices[0].message.content)) for _ in range(64)]
         for thread in threads:
             thread.start()
-        until(lambda: server.metric("flotilla_requests_running") == 64)
+        until("a full queue", lambda: same(
+            server.metric("flotilla_requests_running"), 64))
         with pytest.raises(openai.InternalServerError) as error:
             chat(client)
         assert error.value.status_code == 503
@@ -232,18 +230,36 @@ def test_a_timeout_and_a_full_queue_are_told(client, server):
     finally:
         os.kill(server.engine(), signal.SIGCONT)
     for thread in threads:
-        thread.join()
+        joined(thread)
     assert answers == [ANSWER] * 64
 
 
 def test_closing_a_stream_frees_its_session(client, server):
-    before = server.metric("flotilla_requests_cancelled_total")
-    stream = chat(client, stream=True, extra_body={"ignore_eos": True},
-                  messages=[{"role": "user", "content": "a"}])
-    next(iter(stream))
-    stream.close()
-    until(lambda: server.metric("flotilla_requests_running") == 0)
-    assert server.metric("flotilla_requests_cancelled_total") == before + 1
+    engine = server.engine()
+
+    def running():
+        return server.metric("flotilla_requests_running")
+
+    def stream_with_more_to_come():
+        stream = chat(client, stream=True, extra_body={"ignore_eos": True},
+                      messages=[{"role": "user", "content": "a"}])
+        next(iter(stream))
+        os.kill(engine, signal.SIGSTOP)
+        running()  # the next one comes behind all that the engine has said
+        if running() == 1:
+            return stream
+        os.kill(engine, signal.SIGCONT)
+        return stream.close()
+
+    try:
+        stream = until("a stream with more to come", stream_with_more_to_come)
+        before = server.metric("flotilla_requests_cancelled_total")
+        stream.close()
+        until("it is cancelled", lambda: same(server.metric(
+            "flotilla_requests_cancelled_total"), before + 1))
+        assert running() == 0
+    finally:
+        os.kill(engine, signal.SIGCONT)
     made = server.metric("flotilla_tokens_out_total")
     assert chat(client).choices[0].message.content == ANSWER
     assert server.metric("flotilla_tokens_out_total") == made + 3
