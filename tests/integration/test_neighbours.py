@@ -156,6 +156,7 @@ class Site:
     def roll(self, title, group, **policy):
         spec = self.fleet.dir + "/rollout.yaml"
         policy["soak_ms"] = 500
+        policy.setdefault("neighbours_spread_ms", 0)
         with open(spec, "w", encoding="utf-8") as out:
             json.dump({"release": title, "group": group,
                        "phases": [{"name": "all", "share_pct": 100}],
@@ -224,10 +225,10 @@ def test_what_one_has_the_others_do_not_fetch(site):
     site.fleet.online(["one", "two", "three"])
     until("both serve", lambda: counts(one)["port"]
           and counts(two)["port"])
-    # The turns of the two that serve are drawn by the release; where they fall
-    # together, both go to the controller.
-    for _ in range(4):
-        transfer = site.roll(title, "all", neighbours_spread_ms=8000)
+    # The turns of the two that serve are drawn by the release.  Where they fall
+    # together both go to the controller, and the next release has more time.
+    for spread_ms in (4000 << n for n in range(8)):
+        transfer = site.roll(title, "all", neighbours_spread_ms=spread_ms)
         assert transfer["devices"] == 3, transfer
         assert size <= uplink(transfer) < 2 * size + 3 * SMALL, transfer
         if uplink(transfer) < size + 3 * SMALL:
@@ -294,7 +295,7 @@ def test_a_slow_one_and_one_that_dies_are_left_in_the_middle(site):
     def drip(handler):
         data, begin = blob(handler, site.fleet)
         send(handler, data, begin, data[begin:begin + size // 4])
-        over.wait(60)
+        over.wait()
 
     def die(handler):
         data, begin = blob(handler, site.fleet)
