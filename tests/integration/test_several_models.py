@@ -11,7 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, HANG_S, until
+from waits import HANG, HANG_S, joined, until
 
 # No new release reads more bytes for a token: the speed probe would deny it on
 # a busy machine.
@@ -70,7 +70,7 @@ def asked(up, model):
         yield answers
     finally:
         stop.set()
-        thread.join(60)
+        joined(thread)
     assert not failures, (len(failures), failures[:3])
     assert answers
 
@@ -112,7 +112,7 @@ def restart(up, more=""):
 
 
 def test_one_goes_back_while_the_other_downloads(up):
-    restart(up, "download_rate: 20kB\n")  # minutes
+    restart(up, "download_rate: 1kB\n")  # half an hour
     started = up.ask("rollout", "start", "tiny@2", "--phase", "100%", "--soak",
                      "500ms")
     until("tiny is downloaded",
