@@ -48,9 +48,10 @@ def orders(desired):
     return {a["model"]: body(a["order"]) for a in desired["assignments"]}
 
 
-def told(device, what):
-    """The desired document, once its orders' kinds are these."""
-    return device.desired(lambda d: {
+def told(device, what, after=0):
+    """The desired document of a later revision than `after`, once its orders'
+    kinds are these."""
+    return device.desired(lambda d: d["rev"] > after and {
         model: order["op"] for model, order in orders(d).items()} == what)
 
 
@@ -161,18 +162,20 @@ def test_a_model_is_removed_and_stays_away(controller, fleet, flotilla):
                    "help")
     order = out.split()[1]
     first, second = devices
+    revs = {}
     for device in devices:
         desired = told(device, {"tiny": "deploy", "help": "remove"})
+        revs[device] = desired["rev"]
         assert orders(desired)["help"]["args"] == {"model": "help",
                                                    "keep": "none"}
     # One answers; of the other the answer is lost, and its report says it.
     first.client.publish(first.topic("ack"), json.dumps({
         "v": 1, "order": order, "outcome": "done"}))
-    second.report(desired["rev"], [
+    second.report(revs[second], [
         model("tiny", digests["tiny"]),
         {"model": "help", "state": "removed"}])
     for device in devices:
-        assert told(device, {"tiny": "deploy"})
+        assert told(device, {"tiny": "deploy"}, revs[device])
     until("the order is done", lambda: controller.ask(
         "GET", "/v1/orders/" + order).json["state"] == "done")
     assert {d["name"] for d in controller.ask(
