@@ -95,7 +95,8 @@ def test_schemathesis_finds_nothing(full, folder):
             [program, "run", full.rest + "/openapi.json", "-H",
              "Authorization: Bearer " + full.token, "--max-examples", "50",
              "--checks", "all", "--phases", phases, "--no-color", "--seed",
-             os.environ.get("SCHEMATHESIS_SEED", "19"), *more],
+             os.environ.get("SCHEMATHESIS_SEED", "19"), "--request-timeout",
+             str(HANG_S), "--suppress-health-check", "too_slow", *more],
             cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True))
     outs = [run.communicate(timeout=HANG_S)[0] for run in runs]
