@@ -55,7 +55,7 @@ def test_a_device_enrolled_again_obeys_the_new_order_key(up):
     enrol_again(up)
 
     up.cli("rollout", "unfreeze", "--confirm", "test")
-    up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
+    up.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     up.roll("tiny@3")
     serves(device, "tiny@3")
 
@@ -77,8 +77,7 @@ def test_a_device_enrolled_again_takes_nothing_of_a_withdrawn_publisher(up):
             up.bundle, "--config", device.config)
     refused(up, 7, "sig.unknown_key", "flotilla", "release", "create",
             "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--skip-play",
-            "--sign-with", stolen, "--publish",
-            seconds=30)  # it computes the downloads first
-    up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
+            "--sign-with", stolen, "--publish")
+    up.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     up.roll("tiny@3")
     serves(device, "tiny@3")

@@ -121,7 +121,7 @@ def bring(desk, devices, releases, version, before=None):
     rollout = out.split()[1]
     digest = releases[version]
     for device in devices:
-        assert device.order("deploy", 10, digest)[0]
+        assert device.order("deploy", about=digest)[0]
         device.event(rollout, digest, "succeeded")
     until("completed", lambda: state_of(
         desk.controller, rollout) == "completed")
@@ -165,7 +165,7 @@ def test_a_bad_model_stops_itself(desk, devices, releases):
     chosen = [d["name"] for d in desk.controller.ask(
         "GET", "/v1/rollouts/" + rollout).json["devices"] if d["phase"] == 1]
     device = [d for d in devices if d.name == chosen[0]][0]
-    assert device.order("deploy", 10, digest)[0]
+    assert device.order("deploy", about=digest)[0]
     device.event(rollout, digest, "failed", error={
         "id": "probe.golden", "what": "3 of 26 golden prompts differ"})
     until("halted", lambda: state_of(desk.controller, rollout) == "halted")

@@ -13,8 +13,9 @@ def up(folder, bin_dir):
     one = Small(folder, bin_dir, name="test")
     one.up(NAMES)
     for model in ("tiny", "help"):
-        one.publish(model + "@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
-    one.publish("help@2", "tiny-v2.Q4_0.gguf")
+        one.publish_whole(model + "@1", "tiny-v1.Q4_0.gguf",
+                          "golden-tiny-v1.json")
+    one.publish_whole("help@2", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     yield one
     one.close()
 
