@@ -18,6 +18,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), "integration"))
+
+from waits import HANG_S  # noqa: E402
+
 
 def openssl(*args, text):
     done = subprocess.run(["openssl", *args], input=text.encode(),
@@ -65,7 +70,7 @@ def run(options, state, **inject):
     for name, value in inject.items():
         env["FLO_INJECT_" + name] = str(value)
     return subprocess.run([options.pairs, state], env=env, capture_output=True,
-                          timeout=30)
+                          timeout=HANG_S)
 
 
 def main():

@@ -22,8 +22,9 @@ current, A previous, and nothing left over.
   --mode agent-bundle  the shipped agent with its engine and its updater, told
                        to install a bundle and to soak it for a moment; a kill
                        takes all of them, as a power cut does
-  --sample 1/8         every 8th point, chosen by --seed
+  --sample 1/8         an eighth of the points, chosen by --seed
   --double N           N random pairs: killed again while recovering
+  --seed N             else FLOTILLA_SEED, else a new one with each run
 
 Prints "N points, B bad"; exit code 1 when one is bad, or when more than a
 tenth of the points were not reached.
@@ -44,9 +45,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+
+from waits import HANG_S, Hang, moment, until  # noqa: E402
+
 MODELS = os.path.join(ROOT, "tests", "models")
 OLD_MODEL = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
 NEW_MODEL = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
@@ -57,9 +61,10 @@ TAKING_CALLS = TORN_CALLS | {
     "fallocate", "fallocate64", "posix_fallocate", "posix_fallocate64",
     "mkdir", "mkdirat", "open", "open64", "openat", "openat64", "openat2"}
 HEAD_BYTES = 160  # of a typed delta (docs/internals/delta.md)
-RUN_SECONDS_MAX = 30
 SAID_LINES_MAX = 12  # of the programs' errors, with a fault
 REFUSED = 10  # exit code of disk.full
+UNWRITTEN = "the commit could not be written"  # an execution's reason
+PF_EXITING = 4  # of the flags in /proc/PID/stat
 MODES = ["worker", "agent-bundle"]
 
 
@@ -279,16 +284,15 @@ class Sweep:
 
     def wait(self, pid):
         """Exit code; Killed when it died by SIGKILL."""
-        deadline = time.monotonic() + RUN_SECONDS_MAX
-        while True:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                break
-            if time.monotonic() > deadline:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                raise RuntimeError("hung for %d s" % RUN_SECONDS_MAX)
-            time.sleep(0.002)
+        try:
+            until("the end of a program", lambda: os.waitid(
+                os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT),
+                every=0.002)
+        except Hang as hang:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise RuntimeError(str(hang)) from hang
+        _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status):
             if os.WTERMSIG(status) == signal.SIGKILL:
                 raise Killed()
@@ -303,6 +307,7 @@ class Sweep:
                "rate_bytes_per_s": 0, "memory_bytes_max": 32 << 20,
                "pause_ms_min": 1, "pause_ms_max": 10}
         ours, theirs = socket.socketpair()
+        ours.settimeout(HANG_S)
         with ours, theirs:
             pid = self.spawn(os.path.join(self.binaries, "flotilla-updater"),
                              ["worker"], environment, self.said(state),
@@ -382,13 +387,12 @@ class Sweep:
             if code == REFUSED:
                 raise NoRoom()
             if code not in (0, 5):
-                time.sleep(0.2)  # an agent that was killed is found dead
-                self.wait_until(pid, lambda: True)
+                self.wait_until(pid, lambda: not self.is_ending(pid))
                 raise RuntimeError("flotilla-agent update ended with %d" % code)
             if environment.get("FLO_INJECT_MODE") == "full":
                 # It serves on trial and tries again to say so on disk.
-                time.sleep(0.5)
-                self.wait_until(pid, lambda: True)
+                self.wait_until(pid, lambda: self.is_committed(
+                    state, release) or not self.commits(config))
                 if not self.is_committed(state, release):
                     raise NoRoom()
             self.wait_until(pid, lambda: self.is_committed(state, release))
@@ -398,6 +402,17 @@ class Sweep:
         finally:
             if pid:
                 self.end_group(pid)
+
+    def commits(self, config):
+        """An execution is under way, and its commit did not fail so far."""
+        done = subprocess.run(
+            [os.path.join(self.binaries, "flotilla-agent"), "status",
+             "--config", config, "-o", "json"], env=self.environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=HANG_S)
+        if done.returncode != 0:
+            return True  # who asks looks whether the agent is gone
+        return any(model.get("execution") and model["reason"] != UNWRITTEN
+                   for model in json.loads(done.stdout)["models"])
 
     @staticmethod
     def listens(state):
@@ -418,30 +433,38 @@ class Sweep:
     @staticmethod
     def wait_until(pid, condition):
         """Until it is so; Killed when the process goes before."""
-        deadline = time.monotonic() + RUN_SECONDS_MAX
-        while True:
+        def holds():
             if os.waitid(os.P_PID, pid,
                          os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 raise Killed()
-            if condition():
-                return
-            if time.monotonic() > deadline:
-                raise RuntimeError("hung for %d s" % RUN_SECONDS_MAX)
-            time.sleep(0.005)
+            return condition()
+        try:
+            until("a state of the agent", holds, every=0.005)
+        except Hang as hang:
+            raise RuntimeError(str(hang)) from hang
+
+    @staticmethod
+    def is_ending(pid):
+        """The process was killed, and whoever it spoke to heard that it went:
+        its descriptors are closed later than this flag is set."""
+        with open("/proc/%d/stat" % pid, encoding="latin-1") as file:
+            words = file.read().rpartition(")")[2].split()
+        return words[0] in "ZX" or int(words[6]) & PF_EXITING
 
     @staticmethod
     def end_group(pid):
         """All of it is gone when this returns, and its locks with it."""
-        for _ in range(2000):
+        def is_gone():
             try:
                 os.killpg(pid, signal.SIGKILL)
             except ProcessLookupError:
-                break
+                return True
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 pass
-            time.sleep(0.002)
+            return False
+        until("the end of a group", is_gone, every=0.002)
 
     def environment(self, **injection):
         environment = {"PATH": os.environ["PATH"], "FLOTILLA_LOG": "warn",
@@ -673,6 +696,20 @@ def points_of(calls, options):
     return points
 
 
+def add_seed(parser):
+    parser.add_argument("--seed", type=int, help="else FLOTILLA_SEED, else a "
+                        "new one with each run; the same one chooses the same")
+
+
+def choose_seed(options):
+    """Said first, so that a run that fails can be repeated."""
+    if options.seed is None:
+        options.seed = int(os.environ.get("FLOTILLA_SEED") or
+                           int.from_bytes(os.urandom(4), "big"))
+    print("seed %d (FLOTILLA_SEED=%d repeats it)" % (
+        options.seed, options.seed), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description="kill an update at every change to the disk")
@@ -684,13 +721,14 @@ def main():
     parser.add_argument("--only", choices=["before", "after", "torn", "full"],
                         help="this kind of point alone")
     parser.add_argument("--sample", default="1/1")
-    parser.add_argument("--seed", type=int, default=1)
+    add_seed(parser)
     parser.add_argument("--double", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", action="store_true",
                         help="keep the state of bad points")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
+    choose_seed(options)
     beside = os.path.join(os.path.dirname(os.path.abspath(options.bin)),
                           "tests")
     options.inject = options.inject or os.path.join(beside, "libinject.so")
@@ -717,7 +755,7 @@ def run_mode(options):
         if not os.path.exists(path):
             print("%s: skipped, there is no %s" % (options.mode, path))
             return 77
-    started = time.monotonic()
+    started = moment()
     folder = tempfile.mkdtemp(prefix="flo-sweep-")
     bad = 0
     try:
@@ -744,7 +782,7 @@ def run_mode(options):
             shutil.rmtree(folder, ignore_errors=True)
     print("%s: %d points, %d bad, %d not reached, %.0f s" %
           (options.mode, len(points), bad, sweep.missed,
-           time.monotonic() - started))
+           moment() - started))
     # Runs differ a little (how the network cuts the bytes), not by much.
     return 1 if bad or sweep.missed * 10 > len(points) else 0
 
