@@ -14,11 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
-from waits import until  # noqa: E402
+from waits import HANG_S, until  # noqa: E402
 
 FILES = os.path.join(ROOT, "deploy", "broker", "rabbitmq")
 PROGRAMS = "/usr/lib/rabbitmq/bin/"
-SECONDS = 240  # a node's start on a machine with other work
 
 
 class Node:
@@ -83,7 +82,7 @@ class Node:
             raise F.Failed("node %s ended: %s" % (
                 self.name, tail(self.outside + "/console.log")))
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
+            with socket.create_connection(("127.0.0.1", self.port), HANG_S):
                 return True
         except OSError:
             return False
@@ -95,7 +94,7 @@ class Node:
     def kill(self):
         """As a power cut does it."""
         os.kill(self.pid(), signal.SIGKILL)
-        self.process.wait(60)
+        self.process.wait(HANG_S)
 
     def ctl(self, *args):
         done = self.cluster.run([PROGRAMS + "rabbitmqctl", "-q", *args],
@@ -151,7 +150,7 @@ class Cluster:
 
     def run(self, argv, env):
         return subprocess.run(self.argv(argv, env), capture_output=True,
-                              text=True, timeout=SECONDS, check=False)
+                              text=True, timeout=HANG_S, check=False)
 
     def start(self):
         env = dict(self.nodes[0].env)
@@ -171,7 +170,7 @@ class Cluster:
         for process in self.processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(60)
+            process.wait(HANG_S)
         shutil.rmtree(self.root + self.dir, ignore_errors=True)
 
 
@@ -204,7 +203,8 @@ class Balancer(threading.Thread):
             self.next += 1
             port = self.nodes[self.next % len(self.nodes)].port
             try:
-                return port, socket.create_connection(("127.0.0.1", port), 5)
+                return port, socket.create_connection(
+                    ("127.0.0.1", port), HANG_S)
             except OSError:
                 continue
         return None, None

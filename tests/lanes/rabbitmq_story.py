@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fleet"))
@@ -20,18 +19,18 @@ sys.path.insert(0, HERE)
 
 import rabbitmq_cluster as R  # noqa: E402
 import simulated as S  # noqa: E402
-from waits import until  # noqa: E402
+from waits import HANG, HANG_S, moment, until  # noqa: E402
 
 F = R.F
 FLEET = "test"
 REAL = ("real-1", "real-2")
 ACCEPTED = re.compile(r"(\S+ \S+) \[info\] .* Accepted MQTT connection .* "
                       r"for client ID (\S+)")
-QUICK = ("--soak", "200ms", "--pace", "6000000/min", "--silence", "60s")
+QUICK = ("--soak", "200ms", "--pace", "6000000/min", "--silence", HANG)
 
 
 def say(text, *values):
-    print("%8.1f s  %s" % (time.monotonic() - BEGIN, text % values),
+    print("%8.1f s  %s" % (moment() - BEGIN, text % values),
           flush=True)
 
 
@@ -51,10 +50,10 @@ class Story(S.Simulated):
         if self.cluster is None and os.path.exists(
                 os.path.join(keys, "mosquitto.conf")):
             self.cluster = R.Cluster(self.root, keys, FLEET)
-            begin = time.monotonic()
+            begin = moment()
             self.cluster.start()
             self.nodes.extend(self.cluster.nodes)
-            say("three nodes run after %.1f s", time.monotonic() - begin)
+            say("three nodes run after %.1f s", moment() - begin)
         return super().healthy()
 
     def close(self):
@@ -86,7 +85,7 @@ class Story(S.Simulated):
 
     def rollout_through(self, release, victim, count):
         """The node dies when some devices have the release, and others not."""
-        begin = time.monotonic()
+        begin = moment()
         rollout = self.roll(release, ("20%", "100%"), *QUICK)
         some = until("some have it",
                      lambda: self.succeeded(rollout))
@@ -94,12 +93,12 @@ class Story(S.Simulated):
         say("%s: node %s killed when %d of %d had it", release, victim.name,
             some, count)
         assert some < count, "the node died too late"
-        ended = self.ended(rollout, 300)
+        ended = self.ended(rollout, HANG_S)
         states = [d["state"] for d in ended["devices"]]
         assert ended["state"] == "completed", ended["state"]
         assert states.count("succeeded") == count, states
         say("%s: completed on %d devices after %.1f s", release, count,
-            time.monotonic() - begin)
+            moment() - begin)
         until("real devices serve it",
               lambda: self.serving(release, REAL))
         victim.start()
@@ -111,12 +110,12 @@ class Story(S.Simulated):
             count, every=0.5)
 
     def order(self, verb, count):
-        begin = time.monotonic()
+        begin = moment()
         order = self.ask("rollout", verb, "--confirm", FLEET)["id"]
         until("answers", lambda: self.ask(
             "order", "get", order)["acked"] == count, every=0.1)
         say("%s: done on %d devices after %.2f s", verb, count,
-            time.monotonic() - begin)
+            moment() - begin)
 
     def is_frozen(self, name):
         return json.loads(self.program(
@@ -144,7 +143,7 @@ class Story(S.Simulated):
         say("emergency: %s", self.client(
             self.nodes[2], "emergency", account + "/account.pem",
             account + "/account.key", "mosquitto_pub", "-t",
-            "flotilla/v1/%s/c/emergency" % FLEET, "-f", stop).wait(60))
+            "flotilla/v1/%s/c/emergency" % FLEET, "-f", stop).wait(HANG_S))
         until("real devices stand", lambda: all(
             map(self.is_frozen, REAL)))
         say("emergency: %s stand", ", ".join(REAL))
@@ -205,7 +204,7 @@ class Story(S.Simulated):
                  "another's event")):
             code = self.client(self.nodes[0], name, pem, pem, "mosquitto_pub",
                                "-t", "flotilla/v1/%s/%s" % (FLEET, topic),
-                               "-m", "{}").wait(60)
+                               "-m", "{}").wait(HANG_S)
             assert code != 0, why
         say("rights: refused are another's id, its desired, orders, events")
         me.start()
@@ -216,13 +215,13 @@ def story(one, program, count):
     one.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     for name in REAL:
         one.add_device(name, one.token)
-    begin = time.monotonic()
+    begin = moment()
     one.sim = one.simulate(program, count, seed=19, interval=5000, pace=20)
-    one.sim.connected(seconds=300)
+    one.sim.connected()
     count += len(REAL)
     one.all_online(count)
     say("%d devices online %.1f s after the first enrolled", count,
-        time.monotonic() - begin)
+        moment() - begin)
     at = list(one.clients().values())
     say("clients at the nodes: %s",
         {n.name: at.count(n.name) for n in one.nodes})
@@ -268,6 +267,6 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-BEGIN = time.monotonic()
+BEGIN = moment()
 if __name__ == "__main__":
     main()
