@@ -27,7 +27,7 @@ import os
 import socket
 import socketserver
 import sys
-import time
+import threading
 
 parser = argparse.ArgumentParser()
 for name in ("tree", "entry", "socket", "fault"):
@@ -37,6 +37,8 @@ options = parser.parse_args()
 fault, _, amount = options.fault.partition(":")
 amount = int(amount or 0)
 state = {"answers": 0, "kept": []}
+if fault == "slow":  # a test may copy this file alone
+    from waits import pace
 
 if fault == "refuse":
     sys.exit("the configuration does not please me" if not amount else amount)
@@ -46,7 +48,8 @@ if fault == "fork" and os.fork() == 0:
     os.setsid()
     if os.fork() != 0:
         os._exit(0)
-    time.sleep(600)
+    import waits
+    threading.Event().wait(waits.HANG_S)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -81,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "die" and count > amount:
             os._exit(1)
         if fault == "hang" and count > amount:
-            time.sleep(600)
+            threading.Event().wait()
         if fault == "leak":
             state["kept"].append(bytearray(os.urandom(1 << 20) * amount))
         if self.path == "/":
@@ -128,7 +131,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for piece in cut:
             if fault == "slow":
-                time.sleep(amount / 1000)
+                pace(amount / 1000)
             self.event(is_chat, piece, None)
         if fault == "cut":
             self.wfile.write(b"40\r\ndata: ")

@@ -11,7 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import expect, rest, serves
 from conftest import ROOT, Small
-from waits import HANG, until
+from waits import HANG, HANG_S, until
 
 FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
          2: ("tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json"),
@@ -100,7 +100,7 @@ def cut(fleet, path, body):
     """Nobody is answered, nothing is published: the controller is dead."""
     with pytest.raises(OSError):
         rest(fleet, "POST", path, dict(body, reason=WORD))
-    assert fleet.controller.wait(60) == -signal.SIGKILL
+    assert fleet.controller.wait(HANG_S) == -signal.SIGKILL
 
 
 def test_an_abort_that_was_committed_is_published_at_the_next_start(up):

@@ -11,7 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, until
+from waits import HANG, HANG_S, until
 
 
 class Apart(Small):
@@ -109,6 +109,6 @@ def test_who_comes_later_gets_what_no_broker_kept(apart):
     until("the newcomer is frozen", lambda: apart.is_frozen("gw-2"))
     # A controller that comes back finds no report either: it asks.
     apart.controller.terminate()
-    apart.controller.wait(60)
+    apart.controller.wait(HANG_S)
     apart.start_controller()
     apart.online(["gw", "gw-2"])

@@ -40,7 +40,7 @@ class Broker(Controller):
         self.client.messages.clear()
         self.client.publish(topic, payload, retain=True)
         told = self.client.wait(lambda m: m[0].endswith("/ack") and
-                                b'"%s"' % order in m[1], 20)
+                                b'"%s"' % order in m[1])
         assert told, "no answer to %r" % order
         return json.loads(told[1])
 
@@ -99,7 +99,7 @@ def test_nor_does_it_behind_a_restart_of_the_device(fleet_3):
         broker.client.publish(desired, fleet_3.older, retain=True)
         broker.client.messages.clear()
         one.start()
-        told = broker.client.wait(lambda m: m[0].endswith("/ack"), 30)
+        told = broker.client.wait(lambda m: m[0].endswith("/ack"))
         assert json.loads(told[1])["outcome"] == "superseded"
         broker.client.publish(desired, newest, retain=True)
 
