@@ -1,15 +1,16 @@
 """A disk that fails for a moment or for good: what works is served, what was
 decided holds, and what was to be written is written when that is possible."""
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 
 import pytest
 
 import fleet as F
-from controller_parts import pass_time
 from test_packed import ROOT, Device, Published, sweep, write
 from waits import HANG_S
 
@@ -48,7 +49,6 @@ class Failing(Device):
 
     def again(self, how=signal.SIGTERM, more=LONG_SOAK):
         """Stop, start, and serve."""
-        pass_time(0.2)  # what is no matter of life is written a moment later
         self.stop(how)
         self.start(more)
         self.wait(self.serves)
@@ -92,14 +92,39 @@ def test_a_start_on_trial_that_cannot_be_counted_leaves_the_current(device):
     assert device.versions()[0] == "2.0.0"
 
 
-def test_a_commit_whose_sync_failed_is_written_again(device):
-    device.again(more="bundle_soak: 3s\n")
+def until_asked(device, more):
+    """Start it again; its trial ends with the first request."""
+    device.stop()
+    with contextlib.closing(sqlite3.connect(os.path.join(
+            device.state, "outbox.db"))) as base, base:
+        changed = base.execute(
+            "UPDATE story SET body = json_set(body, '$.policy.soak_ms', 0,"
+            " '$.policy.soak_requests', 1) WHERE ended = 0").rowcount
+    assert changed == 1
+    device.start(more)
+    device.wait(lambda: device.says("serving restarted tiny@3.0.0"))
+
+
+def ask(api):
+    connection = F.UnixConnection(api, HANG_S)
+    connection.request("POST", "/v1/completions", json.dumps(
+        {"prompt": "a", "max_tokens": 1}))
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+
+
+def test_a_commit_whose_sync_failed_is_written_again(device, tmp_path):
+    device.again()
     device.install(1)
+    api = str(tmp_path / "api.sock")
+    until_asked(device, "listen:\n  - unix:%s\n" % api)
     device.fail("fdatasync", "slots/tiny", 1)
+    ask(api)
 
     device.wait(lambda: device.says("not written io.write"))
     device.wait(lambda: device.versions()[:2] == ["3.0.0", "2.0.0"])
-    assert device.says(" succeeded")
+    device.wait(lambda: device.says(" succeeded"))
     device.again(signal.SIGKILL)
     assert device.versions() == ["3.0.0", "2.0.0", None]
 
@@ -203,8 +228,9 @@ def test_while_it_cannot_be_read_nothing_is_updated(device):
     assert update.returncode != 0
     assert "slots/_device.bin" in update.stderr
     device.work()
-    pass_time(2.5)  # two heartbeats in which it must not be written
+    device.wait(lambda: device.says("record can be read again"))
     assert device.status()["frozen"]
+    device.stop()  # what was to be written is written now
     with open(device.record("_device"), "rb") as file:
         assert file.read() == record
 
