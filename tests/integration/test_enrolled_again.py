@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Small
 from test_failing_disk import RECORDS, preload, sweep
-from waits import until
+from waits import same, until
 
 
 @pytest.fixture
@@ -52,15 +52,19 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_again(fleet):
     fleet.publish_whole("tiny@2", "tiny-v2.1.Q4_0.gguf",
                         "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "8s")["id"]
-    until("its trial", lambda: state_of(
-        fleet, started) == "soaking")
+                        "--soak", "0s", "--soak-requests", "1")["id"]
+
+    def comes_to(state):
+        until("it is " + state, lambda: same(state_of(fleet, started), state))
+
+    comes_to("soaking")
 
     fleet.cli("device", "delete", "a", "--confirm", "a")
     enrol_again(fleet, device, fleet.token)
 
-    until("tiny@2 serves", lambda: state_of(
-        fleet, started) == "succeeded")
+    comes_to("soaking")
+    assert device.ask("hello", "tiny", max_tokens=1)[1] == "tiny@2"
+    comes_to("succeeded")
     trace = fleet.program("flotilla-agent", "explain", "--config",
                           device.config)[1]
     assert "enroll.1" in trace
