@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
+import fleet as F
 from conftest import BIN, ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
 
 import simulated as S  # noqa: E402
-from waits import until  # noqa: E402
+from waits import HANG_S, Seen, until  # noqa: E402
 
 DEVICES = 200
 # In thousandths.  The share that fails is large: the first phase of the second
@@ -19,8 +20,9 @@ SCRIPTS = "slow=50,failing=300,crashing=25,offline=25,flapping=50,hostile=30"
 PROGRAM = os.path.join(os.environ.get("FLOTILLA_BUILD", os.path.join(
     ROOT, "build", "release")), "tests", "flotilla-sim")
 PHASES = ("2%", "20%", "100%")
-QUICK = ("--soak", "200ms", "--pace", "600000/min", "--silence", "10s",
-         "--step-deadline", "60s")
+# Who is silent for long is not waited for, and comes to its end later.
+QUICK = ("--soak", "200ms", "--pace", "600000/min", "--silence", "4s",
+         "--step-deadline", "10m")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,10 @@ def fleet(folder, bin_dir):
     one.real = one.add_device("real", one.token)
     one.sim = one.simulate(PROGRAM, DEVICES, seed=19, scripts=SCRIPTS,
                            interval=1000, pace=20)
-    one.sim.connected(0.9)
+    # Members of a rollout are those that were there once.
+    until("all have come", lambda: sum(
+        d["last_seen_at_ms"] > 0 for d in one.ask("device", "list")) ==
+        DEVICES + 1, lambda: one.sim.ask("figures"), every=0.2)
     yield one
     if one.sim.process.poll() is None:
         one.sim.process.kill()
@@ -44,41 +49,66 @@ def of_script(fleet, script):
                                          "script=" + script)}
 
 
+def ended(fleet, rollout):
+    """It, in its last state."""
+    def found():
+        now = fleet.rollout(rollout)
+        return now if now["state"] in (
+            "completed", "halted", "rolled-back", "aborted") else \
+            Seen((now["state"], now["reason"]))
+    return until("the end of " + rollout, found)
+
+
+def not_yet(fleet, rollout, rules):
+    """Devices of the rollout that are in none of their states."""
+    states = {d["name"]: d["state"]
+              for d in fleet.rollout(rollout)["devices"]}
+    return {name: states[name] for name in rules
+            if states[name] not in rules[name]}
+
+
 def test_a_rollout_of_all_phases_ends_well_among_bad_devices(fleet):
     steady, failing = of_script(fleet, "steady"), of_script(fleet, "failing")
     rollout = fleet.roll("tiny@1", PHASES, *QUICK, "--max-failed", "100")
-    ended = fleet.ended(rollout, 180)
-
-    assert ended["state"] == "completed"
-    found = {d["name"]: d for d in ended["devices"]}
+    assert ended(fleet, rollout)["state"] == "completed"
+    rules = dict.fromkeys(failing, ("succeeded", "failed"))
+    rules.update(dict.fromkeys(steady | {"real"}, ("succeeded",)))
+    until("the ends of all that are there", lambda: not not_yet(
+        fleet, rollout, rules), lambda: not_yet(fleet, rollout, rules))
+    found = {d["name"]: d for d in fleet.rollout(rollout)["devices"]}
     assert len(found) == DEVICES + 1
     good = {name for name in found if found[name]["state"] == "succeeded"}
-    assert steady | {"real"} <= good
-    assert {found[name]["state"] for name in failing} == \
-        {"succeeded", "failed"}
+    assert failing & good and failing - good
     assert {found[name]["error"]["id"] for name in failing - good} == \
         {"probe.golden"}
-    assert fleet.serving("tiny@1", ["real"] + sorted(steady))
+    until("they serve it", lambda: fleet.serving(
+        "tiny@1", ["real"] + sorted(steady)))
 
 
 def test_a_gate_stops_a_release_that_fails_on_some(fleet):
     rollout = fleet.roll("tiny@2", ("50%", "100%"), *QUICK, "--max-failed",
                          "0")
-    ended = fleet.ended(rollout, 180)
+    found = ended(fleet, rollout)
 
-    assert ended["state"] == "halted"
-    assert [d for d in ended["devices"]
+    assert found["state"] == "halted"
+    assert [d for d in found["devices"]
             if d["phase"] > 1 and d["state"] != "queued"] == [], \
         fleet.ask("rollout", "explain", rollout)
 
 
 def test_nobody_speaks_for_another_device(fleet):
     """The hostile ones say of their neighbours that they are gone."""
+    steady = of_script(fleet, "steady")
+
+    def missing():
+        return steady - {d["name"] for d in fleet.ask(
+            "device", "list", "-l", "state=online")}
+
+    until("all are there", lambda: not missing(), missing)
+    before = fleet.sim.ask("figures")["attacks"]
     until("attacks",
-            lambda: fleet.sim.ask("figures")["attacks"] > 10)
-    online = {d["name"] for d in fleet.ask("device", "list", "-l",
-                                           "state=online")}
-    assert of_script(fleet, "steady") <= online
+          lambda: fleet.sim.ask("figures")["attacks"] > before + 10)
+    assert missing() == set()
 
 
 def test_no_event_is_lost(fleet):
@@ -97,5 +127,7 @@ def test_no_event_is_lost(fleet):
 
 
 def test_the_simulator_ends_without_a_broken_rule(fleet):
-    last = fleet.sim.close()
+    fleet.sim.process.stdin.close()
+    last = fleet.sim.answer()
+    assert fleet.sim.process.wait(HANG_S) == 0, F.tail(fleet.sim.log)
     assert last["devices"] == DEVICES
