@@ -157,13 +157,13 @@ def one_round(pair, token, number):
 
 def recover(pair):
     """`a` leads again."""
-    pair.until_said("a", "stands by", 60)
+    pair.until_said("a", "stands by")
     pair.mark("a")
     pair.running["b"].terminate()
     pair.running["b"].wait(60)
-    pair.until_said("a", "connected to", 60)
+    pair.until_said("a", "connected to")
     pair.start("b")
-    pair.until_said("b", "stands by", 60)
+    pair.until_said("b", "stands by")
     until("REST", lambda: pair.try_through(
         "a", "rollout", "list") is not None)
     pair.mark("a")
@@ -174,7 +174,6 @@ def main():
     if "commit" in sys.argv[2:]:
         test_controllers.Cut = CommitCut
     folder = tempfile.mkdtemp(prefix="flo-loss-")
-    os.mkdir(os.path.join(folder, "cut"))
     server = Server().start()
     pair = AnyBuild(folder, BIN, name="test")
     try:
