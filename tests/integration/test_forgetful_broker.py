@@ -11,7 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, HANG_S, until
+from waits import HANG, HANG_S, until, wall_ms
 
 
 class Apart(Small):
@@ -110,5 +110,8 @@ def test_who_comes_later_gets_what_no_broker_kept(apart):
     # A controller that comes back finds no report either: it asks.
     apart.controller.terminate()
     apart.controller.wait(HANG_S)
+    begin_ms = wall_ms()
     apart.start_controller()
-    apart.online(["gw", "gw-2"])
+    until("both have answered", lambda: all(
+        one["state"] == "online" and one["last_seen_at_ms"] > begin_ms
+        for one in apart.ask("device", "list")))
