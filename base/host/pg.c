@@ -15,10 +15,6 @@
 #define PROBES 16
 #define VALUES_MAX 64
 #define PENDING_MAX 64 /* answers that nobody waited for */
-#define AGAIN_MS 1000
-#define HURRY_MS 200
-#define HEED_MS 1000 /* ... and then every */
-#define LOOK_MS 100
 #define NUMBER_TEXT 24
 
 struct statement {
@@ -34,8 +30,8 @@ struct flo_pg {
     unsigned pending;
     bool has_forgotten; /* names that the server still knows */
     uint64_t tried_ms;
-    uint64_t answer_ms; /* 0: an answer is waited for without end */
-    uint64_t waited_ms; /* for the one that was given up */
+    const struct flo_pg_limits *limits;
+    uint64_t waited_ms;              /* for the one that was given up */
     bool (*may_wait)(void *context); /* NULL: for answer_ms */
     void *may_wait_context;
     bool hurries;
@@ -48,6 +44,9 @@ struct flo_pg {
     PGconn *next;
     struct flo_err next_err;
 };
+
+/* Of a connection whose owner does not hurry. */
+static const struct flo_pg_limits patient = {FLO_PG_USUAL};
 
 /* ---- errors ---- */
 
@@ -197,19 +196,24 @@ static void take_error(struct flo_pg *pg, const PGresult *result,
  * network that carries nothing, keeps its connection: it is given up. */
 static void await(struct flo_pg *pg, uint64_t since_ms)
 {
-    while (pg->answer_ms != 0 && PQisBusy(pg->conn) != 0) {
+    const struct flo_pg_limits *limits = pg->limits;
+
+    while (limits->answer_ms != 0 && PQisBusy(pg->conn) != 0) {
         struct pollfd one = {.fd = PQsocket(pg->conn), .events = POLLIN};
         uint64_t waited_ms = flo_now_ms() - since_ms;
-        if (waited_ms >= pg->answer_ms ||
-            (waited_ms >= HEED_MS && pg->may_wait != NULL &&
+        if (waited_ms >= limits->answer_ms ||
+            (waited_ms >= limits->heed_ms && pg->may_wait != NULL &&
              !pg->may_wait(pg->may_wait_context))) {
             pg->waited_ms = waited_ms;
             PQfinish(pg->conn);
             pg->conn = NULL;
             return;
         }
-        uint64_t left_ms = pg->answer_ms - waited_ms;
-        left_ms = pg->may_wait != NULL && left_ms > LOOK_MS ? LOOK_MS : left_ms;
+        uint64_t left_ms =
+            waited_ms < limits->answer_ms ? limits->answer_ms - waited_ms : 0;
+        if (pg->may_wait != NULL && left_ms > limits->look_ms) {
+            left_ms = limits->look_ms;
+        }
         if (poll(&one, 1, (int)left_ms) > 0 && PQconsumeInput(pg->conn) != 1) {
             return; /* the answer says why */
         }
@@ -496,7 +500,7 @@ static int end_connecting(struct flo_pg *pg, struct flo_err *err)
 /* Names are looked up, hosts tried and greetings said on another thread. */
 static int connect_soon(struct flo_pg *pg, struct flo_err *err)
 {
-    uint64_t until_ms = flo_now_ms() + HURRY_MS;
+    uint64_t until_ms = flo_now_ms() + pg->limits->hurry_ms;
 
     if (!pg->is_connecting) {
         pg->tried_ms = flo_now_ms();
@@ -518,10 +522,10 @@ static int connect_soon(struct flo_pg *pg, struct flo_err *err)
                           pg->lost.what);
 }
 
-void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms)
+void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits)
 {
     pg->hurries = true;
-    pg->answer_ms = answer_ms;
+    pg->limits = limits;
 }
 
 void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
@@ -571,6 +575,7 @@ int flo_pg_open(const char *address, const char *const *greeting,
         return flo_fail(err, FLO_E_MEMORY, "database");
     }
     pg->greeting = greeting;
+    pg->limits = &patient;
     int rv = connect_now(pg, err);
     if (rv < 0) {
         flo_pg_close(pg);
@@ -604,7 +609,8 @@ int flo_pg_ready(struct flo_pg *pg, struct flo_err *err)
         pg->has_forgotten = false;
         return 0;
     }
-    if (!pg->is_connecting && flo_now_ms() - pg->tried_ms < AGAIN_MS) {
+    if (!pg->is_connecting &&
+        flo_now_ms() - pg->tried_ms < pg->limits->again_ms) {
         return flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", pg->lost.what);
     }
     return pg->hurries ? connect_soon(pg, err) : connect_now(pg, err);

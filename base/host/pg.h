@@ -17,6 +17,18 @@
 struct flo_pg;
 struct flo_pg_rows;
 
+/* Waits of a connection. */
+struct flo_pg_limits {
+    uint64_t again_ms;  /* between two tries to connect */
+    uint64_t hurry_ms;  /* of flo_pg_ready, for a connection that is made */
+    uint64_t answer_ms; /* for all answers of a call; 0: without end */
+    uint64_t heed_ms;   /* until flo_pg_heed's word is asked for ... */
+    uint64_t look_ms;   /* ... and then between two questions */
+};
+/* The usual ones, but answer_ms, which is its owner's. */
+#define FLO_PG_USUAL                                                           \
+    .again_ms = 1000, .hurry_ms = 200, .heed_ms = 1000, .look_ms = 100
+
 /* `address` is postgresql://… or words of libpq.  It is kept; a password in it
  * never comes into an error.  `greeting` are statements for every new
  * connection, NULL at the end; kept by the caller.  The database must know
@@ -25,16 +37,16 @@ FLO_MUST_USE int flo_pg_open(const char *address, const char *const *greeting,
                              struct flo_pg **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_pg_close(struct flo_pg *pg);
-/* The connection is there.  One that was lost is made again, at most once a
- * second. */
+/* The connection is there.  One that was lost is made again, at most once in
+ * again_ms. */
 FLO_MUST_USE int flo_pg_ready(struct flo_pg *pg, struct flo_err *err);
 /* For a thread that must not stand still: from now on the connection is made
- * again on another thread, for which flo_pg_ready waits 200 ms at most.  All
- * answers of a call come within `answer_ms`, else the connection is lost. */
-void flo_pg_hurry(struct flo_pg *pg, uint64_t answer_ms);
+ * again on another thread, and each wait has its limit.  `limits` are kept by
+ * the caller, who may change them on this thread at any time. */
+void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits);
 
-/* Somebody else knows whether the server is there: after the first second of a
- * wait it is asked ten times a second, and at false the connection is lost. */
+/* Somebody else knows whether the server is there: a wait that is heed_ms old
+ * asks every look_ms, and at false the connection is lost. */
 void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
                  void *context);
 

@@ -11,6 +11,7 @@
 #include "server-stub/core/lease/lease.h"
 
 struct flo_lead;
+struct flo_postgresql_limits;
 
 #define FLO_LEAD_ADDRESS 320
 #define FLO_LEAD_NAME 65
@@ -61,7 +62,11 @@ struct flo_lead_self {
     /* Another epoch began: all that this process remembers is stale.  On the
      * lead's thread, which ends after it. */
     void (*lost)(void *context);
+    /* The clock of the lease, in ms, from any thread; NULL: flo_now_ms. */
+    uint64_t (*now_ms)(void *context);
     void *context;
+    /* Of postgresql/limits.h, kept by the caller; NULL: the usual ones. */
+    const struct flo_postgresql_limits *limits;
 };
 
 /* Connect, make the row, and start.  Copies `self`. */

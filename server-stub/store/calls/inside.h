@@ -56,7 +56,7 @@ struct flo_fleet_queue {
 };
 
 struct flo_fleet_store {
-    struct flo_store_engine *engine;
+    struct flo_store_engine *engine; /* its own: closed with it */
     struct flo_fleet_facts facts;
     struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
@@ -70,6 +70,11 @@ struct flo_fleet_store {
     } deploy;     /* the order that was added or looked up last */
     bool is_open; /* between begin and commit */
 };
+
+/* A store over an engine that was opened.  FLO_E_MEMORY, and it is closed. */
+FLO_MUST_USE int flo_fleet_over(struct flo_store_engine *engine,
+                                struct flo_fleet_store **out,
+                                struct flo_err *err);
 
 /* Before a transaction: wait while too many commits wait, or for what failed
  * to be settled. */

@@ -19,7 +19,7 @@ static int open_engine(const char *dir, uint64_t epoch,
         return flo_sqlite_open(dir, out, err);
     }
 #ifdef FLOTILLA_POSTGRESQL
-    return flo_postgresql_open(dir, epoch, out, err);
+    return flo_postgresql_open(dir, epoch, NULL, out, err);
 #else
     (void)epoch;
     return flo_fail(err, FLO_E_NOT_BUILT,
@@ -27,22 +27,27 @@ static int open_engine(const char *dir, uint64_t epoch,
 #endif
 }
 
-int flo_fleet_open(const char *dir, uint64_t epoch,
+int flo_fleet_over(struct flo_store_engine *engine,
                    struct flo_fleet_store **out, struct flo_err *err)
 {
     struct flo_fleet_store *store = calloc(1, sizeof(*store));
 
     if (store == NULL) {
+        engine->ops->close(engine);
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
-    int rv = open_engine(dir, epoch, &store->engine, err);
-
-    if (rv < 0) {
-        free(store);
-        return rv;
-    }
+    store->engine = engine;
     *out = store;
     return 0;
+}
+
+int flo_fleet_open(const char *dir, uint64_t epoch,
+                   struct flo_fleet_store **out, struct flo_err *err)
+{
+    struct flo_store_engine *engine = NULL;
+    int rv = open_engine(dir, epoch, &engine, err);
+
+    return rv < 0 ? rv : flo_fleet_over(engine, out, err);
 }
 
 void flo_fleet_heed(struct flo_fleet_store *store,

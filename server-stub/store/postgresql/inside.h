@@ -42,6 +42,8 @@ FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg,
 /* It has ended in good order. */
 void flo_postgresql_leave(struct flo_pg *pg, const char *holder);
 
+void flo_postgresql_pause(uint64_t ms);
+
 /* Name of a leader's sessions, before its epoch. */
 #define FLO_POSTGRESQL_LEADER "flotilla-leader-"
 

@@ -2,14 +2,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "server-stub/store/lead.h"
 #include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/limits.h"
 
-#define PAUSE_MS 50
-#define ANSWER_MS 4000
-#define FAILED_MS 250
+#define PAUSE_MS 50 /* between two looks at the clock */
 
 struct flo_lead {
     pthread_t thread;
@@ -24,22 +22,26 @@ struct flo_lead {
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
     char authority[65];
+    char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
+    const char *greeting[12];
     uint64_t shown_ms, shown_epoch; /* of its own row; of the thread */
     bool is_shown;
     bool is_running, ends;
     bool has_failed; /* the last question: said once */
 };
 
-/* Answers that are too late are worth nothing. */
 static const char *const greeting[] = {
     "SET synchronous_commit = on",
     "SET tcp_keepalives_idle = 2",
     "SET tcp_keepalives_interval = 1",
     "SET tcp_keepalives_count = 3",
-    "SET statement_timeout = '3s'",
-    "SET lock_timeout = '2s'",
     NULL,
 };
+
+static uint64_t now(const struct flo_lead *lead)
+{
+    return lead->self.now_ms(lead->self.context);
+}
 
 /* ---- the row ---- */
 
@@ -140,11 +142,6 @@ static void give_back(struct flo_lead *lead)
 
 /* ---- the thread ---- */
 
-static void pause_ms(long ms)
-{
-    (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
-}
-
 static void failed(struct flo_lead *lead, const struct flo_err *err)
 {
     bool is_leader;
@@ -159,7 +156,7 @@ static void failed(struct flo_lead *lead, const struct flo_err *err)
                 is_leader ? "leader" : "follower", err->what);
     }
     lead->has_failed = true;
-    pause_ms(FAILED_MS);
+    flo_postgresql_pause(lead->self.limits->pause_ms);
 }
 
 static void tell(struct flo_lead *lead, bool is_changed)
@@ -182,7 +179,7 @@ static void saw(struct flo_lead *lead, struct flo_lead_row *row)
     /* A process before this one, in the same folder, left it. */
     row->lease.is_held =
         row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
-    flo_lease_saw(&lead->lease, &row->lease, flo_now_ms());
+    flo_lease_saw(&lead->lease, &row->lease, now(lead));
     lead->seen = *row;
     pthread_mutex_unlock(&lead->mutex);
 }
@@ -248,8 +245,7 @@ static bool is_due(const struct flo_lead *lead, const struct flo_lease *lease)
 {
     return (lease->state == FLO_LEASE_LEADER &&
             lead->shown_epoch != lease->epoch) ||
-           !lead->is_shown ||
-           flo_now_ms() - lead->shown_ms >= FLO_LEASE_SHOW_MS;
+           !lead->is_shown || now(lead) - lead->shown_ms >= FLO_LEASE_SHOW_MS;
 }
 
 static void show_if_due(struct flo_lead *lead, const struct flo_lease *lease)
@@ -257,14 +253,14 @@ static void show_if_due(struct flo_lead *lead, const struct flo_lease *lease)
     struct flo_err err = {0};
 
     if (!is_due(lead, lease)) {
-        pause_ms(PAUSE_MS);
+        flo_postgresql_pause(PAUSE_MS);
         return;
     }
-    lead->shown_ms = flo_now_ms();
+    lead->shown_ms = now(lead);
     if (show(lead, lease, &err) < 0) {
         flo_log(FLO_LOG_DEBUG, "lease", "who is there was not written: %s",
                 err.what);
-        pause_ms(FAILED_MS);
+        flo_postgresql_pause(lead->self.limits->pause_ms);
     }
 }
 
@@ -276,7 +272,7 @@ static void *run(void *context)
         char authority[65];
         pthread_mutex_lock(&lead->mutex);
         bool ends = lead->ends;
-        enum flo_lease_do what = flo_lease_next(&lead->lease, flo_now_ms());
+        enum flo_lease_do what = flo_lease_next(&lead->lease, now(lead));
         struct flo_lease lease = lead->lease;
         memcpy(authority, lead->authority, sizeof(authority));
         pthread_mutex_unlock(&lead->mutex);
@@ -303,7 +299,7 @@ static void *run(void *context)
 bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null)
 {
     pthread_mutex_lock(&lead->mutex);
-    bool leads = flo_lease_leads(&lead->lease, flo_now_ms());
+    bool leads = flo_lease_leads(&lead->lease, now(lead));
     if (epoch_or_null != NULL) {
         *epoch_or_null = lead->lease.epoch;
     }
@@ -314,7 +310,7 @@ bool flo_lead_leads(struct flo_lead *lead, uint64_t *epoch_or_null)
 bool flo_lead_may_wait(struct flo_lead *lead, bool is_commit)
 {
     pthread_mutex_lock(&lead->mutex);
-    bool may_wait = flo_lease_may_wait(&lead->lease, is_commit, flo_now_ms());
+    bool may_wait = flo_lease_may_wait(&lead->lease, is_commit, now(lead));
     pthread_mutex_unlock(&lead->mutex);
     return may_wait;
 }
@@ -331,7 +327,7 @@ void flo_lead_view(struct flo_lead *lead, struct flo_lead_view *out)
     pthread_mutex_lock(&lead->mutex);
     *out = lead->view;
     out->epoch = lead->lease.epoch;
-    out->leads = flo_lease_leads(&lead->lease, flo_now_ms());
+    out->leads = flo_lease_leads(&lead->lease, now(lead));
     pthread_mutex_unlock(&lead->mutex);
 }
 
@@ -364,6 +360,25 @@ void flo_lead_close(struct flo_lead *lead)
     free(lead);
 }
 
+static uint64_t steady_ms(void *context)
+{
+    (void)context;
+    return flo_now_ms();
+}
+
+static void make_greeting(struct flo_lead *lead)
+{
+    size_t count = 0;
+
+    for (; greeting[count] != NULL; count++) {
+        lead->greeting[count] = greeting[count];
+    }
+    size_t told = flo_postgresql_tell_limits(lead->self.limits, lead->told);
+    for (size_t i = 0; i < told; i++) {
+        lead->greeting[count++] = lead->told[i];
+    }
+}
+
 static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
 {
     lead->self = *self;
@@ -376,6 +391,12 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     lead->self.name = lead->name;
     lead->self.people = lead->people;
     lead->self.devices = lead->devices;
+    if (self->now_ms == NULL) {
+        lead->self.now_ms = steady_ms;
+    }
+    if (self->limits == NULL) {
+        lead->self.limits = &flo_postgresql_lead_limits;
+    }
 }
 
 int flo_lead_open(const char *address, const struct flo_lead_self *self,
@@ -388,9 +409,10 @@ int flo_lead_open(const char *address, const struct flo_lead_self *self,
     }
     pthread_mutex_init(&lead->mutex, NULL);
     keep_self(lead, self);
-    int rv = flo_pg_open(address, greeting, &lead->pg, err);
+    make_greeting(lead);
+    int rv = flo_pg_open(address, lead->greeting, &lead->pg, err);
     if (rv == 0) {
-        flo_pg_hurry(lead->pg, ANSWER_MS);
+        flo_pg_hurry(lead->pg, &lead->self.limits->pg);
         rv = flo_postgresql_lease(lead->pg, err);
     }
     if (rv == 0) {

@@ -11,26 +11,22 @@
  * is stale then, and it starts again (core/lease). */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "server-stub/store/postgresql/inside.h"
+#include "server-stub/store/postgresql/limits.h"
 #include "server-stub/store/postgresql/postgresql.h"
 #include "server-stub/store/sql/sql.h"
-
-/* The state's thread stands still for so long behind a server that is slow (its
- * statement_timeout is 5 s).  Behind one that is gone it goes on earlier: the
- * thread that beats says so (heed). */
-#define ANSWER_MS 6000
-#define ASK_MS 2000 /* ... after a commit whose session ended */
 
 struct postgresql {
     struct flo_store_engine engine; /* first */
     struct flo_pg *pg;
+    const struct flo_postgresql_limits *limits;
     uint64_t epoch;   /* in which all commits happen */
     uint64_t commits; /* number of the newest one */
     uint64_t doubted; /* number of one without an answer; 0: none */
     char session[48]; /* its name; "": without a lease */
     char name[80];
+    char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[16];
     bool is_open, is_broken, is_committing;
     bool (*may_wait)(void *context, bool is_commit); /* NULL: nobody knows */
@@ -44,9 +40,6 @@ static const char *const greeting[] = {
     "SET tcp_keepalives_idle = 5",
     "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 3",
-    "SET idle_in_transaction_session_timeout = '60s'",
-    "SET statement_timeout = '5s'",
-    "SET lock_timeout = '3s'",
     NULL,
 };
 
@@ -374,14 +367,14 @@ static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
     bool is_gone = store->may_wait != NULL &&
                    !store->may_wait(store->may_wait_context, true);
-    uint64_t until_ms = flo_now_ms() + (is_gone ? 0 : ASK_MS);
+    uint64_t until_ms = flo_now_ms() + (is_gone ? 0 : store->limits->ask_ms);
     bool is_there = false;
     int rv;
 
     flo_log(FLO_LOG_WARN, "store",
             "the database was lost while it committed; it is asked again");
     do {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        flo_postgresql_pause(store->limits->pause_ms);
         rv = ask(store, &is_there, err);
     } while (rv == FLO_E_DB_UNREACHABLE && flo_now_ms() < until_ms);
     if (rv < 0) {
@@ -507,6 +500,10 @@ static void make_greeting(struct postgresql *store)
     for (; greeting[count] != NULL; count++) {
         store->greeting[count] = greeting[count];
     }
+    size_t told = flo_postgresql_tell_limits(store->limits, store->told);
+    for (size_t i = 0; i < told; i++) {
+        store->greeting[count++] = store->told[i];
+    }
     if (store->epoch != 0) {
         snprintf(store->session, sizeof(store->session),
                  FLO_POSTGRESQL_LEADER "%llu",
@@ -518,6 +515,7 @@ static void make_greeting(struct postgresql *store)
 }
 
 int flo_postgresql_open(const char *address, uint64_t epoch,
+                        const struct flo_postgresql_limits *limits,
                         struct flo_store_engine **out, struct flo_err *err)
 {
     struct postgresql *store = calloc(1, sizeof(*store));
@@ -528,6 +526,7 @@ int flo_postgresql_open(const char *address, uint64_t epoch,
     store->engine.ops = &ops;
     store->sql.dialect = &flo_sql_postgresql;
     store->epoch = epoch;
+    store->limits = limits != NULL ? limits : &flo_postgresql_store_limits;
     make_greeting(store);
     int rv = flo_pg_open(address, store->greeting, &store->pg, err);
     if (rv == 0) {
@@ -543,7 +542,7 @@ int flo_postgresql_open(const char *address, uint64_t epoch,
         rv = read_commits(store, &store->commits, err);
     }
     if (rv == 0) {
-        flo_pg_hurry(store->pg, ANSWER_MS);
+        flo_pg_hurry(store->pg, &store->limits->pg);
     }
     if (rv < 0) {
         close_engine(&store->engine);
