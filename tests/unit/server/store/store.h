@@ -15,6 +15,8 @@
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/remove_tree.h"
 #ifdef OVER_POSTGRESQL
+#include "server-stub/store/postgresql/limits.h"
+#include "server-stub/store/postgresql/postgresql.h"
 #include "tests/unit/server/store/cluster.h"
 #endif
 
@@ -32,6 +34,47 @@ static inline struct flo_fleet_store *store_of(void **state)
     return ((struct fixture *)*state)->store;
 }
 
+#ifdef OVER_POSTGRESQL
+/* Every wait ends by what it waits for: a slow server is no fault. */
+#define HANG_MS (WAITS_HANG_S * UINT64_C(1000))
+#define PATIENT_LIMITS                                                         \
+    {                                                                          \
+        .pg = {.again_ms = 1,                                                  \
+               .hurry_ms = HANG_MS,                                            \
+               .answer_ms = HANG_MS,                                           \
+               .heed_ms = HANG_MS,                                             \
+               .look_ms = 1},                                                  \
+        .pause_ms = 1, .ask_ms = HANG_MS, .statement_ms = HANG_MS,             \
+        .lock_ms = HANG_MS, .idle_ms = HANG_MS                                 \
+    }
+static const struct flo_postgresql_limits patient_limits = PATIENT_LIMITS;
+
+/* NULL limits: PATIENT_LIMITS. */
+static inline int open_postgresql(const char *address, uint64_t epoch,
+                                  const struct flo_postgresql_limits *limits,
+                                  struct flo_fleet_store **out,
+                                  struct flo_err *err)
+{
+    struct flo_store_engine *engine = NULL;
+    int rv = flo_postgresql_open(address, epoch,
+                                 limits != NULL ? limits : &patient_limits,
+                                 &engine, err);
+
+    return rv < 0 ? rv : flo_fleet_over(engine, out, err);
+}
+#endif
+
+static inline int open_engine(const char *dir, struct flo_fleet_store **out,
+                              struct flo_err *err)
+{
+#ifdef OVER_POSTGRESQL
+    if (flo_postgresql_is(dir)) {
+        return open_postgresql(dir, 0, NULL, out, err);
+    }
+#endif
+    return flo_fleet_open(dir, 0, out, err);
+}
+
 static inline int open_store(void **state, const char *dir)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -45,7 +88,7 @@ static inline int open_store(void **state, const char *dir)
         assert_non_null(mkdtemp(fixture->dir));
         dir = fixture->dir;
     }
-    if (flo_fleet_open(dir, 0, &fixture->store, &err) < 0) {
+    if (open_engine(dir, &fixture->store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     *state = fixture;
@@ -95,7 +138,7 @@ static struct cluster cluster = {.fsync = "off"};
 
 static inline int in_postgresql(void **state)
 {
-    cluster_clean(&cluster);
+    cluster_empty(&cluster);
     return open_store(state, cluster.address);
 }
 
@@ -120,7 +163,7 @@ static inline int run_over_all(const char *name, const struct CMUnitTest *tests,
     int rv = 0;
 
 #ifdef OVER_POSTGRESQL
-    rv = cluster_start(&cluster);
+    rv = cluster_share(&cluster);
 #endif
     if (rv == 0) {
         rv = _cmocka_run_group_tests(name, tests, count, NULL, NULL);

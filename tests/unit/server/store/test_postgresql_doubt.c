@@ -1,7 +1,7 @@
 /* PostgreSQL: a commit whose answer does not come.
  *
- * A relay between store and server holds answers back; the server goes on. */
-#define OVER_POSTGRESQL
+ * A relay between store and server holds answers back; the server goes on.  A
+ * limit that shall end a wait is short, and all others are a hang. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -9,8 +9,6 @@
 
 #include "server-stub/store/lead.h"
 #include "tests/unit/server/store/store.h"
-
-#define WAIT_MS 60000
 
 /* ---- the relay ---- */
 
@@ -32,7 +30,7 @@ static void *carry(void *context)
     free(context);
     while ((count = read(way.from, bytes, sizeof(bytes))) > 0) {
         while (way.is_answers && atomic_load(&holds)) {
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+            waits_pause();
         }
         if (send(way.to, bytes, (size_t)count, MSG_NOSIGNAL) != count) {
             break;
@@ -99,27 +97,36 @@ static void relay_begin(void)
 
 /* ---- the store behind it ---- */
 
+#define PATIENT ((struct flo_postgresql_limits)PATIENT_LIMITS)
+static struct flo_postgresql_limits limits;
+
 static struct flo_fleet_store *open_behind(uint64_t epoch)
 {
     struct flo_fleet_store *store = NULL;
     struct flo_err err = {0};
-    char address[160];
+    char address[224];
 
-    snprintf(address, sizeof(address),
-             "postgresql:///postgres?host=%s&user=flotilla", relay_dir);
-    if (flo_fleet_open(address, epoch, &store, &err) < 0) {
+    cluster_address(&cluster, relay_dir, address, sizeof(address));
+    if (open_postgresql(address, epoch, &limits, &store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     return store;
 }
 
 /* Epoch 7 of a lease. */
-static struct flo_fleet_store *lead(void)
+static struct flo_fleet_store *lead_within(uint64_t lock_ms)
 {
-    cluster_clean(&cluster);
+    limits = PATIENT;
+    limits.lock_ms = lock_ms;
+    cluster_empty(&cluster);
     flo_fleet_close(open_behind(0));
     cluster_tell(&cluster, "UPDATE flotilla_lease SET epoch = 7, held = 1");
     return open_behind(7);
+}
+
+static struct flo_fleet_store *lead(void)
+{
+    return lead_within(HANG_MS);
 }
 
 static int change(struct flo_fleet_store *store, const char *value,
@@ -130,17 +137,53 @@ static int change(struct flo_fleet_store *store, const char *value,
     return flo_fleet_commit(store, err);
 }
 
+/* From now on the server is not heard, and a connection is not waited for. */
+static void hold(void)
+{
+    limits.pg.hurry_ms = 1;
+    limits.ask_ms = 1;
+    atomic_store(&holds, true);
+}
+
+static void let_go(void)
+{
+    atomic_store(&holds, false);
+    limits = PATIENT;
+}
+
 /* The answer once the server can be heard again. */
 static int begin_then(struct flo_fleet_store *store, struct flo_err *err)
 {
-    uint64_t until_ms = flo_now_ms() + WAIT_MS;
     int rv;
 
-    do {
-        rv = flo_fleet_begin(store, err);
-        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-    } while (rv == FLO_E_DB_UNREACHABLE && flo_now_ms() < until_ms);
+    WAIT_UNTIL((rv = flo_fleet_begin(store, err)) != FLO_E_DB_UNREACHABLE);
     return rv;
+}
+
+static bool stands(const char *value)
+{
+    char sql[96];
+
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FROM setting WHERE name = 'a' AND value = '%s'",
+             value);
+    return cluster_number(&cluster, sql) == 1;
+}
+
+static int64_t epoch_there(void)
+{
+    return cluster_number(&cluster, "SELECT epoch FROM flotilla_lease");
+}
+
+/* As the error says it. */
+static uint64_t waited_ms(const struct flo_err *err)
+{
+    const char *text = strstr(err->what, "no answer within ");
+    unsigned long long ms = 0;
+
+    assert_non_null(text);
+    assert_int_equal(sscanf(text, "no answer within %llu ms", &ms), 1);
+    return ms;
 }
 
 static void a_commit_that_stands_unheard_ends_the_epoch(void **state)
@@ -152,24 +195,20 @@ static void a_commit_that_stands_unheard_ends_the_epoch(void **state)
     assert_int_equal(change(store, "1", &err), 0);
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
-    uint64_t begin_ms = flo_now_ms();
-    atomic_store(&holds, true);
+    hold();
+    limits.pg.answer_ms = 1;
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 0, 60000);
     flo_fleet_roll_back(store);
-    begin_ms = flo_now_ms();
+    /* Another one waits for no answer: a hang would be. */
+    limits.pg.answer_ms = HANG_MS;
     assert_int_equal(flo_fleet_begin(store, &err), FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 0, 5000);
+    WAIT_UNTIL(stands("2"));
 
-    atomic_store(&holds, false);
+    let_go();
 
     assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 8);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM setting"
-                                    " WHERE name = 'a' AND value = '2'"),
-                     1);
+    assert_int_equal(epoch_there(), 8);
+    assert_true(stands("2"));
     assert_int_equal(flo_fleet_begin(store, &err), FLO_E_STATE_SUPERSEDED);
     flo_fleet_close(store);
 }
@@ -177,7 +216,7 @@ static void a_commit_that_stands_unheard_ends_the_epoch(void **state)
 /* It goes on with what it remembers, and the number is used again. */
 static void a_commit_that_never_came_leaves_the_epoch(void **state)
 {
-    struct flo_fleet_store *store = lead();
+    struct flo_fleet_store *store = lead_within(20);
     struct flo_err err = {0};
 
     (void)state;
@@ -190,22 +229,21 @@ static void a_commit_that_never_came_leaves_the_epoch(void **state)
     assert_int_equal(flo_pg_run(other, "UPDATE flotilla_lease SET n = n",
                                 FLO_DB_NONE, NULL, NULL),
                      0);
-    atomic_store(&holds, true);
+    hold();
+    limits.pg.answer_ms = 1;
     assert_true(flo_fleet_commit(store, &err) < 0);
     flo_fleet_roll_back(store);
-    atomic_store(&holds, false);
+    /* The server gave the lock up, and then saw that the session has ended. */
+    WAIT_UNTIL(cluster_sessions(&cluster, "flotilla-leader-7") == 0);
+    let_go();
     assert_int_equal(flo_pg_run(other, "ROLLBACK", FLO_DB_NONE, NULL, NULL), 0);
     flo_pg_close(other);
 
     assert_int_equal(begin_then(store, &err), 0);
 
     flo_fleet_roll_back(store);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 7);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM setting"
-                                    " WHERE name = 'a' AND value = '1'"),
-                     1);
+    assert_int_equal(epoch_there(), 7);
+    assert_true(stands("1"));
     assert_int_equal(change(store, "3", &err), 0);
     flo_fleet_close(store);
 }
@@ -218,20 +256,19 @@ static void a_server_that_says_nothing_is_given_up(void **state)
 
     (void)state;
     begin(store);
-    uint64_t begin_ms = flo_now_ms();
-    atomic_store(&holds, true);
+    hold();
+    limits.pg.answer_ms = 50;
     assert_int_equal(
         flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
         FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 1000, 60000);
-    assert_non_null(strstr(err.what, "no answer within"));
+    assert_true(waited_ms(&err) >= 50);
     flo_fleet_roll_back(store);
+    limits.pg.answer_ms =
+        HANG_MS; /* a connection is not waited for like that */
     for (int i = 0; i < 3; i++) {
-        begin_ms = flo_now_ms();
         assert_int_equal(flo_fleet_begin(store, &err), FLO_E_DB_UNREACHABLE);
-        assert_in_range(flo_now_ms() - begin_ms, 0, 5000);
     }
-    atomic_store(&holds, false);
+    let_go();
     assert_int_equal(begin_then(store, &err), 0);
     flo_fleet_roll_back(store);
     flo_fleet_close(store);
@@ -241,12 +278,23 @@ static void a_server_that_says_nothing_is_given_up(void **state)
 
 struct word {
     bool statements, commits; /* they are waited for */
+    int asked[2];             /* of statements, of commits */
+    int changes_at;           /* question: then the answers change ... */
+    int limit_at;             /* ... or the limit comes; 0: never */
 };
 
 static bool say_word(void *context, bool is_commit)
 {
-    const struct word *word = context;
+    struct word *word = context;
+    int asked = ++word->asked[is_commit];
 
+    if (asked == word->changes_at) {
+        word->statements = !word->statements;
+        word->commits = !word->commits;
+    }
+    if (asked == word->limit_at) {
+        limits.pg.answer_ms = 1;
+    }
     return is_commit ? word->commits : word->statements;
 }
 
@@ -262,22 +310,22 @@ static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
     assert_int_equal(change(store, "1", &err), 0);
     word.statements = false; /* while it answers, nobody asks */
     assert_int_equal(change(store, "2", &err), 0);
+    assert_int_equal(word.asked[0] + word.asked[1], 0);
     begin(store);
-    uint64_t begin_ms = flo_now_ms();
-    atomic_store(&holds, true);
+    word = (struct word){.statements = true, .commits = true, .changes_at = 4};
+    hold();
+    limits.pg.heed_ms = 50; /* answer_ms is a hang */
     assert_int_equal(
         flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
         FLO_E_DB_UNREACHABLE);
-    uint64_t took_ms = flo_now_ms() - begin_ms;
-    print_message("a statement was given up after %llu ms\n",
-                  (unsigned long long)took_ms);
-    assert_in_range(took_ms, 1000, 5000); /* 6000 without the word */
+    assert_true(waited_ms(&err) >= 50);
+    assert_int_equal(word.asked[0], 4);
+    assert_int_equal(word.asked[1], 0);
     flo_fleet_roll_back(store);
-    atomic_store(&holds, false);
+    let_go();
     assert_int_equal(begin_then(store, &err), 0);
     flo_fleet_roll_back(store);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 7);
+    assert_int_equal(epoch_there(), 7);
     flo_fleet_close(store);
 }
 
@@ -285,20 +333,22 @@ static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
 static void a_commit_is_waited_for_while_it_is_led(void **state)
 {
     struct flo_fleet_store *store = lead();
-    struct word word = {.commits = true};
+    struct word word = {.commits = true, .limit_at = 5};
     struct flo_err err = {0};
 
     (void)state;
     flo_fleet_heed(store, say_word, &word);
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
-    uint64_t begin_ms = flo_now_ms();
-    atomic_store(&holds, true);
+    hold();
+    limits.pg.heed_ms = 1;
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
-    assert_in_range(flo_now_ms() - begin_ms, 6000, 60000);
+    assert_int_equal(limits.pg.answer_ms, 1); /* that was the end */
+    assert_true(word.asked[1] >= 5);
+    assert_int_equal(word.asked[0], 0);
     flo_fleet_roll_back(store);
-    atomic_store(&holds, false);
-    word = (struct word){true, true};
+    WAIT_UNTIL(stands("2"));
+    let_go();
     assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
     flo_fleet_close(store);
 }
@@ -313,27 +363,38 @@ static void a_commit_given_up_with_the_lease_is_settled_later(void **state)
     flo_fleet_heed(store, say_word, &word);
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", "2", &err), 0);
-    uint64_t begin_ms = flo_now_ms();
-    atomic_store(&holds, true);
+    hold();
+    limits.pg.heed_ms = 1;
+    limits.ask_ms = HANG_MS; /* nor is it asked on and on */
     assert_int_equal(flo_fleet_commit(store, &err), FLO_E_DB_UNREACHABLE);
-    uint64_t took_ms = flo_now_ms() - begin_ms;
-    print_message("a commit was given up after %llu ms\n",
-                  (unsigned long long)took_ms);
-    assert_in_range(took_ms, 1000, 5000); /* 6000 and 2000 without the word */
+    assert_int_equal(word.asked[1], 2); /* to wait, and to ask on */
+    assert_int_equal(word.asked[0], 0);
     assert_non_null(strstr(err.what, "whether a commit ended well"));
     flo_fleet_roll_back(store);
-    atomic_store(&holds, false);
-    word = (struct word){true, true};
+    WAIT_UNTIL(stands("2"));
+    let_go();
 
     /* The server had taken it: nobody says that it failed. */
     assert_int_equal(begin_then(store, &err), FLO_E_STATE_SUPERSEDED);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 8);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM setting"
-                                    " WHERE name = 'a' AND value = '2'"),
-                     1);
+    assert_int_equal(epoch_there(), 8);
+    assert_true(stands("2"));
     flo_fleet_close(store);
+}
+
+/* What the tests above have made short. */
+static void the_usual_limits_end_the_state_s_waits_in_order(void **state)
+{
+    const struct flo_postgresql_limits *usual = &flo_postgresql_store_limits;
+
+    (void)state;
+    assert_int_equal(usual->pg.hurry_ms, 200);
+    assert_int_equal(usual->pg.heed_ms, 1000);
+    assert_true(usual->pg.heed_ms + usual->pg.look_ms < 2000);
+    assert_int_equal(usual->ask_ms, 2000);
+    assert_int_equal(usual->pg.answer_ms, 6000);
+    /* The server ends a statement before it is given up. */
+    assert_true(usual->lock_ms < usual->statement_ms);
+    assert_true(usual->statement_ms < usual->pg.answer_ms);
 }
 
 int main(void)
@@ -345,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_statement_ends_when_the_server_is_said_to_be_gone),
         cmocka_unit_test(a_commit_is_waited_for_while_it_is_led),
         cmocka_unit_test(a_commit_given_up_with_the_lease_is_settled_later),
+        cmocka_unit_test(the_usual_limits_end_the_state_s_waits_in_order),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);

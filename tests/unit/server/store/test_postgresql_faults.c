@@ -1,5 +1,4 @@
 /* PostgreSQL: a server that ends, hangs up, refuses, or belongs to another. */
-#define OVER_POSTGRESQL
 #include "tests/unit/server/store/store.h"
 
 static int setting(struct flo_fleet_store *store, const char *name,
@@ -19,44 +18,37 @@ static const char *setting_of(struct flo_fleet_store *store, const char *name)
     return value;
 }
 
+/* A server that is this program's alone. */
+static struct cluster own = {.fsync = "on"};
+
+static int in_own(void **state)
+{
+    int rv = cluster_start(&own);
+
+    return rv != 0 ? rv : open_store(state, own.address);
+}
+
+static int close_own(void **state)
+{
+    int rv = close_store(state);
+
+    cluster_stop(&own);
+    return rv;
+}
+
 static void server_restarts(void)
 {
-    cluster_kill(&cluster, SIGKILL);
-    cluster_run(&cluster);
-    struct flo_pg *pg = cluster_connect(&cluster);
-    assert_non_null(pg);
-    flo_pg_close(pg);
+    cluster_kill(&own, SIGKILL);
+    cluster_run(&own);
+    flo_pg_close(cluster_connect(&own));
 }
 
-/* Every session but this one's own. */
-static void sessions_end(void)
-{
-    struct flo_pg *pg = cluster_connect(&cluster);
-
-    assert_int_equal(
-        flo_pg_run(
-            pg,
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND"
-            " application_name = 'flotilla-controller'",
-            FLO_DB_NONE, NULL, NULL),
-        0);
-    flo_pg_close(pg);
-}
-
-/* A second may pass until the next connection is tried. */
+/* The next connection is tried after a moment. */
 static void begin_again(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};
-    int rv = -1;
 
-    for (int i = 0; i < 600 && rv < 0; i++) {
-        rv = flo_fleet_begin(store, &err);
-        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-    }
-    if (rv < 0) {
-        fail_msg("%s", err.what);
-    }
+    WAIT_UNTIL(flo_fleet_begin(store, &err) == 0);
 }
 
 static void
@@ -87,7 +79,7 @@ static void a_session_that_ends_in_a_transaction_takes_it_back(void **state)
 
     begin(store);
     assert_int_equal(setting(store, "b", "1", &err), 0);
-    sessions_end();
+    cluster_end_sessions(&cluster, "flotilla-controller");
     assert_int_equal(
         flo_fleet_setting_get(store, "b", value, sizeof(value), &err),
         FLO_E_DB_UNREACHABLE);
@@ -143,7 +135,7 @@ static void a_second_opening_ends_the_commits_of_the_first(void **state)
     assert_int_equal(flo_fleet_next(fixture->store, "order", &number, &err), 0);
     assert_int_equal(number, 1);
     commit(fixture->store);
-    assert_int_equal(flo_fleet_open(cluster.address, 0, &second, &err), 0);
+    assert_int_equal(open_engine(cluster.address, &second, &err), 0);
     begin(fixture->store);
     assert_int_equal(flo_fleet_next(fixture->store, "order", &number, &err), 0);
     assert_int_equal(flo_fleet_commit(fixture->store, &err),
@@ -171,8 +163,7 @@ static void a_second_opening_finds_what_the_first_one_left(void **state)
     assert_int_equal(add_device(fixture->store, DEVICE, "gw-1", "north"), 0);
     commit(fixture->store);
     flo_fleet_close(fixture->store);
-    assert_int_equal(flo_fleet_open(cluster.address, 0, &fixture->store, &err),
-                     0);
+    assert_int_equal(open_engine(cluster.address, &fixture->store, &err), 0);
     assert_string_equal(setting_of(fixture->store, "g"), "1");
     assert_false(is_online(fixture->store, DEVICE));
 }
@@ -247,7 +238,9 @@ static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAULT(a_server_that_is_killed_loses_nothing_that_was_committed),
+        cmocka_unit_test_setup_teardown(
+            a_server_that_is_killed_loses_nothing_that_was_committed, in_own,
+            close_own),
         FAULT(a_session_that_ends_in_a_transaction_takes_it_back),
         FAULT(a_change_that_fails_unheard_ends_its_transaction),
         FAULT(a_read_tells_the_error_of_a_change_before_it),
@@ -257,6 +250,5 @@ int main(void)
         FAULT(a_file_of_sqlite_is_copied_into_an_empty_database),
     };
 
-    cluster.fsync = "on";
     return run_over_all("faults", tests, FLO_COUNT(tests));
 }

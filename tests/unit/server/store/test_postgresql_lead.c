@@ -1,149 +1,198 @@
-/* The lease in a real PostgreSQL: who leads, who follows, who is told. */
+/* The lease in a real PostgreSQL: who leads, who follows, who is told.
+ *
+ * Each controller has a clock that stands still until its test moves it. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/store/lead.h"
-#include "tests/unit/server/store/cluster.h"
+#include "tests/unit/server/store/store.h"
 
-static struct cluster cluster = {.fsync = "off"};
-static atomic_int lost_count;
+struct node {
+    struct flo_lead *lead;
+    atomic_ullong now_ms;
+    atomic_int lost; /* how often it was told */
+};
 
 static void lost(void *context)
 {
-    (void)context;
-    lost_count++;
+    ((struct node *)context)->lost++;
 }
 
-static struct flo_lead *open_lead(const char *holder, const char *people)
+static uint64_t now_of(void *context)
+{
+    return ((struct node *)context)->now_ms;
+}
+
+static void pass(struct node *node, uint64_t ms)
+{
+    node->now_ms += ms;
+}
+
+static void begin_lead(struct node *node, const char *holder,
+                       const char *people)
 {
     struct flo_lead_self self = {.holder = holder,
                                  .name = holder,
                                  .people = people,
                                  .devices = "",
-                                 .lost = lost};
-    struct flo_lead *lead = NULL;
+                                 .lost = lost,
+                                 .now_ms = now_of,
+                                 .context = node,
+                                 .limits = &patient_limits};
     struct flo_err err = {0};
 
-    if (flo_lead_open(cluster.address, &self, &lead, &err) < 0) {
+    *node = (struct node){.now_ms = 1000000};
+    if (flo_lead_open(cluster.address, &self, &node->lead, &err) < 0) {
         fail_msg("%s", err.what);
     }
-    return lead;
 }
 
-static bool leads_within(struct flo_lead *lead, uint64_t ms)
+static bool leads(const struct node *node)
 {
-    uint64_t until_ms = flo_now_ms() + ms;
+    return flo_lead_leads(node->lead, NULL);
+}
 
-    while (!flo_lead_leads(lead, NULL) && flo_now_ms() < until_ms) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    return flo_lead_leads(lead, NULL);
+static uint64_t beat_seen(const struct node *node)
+{
+    struct flo_lead_row row;
+
+    flo_lead_seen(node->lead, &row);
+    return row.lease.beat;
+}
+
+static uint64_t number(const char *what)
+{
+    char sql[96];
+
+    snprintf(sql, sizeof(sql), "SELECT %s FROM flotilla_lease", what);
+    return (uint64_t)cluster_number(&cluster, sql);
 }
 
 static int clean(void **state)
 {
     (void)state;
     flo_log_level_set(FLO_LOG_ERROR);
-    lost_count = 0;
-    cluster_clean(&cluster);
+    cluster_empty(&cluster);
     return 0;
 }
 
 static void one_leads_and_the_other_takes_what_it_gives_back(void **state)
 {
-    struct flo_lead *first = open_lead("one", "10.0.0.1:8080");
+    struct node first, second;
     struct flo_lead_row row;
     uint64_t epoch = 0;
 
     (void)state;
-    assert_true(leads_within(first, 60000));
-    struct flo_lead *second = open_lead("two", "10.0.0.2:8080");
-    flo_lead_seen(second, &row);
+    begin_lead(&first, "one", "10.0.0.1:8080");
+    WAIT_UNTIL(leads(&first));
+    begin_lead(&second, "two", "10.0.0.2:8080");
+    flo_lead_seen(second.lead, &row);
     assert_string_equal(row.people, "10.0.0.1:8080");
     assert_true(row.lease.is_held);
-    assert_false(leads_within(second, 1500));
-    flo_lead_close(first);
-    assert_true(leads_within(second, 60000));
-    assert_true(flo_lead_leads(second, &epoch));
+    for (int i = 0; i < 4; i++) { /* by its clock more than a lease in all */
+        uint64_t beat = number("beat");
+        pass(&first, FLO_LEASE_BEAT_MS);
+        WAIT_UNTIL(number("beat") > beat);
+        pass(&second, FLO_LEASE_MS / 2);
+        WAIT_UNTIL(beat_seen(&second) > beat);
+        assert_false(leads(&second));
+        assert_true(leads(&first));
+    }
+    flo_lead_close(first.lead);
+    pass(&second, FLO_LEASE_LOOK_MS);
+    WAIT_UNTIL(leads(&second));
+    assert_true(flo_lead_leads(second.lead, &epoch));
     assert_int_equal(epoch, 2);
-    flo_lead_close(second);
+    flo_lead_close(second.lead);
 }
 
 /* The folder's lock says that the process before is gone. */
 static void a_restart_in_the_same_folder_waits_for_nothing(void **state)
 {
-    struct flo_lead *before = open_lead("one", "");
-    uint64_t begin_ms;
+    struct node before, again;
 
     (void)state;
-    assert_true(leads_within(before, 60000));
+    begin_lead(&before, "one", "");
+    WAIT_UNTIL(leads(&before));
     cluster_tell(&cluster,
                  "UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
-    begin_ms = flo_now_ms();
-    struct flo_lead *again = open_lead("one", "");
-    assert_true(leads_within(again, 60000));
-    assert_in_range(flo_now_ms() - begin_ms, 0, FLO_LEASE_MS - 1);
-    flo_lead_close(again);
-    flo_lead_close(before);
+    begin_lead(&again, "one", "");
+    WAIT_UNTIL(leads(&again)); /* no time has passed on its clock */
+    flo_lead_close(again.lead);
+    flo_lead_close(before.lead);
 }
 
 static void a_leader_whose_sessions_end_leads_on(void **state)
 {
-    struct flo_lead *lead = open_lead("one", "");
-    uint64_t epoch = 0;
+    struct node one;
+    uint64_t epoch = 0, before, passed_ms = 0;
 
     (void)state;
-    assert_true(leads_within(lead, 60000));
-    cluster_tell(&cluster,
-                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                 " WHERE pid <> pg_backend_pid() AND"
-                 " application_name = 'flotilla-controller'");
-    nanosleep(&(struct timespec){.tv_sec = 4, .tv_nsec = 500000000}, NULL);
-    assert_true(leads_within(lead, 60000));
-    assert_true(flo_lead_leads(lead, &epoch));
+    begin_lead(&one, "one", "");
+    WAIT_UNTIL(leads(&one));
+    cluster_end_sessions(&cluster, "flotilla-controller");
+    before = number("beat");
+    /* Longer than it leads by its last beat. */
+    WAIT_TURNING(passed_ms > FLO_LEASE_MS && number("beat") >= before + 2,
+                 (pass(&one, 100), passed_ms += 100, waits_pause()));
+    WAIT_UNTIL(leads(&one));
+    assert_true(flo_lead_leads(one.lead, &epoch));
     assert_int_equal(epoch, 1);
-    assert_int_equal(lost_count, 0);
-    flo_lead_close(lead);
+    assert_int_equal(one.lost, 0);
+    flo_lead_close(one.lead);
 }
 
 static void a_leader_that_was_superseded_is_told_once(void **state)
 {
-    struct flo_lead *lead = open_lead("one", "");
+    struct node one, other;
 
     (void)state;
-    assert_true(leads_within(lead, 60000));
+    begin_lead(&one, "one", "");
+    WAIT_UNTIL(leads(&one));
     cluster_tell(&cluster,
                  "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
                  " holder = 'two'");
-    for (int i = 0; i < 6000 && lost_count == 0; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    pass(&one, FLO_LEASE_BEAT_MS);
+    WAIT_UNTIL(one.lost > 0);
+    assert_false(leads(&one));
+    flo_lead_close(one.lead); /* gives nothing back */
+    assert_int_equal(one.lost, 1);
+    begin_lead(&other, "three", "");
+    for (int i = 0; i < 3; i++) {
+        uint64_t beat = (uint64_t)cluster_number(
+            &cluster,
+            "UPDATE flotilla_lease SET beat = beat + 1 RETURNING beat");
+        pass(&other, FLO_LEASE_MS / 2);
+        WAIT_UNTIL(beat_seen(&other) == beat);
+        assert_false(leads(&other));
     }
-    assert_int_equal(lost_count, 1);
-    assert_false(flo_lead_leads(lead, NULL));
-    flo_lead_close(lead); /* gives nothing back */
-    struct flo_lead *other = open_lead("three", "");
-    assert_false(leads_within(other, 1000));
-    flo_lead_close(other);
+    assert_int_equal(number("held"), 1);
+    pass(&other, FLO_LEASE_MS); /* without a beat */
+    WAIT_UNTIL(leads(&other));
+    flo_lead_close(other.lead);
 }
 
 static void the_authority_is_told_with_a_beat(void **state)
 {
-    struct flo_lead *lead = open_lead("one", "");
-    struct flo_lead *other;
-    struct flo_lead_row row = {.authority = ""};
+    struct node one, other;
+    struct flo_lead_row row;
+    uint64_t beat;
 
     (void)state;
-    assert_true(leads_within(lead, 60000));
-    flo_lead_authority(lead, "abc");
-    other = open_lead("two", "");
-    for (int i = 0; i < 6000 && row.authority[0] == '\0'; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        flo_lead_seen(other, &row);
-    }
+    begin_lead(&one, "one", "");
+    WAIT_UNTIL(leads(&one));
+    flo_lead_authority(one.lead, "abc");
+    begin_lead(&other, "two", "");
+    beat = number("beat");
+    pass(&one, FLO_LEASE_BEAT_MS);
+    WAIT_UNTIL(number("beat") > beat);
+    pass(&other, FLO_LEASE_LOOK_MS);
+    WAIT_UNTIL(beat_seen(&other) > beat);
+    flo_lead_seen(other.lead, &row);
     assert_string_equal(row.authority, "abc");
-    flo_lead_close(other);
-    flo_lead_close(lead);
+    flo_lead_close(other.lead);
+    flo_lead_close(one.lead);
 }
 
 static const struct flo_lead_member *member_of(const struct flo_lead_view *view,
@@ -157,72 +206,83 @@ static const struct flo_lead_member *member_of(const struct flo_lead_view *view,
     return NULL;
 }
 
+static bool knows(const struct node *node, size_t members,
+                  struct flo_lead_view *out)
+{
+    flo_lead_view(node->lead, out);
+    return out->member_count == members && out->change_count > 0;
+}
+
 /* As the leader knows it in the end. */
-static void view_until(struct flo_lead *lead, size_t members,
+static void view_until(struct node *node, size_t members,
                        struct flo_lead_view *out)
 {
-    for (int i = 0; i < 6000; i++) {
-        flo_lead_view(lead, out);
-        if (out->member_count == members && out->change_count > 0) {
-            return;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    fail_msg("the leader knows %zu controllers, not %zu", out->member_count,
-             members);
+    WAIT_TURNING(knows(node, members, out), (pass(node, 100), waits_pause()));
+    WAIT_UNTIL(leads(node)); /* its beat may be due */
+    flo_lead_view(node->lead, out);
 }
+
+/* Rows have the server's ages, rounded. */
+#define ROUNDED_MS 2
 
 static void the_leader_knows_who_stands_by_and_who_led(void **state)
 {
-    struct flo_lead *first = open_lead("one", "10.0.0.1:8080");
+    struct node first, second;
     struct flo_lead_view view;
+    uint64_t begin_ms = waits_wall_ms();
 
     (void)state;
-    assert_true(leads_within(first, 60000));
-    struct flo_lead *second = open_lead("two", "10.0.0.2:8080");
-    view_until(first, 2, &view);
+    begin_lead(&first, "one", "10.0.0.1:8080");
+    WAIT_UNTIL(leads(&first));
+    begin_lead(&second, "two", "10.0.0.2:8080");
+    view_until(&first, 2, &view);
     assert_true(view.leads);
     assert_int_equal(view.epoch, 1);
     assert_true(member_of(&view, "one")->is_holder);
     assert_false(member_of(&view, "two")->is_holder);
     assert_string_equal(member_of(&view, "two")->people, "10.0.0.2:8080");
     assert_string_equal(member_of(&view, "two")->version, FLO_VERSION);
-    assert_in_range(flo_wall_ms() - member_of(&view, "two")->heard_at_ms, 0,
-                    600000);
+    assert_in_range(member_of(&view, "two")->heard_at_ms, begin_ms - ROUNDED_MS,
+                    waits_wall_ms() + ROUNDED_MS);
 
     /* It ended in good order: nobody misses it. */
-    flo_lead_close(first);
-    assert_true(leads_within(second, 60000));
-    view_until(second, 1, &view);
+    flo_lead_close(first.lead);
+    pass(&second, FLO_LEASE_LOOK_MS);
+    WAIT_UNTIL(leads(&second));
+    view_until(&second, 1, &view);
     assert_true(member_of(&view, "two")->is_holder);
     assert_int_equal(view.changes_hour, 2);
     assert_int_equal(view.change_count, 2);
     assert_string_equal(view.changes[0].name, "two");
     assert_int_equal(view.changes[0].epoch, 2);
     assert_string_equal(view.changes[1].name, "one");
-    flo_lead_close(second);
+    flo_lead_close(second.lead);
 }
 
 static void who_is_gone_for_a_day_is_forgotten(void **state)
 {
-    struct flo_lead *lead = open_lead("one", "");
+    struct node one;
     struct flo_lead_view view;
+    uint64_t begin_ms;
 
     (void)state;
-    assert_true(leads_within(lead, 60000));
+    begin_lead(&one, "one", "");
+    WAIT_UNTIL(leads(&one));
+    begin_ms = waits_wall_ms();
     cluster_tell(&cluster,
                  "INSERT INTO flotilla_controller SELECT h, h, '', '', '1', 0,"
                  " (extract(epoch from now()) * 1000)::bigint - age FROM"
                  " (VALUES ('hour', 3600000), ('day', 90000000)) AS t(h, age)");
-    view_until(lead, 2, &view);
+    view_until(&one, 2, &view);
     assert_non_null(member_of(&view, "hour"));
-    assert_in_range(flo_wall_ms() - member_of(&view, "hour")->heard_at_ms,
-                    3600000 - 60000, 3600000 + 600000);
+    assert_in_range(member_of(&view, "hour")->heard_at_ms,
+                    begin_ms - 3600000 - ROUNDED_MS,
+                    waits_wall_ms() - 3600000 + ROUNDED_MS);
     assert_int_equal(cluster_number(&cluster,
                                     "SELECT count(*) FROM flotilla_controller"
                                     " WHERE holder = 'day'"),
                      0);
-    flo_lead_close(lead);
+    flo_lead_close(one.lead);
 }
 
 #define LEAD(test)                                                             \
@@ -241,11 +301,6 @@ int main(void)
         LEAD(the_leader_knows_who_stands_by_and_who_led),
         LEAD(who_is_gone_for_a_day_is_forgotten),
     };
-    int rv = cluster_start(&cluster);
 
-    if (rv == 0) {
-        rv = cmocka_run_group_tests(tests, NULL, NULL);
-    }
-    cluster_stop(&cluster);
-    return rv;
+    return run_over_all("lead", tests, FLO_COUNT(tests));
 }

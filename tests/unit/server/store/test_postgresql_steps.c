@@ -1,8 +1,8 @@
 /* PostgreSQL: databases of older and newer programs.
  *
  * postgresql_step_1.sql has the tables of the first build, with rows. */
-#define OVER_POSTGRESQL
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "server-stub/store/lead.h"
 #include "server-stub/store/postgresql/inside.h"
@@ -56,7 +56,7 @@ static struct flo_fleet_store *open_now(void)
     struct flo_fleet_store *store = NULL;
     struct flo_err err = {0};
 
-    if (flo_fleet_open(cluster.address, 0, &store, &err) < 0) {
+    if (open_engine(cluster.address, &store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     return store;
@@ -146,10 +146,32 @@ static void lost(void *context)
     (void)context;
 }
 
+/* Of the lease: it stands still until a test moves it. */
+static atomic_ullong clock_ms = 1000000;
+
+static uint64_t now_of(void *context)
+{
+    (void)context;
+    return clock_ms;
+}
+
+static const struct flo_lead_self self = {.holder = "one",
+                                          .people = "",
+                                          .devices = "",
+                                          .lost = lost,
+                                          .now_ms = now_of,
+                                          .limits = &patient_limits};
+
+static bool saw_beat(struct flo_lead *lead, int64_t beat)
+{
+    struct flo_lead_row row;
+
+    flo_lead_seen(lead, &row);
+    return row.lease.beat == (uint64_t)beat;
+}
+
 static void a_database_of_a_newer_program_is_refused(void **state)
 {
-    struct flo_lead_self self = {
-        .holder = "one", .people = "", .devices = "", .lost = lost};
     struct flo_fleet_store *store = NULL;
     struct flo_lead *lead = NULL;
     struct flo_err err = {0};
@@ -157,7 +179,7 @@ static void a_database_of_a_newer_program_is_refused(void **state)
     (void)state;
     flo_fleet_close(open_now());
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
-    assert_int_equal(flo_fleet_open(cluster.address, 0, &store, &err),
+    assert_int_equal(open_engine(cluster.address, &store, &err),
                      FLO_E_DB_NEWER);
     assert_non_null(strstr(err.what, "step 99"));
     assert_null(store);
@@ -170,8 +192,6 @@ static void a_database_of_a_newer_program_is_refused(void **state)
 /* It stood by before the newer program changed the tables. */
 static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
 {
-    struct flo_lead_self self = {
-        .holder = "one", .people = "", .devices = "", .lost = lost};
     struct flo_lead *lead = NULL;
     struct flo_err err = {0};
 
@@ -181,17 +201,22 @@ static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
                  "UPDATE flotilla_lease SET held = 1, beat = beat + 1");
     assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err), 0);
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
-    cluster_tell(&cluster,
-                 "UPDATE flotilla_lease SET held = 0, beat = beat + 1");
-    for (int i = 0; i < 200; i++) {
+    int64_t epoch =
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease");
+    /* Of a lease that nobody holds it looks at the row only after each attempt
+     * to take it. */
+    for (int i = 0; i < 3; i++) {
+        int64_t beat = cluster_number(
+            &cluster, "UPDATE flotilla_lease SET held = 0, beat = beat + 1"
+                      " RETURNING beat");
+        clock_ms += FLO_LEASE_LOOK_MS;
+        WAIT_UNTIL(saw_beat(lead, beat));
         assert_false(flo_lead_leads(lead, NULL));
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
+    assert_int_equal(
+        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), epoch);
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 1");
-    for (int i = 0; i < 6000 && !flo_lead_leads(lead, NULL); i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    assert_true(flo_lead_leads(lead, NULL));
+    WAIT_UNTIL(flo_lead_leads(lead, NULL));
     flo_lead_close(lead);
 }
 
@@ -199,7 +224,7 @@ static void *open_at_once(void *context)
 {
     struct flo_fleet_store *store = NULL;
 
-    *(int *)context = flo_fleet_open(cluster.address, 0, &store, NULL);
+    *(int *)context = open_engine(cluster.address, &store, NULL);
     flo_fleet_close(store);
     return NULL;
 }
