@@ -63,9 +63,10 @@ keep() {
     "$0" init "$dir"
     "$0" run "$dir" 9>&- &
     server=$!
-    # The lock stays with this process until the server has ended.
-    setpriv --pdeathsig KILL sh -c 'flock 9 && kill -INT "$1"' - "$server" \
-        8>&- &
+    # The lock stays with this process until the server has ended.  A server
+    # that has just begun does not hear the first signal.
+    setpriv --pdeathsig KILL sh -c 'flock 9
+        while kill -INT "$1"; do sleep 0.1; done' - "$server" 8>&- &
     waiter=$!
     wait "$server" || :
     kill "$waiter" 2>/dev/null || :
@@ -104,9 +105,10 @@ ready)
     ;;
 run)
     cd "$2" # a place that its user may enter
-    exec setpriv $as --pdeathsig INT "$bin/postgres" -D "$2/data" -k "$2" \
-        -c listen_addresses= -c "fsync=${3-off}" -c "autovacuum=${3-off}" \
-        -c max_connections=100 -c shared_buffers=32MB >"$2/server.log" 2>&1
+    exec env --default-signal=INT setpriv $as --pdeathsig INT \
+        "$bin/postgres" -D "$2/data" -k "$2" -c listen_addresses= \
+        -c "fsync=${3-off}" -c "autovacuum=${3-off}" -c max_connections=100 \
+        -c shared_buffers=32MB >"$2/server.log" 2>&1
     ;;
 share) share ;;
 keep) keep ;;
