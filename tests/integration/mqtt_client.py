@@ -24,6 +24,7 @@ class Client:
         if cert:
             context.load_cert_chain(cert, key)
         plain = socket.create_connection((host, port), timeout=waits.HANG_S)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = context.wrap_socket(plain, server_hostname=host)
         # OpenSSL's object may not be read and written at the same time.
         self.io = threading.Lock()
@@ -38,7 +39,7 @@ class Client:
             payload += _text(will[0]) + _text(will[1])
         try:  # with TLS 1.3 the refusal of a certificate comes after all this
             self._send(0x10, _text("MQTT") + bytes([4, flags]) +
-                       struct.pack(">H", 60) + payload)
+                       struct.pack(">H", waits.HANG_S) + payload)
             kind, body = self._read()
         except (OSError, ssl.SSLError) as error:
             raise Refused(str(error)) from error
