@@ -14,7 +14,7 @@ os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
 import fleet as F  # noqa: E402
 from controller_parts import Controller  # noqa: E402
-from waits import HANG, until  # noqa: E402
+from waits import HANG, Seen, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -74,10 +74,13 @@ class Small(F.Fleet):
         self.online(names)
         return self
 
-    def online(self, names, seconds=30):
-        until("%s online" % (names,), lambda: set(names) <= {
-            d["name"] for d in self.ask("device", "list")
-            if d["state"] == "online"})
+    def online(self, names):
+        def are_online():
+            states = {d["name"]: d["state"]
+                      for d in self.ask("device", "list")}
+            return all(states.get(name) == "online" for name in names) or \
+                Seen(states)
+        until("%s online" % (names,), are_online)
 
     def publish(self, release, file, golden="golden-tiny-v2.json", *more):
         return self.ask("release", "create", release, "--model-file",

@@ -124,14 +124,13 @@ def metric(controller, name):
                 line.startswith("flotilla_%s " % name)][0].split()[1])
 
 
-def read_events(controller, last=None, count=1, seconds=HANG_S, enough=None,
-                attached=None):
+def read_events(controller, last=None, count=1, enough=None, attached=None):
     """The next events, until they are enough (so many); `attached` is set
     when none is missed any more."""
     enough = enough or (lambda found: len(found) >= count)
     host, port = controller.rest[len("http://"):].split(":")
     connection = http.client.HTTPConnection(host, int(port),
-                                            timeout=seconds)
+                                            timeout=HANG_S)
     headers = {"Authorization": "Bearer " + controller.token}
     if last is not None:
         headers["Last-Event-ID"] = str(last)
@@ -240,22 +239,24 @@ class Device:
         self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
                             retain=True)
 
-    def desired(self, test=lambda d: True, seconds=HANG_S):
+    def desired(self, test=lambda d: True):
         def fits(message):
             return message[0].endswith("/desired") and message[1] and \
                 test(json.loads(message[1]))
-        found = self.client.wait(fits, seconds)
+        found = self.client.wait(fits)
         return json.loads(found[1]) if found else None
 
-    def order(self, op, seconds=HANG_S, about=""):
+    def order(self, op, about=""):
         """The order that desired carries, once it is of this kind and names
         this digest."""
-        def body(document):
-            return json.loads(base64.b64decode(held(document)["payload"]))
-        found = self.desired(
-            lambda d: held(d) and body(d)["op"] == op and
-            about in json.dumps(body(d)), seconds)
-        return (found, body(found)) if found else (None, None)
+        found = self.desired(lambda d: carries(d, op, about))
+        return (found, order_of(found)) if found else (None, None)
+
+    def was_ordered(self, op, about=""):
+        """Did such a desired come so far?  is_heard() before makes it sure."""
+        return any(carries(json.loads(m[1]), op, about)
+                   for m in self.client.messages
+                   if m[0].endswith("/desired") and m[1])
 
     def event(self, rollout, digest, state, seq=None, **more):
         self.seq = seq or self.seq + 1
@@ -281,6 +282,15 @@ def held(desired):
     """The envelope that a desired document of one model carries."""
     orders = [a["order"] for a in desired["assignments"]]
     return (orders + desired["statements"] + [None])[0]
+
+
+def order_of(desired):
+    return json.loads(base64.b64decode(held(desired)["payload"]))
+
+
+def carries(desired, op, about):
+    return bool(held(desired)) and order_of(desired)["op"] == op and \
+        about in json.dumps(order_of(desired))
 
 
 # Order of the curve P-256 (FIPS 186-4).
