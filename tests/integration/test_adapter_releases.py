@@ -9,8 +9,9 @@ import threading
 import pytest
 
 import fleet as F
+from bad_parts import long_probe
 from conftest import MODELS, Small
-from waits import until
+from waits import HANG, joined, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
@@ -27,18 +28,6 @@ def golden(up, name, *lora, model=BASE):
         file.write("\n".join(PROMPTS) + "\n")
     up.program("flotilla-model", "golden", "create", path, "--model", model,
                "--prompts", prompts, *lora)
-    return path
-
-
-def long(up, source):
-    """The same prompts so often that the probe takes some seconds."""
-    with open(source, encoding="utf-8") as file:
-        told = json.load(file)
-    told["cases"] = [{**case, "id": "%s-%d" % (case["id"], turn)}
-                     for turn in range(40) for case in told["cases"]]
-    path = os.path.join(up.dir, "long.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(told, file)
     return path
 
 
@@ -89,8 +78,8 @@ def blobs(device):
 
 
 def one_engine(device):
-    until("one engine", lambda: len(engines(device)) == 1)
-    return engines(device)[0]
+    return until("one engine", lambda: len(engines(device)) == 1 and
+                 engines(device), lambda: engines(device))[0]
 
 
 def test_an_adapter_release_swaps_in_the_running_engine(up):
@@ -124,13 +113,15 @@ def test_an_adapter_release_swaps_in_the_running_engine(up):
     # Back to the adapter before, and to the base: no download, one engine.
     for release, text in (("tiny@2", adapted),):
         up.cli("rollout", "rollback", "--release", "tiny@3", "--to", release,
-               "--everywhere", "--confirm", "tiny@3", "--wait")
+               "--everywhere", "--confirm", "tiny@3", "--wait", "--timeout",
+               HANG)
         assert answer(device) == (text, release)
         assert one_engine(device) == pid
+    until("more than ten answers",
+          lambda: sum(len(s.spans) for s in streams) > 10)
     for stream in streams:
         stream.stop()
     assert [f for s in streams for f in s.failed] == []
-    assert sum(len(s.spans) for s in streams) > 10
 
 
 def test_vectors_under_an_adapter_release_are_refused_by_name(up):
@@ -152,7 +143,7 @@ def failed(up, release, meanwhile=None):
     beside.start()  # before the rollout: a candidate may be quick
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
                      "500ms")
-    beside.join()
+    joined(beside)
     device = until("the end on the device", lambda: next(
         (d for d in up.ask("rollout", "get", started["id"])["devices"]
          if d["state"] in ("failed", "rolled-back", "succeeded")), None))
@@ -191,7 +182,7 @@ def test_an_adapter_that_kills_its_engine_kills_a_probe_alone(up):
             pid for pid in engines(device) if pid not in serving])
         os.kill(candidate[0], signal.SIGSEGV)
     publish(up, "tiny@6", with_bytes(os.path.join(up.dir, "six.gguf"), SITE,
-                                     -4, 1), long(up, up.golden["site"]))
+                                     -4, 1), long_probe(up.dir, up.golden["site"]))
     assert failed(up, "tiny@6", kill)["id"] == "engine.crash"
     digest = up.ask("release", "get", "tiny@6")["digest"]
     until("the denial", lambda: any(digest in m["denied"] for m in
@@ -213,7 +204,7 @@ def test_the_base_serves_again_in_the_same_engine(up):
     until("two engines", lambda: len(engines(device)) == 2)
     pids, files = set(engines(device)), blobs(device)
     up.cli("rollout", "rollback", "--release", "other@2", "--to", "other@1",
-           "--everywhere", "--confirm", "other@2", "--wait")
+           "--everywhere", "--confirm", "other@2", "--wait", "--timeout", HANG)
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (
         expected(up), "other@1")
     assert set(engines(device)) == pids and blobs(device) <= files

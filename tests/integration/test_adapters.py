@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from test_local_api import ROOT, SEVERITY, Server
-from waits import HANG_S
+from waits import HANG_S, joined
 
 MODELS = os.path.join(ROOT, "tests", "models")
 BASE = os.path.join(MODELS, "tiny-v1.F16.gguf")
@@ -61,7 +61,7 @@ def test_requests_with_and_without_run_together(server, expected):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        joined(thread)
     assert got == [expected[i % 2] for i in range(8)]
 
 

@@ -23,7 +23,8 @@ def gateway(folder, bin_dir):
 def test_the_log_comes_and_no_prompt_is_in_it(gateway):
     secret = "the quick brown secret of my life"
     gateway.devices["gw"].ask(secret, "tiny", max_tokens=4)
-    report = gateway.ask("device", "logs", "gw", "--lines", "300")
+    report = gateway.ask("device", "logs", "gw", "--lines", "300", "--timeout",
+                         HANG)
     text = "\n".join(report["lines"])
     assert "flotilla-agent" in text and "tiny" in text
     whole = json.dumps(report)
@@ -35,14 +36,14 @@ def test_the_log_comes_and_no_prompt_is_in_it(gateway):
     assert sum(line.startswith("-----BEGIN") for line in lines) == 2
     for before, line in zip(lines, lines[1:]):
         assert not before.startswith("-----BEGIN") or line not in whole
-    few = gateway.ask("device", "logs", "gw", "--lines", "2")
+    few = gateway.ask("device", "logs", "gw", "--lines", "2", "--timeout", HANG)
     assert len(few["lines"]) == 2 and few["cut_lines"] > 0
 
 
 def test_doctor_says_what_the_engine_does_and_how_fast(gateway):
     for _ in range(3):
         gateway.devices["gw"].ask("hello", "tiny", max_tokens=16)
-    report = gateway.ask("device", "doctor", "gw")
+    report = gateway.ask("device", "doctor", "gw", "--timeout", HANG)
     facts = report["facts"]
     assert facts["live"] is True and facts["model"] == "tiny"
     assert facts["threads"] >= 1 and facts["context"] > 0
