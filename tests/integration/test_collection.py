@@ -2,15 +2,15 @@
 with go, and nothing that a device needs."""
 import http.server
 import os
+import sqlite3
 import threading
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 
 from conftest import MODELS, Small
-from waits import HANG_S
+from waits import HANG, HANG_S, joined, same, until, wall_s
 
 V1, V2, V3 = ("tiny-%s.Q4_0.gguf" % v for v in ("v1", "v2", "v2.1"))
 
@@ -18,7 +18,7 @@ V1, V2, V3 = ("tiny-%s.Q4_0.gguf" % v for v in ("v1", "v2", "v2.1"))
 @pytest.fixture(scope="module")
 def fleet(folder, bin_dir):
     one = Small(folder, bin_dir, name="test")
-    one.up(["old", "new"], "--unused-kept", "1s")
+    one.up(["old", "new"], "--unused-kept", "1h")
     one.publish("tiny@1", V1, "golden-tiny-v1.json", "--delta-from", "none")
     one.roll("tiny@1")
     one.publish("tiny@2", V2, "golden-tiny-v2.json", "--delta-from", "1")
@@ -38,12 +38,35 @@ def deltas(fleet, title):
             for way in file["get"] if "base" in way]
 
 
+def reported(fleet, current, previous):
+    """Both devices told the controller what they have."""
+    def slots():
+        return [fleet.ask("device", "get", name)["slots"]
+                for name in ("old", "new")]
+    until("%s, and before that %s" % (current, previous), lambda: same(
+        [[(each[slot] or {}).get("version")
+          for slot in ("current", "previous")] for each in slots()],
+        [[current, previous]] * 2))
+
+
 def path(fleet, digest):
     return os.path.join(fleet.dir, "controller", "blobs", digest.replace(":", "-"))
 
 
+def age(fleet):
+    """All that is there came two hours ago: longer than --unused-kept."""
+    data = os.path.join(fleet.dir, "controller")
+    at = wall_s() - 7200
+    for file in os.scandir(os.path.join(data, "blobs")):
+        os.utime(file.path, (at, at))
+    base = sqlite3.connect(os.path.join(data, "control.db"), timeout=HANG_S)
+    with base:
+        base.execute("UPDATE release SET created_at = ?", (int(at * 1000),))
+    base.close()
+
+
 def collect(fleet, *more):
-    time.sleep(1.1)  # --unused-kept: by the wall clock, no event
+    age(fleet)
     return fleet.ask("release", "collect", *more)
 
 
@@ -57,10 +80,12 @@ def test_while_a_device_has_the_old_file_its_deltas_stay(fleet):
 
 def test_a_delta_that_nobody_can_begin_with_goes(fleet):
     fleet.roll("tiny@4")
+    reported(fleet, "4", "1")
     first = deltas(fleet, "tiny@2")[0]
     assert collect(fleet)["found"]["deltas"] == 0  # a way back to tiny@1
     assert os.path.exists(path(fleet, first))
     fleet.roll("tiny@5")
+    reported(fleet, "5", "4")
     bytes_ = os.path.getsize(path(fleet, first))
     plan = collect(fleet, "--dry-run")
     assert plan["dry_run"] and os.path.exists(path(fleet, first)), plan
@@ -95,7 +120,7 @@ def test_a_device_that_would_take_it_takes_the_whole_file(fleet):
     fleet.roll("tiny@1", "--group", "drawer")
     done = fleet.roll("tiny@2", "--group", "drawer")
     assert done["transfer"]["bytes"] > 1000000, done
-    lines = fleet.ask("device", "logs", "late")["lines"]
+    lines = fleet.ask("device", "logs", "late", "--timeout", HANG)["lines"]
     assert any("takes another way" in line and "was collected" in line
                for line in lines), "\n".join(lines)
     assert late.ask("hello", "tiny", max_tokens=4)[1].startswith("tiny@2")
@@ -154,7 +179,7 @@ def test_what_went_during_a_publication_is_sent_again(fleet):
             "--token-file", fleet.admin_token)
     finally:
         server.shutdown()
-        thread.join()
+        joined(thread)
         server.server_close()
     assert made["state"] == "published", made
     assert release(fleet, "fresh@1")["missing"] == []
@@ -171,7 +196,7 @@ def test_numbers_are_exposed(fleet):
 
 def test_a_person_sees_what_would_go(fleet):
     fleet.cli("model", "import", os.path.join(MODELS, "tiny-v1.Q8_0.gguf"))
-    time.sleep(1.1)
+    age(fleet)
     _, out, _ = fleet.cli("release", "collect", "--dry-run", "-o", "table")
     assert "would be removed: " in out and "1 files of no release" in out, out
 
