@@ -2,14 +2,13 @@
 on and is taken over, when it is ours and as it would be started now."""
 import os
 import signal
-import time
 
 import pytest
 
 from controller_parts import Controller, Device
-from waits import until
+from waits import HANG, until
 
-LINGER = ("--broker-linger", "30s")
+LINGER = ("--broker-linger", HANG)
 
 
 def pids(one):
@@ -49,7 +48,7 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     assert pids(one) == (keeper, mosquitto)
     until("online again", lambda: one.ask(
         "GET", "/v1/devices/gw").json["state"] == "online")
-    assert not device.client.closed
+    device.is_heard()  # by the connection that it had
     # It obeys: it reads the ACL that refuses a retired device.  Whether that
     # device still hears its empty desired is nobody's promise.
     assert one.ask("DELETE", "/v1/devices/gw").status == 200
@@ -59,7 +58,7 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
 def test_a_broker_with_other_settings_is_started_again(one):
     _, mosquitto = pids(one)
     one.stop()
-    one.start("--broker-linger", "29s")
+    one.start("--broker-linger", "1h")
     assert pids(one)[1] != mosquitto and not is_there(mosquitto)
     one.stop(signal.SIGKILL)
     one.start(*LINGER)
@@ -107,10 +106,9 @@ def test_a_stranger_with_that_pid_is_left_alone(one):
 
 
 def test_a_broker_that_nobody_comes_back_to_ends(tmp_path):
+    """That it is there for a while: the tests of a restart."""
     controller = Controller(str(tmp_path)).start("--broker-linger", "1s")
     keeper, mosquitto = pids(controller)
-    begin = time.monotonic()
     controller.stop()
-    assert is_there(mosquitto) or time.monotonic() - begin >= 1
     until("both end",
           lambda: not is_there(keeper) and not is_there(mosquitto))

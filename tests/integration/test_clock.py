@@ -6,14 +6,13 @@ them verifies certificates, and none may ask a clock that says 1970.
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 
 from bad_parts import rest
 from conftest import ROOT
 from controller_parts import Controller, Device
-from waits import until
+from waits import until, wall_s
 
 CLOCK = os.environ.get("FLOTILLA_CLOCK", os.path.join(
     ROOT, "build", "release", "tests", "libclock.so"))
@@ -47,7 +46,7 @@ def log_of(device):
 def fleet_of_1970(fleet):
     fleet.up([])
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
-    set_clock(fleet, 3600 - time.time())
+    set_clock(fleet, 3600 - wall_s())
     fleet.add_device("a", fleet.token)
     set_right(fleet)
     fleet.online(["a"])
@@ -85,7 +84,7 @@ def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
           lambda: "certificate has expired" in log_of(device)[begin:])
     assert "net.tls" in log_of(device)[begin:]
     device.stop()
-    set_clock(fleet, 3600 - time.time())
+    set_clock(fleet, 3600 - wall_s())
     device.start()
     set_right(fleet)
     fleet.online(["a"])
