@@ -212,11 +212,12 @@ class Device:
 
     def is_heard(self):
         """The controller took all that was sent before, and what it said
-        until then has come: it acknowledges a note that follows."""
+        until then has come: it acknowledges a note that follows.  No number
+        before it is awaited any more."""
         self.seq += 1
         self.client.publish(self.topic("event"), json.dumps({
-            "v": 1, "boot": self.boot, "seq": self.seq, "at_ms": 1,
-            "type": "note"}))
+            "v": 1, "boot": self.boot, "seq": self.seq, "from": self.seq,
+            "at_ms": 1, "type": "note"}))
         assert self.client.wait(
             lambda m: m[0].endswith("/cmd") and m[1] and
             json.loads(m[1]).get("boot") == self.boot and

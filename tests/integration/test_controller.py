@@ -7,15 +7,14 @@ import os
 import signal
 import ssl
 import threading
-import time
 import uuid
 
 import pytest
 
 from controller_parts import (Device, Publisher, canonical, held, metric,
-                              pass_time, read_events, run, sign, start)
+                              read_events, run, sign, start)
 from mqtt_client import Client, Refused
-from waits import until
+from waits import HANG_S, joined, until
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +87,11 @@ def test_a_stranger_leaves_no_trace_in_the_audit(controller, folder):
                 "csr": "x"}
     for body in (b"", b"{", b"[]", stranger) * 25:
         refused(body)
-    minutes = (time.monotonic() - controller.started) / 60
     assert records() == before
     assert metric(controller, "strangers_refused_total") == counted + 100
     lines = open(controller.dir + ".log").read().count(
         "refused on /v1/enroll")
-    assert 1 <= lines <= 1 + minutes, "a line a minute"
+    assert 1 <= lines < 50, "a line a minute"
     # Who holds a token of ours is known, even when it is used up, and whatever
     # else is sent with it: once an hour, for it may be anybody by now.
     for csr in (7, "x") * 100:
@@ -147,7 +145,7 @@ def test_acl_matrix(controller, devices):
     for topic, payload in sent:
         one.client.publish(topic, payload, retain=True, wait=False)
         # mosquitto 2.0.11 hangs up on a 3.1.1 client that may not write.
-        assert one.client.wait_closed(5)
+        assert one.client.wait_closed()
         one.connect()
     two.is_heard()
     assert not [m for m in two.client.messages[seen:]
@@ -160,10 +158,10 @@ def test_an_identity_is_not_taken_over_by_a_client_id(controller, devices):
     one, two = devices[0], devices[1]
     host, port = controller.broker()
     liar = Client(host, port, controller.ca, one.cert, one.key, two.id)
-    assert two.client.closed is False
+    two.is_heard()
     liar.close()
     one.connect()
-    assert two.client.closed is False
+    two.is_heard()  # by the connection that it had
 
 
 # ---- messages ----
@@ -202,7 +200,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
 
     def acked(number):
         return one.client.wait(lambda m: m[0].endswith("/cmd") and
-                               json.loads(m[1]).get("ack") == number, 5)
+                               json.loads(m[1]).get("ack") == number)
     one.boot, one.seq = str(uuid.uuid4()), 0
     note = {"v": 1, "boot": one.boot, "type": "note", "at_ms": 5}
     for seq in (1, 2, 2, 1, 3):
@@ -412,8 +410,9 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     assert order["args"]["release"] == digest
     assert order["args"]["policy"]["soak_ms"] == 500
     others = [d for d in devices if d is not canary]
-    assert all(d.order("deploy", 0.2, about=digest) == (None, None)
-               for d in others)
+    for device in others:
+        device.is_heard()
+        assert not device.was_ordered("deploy", about=digest)
 
     canary.event(number, digest, "probing")
     canary.event(number, digest, "succeeded", detail={
@@ -452,6 +451,7 @@ def test_a_failing_canary_halts_the_rollout(controller, devices, publisher):
     assert all(states[d.name] == "queued" for d in others)
     assert canary.order("abort", about=made["id"])[0]
     for device in others:
+        device.is_heard()
         new = [m for m in device.client.messages[seen[device]:]
                if m[0].endswith("/desired")]
         assert new == [], "never touched"
@@ -710,10 +710,10 @@ def test_live_events_resume_where_they_ended(controller, devices):
         controller, enough=lambda found: both <= told(found),
         attached=attached)))
     thread.start()
-    assert attached.wait(60)
+    assert attached.wait(HANG_S)
     devices[0].report(1)
     devices[1].report(1)
-    thread.join(60)
+    joined(thread)
     assert both <= told(box)
     missed = read_events(controller, last=int(box[0]["id"]), count=1)
     assert missed[0]["id"] == box[1]["id"]
@@ -826,7 +826,13 @@ def test_a_device_whose_telemetry_comes_first_joins_all_the_same(
         s for s in controller.ask("POST", "/v1/telemetry/query", {
             "metric": "requests", "by": ["release"]}).json["series"]
         if s["key"]["release"] == digest and s["sum"] == 77])
-    pass_time(2.5)  # the lane tells of the devices that it heard once a second
+    # The lane tells of all that it heard at once: also of this one.
+    devices[0].client.publish(devices[0].topic("tele"), json.dumps({
+        "v": 1, "seq": 10, "window_ms": 1000, "model": "tiny",
+        "version": "1.7.0", "release": digest, "counters": {},
+        "gauges": {"agent_rss_bytes": 4321}}))
+    until("the lane tells of what it heard", lambda: controller.ask(
+        "GET", "/v1/devices/gw-1").json["rss_bytes"] == 4321)
     late.comes()
     assert late.order("deploy", about=digest)[1]["args"]["release"] == digest
     assert controller.ask("POST", "/v1/rollouts/%s/actions" % number,
@@ -852,4 +858,6 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     except (Refused, AssertionError, OSError):
         again = None
     if again is not None:
-        assert device.desired(seconds=0.5) is None
+        again.comes_through()
+        assert not [m for m in again.client.messages
+                    if m[0].endswith("/desired") and m[1]]
