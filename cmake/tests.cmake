@@ -52,10 +52,6 @@ function(flotilla_add_test name word program)
         COST ${wall} PROCESSORS ${places} SKIP_RETURN_CODE 77)
 endfunction()
 
-# Half a minute and more each under an emulator, and nothing in them is of a CPU.
-set(FLOTILLA_SLOW_EMULATED test_job test_bundle test_adapter test_grammar_bounds
-    test_bsdiff40_limits test_bsdiff40_exchange)
-
 # Its object is the same in each test: syncs of the disk cost nothing.
 add_library(flotilla_no_sync OBJECT ${CMAKE_SOURCE_DIR}/tests/unit/no_sync.c)
 
@@ -72,10 +68,15 @@ function(flotilla_test name)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
         ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
-    if(CMAKE_CROSSCOMPILING AND name IN_LIST FLOTILLA_SLOW_EMULATED)
-        list(APPEND ARG_LABELS slow)
-    endif()
     flotilla_add_test(${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
         ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")
+endfunction()
+
+# The clocks of what these tests are linked with are tests/unit/held_clock.h.
+function(flotilla_held_clock)
+    foreach(name ${ARGN})
+        target_link_options(${name} PRIVATE
+            -Wl,--wrap=flo_now_ms,--wrap=flo_now_us,--wrap=flo_wall_ms)
+    endforeach()
 endfunction()

@@ -19,6 +19,7 @@ const char *peer_name_of(const struct flo_httpd_request *request);
 
 #include "base/host/digest.h"
 #include "tests/fuzz/must.h"
+#include "tests/unit/waits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
@@ -260,14 +261,14 @@ static void set_world(const uint8_t *fields)
     peer = who[fields[WHO] % FLO_COUNT(who)];
     share.fetched.moves = (fields[WHILE] & 2) != 0;
     share.fetched.count = 1;
-    share.fetched_at_ms = flo_now_ms();
+    share.fetched_at_ms = waits_now_ms();
     must(flo_digest_parse(blob_name, &digest));
     digest.bytes[6] ^= (fields[WHILE] & 4) != 0; /* one that is absent */
     share.fetched.blobs[0] = digest;
     share.budget = (struct flo_share_budget){
         .limit_bytes = (fields[WHILE] & 8) != 0 ? 0 : BUDGET_BYTES,
         .used_bytes = BUDGET_BYTES / 255 * fields[USED],
-        .began_ms = flo_now_ms()};
+        .began_ms = waits_now_ms()};
 }
 
 /* ---- the answer ---- */

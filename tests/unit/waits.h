@@ -14,11 +14,18 @@
 #include <flotilla/base.h>
 
 enum { WAITS_HANG_S = 600 }; /* until a wait counts as a hang */
+/* For a limit of the code under test that must not come first. */
+#define WAITS_HANG_MS (WAITS_HANG_S * UINT64_C(1000))
 
 /* For code under test that asks for "now": the steady clock, or the wall's. */
 static inline uint64_t waits_now_ms(void)
 {
     return flo_now_ms();
+}
+
+static inline uint64_t waits_now_us(void)
+{
+    return flo_now_us();
 }
 
 static inline uint64_t waits_wall_ms(void)
@@ -41,26 +48,35 @@ static inline void waits_hang(void)
     }
 }
 
-/* One look at what was begun at from_ms: a hang ends the program, and says
- * what it waited for. */
-static inline void waits_look(uint64_t from_ms, const char *what,
-                              const char *file, int line)
+/* Of the waits themselves: a test may hold the clock of the code under test. */
+static inline time_t waits_now_s(void)
 {
-    if (flo_now_ms() - from_ms > WAITS_HANG_S * UINT64_C(1000)) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/* One look at what was begun at from_s: a hang ends the program, and says
+ * what it waited for. */
+static inline void waits_look(time_t from_s, const char *what, const char *file,
+                              int line)
+{
+    if (waits_now_s() - from_s > WAITS_HANG_S) {
         fprintf(stderr, "%s:%d: waited %d s for: %s\n", file, line,
                 WAITS_HANG_S, what);
         abort();
     }
 }
 
-/* Wait until the expression is true, with `turn` (a statement) between two
+/* Wait until the expression is true, with a statement between two
  * looks: a turn of an event loop, or waits_pause(). */
-#define WAIT_TURNING(is_true, turn)                                            \
+#define WAIT_TURNING(is_true, ...)                                             \
     do {                                                                       \
-        uint64_t from_ms_ = flo_now_ms();                                      \
+        time_t from_s_ = waits_now_s();                                        \
         while (!(is_true)) {                                                   \
-            waits_look(from_ms_, #is_true, __FILE__, __LINE__);                \
-            turn;                                                              \
+            waits_look(from_s_, #is_true, __FILE__, __LINE__);                 \
+            __VA_ARGS__;                                                       \
         }                                                                      \
     } while (0)
 #define WAIT_UNTIL(is_true) WAIT_TURNING(is_true, waits_pause())

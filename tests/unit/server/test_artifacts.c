@@ -8,6 +8,7 @@
 
 #include "server-stub/state/artifacts/artifacts.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 #include "unit/remove_tree.h"
 
 #define HOUR_MS (UINT64_C(3600) * 1000)
@@ -55,7 +56,7 @@ static void put(struct place *place, struct flo_digest digest, time_t age_s)
     char path[FLO_ARTIFACT_PATH];
     path_of(place, digest, path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    struct timespec at = {.tv_sec = (time_t)(flo_wall_ms() / 1000) - age_s};
+    struct timespec at = {.tv_sec = (time_t)(waits_wall_ms() / 1000) - age_s};
     struct timespec times[] = {at, at};
 
     assert_true(fd >= 0);
@@ -143,7 +144,7 @@ static void add(struct place *place, struct wish wish)
         .digest = id,
         .state = wish.state != NULL ? wish.state : "published",
         .bytes = 10,
-        .created_at_ms = wish.is_young ? flo_wall_ms() : 1};
+        .created_at_ms = wish.is_young ? waits_wall_ms() : 1};
     struct world *world = &place->world;
 
     id_of(wish.number, id);

@@ -4,6 +4,7 @@
 #include "server-stub/state/rollouts/inside.h"
 #include "server-stub/store/calls/inside.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 
 #define HOUR_MS UINT64_C(3600000)
 #define PLAIN "{\"release\":\"tiny@2.1.0\"}"
@@ -63,8 +64,8 @@ static struct flo_rollout_entry *reloaded(struct world *world, const char *id)
 
 static void freeze_now(struct world *world, const char *group)
 {
-    struct flo_rule_freeze freeze = {.from_ms = flo_wall_ms() - HOUR_MS,
-                                     .until_ms = flo_wall_ms() + HOUR_MS};
+    struct flo_rule_freeze freeze = {.from_ms = waits_wall_ms() - HOUR_MS,
+                                     .until_ms = waits_wall_ms() + HOUR_MS};
 
     snprintf(freeze.name, sizeof(freeze.name), "audit");
     snprintf(freeze.group, sizeof(freeze.group), "%s", group);
@@ -196,7 +197,7 @@ static void nobody_waits_for_an_approval_for_ever(void **state)
     uint64_t now_ms = flo_controller_now_ms(world->controller);
     assert_true(flo_rollout_next(&entry->core, now_ms, 60000, &next));
     assert_in_range(next.at_ms - now_ms, 6 * 24 * HOUR_MS, 8 * 24 * HOUR_MS);
-    entry->core.approve_by_ms = flo_wall_ms() - 1;
+    entry->core.approve_by_ms = waits_wall_ms() - 1;
     does(world, entry, FLO_ROLLOUT_EVENT_TICK);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTED);
 }
@@ -217,7 +218,7 @@ static void one_that_is_scheduled_begins_at_its_time(void **state)
     assert_int_equal(told(entry), 0);
     entry = reloaded(world, "r-0001");
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
-    entry->core.start_at_ms = flo_wall_ms() - 1;
+    entry->core.start_at_ms = waits_wall_ms() - 1;
     calendar(world);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
@@ -234,11 +235,12 @@ static void what_runs_puts_it_off_and_says_so(void **state)
 
     assert_non_null(scheduled);
     assert_non_null(running);
-    scheduled->core.start_at_ms = flo_wall_ms() - 1;
+    uint64_t before_ms = waits_wall_ms();
+    scheduled->core.start_at_ms = before_ms - 1;
     calendar(world);
     assert_int_equal(scheduled->core.state, FLO_ROLLOUT_SCHEDULED);
     assert_non_null(strstr(scheduled->core.reason, "rollout r-0002 of"));
-    assert_true(scheduled->core.put_off_ms > flo_wall_ms());
+    assert_true(scheduled->core.put_off_ms > before_ms);
     does(world, running, FLO_ROLLOUT_EVENT_ABORT);
     scheduled->core.put_off_ms = 0;
     calendar(world);
@@ -270,7 +272,7 @@ static void nothing_starts_in_a_change_freeze(void **state)
     entry = start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
                          "\"2099-01-01T00:00:00Z\"}");
     assert_non_null(entry);
-    entry->core.start_at_ms = flo_wall_ms() - 1;
+    entry->core.start_at_ms = waits_wall_ms() - 1;
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
     assert_int_equal(entry->core.put_off_ms,

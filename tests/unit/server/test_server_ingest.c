@@ -2,6 +2,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 #include "unit/server/store/store.h"
 
 static void a_rollout_is_carried_by_messages(void **state)
@@ -69,7 +70,7 @@ static void a_phase_read_again_waits_its_whole_soak(void **state)
     event(world, device_in_phase(entry, 0), "succeeded");
     for (size_t i = 0; i < FLO_COUNT(hours); i++) {
         entry->core.phases[0].settled_at_ms =
-            (uint64_t)((int64_t)flo_wall_ms() + hours[i] * 3600000);
+            (uint64_t)((int64_t)waits_wall_ms() + hours[i] * 3600000);
         assert_int_equal(
             flo_rollouts_put(world->controller, entry, &world->err), 0);
         flo_rollouts_forget(world->controller);

@@ -11,6 +11,7 @@
 #include "base/host/json.h"
 
 #include "server-stub/telemetry/lane_inside.h"
+#include "unit/waits.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
@@ -74,7 +75,7 @@ static void feed(struct world *world, const char *device, const char *release)
              "\"counters\":{\"requests\":2},"
              "\"gauges\":{\"agent_rss_bytes\":7000000}}",
              (unsigned long long)++world->seq,
-             (unsigned long long)flo_wall_ms(), release);
+             (unsigned long long)waits_wall_ms(), release);
     flo_lane_feed(world->lane,
                   &(struct flo_mqtt_message){
                       .topic = topic, .data = text, .bytes = strlen(text)});
@@ -210,7 +211,7 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
              "\"counters\":{\"requests\":2}},"
              "{\"model\":\"n\",\"release\":\"" OTHER_RELEASE "\","
              "\"counters\":{\"requests\":5}}]}",
-             (unsigned long long)flo_wall_ms());
+             (unsigned long long)waits_wall_ms());
     for (int i = 0; i < 2; i++) { /* the second time it is known */
         flo_lane_feed(world->lane,
                       &(struct flo_mqtt_message){
@@ -277,7 +278,7 @@ static void feed_memory(struct world *world, const char *model, int engine)
              "\"release\":\"" RELEASE "\",\"gauges\":{\"agent_rss_bytes\":"
              "10,\"engine_rss_bytes\":%d}}",
              (unsigned long long)++world->seq,
-             (unsigned long long)flo_wall_ms(), model, engine);
+             (unsigned long long)waits_wall_ms(), model, engine);
     flo_lane_feed(world->lane,
                   &(struct flo_mqtt_message){
                       .topic = topic, .data = text, .bytes = strlen(text)});

@@ -1,6 +1,7 @@
 /* Orders: signed again, emergencies, what is withdrawn. */
 #include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
 {
@@ -117,8 +118,8 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
                                   .rollout = "",
                                   .model = "tiny",
                                   .release = DIGEST,
-                                  .issued_at_ms = flo_wall_ms() - 144000000,
-                                  .expires_at_ms = flo_wall_ms() + 115200000};
+                                  .issued_at_ms = waits_wall_ms() - 144000000,
+                                  .expires_at_ms = waits_wall_ms() + 115200000};
     old.body =
         "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
         "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
@@ -159,8 +160,8 @@ static void add_old(struct world *world, const char *op, const char *rollout,
                                   .rollout = rollout,
                                   .release = "",
                                   .seq = seq,
-                                  .issued_at_ms = flo_wall_ms() - 360000000,
-                                  .expires_at_ms = flo_wall_ms() - 100800000};
+                                  .issued_at_ms = waits_wall_ms() - 360000000,
+                                  .expires_at_ms = waits_wall_ms() - 100800000};
 
     snprintf(id, sizeof(id), "o-%04d", (int)seq);
     snprintf(body, sizeof(body),
@@ -273,8 +274,8 @@ static int add_expired(void *context, const struct flo_fleet_order *order)
 
     old.id = "o-0900";
     old.seq = 900;
-    old.issued_at_ms = flo_wall_ms() - 345600000;
-    old.expires_at_ms = flo_wall_ms() - 86400000;
+    old.issued_at_ms = waits_wall_ms() - 345600000;
+    old.expires_at_ms = waits_wall_ms() - 86400000;
     return flo_fleet_order_add(world->controller->store, &old, &world->err);
 }
 

@@ -4,6 +4,7 @@
 
 #include "server-stub/core/gate/study/study.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 
 #define MORE 247 /* with those of the world, 250 devices */
 
@@ -202,13 +203,13 @@ static void each_evaluation_is_stored_and_gives_the_same_verdict(void **state)
                      0);
     assert_int_equal(records, 1);
     assert_int_equal(flo_fleet_evidence_prune(world->controller->store,
-                                              flo_wall_ms(), &world->err),
+                                              waits_wall_ms(), &world->err),
                      0);
-    assert_int_equal(
-        flo_fleet_evidence_prune(world->controller->store,
-                                 flo_wall_ms() + 2 * FLO_FLEET_EVIDENCE_KEPT_MS,
-                                 &world->err),
-        0);
+    assert_int_equal(flo_fleet_evidence_prune(
+                         world->controller->store,
+                         waits_wall_ms() + 2 * FLO_FLEET_EVIDENCE_KEPT_MS,
+                         &world->err),
+                     0);
     records = 0;
     assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
                                              10, replay, &records, &world->err),

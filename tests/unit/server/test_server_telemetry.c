@@ -4,6 +4,7 @@
 
 #include "server-stub/store/sqlite/windows_inside.h"
 #include "server-stub/telemetry/lane_evidence.h"
+#include "unit/waits.h"
 
 static struct flo_windows *telemetry_new(void)
 {
@@ -529,7 +530,7 @@ static void rows_of_another_model_take_no_room_of_the_evidence(void **state)
     struct flo_windows *store = telemetry_new();
     struct flo_telemetry_window window = {.release.bytes = {1}};
     struct flo_err err = {0};
-    uint64_t base = flo_wall_ms() - FLO_TELEMETRY_FINE_LIFE_MS / 2;
+    uint64_t base = waits_wall_ms() - FLO_TELEMETRY_FINE_LIFE_MS / 2;
     size_t rows = 0;
     bool is_cut = false;
 
@@ -543,7 +544,7 @@ static void rows_of_another_model_take_no_room_of_the_evidence(void **state)
         window.release.bytes[0] = is_tiny ? 1 : 2;
         snprintf(window.model, sizeof(window.model), "%s",
                  is_tiny ? "tiny" : "help");
-        assert_true(put(store, DEVICE, flo_wall_ms(), &window));
+        assert_true(put(store, DEVICE, waits_wall_ms(), &window));
     }
 
     /* when, then */

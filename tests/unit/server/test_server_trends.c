@@ -11,6 +11,7 @@
 
 #include "server-stub/telemetry/trends.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 #define HOUR_MS UINT64_C(3600000)
 #define DEVICES 10
@@ -43,7 +44,7 @@ static int set_up(void **state)
 
     snprintf(world->dir, sizeof(world->dir), "/tmp/flo-trends-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    world->now_ms = flo_wall_ms() - UINT64_C(14) * 24 * HOUR_MS;
+    world->now_ms = waits_wall_ms() - UINT64_C(14) * 24 * HOUR_MS;
     open_all(world);
     *state = world;
     return 0;
@@ -137,7 +138,7 @@ static void points_survive_a_start_of_the_controller(void **state)
     struct world *world = *state;
 
     /* The start is now by the clock, which judges what was stored. */
-    world->now_ms = flo_wall_ms() - UINT64_C(12) * 24 * HOUR_MS;
+    world->now_ms = waits_wall_ms() - UINT64_C(12) * 24 * HOUR_MS;
     live(world, 12, DEVICES);
     close_all(world);
     open_all(world);

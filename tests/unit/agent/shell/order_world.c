@@ -6,6 +6,7 @@
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 bool is_kept_right; /* the clock */
 
@@ -150,7 +151,7 @@ int begin(void **state)
     doubts = 0;
     notes = 0;
     is_kept_right = false;
-    begun_ms = flo_wall_ms();
+    begun_ms = waits_wall_ms();
     told[0] = '\0';
     answers = 0;
     is_connected = true;

@@ -11,6 +11,7 @@
 
 #include "agent/shell/hardware/hardware.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 static char root[64];
 
@@ -208,7 +209,7 @@ static void the_newest_lines_come_without_secrets(void **state)
     assert_int_equal(cut, 1);
     json_decref(lines);
 
-    lines = flo_lines_json(100, flo_wall_ms() + 60000, 100000, &cut);
+    lines = flo_lines_json(100, waits_wall_ms() + 60000, 100000, &cut);
     assert_int_equal(json_array_size(lines), 0);
     json_decref(lines);
     lines = flo_lines_json(100, 0, 60, &cut);

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "unit/waits.h"
+
 /* The clock is kept right by nobody, so it is taken: and no more than that. */
 static void one_order_of_next_year_ends_no_later_ones(void **state)
 {
@@ -212,7 +214,7 @@ static void a_denial_that_folds_another_is_told_and_both_hold(void **state)
 static void a_device_takes_the_report_interval_of_an_order(void **state)
 {
     (void)state;
-    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+    order(1, waits_wall_ms(), "config", "\"heartbeat_ms\":2000");
 
     assert_int_equal(heartbeat_ms, 2000);
     assert_int_equal(acted, 1);
@@ -236,7 +238,7 @@ static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
 {
     (void)state;
     configure_interval();
-    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+    order(1, waits_wall_ms(), "config", "\"heartbeat_ms\":2000");
 
     assert_int_equal(heartbeat_ms, 0);
     assert_true(was_told("ignored"));
@@ -248,7 +250,7 @@ static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
 static void what_was_told_is_not_told_again_for_a_list(void **state)
 {
     (void)state;
-    uint64_t issued = flo_wall_ms();
+    uint64_t issued = waits_wall_ms();
 
     /* so that each is answered at once */
     configure_interval();
@@ -269,7 +271,7 @@ static void what_was_told_is_not_told_again_for_a_list(void **state)
 static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
 {
     (void)state;
-    uint64_t issued = flo_wall_ms();
+    uint64_t issued = waits_wall_ms();
 
     /* so that each is answered at once */
     configure_interval();

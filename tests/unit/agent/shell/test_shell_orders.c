@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "order_world.h"
+#include "unit/waits.h"
 
 static void who_stands_at_the_device_is_newer_than_any_order(void **state)
 {
@@ -115,7 +116,7 @@ static void an_order_that_cannot_be_kept_has_to_come_again(void **state)
 /* A clock may jump and be right again between two heartbeats. */
 static void an_order_that_a_wrong_clock_refused_has_to_come_again(void **state)
 {
-    int64_t ahead_ms = (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
+    int64_t ahead_ms = (int64_t)waits_wall_ms() - (int64_t)waits_now_ms();
 
     (void)state;
     shell.clock_ahead_ms = ahead_ms - 30 * (int64_t)DAY_MS; /* seen last */
@@ -155,9 +156,9 @@ static void an_older_unfreeze_lifts_no_newer_freeze(void **state)
     struct flo_device device;
 
     (void)state;
-    order(8, flo_wall_ms(), "freeze", "");
+    order(8, waits_wall_ms(), "freeze", "");
     acted = 0;
-    order(7, flo_wall_ms(), "unfreeze", "");
+    order(7, waits_wall_ms(), "unfreeze", "");
 
     assert_int_equal(acted, 0);
     assert_true(was_told("\"superseded\""));
@@ -298,20 +299,20 @@ static void of_too_many_models_the_oldest_is_forgotten(void **state)
                  "\"sha256:09000000000000000000000000000000000000000000000000"
                  "00000000000000\"]",
                  (unsigned long long)i);
-        order(i, flo_wall_ms(), "rollback", args);
+        order(i, waits_wall_ms(), "rollback", args);
     }
 
     assert_in_range(flo_store_models(shell.store, models, 64), 1,
                     FLO_MODELS_KEPT_MAX + 1);
     assert_true(shell.device.models_folded >= 1);
     told[0] = '\0';
-    order(1, flo_wall_ms(), "rollback",
+    order(1, waits_wall_ms(), "rollback",
           "\"model\":\"m1\",\"to\":\"previous\",\"from\":[\"sha256:"
           "0900000000000000000000000000000000000000000000000000000000000000"
           "\"]");
     assert_true(was_told("\"superseded\""));
     told[0] = '\0';
-    order(1, flo_wall_ms(), "deploy",
+    order(1, waits_wall_ms(), "deploy",
           "\"model\":\"m1\",\"version\":\"2.1.0\",\"rollout\":\"r-1\","
           "\"phase\":0,\"release\":\"sha256:"
           "0800000000000000000000000000000000000000000000000000000000000000"
@@ -370,13 +371,13 @@ static void a_pause_holds_over_a_restart(void **state)
     struct flo_device device;
 
     (void)state;
-    order(7, flo_wall_ms(), "pause", "\"rollout\":\"r-1\"");
+    order(7, waits_wall_ms(), "pause", "\"rollout\":\"r-1\"");
     assert_int_equal(flo_store_device_read(shell.store, &device, NULL), 0);
     shell.device = device;
     flo_shell_pauses(&shell, &pauses);
     assert_string_equal(pauses.rollouts[0], "r-1");
 
-    order(8, flo_wall_ms(), "resume", "\"rollout\":\"r-1\"");
+    order(8, waits_wall_ms(), "resume", "\"rollout\":\"r-1\"");
     flo_shell_pauses(&shell, &pauses);
     assert_string_equal(pauses.rollouts[0], "");
 }

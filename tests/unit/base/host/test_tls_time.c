@@ -13,6 +13,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/tls_time.h"
+#include "unit/waits.h"
 
 #define DAY_MS UINT64_C(86400000)
 
@@ -26,7 +27,7 @@ struct world {
 /* A leaf that is valid for `days` from an hour before now + shift. */
 static void make(struct world *world, int64_t shift_ms, unsigned days)
 {
-    uint64_t now_ms = flo_wall_ms() + (uint64_t)shift_ms;
+    uint64_t now_ms = waits_wall_ms() + (uint64_t)shift_ms;
     struct flo_certificate_wish ca = {.common_name = "fleet test",
                                       .days = 3650, /* 32-bit time_t */
                                       .now_ms = now_ms - 900 * DAY_MS};
@@ -107,7 +108,7 @@ static void without_a_word_the_clock_counts(void **state)
 /* For this process the clock is 400 days behind what is known. */
 static void a_clock_that_is_behind_is_not_asked(void **state)
 {
-    uint64_t now_ms = flo_wall_ms() + 400 * DAY_MS;
+    uint64_t now_ms = waits_wall_ms() + 400 * DAY_MS;
     struct world world;
     (void)state;
 
@@ -125,7 +126,7 @@ static void a_clock_that_is_behind_is_not_asked(void **state)
 /* The broker's certificate was made again while the device lay in a box. */
 static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
 {
-    uint64_t now_ms = flo_wall_ms() + 400 * DAY_MS;
+    uint64_t now_ms = waits_wall_ms() + 400 * DAY_MS;
     struct world world;
     (void)state;
 
