@@ -23,8 +23,10 @@
 #include <unistd.h>
 
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 struct world world;
+uint64_t world_head_ms = WAITS_HANG_MS;
 
 static void answer_text(struct flo_httpd_request *request, const char *text)
 {
@@ -169,13 +171,45 @@ static void *run(void *context)
     return NULL;
 }
 
+enum { BEATS = 5, BEAT_MS = 21 };
+
+static void beat(void);
+
+static void on_beat(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what, (void)context;
+    if (++world.beats < BEATS) {
+        beat();
+    } else {
+        assert_int_equal(write(world.beaten[1], "b", 1), 1);
+    }
+}
+
+static void beat(void)
+{
+    const struct timeval pause = {.tv_usec = BEAT_MS * 1000};
+    event_base_once(world.base, -1, EV_TIMEOUT, on_beat, NULL, &pause);
+}
+
+void world_await_looks(void)
+{
+    char byte;
+    assert_int_equal(write(world.control[1], "b", 1), 1);
+    assert_int_equal(read(world.beaten[0], &byte, 1), 1);
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     (void)context;
-    char byte;
-    if (read((int)fd, &byte, 1) == 1 && byte == 'e' && world.kept != NULL) {
+    char byte = 'x';
+    if (read((int)fd, &byte, 1) == 1 && byte == 'b') {
+        world.beats = 0;
+        beat();
+        return;
+    }
+    if (byte == 'e' && world.kept != NULL) {
         flo_httpd_stream_begin(world.kept, 200, "text/plain");
         flo_httpd_stream_end(world.kept); /* asked for from the test */
         world.kept = NULL;
@@ -278,7 +312,7 @@ int world_open(void **state)
     static char cert[96], key[96], ca[96], address[96], path[96];
     static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
     struct flo_httpd_options options = {
-        .connections_max = 8, .head_timeout_ms = 2000, .hosts = hosts};
+        .connections_max = 8, .head_timeout_ms = world_head_ms, .hosts = hosts};
     struct flo_httpd_tls tls = {.cert_file = cert,
                                 .key_file = key,
                                 .client_ca_file = ca,
@@ -334,6 +368,7 @@ int world_open(void **state)
                                             on_uploaded, NULL, &err),
                      0);
     assert_int_equal(pipe(world.control), 0);
+    assert_int_equal(pipe(world.beaten), 0);
     world.stop = event_new(world.base, world.control[0], EV_READ | EV_PERSIST,
                            on_stop, NULL);
     event_add(world.stop, NULL);
@@ -351,8 +386,10 @@ int world_close(void **state)
     /* The last connections go when libevent has called what it put off. */
     event_base_loop(world.base, EVLOOP_NONBLOCK);
     event_base_free(world.base);
-    close(world.control[0]);
-    close(world.control[1]);
+    for (int i = 0; i < 2; i++) {
+        close(world.control[i]);
+        close(world.beaten[i]);
+    }
     return remove_tree(world.folder);
 }
 
@@ -363,7 +400,7 @@ int dial(uint16_t port)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(port),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct timeval limit = {.tv_sec = 20};
+    struct timeval limit = {.tv_sec = WAITS_HANG_S};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),

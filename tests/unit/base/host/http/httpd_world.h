@@ -14,7 +14,10 @@ struct world {
     struct event_base *base;
     struct flo_httpd *httpd;
     struct event *stop;
-    int control[2]; /* a byte: 'e' ends the answer that is kept, else stop */
+    int control[2]; /* a byte: 'e' ends the answer that is kept, 'b' begins
+                       the beats, else stop */
+    int beaten[2];  /* a byte behind the last beat */
+    int beats;
     pthread_t thread;
     char folder[64]; /* of the file, the socket, NAME.pem and NAME.key */
     uint16_t port;
@@ -26,10 +29,16 @@ struct world {
     uint64_t uploaded;
 };
 extern struct world world;
+/* What the next world gives a head; a hang's, unless the test is about it. */
+extern uint64_t world_head_ms;
 
 /* cmocka's set-up and tear-down of a group. */
 int world_open(void **state);
 int world_close(void **state);
+
+/* Until a client that sends no more was looked at again and again: the server
+ * does it every 20 ms, and its timers come in their order. */
+void world_await_looks(void);
 
 /* Authorities that the optional listener knows after GET /again; NULL: none. */
 void world_trust(const char *one, const char *two);

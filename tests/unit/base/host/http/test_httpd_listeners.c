@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #include "unit/base/host/http/httpd_world.h"
+#include "unit/held_clock.h"
+#include "unit/waits.h"
 
 static void idle_connections_make_room_for_a_new_client(void **state)
 {
@@ -28,9 +31,7 @@ static void idle_connections_make_room_for_a_new_client(void **state)
         held[i] = dial(world.port);
         say(held[i], "GET /slow");
     }
-    uint64_t from = flo_now_ms();
-    alive();
-    assert_true(flo_now_ms() - from < 1800);
+    alive(); /* no head has a limit here: nothing else makes room */
     for (size_t i = 0; i < FLO_COUNT(held); i++) {
         close(held[i]);
     }
@@ -41,8 +42,8 @@ static void idle_connections_make_room_for_a_new_client(void **state)
 static void many_clients_at_once_are_answered_one_after_the_other(void **state)
 {
     int fds[64];
-    size_t answered = 0;
     (void)state;
+    held_clock_hold(); /* the moment does not end */
     for (size_t i = 0; i < FLO_COUNT(fds); i++) {
         fds[i] = dial(world.port);
     }
@@ -51,26 +52,47 @@ static void many_clients_at_once_are_answered_one_after_the_other(void **state)
     }
     for (size_t i = 0; i < FLO_COUNT(fds); i++) {
         char *text = hear(fds[i], NULL);
-        answered += strncmp(text, "HTTP/1.1 200 ", 13) == 0;
+        assert_memory_equal(text, "HTTP/1.1 200 ", 13);
         free(text);
     }
-    /* All; on a machine so busy that asking takes 100 ms, some are late. */
-    assert_true(answered >= FLO_COUNT(fds) / 2);
+    held_clock_release();
+}
+
+static size_t ended(const int *fds, size_t count)
+{
+    size_t n = 0;
+    char byte;
+    for (size_t i = 0; i < count; i++) {
+        n += recv(fds[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0;
+    }
+    return n;
+}
+
+static bool has_answer(int fd)
+{
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    return poll(&answer, 1, 0) == 1;
 }
 
 static void a_crowd_at_one_listener_leaves_room_at_another(void **state)
 {
-    int crowd[200]; /* each would take a place for 2 s */
+    int crowd[200]; /* each takes a place for as long as it may */
     (void)state;
+    held_clock_hold();
     for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
         crowd[i] = dial(world.port);
     }
-    uint64_t from = flo_now_ms();
     int fd = dial_unix();
     say(fd, "GET /v1/things/1 HTTP/1.1\r\n" END);
+    while (!has_answer(fd)) { /* each time, some of the crowd make room */
+        size_t before = ended(crowd, FLO_COUNT(crowd));
+        held_clock_pass_ms(100);
+        WAIT_UNTIL(has_answer(fd) || ended(crowd, FLO_COUNT(crowd)) > before);
+    }
+    assert_true(ended(crowd, FLO_COUNT(crowd)) < FLO_COUNT(crowd) / 2);
     char *text = hear(fd, NULL);
     assert_non_null(strstr(text, "HTTP/1.1 200 "));
-    assert_true(flo_now_ms() - from < 1800);
+    held_clock_release();
     free(text);
     for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
         close(crowd[i]);
@@ -259,9 +281,8 @@ static void connections_of_before_end_when_they_are_told_to(void **state)
     alive();
     again("", "read again");
     char byte;
-    struct timeval moment = {.tv_usec = 50000};
-    setsockopt(kept[0], SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof(moment));
-    assert_int_equal(recv(kept[0], &byte, 1, 0), -1); /* still there */
+    alive();
+    assert_int_equal(recv(kept[0], &byte, 1, MSG_DONTWAIT), -1); /* there */
     again("?ends=1", "read again");
     for (int i = 0; i < 2; i++) {
         assert_int_equal(recv(kept[i], &byte, 1, 0), 0);
@@ -313,11 +334,10 @@ static void another_takes_connections_while_a_thread_stands_still(void **state)
 
     flo_httpd_listener_turn(other, 5, true);
     ssize_t count = -1;
-    for (int i = 0; i < 6000 && count < 0; i++) {
+    WAIT_TURNING(count >= 0, {
         event_base_loop(bases[1], EVLOOP_NONBLOCK);
         count = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-        usleep(count < 0 ? 10000 : 0);
-    }
+    });
     assert_true(count > 12);
     assert_memory_equal(bytes, "HTTP/1.1 200", 12);
     close(fd);

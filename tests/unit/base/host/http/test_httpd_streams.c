@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "unit/base/host/http/httpd_world.h"
+#include "unit/waits.h"
 
 static void a_file_answers_ranges_and_etags(void **state)
 {
@@ -83,16 +83,9 @@ static void a_client_that_leaves_is_noticed(void **state)
         int fd = i % 2 == 0 ? dial(world.port) : dial_unix();
         __atomic_store_n(&world.kept, NULL, __ATOMIC_SEQ_CST);
         say(fd, heads[i / 2]);
-        while (__atomic_load_n(&world.kept, __ATOMIC_SEQ_CST) == NULL) {
-            poll(NULL, 0, 1);
-        }
+        WAIT_UNTIL(__atomic_load_n(&world.kept, __ATOMIC_SEQ_CST) != NULL);
         close(fd);
-        for (int ms = 0;
-             ms < 5000 &&
-             __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) == before;
-             ms++) {
-            poll(NULL, 0, 1);
-        }
+        WAIT_UNTIL(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) != before);
         assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
                          before + 1);
     }
@@ -115,7 +108,7 @@ static void a_client_that_only_sends_no_more_gets_its_answer(void **state)
             assert_true(recv(fd, text, sizeof(text), 0) > 0);
         }
         assert_int_equal(shutdown(fd, SHUT_WR), 0);
-        poll(NULL, 0, 100); /* its silence is looked at more than once */
+        world_await_looks();
         assert_int_equal(write(world.control[1], "e", 1), 1);
         char *rest = hear(fd, NULL);
         assert_non_null(strstr(rest, "0\r\n\r\n"));
