@@ -16,6 +16,8 @@
 
 #include <flotilla/base.h>
 
+#include "unit/waits.h"
+
 static char folder[64], models[64];
 
 static int begin_empty(void **state)
@@ -105,6 +107,21 @@ static void a_model_that_changes_meanwhile_is_not_taken(void **state)
     flo_packs_close(cache);
 }
 
+/* A file that is written now is younger than those before. */
+static bool is_later(void)
+{
+    static struct timespec before;
+    struct stat now;
+    int fd = model("clock");
+    assert_int_equal(futimens(fd, NULL), 0);
+    assert_int_equal(fstat(fd, &now), 0);
+    close(fd);
+    bool is_so = now.st_mtim.tv_sec != before.tv_sec ||
+                 now.st_mtim.tv_nsec != before.tv_nsec;
+    before = now.st_mtim;
+    return is_so;
+}
+
 static void what_was_not_used_for_longest_goes(void **state)
 {
     int fds[4];
@@ -118,9 +135,11 @@ static void what_was_not_used_for_longest_goes(void **state)
         fds[i] = model(name);
         if (i == 3) {
             assert_true(has(cache, fds[0])); /* used once more */
+            WAIT_UNTIL(is_later());
         }
         put(cache, fds[i], 1000);
-        usleep(20000); /* of the clock of files */
+        (void)is_later();
+        WAIT_UNTIL(is_later());
     }
     assert_true(has(cache, fds[0]));
     assert_false(has(cache, fds[1]));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/ticker.h"
+#include "unit/waits.h"
 
 /* Standard error goes to a pipe; *before has what it was. */
 static int listen_to_stderr(int *before)
@@ -28,6 +29,7 @@ static int listen_to_stderr(int *before)
 
 static void what_takes_longer_than_a_second_is_told(void **state)
 {
+    static const char line[] = "delta create, 1 s\n"; /* more may follow */
     struct flo_ticker ticker;
     char text[64] = "";
     int before, fd = listen_to_stderr(&before);
@@ -35,18 +37,19 @@ static void what_takes_longer_than_a_second_is_told(void **state)
 
     (void)state;
     flo_ticker_start(&ticker, "delta create");
-    int rv = poll(&waits, 1, 20000);
-    ssize_t bytes = rv == 1 ? read(fd, text, sizeof(text) - 1) : 0;
+    int rv = poll(&waits, 1, (int)WAITS_HANG_MS);
+    ssize_t bytes = rv == 1 ? read(fd, text, sizeof(line) - 1) : 0;
     flo_ticker_stop(&ticker);
     dup2(before, STDERR_FILENO);
     close(before);
     close(fd);
-    assert_true(bytes > 0);
-    assert_string_equal(text, "delta create, 1 s\n");
+    assert_int_equal(bytes, sizeof(line) - 1);
+    assert_string_equal(text, line);
 }
 
 static void each_second_has_a_line_with_the_part_that_is_done(void **state)
 {
+    static const char lines[] = "playing 4/16, 1 s\nplaying 4/16, 2 s\n";
     struct flo_ticker ticker;
     char text[128] = "";
     size_t bytes = 0;
@@ -56,15 +59,16 @@ static void each_second_has_a_line_with_the_part_that_is_done(void **state)
     (void)state;
     flo_ticker_start(&ticker, "asking");
     flo_ticker_tell(&ticker, "playing", 4, 16);
-    for (int line = 0; line < 2 && poll(&waits, 1, 20000) == 1; line++) {
-        bytes += (size_t)read(fd, text + bytes, sizeof(text) - 1 - bytes);
+    while (bytes < sizeof(lines) - 1 &&
+           poll(&waits, 1, (int)WAITS_HANG_MS) == 1) {
+        bytes += (size_t)read(fd, text + bytes, sizeof(lines) - 1 - bytes);
     }
     flo_ticker_stop(&ticker);
     flo_ticker_tell(&ticker, "nobody hears it", 5, 16);
     dup2(before, STDERR_FILENO);
     close(before);
     close(fd);
-    assert_string_equal(text, "playing 4/16, 1 s\nplaying 4/16, 2 s\n");
+    assert_string_equal(text, lines);
 }
 
 static void what_is_done_at_once_is_not(void **state)

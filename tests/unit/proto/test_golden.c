@@ -82,14 +82,13 @@ static void a_pattern_fits_the_whole_answer(void **state)
     assert_false(holds("[{\"pattern\":\"\\\\*\"}]", "x"));
 }
 
+/* Steps that grow with the square of the length would take days. */
 static void a_hard_pattern_takes_linear_time(void **state)
 {
-    static char answer[400001];
+    static char answer[4000001];
     (void)state;
     memset(answer, 'a', sizeof(answer) - 1);
-    uint64_t began_ms = flo_now_ms();
     assert_false(holds("[{\"pattern\":\"*a*a*a*a*a*a*a*b\"}]", answer));
-    assert_in_range(flo_now_ms() - began_ms, 0, 5000);
 }
 
 static void json_values_are_compared_without_coercion(void **state)

@@ -14,6 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/host/crypto.h"
+#include "unit/waits.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -57,29 +58,41 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void issue(struct world *world, const struct authority *by,
-                  struct flo_buf *pem, struct flo_certificate *facts)
+static void issue_as(struct world *world, const struct authority *by,
+                     const struct flo_certificate_wish *wish,
+                     struct flo_buf *pem, struct flo_certificate *facts)
 {
-    struct flo_certificate_wish wish = {
-        .common_name = "dev", .life_ms = 5000, .is_client = true};
-
     assert_int_equal(flo_certificate_issue_for(
                          by->key, by->pem.data, by->pem.bytes,
-                         flo_key_public(world->device), &wish, pem, NULL),
+                         flo_key_public(world->device), wish, pem, NULL),
                      0);
     assert_int_equal(flo_certificate_read(pem->data, pem->bytes, facts, NULL),
                      0);
 }
 
+static void issue(struct world *world, const struct authority *by,
+                  struct flo_buf *pem, struct flo_certificate *facts)
+{
+    struct flo_certificate_wish wish = {
+        .common_name = "dev", .days = 1, .is_client = true};
+
+    issue_as(world, by, &wish, pem, facts);
+}
+
 static void a_life_may_be_of_seconds(void **state)
 {
+    struct world *world = *state;
+    const uint64_t now_ms = UINT64_C(1800000000) * 1000;
+    struct flo_certificate_wish wish = {.common_name = "dev",
+                                        .life_ms = 5000,
+                                        .now_ms = now_ms,
+                                        .is_client = true};
     struct flo_buf pem = {0};
     struct flo_certificate facts;
-    uint64_t now = flo_wall_ms();
 
-    issue(*state, &((struct world *)*state)->old, &pem, &facts);
+    issue_as(world, &world->old, &wish, &pem, &facts);
 
-    assert_in_range(facts.not_after_ms, now + 3000, now + 65000);
+    assert_int_equal(facts.not_after_ms, now_ms + 5000);
     flo_buf_deinit(&pem);
 }
 
@@ -213,7 +226,7 @@ static void a_list_refuses_whom_it_names_and_nobody_else(void **state)
     struct flo_buf pem[2] = {{0}, {0}};
     struct flo_buf crl = {0};
     struct flo_certificate facts[2];
-    uint64_t now = flo_wall_ms();
+    uint64_t now = waits_wall_ms();
 
     issue(world, &world->old, &pem[0], &facts[0]);
     issue(world, &world->old, &pem[1], &facts[1]);
@@ -242,10 +255,10 @@ static void each_authority_needs_its_list(void **state)
     struct flo_certificate facts;
 
     issue(world, &world->next, &pem, &facts);
-    list(&world->old, NULL, 0, flo_wall_ms(), &crl);
+    list(&world->old, NULL, 0, waits_wall_ms(), &crl);
     assert_int_equal(problem_with(&world->next, &pem, &crl),
                      X509_V_ERR_UNABLE_TO_GET_CRL);
-    list(&world->next, NULL, 0, flo_wall_ms(), &crl);
+    list(&world->next, NULL, 0, waits_wall_ms(), &crl);
 
     assert_int_equal(problem_with(&world->next, &pem, &crl), 0);
     flo_buf_deinit(&pem);

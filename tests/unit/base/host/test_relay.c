@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "base/host/relay.h"
+#include "unit/waits.h"
 
 #define LARGE (3u << 20)
 
@@ -68,7 +69,7 @@ static int close_world(void **state)
 static void turn(struct world *world)
 {
     event_base_loop(world->base, EVLOOP_NONBLOCK);
-    usleep(500);
+    waits_pause();
 }
 
 static int client(struct world *world)
@@ -84,11 +85,10 @@ static int server(struct world *world)
 {
     int fd = -1;
 
-    for (int i = 0; i < 10000 && fd < 0; i++) {
+    WAIT_TURNING(fd >= 0, {
         turn(world);
         fd = accept(world->listener, NULL, NULL);
-    }
-    assert_true(fd >= 0);
+    });
     return fd;
 }
 
@@ -104,10 +104,7 @@ static void until_ended(struct world *world, int fd)
 {
     char text[8];
 
-    for (int i = 0; i < 10000 && take(fd, text, sizeof(text)) != 0; i++) {
-        turn(world);
-    }
-    assert_int_equal(take(fd, text, sizeof(text)), 0);
+    WAIT_TURNING(take(fd, text, sizeof(text)) == 0, turn(world));
 }
 
 /* More than the relay holds, and the end behind it. */
@@ -120,14 +117,14 @@ static void all_bytes_arrive_before_the_end(void **state)
     flo_relay_to(world->relay, world->target);
     int one = client(world), other = server(world);
     assert_int_equal(send(one, "hello", 5, 0), 5);
-    for (int i = 0; i < 10000 && taken < 5; i++) {
+    WAIT_TURNING(taken >= 5, {
         ssize_t got = take(other, data, sizeof(data));
         taken += got > 0 ? (size_t)got : 0;
         turn(world);
-    }
+    });
     assert_memory_equal(data, "hello", 5);
     taken = 0;
-    for (int i = 0; i < 100000 && taken < LARGE; i++) {
+    WAIT_TURNING(taken >= LARGE, {
         size_t left = LARGE - sent < sizeof(data) ? LARGE - sent : sizeof(data);
         ssize_t put = left == 0 ? 0 : send(other, data, left, MSG_DONTWAIT);
         sent += put > 0 ? (size_t)put : 0;
@@ -138,7 +135,7 @@ static void all_bytes_arrive_before_the_end(void **state)
         turn(world);
         ssize_t got = take(one, data, sizeof(data));
         taken += got > 0 ? (size_t)got : 0;
-    }
+    });
     assert_int_equal(taken, LARGE);
     until_ended(world, one);
     close(one);
@@ -184,18 +181,18 @@ static void who_finds_nobody_comes_to_the_other_address(void **state)
         int one = client(world);
         assert_int_equal(send(one, "hello", 5, 0), 5);
         int other = server(world);
-        for (int j = 0; j < 10000 && got < 0; j++) {
+        WAIT_TURNING(got >= 0, {
             turn(world);
             got = take(other, text, sizeof(text));
-        }
+        });
         assert_int_equal(got, 5);
         assert_int_equal(send(other, "503", 3, 0), 3);
         close(other);
         got = -1;
-        for (int j = 0; j < 10000 && got < 0; j++) {
+        WAIT_TURNING(got >= 0, {
             turn(world);
             got = take(one, text, sizeof(text));
-        }
+        });
         assert_int_equal(got, 3);
         until_ended(world, one);
         close(one);

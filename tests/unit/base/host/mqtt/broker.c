@@ -11,10 +11,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 static const char *mosquitto_path(void)
 {
@@ -153,9 +153,6 @@ static bool accepts(const struct broker *broker)
 
 void broker_start(struct broker *broker)
 {
-    const struct timespec pause = {.tv_nsec = 5000000};
-    int i;
-
     broker->pid = fork();
     if (broker->pid == 0) {
         int log = open(broker_file(broker, "log"),
@@ -167,13 +164,7 @@ void broker_start(struct broker *broker)
               broker_file(broker, "mosquitto.conf"), (char *)NULL);
         _exit(127);
     }
-    for (i = 0; i < 2000 && !accepts(broker); i++) {
-        nanosleep(&pause, NULL);
-    }
-    if (i == 2000) {
-        fprintf(stderr, "mosquitto does not listen on %u\n", broker->port);
-        abort();
-    }
+    WAIT_UNTIL(accepts(broker));
 }
 
 void broker_kill(struct broker *broker)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/host/mqtt_queue.h"
+#include "unit/waits.h"
 
 #define THREADS 4
 #define EACH 5000
@@ -61,7 +62,7 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
         struct pollfd wake = {.fd = queue.wake_fd, .events = POLLIN};
         struct flo_mqtt_item *item;
 
-        assert_int_equal(poll(&wake, 1, 20000), 1);
+        assert_int_equal(poll(&wake, 1, (int)WAITS_HANG_MS), 1);
         flo_mqtt_queue_calm(&queue);
         while ((item = flo_mqtt_queue_take(&queue)) != NULL) {
             assert_string_equal(item->text, "t/x");
