@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/unit/waits.h"
+
 static const char *deed;
 
 static void send_frame(int fd, const struct flo_wire_message *message)
@@ -150,9 +152,7 @@ static void misbehave(int fd)
     } else if (strcmp(deed, "crash") == 0) {
         abort();
     } else if (strcmp(deed, "hang") == 0) {
-        for (;;) {
-            usleep(100000);
-        }
+        waits_hang();
     }
 }
 

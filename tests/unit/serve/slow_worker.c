@@ -4,33 +4,40 @@
  *   end   it does nothing and, when it is killed, does not end before the
  *         process ends that traces it: like one that syncs a large file.
  *   still it does nothing, for ever.
- *   disk  for 3 s it waits as for a disk, then it is an engine. */
+ *   disk  it waits as for a disk until its child is ended, then it is an
+ *         engine. */
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <flotilla/base.h>
 
-#define TRACER_S 20 /* a test that fails leaves nothing behind for longer */
+#include "tests/unit/waits.h"
 
+/* The tracer lives until it is ended, or the test is over. */
 static void end_slowly(void)
 {
+    struct pollfd test = {.fd = (int)syscall(SYS_pidfd_open, getppid(), 0),
+                          .events = POLLIN};
+
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-    if (fork() == 0) {
+    pid_t tracer = fork();
+    if (tracer == 0) {
         for (int fd = 0; fd < 3; fd++) {
             close(fd);
         }
         if (ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0) {
-            sleep(TRACER_S);
+            (void)poll(&test, 1, (int)WAITS_HANG_MS);
         }
         _exit(0);
     }
-    for (;;) {
-        pause();
-    }
+    waitpid(tracer, NULL, 0);
 }
 
 static void wait_for_disk(void)
@@ -39,8 +46,8 @@ static void wait_for_disk(void)
     pid_t child = vfork(); /* as one waits for it, /proc tells of a disk */
 
     if (child == 0) {
-        sleep(3);
-        _exit(0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        waits_hang();
     }
     if (flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         execl(engine, engine, "worker", "preferred", (char *)NULL);

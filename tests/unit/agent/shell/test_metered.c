@@ -14,6 +14,7 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/hardware/hardware.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 static char root[64];
 static struct flo_settings settings;
@@ -140,18 +141,19 @@ static void a_name_fits_itself_and_a_star_what_begins_so(void **state)
 
 /* ---- the program ---- */
 
-/* The answer of the program once it has ended; time passes as fast as asked
- * for. */
-static bool answer_of(struct flo_metered *metered, uint64_t *now_ms)
-{
-    bool is_on;
+#define BEGIN_MS 1000 /* of the first look */
 
-    assert_true(flo_metered_look(metered, settings.config, *now_ms));
+/* The answer of the program once it has ended, in no time. */
+static bool answer_of(struct flo_metered *metered)
+{
+    bool is_on = true;
+
+    assert_true(flo_metered_look(metered, settings.config, BEGIN_MS));
     assert_true(metered->pid != 0);
-    do {
-        is_on = flo_metered_look(metered, settings.config, *now_ms += 10);
-        usleep(1000);
-    } while (metered->pid != 0);
+    WAIT_TURNING(metered->pid == 0, {
+        waits_pause();
+        is_on = flo_metered_look(metered, settings.config, BEGIN_MS);
+    });
     return is_on;
 }
 
@@ -168,12 +170,11 @@ static void its_exit_status_is_the_answer(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_metered metered = {0};
-        uint64_t now_ms = 1000;
         char line[128];
 
         snprintf(line, sizeof(line), "metered_command: %s\n", cases[i].line);
         configure(line);
-        assert_true(answer_of(&metered, &now_ms) == cases[i].is_metered);
+        assert_true(answer_of(&metered) == cases[i].is_metered);
         flo_settings_deinit(&settings);
     }
 }
@@ -181,11 +182,10 @@ static void its_exit_status_is_the_answer(void **state)
 static void it_is_asked_again_after_a_minute(void **state)
 {
     struct flo_metered metered = {0};
-    uint64_t now_ms = 1000;
 
     (void)state;
     configure("metered_command: [/bin/sh, -c, \"exit 0\"]\n");
-    assert_false(answer_of(&metered, &now_ms));
+    assert_false(answer_of(&metered));
     assert_false(flo_metered_look(&metered, settings.config, 60999));
     assert_int_equal(metered.pid, 0);
     assert_false(flo_metered_look(&metered, settings.config, 61000));
@@ -197,16 +197,15 @@ static void it_is_asked_again_after_a_minute(void **state)
 static void one_that_hangs_is_ended_and_counts_as_metered(void **state)
 {
     struct flo_metered metered = {0};
-    uint64_t now_ms = 1000;
 
     (void)state;
-    configure("metered_command: [/bin/sleep, \"1000\"]\n");
-    assert_true(flo_metered_look(&metered, settings.config, now_ms));
-    now_ms += 10000;
-    while (metered.pid != 0) {
-        assert_true(flo_metered_look(&metered, settings.config, now_ms));
-        usleep(1000);
-    }
+    configure("metered_command: [/bin/sleep, \"100000\"]\n");
+    assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS));
+    WAIT_TURNING(metered.pid == 0, {
+        assert_true(
+            flo_metered_look(&metered, settings.config, BEGIN_MS + 10000));
+        waits_pause();
+    });
     assert_true(metered.is_said);
 }
 
@@ -216,10 +215,12 @@ static void a_program_that_is_not_there_counts_as_metered(void **state)
 
     (void)state;
     configure("metered_command: [/nowhere/at/all]\n");
-    for (int i = 0; i < 3; i++) {
-        assert_true(flo_metered_look(&metered, settings.config, 1000));
-        usleep(20000);
-    }
+    assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS));
+    WAIT_TURNING(metered.pid == 0, {
+        assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS));
+        waits_pause();
+    });
+    assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS));
     flo_metered_end(&metered);
 }
 

@@ -17,7 +17,9 @@
 #include "agent/shell/outbox/inside.h"
 #include "agent/shell/shell.h"
 #include "base/host/db.h"
+#include "unit/held_clock.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 static char dir[64];
 
@@ -59,7 +61,7 @@ static struct flo_agent_execution execution(enum flo_execution state)
     one.runtime_failures = 2;
     one.policy.soak_ms = 1234;
     one.policy.start_jitter_ms = 60000;
-    one.start_at_ms = flo_now_ms() + 1800000; /* of its next probe */
+    one.start_at_ms = waits_now_ms() + 1800000; /* of its next probe */
     one.state = state;
     return one;
 }
@@ -113,6 +115,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     char *text;
 
     (void)state;
+    held_clock_hold();
     in_a_killed_process(write_story);
 
     db = open_db(1 << 20);
@@ -130,8 +133,8 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_int_equal(open.runtime_failures, 2);
     assert_int_equal(open.policy.soak_ms, 1234);
     assert_int_equal(open.policy.start_jitter_ms, 60000);
-    assert_in_range(open.start_at_ms, flo_now_ms() + 1700000,
-                    flo_now_ms() + 1800000);
+    assert_int_equal(open.start_at_ms, waits_now_ms() + 1800000);
+    held_clock_release();
     assert_int_equal(open.seq, 7);
     assert_int_equal(open.release.digest.bytes[0], 9);
     text = flo_outbox_windows_next(db, &id);

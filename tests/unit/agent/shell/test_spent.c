@@ -18,6 +18,7 @@
 
 #include "agent/shell/neighbours/inside.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 #define HOUR 3600000ull
 #define DAY (24 * HOUR)
@@ -28,7 +29,7 @@
 
 static uint64_t wall_ms, boot_ms;
 
-int clock_gettime(clockid_t clock, struct timespec *out)
+int(clock_gettime)(clockid_t clock, struct timespec *out)
 {
     uint64_t ms = clock == CLOCK_REALTIME ? wall_ms : boot_ms;
 
@@ -104,7 +105,7 @@ static int tear_down(void **state)
 static void give(struct world *world, uint64_t used, uint64_t since_ms)
 {
     world->shell->neighbour_counts.used_bytes = used;
-    world->hood.day_began_ms = flo_now_ms() - since_ms;
+    world->hood.day_began_ms = waits_now_ms() - since_ms;
     flo_spent_keep(&world->hood, false);
 }
 
@@ -115,7 +116,7 @@ static uint64_t used(const struct world *world)
 
 static uint64_t since(const struct world *world)
 {
-    return flo_now_ms() - world->hood.day_began_ms;
+    return waits_now_ms() - world->hood.day_began_ms;
 }
 
 static void put(const struct world *world, const char *text)
