@@ -66,8 +66,9 @@ static inline void probe(const char *model, const char *golden_path,
     flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
 }
 
-static const struct flo_probe_limits usual = {
-    .speed_ratio_max = 1.5, .memory_bytes_max = 64000000, .timeout_ms = 60000};
+static const struct flo_probe_limits usual = {.speed_ratio_max = 1.5,
+                                              .memory_bytes_max = 64000000,
+                                              .timeout_ms = WAITS_HANG_MS};
 
 static inline void expect_verdict(const char *model, int error, uint32_t passed)
 {

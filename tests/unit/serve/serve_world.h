@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "agent/serve/requests/requests.h"
+#include "tests/unit/waits.h"
 
 #define V2 "tests/models/tiny-v2.Q4_0.gguf"
 #define V21 "tests/models/tiny-v2.1.Q4_0.gguf"
@@ -49,23 +50,16 @@ struct world {
 };
 extern struct world world;
 
-/* NULL: flotilla-engine; 0 ms: as usual. */
+/* NULL: flotilla-engine; 0 ms: no hang is seen, requests are held as usual. */
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
 void world_open(void);
 /* TCP takes this token alone. */
 void world_open_bound(const struct flo_serve_token *token);
 void world_close(void);
 
-/* One turn of the loop, which began to wait for `what` at from_ms: fails after
- * 40 s, far more than anything takes. */
-void world_turn(uint64_t from_ms, const char *what);
-#define RUN_UNTIL(is_true)                                                     \
-    do {                                                                       \
-        uint64_t from_ms = flo_now_ms();                                       \
-        while (!(is_true)) {                                                   \
-            world_turn(from_ms, #is_true);                                     \
-        }                                                                      \
-    } while (0)
+/* One turn of the loop. */
+void world_turn(void);
+#define RUN_UNTIL(is_true) WAIT_TURNING(is_true, world_turn())
 
 struct flo_serve_status status_now(void);
 

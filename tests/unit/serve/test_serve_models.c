@@ -1,5 +1,6 @@
 /* Several models: names, aliases, tokens, releases by route, loads on demand,
  * removal.  Events of one model touch no other. */
+#include "unit/held_clock.h"
 #include "unit/serve/serve_world.h"
 
 #include "proto/memory/memory.h"
@@ -493,6 +494,7 @@ a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
                      false);
     }
     RUN_UNTIL(status_of(1).held == 2 && world.wanted[1] == 1);
+    held_clock_hold();
     load_as(1, "other", FLO_ROLE_CURRENT, "tests/models/README.md", "3.1.0");
     for (int i = 0; i < 2; i++) {
         client_end(&clients[i]);
@@ -502,8 +504,8 @@ a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
     assert_int_equal(client.status, 503);
     assert_true(has(&client, "Retry-After: 1\r\n"));
     assert_int_equal(world.wanted[1], 1);
-    uint64_t failed_ms = flo_now_ms();
-    RUN_UNTIL(flo_now_ms() - failed_ms > 1100);
+    held_clock_pass_ms(1100);
+    held_clock_release();
     client_start(&client, "/v1/chat/completions", body_for("other"), false);
     RUN_UNTIL(world.wanted[1] == 2);
     open_as(1, "other", V21, "3.1.0");

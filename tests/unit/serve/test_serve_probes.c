@@ -124,7 +124,7 @@ static void the_cases_of_all_golden_files_are_played(void **state)
 static void memory_time_and_death_end_a_probe(void **state)
 {
     struct flo_probe_limits limits = {.memory_bytes_max = 1000000,
-                                      .timeout_ms = 60000};
+                                      .timeout_ms = WAITS_HANG_MS};
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
@@ -133,7 +133,7 @@ static void memory_time_and_death_end_a_probe(void **state)
     limits = (struct flo_probe_limits){.timeout_ms = 1};
     probe(SLOW, GOLDEN, &limits);
     assert_int_equal(result.error, FLO_E_PROBE_TIMEOUT);
-    limits.timeout_ms = 60000;
+    limits.timeout_ms = WAITS_HANG_MS;
     probe(SLOW, GOLDEN, &limits); /* speed not asked for */
     assert_int_equal(result.error, 0);
 

@@ -29,7 +29,7 @@ static int read_vector(void *context, const char *name, size_t bytes_max,
 
 static const struct flo_probe_limits runtimes = {.speed_ratio_max = 50,
                                                  .memory_bytes_max = 1u << 28,
-                                                 .timeout_ms = 60000,
+                                                 .timeout_ms = WAITS_HANG_MS,
                                                  .read_file = read_vector};
 
 /* A folder with the table of answers; the runtime's settings name the fake. */
@@ -39,7 +39,7 @@ static struct flo_serve_model make_model(const char *version,
     struct flo_serve_model model = {.model = "tiny",
                                     .runtime = settings,
                                     .entry = "model.json",
-                                    .ready_ms = 30000,
+                                    .ready_ms = WAITS_HANG_MS,
                                     .stop_ms = 500};
     char folder[128], path[160], text[1024];
     struct flo_err err = {0};
@@ -54,14 +54,15 @@ static struct flo_serve_model make_model(const char *version,
              "\":\"open the windows and leave\"}}",
              answer);
     assert_int_equal(flo_file_write(path, text, strlen(text), 0600, &err), 0);
-    snprintf(settings, sizeof(settings),
-             "{\"name\":\"fake\",\"api\":\"openai\",\"exec\":[\"" PYTHON
-             "\",\"" FAKE_RUNTIME
-             "\",\"--tree\",\"{tree}\",\"--entry\",\"model.json\","
-             "\"--socket\",\"{socket}\",\"--fault\",\"%s\"],\"ready_ms\":30000,"
-             "\"stop_ms\":500,\"memory_bytes\":268435456,\"sessions\":2,"
-             "\"context\":64,\"threads\":1,\"abilities\":%u,\"read\":[\"/\"]}",
-             fault, (unsigned)(FLO_ABILITY_VECTORS | FLO_ABILITY_CANCEL));
+    snprintf(
+        settings, sizeof(settings),
+        "{\"name\":\"fake\",\"api\":\"openai\",\"exec\":[\"" PYTHON
+        "\",\"" FAKE_RUNTIME
+        "\",\"--tree\",\"{tree}\",\"--entry\",\"model.json\","
+        "\"--socket\",\"{socket}\",\"--fault\",\"%s\"],\"ready_ms\":600000,"
+        "\"stop_ms\":500,\"memory_bytes\":268435456,\"sessions\":2,"
+        "\"context\":64,\"threads\":1,\"abilities\":%u,\"read\":[\"/\"]}",
+        fault, (unsigned)(FLO_ABILITY_VECTORS | FLO_ABILITY_CANCEL));
     model.fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return model;
 }

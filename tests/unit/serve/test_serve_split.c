@@ -171,7 +171,7 @@ static void its_crash_and_its_end_fail_nobody(void **state)
     flo_serve_get_status(world.serve, 1, &status);
     kill(status.roles[FLO_ROLE_CURRENT].pid, SIGSTOP); /* some are under way */
     for (int i = 0; i < 20; i++) {
-        world_turn(flo_now_ms(), "a turn");
+        world_turn();
     }
     kill(status.roles[FLO_ROLE_CURRENT].pid, SIGKILL);
     RUN_UNTIL(world.lost == 1);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "unit/serve/worker/worker_talk.h"
+#include "unit/waits.h"
 
 /* With a file for a prefix and, if it is not NULL, an adapter "site". */
 static void worker_open_keeping(const char *model, const char *lora, int kept)
@@ -53,16 +54,14 @@ static uint32_t cached_of(uint32_t request, const char *prompt,
 static void wait_for_prefix(int kept)
 {
     const struct flo_wire_message ping = {.type = FLO_WIRE_PING};
-    uint64_t until = flo_now_ms() + 60000;
     char head[8] = {0};
-    while (memcmp(head, "FLOPREF\n", 8) != 0) {
+    WAIT_TURNING(memcmp(head, "FLOPREF\n", 8) == 0, {
         struct pollfd quiet = {.fd = worker.fd, .events = POLLIN};
         assert_int_equal(poll(&quiet, 1, 5), 0);
         say(&ping, -1);
         expect(FLO_WIRE_PONG);
-        assert_true(flo_now_ms() < until);
         assert_int_equal(flo_fd_pread_all(kept, head, 8, 0, NULL), 0);
-    }
+    });
 }
 
 static int room_for_prefix(void)

@@ -1,5 +1,6 @@
 /* See worker_talk.h. */
 #include "unit/serve/worker/worker_talk.h"
+#include "unit/waits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@ void worker_spawn(const char *path)
 {
     int pair[2];
     struct flo_err err = {0};
-    struct timeval limit = {.tv_sec = 60};
+    struct timeval limit = {.tv_sec = WAITS_HANG_S};
     const char *argv[] = {path, "worker", "preferred", NULL};
     worker.bytes = worker.used = 0;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
