@@ -4,11 +4,10 @@
 
 #define send device_sends /* sockets have a function of that name */
 #include "unit/server/world.h"
+#include "unit/waits.h"
 
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/objects.h"
-
-#define WAIT_MS 60000
 
 #define SPEC                                                                   \
     "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                 \
@@ -75,7 +74,7 @@ static void measures(struct scene *scene, size_t device, const char *release,
                    "\"model\":\"tiny\",\"version\":\"x\",\"release\":\"%s\","
                    "\"histograms\":{\"ttft_us\":\"%s\"}}",
                    (unsigned long long)++scene->seq,
-                   (unsigned long long)flo_wall_ms(), release, text.data);
+                   (unsigned long long)waits_wall_ms(), release, text.data);
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ids[device]);
     flo_lane_feed(scene->world->controller->lane,
                   &(struct flo_mqtt_message){.topic = topic,
@@ -96,15 +95,13 @@ static void all_measure(struct scene *scene, uint64_t updated_us)
 static void ask_until(struct scene *scene, bool (*is_so)(struct scene *))
 {
     struct timeval pause = {.tv_usec = 20000};
-    uint64_t until_ms = flo_now_ms() + WAIT_MS;
 
-    while (!is_so(scene)) {
-        assert_true(flo_now_ms() < until_ms);
+    WAIT_TURNING(is_so(scene), {
         scene->world->controller->rollouts.evidence_at_ms = 0; /* it is due */
-        flo_evidence_tick(scene->world->controller, flo_now_ms());
+        flo_evidence_tick(scene->world->controller, waits_now_ms());
         event_base_loopexit(scene->base, &pause);
         event_base_dispatch(scene->base);
-    }
+    });
 }
 
 static bool is_halted(struct scene *scene)

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/publisher.h"
+#include "unit/waits.h"
 
 static int ended;
 
@@ -51,21 +52,14 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     }
     assert_int_equal(flo_controller_commit(controller, &err), 0);
 
-    uint64_t begin_us = flo_now_us();
     flo_publisher_send_all(publisher, note_end, NULL);
     /* The call does not publish them: it only knows whom. */
     assert_int_equal(ended, 0);
     int turns = 0;
-    uint64_t longest_us = flo_now_us() - begin_us;
-    while (ended == 0) {
-        uint64_t turn_us = flo_now_us();
+    WAIT_TURNING(ended != 0, {
         event_base_loop(base, EVLOOP_ONCE);
-        turn_us = flo_now_us() - turn_us;
-        longest_us = turn_us > longest_us ? turn_us : longest_us;
         turns++;
-    }
-    print_message("%d turns, the longest %llu us\n", turns,
-                  (unsigned long long)longest_us);
+    });
     assert_true(turns > 3);
     assert_int_equal(ended, 1);
     flo_publisher_close(publisher);

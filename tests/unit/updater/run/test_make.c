@@ -15,12 +15,12 @@
 
 #include "base/host/digest.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 #include "updater/run/make.h"
 
 #define OLD "tests/models/tiny-v2.Q4_0.gguf"
 #define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
 #define OTHER "tests/models/tiny-v1.Q4_0.gguf"
-#define WAIT_MS 60000
 
 struct world {
     char dir[64];
@@ -154,15 +154,7 @@ static uint64_t made(const struct world *world)
 
 static void wait_until_made(const struct world *world, uint64_t bytes)
 {
-    const struct timespec pause = {.tv_nsec = 2000000};
-    uint64_t until = flo_now_ms() + WAIT_MS;
-
-    while (made(world) < bytes) {
-        if (flo_now_ms() > until) {
-            fail_msg("%llu bytes are made", (unsigned long long)made(world));
-        }
-        nanosleep(&pause, NULL);
-    }
+    WAIT_UNTIL(made(world) >= bytes);
 }
 
 static void assert_complete(struct world *world)

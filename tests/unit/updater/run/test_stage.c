@@ -23,6 +23,7 @@
 #include "blobs.h"
 #include "stage_world.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 #include "updater/fetch/part.h"
 #include "updater/store/store.h"
 
@@ -311,9 +312,7 @@ static void it_ends_when_the_agent_goes_away(void **state)
     char *pause = strstr(line, "\"pause_ms_min\":1,\"pause_ms_max\":5}");
     strcpy(pause, "\"attempts_max\":1000}\n");
     pid_t pid = stage_start(line, strlen(line), &fd);
-    while (world->mirror.requests == 0) {
-        usleep(1000);
-    }
+    WAIT_UNTIL(world->mirror.requests != 0);
 
     close(fd);
 
