@@ -159,7 +159,7 @@ static void bytes_are_read_back_and_no_others(void **state)
 
 /* ---- how often ---- */
 
-#define DEVICES 1000
+#define DEVICES 400
 #define DAYS 90
 
 /* Daily means around 60 degrees, a day's noise 1.5 degrees with heavy tails,
@@ -229,7 +229,7 @@ static int crash(double first, double per_day, int days)
     return found;
 }
 
-/* 1,000 devices looked at for a quarter of a year, for each seed. */
+/* Devices looked at for a quarter of a year, for each seed. */
 static void a_quarter_without_a_trend_alarms_few_devices(void **state)
 {
     (void)state;
