@@ -1,4 +1,5 @@
 """Blocks of the engine's types: their fields and forecasts (sections 4, 5)."""
+from bisect import bisect_left
 import struct
 from coder import ENDS, cut, div
 
@@ -219,7 +220,7 @@ def position(x, step, offset):
 def guess_at(place, largest):
     code = cut((place + 512) >> 10, 0, largest)
     rest = place - 1024 * code
-    return code, (-1 if rest < 0 else 1), sum(e < abs(rest) for e in ENDS)
+    return code, (-1 if rest < 0 else 1), bisect_left(ENDS, abs(rest))
 
 
 def guess(kind, x, step, offset, old):

@@ -7,7 +7,7 @@ from coder import cut
 from group import as_float32, old_values, rounded
 import golden
 
-COLUMNS, ROWS = 256, 12
+COLUMNS, ROWS = 256, 6
 
 
 def model(tensors, note, columns=COLUMNS):
