@@ -1,31 +1,38 @@
 """A release that is right and slow, and one whose answers are worse: both pass
-their probes, and the gates stop them by what real agents measure."""
+their probes, and the gates stop them by what devices say.
+
+Real agents take each release and are brought back from it.  The times that
+decide are those of devices whose numbers the test says, in blocks of time that
+it ends (evidence_parts.py); nobody sends requests to real engines meanwhile.
+How likely the golden answers are is what real engines find: that has nothing
+to do with their speed."""
 import json
-import math
 import os
-import random
 import sqlite3
-import ssl
-import threading
-import time
-import urllib.request
 
 import pytest
 
-import fleet as F
+from bad_parts import rest
 from conftest import MODELS
-from controller_parts import run
-from mqtt_client import Client
-from sketch import histogram
-from waits import HANG, HANG_S, until
+from evidence_parts import HOUR_MS, Evident
+from waits import HANG, until
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 NAMES = ["a", "b", "c"]
+TOLD = 4
+TYPICAL = 20000  # microseconds a token
+
+
+@pytest.fixture(scope="module")
+def fleet(folder, bin_dir):
+    one = Evident(folder, bin_dir, name="test")
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="module")
 def up(fleet):
-    fleet.up(NAMES, "--evidence-block", "1s")
+    fleet.up(NAMES)
     fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     fleet.publish("tiny@2", "tiny-v4-slow.Q4_0.gguf", "golden-tiny-v2.json",
                   "--speed-ratio", "1000")
@@ -51,47 +58,76 @@ def forgiving(fleet):
     return path
 
 
-class Load(threading.Thread):
-    """Each device answers one question after the other."""
-
-    def __init__(self, up):
-        super().__init__(daemon=True)
-        self.up, self.done = up, threading.Event()
-
-    def run(self):
-        while not self.done.is_set():
-            for device in self.up.devices.values():
-                try:
-                    device.ask(QUESTION, "tiny")
-                except (OSError, F.Failed):
-                    pass  # it swaps models
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        self.join(30)
+@pytest.fixture(scope="module")
+def told(up):
+    """Devices that say their numbers, in a group with the real ones.  A phase
+    of two that is spread by `kind` has one of each."""
+    made = up.told("told", TOLD, NAMES[0])
+    up.cli("device", "label", "--where", "name in (%s)" % ",".join(NAMES),
+           "kind=real")
+    for name, kinds in (("mixed", "real,told"), ("real", "real")):
+        up.cli("group", "create", name, "--where", "kind in (%s)" % kinds)
+        until("all are in " + name, lambda n=name, c=len(NAMES) + TOLD * (
+            "told" in kinds): len(up.ask("device", "list", "--group", n)) == c)
+    until("they run it", lambda: all("tiny" in one.runs for one in made))
+    yield made
+    for one in made:
+        one.client.close()
 
 
 def post(up, spec):
-    token = open(up.admin_token, encoding="utf-8").read().strip()
-    with urllib.request.urlopen(urllib.request.Request(
-            up.url + "/v1/rollouts", json.dumps(spec).encode(),
-            {"Authorization": "Bearer " + token}), timeout=HANG_S) as answer:
-        return json.load(answer)["id"]
+    status, made = rest(up, "POST", "/v1/rollouts", spec)
+    assert status == 201, made
+    return made["id"]
+
+
+def begin(up):
+    """What was said before an hour ago is no evidence any more."""
+    up.clock.move(HOUR_MS)
 
 
 def start(up, release, margin, on_fail="halt", until="passed"):
     return post(up, {
             "release": release, "on_fail": on_fail, "lift": True,
-            "below_floor": True,
-            "phases": [{"devices": 1, "until": until}, {"share_pct": 100}],
+            "below_floor": True, "group": "mixed",
+            "phases": [{"devices": 2, "until": until, "spread": ["kind"]},
+                       {"share_pct": 100}],
             "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
             "gates": {"ratio": [{"metric": "token_us", "percentile": 50,
                                  "margin": margin, "devices_min": 1,
                                  "samples_min": 10}]}})
+
+
+def ends(up, rollout, names):
+    """How these members ended."""
+    return {d["name"]: d["state"] for d in
+            up.ask("rollout", "get", rollout)["devices"]
+            if d["name"] in names and d["state"] in ("succeeded", "failed")}
+
+
+def say(up, devices, release, slower=1):
+    """A window of each of them: of this release, so much slower than always."""
+    for one in devices:
+        one.say(release, up.clock.ms, TYPICAL * slower)
+
+
+def try_slow(up, told, **more):
+    """A rollout of tiny@2 whose canaries have it, one of each kind; then the
+    one that says its numbers is twice as slow as all were before."""
+    begin(up)
+    former = next(iter({one.runs["tiny"] for one in told}))
+    before = next(r for r in (up.release("tiny@1"), up.release("tiny@3"))
+                  if r["digest"] == former)
+    say(up, told, before)
+    rollout = start(up, "tiny@2", 1.5, **more)
+    slow = up.release("tiny@2")
+    until("both canaries have it",
+          lambda: len(ends(up, rollout, NAMES)) == 1 and [
+              one for one in told if one.runs["tiny"] == slow["digest"]])
+    assert gate_of(up.ask("rollout", "get", rollout))["verdict"] != "fail"
+    say(up, [one for one in told if one.runs["tiny"] == slow["digest"]], slow,
+        2)
+    return rollout
 
 
 def group_of(up, names, others="", count=0):
@@ -104,65 +140,58 @@ def group_of(up, names, others="", count=0):
     return group
 
 
-def start_study(up, release, names, gates):
-    """All but one of these devices in the first phase, and those that never take
-    it: they are controls all the same."""
-    return post(up, {
-        "release": release,
-        "group": group_of(up, names, " or kind=control", CONTROLS),
-        "phases": [{"devices": CONTROLS + len(names) - 1},
-                   {"share_pct": 100}],
-        "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
-        "gates": {"failed": {"max_pct": 100}, **gates}})
-
-
 def gate_of(rollout):
     return next(g for g in rollout["gates"] if g["gate"] == "ratio")
 
 
-def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up):
-    with Load(up):
-        rollout = start(up, "tiny@2", 1.5)
-        up.cli("rollout", "wait", rollout, "--for", "halted", "--timeout",
-               HANG, "-q")
+def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up, told):
+    rollout = try_slow(up, told)
+    up.cli("rollout", "wait", rollout, "--for", "halted", "--timeout", HANG,
+           "-q")
     found = up.ask("rollout", "get", rollout)
     gate = gate_of(found)
     assert found["state"] == "halted", found["reason"]
-    assert gate["verdict"] == "fail" and gate["value"] > 1.5, gate
+    assert gate["verdict"] == "fail" and 1.8 < gate["value"] < 2.2, gate
     assert gate["updated"]["devices"] == 1, gate
-    # The canary too, with what it measured in that minute before its swap.
-    assert gate["waiting"]["devices"] >= 2, gate
+    # The canary too, with what it said in that minute before its swap.
+    assert gate["waiting"]["devices"] == TOLD, gate
     assert gate["updated"]["value"] > gate["waiting"]["value"], gate
     assert "token_us p50" in found["reason"], found["reason"]
-    assert [d["state"] for d in found["devices"]].count("succeeded") == 1
-    told = up.cli("rollout", "explain", rollout)[1]
-    assert "gate ratio fails: token_us p50" in told, told
-    assert "state    halted" in told, told
+    assert [d["state"] for d in found["devices"]].count("succeeded") == 2
+    said = up.cli("rollout", "explain", rollout)[1]
+    assert "gate ratio fails: token_us p50" in said, said
+    assert "state    halted" in said, said
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@2")
     up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
            HANG, "-q")
+    until("all are back", lambda: up.serving("tiny@1"))
 
 
-def test_a_release_as_fast_is_held_until_there_is_evidence(up):
-    rollout = up.ask("rollout", "start", "tiny@3", "--phase", "1", "--phase",
-                     "100%", "--soak", "300ms", "--gate",
-                     "token_us,percentile=50,margin=5,devices_min=1,"
+def test_a_release_as_fast_is_held_until_there_is_evidence(up, told):
+    begin(up)
+    rollout = up.ask("rollout", "start", "tiny@3", "--phase",
+                     "2,spread=kind", "--phase", "100%", "--soak", "300ms",
+                     "--gate", "token_us,percentile=50,margin=5,devices_min=1,"
                      "samples_min=10")["id"]
     until("the first phase is held", lambda: up.ask(
         "rollout", "get", rollout)["phases"][0]["state"] == "held")
-    with Load(up):
-        up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
+    old, new = up.release("tiny@1"), up.release("tiny@3")
+    for one in told:
+        say(up, [one], old if one.runs["tiny"] == old["digest"] else new)
+    up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
     assert gate_of(up.ask("rollout", "get", rollout))["verdict"] == "pass"
+    until("all have it", lambda: up.serving("tiny@3"))
 
 
 def compared(up, rollout):
     return up.ask("rollout", "get", rollout).get("next", {}).get("what", "")
 
 
-def test_an_experiment_stays_until_a_person_promotes_it(up):
+def test_an_experiment_stays_until_a_person_promotes_it(up, told):
     rollout = up.ask("rollout", "start", "tiny@1", "--phase",
                      "1,until=promoted,spread=site", "--phase", "100%",
-                     "--soak", "300ms", "--below-floor")["id"]
+                     "--soak", "300ms", "--below-floor", "--group",
+                     "real")["id"]
     until("both arms are compared", lambda: compared(up, rollout) ==
           "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "
           "2 devices are compared")
@@ -178,12 +207,10 @@ def test_an_experiment_stays_until_a_person_promotes_it(up):
     until("all are back", lambda: up.serving("tiny@3"))
 
 
-def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up):
-    with Load(up):
-        rollout = start(up, "tiny@2", 1.5, on_fail="rollback",
-                        until="promoted")
-        up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", HANG, "-q")
+def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up, told):
+    rollout = try_slow(up, told, on_fail="rollback", until="promoted")
+    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
+           HANG, "-q")
     found = up.ask("rollout", "get", rollout)
     assert "token_us p50" in found["reason"], found["reason"]
     until("it is back", lambda: up.serving("tiny@3"))
@@ -204,96 +231,12 @@ def test_wrong_words_of_a_gate_get_what_is_possible(up):
 # ---- statistical gates ----
 
 CONTROLS = 24
+BLOCKS = 14  # before: the first window is not used, 12 readings are needed
+BLOCKS_MAX = 20  # until the verdict; it has its data after four
+OWN_PPM = 1150000  # how likely its golden answers are to a control's engine
 
 
-class Controls(threading.Thread):
-    """Devices that answer requests and never take an update: 24 of them, as
-    the controller sees them."""
-
-    def __init__(self, up, release, version):
-        super().__init__(daemon=True)
-        self.done = threading.Event()
-        self.release, self.version = release, version
-        self.random = random.Random(19)
-        key = os.path.join(up.dir, "controls.key")
-        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
-            "-out", key)
-        csr = run("openssl", "req", "-new", "-key", key, "-subj",
-                  "/CN=x").decode()
-        ca = os.path.join(up.dir, "controller", "pki", "ca.pem")
-        token = up.cli("token", "create", "--kind", "enroll", "--uses",
-                       str(CONTROLS), "-o", "json")[1]
-        token = json.loads(token)["token"]
-        broker = json.load(urllib.request.urlopen(
-            up.url + "/v1/version"))["mqtt"]
-        host, port = broker[len("mqtts://"):].rsplit(":", 1)
-        context = ssl.create_default_context(cafile=ca)
-        self.clients = []
-        # A comparison never mixes hardware classes: they have the same one.
-        seen = up.ask("device", "get", "a")["profile"]
-        profile = {k: seen[k] for k in ("arch", "kernel", "memory_bytes")
-                   if k in seen}
-        for i in range(CONTROLS):
-            body = {"token": token, "csr": csr, "name": "control-%d" % i,
-                    "labels": {"kind": "control"}, "profile": profile}
-            facts = json.load(urllib.request.urlopen(urllib.request.Request(
-                up.devices_url + "/v1/enroll", json.dumps(body).encode()),
-                context=context))
-            cert = os.path.join(up.dir, "control-%d.pem" % i)
-            with open(cert, "w", encoding="utf-8") as file:
-                file.write(facts["certificate"])
-            device = facts["device"]
-            topic = "flotilla/v1/%s/d/%s/" % (facts["fleet"], device)
-            client = Client(host, int(port), ca, cert, key, device,
-                            (topic + "presence", '{"v":1,"online":false}'))
-            client.publish(topic + "presence", '{"v":1,"online":true}',
-                           retain=True)
-            self.clients.append((client, topic, 20000 + 500 * i))
-
-    def window(self, seq, typical):
-        level = typical * math.exp(self.random.gauss(0, 0.03))
-        tokens = [int(level * self.random.uniform(.8, 1.2))
-                  for _ in range(30)]
-        return {"v": 1, "seq": seq, "at_ms": int(time.time() * 1000),
-                "window_ms": 1000, "model": "tiny", "release": self.release,
-                "version": self.version, "counters": {"requests": 30},
-                "gauges": {"engine_rss_bytes": 50000000,
-                           "golden_own_ppm": 1150000},
-                "histograms": {"token_us": histogram(tokens)}}
-
-    def run(self):
-        seq = 0
-        while not self.done.wait(1):
-            seq += 1
-            for client, topic, typical in self.clients:
-                client.publish(topic + "tele",
-                               json.dumps(self.window(seq, typical)))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        self.join(30)
-
-
-class Busy(threading.Thread):
-    """One device, one question after the other."""
-
-    def __init__(self, device, done):
-        super().__init__(daemon=True)
-        self.device, self.done = device, done
-
-    def run(self):
-        while not self.done.is_set():
-            try:
-                self.device.ask(QUESTION, "tiny", max_tokens=8)
-            except (OSError, F.Failed):
-                pass  # it swaps models
-
-
-TOKEN_P50, GOLDEN = 2, 5  # places in readings.def
+GOLDEN = 5  # place in readings.def
 
 
 def observed(up, reading):
@@ -308,56 +251,86 @@ def observed(up, reading):
             for device, data in rows if len(data) > at + 4}
 
 
-def wait_for_levels(up, reading, names):
-    ids = {d["id"] for d in up.ask("device", "list")
-           if d["name"] in names or d["name"].startswith("control-")}
-    assert len(ids) == CONTROLS + len(names)
-    try:
-        until("each has a level of its own", lambda: ids <= {
-            d for d, n in observed(up, reading).items() if n >= 12}, every=1)
-    except F.Failed:
-        raise AssertionError([observed(up, reading).get(i) for i in ids])
-
-
 @pytest.fixture(scope="module")
 def controls(up):
-    release = up.ask("release", "get", "tiny@3")
-    with Controls(up, release["digest"], release["version"]) as one:
-        yield one
+    """Devices that answer requests and never take an update."""
+    made = up.told("control", CONTROLS, NAMES[0], takes=False)
+    yield made
+    for one in made:
+        one.client.close()
 
 
-def study(up, release, names, gate, rule):
-    """A rollout that is taken back by this gate; its finding."""
-    rollout = start_study(up, release, names, {gate: {
-        "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}})
-    until("the study takes it back", lambda: up.ask(
-        "rollout", "get", rollout)["state"] == "rolling-back")
-    until("the devices are back",
-          lambda: up.serving("tiny@3", names))
+def block(up, say_all):
+    """Devices say their windows in this block of time, and it ends."""
+    last = say_all()
+    up.took(last)
+    up.end_block()
+
+
+def study(up, members, release, gate, rule, one_block):
+    """A rollout that is taken back by this gate; its finding.  All but one of
+    the members are in its first phase; those that never take it are controls
+    all the same."""
+    group, count = members
+    rollout = post(up, {
+        "release": release, "group": group,
+        "phases": [{"devices": count - 1}, {"share_pct": 100}],
+        "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
+        "gates": {"failed": {"max_pct": 100}, gate: {
+            "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}}})
+    until("its devices have it", lambda: [
+        d["state"] for d in up.ask("rollout", "get", rollout)["devices"]
+        if not d["name"].startswith("control-") and
+        d["state"] != "succeeded"] in ([], ["queued"]))
+    for _ in range(BLOCKS_MAX):
+        one_block()
+        if up.judged(rollout) != "running":
+            break
     found = up.ask("rollout", "get", rollout)
+    assert found["state"] in ("rolling-back", "rolled-back"), found["gates"]
     row = next(g for g in found["gates"] if g["gate"] == gate)
     assert row["verdict"] == "fail", row
     assert row["result"]["n_treated"] >= 2, row
     assert row["result"]["n_control"] >= 20, row
-    told = up.cli("rollout", "explain", rollout)[1]
-    assert "against %d controls" % row["result"]["n_control"] in told, told
-    assert "judged again from what is stored, 0 differ" in told, told
+    said = up.cli("rollout", "explain", rollout)[1]
+    assert "against %d controls" % row["result"]["n_control"] in said, said
+    assert "judged again from what is stored, 0 differ" in said, said
     return found, row
 
 
-def test_a_slower_release_is_found_against_its_controls(up, controls):
-    done = threading.Event()
-    busy = [Busy(device, done) for device in up.devices.values()]
-    for one in busy:
-        one.start()
-    try:
-        wait_for_levels(up, TOKEN_P50, NAMES)
-        found, gate = study(up, "tiny@4", NAMES, "token_p50",
-                            {"limit_pct": 15})
-    finally:
-        done.set()
-    assert gate["value"] > 15, gate
+def test_a_slower_release_is_found_against_its_controls(up, told, controls):
+    old, new = up.release("tiny@3"), up.release("tiny@4")
+
+    def one_block():
+        def say_all():
+            for one in told + controls:
+                has = one.takes and one.runs["tiny"] == new["digest"]
+                one.say(new if has else old, up.clock.ms,
+                        one.typical * (1.5 if has else 1))
+            return controls[-1]
+        block(up, say_all)
+
+    for _ in range(BLOCKS):
+        one_block()
+    group = group_of(up, NAMES, " or kind in (told,control)", TOLD + CONTROLS)
+    found, gate = study(up, (group, len(NAMES) + TOLD + CONTROLS), "tiny@4",
+                        "token_p50", {"limit_pct": 15}, one_block)
+    assert gate["value"] > 15, gate  # clipped: docs/internals/gates.md
     assert "time per token +" in found["reason"], found["reason"]
+    until("the devices are back", lambda: up.serving("tiny@3", NAMES) and all(
+        one.runs["tiny"] == old["digest"] for one in told))
+
+
+def observed(up, reading):
+    """Readings of the base of each device, as telemetry.db has them."""
+    path = os.path.join(up.dir, "controller", "telemetry.db")
+    with sqlite3.connect("file:%s?mode=ro" % path, uri=True) as db:
+        rows = db.execute("SELECT device, data FROM observed "
+                          "WHERE model <> ''").fetchall()
+    # Two bytes, ten numbers, ten bytes, three tallies; then the readings.
+    at = 2 + 40 + 10 + 3 * 20 + 1 + reading * 52 + 8
+    return {device: int.from_bytes(data[at:at + 4], "little")
+            for device, data in rows if len(data) > at + 4}
 
 
 def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
@@ -366,13 +339,55 @@ def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
     for name in names:
         up.add_device(name, up.token)
     up.online(names)
+    group = group_of(up, names, " or kind=control", CONTROLS)
     up.roll("tiny@3", "--group", group_of(up, names))
-    wait_for_levels(up, GOLDEN, names)
-    found, gate = study(up, "tiny@5", names, "golden_loss",
-                        {"limit_pct": 10})
+    ids = {d["id"] for d in up.ask("device", "list") if d["name"] in names}
+    release = up.release("tiny@3")
+
+    def heard():
+        """Windows with a golden reading, of each real device."""
+        return {one["key"]["device"]: sum(p[1] for p in one["points"])
+                for metric in ("golden_own_ppm", "golden_former_ppm")
+                for one in up.telemetry(metric, ["device"])
+                if one["key"]["device"] in ids}
+
+    def one_block():
+        def say_all():
+            before = heard()
+            for one in controls:
+                one.say(release, up.clock.ms, golden_own_ppm=OWN_PPM)
+            until("a window of each real device", lambda: all(
+                heard().get(i, 0) > before.get(i, 0) for i in ids))
+            return controls[-1]
+        block(up, say_all)
+
+    everybody = ids | {one.id for one in controls}
+    while not everybody <= {d for d, n in observed(up, GOLDEN).items()
+                            if n >= 12}:
+        one_block()
+    found, gate = study(up, (group, len(names) + CONTROLS), "tiny@5",
+                        "golden_loss", {"limit_pct": 10}, one_block)
     assert gate["value"] > 10, gate
     assert "perplexity of golden answers +" in found["reason"], found
     assert not [d for d in found["devices"] if d["state"] == "failed"], found
+    until("the devices are back", lambda: up.serving("tiny@3", names))
+
+
+def test_what_an_agent_measures_comes_as_its_telemetry(up):
+    """The times that these stories invent are times that agents send."""
+    begin(up)
+    names = {up.ask("device", "get", name)["id"] for name in NAMES}
+
+    def told_of(metric):
+        return {one["key"]["device"] for one in
+                up.telemetry(metric, ["device", "release"])
+                if one["key"]["release"] == up.release("tiny@3")["digest"] and
+                sum(p[1] for p in one["points"]) >= 2} & names
+    for device in NAMES:
+        for _ in range(2):
+            up.devices[device].ask(QUESTION, "tiny", max_tokens=8)
+    until("times of each device", lambda: told_of("token_us") ==
+          told_of("ttft_us") == names)
 
 
 def test_an_experiment_has_commands_of_its_own(up):
