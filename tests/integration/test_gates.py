@@ -346,10 +346,12 @@ def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
 
     def heard():
         """Windows with a golden reading, of each real device."""
-        return {one["key"]["device"]: sum(p[1] for p in one["points"])
-                for metric in ("golden_own_ppm", "golden_former_ppm")
-                for one in up.telemetry(metric, ["device"])
-                if one["key"]["device"] in ids}
+        found = dict.fromkeys(ids, 0)
+        for metric in ("golden_own_ppm", "golden_former_ppm"):
+            for one in up.telemetry(metric, ["device"]):
+                if one["key"]["device"] in ids:
+                    found[one["key"]["device"]] += one["count"]
+        return found
 
     def one_block():
         def say_all():
@@ -357,7 +359,7 @@ def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
             for one in controls:
                 one.say(release, up.clock.ms, golden_own_ppm=OWN_PPM)
             until("a window of each real device", lambda: all(
-                heard().get(i, 0) > before.get(i, 0) for i in ids))
+                heard()[i] > before[i] for i in ids))
             return controls[-1]
         block(up, say_all)
 
@@ -382,7 +384,7 @@ def test_what_an_agent_measures_comes_as_its_telemetry(up):
         return {one["key"]["device"] for one in
                 up.telemetry(metric, ["device", "release"])
                 if one["key"]["release"] == up.release("tiny@3")["digest"] and
-                sum(p[1] for p in one["points"]) >= 2} & names
+                one["count"] >= 2} & names
     for device in NAMES:
         for _ in range(2):
             up.devices[device].ask(QUESTION, "tiny", max_tokens=8)
