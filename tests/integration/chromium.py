@@ -1,4 +1,7 @@
-"""A page in Debian's headless chromium, by its debugging pipe."""
+"""A page in Debian's headless chromium, by its debugging pipe.
+
+The dashboard's clock (web/data/time.js) stands still here until the test moves
+it, and runs what is due then: nobody waits for a timer."""
 import base64
 import json
 import os
@@ -8,6 +11,45 @@ import subprocess
 import waits
 
 PROGRAM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+# A step is less than each pause of the page, so its timers come in order.  The
+# page is not left alone for longer than the controller ever is silent: only a
+# test that says so goes on beyond that.
+TIME = """globalThis.flotillaTime = (() => {
+  const timers = new Map();
+  let now = Date.now(), last = 0;
+  const add = (ms, run, each) => timers.set(last += 1, {
+    at: now + Math.max(ms, 0), run, each }) && last;
+  return {
+    now: () => now,
+    after: (ms, run) => add(ms, run, 0),
+    each: (ms, run) => add(ms, run, ms),
+    stop: (timer) => timers.delete(timer),
+    async go(ms) {
+      for (const end = now + ms;;) {
+        const [id, due] = [...timers].reduce((first, one) =>
+          one[1].at < first[1].at ? one : first, [0, { at: end + 1 }]);
+        now = Math.max(now, Math.min(due.at, end));
+        if (due.at > end) {
+          return;
+        }
+        if (due.each) {
+          due.at += due.each;
+        } else {
+          timers.delete(id);
+        }
+        due.run();
+        await Promise.resolve();
+      }
+    },
+    async step() {
+      const { live } = await import("/app/data/live.js");
+      if (live.state !== "live" || now - live.heard < 30000) {
+        await this.go(250);
+      }
+    },
+  };
+})()"""
 
 
 class Page:
@@ -27,6 +69,8 @@ class Page:
         target = self.call("Target.createTarget", url="about:blank")
         self.session = self.call("Target.attachToTarget", flatten=True, **{
             "targetId": target["targetId"]})["sessionId"]
+        self.call("Page.enable")
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=TIME)
 
     def call(self, method, **params):
         self.number += 1
@@ -57,7 +101,17 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def until(self, script):
-        waits.until(script, lambda: self.run("!!(%s)" % script), self.text)
+        """True of the page, whose clock goes on meanwhile."""
+        def ask():
+            if self.run("!!(%s)" % script):
+                return True
+            self.run("location.protocol === 'about:' || flotillaTime.step()")
+            return False
+        waits.until(script, ask, self.text)
+
+    def go_on(self, seconds):
+        """The page's clock; what was due in that time was run."""
+        self.run("flotillaTime.go(%d)" % (1000 * seconds))
 
     def text(self, selector="body"):
         return self.run("document.querySelector(%s)?.innerText" %

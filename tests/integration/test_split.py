@@ -7,7 +7,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import until
+from waits import joined, until
 
 QUESTION = "What does the digest say?"
 
@@ -45,7 +45,7 @@ class Asking(threading.Thread):
 
     def __exit__(self, *_):
         self.done.set()
-        self.join(60)
+        joined(self)
 
     def of(self, release, since=0):
         return self.answers[since:].count(release)

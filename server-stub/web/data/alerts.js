@@ -2,6 +2,7 @@
 // tells of them: they are asked for now and then, while somebody looks.
 
 import { call } from "/app/data/api.js";
+import { time } from "/app/data/time.js";
 
 const EVERY_MS = 10000;
 const listeners = new Set();
@@ -22,13 +23,13 @@ export function onAlerts(listener) {
   listeners.add(listener);
   if (!timer) {
     const again = () => document.hidden || readAlerts().catch(() => {}); // the frame says that the controller is away
-    timer = setInterval(again, EVERY_MS);
+    timer = time.each(EVERY_MS, again);
     again();
   }
   return () => {
     listeners.delete(listener);
     if (listeners.size === 0) {
-      clearInterval(timer);
+      time.stop(timer);
       timer = null;
     }
   };

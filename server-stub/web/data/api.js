@@ -1,5 +1,7 @@
 // Calls to the controller and its live events, with the pasted token.
 
+import { time } from "/app/data/time.js";
+
 const KEY = "flotilla.token";
 
 export const session = {
@@ -118,7 +120,7 @@ export function follow(on) {
   (async () => {
     let wait = 500;
     while (!stopped) {
-      const began = Date.now();
+      const began = time.now();
       try {
         await read();
         on.closed("the controller closed the stream");
@@ -127,8 +129,8 @@ export function follow(on) {
           on.closed(error.message);
         }
       }
-      wait = Date.now() - began > 10000 ? 500 : Math.min(wait * 2, 10000);
-      await new Promise((go) => setTimeout(go, wait * (0.5 + Math.random())));
+      wait = time.now() - began > 10000 ? 500 : Math.min(wait * 2, 10000);
+      await new Promise((go) => time.after(wait * (0.5 + Math.random()), go));
     }
   })();
   return () => { stopped = true; abort?.abort(); };

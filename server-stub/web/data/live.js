@@ -1,6 +1,7 @@
 // The stream of changes, shared by all screens, and since when it is silent.
 
 import { follow } from "/app/data/api.js";
+import { time } from "/app/data/time.js";
 
 const SILENT_MS = 40000; // the controller says something every 15 s
 const listeners = new Set();
@@ -19,7 +20,7 @@ function tell(name, value) {
 function become(state, why) {
   if (live.state !== state) {
     live.state = state;
-    live.since = state === "live" ? Date.now() : live.heard || Date.now();
+    live.since = state === "live" ? time.now() : live.heard || time.now();
   }
   live.why = why;
   tell("live", null);
@@ -28,12 +29,17 @@ function become(state, why) {
 export function connect() {
   stop = follow({
     open() {
-      live.heard = Date.now();
+      live.heard = time.now();
       become("live", "");
       tell("resync", null);
     },
     closed(why) { become("stale", why); },
-    alive() { live.heard = Date.now(); },
+    alive() {
+      live.heard = time.now();
+      if (live.state === "stale") { // it was silent, and is not any more
+        become("live", "");
+      }
+    },
     event: tell,
   });
 }
@@ -44,8 +50,8 @@ export function disconnect() {
   live.state = "off";
 }
 
-setInterval(() => {
-  if (live.state === "live" && Date.now() - live.heard > SILENT_MS) {
+time.each(1000, () => {
+  if (live.state === "live" && time.now() - live.heard > SILENT_MS) {
     become("stale", `nothing was heard for ${SILENT_MS / 1000} s`);
   }
-}, 1000);
+});

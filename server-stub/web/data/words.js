@@ -1,5 +1,7 @@
 // Numbers and names for people.
 
+import { time } from "/app/data/time.js";
+
 // A device may say anything: an object can refuse to become text.
 export function text(value) {
   return typeof value === "string" || typeof value === "number" ? String(value) : "–";
@@ -38,7 +40,7 @@ export function duration(ms) {
 }
 
 export function ago(at) {
-  return at ? `${duration(Math.max(0, Date.now() - at))} ago` : "never";
+  return at ? `${duration(Math.max(0, time.now() - at))} ago` : "never";
 }
 
 const two = (n) => String(n).padStart(2, "0");
@@ -49,9 +51,9 @@ export function clock(at) {
     return "–";
   }
   const then = new Date(at);
-  const time = `${two(then.getHours())}:${two(then.getMinutes())}:${two(then.getSeconds())}`;
-  return then.toDateString() === new Date().toDateString() ? time
-    : `${two(then.getMonth() + 1)}-${two(then.getDate())} ${time.slice(0, 5)}`;
+  const hours = `${two(then.getHours())}:${two(then.getMinutes())}:${two(then.getSeconds())}`;
+  return then.toDateString() === new Date(time.now()).toDateString() ? hours
+    : `${two(then.getMonth() + 1)}-${two(then.getDate())} ${hours.slice(0, 5)}`;
 }
 
 export function title(serving) {

@@ -3,6 +3,7 @@
 import { alerts, onAlerts } from "/app/data/alerts.js";
 import { live, listen } from "/app/data/live.js";
 import { me, maySomewhere } from "/app/data/access.js";
+import { time } from "/app/data/time.js";
 import { clock, duration, many } from "/app/data/words.js";
 import { go, link } from "/app/data/url.js";
 import { Component, html } from "/app/parts/html.js";
@@ -27,20 +28,20 @@ function find(event) {
 }
 
 // A session or token that ends within a day says when.
-const ends = (who) => who?.expires_at_ms && who.expires_at_ms - Date.now() < 86400000
+const ends = (who) => who?.expires_at_ms && who.expires_at_ms - time.now() < 86400000
   ? ` · until ${clock(who.expires_at_ms)}` : "";
 
 export class Frame extends Component {
   componentDidMount() {
     this.off = listen((name) => name === "live" && this.setState({}));
     this.quiet = onAlerts(() => this.setState({}));
-    this.timer = setInterval(() => live.state === "stale" && this.setState({}), 1000);
+    this.timer = time.each(1000, () => live.state === "stale" && this.setState({}));
   }
 
   componentWillUnmount() {
     this.off();
     this.quiet();
-    clearInterval(this.timer);
+    time.stop(this.timer);
   }
 
   render({ fleet, at, children, signOut }) {
@@ -61,7 +62,7 @@ export class Frame extends Component {
       ${maySomewhere("operator") ? html`<a id="emergency" class="btn danger" href=${link(["emergency"])}>⚠ Emergency… <kbd>g e</kbd></a>` : null}
     </header>
     ${stale ? html`<div class="notice n-bad stale" role="alert"><b>The controller is away since ${clock(live.since)} (${
-  duration(Date.now() - live.since)}).</b> All below is from then. ${live.why}. The page tries again by itself.
+  duration(time.now() - live.since)}).</b> All below is from then. ${live.why}. The page tries again by itself.
       <p>Without the controller: <code>flotilla emergency rollback RELEASE --key FILE</code>; on one device:
       <code>flotilla-agent rollback</code>.</p></div>` : null}
     <main id="main" tabindex="-1" class=${stale ? "is-stale" : ""}>${children}</main>`;

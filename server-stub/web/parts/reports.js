@@ -3,6 +3,7 @@
 import { call } from "/app/data/api.js";
 import { ago, text } from "/app/data/words.js";
 import { listen } from "/app/data/live.js";
+import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
 import { Card, State, Table } from "/app/parts/parts.js";
 import { Problems } from "/app/parts/screen.js";
@@ -27,7 +28,7 @@ export class Reports extends Component {
 
   componentWillUnmount() {
     this.off();
-    clearTimeout(this.timer);
+    time.stop(this.timer);
   }
 
   async fill() {
@@ -39,8 +40,8 @@ export class Reports extends Component {
         this.asked = null;
         this.setState({ say: "" });
       } else if (this.asked) {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.fill(), 2000);
+        time.stop(this.timer);
+        this.timer = time.after(2000, () => this.fill());
       }
     } catch (problem) {
       this.setState({ problem });
@@ -54,7 +55,7 @@ export class Reports extends Component {
       this.asked = order.id;
       this.setState({ problem: null, say: device.state === "online" ? `${order.id} is on its way…`
         : `${order.id}: ${device.name} is offline and answers when it is back` });
-      this.timer = setTimeout(() => this.fill(), 500);
+      this.timer = time.after(500, () => this.fill());
     } catch (problem) {
       this.setState({ problem });
     }

@@ -3,6 +3,7 @@
 
 import { Problem } from "/app/data/api.js";
 import { listen } from "/app/data/live.js";
+import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
 
 export class Screen extends Component {
@@ -26,7 +27,7 @@ export class Screen extends Component {
   componentWillUnmount() {
     this.off();
     this.turn = -1;
-    clearTimeout(this.timer);
+    time.stop(this.timer);
     document.removeEventListener("visibilitychange", this.seen);
   }
 
@@ -42,10 +43,10 @@ export class Screen extends Component {
     if (document.hidden || this.timer || this.busy) {
       return;
     }
-    this.timer = setTimeout(() => {
+    this.timer = time.after(Math.max(0, this.next - time.now()), () => {
       this.timer = null;
       this.readNow();
-    }, Math.max(0, this.next - Date.now()));
+    });
   }
 
   async readNow() {
@@ -53,7 +54,7 @@ export class Screen extends Component {
     const mine = this.turn;
     this.busy = true;
     this.pending = false;
-    this.next = Date.now() + this.every;
+    this.next = time.now() + this.every;
     try {
       const data = await this.read(this.props);
       if (mine === this.turn) {

@@ -2,6 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { may, mayAudit } from "/app/data/access.js";
+import { time } from "/app/data/time.js";
 import { ago, clock, duration, kind, many, number, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
@@ -16,7 +17,7 @@ const QUIET = /^(blob\.|report\.|device\.enroll)/;
 const brief = (words) => html`<span class="long" title=${words}>${words.length > DETAIL ? `${words.slice(0, DETAIL)}…` : words}</span>`;
 // A refused request has the id of its error.
 const isBad = (result) => kind(result) === "bad" || String(result).includes(".");
-const left = (at) => at > 0 && at < Date.now() + 1e12 * 4 ? at - Date.now() : null;
+const left = (at) => at > 0 && at < time.now() + 1e12 * 4 ? at - time.now() : null;
 
 function Ends({ at }) {
   const ms = left(at);

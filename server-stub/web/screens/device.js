@@ -4,6 +4,7 @@ import { call } from "/app/data/api.js";
 import { may } from "/app/data/access.js";
 import { condition, why } from "/app/data/fleet.js";
 import { ask, gauge, histogram, SPANS } from "/app/data/series.js";
+import { time } from "/app/data/time.js";
 import { ago, bytes, clock, digest, duration, kind, models, text, title } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
@@ -68,7 +69,7 @@ export class Device extends Screen {
 
   hear(name, value) {
     if (name === "device" && value?.id === this.state.data?.d.id) {
-      this.next = Math.min(this.next, Date.now() + 500);
+      this.next = Math.min(this.next, time.now() + 500);
     }
   }
 

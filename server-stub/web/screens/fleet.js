@@ -3,6 +3,7 @@
 import { call } from "/app/data/api.js";
 import { maySomewhere } from "/app/data/access.js";
 import { condition, count, hardware, mapKind, RANK, readAll, releasesOf, why } from "/app/data/fleet.js";
+import { time } from "/app/data/time.js";
 import { ago, bytes, clock, isOpen, many, models, number, rolloutOrder, rolloutState, text, title } from "/app/data/words.js";
 import { link, read, set } from "/app/data/url.js";
 import { Alerts } from "/app/parts/alerts.js";
@@ -107,16 +108,16 @@ export class Fleet extends Screen {
       call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "-state,name")}&fields=${DETAIL}${at}`)
         .catch((problem) => ({ items: [], total: 0, problem })),
       call("GET", "/v1/rollouts"), count(""), count("state = offline"), count("drifts"), call("GET", "/v1/change-freezes")]);
-    if (!this.state.devices || Date.now() > this.mapNext) {
-      this.mapNext = Date.now() + Math.max(5000, total * 6);
-      setTimeout(() => readAll("", null).then((devices) => this.setState({ devices })).catch(() => {}), 0);
+    if (!this.state.devices || time.now() > this.mapNext) {
+      this.mapNext = time.now() + Math.max(5000, total * 6);
+      time.after(0, () => readAll("", null).then((devices) => this.setState({ devices })).catch(() => {}));
     }
     return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, drift, freezes: freezes.items.filter((f) => f.on) };
   }
 
   hear(name) {
     if (name === "order" || name === "rollout") { // few, and somebody waits for them
-      this.next = Math.min(this.next, Date.now() + 1000);
+      this.next = Math.min(this.next, time.now() + 1000);
     }
   }
 

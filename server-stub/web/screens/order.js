@@ -1,6 +1,7 @@
 // One order under way: how many are back, who is left and why.
 
 import { call } from "/app/data/api.js";
+import { time } from "/app/data/time.js";
 import { clock, duration, kind, many, number, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { html } from "/app/parts/html.js";
@@ -16,7 +17,7 @@ export class Order extends Screen {
   }
 
   componentWillUnmount() {
-    clearTimeout(this.again);
+    time.stop(this.again);
     super.componentWillUnmount();
   }
 
@@ -25,8 +26,8 @@ export class Order extends Screen {
     const all = ended + (order.pending || 0);
     const left = [...(order.devices || [])].sort((a, b) => Number(kind(text(b.outcome)) === "bad") - Number(kind(text(a.outcome)) === "bad")
       || Number(!!a.outcome) - Number(!!b.outcome));
-    clearTimeout(this.again); // an order that acts is watched
-    this.again = order.awaited > 0 ? setTimeout(() => this.want(), 1000) : null;
+    time.stop(this.again); // an order that acts is watched
+    this.again = order.awaited > 0 ? time.after(1000, () => this.want()) : null;
     return html`<div class="head mid"><h1>${order.id} · ${order.op} ${text(order.body?.release ?? "")}</h1><${State} word=${order.state} />
       <span class="soft">given ${clock(order.issued_at_ms)}</span></div>
     <${Card} label="Progress"><p class="huge" role="status">${number(order.done)} of ${many(all, "device")} done</p>
