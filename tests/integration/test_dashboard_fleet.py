@@ -5,6 +5,7 @@ FLOTILLA_PAGE_FLEET=1000 takes more devices.  A failing test leaves what the
 page showed in FLOTILLA_PAGE_SHOTS (a folder of build/)."""
 import os
 import re
+import signal
 import sys
 
 import pytest
@@ -76,14 +77,22 @@ def start(page, release, phases, seconds, failed):
     return page.run("location.hash.split('/')[2]")
 
 
-def test_a_rollout_goes_from_its_plan_through_its_phases_to_its_end(page):
-    start(page, "tiny@1", "5, 20%, 100%", 4, 100)
-    # Each change of the page is kept, so that no state of a moment is missed.
-    page.run("window.seen = new Set(); new MutationObserver(() => {"
-             " const words = document.querySelector('[aria-label=Summary]')"
-             " ?.innerText.replace(/\\s+/g, ' '); words && seen.add(words); })"
-             ".observe(document.getElementById('main'), {childList: true,"
-             " characterData: true, subtree: true}); 0")
+def test_a_rollout_goes_from_its_plan_through_its_phases_to_its_end(
+        page, fleet):
+    # No device does anything until the page has shown that.
+    fleet.sim.process.send_signal(signal.SIGSTOP)
+    try:
+        start(page, "tiny@1", "5, 20%, 100%", 4, 100)
+        has(page, "[aria-label=Summary]", "have it")
+        # Each change of the page is kept: no state of a moment is missed.
+        page.run("window.seen = new Set(); const look = () => { const words ="
+                 " document.querySelector('[aria-label=Summary]')?.innerText"
+                 ".replace(/\\s+/g, ' '); words && seen.add(words); }; look();"
+                 " new MutationObserver(look).observe(document.getElementById("
+                 "'main'), {childList: true, characterData: true, subtree:"
+                 " true}); 0")
+    finally:
+        fleet.sim.process.send_signal(signal.SIGCONT)
     page.until("document.querySelector('main .head .st')?.innerText ==="
                " 'completed'")
 
