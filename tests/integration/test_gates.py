@@ -33,10 +33,11 @@ def fleet(folder, bin_dir):
 @pytest.fixture(scope="module")
 def up(fleet):
     fleet.up(NAMES)
-    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
-    fleet.publish("tiny@2", "tiny-v4-slow.Q4_0.gguf", "golden-tiny-v2.json",
-                  "--speed-ratio", "1000")
-    fleet.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.publish_whole("tiny@1", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    fleet.publish_whole("tiny@2", "tiny-v4-slow.Q4_0.gguf",
+                        "golden-tiny-v2.json", "--speed-ratio", "1000")
+    fleet.publish_whole("tiny@3", "tiny-v2.1.Q4_0.gguf",
+                        "golden-tiny-v2.1.json")
     fleet.publish_whole("tiny@4", "tiny-v4-slow.Q4_0.gguf",
                         "golden-tiny-v2.json", "--speed-ratio", "1000")
     fleet.publish_whole("tiny@5", "tiny-v3-bad-swap.Q4_0.gguf",
@@ -234,8 +235,6 @@ CONTROLS = 24
 BLOCKS = 14  # before: the first window is not used, 12 readings are needed
 BLOCKS_MAX = 20  # until the verdict; it has its data after four
 OWN_PPM = 1150000  # how likely its golden answers are to a control's engine
-
-
 GOLDEN = 5  # place in readings.def
 
 
