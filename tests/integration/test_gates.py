@@ -83,7 +83,7 @@ def post(up, spec):
 
 
 def begin(up):
-    """What was said before an hour ago is no evidence any more."""
+    """Windows from before this hour are no evidence any more."""
     up.clock.move(HOUR_MS)
 
 
