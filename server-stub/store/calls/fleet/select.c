@@ -72,10 +72,15 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
     for (size_t i = 0; i < roster->count && roster->stale_count > 0 && rv == 0;
          i++) {
         if (roster->items[i].is_stale) {
-            roster->items[i].is_stale = false;
-            roster->stale_count--;
+            bool was_there = roster->items[i].is_there;
             roster->items[i].is_there = false;
             rv = flo_fleet_roster_again(store, store->facts.ids.items[i], err);
+            if (rv < 0) { /* no answer is no absence: it stays stale */
+                roster->items[i].is_there = was_there;
+                continue;
+            }
+            roster->items[i].is_stale = false;
+            roster->stale_count--;
         }
     }
     return rv;

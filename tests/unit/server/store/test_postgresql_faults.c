@@ -1,4 +1,5 @@
 /* PostgreSQL: a server that ends, hangs up, refuses, or belongs to another. */
+#include "server-stub/store/fleet.h"
 #include "tests/unit/server/store/store.h"
 
 static int setting(struct flo_fleet_store *store, const char *name,
@@ -69,6 +70,47 @@ a_server_that_is_killed_loses_nothing_that_was_committed(void **state)
     assert_int_equal(setting(store, "a", "3", &err), 0);
     commit(store);
     assert_string_equal(setting_of(store, "a"), "3");
+}
+
+static int count_one(void *context, const struct flo_select_device *device)
+{
+    (void)device;
+    ++*(int *)context;
+    return 0;
+}
+
+static int selected(struct flo_fleet_store *store, int *count,
+                    struct flo_err *err)
+{
+    *count = 0;
+    return flo_fleet_select(store, NULL, 0, 1000000, count_one, count, err);
+}
+
+/* Its row could not be read when a change to it was taken back. */
+static void a_device_is_there_again_when_the_server_is(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    bool is_news;
+    int count;
+
+    begin(store);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    commit(store);
+    assert_int_equal(selected(store, &count, &err), 0);
+    assert_int_equal(count, 1);
+    begin(store);
+    assert_int_equal(
+        flo_fleet_device_online(store, DEVICE, true, &is_news, &err), 0);
+    cluster_kill(&own, SIGKILL);
+    flo_fleet_roll_back(store);
+    assert_int_equal(selected(store, &count, &err), FLO_E_DB_UNREACHABLE);
+    cluster_run(&own);
+    flo_pg_close(cluster_connect(&own));
+    begin_again(store);
+    commit(store);
+    assert_int_equal(selected(store, &count, &err), 0);
+    assert_int_equal(count, 1);
 }
 
 static void a_session_that_ends_in_a_transaction_takes_it_back(void **state)
@@ -241,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_server_that_is_killed_loses_nothing_that_was_committed, in_own,
             close_own),
+        cmocka_unit_test_setup_teardown(
+            a_device_is_there_again_when_the_server_is, in_own, close_own),
         FAULT(a_session_that_ends_in_a_transaction_takes_it_back),
         FAULT(a_change_that_fails_unheard_ends_its_transaction),
         FAULT(a_read_tells_the_error_of_a_change_before_it),
