@@ -36,8 +36,8 @@ demo-real: ## the story with SmolLM2-135M (MODEL=path.gguf)
 demo-clean: ## remove what the demo wrote
 	rm -rf build/demo build/demo-real
 
-quick: build-tests ## unit and trace tests: the inner loop
-	@tests/run/run.py build/release -L 'unit|oracle'
+quick: build-tests ## unit and trace tests below 3 CPU seconds: the inner loop
+	@tests/run/run.py build/release --below 3 -L 'unit|oracle'
 
 test: build-tests ## unit tests, stories with real fleets, the demo
 	@tests/run/run.py build/release -LE lane
@@ -50,7 +50,7 @@ test-all: test ## all of both, with what takes hours: every test for Arm, every 
 	@tests/run/run.py build/release -L lane
 	@$(MAKE) sweep fuzz
 
-test-steady: build-tests ## `make test` ten times, beside busy loops, on one CPU, with slow syncs
+test-steady: build-tests ## `make test` ten times, next to busy loops, on one CPU, with slow syncs
 	@tests/run/steady.py
 
 tests-table: build-tests ## docs/tests.md: CPU and wall seconds of each test, as last measured here

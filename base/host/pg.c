@@ -45,7 +45,7 @@ struct flo_pg {
     struct flo_err next_err;
 };
 
-/* Of a connection whose owner does not hurry. */
+/* Limits of a connection whose owner does not hurry. */
 static const struct flo_pg_limits patient = {FLO_PG_USUAL};
 
 /* ---- errors ---- */

@@ -65,7 +65,7 @@ struct flo_lead_self {
     /* The clock of the lease, in ms, from any thread; NULL: flo_now_ms. */
     uint64_t (*now_ms)(void *context);
     void *context;
-    /* Of postgresql/limits.h, kept by the caller; NULL: the usual ones. */
+    /* Limits (postgresql/limits.h), kept by the caller; NULL: the usual. */
     const struct flo_postgresql_limits *limits;
 };
 

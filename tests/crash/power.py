@@ -25,7 +25,7 @@ when the update was reported done and is not there.
 The proof that the lane sees something: each sync is left out of the record, and
 then a bad state must be found.  Those that cost only a download are excused by
 name.  A journal needs fewer syncs; it must miss some of them too.
-Everything is chosen with --seed, else with FLOTILLA_SEED, else anew with each
+Everything is chosen with --seed, else with FLOTILLA_SEED, else drawn by each
 run; the same seed gives the same states.
 
 usage: power.py [--scenario NAME] [--model NAME] [--states N] [--prove]
@@ -677,7 +677,7 @@ def prove(power, recordings, options):
                 missed.pop(key, None)
             else:
                 missed[key] = len(left_out)
-    # What a part of the states did not show, all of them may.
+    # A fault that a part of the states did not show, all of them may.
     for recording, begin in recordings if missed else []:
         for key, left_out in sync_groups(recording, begin).items():
             fault = key in missed and is_caught(

@@ -1,6 +1,6 @@
-/* Give a target each file of a folder, whole and cut short, so that found inputs
- * stay tested by every compiler.  In a libFuzzer build the same program does it
- * for `fuzz_x -replay FOLDER`. */
+/* Give a target each file of a folder, whole and cut short, so that found
+ * inputs stay tested by every compiler.  In a libFuzzer build the same program
+ * does it for `fuzz_x -replay FOLDER`. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

@@ -416,7 +416,7 @@ def test_keys_may_change_at_the_provider(controller, provider):
     assert log_in(controller, provider, "mira").status == 200
 
     def second_is_refused():
-        """Of two changes the first is found; False: so is the second, for it
+        """The first of two changes is found; False: so is the second, which
         came later than that."""
         first, second = provider.rotation(), provider.rotation()
         logins = [login_of(controller, provider, "mira") for _ in range(2)]

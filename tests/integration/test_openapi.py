@@ -100,7 +100,9 @@ def test_schemathesis_finds_nothing(full, folder):
              "Authorization: Bearer " + full.token, "--max-examples", EXAMPLES,
              "--checks", "all", "--phases", phases, "--no-color", "--seed",
              SEED, "--request-timeout",
-             str(HANG_S), "--suppress-health-check", "too_slow", *more],
+             str(HANG_S), "--suppress-health-check", "too_slow",
+             "--exclude-path", "/v1/events",  # it never ends
+             *more],
             cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True))
     outs = [run.communicate(timeout=HANG_S)[0] for run in runs]

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Run ctest, then name what failed and what was skipped.
 
-usage: tests/run/run.py BUILD [CTEST-ARGUMENT ...]
+usage: tests/run/run.py BUILD [--below CPU-SECONDS] [CTEST-ARGUMENT ...]
+--below         only tests that took less, as tests/run/seconds.tsv says
 JOBS=N          CPUs to use (default: all that this process may use)
 FLOTILLA_SEED=N repeats the random parts of an earlier run"""
 import os
@@ -13,7 +14,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 PLACES = 4  # of a CPU: FLOTILLA_PLACES in cmake/tests.cmake
-SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] |\[  SKIPPED \] )(.+)", re.M)
+SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
+                   r"^\[  SKIPPED \] (?!\d+ test)(.+)", re.M)
 
 
 def places():
@@ -41,8 +43,20 @@ def log_of(build, name):
         return ""
 
 
+def long_ones(seconds):
+    """A pattern of the tests that take so long."""
+    path = os.path.join(ROOT, "tests", "run", "seconds.tsv")
+    with open(path, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    names = [row[0] for row in rows
+             if len(row) == 3 and float(row[2]) >= seconds]
+    return "^(%s)$" % "|".join(map(re.escape, names))
+
+
 def main():
-    build = os.path.abspath(sys.argv[1])
+    build, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    if words[:1] == ["--below"]:
+        words[:2] = ["-E", long_ones(float(words[1]))]
     os.environ.setdefault("FLOTILLA_SEED", str(random.SystemRandom().randrange(
         1, 10 ** 9)))
     print("seed %s (FLOTILLA_SEED=%s repeats the random parts)" % (
@@ -50,21 +64,22 @@ def main():
     times = os.path.join(build, "tests", "times.tsv")
     before = len(rows(times))
     code = subprocess.call(
-        ["ctest", "-j", str(places()), "--output-on-failure", *sys.argv[2:]],
+        ["ctest", "-j", str(places()), "--output-on-failure", *words],
         cwd=build)
     ran = rows(times)[before:]
     skipped = {}
     for name, end in ran:
         text = log_of(build, name)
-        for why in SKIPS.findall(text):
-            skipped.setdefault(why, []).append(name)
+        for why, test in SKIPS.findall(text):
+            skipped.setdefault(why or "%s skips itself" % test.replace(
+                "_", " "), []).append(name)
         if end in (5, 77) and not SKIPS.search(text):
             skipped.setdefault("its tools are not installed", []).append(name)
     if skipped:
         print("\nSkipped:")
         for why, names in sorted(skipped.items()):
             print("  %s: %s" % (", ".join(sorted(set(names))), why))
-        print("  what they need: ./deploy/install-deps.sh --optional")
+        print("  tools that are missing: ./deploy/install-deps.sh --optional")
     for name, end in ran:
         if end not in (0, 5, 77):
             print("\n" + "\n".join(

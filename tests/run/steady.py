@@ -2,10 +2,10 @@
 """Play the whole `make test` ten times of one commit, on machines that differ.
 
 usage: tests/run/steady.py [--runs N] [--file FILE]
-Five runs stand beside two busy loops, one has one CPU, one has a disk whose
+Five runs stand next to two busy loops, one has one CPU, one has a disk whose
 syncs take 20 ms, and the others have the machine alone.  Each run appends a
 line to FILE (build/steady.tsv): commit, kind, seed, result, seconds, slowest
-tests.  A run that was cut is played again; done is ten greens of this commit.
+tests.  A run that was cut is not counted; done is ten greens of this commit.
 The programs must be built (make build-tests), and the tree must be clean."""
 import argparse
 import collections

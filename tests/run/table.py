@@ -3,8 +3,8 @@
 launcher measured in BUILD.
 
 usage: tests/run/table.py BUILD
-A test that did not run here keeps the seconds that it had.  What a test checks
-is the first sentence of its source."""
+A test that did not run here keeps the seconds that it had.  The first
+sentence of its source says what a test checks."""
 import ast
 import glob
 import json
@@ -29,8 +29,8 @@ TAIL = """
 - **No test depends on how fast the machine is.** `tests/integration/waits.py` and `tests/unit/waits.h` are the only clocks; `tools/clocks.py`
   (in `tools/check.sh`) refuses any other, and any bound below two minutes. A wait ends by progress. Only a hang reaches 600 s.
 - **Random parts**: kills, power cuts, fuzzing, mutants and tests for Arm take a part in CI, drawn by the seed that is printed first.
-  `FLOTILLA_SEED=N` repeats it; `make test-all` plays everything.
-- `make test-steady` plays `make test` ten times: five beside two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
+  `FLOTILLA_SEED=N` plays the same part; `make test-all` plays all of them.
+- `make test-steady` plays `make test` ten times: five next to two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
 - A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
 """
 GROUPS = (("lane", "Lanes (`make lanes`)"), ("e2e", "Stories (`make test`)"),

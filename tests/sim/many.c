@@ -245,8 +245,8 @@ int sim_run_shrink(const struct sim_options *asked)
 
 /* ---- mutants ---- */
 
-/* A third of them, drawn by FLOTILLA_SEED; all with FLOTILLA_PART=all or without
- * a seed. */
+/* A third of them, drawn by FLOTILLA_SEED; all with FLOTILLA_PART=all or
+ * without a seed. */
 static bool is_in_part(unsigned mutant)
 {
     const char *part = getenv("FLOTILLA_PART");

@@ -48,7 +48,7 @@ static inline void waits_hang(void)
     }
 }
 
-/* Of the waits themselves: a test may hold the clock of the code under test. */
+/* Time of the waits: a test may hold the clock of the code under test. */
 static inline time_t waits_now_s(void)
 {
     struct timespec now;

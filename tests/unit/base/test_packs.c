@@ -18,7 +18,7 @@
 
 #include "unit/waits.h"
 
-static char folder[64], models[64];
+static char folder[80], models[64];
 
 static int begin_empty(void **state)
 {

@@ -34,7 +34,7 @@ static struct {
     int loaded, load_error;
 } world;
 
-/* What the code under test asked to sleep, and does not. */
+/* Sleep that the code under test asked for, and does not get. */
 static uint64_t slept_us;
 
 int(usleep)(useconds_t us)

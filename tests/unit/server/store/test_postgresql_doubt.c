@@ -381,7 +381,7 @@ static void a_commit_given_up_with_the_lease_is_settled_later(void **state)
     flo_fleet_close(store);
 }
 
-/* What the tests above have made short. */
+/* The limits that the tests above have made short. */
 static void the_usual_limits_end_the_state_s_waits_in_order(void **state)
 {
     const struct flo_postgresql_limits *usual = &flo_postgresql_store_limits;

@@ -146,7 +146,7 @@ static void lost(void *context)
     (void)context;
 }
 
-/* Of the lease: it stands still until a test moves it. */
+/* Time of the lease: it stands still until a test moves it. */
 static atomic_ullong clock_ms = 1000000;
 
 static uint64_t now_of(void *context)
@@ -203,7 +203,7 @@ static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
     int64_t epoch =
         cluster_number(&cluster, "SELECT epoch FROM flotilla_lease");
-    /* Of a lease that nobody holds it looks at the row only after each attempt
+    /* A lease that nobody holds: it looks at the row only after each attempt
      * to take it. */
     for (int i = 0; i < 3; i++) {
         int64_t beat = cluster_number(

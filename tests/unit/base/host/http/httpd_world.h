@@ -29,7 +29,7 @@ struct world {
     uint64_t uploaded;
 };
 extern struct world world;
-/* What the next world gives a head; a hang's, unless the test is about it. */
+/* Time for a head in the next world; a hang's, unless a test is about it. */
 extern uint64_t world_head_ms;
 
 /* cmocka's set-up and tear-down of a group. */
