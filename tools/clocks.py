@@ -12,7 +12,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = ["tests/integration/*.py", "tests/crash/*.py", "tests/lanes/*.py",
-          "tools/fleet.py"]
+          "tests/fleet/*.py", "tools/fleet.py"]
 PYTHON_CLOCK = "tests/integration/waits.py"
 C = ["tests/unit/**/*.[ch]", "tests/fuzz/*.[ch]", "tests/oracle/*.[ch]"]
 C_CLOCK = "tests/unit/waits.h"

@@ -41,7 +41,7 @@ def main():
             fleet.publish("tiny@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
             fleet.publish("tiny@2", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
             simulator = fleet.simulate(SIM, devices, enrolling=16)
-            simulator.connected(seconds=300)
+            simulator.connected()
             settled(fleet, devices)
             took = []
             for _ in range(5):

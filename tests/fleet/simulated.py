@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
-from waits import until  # noqa: E402
+from waits import HANG_S, until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 
@@ -64,7 +63,7 @@ class Simulator:
         self.process.stdin.flush()
         return self.answer()
 
-    def connected(self, share=1.0, seconds=60):
+    def connected(self, share=1.0):
         until("%d devices connected" % self.devices,
               lambda: self.ask("figures")["subscribed"] >=
               share * self.devices, every=0.2)
@@ -76,7 +75,7 @@ class Simulator:
                 self.process.returncode, F.tail(self.log)))
         self.process.stdin.close()
         last = self.answer()
-        if self.process.wait(30) != 0:
+        if self.process.wait(HANG_S) != 0:
             raise F.Failed("flotilla-sim: exit %d\n%s" % (
                 self.process.returncode, F.tail(self.log)))
         return last
@@ -116,15 +115,9 @@ class Simulated(F.Fleet):
     def rollout(self, name):
         return self.ask("rollout", "get", name)
 
-    def ended(self, rollout, seconds):
+    def ended(self, rollout):
         """It, in its last state."""
-        end = time.monotonic() + seconds
-        while True:
-            found = self.rollout(rollout)
-            if found["state"] in ("completed", "halted", "rolled-back",
-                                  "aborted"):
-                return found
-            if time.monotonic() > end:
-                raise F.Failed("rollout %s is %s after %g s" % (
-                    rollout, found["state"], seconds))
-            time.sleep(0.2)
+        until("the end of " + rollout, lambda: self.rollout(rollout)["state"]
+              in ("completed", "halted", "rolled-back", "aborted"),
+              lambda: self.rollout(rollout)["state"], every=0.2)
+        return self.rollout(rollout)

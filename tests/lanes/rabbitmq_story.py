@@ -93,7 +93,7 @@ class Story(S.Simulated):
         say("%s: node %s killed when %d of %d had it", release, victim.name,
             some, count)
         assert some < count, "the node died too late"
-        ended = self.ended(rollout, HANG_S)
+        ended = self.ended(rollout)
         states = [d["state"] for d in ended["devices"]]
         assert ended["state"] == "completed", ended["state"]
         assert states.count("succeeded") == count, states
