@@ -151,8 +151,8 @@ static void add_slot(struct flo_digest_list *slots,
 {
     size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
 
-    if (!flo_digest_is_among(digest, slots->items + slots->count - seen,
-                             seen)) {
+    if (seen == 0 || !flo_digest_is_among(
+                         digest, slots->items + slots->count - seen, seen)) {
         flo_digest_list_add(slots, digest);
     }
 }
