@@ -34,6 +34,9 @@ if(FLOTILLA_SANITIZE)
             add_link_options(-fuse-ld=${LLD})
         endif()
     endif()
+    if(CMAKE_C_COMPILER_ID MATCHES Clang AND FLOTILLA_SANITIZE MATCHES address)
+        add_compile_definitions(__SANITIZE_ADDRESS__) # as gcc says it
+    endif()
     add_compile_options(-fsanitize=${sanitizers}
         -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${sanitizers})
