@@ -53,6 +53,19 @@ def long_ones(seconds):
     return "^(%s)$" % "|".join(map(re.escape, names))
 
 
+def played(build, words):
+    """ctest's code and its line of how many passed."""
+    ctest = subprocess.Popen(
+        ["ctest", "-j", str(places()), "--output-on-failure", *words],
+        cwd=build, stdout=subprocess.PIPE, text=True, errors="replace")
+    verdict = ""
+    for line in ctest.stdout:
+        print(line, end="", flush=True)
+        if "% tests passed" in line:
+            verdict = line.rstrip("\n")
+    return ctest.wait(), verdict
+
+
 def main():
     build, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
     if words[:1] == ["--below"]:
@@ -63,9 +76,7 @@ def main():
         (os.environ["FLOTILLA_SEED"],) * 2), flush=True)
     times = os.path.join(build, "tests", "times.tsv")
     before = len(rows(times))
-    code = subprocess.call(
-        ["ctest", "-j", str(places()), "--output-on-failure", *words],
-        cwd=build)
+    code, verdict = played(build, words)
     ran = rows(times)[before:]
     skipped = {}
     for name, end in ran:
@@ -79,11 +90,14 @@ def main():
         print("\nSkipped:")
         for why, names in sorted(skipped.items()):
             print("  %s: %s" % (", ".join(sorted(set(names))), why))
-        print("  tools that are missing: ./deploy/install-deps.sh --optional")
+        if re.search("install|is not there|no program", " ".join(skipped)):
+            print("  tools that are missing: ./deploy/install-deps.sh --optional")
     for name, end in ran:
         if end not in (0, 5, 77):
             print("\n" + "\n".join(
                 log_of(build, name + ".failed").split("\n")[:3]))
+    if skipped or code:
+        print("\n" + verdict)
     return code
 
 
