@@ -39,8 +39,8 @@ of_a_cpu='^test_(oracle|kernel|quant|pack|step|tensor|tensor_create|blocks|histo
 tests=$(cd "$build" && ctest -N -L 'unit|oracle' | sed -n 's/^ *Test *#.*: //p' |
     ../../tests/run/part.py $share "$seed-$arch" "$of_a_cpu")
 echo "$(echo "$tests" | wc -l) tests; seed $seed (FLOTILLA_SEED=$seed repeats it)"
-known=$(ninja -C "$build" -t targets all | sed 's/:.*//')
-targets=$(echo "$tests" | grep -Fx -e "$known")
+ninja -C "$build" -t targets all | sed 's/:.*//' >"$build/targets.txt"
+targets=$(echo "$tests" | grep -Fx -f "$build/targets.txt")
 # shellcheck disable=SC2086
 cmake --build "$build" -j "$(nproc)" --target programs $targets \
     >"build/$arch.log" 2>&1 || { tail -40 "build/$arch.log"; exit 1; }
