@@ -75,12 +75,12 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
             bool was_there = roster->items[i].is_there;
             roster->items[i].is_there = false;
             rv = flo_fleet_roster_again(store, store->facts.ids.items[i], err);
-            if (rv < 0) { /* no answer is no absence: it stays stale */
+            if (rv == 0) {
+                roster->items[i].is_stale = false;
+                roster->stale_count--;
+            } else { /* no answer is no absence: it stays stale */
                 roster->items[i].is_there = was_there;
-                continue;
             }
-            roster->items[i].is_stale = false;
-            roster->stale_count--;
         }
     }
     return rv;
