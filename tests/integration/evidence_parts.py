@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import struct
-import threading
 
 import waits
 from bad_parts import rest
@@ -52,7 +51,7 @@ class HeldClock:
         return self.ms // BLOCK_MS + 1
 
 
-class Seen(Controller):
+class FleetController(Controller):
     """The fleet's controller, as a Device needs it."""
 
     def __init__(self, up):
@@ -66,17 +65,8 @@ class Hearing(Client):
     """Tells its device of each message, on the thread that reads."""
 
     def __init__(self, device, *more):
-        self.device, self.counting = device, threading.Lock()
+        self.device = device
         super().__init__(*more)
-
-    def _send(self, kind, body):
-        if kind == 0x10:  # no keep-alive: it may be silent for long
-            body = body[:8] + bytes(2) + body[10:]
-        super()._send(kind, body)
-
-    def _number(self):
-        with self.counting:
-            return super()._number()
 
     def _take(self, kind, body):
         super()._take(kind, body)
@@ -181,7 +171,7 @@ class Evident(Small):
             del self.env[word]
         with open(self.admin_token, encoding="utf-8") as file:
             self.admin = file.read().strip()
-        self.seen = Seen(self)
+        self.seen = FleetController(self)
 
     def told(self, kind, count, like, takes=True):
         """Devices with the hardware of the device `like`: a comparison never

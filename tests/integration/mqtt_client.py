@@ -1,4 +1,5 @@
 """A small MQTT 3.1.1 client for tests: TLS, QoS 0 and 1, a reading thread."""
+import itertools
 import select
 import socket
 import ssl
@@ -31,7 +32,7 @@ class Client:
         self.messages = []
         self.acks = {}
         self.lock = threading.Condition()
-        self.next_id = 1
+        self.numbers = itertools.count(2)
         self.closed, self.why = False, None
         flags, payload = 0x02, _text(name)
         if will:
@@ -122,18 +123,14 @@ class Client:
                 raise Refused("no answer: %r" % (self.why,))
             return self.acks.pop(number)
 
-    def _number(self):
-        self.next_id += 1
-        return self.next_id
-
     def subscribe(self, topic):
         """Granted QoS, or 0x80."""
-        number = self._number()
+        number = next(self.numbers)
         self._send(0x82, struct.pack(">H", number) + _text(topic) + b"\x01")
         return self._await_ack(number)[0]
 
     def publish(self, topic, payload, retain=False, wait=True):
-        number = self._number()
+        number = next(self.numbers)
         raw = payload if isinstance(payload, bytes) else payload.encode()
         self._send(0x32 | (1 if retain else 0),
                    _text(topic) + struct.pack(">H", number) + raw)

@@ -37,25 +37,9 @@ def same(actual, wanted):
     return actual == wanted or Seen(actual)
 
 
-def until(what, ask, seen=None, every=0.02):
-    """Call ask() until it gives something true, and return that.
-
-    `what` names the thing waited for.  seen() gives what is there instead for
-    the message of a hang; without it the last answer of ask() is shown."""
-    end = time.monotonic() + HANG_S
-    while True:
-        got = ask()
-        if got:
-            return got
-        if time.monotonic() > end:
-            raise Hang("waited %d s for: %s\nlast seen: %s" % (
-                HANG_S, what, seen() if seen else repr(got)))
-        time.sleep(every)
-
-
-def notified(condition, what, ask, seen=None):
-    """until() for a threading.Condition that is held: ask() is called when
-    somebody notifies."""
+def _wait(what, ask, seen, pause):
+    """Call ask() until it gives something true, with pause(seconds left)
+    between two looks."""
     end = time.monotonic() + HANG_S
     while True:
         got = ask()
@@ -65,7 +49,21 @@ def notified(condition, what, ask, seen=None):
         if left <= 0:
             raise Hang("waited %d s for: %s\nlast seen: %s" % (
                 HANG_S, what, seen() if seen else repr(got)))
-        condition.wait(left)
+        pause(left)
+
+
+def until(what, ask, seen=None, every=0.02):
+    """Call ask() until it gives something true, and return that.
+
+    `what` names the thing waited for.  seen() gives what is there instead for
+    the message of a hang; without it the last answer of ask() is shown."""
+    return _wait(what, ask, seen, lambda left: time.sleep(every))
+
+
+def notified(condition, what, ask, seen=None):
+    """until() for a threading.Condition that is held: ask() is called when
+    somebody notifies."""
+    return _wait(what, ask, seen, condition.wait)
 
 
 def joined(thread):
