@@ -20,7 +20,7 @@ for tool in $triplet-gcc $qemu; do
         exit 77
     }
 done
-seed=${FLOTILLA_SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
+. tests/run/seed.sh
 share=1/5
 if [ "${FLOTILLA_PART-}" = all ]; then
     share=1/1
@@ -38,17 +38,13 @@ cmake --preset "$arch" >"build/$arch.log" 2>&1 ||
 of_a_cpu='^test_(oracle|kernel|quant|pack|step|tensor|tensor_create|blocks|histogram|bytes|upgrade|statistics|study)$'
 tests=$(cd "$build" && ctest -N -L 'unit|oracle' | sed -n 's/^ *Test *#.*: //p' |
     ../../tests/run/part.py $share "$seed-$arch" "$of_a_cpu")
-echo "$(echo "$tests" | wc -l) tests; seed $seed (FLOTILLA_SEED=$seed repeats it)"
+echo "$(echo "$tests" | wc -l) tests"
 ninja -C "$build" -t targets all | sed 's/:.*//' >"$build/targets.txt"
 targets=$(echo "$tests" | grep -Fx -f "$build/targets.txt")
 # shellcheck disable=SC2086
 cmake --build "$build" -j "$(nproc)" --target programs $targets \
     >"build/$arch.log" 2>&1 || { tail -40 "build/$arch.log"; exit 1; }
-(
-    cd "$build"
-    exec ctest -R "^($(echo "$tests" | paste -sd'|'))\$" -j "$(($(nproc) * 4))" \
-        --output-on-failure
-)
+tests/run/run.py "$build" -R "^($(echo "$tests" | paste -sd'|'))\$"
 python3 tests/lanes/arm_story.py "$build/bin" "$(command -v $qemu)" "$root"
 [ "$arch" = arm64 ] || exit 0
 

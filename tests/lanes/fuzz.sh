@@ -34,10 +34,9 @@ if [ "${1-}" ]; then
     share=1/1
 else
     share=1/3
-    FUZZ_SEED=${FLOTILLA_SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
-    export FUZZ_SEED
+    . tests/run/seed.sh
+    export FUZZ_SEED="$seed"
     rm -rf $build/fuzz/work # earlier finds would lead another way
-    echo "seed $FUZZ_SEED (FLOTILLA_SEED=$FUZZ_SEED repeats it)"
 fi
 targets=$(find $build/fuzz -maxdepth 1 -name 'fuzz_*' -type f -printf '%f\n' |
     tests/run/part.py $share "${FUZZ_SEED-}")

@@ -5,7 +5,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 preset=$1
-places=$(($(nproc) * 4)) # FLOTILLA_PLACES in cmake/tests.cmake
 labels='unit|oracle'
 names=.
 targets=all
@@ -39,5 +38,4 @@ cmake --build "build/$preset" -j "$(nproc)" --target $targets \
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
-cd "build/$preset"
-exec $run ctest -L "$labels" -R "$names" -j "$places" --output-on-failure
+exec $run tests/run/run.py "build/$preset" -L "$labels" -R "$names"

@@ -13,11 +13,18 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+SECONDS = os.path.join(ROOT, "tests", "run", "seconds.tsv")
 # A test's places are a share of a CPU that has 4 (cmake/tests.cmake), rounded up.
 # Half as many more are given out: no test computes all the time.
 PLACES = 6
+SKIPPED = (5, 77)  # pytest ran nothing; a test's own word
 SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
                    r"^\[  SKIPPED \] (?!\d+ test)(.+)", re.M)
+
+
+def draw():
+    """A seed for the random parts."""
+    return str(random.SystemRandom().randrange(1, 10 ** 9))
 
 
 def places():
@@ -27,13 +34,16 @@ def places():
     return int(jobs) * PLACES
 
 
-def rows(path):
-    """(name, exit code) of the tests that ran since the file was emptied."""
+def times_of(build):
+    """(name, exit code, wall, CPU seconds) of each test that the launcher ran
+    there, in their order."""
+    path = os.path.join(build, "tests", "times.tsv")
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8") as file:
-        return [(line.split("\t")[0], int(line.split("\t")[1]))
-                for line in file if line.count("\t") == 3]
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    return [(name, int(code), float(wall), float(cpu))
+            for name, code, wall, cpu in rows]
 
 
 def log_of(build, name):
@@ -45,13 +55,18 @@ def log_of(build, name):
         return ""
 
 
+def seconds_of():
+    """Name -> wall and CPU seconds, as they were measured last."""
+    with open(SECONDS, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    return {row[0]: (float(row[1]), float(row[2]))
+            for row in rows if len(row) == 3}
+
+
 def long_ones(seconds):
     """A pattern of the tests that take so long."""
-    path = os.path.join(ROOT, "tests", "run", "seconds.tsv")
-    with open(path, encoding="utf-8") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file]
-    names = [row[0] for row in rows
-             if len(row) == 3 and float(row[2]) >= seconds]
+    names = [name for name, (_, cpu) in seconds_of().items()
+             if cpu >= seconds]
     return "^(%s)$" % "|".join(map(re.escape, names))
 
 
@@ -72,21 +87,19 @@ def main():
     build, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
     if words[:1] == ["--below"]:
         words[:2] = ["-E", long_ones(float(words[1]))]
-    os.environ.setdefault("FLOTILLA_SEED", str(random.SystemRandom().randrange(
-        1, 10 ** 9)))
+    os.environ.setdefault("FLOTILLA_SEED", draw())
     print("seed %s (FLOTILLA_SEED=%s repeats the random parts)" % (
         (os.environ["FLOTILLA_SEED"],) * 2), flush=True)
-    times = os.path.join(build, "tests", "times.tsv")
-    before = len(rows(times))
+    before = len(times_of(build))
     code, verdict = played(build, words)
-    ran = rows(times)[before:]
+    ran = times_of(build)[before:]
     skipped = {}
-    for name, end in ran:
+    for name, end, _, _ in ran:
         text = log_of(build, name)
         for why, test in SKIPS.findall(text):
             skipped.setdefault(why or "%s skips itself" % test.replace(
                 "_", " "), []).append(name)
-        if end in (5, 77) and not SKIPS.search(text):
+        if end in SKIPPED and not SKIPS.search(text):
             skipped.setdefault("its tools are not installed", []).append(name)
     if skipped:
         print("\nSkipped:")
@@ -94,8 +107,8 @@ def main():
             print("  %s: %s" % (", ".join(sorted(set(names))), why))
         if re.search("install|is not there|no program", " ".join(skipped)):
             print("  tools that are missing: ./deploy/install-deps.sh --optional")
-    for name, end in ran:
-        if end not in (0, 5, 77):
+    for name, end, _, _ in ran:
+        if end not in (0, *SKIPPED):
             print("\n" + "\n".join(
                 log_of(build, name + ".failed").split("\n")[:3]))
     if skipped or code:

@@ -10,10 +10,11 @@ The programs must be built (make build-tests), and the tree must be clean."""
 import argparse
 import collections
 import os
-import random
 import subprocess
 import sys
 import time
+
+from run import SKIPPED, draw, times_of
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -42,19 +43,20 @@ def lines_of(path, name):
 
 def play(kind):
     """One run: result, seconds, seed and the slowest tests."""
-    env = dict(os.environ, FLOTILLA_SEED=str(
-        random.SystemRandom().randrange(1, 10 ** 9)))
+    env = dict(os.environ, FLOTILLA_SEED=draw())
     command = [sys.executable, os.path.join(ROOT, "tests", "run", "run.py"),
                BUILD, "-LE", "lane"]
     if kind == "one":
         one = sorted(os.sched_getaffinity(0))[0]
         command = ["taskset", "-c", str(one)] + command
+        env.pop("JOBS", None)  # make's count of all CPUs
     elif kind == "slow":
         env["LD_PRELOAD"] = os.path.join(BUILD, "tests", "libslow.so")
+        if " " in BUILD:
+            sys.exit("steady: a preloaded library's path has no blank")
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
              for _ in range(2 if kind == "busy" else 0)]
-    times = os.path.join(BUILD, "tests", "times.tsv")
-    begin_bytes = os.path.getsize(times) if os.path.exists(times) else 0
+    before = len(times_of(BUILD))
     begin = time.monotonic()
     log = os.path.join(ROOT, "build", "steady.log")
     try:
@@ -66,14 +68,12 @@ def play(kind):
             loop.kill()
             loop.wait()
     took = time.monotonic() - begin
-    with open(times, encoding="utf-8") as file:
-        file.seek(begin_bytes)
-        rows = [line.split("\t") for line in file]
-    red = [row[0] for row in rows if row[1] not in ("0", "77", "5")]
-    slow = sorted(rows, key=lambda row: -float(row[2]))[:5]
+    rows = times_of(BUILD)[before:]
+    red = [row[0] for row in rows if row[1] not in (0, *SKIPPED)]
+    slow = sorted(rows, key=lambda row: -row[2])[:5]
     result = "green" if code == 0 else "red " + (",".join(red) or str(code))
     return result, took, env["FLOTILLA_SEED"], " ".join(
-        "%s=%.0fs" % (row[0], float(row[2])) for row in slow)
+        "%s=%.0fs" % (row[0], row[2]) for row in slow)
 
 
 def main():

@@ -13,9 +13,10 @@ import re
 import subprocess
 import sys
 
+from run import SECONDS, seconds_of, times_of
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-SECONDS = os.path.join(ROOT, "tests", "run", "seconds.tsv")
 PAGE = os.path.join(ROOT, "docs", "tests.md")
 HEAD = """# What is tested, and what it costs
 
@@ -70,26 +71,12 @@ def first_sentence(text):
     return re.split(r"(?<=[.:;])\s", text)[0].rstrip(".:;")
 
 
-def kept():
-    found = {}
-    if os.path.exists(SECONDS):
-        with open(SECONDS, encoding="utf-8") as file:
-            for line in file:
-                row = line.rstrip("\n").split("\t")
-                if len(row) == 3:
-                    found[row[0]] = (float(row[1]), float(row[2]))
-    return found
-
-
 def main():
     build = os.path.abspath(sys.argv[1])
-    times = kept()
-    with open(os.path.join(build, "tests", "times.tsv"),
-              encoding="utf-8") as file:
-        for line in file:
-            name, code, wall, cpu = line.rstrip("\n").split("\t")
-            if code == "0":
-                times[name] = (float(wall), float(cpu))
+    times = seconds_of()
+    for name, code, wall, cpu in times_of(build):
+        if code == 0:
+            times[name] = (wall, cpu)
     tests = json.loads(subprocess.run(
         ["ctest", "--show-only=json-v1"], cwd=build, capture_output=True,
         check=True).stdout)["tests"]
