@@ -8,7 +8,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import joined, pace, until
+from waits import joined, pace, same, until
 
 TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
 ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
@@ -47,6 +47,13 @@ def status(up):
 def on_demand(up):
     return sorted(model["model"] for model in status(up)["models"]
                   if model["slots"]["current"]["state"] == "on-demand")
+
+
+def told(up):
+    """What the controller knows of the device's budget and models."""
+    device = up.ask("device", "get", "a")
+    return {"budget": device["memory"]["budget"],
+            **{model["model"]: model["state"] for model in device["models"]}}
 
 
 def versions(up, model):
@@ -99,13 +106,10 @@ def asked(up, *models):
 
 def test_the_plan_is_shown(up):
     memory = status(up)["memory"]
-    until("the device told its new budget", lambda: up.ask(
-        "device", "get", "a")["memory"]["budget"] == memory["budget"])
-    device = up.ask("device", "get", "a")
-
     assert 0 < memory["pool"] < memory["planned"] <= memory["budget"]
-    assert {model["model"]: model["state"] for model in device["models"]} == {
-        "tiny": "ready", "alarm": "on-demand", "site": "on-demand"}
+    until("the device told its plan", lambda: same(told(up), {
+        "budget": memory["budget"],
+        "tiny": "ready", "alarm": "on-demand", "site": "on-demand"}))
 
 
 def test_requests_wake_models_on_demand_and_disturb_nobody(up):
