@@ -50,7 +50,7 @@ def on_demand(up):
 
 
 def told(up):
-    """What the controller knows of the device's budget and models."""
+    """The controller's view of the device's budget and models."""
     device = up.ask("device", "get", "a")
     return {"budget": device["memory"]["budget"],
             **{model["model"]: model["state"] for model in device["models"]}}
