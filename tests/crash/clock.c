@@ -3,9 +3,12 @@
  * FLO_CLOCK_SHIFT=SECONDS is added to what time, gettimeofday and clock_gettime
  * say of CLOCK_REALTIME; nobody keeps that clock right (adjtimex).  Timers go
  * on as they are.  FLO_CLOCK_FILE=PATH names a file of eight bytes, the
- * milliseconds since 1970: that clock stands still until the file changes. */
+ * milliseconds since 1970: that clock stands still until the file changes.
+ * Waits for a condition until a time of this clock last as long as they should:
+ * without that, a library that waits in turns of a second would never sleep. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,14 +43,20 @@ static long long shift(void)
     return text == NULL ? 0 : atoll(text);
 }
 
-int clock_gettime(clockid_t id, struct timespec *out)
+static int real_time(clockid_t id, struct timespec *out)
 {
     static int (*real)(clockid_t, struct timespec *);
 
     if (real == NULL) {
         *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
     }
-    int rv = real(id, out);
+    return real(id, out);
+}
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    int rv = real_time(id, out);
+
     if (rv == 0 && id == CLOCK_REALTIME && held != NULL) {
         int64_t ms = *held;
         out->tv_sec = (time_t)(ms / 1000);
@@ -78,6 +87,37 @@ int gettimeofday(struct timeval *out, void *zone)
     out->tv_sec = now.tv_sec;
     out->tv_usec = now.tv_nsec / 1000;
     return 0;
+}
+
+static int64_t ns_until(const struct timespec *then, const struct timespec *now)
+{
+    return (int64_t)(then->tv_sec - now->tv_sec) * 1000000000 + then->tv_nsec -
+           now->tv_nsec;
+}
+
+/* The condition may count by CLOCK_MONOTONIC: the clock that is nearer. */
+int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+                           const struct timespec *end)
+{
+    struct timespec wall, real, steady, until = *end;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    real_time(CLOCK_REALTIME, &real);
+    real_time(CLOCK_MONOTONIC, &steady);
+    int64_t left = ns_until(end, &wall), other = ns_until(end, &steady);
+    if (llabs(other) < llabs(left)) {
+        return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, end);
+    }
+    until.tv_sec = real.tv_sec + left / 1000000000;
+    until.tv_nsec = real.tv_nsec + left % 1000000000;
+    if (until.tv_nsec < 0) {
+        until.tv_sec -= 1;
+        until.tv_nsec += 1000000000;
+    } else if (until.tv_nsec >= 1000000000) {
+        until.tv_sec += 1;
+        until.tv_nsec -= 1000000000;
+    }
+    return pthread_cond_clockwait(condition, mutex, CLOCK_REALTIME, &until);
 }
 
 int adjtimex(struct timex *kernel)

@@ -405,12 +405,15 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.mark("b")
     assert pair.get(pair.health["a"], "/ready")[2]["lease"] == "leads"
     assert pair.get(pair.health["b"], "/ready")[2]["lease"] == "stands-by"
+    # Who comes when the other leads is passed on to it: it waits for them.
+    pair.running["b"].send_signal(signal.SIGSTOP)
     begin = moment()
     pair.cut.is_cut = True
     people_are_told(pair)
     until("it is not ready", lambda: pair.get(
         pair.health["a"], "/ready")[:2] == (503, "1"))
     assert pair.get(pair.health["a"], "/health")[0] == 200
+    pair.running["b"].send_signal(signal.SIGCONT)
     pair.until_leads("b", begin)
     assert pair.epoch() == old + 1
     started = pair.through("b", "rollout", "start", "tiny@3", "--phase",
