@@ -93,6 +93,10 @@ class Device:
             out.write("control_socket: %s\n" % json.dumps(
                 os.path.join(self.fleet.run, self.name + ".ctl")))
             out.write("heartbeat: 1s\n" + extra)
+            # Who stands still for a while loses no request by that.
+            for key in ("hold: 5m\n", "hang: 10m\n"):
+                if not re.search("^" + key.split()[0], extra, re.M):
+                    out.write(key)
 
     def enroll(self, token_file, labels=()):
         self.write_config()

@@ -95,7 +95,7 @@ class Small(F.Fleet):
 
     def roll(self, release, *more, wait="completed"):
         started = self.ask("rollout", "start", release, "--phase", "100%",
-                           "--soak", "500ms", *more)
+                           "--soak", "500ms", "--probe-timeout", HANG, *more)
         self.cli("rollout", "wait", started["id"], "--for", wait,
                  "--timeout", HANG, "-q")
         return self.ask("rollout", "get", started["id"])

@@ -104,7 +104,7 @@ class Swaps:
         if is_rollback:
             self.fleet.cli("rollout", "rollback", "--release", one.old, "--to",
                            new, "--everywhere", "--confirm", one.old, "--keep",
-                           "--wait", "-q")
+                           "--wait", "--timeout", HANG, "-q")
         else:
             started = self.fleet.ask(
                 "rollout", "start", new, "--phase", "100%", "--soak",

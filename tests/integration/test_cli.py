@@ -199,8 +199,8 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     away = devices[2]
     goes(controller, away, "offline")
     process = begin(controller, "rollout", "rollback", rollout, "--wait",
-                    "--reason", "too slow", "--confirm", "tiny@1.0.0", "-o",
-                    "json")
+                    "--timeout", HANG, "--reason", "too slow", "--confirm",
+                    "tiny@1.0.0", "-o", "json")
     for device in devices[:2]:
         assert device.order("rollback")[0]
         assert process.poll() is None

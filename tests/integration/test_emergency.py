@@ -71,7 +71,7 @@ def test_a_device_downloads_the_release_that_the_order_names(up):
     plan = up.ask(*order, "--dry-run")
     assert (plan["go_back"], plan["download"], plan["cannot"]) == (2, 2, 0)
     assert up.serving("tiny@3")
-    up.cli(*order, "--confirm", "tiny@3", "--wait")
+    up.cli(*order, "--confirm", "tiny@3", "--wait", "--timeout", HANG)
 
     for device in a, b:
         serves(device, "tiny@1")

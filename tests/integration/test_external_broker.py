@@ -88,7 +88,8 @@ def test_the_loop_goes_over_a_broker_of_somebody_else(external):
         external.cli("rollout", "wait", started, "--for", "completed",
                      "--timeout", HANG, "-q")
     external.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-                 "--confirm", "tiny@2", "--reason", "drill", "--wait")
+                 "--confirm", "tiny@2", "--reason", "drill", "--wait", "--timeout",
+                 HANG)
     until("it is back", lambda: external.serving("tiny@1"))
     external.add_device("gw-2", external.token)
     external.online(["gw", "gw-2"])

@@ -130,7 +130,8 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
     with newcomer(up, "first") as device:
         rollout = up.roll("tiny@1", "--group", "first")["id"]
         code, _, err = up.cli("rollout", "rollback", rollout, "--wait",
-                              "--confirm", "tiny@1", check=False)
+                              "--timeout", HANG, "--confirm", "tiny@1",
+                              check=False)
         assert code == 9 and "error[rollout.partly]" in err, (code, err)
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
                "--timeout", HANG, "-q")
@@ -525,7 +526,8 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
         assert one["error"]["id"] == "probe.golden", (
-            "\n".join(up.ask("device", "logs", device.name)["lines"][-60:]))
+            "\n".join(up.ask("device", "logs", device.name, "--timeout",
+                             HANG)["lines"][-60:]))
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
 
@@ -581,7 +583,7 @@ def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     up.online(["a", "b"])
     assert up.ask("rollout", "get", running)["state"] == "paused"
     up.cli("rollout", "rollback", "--release", release, "--everywhere",
-           "--confirm", release, "--wait")
+           "--confirm", release, "--wait", "--timeout", HANG)
     serves(device, before)
 
 
@@ -608,7 +610,8 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     up.cli("rollout", "resume", running)
     until("it goes on", lambda: state() == "soaking")
     assert up.ask("rollout", "get", running)["state"] == "running"
-    up.cli("rollout", "rollback", running, "--confirm", release, "--wait")
+    up.cli("rollout", "rollback", running, "--confirm", release, "--wait",
+           "--timeout", HANG)
     serves(away, "tiny@1")
 
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from controller_parts import (BIN, Device, Publisher, read_events, start)
-from waits import HANG_S, joined, until, wall_ms
+from waits import HANG, HANG_S, joined, until, wall_ms
 
 ROWS = 400000
 STEP_MS = 5000
@@ -144,7 +144,7 @@ def test_waiting_for_a_rollback_asks_for_counts(controller, path, count,
     done, asked = against(controller, lambda n: {
         "id": path[-6:], "release": "tiny@1", count: min(n, 4),
         "awaited": max(4 - n, 0)},
-        "rollback", *words, "--wait")
+        "rollback", *words, "--wait", "--timeout", HANG)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["awaited"] == 0
     assert asked == [path] + [path + "?devices=0"] * 3 + [path]
@@ -153,13 +153,13 @@ def test_waiting_for_a_rollback_asks_for_counts(controller, path, count,
 def test_an_older_controller_does_not_say_whom_it_awaits(controller):
     done, asked = against(controller, lambda n: {
         "id": "o-0001", "online": 3, "done": min(n, 2), "failed": int(n > 3)},
-        "rollback", *TAKE_BACK, "--wait")
+        "rollback", *TAKE_BACK, "--wait", "--timeout", HANG)
     assert "1 of 3 devices did not get there" in done.stderr, done.stderr
     assert asked == ["/v1/orders/o-0001"] * 4
     done, asked = against(controller, lambda n: {
         "id": "r-0001", "release": "tiny@1", "devices": [{"state": "succeeded", "online": True,
                                      "back": n > 2}]},
-        "rollback", *ONE, "--wait")
+        "rollback", *ONE, "--wait", "--timeout", HANG)
     assert done.returncode == 0, done.stderr
     assert asked == ["/v1/rollouts/r-0001"] * 3
 
@@ -170,7 +170,8 @@ def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
     device.connect()
     order = controller.ask("POST", "/v1/orders", {
         "op": "freeze", "everywhere": True, "confirm": "test"}).json
-    with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
+    with sqlite3.connect(os.path.join(controller.dir, "control.db"),
+                         timeout=HANG_S) as base:
         base.execute(
             "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r"
             " WHERE i < 1000) INSERT INTO outcome (ord, device, outcome, took)"

@@ -8,7 +8,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import joined, pace, same, until
+from waits import HANG, joined, pace, same, until
 
 TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
 ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
@@ -127,7 +127,7 @@ def test_a_model_on_demand_is_updated_and_taken_back(up):
         up.roll("alarm@2")
         assert versions(up, "alarm") == ["2", "1", None]
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
-               "--confirm", "alarm@2", "--keep", "--wait")
+               "--confirm", "alarm@2", "--keep", "--wait", "--timeout", HANG)
 
     assert versions(up, "alarm")[0] == "1"
     assert up.device.ask(QUESTION, "alarm", 8)[1] == "alarm@1"

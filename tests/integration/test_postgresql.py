@@ -75,7 +75,8 @@ def test_releases_are_rolled_out_and_taken_back(fleet):
     fleet.roll("tiny@2")
     until("it serves tiny@2", lambda: fleet.serving("tiny@2"))
     fleet.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-              "--confirm", "tiny@2", "--reason", "drill", "--wait")
+              "--confirm", "tiny@2", "--reason", "drill", "--wait", "--timeout",
+              HANG)
     until("it serves tiny@1", lambda: fleet.serving("tiny@1"))
     assert fleet.cli("audit", "verify")[0] == 0
     data = os.path.join(fleet.dir, "controller")

@@ -7,7 +7,7 @@ import pytest
 
 from controller_parts import BIN, Device
 import subprocess
-from waits import HANG_S, until
+from waits import HANG, HANG_S, same, until
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_the_command_asks_waits_and_prints(controller, gateway, folder):
     os.chmod(token, 0o600)
     command = subprocess.Popen(
         [os.path.join(BIN, "flotilla"), "--controller", controller.rest,
-         "--token-file", token, "device", "doctor", "gw-1"],
+         "--token-file", token, "device", "doctor", "gw-1", "--timeout", HANG],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     order = command.stderr.readline().split()[-1]
     assert heard(gateway, order)

@@ -119,7 +119,7 @@ def test_one_goes_back_while_the_other_downloads(up):
           lambda: state(up, "tiny") == "downloading")
     with asked(up, "tiny"):
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
-               "--confirm", "alarm@2", "--keep", "--wait")
+               "--confirm", "alarm@2", "--keep", "--wait", "--timeout", HANG)
         assert state(up, "tiny") == "downloading"
         assert up.device.ask(QUESTION, "alarm")[1] == "alarm@1"
     restart(up)
@@ -154,7 +154,7 @@ def test_a_removed_model_is_gone_and_the_other_serves_on(up):
     assert os.path.exists(file)
     with asked(up, "tiny"):
         up.cli("model", "remove", "alarm", "--everywhere", "--confirm",
-               "alarm", "--wait")
+               "alarm", "--wait", "--timeout", HANG)
         until("its files are collected",
               lambda: not os.path.exists(file))
 
