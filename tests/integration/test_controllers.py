@@ -287,10 +287,10 @@ def pair(folder, bin_dir, server):
 
 def test_a_rollout_goes_through_the_one_that_stands_by(pair):
     started = pair.through("b", "rollout", "start", "tiny@1", "--phase", "100%",
-                           "--soak", "500ms")["id"]
+                           "--soak", "500ms", "--probe-timeout", HANG)["id"]
     pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
              HANG, "-q")
-    assert pair.serving("tiny@1")
+    until("it serves tiny@1", lambda: pair.serving("tiny@1"))
     assert any("/sha256-" in path for path in Blobs.asked), Blobs.asked
 
 
@@ -318,7 +318,8 @@ def test_everybody_is_told_who_leads(pair):
 def test_the_leader_is_killed_while_a_device_soaks(pair):
     """Until a request ends the soak, behind the change of leaders."""
     started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                       "--soak", "0s", "--soak-requests", "1")["id"]
+                       "--soak", "0s", "--soak-requests", "1",
+                       "--probe-timeout", HANG)["id"]
     until("it soaks", lambda: (pair.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")
@@ -328,7 +329,8 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     pair.running["a"].wait()
     pair.until_leads("b", begin)
     pair.until_shown("b", a="silent", b="leads")
-    assert pair.metric(pair.ports["b"][0], "flotilla_leader_changes") >= 2
+    until("two changes of leader", lambda: pair.metric(
+        pair.ports["b"][0], "flotilla_leader_changes") >= 2)
     pair.until_metric(pair.ports["b"][0],
                       'flotilla_controllers{state="silent"}', 1)
     pair.start("a")  # people and devices know its address: it passes them on
@@ -338,7 +340,7 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     assert pair.devices["gw"].ask("hello", "tiny", max_tokens=1)[1] == "tiny@2"
     pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
              HANG, "-q")
-    assert pair.serving("tiny@2")
+    until("it serves tiny@2", lambda: pair.serving("tiny@2"))
     pair.nothing_was_done_twice()
 
 
@@ -349,7 +351,8 @@ def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
     pair.running["b"].send_signal(signal.SIGSTOP)
     pair.until_leads("a", begin)
     pair.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-             "--confirm", "tiny@2", "--reason", "drill", "--wait")
+             "--confirm", "tiny@2", "--reason", "drill", "--wait",
+             "--timeout", HANG)
     until("it is back", lambda: pair.serving("tiny@1"))
     orders = pair.sql("SELECT count(*) FROM ord")
     pair.mark("b")
@@ -362,8 +365,9 @@ def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
     pair.until_gw_is_heard()
     assert not pair.said("a", "no broker"), "it took the broker away"
     assert pair.sql("SELECT count(*) FROM ord") == orders
-    assert pair.through("b", "rollout", "list") == pair.ask("rollout", "list")
-    assert pair.serving("tiny@1")
+    until("both tell the same", lambda: same(
+        pair.through("b", "rollout", "list"), pair.ask("rollout", "list")))
+    until("it serves tiny@1", lambda: pair.serving("tiny@1"))
     pair.nothing_was_done_twice()
 
 
@@ -403,8 +407,9 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     old = pair.epoch()
     pair.mark("a")
     pair.mark("b")
-    assert pair.get(pair.health["a"], "/ready")[2]["lease"] == "leads"
-    assert pair.get(pair.health["b"], "/ready")[2]["lease"] == "stands-by"
+    for name, lease in (("a", "leads"), ("b", "stands-by")):
+        until("%s %s" % (name, lease), lambda n=name, want=lease: same(
+            pair.get(pair.health[n], "/ready")[2].get("lease"), want))
     # Who comes when the other leads is passed on to it: it waits for them.
     pair.running["b"].send_signal(signal.SIGSTOP)
     begin = moment()
@@ -417,16 +422,19 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.until_leads("b", begin)
     assert pair.epoch() == old + 1
     started = pair.through("b", "rollout", "start", "tiny@3", "--phase",
-                           "100%", "--soak", "500ms")["id"]
+                           "100%", "--soak", "500ms", "--probe-timeout",
+                           HANG)["id"]
     pair.mark("b")
     pair.cut.is_cut = False
     pair.until_said("a", "another controller leads since epoch %d" % old)
     pair.until_said("a", "stands by")
     pair.until_gw_is_heard()
     assert not pair.said("b", "no broker"), "it took the broker away"
-    until("its end", lambda: pair.ask("rollout", "get", started)[
-        "state"] in ("completed", "halted"))
-    ended = pair.ask("rollout", "get", started)
+    def ended_one():
+        one = pair.ask("rollout", "get", started)
+        return one if one["state"] in ("completed", "halted") else \
+            Seen(one["state"])
+    ended = until("its end", ended_one)
     assert ended["state"] == "completed", [
         d["error"] for d in ended["devices"]]
     assert pair.cli("audit", "verify")[0] == 0

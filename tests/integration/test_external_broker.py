@@ -83,10 +83,7 @@ def test_the_loop_goes_over_a_broker_of_somebody_else(external):
     external.publish_whole("tiny@2", "tiny-v2.Q4_0.gguf",
                            "golden-tiny-v2.json")
     for release in ("tiny@1", "tiny@2"):
-        started = external.ask("rollout", "start", release, "--phase", "100%",
-                               "--soak", "500ms")["id"]
-        external.cli("rollout", "wait", started, "--for", "completed",
-                     "--timeout", HANG, "-q")
+        external.roll(release)
     external.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
                  "--confirm", "tiny@2", "--reason", "drill", "--wait", "--timeout",
                  HANG)

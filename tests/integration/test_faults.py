@@ -63,7 +63,7 @@ def same_place(up):
     up.online(["a", "b"])
     for rollout in up.ask("rollout", "list"):
         if rollout["state"] in ("running", "paused"):
-            up.cli("rollout", "abort", rollout["id"])
+            up.cli("rollout", "abort", rollout["id"], check=False)
     up.cli("rollout", "unfreeze", "--confirm", up.name)
     if any(slots(up, name) != ["1", None] for name in ("a", "b")):
         up.roll("tiny@1", "--below-floor", "--lift")
@@ -156,7 +156,8 @@ def test_a_device_without_controller_serves_after_its_restart(up):
 def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
     release = new_release(up)
     started = up.ask("rollout", "start", release, "--phase", "1", "--phase",
-                     "100%", "--soak", "0s", "--soak-requests", "1")["id"]
+                     "100%", "--soak", "0s", "--soak-requests", "1",
+                     "--probe-timeout", HANG)["id"]
     said = os.path.join(up.dir, "wait.log")
     with open(said, "wb") as log:
         waiting = subprocess.Popen(
@@ -243,6 +244,7 @@ def test_the_agent_is_killed_in_an_update_and_ends_it(up):
 
 def start_with(up, release, policy, group="all"):
     """A rollout with what the command line has no flag for."""
+    policy = dict(policy, probe_timeout_ms=HANG_S * 1000)
     with open(up.admin_token, encoding="utf-8") as file:
         token = file.read().strip()
     request = urllib.request.Request(
@@ -473,7 +475,8 @@ def is_in(up, rollout, device, *states):
 @pytest.mark.parametrize("megabytes,where", [(4, "download"), (4, "apply")])
 def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
     with on_small_disk(up, "small-%s" % where, megabytes) as device:
-        group = ("--group", device.name, "--phase", "100%", "--soak", "300ms")
+        group = ("--group", device.name, "--phase", "100%", "--soak", "300ms",
+                 "--probe-timeout", HANG)
         device.start()
         up.online([device.name])
         first = up.ask("rollout", "start", "tiny@1", *group)
@@ -494,8 +497,9 @@ def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
 def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         up, ends):
     with on_small_disk(up, "hurried-" + ends, 8) as device:
-        group = ("--group", device.name, "--phase", "100%", "--soak")
-        device.write_config("packed_weights: off\n")
+        group = ("--group", device.name, "--phase", "100%", "--probe-timeout",
+                 HANG, "--soak")
+        device.write_config("packed_weights: off\nhang: 60s\n")
         device.start()
         up.online([device.name])
         up.roll("tiny@1", "--group", device.name)
@@ -542,7 +546,7 @@ def requests(up):
 def kept_windows(device):
     """Windows of telemetry in the device's outbox."""
     with contextlib.closing(sqlite3.connect(os.path.join(
-            device.state, "outbox.db"))) as base:
+            device.state, "outbox.db"), timeout=HANG_S)) as base:
         return base.execute("SELECT count(*) FROM tele").fetchone()[0]
 
 
@@ -551,9 +555,9 @@ def test_telemetry_of_an_absent_broker_comes_later(up):
     before = requests(up)
     up.controller.send_signal(signal.SIGKILL)
     up.controller.wait()
-    kept = kept_windows(device)
     for _ in range(7):
         answer(device)
+    kept = kept_windows(device)  # the next one has the last of the answers
     until("they are kept", lambda: kept_windows(device) >= kept + 2)
     device.process.kill()
     device.process.wait()
@@ -596,7 +600,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     release = new_release(up)
     away.stop()
     running = up.ask("rollout", "start", release, "--phase", "100%",
-                     "--soak", "1h")["id"]
+                     "--soak", "1h", "--probe-timeout", HANG)["id"]
     until("it is told", lambda: same(state(), "notified"))
     up.controller.terminate()
     up.controller.wait()
@@ -615,6 +619,15 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     serves(away, "tiny@1")
 
 
+def contents(path):
+    """Of a file that may be gone meanwhile: agents and engines go on."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     canary = "zebra-canary-7741"
     device = up.devices["a"]
@@ -625,7 +638,7 @@ def test_prompts_and_answers_are_in_no_log_and_no_database(up):
         for name in names:
             path = os.path.join(here, name)
             if os.path.isfile(path) and not os.path.islink(path):
-                assert canary.encode() not in open(path, "rb").read(), path
+                assert canary.encode() not in contents(path), path
 
 
 def test_the_audit_chain_holds(up):
