@@ -14,7 +14,7 @@ import pytest
 from controller_parts import (Device, Publisher, canonical, held, metric,
                               read_events, run, sign, start)
 from mqtt_client import Client, Refused
-from waits import HANG_S, joined, until
+from waits import HANG_S, joined, same, until
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +127,13 @@ def test_acl_matrix(controller, devices):
         "op": "config", "everywhere": True, "heartbeat_ms": 1000, "confirm": "test"})
     two.is_heard()
     one.is_heard()
+    group = "flotilla/v1/test/g/all/order"
+    until("older agents hear it", lambda: group in {
+        m[0] for m in one.client.messages[before:]})
     heard = {m[0] for m in one.client.messages[before:]}
     own = {one.topic("desired"), one.topic("cmd"),
-           "flotilla/v1/test/c/order", "flotilla/v1/test/g/all/order",
-           "flotilla/v1/test/c/mark"}
+           "flotilla/v1/test/c/order", group, "flotilla/v1/test/c/mark"}
     assert heard <= own, heard
-    assert "flotilla/v1/test/g/all/order" in heard, "older agents hear it"
     # A device's messages to others' topics do not arrive.
     seen = len(two.client.messages)
     sent = (
@@ -189,6 +190,7 @@ def test_bad_messages_are_dropped_and_counted(controller, devices):
         "v": 2, "device": devices[1].id, "rev": 1, "models": [
             {"serving": {"release": "sha256:" + "e" * 64}}]}))
     until("drops", lambda: dropped() >= before + len(bad) * 5 + 2)
+    one.is_heard()
     other = controller.ask("GET", "/v1/devices/" + devices[1].id).json
     assert "e" * 64 not in json.dumps(other)
     one.client.publish(one.topic("presence"), '{"v":1,"online":true}', True)
@@ -239,9 +241,9 @@ def test_blobs_are_checked_ranged_and_idempotent(controller):
     assert beyond.status == 416
     assert controller.ask("PUT", "/v1/blobs/../../etc/passwd",
                           b"x").status in (400, 404)
-    left = [n for n in os.listdir(os.path.join(controller.dir, "blobs"))
-            if n.startswith(".upload")]
-    assert left == []
+    until("no upload is left", lambda: same(
+        [n for n in os.listdir(os.path.join(controller.dir, "blobs"))
+         if n.startswith(".upload")], []))
 
 
 def test_a_device_reads_no_blob_that_it_was_not_offered(controller, devices):
@@ -470,8 +472,8 @@ def test_pause_resume_and_stale_etag(controller, devices, publisher):
     again = controller.ask("POST", path, {"action": "resume"}, headers={
         "If-Match": stale})
     assert again.status == 412 and again.json["code"] == "rest.stale"
-    same = controller.ask("POST", path, {"action": "pause"})
-    assert same.status == 200 and same.json["state"] == "paused"
+    twice = controller.ask("POST", path, {"action": "pause"})
+    assert twice.status == 200 and twice.json["state"] == "paused"
     assert controller.ask("POST", path, {"action": "fly"}).status == 400
     assert controller.ask("POST", path,
                           {"action": "resume"}).json["state"] == "running"

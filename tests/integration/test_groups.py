@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from controller_parts import BIN, Device, Publisher, start
-from waits import HANG_S, until
+from waits import HANG_S, same, until
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,8 @@ def test_a_deleted_group_lets_its_devices_go(controller, devices, cli):
     cli("group", "delete", "lab", "--confirm", "lab")
     until("both are gone", lambda: ask(
         controller, "GET", "/v1/groups")["items"] == [])
-    assert ask(controller, "GET", "/v1/devices/gw-10")["groups"] == ["all"]
+    until("it is let go", lambda: same(ask(
+        controller, "GET", "/v1/devices/gw-10")["groups"], ["all"]))
 
 
 # ---- what a device may fetch ----
