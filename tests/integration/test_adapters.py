@@ -118,7 +118,7 @@ class Folder:
         """SIGHUP; the names behind it."""
         self.server.process.send_signal(signal.SIGHUP)
         line = self.server.process.stdout.readline()
-        if line.startswith("serving "):  # it was between two engines
+        while line.startswith("serving "):  # it was between two engines
             line = self.server.process.stdout.readline()
         assert line.startswith("adapters:"), line
         return sorted(line.split()[1:])

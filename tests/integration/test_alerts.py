@@ -17,7 +17,7 @@ import threading
 import pytest
 
 from controller_parts import ROOT, Controller, run
-from waits import HANG_S, until, wall_s
+from waits import HANG_S, same, until, wall_s
 
 DEPLOY = os.path.join(ROOT, "deploy")
 RULES = os.path.join(DEPLOY, "prometheus", "flotilla.rules.yml")
@@ -149,6 +149,10 @@ class Receiver:
     def bodies(self, path):
         return [json.loads(b) for p, _, b in self.came if p == path]
 
+    def news(self, path):
+        """Of each delivery, however often it came."""
+        return list({b["id"]: b["news"] for b in self.bodies(path)}.values())
+
 
 @pytest.fixture
 def receiver():
@@ -233,14 +237,15 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
         return {path: (deliveries(watched, made)[0]["state"],
                        deliveries(watched, made)[0]["error"])
                 for path, made in hooks.items()}
-    until("their answers", lambda: [
-        s for s in (states(),) if s["/error"][1] and s["/moved"][1] and
-        s["/gone"][1] and s["/well"][0] == "sent"])
-    assert states()["/gone"] == ("dead", "the receiver answered 410")
-    assert states()["/error"] == ("waiting", "the receiver answered 500")
-    assert states()["/moved"] == (
-        "waiting",
-        "the receiver answered 302: redirects are not followed")
+
+    def answers():
+        found = states()
+        return [found["/well"][0]] + [
+            found[path] for path in ("/gone", "/error", "/moved")]
+    until("their answers", lambda: same(answers(), [
+        "sent", ("dead", "the receiver answered 410"),
+        ("waiting", "the receiver answered 500"),
+        ("waiting", "the receiver answered 302: redirects are not followed")]))
 
     watched.stop(signal.SIGKILL)
     receiver.heals.set()
@@ -251,7 +256,10 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     for path in ("/error", "/moved", "/hang"):
         assert len({b["id"] for b in receiver.bodies(path)}) == 1
         assert len(receiver.bodies(path)) >= 2
-    assert len(receiver.bodies("/well")) == 1
+    # Who answers late, on a slow machine, gets the same once more.
+    late = deliveries(watched, hooks["/well"])[0]["failed"]
+    assert 1 <= len(receiver.bodies("/well")) <= 1 + late
+    assert receiver.news("/well") == ["firing"]
 
     assert ask(watched, "POST", "/v1/webhooks/%s/replay" %
                hooks["/gone"]["id"])["count"] == 1
@@ -260,10 +268,14 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
                            if b["news"] == "resolved"])
     until("the dead one again", lambda: len(
         receiver.bodies("/gone")) >= 3)
-    assert [b["news"] for b in receiver.bodies("/well")] == ["firing",
-                                                             "resolved"]
-    with open(watched.mails, encoding="utf-8") as file:
-        assert '"news":"firing"' in file.read()
+    assert receiver.news("/well") == ["firing", "resolved"]
+
+    def mails():
+        if not os.path.exists(watched.mails):
+            return ""
+        with open(watched.mails, encoding="utf-8") as file:
+            return file.read()
+    until("a mail", lambda: '"news":"firing"' in mails(), mails)
 
 
 def test_people_have_an_alert_or_silence_its_rule(watched, receiver):

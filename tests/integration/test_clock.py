@@ -80,9 +80,10 @@ def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
     set_clock(fleet, 3 * YEAR_S)
     device.start()
     set_right(fleet)
-    until("the refusal",
-          lambda: "certificate has expired" in log_of(device)[begin:])
-    assert "net.tls" in log_of(device)[begin:]
+    until("the refusal", lambda: all(
+        words in log_of(device)[begin:]
+        for words in ("certificate has expired", "net.tls")),
+        lambda: log_of(device)[begin:])
     device.stop()
     set_clock(fleet, 3600 - wall_s())
     device.start()

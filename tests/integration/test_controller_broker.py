@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from controller_parts import Device
-from waits import same, until
+from waits import HANG_S, same, until
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     before = published()
     failed = count("mqtt db.failed")
     base = sqlite3.connect(os.path.join(controller.dir, "control.db"),
-                           isolation_level=None)
+                           isolation_level=None, timeout=HANG_S)
     base.execute("BEGIN IMMEDIATE")
     os.kill(broker, signal.SIGCONT)
     device.client.wait_closed()

@@ -193,7 +193,8 @@ def test_old_telemetry_is_gone_soon_after_the_start(folder):
     one.start()
 
     def left():
-        base = sqlite3.connect(os.path.join(one.dir, "telemetry.db"))
+        base = sqlite3.connect(os.path.join(one.dir, "telemetry.db"),
+                               timeout=HANG_S)
         rows = base.execute("SELECT count(*) FROM window").fetchone()[0]
         base.close()
         return rows

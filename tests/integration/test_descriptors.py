@@ -55,7 +55,10 @@ def test_a_device_that_could_not_connect_is_refused(tmp_path):
     try:
         until("full", lambda: one.ask("GET", "/readyz").json["status"]
               == "full")
-        with open(one.dir + ".log") as log:
-            assert "40 devices are enrolled" in log.read()
+
+        def said():
+            with open(one.dir + ".log") as log:
+                return log.read()
+        until("it is said", lambda: "40 devices are enrolled" in said(), said)
     finally:
         one.stop()

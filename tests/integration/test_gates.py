@@ -15,12 +15,14 @@ import pytest
 from bad_parts import rest
 from conftest import MODELS
 from evidence_parts import HOUR_MS, Evident
-from waits import HANG, until
+from waits import HANG, HANG_S, until
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 NAMES = ["a", "b", "c"]
 TOLD = 4
 TYPICAL = 20000  # microseconds a token
+POLICY = {"soak_ms": 300, "probe_speed_ratio_max": 1000,
+          "probe_timeout_ms": HANG_S * 1000}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def start(up, release, margin, on_fail="halt", until="passed"):
             "below_floor": True, "group": "mixed",
             "phases": [{"devices": 2, "until": until, "spread": ["kind"]},
                        {"share_pct": 100}],
-            "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
+            "policy": POLICY,
             "gates": {"ratio": [{"metric": "token_us", "percentile": 50,
                                  "margin": margin, "devices_min": 1,
                                  "samples_min": 10}]}})
@@ -241,7 +243,8 @@ GOLDEN = 5  # place in readings.def
 def observed(up, reading):
     """Readings of the base of each device, as telemetry.db has them."""
     path = os.path.join(up.dir, "controller", "telemetry.db")
-    with sqlite3.connect("file:%s?mode=ro" % path, uri=True) as db:
+    with sqlite3.connect("file:%s?mode=ro" % path, uri=True,
+                         timeout=HANG_S) as db:
         rows = db.execute("SELECT device, data FROM observed "
                           "WHERE model <> ''").fetchall()
     # Two bytes, ten numbers, ten bytes, three tallies; then the readings.
@@ -274,7 +277,7 @@ def study(up, members, release, gate, rule, one_block):
     rollout = post(up, {
         "release": release, "group": group,
         "phases": [{"devices": count - 1}, {"share_pct": 100}],
-        "policy": {"soak_ms": 300, "probe_speed_ratio_max": 1000},
+        "policy": POLICY,
         "gates": {"failed": {"max_pct": 100}, gate: {
             "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}}})
     until("its devices have it", lambda: [

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bad_parts import Controller
-from waits import until
+from waits import same, until
 
 MODELS = {1: "tiny-v1.Q4_0.gguf", 2: "tiny-v2.Q4_0.gguf",
           3: "tiny-v2.1.Q4_0.gguf"}
@@ -85,8 +85,8 @@ def test_a_kept_desired_of_a_yanked_release_changes_nothing(fleet_3):
         assert told["by"]["number"] == last_order(newest)["seq"]
         assert broker.again(desired, newest)["outcome"] == "done"
 
-    assert fleet_3.serving("tiny@3")
-    assert device(fleet_3)["drift"] is None
+    until("tiny@3 serves", lambda: fleet_3.serving("tiny@3"))
+    until("no drift", lambda: same(device(fleet_3)["drift"], None))
     assert security(fleet_3) == []
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from waits import HANG_S, joined, same, until, wall_s
+from waits import HANG_S, Seen, joined, same, until, wall_s
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -93,11 +93,15 @@ class Server:
 
     def engine(self):
         """Process id of the one engine."""
-        with open("/proc/%d/task/%d/children" % (self.process.pid,
-                                                 self.process.pid)) as file:
-            children = file.read().split()
-        assert len(children) == 1
-        return int(children[0])
+        def children():
+            with open("/proc/%d/task/%d/children" % (
+                    self.process.pid, self.process.pid)) as file:
+                return file.read().split()
+
+        def one():  # behind the end of another one
+            found = children()
+            return found if len(found) == 1 else Seen(found)
+        return int(until("one engine", one)[0])
 
 
 @pytest.fixture(scope="module")

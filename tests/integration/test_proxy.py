@@ -15,7 +15,7 @@ import pytest
 
 import whisper_model
 from runtime_parts import processes
-from waits import HANG_S, until
+from waits import HANG_S, same, until
 
 ENGINE = pathlib.Path(os.environ["FLOTILLA_BIN"]) / "flotilla-engine"
 FAKE = pathlib.Path(__file__).with_name("fake_runtime.py")
@@ -390,11 +390,12 @@ def test_a_runtime_with_a_user_of_its_own_reads_its_files_alone(start):
         proxy = start(uid=65534, gid=65534, exec=line, read=[place])
         proxy.ready()
         assert proxy.answer(proxy.ask("three"))[0] == "1 2 3"
-        pids = processes(place)
-        assert [user_of(pid) for pid in pids] == [["65534"] * 4]
+        until("its user", lambda: same(
+            [user_of(pid) for pid in processes(place)], [["65534"] * 4]))
         proxy.end()
-        assert not processes(place)
-        assert not list(pathlib.Path("/tmp").glob("flotilla-runtime.*.tree"))
+        no_runtime_is_left(place)
+        until("no tree is left", lambda: not list(
+            pathlib.Path("/tmp").glob("flotilla-runtime.*.tree")))
 
 
 @pytest.fixture
@@ -459,7 +460,7 @@ def test_a_leak_is_ended_by_its_cgroup(start, group):
         frame = proxy.receive()
     assert frame.text(4) == "runtime.memory" and "cgroup" in frame.text(2)
     assert proxy.child.wait(HANG_S) == 1
-    assert not list(group.glob("runtime-*"))
+    until("no group is left", lambda: not list(group.glob("runtime-*")))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])

@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import pytest
-from waits import HANG_S, joined, until
+from waits import HANG_S, joined, same, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -115,8 +115,9 @@ def test_the_plan_says_which_models_stay(server):
                        if " bytes, " in line and "for models" in line
                        for word in line.split() if word.isdigit()][:2]
     assert planned <= budget == 130 << 20
-    assert server.states() == dict({name: "ready" for name in STAY},
-                                   **{name: "on-demand" for name in ON_DEMAND})
+    until("each is where the plan says", lambda: same(server.states(), dict(
+        {name: "ready" for name in STAY},
+        **{name: "on-demand" for name in ON_DEMAND})))
 
 
 class Clients:
@@ -158,6 +159,12 @@ def held(server):
     return int(line.split()[1])
 
 
+def loaded(server, name):
+    """It and those that stay, and no other one."""
+    until("%s next to those that stay" % name, lambda: same(
+        set(server.engines()), set(STAY + [name])))
+
+
 def site_keeps_its_place(server):
     """site, which was loaded, answers at once though spare waits for its place.
     False: its ten seconds were over by then."""
@@ -181,10 +188,10 @@ def test_models_on_demand_take_turns_and_disturb_nobody(server):
     try:
         status, _, body = server.ask("site")
         assert status == 200 and body["timings"]["load_ms"] > 0
-        assert set(server.engines()) == set(STAY + ["site"])
+        loaded(server, "site")
         until("site serves before it gives way",
               lambda: site_keeps_its_place(server))
-        assert set(server.engines()) == set(STAY + ["spare"])
+        loaded(server, "spare")
         status, _, body = server.ask("spare")
         assert body["timings"]["load_ms"] == 0
         # Everything is within the plan: shared pages count once (Pss).
