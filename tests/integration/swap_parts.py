@@ -108,7 +108,8 @@ class Swaps:
         else:
             started = self.fleet.ask(
                 "rollout", "start", new, "--phase", "100%", "--soak",
-                "%dms" % (SOAK * 1000), "--below-floor", "--lift")
+                "%dms" % (SOAK * 1000), "--probe-timeout", HANG,
+                "--below-floor", "--lift")
             self.fleet.cli("rollout", "wait", started["id"], "--timeout",
                            HANG, "-q")
         one.end = moment()

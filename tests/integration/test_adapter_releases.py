@@ -11,7 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import long_probe
 from conftest import MODELS, Small
-from waits import HANG, joined, until
+from waits import HANG, joined, same, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
@@ -142,7 +142,7 @@ def failed(up, release, meanwhile=None):
     beside = threading.Thread(target=meanwhile or (lambda: None))
     beside.start()  # before the rollout: a candidate may be quick
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
-                     "500ms")
+                     "500ms", "--probe-timeout", HANG)
     joined(beside)
     device = until("the end on the device", lambda: next(
         (d for d in up.ask("rollout", "get", started["id"])["devices"]
@@ -207,7 +207,8 @@ def test_the_base_serves_again_in_the_same_engine(up):
            "--everywhere", "--confirm", "other@2", "--wait", "--timeout", HANG)
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (
         expected(up), "other@1")
-    assert set(engines(device)) == pids and blobs(device) <= files
+    until("the same engines", lambda: same(set(engines(device)), pids))
+    assert blobs(device) <= files
 
 
 def test_an_agent_that_starts_again_serves_base_and_adapter(up):

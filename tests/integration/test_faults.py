@@ -409,7 +409,8 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     device.start()
     up.online(["b"])
     started = up.ask("rollout", "start", new_release(up), "--phase", "100%",
-                     "--soak", "300ms", "--max-failed", "0")
+                     "--soak", "300ms", "--max-failed", "0",
+                     "--probe-timeout", HANG)
     up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
            HANG, "-q")
     one = up.rollout_device(started["id"], "b")
@@ -572,7 +573,8 @@ def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     device = up.devices["a"]
     release = new_release(up)
     before = answer(device)[1]
-    running = up.ask("rollout", "start", release, "--soak", "1h")["id"]
+    running = up.ask("rollout", "start", release, "--soak", "1h",
+                     "--probe-timeout", HANG)["id"]
     up.controller.terminate()
     up.controller.wait()
     shutil.copy(data, data + ".backup")

@@ -97,7 +97,7 @@ def test_who_comes_later_gets_what_no_broker_kept(apart):
     until("gone", lambda: apart.ask(
         "device", "get", "gw")["state"] != "online")
     started = apart.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "500ms")["id"]
+                        "--soak", "500ms", "--probe-timeout", HANG)["id"]
     apart.devices["gw"].start()
     apart.cli("rollout", "wait", started, "--for", "completed", "--timeout",
               HANG, "-q")

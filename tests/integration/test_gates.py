@@ -174,6 +174,7 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up, told):
     begin(up)
     rollout = up.ask("rollout", "start", "tiny@3", "--phase",
                      "2,spread=kind", "--phase", "100%", "--soak", "300ms",
+                     "--probe-timeout", HANG,
                      "--gate", "token_us,percentile=50,margin=5,devices_min=1,"
                      "samples_min=10")["id"]
     until("the first phase is held", lambda: up.ask(
@@ -193,7 +194,8 @@ def compared(up, rollout):
 def test_an_experiment_stays_until_a_person_promotes_it(up, told):
     rollout = up.ask("rollout", "start", "tiny@1", "--phase",
                      "1,until=promoted,spread=site", "--phase", "100%",
-                     "--soak", "300ms", "--below-floor", "--group",
+                     "--soak", "300ms", "--probe-timeout", HANG,
+                     "--below-floor", "--group",
                      "real")["id"]
     until("both arms are compared", lambda: compared(up, rollout) ==
           "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "

@@ -43,7 +43,7 @@ class Gate:
             "check": [sys.executable, PROGRAM, "check", "{tree}", "{file}"],
             "read": [os.path.dirname(PROGRAM), sys.prefix],
             "soak_health": self.url, "soak_every": "100ms",
-            "soak_failures": 2}, **hook))
+            "soak_failures": 100}, **hook))
 
     def write_script(self):
         """A hook that is a script, and waits at the pipe `slow`."""
@@ -116,7 +116,8 @@ def gate(fleet):
     one.process.wait()
 
 
-QUICK = {"soak_ms": 500, "soak_crashes_max": 0}
+QUICK = {"soak_ms": 500, "soak_crashes_max": 0,
+         "probe_timeout_ms": HANG_S * 1000}
 GOOD = {"version": "1", "w": [0.1, 0.2]}
 
 
@@ -151,7 +152,8 @@ def test_a_bad_release_is_stopped_by_its_numbers(gate):
 
 def test_one_that_breaks_the_health_goes_back(gate):
     """While it starts, or later: the program reads when it is told to."""
-    gate.write({"signal": "HUP", "pid_file": gate.pid_file, "ready": "1s"})
+    gate.write({"signal": "HUP", "pid_file": gate.pid_file, "ready": "1s",
+                "soak_failures": 2})
     row = gate.roll(gate.publish("3", dict(GOOD, version="3", is_well=False)),
                     dict(QUICK, soak_ms=600000), "halted")
     assert row["error"]["id"] == "soak.health", row

@@ -156,6 +156,7 @@ class Site:
     def roll(self, title, group, **policy):
         spec = self.fleet.dir + "/rollout.yaml"
         policy["soak_ms"] = 500
+        policy["probe_timeout_ms"] = HANG_S * 1000
         policy.setdefault("neighbours_spread_ms", 0)
         with open(spec, "w", encoding="utf-8") as out:
             json.dump({"release": title, "group": group,

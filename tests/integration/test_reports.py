@@ -144,7 +144,7 @@ def test_a_device_that_refuses_says_why(controller, gateway, folder):
 
     def answered():
         one = outcome(order)
-        return one["outcome"], (one["error"] or {}).get("id")
+        return one["outcome"], (one.get("error") or {}).get("id")
     until("the refusal", lambda: same(answered(), ("refused", "not.built")))
     # Nobody said anything of the other request.
     assert outcome(earlier)["outcome"] == "pending"

@@ -125,7 +125,7 @@ def restart(up, more=""):
 def test_one_goes_back_while_the_other_downloads(up):
     restart(up, "download_rate: 1kB\n")  # half an hour
     started = up.ask("rollout", "start", "tiny@2", "--phase", "100%", "--soak",
-                     "500ms")
+                     "500ms", "--probe-timeout", HANG)
     until("tiny is downloaded",
           lambda: state(up, "tiny") == "downloading")
     with asked(up, "tiny"):

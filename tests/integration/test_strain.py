@@ -112,7 +112,8 @@ def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
     sensors.battery(15, "Discharging")
     until("it knows its battery", lambda: "battery 15" in log_of(fleet))
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "500ms", "--wait-for", "mains,cool")["id"]
+                        "--soak", "500ms", "--wait-for", "mains,cool",
+                        "--probe-timeout", HANG)["id"]
     until("it waits", lambda: same(
         [execution(fleet).get(word) for word in ("waits", "reason")],
         [True, "waiting for mains (the battery is low), "
@@ -271,7 +272,8 @@ def test_at_the_last_rung_a_smaller_variant_is_fetched_probed_and_serves(
     spec = os.path.join(fleet.dir, "large.yaml")
     with open(spec, "w", encoding="utf-8") as out:
         out.write("release: tiny@3\nphases: [{share_pct: 100}]\n"
-                  "policy: {soak_ms: 500, probe_speed_ratio_max: 1000}\n")
+                  "policy: {soak_ms: 500, probe_speed_ratio_max: 1000, "
+                  "probe_timeout_ms: %d}\n" % (HANG_S * 1000))
     started = fleet.ask("rollout", "start", "-f", spec)["id"]
     fleet.cli("rollout", "wait", started, "--for", "completed", "--timeout",
               HANG, "-q")
