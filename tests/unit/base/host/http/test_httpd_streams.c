@@ -63,6 +63,7 @@ static void an_upload_streams_and_its_refusal_is_heard(void **state)
     int before = __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST);
     body.data[500000] = '!';
     expect(body.data, "HTTP/1.1 422", "\"code\":\"target.hash\"");
+    WAIT_UNTIL(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) != before);
     assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
                      before + 1);
     expect("PUT /up HTTP/1.1\r\nContent-Length: 10\r\n" END, "HTTP/1.1 401",

@@ -28,7 +28,7 @@ struct side {
     int last_code, last_reason;
     char last_what[sizeof(((struct flo_err *)0)->what)];
     bool last_session, has_seen_secret;
-    uint64_t last_retry_ms;
+    uint64_t first_retry_ms, last_retry_ms;
     char last_topic[256], last_data[256];
     const char *subscribe;
 };
@@ -51,7 +51,9 @@ static void on_disconnected(void *context, const struct flo_err *err,
 {
     struct side *side = context;
 
-    side->losses++;
+    if (side->losses++ == 0) {
+        side->first_retry_ms = retry_in_ms;
+    }
     side->last_code = err->code;
     snprintf(side->last_what, sizeof(side->last_what), "%s", err->what);
     side->last_retry_ms = retry_in_ms;
@@ -317,11 +319,11 @@ static void a_killed_broker_is_found_again(void **state)
                                       false, 0, 9, NULL),
                      FLO_E_NET_UNREACHABLE);
     assert_loss(device, FLO_E_NET_UNREACHABLE);
-    assert_true(device->last_retry_ms <= 200);
+    assert_true(device->first_retry_ms <= 200);
 
     broker_start(&broker);
     UNTIL(device, controller,
-          device->connects == 2 && controller->connects == 2);
+          device->connects >= 2 && controller->connects >= 2);
     assert_false(device->last_session);
     messages = device->messages;
     assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "again", 5, 1,
@@ -334,22 +336,32 @@ static void a_killed_broker_is_found_again(void **state)
     side_close(controller);
 }
 
+/* A broker that stops is left.  Was it given time?  No: it had hung up before,
+ * for the device came late with its ping. */
+static bool leaves_after_a_while(struct side *device)
+{
+    UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
+    int losses = device->losses, connects = device->connects;
+    uint64_t from_ms = waits_now_ms();
+    kill(broker.pid, SIGSTOP); /* its connections stay open */
+
+    UNTIL(device, NOBODY, device->losses > losses);
+    bool is_given_time = waits_now_ms() - from_ms >= 500;
+    kill(broker.pid, SIGCONT);
+    if (is_given_time) {
+        assert_loss(device, FLO_E_NET_UNREACHABLE); /* paho says no more */
+        assert_true(device->last_retry_ms <= 200);
+    }
+    UNTIL(device, NOBODY, device->connects > connects);
+    return is_given_time;
+}
+
 static void a_broker_that_says_no_more_is_left_and_tried_again(void **state)
 {
     struct side *device = side_open_for(ID_A, NULL, 3600, TOPIC_A, 1);
 
     (void)state;
-    UNTIL(device, NOBODY, device->connects >= 1);
-    kill(broker.pid, SIGSTOP); /* its connections stay open */
-    int losses = device->losses, connects = device->connects;
-    uint64_t from_ms = waits_now_ms();
-
-    UNTIL(device, NOBODY, device->losses > losses);
-    assert_true(waits_now_ms() - from_ms >= 500); /* it was given time */
-    kill(broker.pid, SIGCONT);
-    assert_loss(device, FLO_E_NET_UNREACHABLE); /* paho says no more */
-    assert_true(device->last_retry_ms <= 200);
-    UNTIL(device, NOBODY, device->connects > connects);
+    WAIT_TURNING(leaves_after_a_while(device), turn(device));
 
     side_close(device);
 }
