@@ -140,11 +140,14 @@ def has(page, selector, words):
 
 
 def write(page, selector, words):
+    page.until("document.querySelector(%s)" % json.dumps(selector))
     page.run("(i => { i.value = %s; i.dispatchEvent(new Event('input',"
              " {bubbles: true})) })(document.querySelector(%s))" % (
                  json.dumps(words), json.dumps(selector)))
 
 
 def press(page, words, place="main"):
-    page.run("[...document.querySelectorAll('%s button')].find(b =>"
-             " b.innerText === '%s').click()" % (place, words))
+    button = "[...document.querySelectorAll('%s button')].find(b =>" \
+        " b.innerText === '%s')" % (place, words)
+    page.until(button)
+    page.run(button + ".click()")

@@ -118,19 +118,22 @@ def test_requests_wake_models_on_demand_and_disturb_nobody(up):
             assert load_ms(up, model) > 0
             assert load_ms(up, model) == 0
             others = {"alarm", "site"} - {model}
-            assert set(on_demand(up)) == others
+            until("%s alone is loaded" % model, lambda want=others: same(
+                set(on_demand(up)), want))
 
 
 def test_a_model_on_demand_is_updated_and_taken_back(up):
     before = F.model_status(status(up), "tiny")["slots"]
     with asked(up, "tiny", "alarm", "site") as answers:
         up.roll("alarm@2")
-        assert versions(up, "alarm") == ["2", "1", None]
+        until("alarm@2 is current", lambda: same(
+            versions(up, "alarm"), ["2", "1", None]))
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
                "--confirm", "alarm@2", "--keep", "--wait", "--timeout", HANG)
 
-    assert versions(up, "alarm")[0] == "1"
+    until("alarm@1 is current", lambda: same(versions(up, "alarm")[0], "1"))
     assert up.device.ask(QUESTION, "alarm", 8)[1] == "alarm@1"
     assert set(answers["tiny"]) == {"tiny@1"}
     assert set(answers["site"]) == {"site@1"}
-    assert F.model_status(status(up), "tiny")["slots"] == before
+    until("tiny is as it was", lambda: same(
+        F.model_status(status(up), "tiny")["slots"], before))

@@ -532,8 +532,9 @@ def test_a_check_gives_its_words_and_its_status(checker):
 
 @pytest.mark.parametrize("code, more, error", [
     ("head -c 70000 /dev/zero", {}, "runtime.answer"),
-    ("head -c 120m /dev/zero | tail -c 120m > /dev/null", {"memory_bytes": 1 << 26},
-     "runtime.memory")])
+    # It has that memory until somebody ends it.
+    ("head -c 120m /dev/zero | tail -c 120m | sleep 600",
+     {"memory_bytes": 1 << 26}, "runtime.memory")])
 def test_a_check_has_limits(checker, code, more, error):
     proxy = checker(code, **more)
     frame = play(proxy)[1]
