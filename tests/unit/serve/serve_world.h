@@ -50,7 +50,7 @@ struct world {
 };
 extern struct world world;
 
-/* NULL: flotilla-engine; 0 ms: no hang is seen, requests are held as usual. */
+/* NULL: flotilla-engine; 0 ms: no hang is seen, a request is held as long. */
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
 void world_open(void);
 /* TCP takes this token alone. */

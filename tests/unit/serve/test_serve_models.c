@@ -471,7 +471,7 @@ static void a_load_that_takes_too_long_is_refused_at_once(void **state)
     static struct client client;
     struct flo_serve_route route = on_demand(45001);
     (void)state;
-    world_open();
+    world_open_with(NULL, 0, 30000);
     set_route(1, &route);
     chat(&client, "other");
     assert_int_equal(client.status, 503);
