@@ -445,10 +445,12 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.until_said("a", "stands by")
     pair.until_gw_is_heard()
     assert not pair.said("b", "no broker"), "it took the broker away"
+
     def ended_one():
         one = pair.ask("rollout", "get", started)
         return one if one["state"] in ("completed", "halted") else \
             Seen(one["state"])
+
     ended = until("its end", ended_one)
     assert ended["state"] == "completed", [
         d["error"] for d in ended["devices"]]
