@@ -150,7 +150,7 @@ class Receiver:
         return [json.loads(b) for p, _, b in self.came if p == path]
 
     def news(self, path):
-        """Of each delivery, however often it came."""
+        """News of each delivery, however often it came."""
         return list({b["id"]: b["news"] for b in self.bodies(path)}.values())
 
 

@@ -622,7 +622,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
 
 
 def contents(path):
-    """Of a file that may be gone meanwhile: agents and engines go on."""
+    """Bytes of a file that may be gone meanwhile: agents go on."""
     try:
         with open(path, "rb") as file:
             return file.read()

@@ -221,7 +221,7 @@ def test_a_model_without_memory_is_refused_and_the_other_serves_on(up):
         "device", "get", "a")["memory"] or {}).get("budget") == 30 << 20)
 
     def planned():
-        """What the plan makes of the device's reports."""
+        """The plan, as it is made of the device's reports."""
         plan = up.ask("rollout", "start", "alarm@2", "--phase", "100%",
                       "--lift", "--dry-run")["plan"]
         return {"cannot": plan["cannot"], "takes": plan["takes"],
