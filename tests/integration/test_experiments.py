@@ -5,6 +5,7 @@ Times come from devices whose numbers the test says (evidence_parts.py); real
 agents share requests and go back with them.  Bad answers are counted by real
 agents, from so many answers."""
 import json
+import os
 
 import pytest
 
@@ -55,7 +56,7 @@ def told(up):
 
 
 def experiment(up, release, group, count, gates):
-    path = up.path("experiment.yaml")
+    path = os.path.join(up.dir, "experiment.yaml")
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"release": release, "on_fail": "rollback", "group": group,
                    "policy": {"soak_ms": 300,

@@ -510,8 +510,9 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
               lambda: is_in(up, second, device, "soaking"))
         leave_room(device, 1 << 20)
         bad = "tiny@29" if ends == "quickly" else "tiny@30"
-        up.publish(bad, "tiny-v3-bad-swap.Q4_0.gguf", "golden-tiny-v2.json",
-                   "--label", ends)
+        up.publish(bad, "tiny-v3-bad-swap.Q4_0.gguf",
+                   os.path.join(MODELS, "golden-tiny-v2.json"), "--label",
+                   ends)
         if ends == "quickly":
             up.cli("rollout", "abort", second["id"], "-q")
         else:  # the engine goes on after its files are gone

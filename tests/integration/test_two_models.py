@@ -53,7 +53,7 @@ def test_a_device_serves_two_models_by_two_rollouts(up):
 
 
 def test_a_rollback_of_one_model_leaves_the_other_alone(up):
-    up.roll("help@2")
+    up.roll("help@2", compares_speed=True)
     all_have(up, {"tiny": ("1", "ready"), "help": ("2", "ready")})
     before = {name: assignment(up, name, "tiny") for name in NAMES}
     order = up.ask("rollout", "rollback", "--release", "help@2",
