@@ -38,10 +38,11 @@ def same(actual, wanted):
 
 
 def _wait(what, ask, seen, pause):
-    """Call ask() until it gives something true, with pause(seconds left)
-    between two looks."""
+    """Call ask() until it gives something true, with pause(seconds left,
+    seconds that ask() took) between two looks."""
     end = time.monotonic() + HANG_S
     while True:
+        begin = time.monotonic()
         got = ask()
         if got:
             return got
@@ -49,21 +50,23 @@ def _wait(what, ask, seen, pause):
         if left <= 0:
             raise Hang("waited %d s for: %s\nlast seen: %s" % (
                 HANG_S, what, seen() if seen else repr(got)))
-        pause(left)
+        pause(left, end - left - begin)
 
 
 def until(what, ask, seen=None, every=0.02):
-    """Call ask() until it gives something true, and return that.
+    """Call ask() until it gives something true, and return that.  A look that
+    starts a program is rarer, so that those who are waited for get on.
 
     `what` names the thing waited for.  seen() gives what is there instead for
     the message of a hang; without it the last answer of ask() is shown."""
-    return _wait(what, ask, seen, lambda left: time.sleep(every))
+    return _wait(what, ask, seen, lambda left, took: time.sleep(
+        max(every, min(3 * took, 1))))
 
 
 def notified(condition, what, ask, seen=None):
     """until() for a threading.Condition that is held: ask() is called when
     somebody notifies."""
-    return _wait(what, ask, seen, condition.wait)
+    return _wait(what, ask, seen, lambda left, took: condition.wait(left))
 
 
 def joined(thread):
