@@ -59,8 +59,8 @@ def test_the_same_command_again_finds_the_release(fleet):
     code, _, err = fleet.cli(
         "release", "create", "tiny@3", "--model-file",
         os.path.join(MODELS, V3), "--golden",
-        os.path.join(MODELS, "golden-tiny-v2.1.json"), "--sign-with",
-        fleet.key, "--skip-play", "--delta-from", "2", check=False)
+        fleet.few("golden-tiny-v2.1.json"), "--sign-with", fleet.key,
+        "--skip-play", "--delta-from", "2", check=False)
     assert code == 0 and "is there already" in err, err
 
 
