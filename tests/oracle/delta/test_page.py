@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from itertools import chain
 import os
+import random
 import re
 import subprocess
 import sys
@@ -104,6 +105,10 @@ def main():
     parser.add_argument("--bin", default="build/bin")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
+    # CI plays a third, drawn by its seed.
+    is_drawn = "FLOTILLA_SEED" in os.environ and \
+        os.environ.get("FLOTILLA_PART") != "all"
+    draw = random.Random("page" + os.environ.get("FLOTILLA_SEED", ""))
     failed = played = packed = 0
     seen = Counter()  # typed parts by op and types
     for name, old in golden.OLD_MODELS.items():
@@ -113,7 +118,7 @@ def main():
         check_example(read_page(), args.bin, folder)
         old, new, patch = (os.path.join(folder, n) for n in "onp")
         for name, a, b in chain(pairs(), rare_pairs()):
-            if args.only not in name:
+            if args.only not in name or is_drawn and draw.randrange(3):
                 continue
             for path, data in ((old, a), (new, b)):
                 with open(path, "wb") as file:
@@ -139,7 +144,7 @@ def main():
           f"{len(changed)} changes of type, {followed} followed parts; "
           f"{packed} pairs without typed parts")
     # A pair that the encoder packs instead says nothing of the predictor.
-    is_whole = args.only or (len(same) == len(TYPES) and followed >= 5
+    is_whole = args.only or is_drawn or (len(same) == len(TYPES) and followed >= 5
                              and packed <= PACKED
                              and len(changed) >= CHANGES)
     sys.exit(failed != 0 or played == 0 or not is_whole)
