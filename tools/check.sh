@@ -28,7 +28,7 @@ check_format() {
 
 check_layers() { python3 tools/layers.py && say layers ok || bad layers; }
 
-# What the build shows of headers: the first include of a source.
+# Headers that the build compiles alone: the first include of a source.
 first_includes() {
     sources '*.c' | xargs awk 'FNR == 1 { seen = 0 }
         !seen && /^#include/ { seen = 1; gsub(/["<>]/, "", $2); print $2 }'

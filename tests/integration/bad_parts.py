@@ -262,12 +262,16 @@ class Controller:
         self.fleet = fleet
         data = os.path.join(fleet.dir, "controller")
         self.key = os.path.join(data, "keys", "order.key")
-        port = re.search(r"mqtts://127.0.0.1:(\d+)", open(os.path.join(
-            fleet.dir, "controller.log")).read()).group(1)
+        port = re.search(r"mqtts://127.0.0.1:(\d+)", self.log()).group(1)
         self.where = ("127.0.0.1", int(port), os.path.join(
             data, "pki", "ca.pem"), os.path.join(data, "pki", "mqtt.pem"),
             os.path.join(data, "pki", "mqtt.key"), "controller")
         self.topic = "flotilla/v1/test/d/%s/" % fleet.id
+
+    def log(self):
+        with open(os.path.join(self.fleet.dir, "controller.log"),
+                  encoding="utf-8") as file:
+            return file.read()
 
     def __enter__(self):
         self.fleet.controller.send_signal(signal.SIGSTOP)
@@ -281,10 +285,12 @@ class Controller:
 
     def __exit__(self, *_):
         self.client.close()
-        away_ms = wall_ms()
+        away_ms, said = wall_ms(), self.log().count("mqtt connected to")
         self.fleet.controller.send_signal(signal.SIGCONT)
-        # Its earlier messages say "online"; a message sent before it is back at
-        # the broker is lost.
+        # A message sent before it is back at the broker is lost, and its client
+        # would end the next one of a test: both have one name.
+        until("the controller is back", lambda: self.log().count(
+            "mqtt connected to") > said)
         until("the controller hears", lambda: self.fleet.ask(
             "device", "get", "a")["last_seen_at_ms"] > away_ms)
 
