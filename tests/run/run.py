@@ -15,8 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 SECONDS = os.path.join(ROOT, "tests", "run", "seconds.tsv")
 # A test's places are a share of a CPU that has 4 (cmake/tests.cmake), rounded up.
-# Half as many more are given out: no test computes all the time.
-PLACES = 6
+# Twice as many and more are given out: no test computes all the time.
+PLACES = 9
 SKIPPED = (5, 77)  # pytest ran nothing; a test's own word
 SKIPS = re.compile(r"^(?:skipped: |SKIPPED \[\d+\] \S+:\d+: )(.+)|"
                    r"^\[  SKIPPED \] (?!\d+ test)(.+)", re.M)
