@@ -54,7 +54,8 @@ def play(kind):
         env["LD_PRELOAD"] = os.path.join(BUILD, "tests", "libslow.so")
         if " " in BUILD:
             sys.exit("steady: a preloaded library's path has no blank")
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"],
+                              start_new_session=True)
              for _ in range(2 if kind == "busy" else 0)]
     before = len(times_of(BUILD))
     begin = time.monotonic()
