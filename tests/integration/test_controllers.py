@@ -214,11 +214,13 @@ class Pair(Small):
         except (F.Failed, ValueError):
             return None
 
-    def get(self, port, path):
+    def get(self, port, path, token=None):
         """Status, the header Retry-After, and the answer."""
+        request = urllib.request.Request(
+            "http://127.0.0.1:%d%s" % (port, path),
+            headers={"Authorization": "Bearer " + token} if token else {})
         try:
-            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path),
-                                        timeout=HANG_S) as answer:
+            with urllib.request.urlopen(request, timeout=HANG_S) as answer:
                 return answer.status, None, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, error.headers["Retry-After"], json.load(error)
@@ -403,10 +405,13 @@ def people_are_told(pair):
     """Each of a crowd, while the database says nothing: who is in the midst of
     a call, and who comes meanwhile.  How soon: tests/bench/database_loss.py."""
     told = []
+    with open(pair.admin_token, encoding="utf-8") as file:
+        token = file.read().strip()  # who has none is refused without a look
 
     def ask():
         def is_refused():
-            status, _, answer = pair.get(pair.ports["a"][0], "/v1/devices")
+            status, _, answer = pair.get(pair.ports["a"][0], "/v1/devices",
+                                         token)
             if status == 503:
                 told.append(answer["type"].rsplit("/", 1)[1])
             return status == 503 or Seen(status)
