@@ -18,7 +18,7 @@ import webbrowser
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fleet as F  # noqa: E402
 import demo_parts as parts  # noqa: E402
-from waits import HANG, Seen, until  # noqa: E402
+from waits import Seen, until  # noqa: E402
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -335,7 +335,6 @@ class Story:
              "%s --wait" % (cast.second, cast.second))
         self.fleet.cli("rollout", "rollback", "--release", cast.second,
                        "--everywhere", "--confirm", cast.second, "--wait",
-                       "--timeout", HANG,
                        "--reason", "drill", "-q")
         until("the old release answers on all",
               lambda: len(seen) == len(self.names))
@@ -384,8 +383,7 @@ class Story:
         begin = time.monotonic()
         self.fleet.cli("rollout", "rollback", "--release",
                        cast.adapter_release, "--everywhere", "--confirm",
-                       cast.adapter_release, "--wait", "--timeout", HANG,
-                       "--reason", "drill",
+                       cast.adapter_release, "--wait", "--reason", "drill",
                        "-q")
         self.expect_all(cast.first, cast.first_answer)
         good("taken back in %.2f s, nothing downloaded: the route goes back, "

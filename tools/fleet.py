@@ -314,6 +314,13 @@ class Fleet:
         return done.returncode, out, err
 
     def cli(self, *args, **more):
+        """A command.  Where it says no limit, only a hang reaches one."""
+        waits_long = "--wait" in args or args[1:2] == ("wait",) or \
+            args[:2] in (("device", "logs"), ("device", "doctor"))
+        if waits_long and "--timeout" not in args:
+            args += ("--timeout", waits.HANG)
+        if args[:2] == ("rollout", "start") and "--probe-timeout" not in args:
+            args += ("--probe-timeout", waits.HANG)
         return self.program("flotilla", *args, **more)
 
     def ask(self, *args, **more):

@@ -15,7 +15,7 @@ os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
 import fleet as F  # noqa: E402
 from controller_parts import Controller  # noqa: E402
-from waits import HANG, Seen, until  # noqa: E402
+from waits import Seen, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -110,15 +110,14 @@ class Small(F.Fleet):
     def roll(self, release, *more, wait="completed", compares_speed=False):
         """On all devices.  A busy machine makes the comparison of speeds long,
         so it is left to the stories that look at it."""
-        path = os.path.join(self.dir, "roll.yaml")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("{}" if compares_speed else
-                       "policy: {probe_speed_ratio_max: 0}")
-        started = self.ask("rollout", "start", release, "-f", path, "--phase",
-                           "100%", "--soak", "500ms", "--probe-timeout", HANG,
-                           *more)
-        self.cli("rollout", "wait", started["id"], "--for", wait,
-                 "--timeout", HANG, "-q")
+        if not compares_speed:
+            path = os.path.join(self.dir, "roll.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("policy: {probe_speed_ratio_max: 0}")
+            more = ("-f", path, *more)
+        started = self.ask("rollout", "start", release, "--phase", "100%",
+                           "--soak", "500ms", *more)
+        self.cli("rollout", "wait", started["id"], "--for", wait, "-q")
         return self.ask("rollout", "get", started["id"])
 
 

@@ -7,7 +7,7 @@ import threading
 
 import fleet as F
 from controller_parts import sign
-from waits import HANG, HANG_S, joined, pace, until
+from waits import HANG_S, joined, pace, until
 
 KIND = "application/vnd.flotilla.release.v2+json"
 
@@ -160,7 +160,7 @@ class Runtimes:
             "policy": {"soak_ms": 500, "runtime_wait_ms": 50,
                        "probe_timeout_ms": HANG_S * 1000}}).encode())
         self.fleet.cli("rollout", "wait", started["id"], "--for", "halted",
-                       "--timeout", HANG, "-q")
+                       "-q")
         return self.fleet.rollout_device(started["id"], "gw")["error"]
 
     def fails(self, release):

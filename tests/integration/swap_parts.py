@@ -10,7 +10,7 @@ import test_adapter_releases as adapters
 import test_runtimes as runtime
 from conftest import MODELS
 from runtime_parts import Runtimes
-from waits import HANG, moment
+from waits import moment
 
 SOAK = 0.05
 TOKENS = 16
@@ -104,14 +104,12 @@ class Swaps:
         if is_rollback:
             self.fleet.cli("rollout", "rollback", "--release", one.old, "--to",
                            new, "--everywhere", "--confirm", one.old, "--keep",
-                           "--wait", "--timeout", HANG, "-q")
+                           "--wait", "-q")
         else:
             started = self.fleet.ask(
                 "rollout", "start", new, "--phase", "100%", "--soak",
-                "%dms" % (SOAK * 1000), "--probe-timeout", HANG,
-                "--below-floor", "--lift")
-            self.fleet.cli("rollout", "wait", started["id"], "--timeout",
-                           HANG, "-q")
+                "%dms" % (SOAK * 1000), "--below-floor", "--lift")
+            self.fleet.cli("rollout", "wait", started["id"], "-q")
         one.end = moment()
         self.previous[model], self.serving[model] = one.old, new
 

@@ -11,7 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import long_probe
 from conftest import MODELS, Small
-from waits import HANG, joined, same, until
+from waits import joined, same, until
 
 BASE = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
 SITE = os.path.join(MODELS, "tiny-v1-site-lora.gguf")
@@ -113,8 +113,7 @@ def test_an_adapter_release_swaps_in_the_running_engine(up):
     # Back to the adapter before, and to the base: no download, one engine.
     for release, text in (("tiny@2", adapted),):
         up.cli("rollout", "rollback", "--release", "tiny@3", "--to", release,
-               "--everywhere", "--confirm", "tiny@3", "--wait", "--timeout",
-               HANG)
+               "--everywhere", "--confirm", "tiny@3", "--wait")
         assert answer(device) == (text, release)
         assert one_engine(device) == pid
     until("more than ten answers",
@@ -142,7 +141,7 @@ def failed(up, release, meanwhile=None):
     beside = threading.Thread(target=meanwhile or (lambda: None))
     beside.start()  # before the rollout: a candidate may be quick
     started = up.ask("rollout", "start", release, "--phase", "100%", "--soak",
-                     "500ms", "--probe-timeout", HANG)
+                     "500ms")
     joined(beside)
     device = until("the end on the device", lambda: next(
         (d for d in up.ask("rollout", "get", started["id"])["devices"]
@@ -204,7 +203,7 @@ def test_the_base_serves_again_in_the_same_engine(up):
     until("two engines", lambda: len(engines(device)) == 2)
     pids, files = set(engines(device)), blobs(device)
     up.cli("rollout", "rollback", "--release", "other@2", "--to", "other@1",
-           "--everywhere", "--confirm", "other@2", "--wait", "--timeout", HANG)
+           "--everywhere", "--confirm", "other@2", "--wait")
     assert device.ask(PROMPTS[0], "other", max_tokens=24)[:2] == (
         expected(up), "other@1")
     until("the same engines", lambda: same(set(engines(device)), pids))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from conftest import Small
-from waits import HANG, until
+from waits import until
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,7 @@ def gateway(folder, bin_dir):
 def test_the_log_comes_and_no_prompt_is_in_it(gateway):
     secret = "the quick brown secret of my life"
     gateway.devices["gw"].ask(secret, "tiny", max_tokens=4)
-    report = gateway.ask("device", "logs", "gw", "--lines", "300", "--timeout",
-                         HANG)
+    report = gateway.ask("device", "logs", "gw", "--lines", "300")
     text = "\n".join(report["lines"])
     assert "flotilla-agent" in text and "tiny" in text
     whole = json.dumps(report)
@@ -36,14 +35,14 @@ def test_the_log_comes_and_no_prompt_is_in_it(gateway):
     assert sum(line.startswith("-----BEGIN") for line in lines) == 2
     for before, line in zip(lines, lines[1:]):
         assert not before.startswith("-----BEGIN") or line not in whole
-    few = gateway.ask("device", "logs", "gw", "--lines", "2", "--timeout", HANG)
+    few = gateway.ask("device", "logs", "gw", "--lines", "2")
     assert len(few["lines"]) == 2 and few["cut_lines"] > 0
 
 
 def test_doctor_says_what_the_engine_does_and_how_fast(gateway):
     for _ in range(3):
         gateway.devices["gw"].ask("hello", "tiny", max_tokens=16)
-    report = gateway.ask("device", "doctor", "gw", "--timeout", HANG)
+    report = gateway.ask("device", "doctor", "gw")
     facts = report["facts"]
     assert facts["live"] is True and facts["model"] == "tiny"
     assert facts["threads"] >= 1 and facts["context"] > 0
@@ -58,8 +57,7 @@ def test_a_device_that_was_away_answers_when_it_is_back(gateway):
     device.stop()
     until("it is away", lambda: gateway.ask(
         "device", "get", "gw")["state"] == "offline")
-    told = gateway.cli("device", "doctor", "gw", "--timeout", HANG,
-                       check=False)
+    told = gateway.cli("device", "doctor", "gw", check=False)
     assert told[0] != 0
     order = re.search(r"by order (o-\d+)", told[2]).group(1)
     device.start()

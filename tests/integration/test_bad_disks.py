@@ -130,9 +130,9 @@ def test_a_bit_of_the_model_flipped_on_disk_is_repaired(up, lab):  # LO03
 def test_an_order_of_a_damaged_release_ends_when_it_serves(up, lab):
     _, begin = damage(lab)
     started = up.ask("rollout", "start", "tiny@1", "--group", "lab", "--phase",
-                     "100%", "--soak", "200ms", "--probe-timeout", HANG)["id"]
+                     "100%", "--soak", "200ms")["id"]
     lab.start()
-    up.cli("rollout", "wait", started, "--timeout", HANG, "-q")
+    up.cli("rollout", "wait", started, "-q")
     assert up.rollout_device(started, "b")["state"] in (
         "succeeded", "already-installed")
     text, release, _ = lab.ask(QUESTION, "tiny")  # at once
@@ -168,9 +168,8 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
     serves(lab, "tiny@1")
     up.online(["b"])
     started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
-                     "100%", "--soak", "200ms", "--below-floor", "--lift",
-                     "--probe-timeout", HANG)
-    up.cli("rollout", "wait", started["id"], "--timeout", HANG, "-q")
+                     "100%", "--soak", "200ms", "--below-floor", "--lift")
+    up.cli("rollout", "wait", started["id"], "-q")
     serves(lab, "tiny@2")  # a link gives way to the bytes that came for it
     assert open(target, "rb").read() == b"precious"
     lab.stop()
@@ -272,7 +271,7 @@ def struck(up, lab, version, how, times, *more):
     code = over.wait(HANG_S)
     if up.ask("rollout", "get", started)["state"] == "completed":
         up.cli("rollout", "rollback", started, "--confirm", "tiny@" + version,
-               "--wait", "--timeout", HANG)
+               "--wait")
         return None
     assert code == 0, up.rollout_device(started, "b")
     return up.rollout_device(started, "b")
@@ -287,8 +286,7 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
     up.publish("tiny@22", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json",
                "--label", "22")
     started = up.ask("rollout", "start", "tiny@22", "--group", "lab",
-                     "--phase", "100%", "--soak", "1h", "--probe-timeout",
-                     HANG)["id"]
+                     "--phase", "100%", "--soak", "1h")["id"]
     until("on trial", lambda: up.rollout_device(started, "b")[
         "state"] == "soaking")
     serves(lab, "tiny@22")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from conftest import MODELS, Small
-from waits import HANG, Seen, until
+from waits import Seen, until
 
 V1, V2, V3 = ("tiny-%s.Q4_0.gguf" % v for v in ("v1", "v2", "v2.1"))
 
@@ -24,7 +24,7 @@ def document(fleet, title):
 
 
 def log(fleet, device):
-    return "\n".join(fleet.ask("device", "logs", device, "--timeout", HANG)["lines"])
+    return "\n".join(fleet.ask("device", "logs", device)["lines"])
 
 
 def test_a_device_far_behind_takes_what_was_made_for_others(fleet):

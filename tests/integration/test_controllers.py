@@ -19,7 +19,7 @@ import pytest
 import fleet as F
 from conftest import Small
 from test_postgresql import Server
-from waits import HANG, HANG_S, Seen, joined, moment, same, until, wall_ms
+from waits import HANG_S, Seen, joined, moment, same, until, wall_ms
 
 OTHER = {"a": "b", "b": "a"}
 
@@ -303,9 +303,8 @@ def pair(folder, bin_dir, server):
 
 def test_a_rollout_goes_through_the_one_that_stands_by(pair):
     started = pair.through("b", "rollout", "start", "tiny@1", "--phase", "100%",
-                           "--soak", "500ms", "--probe-timeout", HANG)["id"]
-    pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-             HANG, "-q")
+                           "--soak", "500ms")["id"]
+    pair.cli("rollout", "wait", started, "--for", "completed", "-q")
     until("it serves tiny@1", lambda: pair.serving("tiny@1"))
     assert any("/sha256-" in path for path in Blobs.asked), Blobs.asked
 
@@ -336,8 +335,7 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     """Until a request ends the soak, behind the change of leaders."""
     pair.let_lead("a")
     started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                       "--soak", "0s", "--soak-requests", "1",
-                       "--probe-timeout", HANG)["id"]
+                       "--soak", "0s", "--soak-requests", "1")["id"]
     until("it soaks", lambda: (pair.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")
@@ -356,8 +354,7 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     pair.until_shown("a", a="stands-by", b="leads")
     pair.until_metric(pair.health["b"], "flotilla_leader", 1)
     assert pair.devices["gw"].ask("hello", "tiny", max_tokens=1)[1] == "tiny@2"
-    pair.cli("rollout", "wait", started, "--for", "completed", "--timeout",
-             HANG, "-q")
+    pair.cli("rollout", "wait", started, "--for", "completed", "-q")
     until("it serves tiny@2", lambda: pair.serving("tiny@2"))
     pair.nothing_was_done_twice()
 
@@ -370,8 +367,7 @@ def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
     pair.running["b"].send_signal(signal.SIGSTOP)
     pair.until_leads("a", begin)
     pair.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-             "--confirm", "tiny@2", "--reason", "drill", "--wait",
-             "--timeout", HANG)
+             "--confirm", "tiny@2", "--reason", "drill", "--wait")
     until("it is back", lambda: pair.serving("tiny@1"))
     orders = pair.sql("SELECT count(*) FROM ord")
     pair.mark("b")
@@ -442,8 +438,7 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.until_leads("b", begin)
     assert pair.epoch() == old + 1
     started = pair.through("b", "rollout", "start", "tiny@3", "--phase",
-                           "100%", "--soak", "500ms", "--probe-timeout",
-                           HANG)["id"]
+                           "100%", "--soak", "500ms")["id"]
     pair.mark("b")
     pair.cut.is_cut = False
     pair.until_said("a", "another controller leads since epoch %d" % old)

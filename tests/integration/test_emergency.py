@@ -11,7 +11,7 @@ import pytest
 import fleet as F
 from bad_parts import expect, rest, serves
 from conftest import ROOT, Small
-from waits import HANG, HANG_S, same, until
+from waits import HANG_S, same, until
 
 FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
          2: ("tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json"),
@@ -73,7 +73,7 @@ def test_a_device_downloads_the_release_that_the_order_names(up):
         return plan["go_back"], plan["download"], plan["cannot"]
     until("the plan for both", lambda: same(planned(), (2, 2, 0)))
     assert up.serving("tiny@3")
-    up.cli(*order, "--confirm", "tiny@3", "--wait", "--timeout", HANG)
+    up.cli(*order, "--confirm", "tiny@3", "--wait")
 
     for device in a, b:
         serves(device, "tiny@1")
@@ -145,7 +145,7 @@ def test_a_rollback_that_was_committed_is_published_at_the_next_start(up):
     serves(a, "tiny@1")
     order = next(one["id"] for one in up.ask("order", "list")
                  if one["op"] == "rollback")
-    up.cli("order", "wait", order, "--timeout", HANG)
+    up.cli("order", "wait", order)
     assert up.ask("release", "get", "tiny@2")["state"] == "yanked"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Small
 from test_failing_disk import RECORDS, preload, sweep
-from waits import HANG, same, until
+from waits import same, until
 
 
 @pytest.fixture
@@ -52,8 +52,7 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_again(fleet):
     fleet.publish_whole("tiny@2", "tiny-v2.1.Q4_0.gguf",
                         "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "0s", "--soak-requests", "1",
-                        "--probe-timeout", HANG)["id"]
+                        "--soak", "0s", "--soak-requests", "1")["id"]
 
     def comes_to(state):
         until("it is " + state, lambda: same(state_of(fleet, started), state))

@@ -9,7 +9,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, HANG_S, until
+from waits import HANG_S, until
 
 PLUGIN = "mosquitto_dynamic_security.so"
 
@@ -85,8 +85,7 @@ def test_the_loop_goes_over_a_broker_of_somebody_else(external):
     for release in ("tiny@1", "tiny@2"):
         external.roll(release)
     external.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-                 "--confirm", "tiny@2", "--reason", "drill", "--wait", "--timeout",
-                 HANG)
+                 "--confirm", "tiny@2", "--reason", "drill", "--wait")
     until("it is back", lambda: external.serving("tiny@1"))
     external.add_device("gw-2", external.token)
     external.online(["gw", "gw-2"])

@@ -130,11 +130,11 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
     with newcomer(up, "first") as device:
         rollout = up.roll("tiny@1", "--group", "first")["id"]
         code, _, err = up.cli("rollout", "rollback", rollout, "--wait",
-                              "--timeout", HANG, "--confirm", "tiny@1",
+                              "--confirm", "tiny@1",
                               check=False)
         assert code == 9 and "error[rollout.partly]" in err, (code, err)
         up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "--timeout", HANG, "-q")
+               "-q")
         found = up.ask("rollout", "get", rollout)
         for one in found["devices"]:
             assert one["stays"] and not one["back"], one
@@ -156,8 +156,7 @@ def test_a_device_without_controller_serves_after_its_restart(up):
 def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
     release = new_release(up)
     started = up.ask("rollout", "start", release, "--phase", "1", "--phase",
-                     "100%", "--soak", "0s", "--soak-requests", "1",
-                     "--probe-timeout", HANG)["id"]
+                     "100%", "--soak", "0s", "--soak-requests", "1")["id"]
     said = os.path.join(up.dir, "wait.log")
     with open(said, "wb") as log:
         waiting = subprocess.Popen(
@@ -409,10 +408,8 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     device.start()
     up.online(["b"])
     started = up.ask("rollout", "start", new_release(up), "--phase", "100%",
-                     "--soak", "300ms", "--max-failed", "0",
-                     "--probe-timeout", HANG)
-    up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
-           HANG, "-q")
+                     "--soak", "300ms", "--max-failed", "0")
+    up.cli("rollout", "wait", started["id"], "--for", "halted", "-q")
     one = up.rollout_device(started["id"], "b")
     assert one["error"]["id"] == "memory.budget", one
     assert any(c.isdigit() for c in one["error"]["what"])
@@ -476,8 +473,7 @@ def is_in(up, rollout, device, *states):
 @pytest.mark.parametrize("megabytes,where", [(4, "download"), (4, "apply")])
 def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
     with on_small_disk(up, "small-%s" % where, megabytes) as device:
-        group = ("--group", device.name, "--phase", "100%", "--soak", "300ms",
-                 "--probe-timeout", HANG)
+        group = ("--group", device.name, "--phase", "100%", "--soak", "300ms")
         device.start()
         up.online([device.name])
         first = up.ask("rollout", "start", "tiny@1", *group)
@@ -498,8 +494,7 @@ def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
 def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         up, ends):
     with on_small_disk(up, "hurried-" + ends, 8) as device:
-        group = ("--group", device.name, "--phase", "100%", "--probe-timeout",
-                 HANG, "--soak")
+        group = ("--group", device.name, "--phase", "100%", "--soak")
         device.write_config("packed_weights: off\nhang: 60s\n")
         device.start()
         up.online([device.name])
@@ -532,8 +527,7 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
         assert one["error"]["id"] == "probe.golden", (
-            "\n".join(up.ask("device", "logs", device.name, "--timeout",
-                             HANG)["lines"][-60:]))
+            "\n".join(up.ask("device", "logs", device.name)["lines"][-60:]))
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
 
@@ -574,8 +568,7 @@ def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     device = up.devices["a"]
     release = new_release(up)
     before = answer(device)[1]
-    running = up.ask("rollout", "start", release, "--soak", "1h",
-                     "--probe-timeout", HANG)["id"]
+    running = up.ask("rollout", "start", release, "--soak", "1h")["id"]
     up.controller.terminate()
     up.controller.wait()
     shutil.copy(data, data + ".backup")
@@ -590,7 +583,7 @@ def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     up.online(["a", "b"])
     assert up.ask("rollout", "get", running)["state"] == "paused"
     up.cli("rollout", "rollback", "--release", release, "--everywhere",
-           "--confirm", release, "--wait", "--timeout", HANG)
+           "--confirm", release, "--wait")
     serves(device, before)
 
 
@@ -603,7 +596,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     release = new_release(up)
     away.stop()
     running = up.ask("rollout", "start", release, "--phase", "100%",
-                     "--soak", "1h", "--probe-timeout", HANG)["id"]
+                     "--soak", "1h")["id"]
     until("it is told", lambda: same(state(), "notified"))
     up.controller.terminate()
     up.controller.wait()
@@ -617,8 +610,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     up.cli("rollout", "resume", running)
     until("it goes on", lambda: state() == "soaking")
     assert up.ask("rollout", "get", running)["state"] == "running"
-    up.cli("rollout", "rollback", running, "--confirm", release, "--wait",
-           "--timeout", HANG)
+    up.cli("rollout", "rollback", running, "--confirm", release, "--wait")
     serves(away, "tiny@1")
 
 

@@ -15,7 +15,7 @@ import pytest
 from bad_parts import rest
 from conftest import MODELS
 from evidence_parts import HOUR_MS, Evident
-from waits import HANG, HANG_S, until
+from waits import HANG_S, until
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 NAMES = ["a", "b", "c"]
@@ -149,8 +149,7 @@ def gate_of(rollout):
 
 def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up, told):
     rollout = try_slow(up, told)
-    up.cli("rollout", "wait", rollout, "--for", "halted", "--timeout", HANG,
-           "-q")
+    up.cli("rollout", "wait", rollout, "--for", "halted", "-q")
     found = up.ask("rollout", "get", rollout)
     gate = gate_of(found)
     assert found["state"] == "halted", found["reason"]
@@ -165,8 +164,7 @@ def test_a_release_twice_as_slow_is_halted_by_its_telemetry(up, told):
     assert "gate ratio fails: token_us p50" in said, said
     assert "state    halted" in said, said
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@2")
-    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           HANG, "-q")
+    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "-q")
     until("all are back", lambda: up.serving("tiny@1"))
 
 
@@ -174,7 +172,6 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up, told):
     begin(up)
     rollout = up.ask("rollout", "start", "tiny@3", "--phase",
                      "2,spread=kind", "--phase", "100%", "--soak", "300ms",
-                     "--probe-timeout", HANG,
                      "--gate", "token_us,percentile=50,margin=5,devices_min=1,"
                      "samples_min=10")["id"]
     until("the first phase is held", lambda: up.ask(
@@ -182,7 +179,7 @@ def test_a_release_as_fast_is_held_until_there_is_evidence(up, told):
     old, new = up.release("tiny@1"), up.release("tiny@3")
     for one in told:
         say(up, [one], old if one.runs["tiny"] == old["digest"] else new)
-    up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
+    up.cli("rollout", "wait", rollout, "-q")
     assert gate_of(up.ask("rollout", "get", rollout))["verdict"] == "pass"
     until("all have it", lambda: up.serving("tiny@3"))
 
@@ -194,8 +191,7 @@ def compared(up, rollout):
 def test_an_experiment_stays_until_a_person_promotes_it(up, told):
     rollout = up.ask("rollout", "start", "tiny@1", "--phase",
                      "1,until=promoted,spread=site", "--phase", "100%",
-                     "--soak", "300ms", "--probe-timeout", HANG,
-                     "--below-floor", "--group",
+                     "--soak", "300ms", "--below-floor", "--group",
                      "real")["id"]
     until("both arms are compared", lambda: compared(up, rollout) ==
           "phase 1: a person (promote, abort, rollback); 1 of 1 : 2 of "
@@ -204,18 +200,16 @@ def test_an_experiment_stays_until_a_person_promotes_it(up, told):
     assert [p["state"] for p in phases] == ["running", "waiting"], phases
     assert phases[0]["counts"] == {"succeeded": 1}, phases
     up.cli("rollout", "promote", rollout)
-    up.cli("rollout", "wait", rollout, "--timeout", HANG, "-q")
+    up.cli("rollout", "wait", rollout, "-q")
     until("all have it", lambda: up.serving("tiny@1"))
     up.cli("rollout", "rollback", rollout, "--confirm", "tiny@1")
-    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           HANG, "-q")
+    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "-q")
     until("all are back", lambda: up.serving("tiny@3"))
 
 
 def test_the_worse_arm_of_an_experiment_goes_back_by_itself(up, told):
     rollout = try_slow(up, told, on_fail="rollback", until="promoted")
-    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "--timeout",
-           HANG, "-q")
+    up.cli("rollout", "wait", rollout, "--for", "rolled-back", "-q")
     found = up.ask("rollout", "get", rollout)
     assert "token_us p50" in found["reason"], found["reason"]
     until("it is back", lambda: up.serving("tiny@3"))
@@ -411,6 +405,5 @@ def test_an_experiment_has_commands_of_its_own(up):
     code, _, err = up.cli("experiment", "get", plain[0], check=False)
     assert code != 0 and "is no experiment" in err, (code, err)
     up.cli("experiment", "stop", made, "--confirm", "tiny@1")
-    up.cli("rollout", "wait", made, "--for", "rolled-back", "--timeout",
-           HANG, "-q")
+    up.cli("rollout", "wait", made, "--for", "rolled-back", "-q")
     until("all are back", lambda: up.serving("tiny@3", NAMES))

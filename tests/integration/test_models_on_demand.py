@@ -8,7 +8,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, joined, pace, same, until
+from waits import joined, pace, same, until
 
 TINY = {"tiny@1": ("tiny-v1.Q8_0.gguf", "golden-tiny-v1.json")}
 ALARM = {"alarm@1": ("tiny-v1.Q4_1.gguf", "golden-tiny-v1.json"),
@@ -129,7 +129,7 @@ def test_a_model_on_demand_is_updated_and_taken_back(up):
         until("alarm@2 is current", lambda: same(
             versions(up, "alarm"), ["2", "1", None]))
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
-               "--confirm", "alarm@2", "--keep", "--wait", "--timeout", HANG)
+               "--confirm", "alarm@2", "--keep", "--wait")
 
     until("alarm@1 is current", lambda: same(versions(up, "alarm")[0], "1"))
     assert up.device.ask(QUESTION, "alarm", 8)[1] == "alarm@1"

@@ -15,7 +15,7 @@ import threading
 
 import fleet as F
 import pytest
-from waits import HANG, HANG_S, until
+from waits import HANG_S, until
 
 MODEL, OLD, NEW = "tiny", "tiny-v1.Q4_0.gguf", "tiny-v2.Q4_0.gguf"
 
@@ -156,14 +156,13 @@ class Site:
     def roll(self, title, group, **policy):
         spec = self.fleet.dir + "/rollout.yaml"
         policy["soak_ms"] = 500
-        policy["probe_timeout_ms"] = HANG_S * 1000
         policy.setdefault("neighbours_spread_ms", 0)
         with open(spec, "w", encoding="utf-8") as out:
             json.dump({"release": title, "group": group,
                        "phases": [{"name": "all", "share_pct": 100}],
                        "policy": policy}, out)
         self.last = self.fleet.ask("rollout", "start", "-f", spec)["id"]
-        self.fleet.cli("rollout", "wait", self.last, "--timeout", HANG, "-q")
+        self.fleet.cli("rollout", "wait", self.last, "-q")
         return self.fleet.ask("rollout", "get", self.last)["transfer"]
 
 

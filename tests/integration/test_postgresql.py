@@ -75,8 +75,7 @@ def test_releases_are_rolled_out_and_taken_back(fleet):
     fleet.roll("tiny@2")
     until("it serves tiny@2", lambda: fleet.serving("tiny@2"))
     fleet.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-              "--confirm", "tiny@2", "--reason", "drill", "--wait", "--timeout",
-              HANG)
+              "--confirm", "tiny@2", "--reason", "drill", "--wait")
     until("it serves tiny@1", lambda: fleet.serving("tiny@1"))
     assert fleet.cli("audit", "verify")[0] == 0
     data = os.path.join(fleet.dir, "controller")
@@ -96,8 +95,7 @@ def test_a_server_killed_in_a_rollout_loses_nothing(fleet, server):
     fleet.publish_whole("tiny@3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
     # It soaks until it is asked, and that comes when the server is dead.
     started = fleet.ask("rollout", "start", "tiny@3", "--phase", "100%",
-                        "--soak", "100ms", "--soak-requests", "1",
-                        "--probe-timeout", HANG)["id"]
+                        "--soak", "100ms", "--soak-requests", "1")["id"]
     until("it soaks", lambda: (fleet.ask(
         "device", "get", "gw")["models"][0].get("execution") or {}).get(
             "state") == "soaking")

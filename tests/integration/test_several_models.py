@@ -11,7 +11,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG, HANG_S, Seen, joined, same, until
+from waits import HANG_S, Seen, joined, same, until
 
 # No new release reads more bytes for a token: the speed probe would deny it on
 # a busy machine.
@@ -125,18 +125,18 @@ def restart(up, more=""):
 def test_one_goes_back_while_the_other_downloads(up):
     restart(up, "download_rate: 1kB\n")  # half an hour
     started = up.ask("rollout", "start", "tiny@2", "--phase", "100%", "--soak",
-                     "500ms", "--probe-timeout", HANG)
+                     "500ms")
     until("tiny is downloaded",
           lambda: state(up, "tiny") == "downloading")
     with asked(up, "tiny"):
         up.cli("rollout", "rollback", "--release", "alarm@2", "--everywhere",
-               "--confirm", "alarm@2", "--keep", "--wait", "--timeout", HANG)
+               "--confirm", "alarm@2", "--keep", "--wait")
         assert state(up, "tiny") == "downloading"
         assert up.device.ask(QUESTION, "alarm")[1] == "alarm@1"
     restart(up)
     with asked(up, "tiny"):
         up.cli("rollout", "wait", started["id"], "--for", "completed",
-               "--timeout", HANG, "-q")
+               "-q")
 
     has(up, "tiny", "2", "1", None)
     has(up, "alarm", "1", None, None)
@@ -165,7 +165,7 @@ def test_a_removed_model_is_gone_and_the_other_serves_on(up):
     assert os.path.exists(file)
     with asked(up, "tiny"):
         up.cli("model", "remove", "alarm", "--everywhere", "--confirm",
-               "alarm", "--wait", "--timeout", HANG)
+               "alarm", "--wait")
         until("its files are collected",
               lambda: not os.path.exists(file))
 

@@ -3,7 +3,7 @@ away, while the other serves on."""
 import pytest
 
 from conftest import Small
-from waits import HANG, until
+from waits import until
 
 NAMES = ["a", "b"]
 
@@ -57,8 +57,7 @@ def test_a_rollback_of_one_model_leaves_the_other_alone(up):
     all_have(up, {"tiny": ("1", "ready"), "help": ("2", "ready")})
     before = {name: assignment(up, name, "tiny") for name in NAMES}
     order = up.ask("rollout", "rollback", "--release", "help@2",
-                   "--everywhere", "--confirm", "help@2", "--wait",
-                   "--timeout", HANG)
+                   "--everywhere", "--confirm", "help@2", "--wait")
     assert order["done"] == 2 and order["failed"] == 0
     all_have(up, {"tiny": ("1", "ready"), "help": ("1", "ready")})
     assert before == {name: assignment(up, name, "tiny") for name in NAMES}
@@ -70,7 +69,7 @@ def test_a_model_is_taken_away_and_the_other_serves_on(up):
     plan = up.ask("model", "remove", "help", "--everywhere", "--dry-run")
     assert plan["devices"] == 2 and plan["targets"][0]["to"] == "help@1"
     order = up.ask("model", "remove", "help", "--everywhere", "--confirm",
-                   "help", "--wait", "--timeout", HANG)
+                   "help", "--wait")
     assert order["done"] == 2, order
     all_have(up, {"tiny": ("1", "ready")})
     assert [d["name"] for d in up.ask("device", "list", "--model", "help")

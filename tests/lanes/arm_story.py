@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
-from waits import HANG, until  # noqa: E402
+from waits import until  # noqa: E402
 
 MODELS = os.path.join(ROOT, "tests", "models")
 NAMES = ("flotilla-agent", "flotilla-engine", "flotilla-updater")
@@ -60,7 +60,7 @@ def release(fleet, name, model, golden, *more):
 def roll_out(fleet, name, wanted):
     code, out, err = fleet.cli(
         "rollout", "start", name, "--phase", "100%", "--soak", "2s", "--wait",
-        "--timeout", HANG, "--probe-timeout", HANG, check=False)
+        check=False)
     if (code == 0) != wanted:
         raise F.Failed("rollout of %s: exit %d\n%s%s" % (name, code, out, err))
 
@@ -98,7 +98,7 @@ def play(fleet, arguments):
     roll_out(fleet, "tiny@3", False)
     serves(fleet, device, "tiny@2")
     fleet.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
-              "--confirm", "tiny@2", "--wait", "--timeout", HANG)
+              "--confirm", "tiny@2", "--wait")
     serves(fleet, device, "tiny@1")
     device.stop()
     device.start()
