@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 import openapi_parts
-from controller_parts import BIN, ROOT, Device, Publisher, start
-from waits import HANG_S, until
+from controller_parts import BIN, ROOT, Device, Publisher, metric, start
+from waits import HANG_S, ended, until
 
 # A schema says which requests are well-formed.  412, 422 and 423 say that a
 # value does not fit the fleet: a tag, a confirmation, a freeze.  Our JSON
@@ -97,7 +97,8 @@ def test_schemathesis_finds_nothing(full, folder):
         os.mkdir(place)
         with open(os.path.join(place, "schemathesis.toml"), "w") as config:
             config.write(CONFIG)
-        runs.append(subprocess.Popen(
+        out = open(os.path.join(place, "out"), "w+")
+        runs.append((out, subprocess.Popen(
             [program, "run", full.rest + "/openapi.json", "-H",
              "Authorization: Bearer " + full.token, "--max-examples", EXAMPLES,
              "--checks", "all", "--phases", phases, "--no-color", "--seed",
@@ -105,11 +106,13 @@ def test_schemathesis_finds_nothing(full, folder):
              str(HANG_S), "--suppress-health-check", "too_slow",
              "--exclude-path", "/v1/events",  # it never ends
              *more],
-            cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True))
-    outs = [run.communicate(timeout=HANG_S)[0] for run in runs]
-    for run, out in zip(runs, outs):
+            cwd=place, stdout=out, stderr=subprocess.STDOUT)))
+    for file, run in runs:
+        code = ended(run, lambda: metric(full, "http_requests_total"))
+        with file:
+            file.seek(0)
+            out = file.read()
         print(out[-8000:])
-        assert run.returncode == 0
+        assert code == 0
         assert "generated" in out
     assert full.ask("GET", "/readyz").status == 200

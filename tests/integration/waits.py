@@ -6,6 +6,7 @@ names what was waited for and what was seen last.  A test shows that something
 does NOT happen by a later event that must come behind it, not by waiting.
 Figures of speed belong to tests/bench.
 """
+import subprocess
 import threading
 import time
 
@@ -74,6 +75,21 @@ def joined(thread):
     thread.join(HANG_S)
     if thread.is_alive():
         raise Hang("waited %d s for the end of %s" % (HANG_S, thread.name))
+
+
+def ended(process, progress):
+    """Exit code of a long program.  Only one that hangs makes no progress()
+    in HANG_S seconds."""
+    before = progress()
+    while True:
+        try:
+            return process.wait(HANG_S)
+        except subprocess.TimeoutExpired:
+            now = progress()
+            if now == before:
+                raise Hang("waited %d s for the end of %s\nlast seen: %r" % (
+                    HANG_S, process.args[0], now)) from None
+            before = now
 
 
 def pace(seconds, done=None):
