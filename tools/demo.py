@@ -100,19 +100,19 @@ class Story:
         begin = time.monotonic()
         made = self.fleet.ask(
             "release", "create", release, "--model-file", file, "--golden",
-            golden, "--sign-with", self.key, "--publish", *more, timeout=600)
+            golden, "--sign-with", self.key, "--publish", *more)
         full = os.path.getsize(file)
         deltas = [w for w in made.get("ways", [])
                   if w.get("base") and w["kept"]]
         return made, full, deltas, time.monotonic() - begin
 
-    def roll_out(self, release, *more, expect="completed", timeout="120s"):
+    def roll_out(self, release, *more, expect="completed"):
         begin = time.monotonic()
         started = self.fleet.ask("rollout", "start", release, "--soak",
                                  self.cast.soak, *more)
         code, out, err = self.fleet.cli(
-            "rollout", "wait", started["id"], "--for", expect, "--timeout",
-            timeout, "-q", "-o", "json", check=False, timeout=300)
+            "rollout", "wait", started["id"], "--for", expect, "-q", "-o",
+            "json", check=False)
         if code != 0:
             raise F.Failed("rollout %s of %s: exit %d\n%s%s" % (
                 started["id"], release, code, out[:2000], err))
@@ -359,7 +359,7 @@ class Story:
         self.fleet.cli("release", "create", cast.adapter_release, "--base",
                        cast.first, "--adapter", cast.adapter, "--golden",
                        cast.second_golden, "--skip-play", "--sign-with",
-                       self.key, "--publish", timeout=600)
+                       self.key, "--publish")
         begin = time.monotonic()
         rollout, took = self.roll_out(cast.adapter_release, "--phase", "100%",
                                       "--reason", "adapter alone")

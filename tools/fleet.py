@@ -301,8 +301,9 @@ class Fleet:
         self.processes.append(process)
         return process
 
-    def program(self, name, *args, check=True, timeout=waits.HANG_S):
-        """Run a program to its end; (exit code, stdout, stderr)."""
+    def program(self, name, *args, check=True, timeout=2 * waits.HANG_S):
+        """Run a program to its end; (exit code, stdout, stderr).  One that waits
+        reaches its own bound first, and says for what it waited."""
         done = subprocess.run([self.path(name), *args], env=self.env,
                               stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=timeout)
