@@ -11,6 +11,8 @@ import pytest
 from controller_parts import Device
 from waits import HANG_S, same, until
 
+ESTABLISHED = "01"  # in /proc/net/tcp
+
 
 @pytest.fixture(scope="module")
 def token(controller):
@@ -35,18 +37,33 @@ def after_its_first_tick(controller):
             "GET", "/v1/tokens").json["items"]])
 
 
-def restarts_a_broker_that_stands(controller, connected):
+def clients_of(pid):
+    """Connections that a broker has taken."""
+    own = set()
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        own.add(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return [row for row in rows
+            if row[3] == ESTABLISHED and "socket:[%s]" % row[9] in own]
+
+
+def restarts_a_broker_that_stands(controller):
     """The broker dies; the next one stands still before anybody is connected
     to it.  Its pid."""
-    before = connected()
-
     def stop_next():
         old = controller.mosquitto()
         os.kill(old, signal.SIGKILL)
         new = until("another broker", lambda: mosquitto_but(controller, old))
         os.kill(new, signal.SIGSTOP)
-        return connected() == before and new
+        until("it stands", lambda: state_of(new) == "T")
+        return clients_of(new) == [] and new
     return until("a broker that stands", stop_next)
+
+
+def state_of(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def mosquitto_but(controller, old):
@@ -70,8 +87,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
 
     def published():
         return count("mqtt published ")
-    broker = restarts_a_broker_that_stands(
-        controller, lambda: count("mqtt connected to"))
+    broker = restarts_a_broker_that_stands(controller)
     before = published()
     failed = count("mqtt db.failed")
     base = sqlite3.connect(os.path.join(controller.dir, "control.db"),
