@@ -16,7 +16,7 @@ import fleet as F
 from conftest import Small
 from waits import HANG_S, pace, same, until, wall_s
 
-LIFE_S = 6
+LIFE_S = 12  # a third of it is left when a device renews
 LIFE = "%ds" % LIFE_S
 
 
@@ -41,7 +41,7 @@ def up(folder, bin_dir):
     one.devices["drawer"].stop()
     one.drawer_until = ends_s(one, "drawer")
     one.stream = F.Streamer(one.devices["busy"], "tiny", ["hello", "what"],
-                            max_tokens=16)
+                            max_tokens=16, pause=0.2)
     one.stream.start()
     yield one
     one.stream.stop()
