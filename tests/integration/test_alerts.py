@@ -318,3 +318,14 @@ def test_a_webhook_is_an_admins_and_goes_to_public_hosts_alone(controller):
         "no address that a webhook may have" in d["error"]])
     ask(controller, "DELETE", "/v1/webhooks/" + made["id"])
     ask(controller, "DELETE", "/v1/alert-rules/no-devices")
+
+
+def test_a_rule_about_a_label_that_no_device_has_is_refused(controller):
+    rule = {"where": "site=eu and last_seen>15m", "above": 1}
+    path = "/v1/alert-rules/eu"
+    refused = ask(controller, "PUT", path, rule, 422)
+    assert refused["code"] == "rest.selector", refused
+    assert "no device has a label of that name" in refused["detail"]
+    made = ask(controller, "PUT", path, dict(rule, where="label.site=eu"))
+    assert made["where"] == "label.site=eu"
+    ask(controller, "DELETE", path)

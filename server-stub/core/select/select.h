@@ -82,8 +82,7 @@ struct flo_selector {
     uint16_t pool_bytes;
 };
 
-/* Does some device have a label of this key?  NULL in its place: any key is
- * taken. */
+/* Does some device have a label of this key? */
 typedef bool (*flo_select_has_label_fn)(void *context, const char *key);
 struct flo_select_known {
     flo_select_has_label_fn has_label;
@@ -91,11 +90,12 @@ struct flo_select_known {
 };
 
 /* FLO_E_REST_SELECTOR names the column (from 1) and the nearest word that is
- * known.  *out is written only on success. */
-FLO_MUST_USE int flo_selector_parse(const char *text,
-                                    const struct flo_select_known *known,
-                                    struct flo_selector *out,
-                                    struct flo_err *err);
+ * known.  Without `known_or_null` a label of any key is taken.  *out is written
+ * only on success. */
+FLO_MUST_USE int
+flo_selector_parse(const char *text,
+                   const struct flo_select_known *known_or_null,
+                   struct flo_selector *out, struct flo_err *err);
 bool flo_selector_matches(const struct flo_selector *selector,
                           const struct flo_select_device *device,
                           uint64_t now_ms);

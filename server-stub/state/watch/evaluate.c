@@ -53,10 +53,9 @@ static void value_of_devices(struct flo_controller *controller,
     const struct flo_selector *selectors[] = {&selector};
     struct flo_fleet_store *store = controller->store;
     struct flo_watch_alert *alert = find(controller->watch, rule, "");
-    struct flo_select_known known = {0}; /* a label that nobody has is fine */
     uint64_t fit = 0;
     uint64_t all = 0;
-    int rv = flo_selector_parse(rule->where, &known, &selector, &err);
+    int rv = flo_selector_parse(rule->where, NULL, &selector, &err);
 
     if (rv == 0) {
         rv = flo_fleet_select(store, selectors, 1, now_ms, count_device, &fit,

@@ -74,19 +74,20 @@ static struct flo_watch_rule *insert_rule(struct flo_watches *watch,
     return &watch->rules[at];
 }
 
+/* A rule that was kept before stays when the last device of a label goes, so
+ * `known_or_null` comes with a person's words alone. */
 static int keep_rule(struct flo_controller *controller, const char *name,
-                     json_t *json, struct flo_watch_rule **out,
-                     struct flo_err *err)
+                     json_t *json, const struct flo_select_known *known_or_null,
+                     struct flo_watch_rule **out, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     static struct flo_selector selector; /* large; one thread */
-    struct flo_select_known known = {0};
     struct flo_alert_rule rule;
     struct flo_watch_rule *found = flo_watch_rule_find(controller, name);
     int rv = flo_alert_rule_parse(name, json, &rule, err);
 
     if (rv == 0 && rule.where[0] != '\0') {
-        rv = flo_selector_parse(rule.where, &known, &selector, err);
+        rv = flo_selector_parse(rule.where, known_or_null, &selector, err);
     }
     if (rv < 0) {
         return rv;
@@ -107,11 +108,12 @@ static int keep_rule(struct flo_controller *controller, const char *name,
 int flo_watch_rule_set(struct flo_controller *controller, const char *name,
                        json_t *json, struct flo_err *err)
 {
+    struct flo_select_known known = flo_fleet_known(controller->store);
     struct flo_watch_rule *rule;
     int rv;
 
     controller->watch->has_changed = true;
-    rv = keep_rule(controller, name, json, &rule, err);
+    rv = keep_rule(controller, name, json, &known, &rule, err);
     return rv < 0 ? rv : write_rule(controller, rule, err);
 }
 
@@ -183,8 +185,8 @@ static int load_rule(void *context, const char *id, const char *body)
     int rv = flo_json_parse(body, strlen(body), BODY_BYTES_MAX, &json, &err);
 
     if (rv == 0) {
-        rv = keep_rule(controller, id, json_object_get(json, "rule"), &rule,
-                       &err);
+        rv = keep_rule(controller, id, json_object_get(json, "rule"), NULL,
+                       &rule, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
