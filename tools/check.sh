@@ -94,6 +94,11 @@ check_inputs() {
 # The files that pages name are there, and the pages that code names.
 check_stops() { python3 tools/stops.py && say stops ok || bad stops; }
 
+# No table of callbacks that lacks one.
+check_callbacks() {
+    python3 tools/callbacks.py && say callbacks ok || bad callbacks
+}
+
 # One clock for all tests, and no wait shorter than a hang.
 check_clocks() { python3 tools/clocks.py && say clocks ok || bad clocks; }
 
@@ -113,7 +118,7 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises stops clocks text vendor voice}; do
+    inputs promises stops callbacks clocks text vendor voice}; do
     "check_$check"
 done
 exit $failed

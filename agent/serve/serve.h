@@ -95,19 +95,21 @@ struct flo_serve_handlers {
      * It is not restarted here. */
     void (*on_engine_lost)(void *context, unsigned model,
                            enum flo_serve_role role, const struct flo_err *err);
+    /* NULL, here and below: nobody is told. */
     void (*on_request)(void *context, unsigned model,
                        const struct flo_serve_request_stats *stats);
-    /* An application judged an answer of this release. */
+    /* An application judged an answer of this release.  Or NULL. */
     void (*on_feedback)(void *context, unsigned model, bool is_good);
-    /* First answer token of a release since it became live. */
+    /* First answer token of a release since it became live.  Or NULL. */
     void (*on_first_answer)(void *context, unsigned model,
                             const struct flo_digest *release,
                             uint64_t since_flip_ms);
     /* A request waits for a model whose route is on demand: load and flip it,
      * or flo_serve_wanted_failed().  Told once per load, and once more when a
-     * user waits where only batch requests did (status: is_wanted_softly). */
+     * user waits where only batch requests did (status: is_wanted_softly).
+     * Or NULL: no route is on demand. */
     void (*on_wanted)(void *context, unsigned model);
-    /* Old engine after a flip has no request any more. */
+    /* Old engine after a flip has no request any more.  Or NULL. */
     void (*on_drained)(void *context, unsigned model,
                        const struct flo_digest *release);
 };

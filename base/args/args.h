@@ -53,9 +53,10 @@ struct flo_flag {
     char letter;       /* 'o': "-o" too */
     bool is_needed;
     const char *unless; /* ... but where this flag is given */
-    /* Called for each that is given, instead of a kind. */
+    /* Called for each that is given, instead of a kind.  NULL: it has a kind.
+     */
     int (*take)(void *state, const char *value, struct flo_err *err);
-    const char *(*more)(void); /* stands after the help */
+    const char *(*more)(void); /* stands after the help; or NULL */
 };
 
 /* The line that was typed.  Words and values are borrowed from argv. */

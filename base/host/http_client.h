@@ -47,9 +47,9 @@ struct flo_http_request {
     const char *if_range;     /* ETag for the range */
     size_t answer_bytes_max;  /* 0: 1 MiB; ignored with on_data */
     /* Streaming: called for each piece of a 2xx body; non-zero stops the call
-     * with that (negative) code. */
+     * with that (negative) code.  NULL: the body is in the answer. */
     int (*on_data)(void *context, const void *data, size_t bytes);
-    /* Called at least each second; non-zero cancels. */
+    /* Called at least each second; non-zero cancels.  Or NULL. */
     int (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 };

@@ -39,7 +39,8 @@ struct flo_httpd_options {
                  struct flo_err *err);
     void *admit_context;
     uint64_t rate_bytes_per_s; /* of all answers together; 0: no limit */
-    /* After each piece of a file; false: the client gets no more of it. */
+    /* After each piece of a file; false: the client gets no more of it.  NULL:
+     * nobody is asked. */
     bool (*on_sent)(void *context, size_t bytes);
     void *sent_context;
 };

@@ -54,7 +54,7 @@ struct flo_mqtt_handlers {
                             uint64_t retry_in_ms);
     void (*on_message)(void *context, const struct flo_mqtt_message *message);
     /* The end of a publish that gave a token > 0.  reason: the broker's, who
-     * refused it when >= 0x80. */
+     * refused it when >= 0x80.  NULL: nobody gives one. */
     void (*on_delivered)(void *context, uint64_t token, bool delivered,
                          int reason);
     /* The broker refused a subscription (reason code >= 0x80). */

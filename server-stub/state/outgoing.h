@@ -78,6 +78,7 @@ struct flo_outgoing {
 
 struct flo_subscriber {
     void *context;
+    /* NULL: it does not hear of commits. */
     void (*on_committed)(void *context, const struct flo_outgoing *outgoing);
     /* Commits up to this one are durable; failed->code is not 0 when the sync
      * of the next ones failed.  NULL: it promises nothing. */

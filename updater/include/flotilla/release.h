@@ -265,15 +265,17 @@ struct flo_delta_job {
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
     /* tensor1, for a patch that is still coming; NULL: it is whole.  `head` is
      * the signed digest of its head, by which everything behind is checked.
-     * on_need waits until the patch's bytes before `end` are in the file;
-     * non-zero (negative code) stops. */
+     */
     const struct flo_digest *head;
+    /* Waits until the patch's bytes before `end` are in the file; non-zero
+     * (negative code) stops.  NULL: all of it is there. */
     int (*on_need)(void *context, uint64_t end, struct flo_err *err);
     /* After a power cut (tensor1): the file in which the first done_bytes of
-     * the result may stand; 0: none.  Each part is checked, on_resume hears
-     * how many bytes are kept, and on_data gets those that follow. */
+     * the result may stand; 0: none.  Each part is checked, and on_data gets
+     * those that follow. */
     int done_fd;
     uint64_t done_bytes;
+    /* So many bytes are kept.  Or NULL. */
     int (*on_resume)(void *context, uint64_t kept, struct flo_err *err);
     /* In order, <= 1 MiB each; non-zero (negative code) stops.  The calls come
      * before the whole digest is known.  The receiver therefore writes to a
@@ -370,27 +372,30 @@ struct flo_bundle_facts {
 struct flo_bundle_handlers {
     void *context;
     /* Before all: trust statements, {"v":1,"statements":[...]}, not looked at.
-     * The releases are verified by the keys that flo_bundle_read was given. */
+     * The releases are verified by the keys that flo_bundle_read was given.
+     * NULL, here and below: the reader goes on. */
     int (*on_trust)(void *context, const char *text, size_t bytes,
                     struct flo_err *err);
     /* First, for each: a release, verified.  Borrowed until flo_bundle_read
-     * returns. */
+     * returns.  Or NULL. */
     int (*on_release)(void *context,
                       const struct flo_release_verified *verified,
                       const void *envelope, size_t envelope_bytes,
                       struct flo_err *err);
     /* A blob of a release begins.  Set *wanted = false to skip its data
-     * (it is hashed all the same); it comes in as true. */
+     * (it is hashed all the same); it comes in as true.  NULL: all are wanted.
+     */
     int (*on_blob)(void *context, const struct flo_digest *digest,
                    uint64_t bytes, bool *wanted, struct flo_err *err);
+    /* Or NULL. */
     int (*on_data)(void *context, const void *data, size_t bytes,
                    struct flo_err *err);
     /* At the end, for each release: no variant came whole, and this file of the
-     * nearest one did not come.  Without it such a bundle is
+     * nearest one did not come.  NULL: such a bundle is
      * FLO_E_BUNDLE_MISSING. */
     int (*on_lacking)(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err);
-    /* Its digest and size were right. */
+    /* Its digest and size were right.  Or NULL. */
     int (*on_blob_end)(void *context, const struct flo_digest *digest,
                        struct flo_err *err);
 };
