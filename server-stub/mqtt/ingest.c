@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
@@ -579,7 +580,10 @@ int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
                size_t bytes, bool retained, struct flo_err *err)
 {
     struct flo_err why = {0};
+
+    flo_crash_doing("a device", "SAY", topic, data, bytes);
     int rv = take(ingest, topic, data, bytes, retained, &why);
+    flo_crash_done();
 
     ingest->messages++;
     if (rv == 0) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/crash.h"
 #include "base/host/digest.h"
 #include "base/host/yaml.h"
 
@@ -403,6 +404,19 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
 
 /* ---- the way through ---- */
 
+/* Whose call it is, for the next start, in case that it ends the process.  The
+ * body stays out where the audit leaves it out. */
+static void note_call(const struct flo_rest_call *call,
+                      const struct route *route)
+{
+    size_t bytes = 0;
+    const char *body =
+        (route->flags & RAW) != 0 ? "" : flo_httpd_body(call->request, &bytes);
+
+    flo_crash_doing(call->who, route->method, flo_httpd_path(call->request),
+                    body, bytes);
+}
+
 /* A role for some groups does where the handler looks for which. */
 static int check_scope(struct flo_rest_call *call, const struct route *route,
                        struct flo_err *err)
@@ -446,6 +460,7 @@ static void on_call(void *context, struct flo_httpd_request *request)
         flo_rest_used(call.rest, call.token_id);
         rv = check_scope(&call, route, &err);
     }
+    note_call(&call, route);
     if (rv == 0) {
         rv = flo_rest_rate_take(&call,
                                 (route->flags & URGENT) != 0 ? FLO_RATE_URGENT
@@ -465,6 +480,7 @@ static void on_call(void *context, struct flo_httpd_request *request)
     }
     json_decref(call.in);
     json_decref(call.out);
+    flo_crash_done();
 }
 
 static void on_events(void *context, struct flo_httpd_request *request)

@@ -3,9 +3,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
+#include "base/crash.h"
 #include "base/host/service.h"
 #include "server-stub/core/timers.h"
 #include "server-stub/mqtt/batches.h"
@@ -493,6 +495,51 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     return keep_devices_port(controller, err);
 }
 
+/* ---- how the process before this one ended ---- */
+
+static int audit_crash(struct flo_controller *controller,
+                       const struct flo_crash *crash, struct flo_err *err)
+{
+    char detail[sizeof(crash->signal) + sizeof(crash->text) + 32];
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(detail, sizeof(detail), "%s %s this: %s", crash->signal,
+             crash->is_after ? "after" : "during", crash->text);
+    rv = flo_controller_audit(
+        controller, crash->who[0] != '\0' ? crash->who : "controller",
+        "controller.crash", crash->what, "crashed", detail, err);
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+/* The note goes when the audit has it. */
+static int crash_open(struct flo_controller *controller, struct flo_err *err)
+{
+    char path[sizeof(controller->dir) + 16];
+    struct flo_crash crash;
+
+    snprintf(path, sizeof(path), "%s/crash.note", controller->dir);
+    if (flo_crash_read(path, &crash)) {
+        flo_log(FLO_LOG_ERROR, "controller",
+                "the process before ended by %s %s a request of %s: %s",
+                crash.signal, crash.is_after ? "after" : "during", crash.who,
+                crash.what);
+        int rv = audit_crash(controller, &crash, err);
+        if (rv < 0) {
+            return rv;
+        }
+        unlink(path);
+    }
+    flo_crash_open(path);
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 static void say(const struct flo_run *run)
@@ -548,8 +595,11 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     struct flo_rest *rest = &run->rest;
     const char *broker = controller->options.broker;
     uint16_t port;
-    int rv = flo_disk_open(controller, run->base, &run->disk, err);
+    int rv = crash_open(controller, err);
 
+    if (rv == 0) {
+        rv = flo_disk_open(controller, run->base, &run->disk, err);
+    }
     if (rv == 0) {
         rv = login_open(run, err);
     }

@@ -329,3 +329,21 @@ def test_a_rule_about_a_label_that_no_device_has_is_refused(controller):
     made = ask(controller, "PUT", path, dict(rule, where="label.site=eu"))
     assert made["where"] == "label.site=eu"
     ask(controller, "DELETE", path)
+
+
+def test_a_request_that_ends_the_controller_is_in_the_audit(tmp_path_factory):
+    controller = Controller(str(tmp_path_factory.mktemp("c"))).start()
+    rule = {"metric": "flotilla_devices", "above": 5}
+    ask(controller, "PUT", "/v1/alert-rules/mine", rule)
+    controller.process.send_signal(signal.SIGSEGV)
+    assert controller.process.wait(HANG_S) == -signal.SIGSEGV
+    controller.process.stdout.close()
+    controller.start()
+    found = [r for r in ask(controller, "GET", "/v1/audit")["items"]
+             if r["what"] == "controller.crash"]
+    assert [r["object"] for r in found] == ["PUT /v1/alert-rules/mine"]
+    assert found[0]["who"].endswith(" admin"), found
+    assert found[0]["detail"].startswith("SIGSEGV after this: ")
+    assert json.loads(found[0]["detail"].split(": ", 1)[1]) == rule
+    assert ask(controller, "GET", "/v1/audit/verify")["ok"]
+    controller.stop()
