@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -146,6 +147,27 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
     return rv;
 }
 
+/* SQLite creates with the umask alone; its journals copy the mode.  A file that
+ * is there is only looked at: a process that closes any descriptor of a file
+ * gives up all its locks on it (fcntl(2)), those of SQLite too. */
+static int create(const char *path, struct flo_err *err)
+{
+    struct stat facts;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    if (errno != EEXIST || stat(path, &facts) < 0) {
+        return flo_fail_errno(err, FLO_E_DB, "open %s", path);
+    }
+    if (!S_ISREG(facts.st_mode)) {
+        return flo_fail(err, FLO_E_DB, "open %s: no regular file", path);
+    }
+    return 0;
+}
+
 int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
                 struct flo_db **out, struct flo_err *err)
 {
@@ -154,13 +176,8 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
     if (db == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "open %s", path);
     }
-    if (strcmp(path, ":memory:") != 0) {
-        /* SQLite creates with the umask alone; its journals copy the mode. */
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-        if (fd < 0) {
-            return flo_fail_errno(err, FLO_E_DB, "open %s", path);
-        }
-        close(fd);
+    if (strcmp(path, ":memory:") != 0 && create(path, err) < 0) {
+        return FLO_E_DB;
     }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                 SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;

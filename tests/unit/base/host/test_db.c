@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -292,6 +293,65 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
     free(good);
 }
 
+/* As sqlite3 or cp of an operator: another process reads and leaves. */
+static void somebody_reads(void)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        sqlite3 *reader = NULL;
+        bool can = sqlite3_open(path, &reader) == SQLITE_OK &&
+                   sqlite3_exec(reader, "SELECT count(*) FROM t", NULL, NULL,
+                                NULL) == SQLITE_OK &&
+                   sqlite3_close(reader) == SQLITE_OK;
+        _exit(can ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* So many locks of this process on the file, as the kernel sees it. */
+static int locks_of_ours(void)
+{
+    struct stat facts;
+    char line[256], want[64];
+    int count = 0;
+    FILE *file = fopen("/proc/locks", "re");
+
+    assert_int_equal(stat(path, &facts), 0);
+    snprintf(want, sizeof(want), ":%lu ", (unsigned long)facts.st_ino);
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        int pid = 0;
+        count += strstr(line, want) != NULL &&
+                 sscanf(line, "%*s %*s %*s %*s %d", &pid) == 1 &&
+                 pid == (int)getpid();
+    }
+    fclose(file);
+    return count;
+}
+
+static void a_reader_takes_nothing_along(void **state)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = opened();
+    struct flo_db *second;
+
+    (void)state;
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a)", NULL), 0);
+    second = opened();
+    assert_true(locks_of_ours() > 0);
+    somebody_reads();
+    flo_db_close(second);
+    assert_true(locks_of_ours() > 0);
+    somebody_reads();
+    assert_int_equal(flo_db_exec(db, "INSERT INTO t VALUES (1)", NULL), 0);
+    flo_db_close(db);
+    db = opened();
+    assert_int_equal(number_of(db, "SELECT count(*) FROM t"), 1);
+}
+
 /* Pages after the first cannot be read; SQLite reads one way or the other. */
 static ssize_t read_start(int fd, void *out, size_t bytes)
 {
@@ -400,6 +460,7 @@ int main(void)
         WITH_FILE(a_failed_migration_leaves_the_version_before),
         WITH_FILE(the_file_is_ours_alone_and_in_wal_mode),
         WITH_FILE(a_damaged_file_is_an_error_and_no_crash),
+        WITH_FILE(a_reader_takes_nothing_along),
         WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
     };
