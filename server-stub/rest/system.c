@@ -18,6 +18,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     struct flo_controller *controller = call->controller;
     struct flo_lane_counters lane;
     struct flo_fleet_device_count count;
+    struct flo_err failed = {0};
     struct flo_rest *rest = call->rest;
     uint64_t devices_max = flo_broker_devices_max(rest->broker);
     bool is_up = flo_batches_count(rest->batches).is_connected;
@@ -31,12 +32,15 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
      * to wait. */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.devices > devices_max;
-    const char *state = !is_up || !rest->has_lane ? "waiting"
-                        : is_full                 ? "full"
-                                                  : "ready";
+    (void)flo_fleet_durable(controller->store, &failed);
+    const char *state = failed.code != 0            ? "failing"
+                        : !is_up || !rest->has_lane ? "waiting"
+                        : is_full                   ? "full"
+                                                    : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:b,s:b,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
+        "{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
+        "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
         "audit_ok", (int)!controller->audit.is_broken, "broker", (int)is_up,
         "devices_online", (json_int_t)count.online, "devices_max",
         (json_int_t)devices_max, "disk_free_bytes",

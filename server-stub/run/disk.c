@@ -47,6 +47,7 @@ void flo_disk_tick(struct flo_disk *disk)
 {
     struct flo_err err = {0};
 
+    flo_fleet_look(disk->controller->store);
     if (disk->is_failing &&
         flo_fleet_flush(disk->controller->store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);

@@ -87,6 +87,10 @@ uint64_t flo_fleet_committed(const struct flo_fleet_store *store);
  * next ones failed; code 0: it did not. */
 uint64_t flo_fleet_durable(struct flo_fleet_store *store,
                            struct flo_err *why_or_null);
+/* Are the store's files still those that were opened?  If not, no commit is
+ * durable from now on (FLO_E_DB_REPLACED).  The state's thread asks each
+ * second; each sync asks too. */
+void flo_fleet_look(struct flo_fleet_store *store);
 /* Wait until all commits are durable, outside of a transaction. */
 FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store,
                                  struct flo_err *err);

@@ -212,6 +212,9 @@ struct flo_store_ops {
     /* Make all durable after a sync that failed, outside of a transaction:
      * the system may have forgotten what was to be written. */
     int (*settle)(struct flo_store_engine *engine, struct flo_err *err);
+    /* Is what was committed still where the next start will look for it? Cheap;
+     * from the threads of `sync` and of all other calls.  NULL: always. */
+    int (*look)(struct flo_store_engine *engine, struct flo_err *err);
     /* The rows of a query, one after another. */
     int (*find)(struct flo_store_engine *engine, const struct flo_query *query,
                 flo_row_take take, void *context, struct flo_err *err);

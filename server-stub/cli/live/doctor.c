@@ -153,6 +153,12 @@ static void check_ready(struct doctor *doctor)
         return;
     }
     const json_t *ready = doctor->ready;
+    const char *database = flo_out_text(ready, "database", "ok");
+    if (strcmp(database, "ok") != 0) {
+        tell(doctor, BAD, "database",
+             "nothing is stored: docs/runbook.md, the controller's machine",
+             "it fails: %s", database);
+    }
     bool is_up = json_is_true(json_object_get(ready, "broker"));
     tell(doctor, is_up ? GOOD : BAD, "broker",
          is_up ? "" : "the controller's log names the cause (docs/runbook.md)",

@@ -57,7 +57,8 @@ static int put_off(struct flo_controller *controller,
 static bool is_ours(int code)
 {
     return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
-           code == FLO_E_MEMORY || code == FLO_E_INTERNAL;
+           code == FLO_E_DB_REPLACED || code == FLO_E_MEMORY ||
+           code == FLO_E_INTERNAL;
 }
 
 static int begin(struct flo_controller *controller,

@@ -235,6 +235,22 @@ static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest,
     return has_failed ? settle(store, err) : 0;
 }
 
+void flo_fleet_look(struct flo_fleet_store *store)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+    const struct flo_store_ops *ops = store->engine->ops;
+    struct flo_err err = {0};
+
+    if (!queue->runs || ops->look == NULL ||
+        ops->look(store->engine, &err) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&queue->mutex);
+    queue->failed = err;
+    pthread_mutex_unlock(&queue->mutex);
+    queue->wake(queue->context);
+}
+
 int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err)
 {
     return store->queue.runs ? await(store, 0, false, err) : 0;

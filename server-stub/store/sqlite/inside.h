@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_SERVER_SQLITE_INSIDE_H
 #define FLOTILLA_SERVER_SQLITE_INSIDE_H
 
+#include <sys/stat.h>
+
 #include "base/host/db.h"
 
 #include "server-stub/store/sql/sql.h"
@@ -13,6 +15,7 @@ struct flo_sqlite {
     bool is_stuck;        /* that thread's: it failed, and it was told */
     char *path;           /* of control.db */
     int log_fd;           /* control.db-wal */
+    struct stat file;     /* control.db, when it was opened */
     struct flo_sql sql;   /* of the newest call: tests look at its plan */
 };
 
@@ -24,6 +27,8 @@ int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
                     struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);
 void flo_sqlite_tidy(struct flo_store_engine *engine);
+/* FLO_E_DB_REPLACED. */
+int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err);
 bool flo_sqlite_is_full(struct flo_store_engine *engine);
 int flo_sqlite_settle(struct flo_store_engine *engine, struct flo_err *err);
 

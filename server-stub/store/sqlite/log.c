@@ -20,11 +20,43 @@ static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
     return (struct flo_sqlite *)engine;
 }
 
-static int sync_log(const struct flo_sqlite *sqlite, struct flo_err *err)
+/* A file that was deleted takes writes as before, and they end with us. */
+static int look_at(const char *path, const struct stat *own,
+                   struct flo_err *err)
+{
+    struct stat there;
+
+    if (stat(path, &there) < 0) {
+        return errno == ENOENT
+                   ? flo_fail(err, FLO_E_DB_REPLACED, "%s was deleted", path)
+                   : flo_fail_errno(err, FLO_E_DB, "look at %s", path);
+    }
+    return there.st_ino == own->st_ino && there.st_dev == own->st_dev
+               ? 0
+               : flo_fail(err, FLO_E_DB_REPLACED, "%s is another file now",
+                          path);
+}
+
+int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
+{
+    const struct flo_sqlite *sqlite = sqlite_of(engine);
+    char path[4200];
+    struct stat log;
+
+    snprintf(path, sizeof(path), "%s-wal", sqlite->path);
+    if (fstat(sqlite->log_fd, &log) < 0) {
+        return flo_fail_errno(err, FLO_E_DB, "look at %s", path);
+    }
+    int rv = look_at(path, &log, err);
+    return rv < 0 ? rv : look_at(sqlite->path, &sqlite->file, err);
+}
+
+/* Durable, and where the next start will look for it. */
+static int sync_log(struct flo_sqlite *sqlite, struct flo_err *err)
 {
     return fdatasync(sqlite->log_fd) < 0
                ? flo_fail_errno(err, FLO_E_DB, "sync %s-wal", sqlite->path)
-               : 0;
+               : flo_sqlite_look(&sqlite->engine, err);
 }
 
 /* A process that was killed may have left commits that no sync followed.  They
@@ -35,8 +67,10 @@ int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
 
     snprintf(path, sizeof(path), "%s-wal", sqlite->path);
     sqlite->log_fd = open(path, O_RDWR | O_CLOEXEC);
-    return sqlite->log_fd < 0 ? flo_fail_errno(err, FLO_E_DB, "open %s", path)
-                              : sync_log(sqlite, err);
+    if (sqlite->log_fd < 0 || stat(sqlite->path, &sqlite->file) < 0) {
+        return flo_fail_errno(err, FLO_E_DB, "open %s", path);
+    }
+    return sync_log(sqlite, err);
 }
 
 int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
@@ -125,7 +159,7 @@ static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 
 int flo_sqlite_settle(struct flo_store_engine *engine, struct flo_err *err)
 {
-    const struct flo_sqlite *sqlite = sqlite_of(engine);
+    struct flo_sqlite *sqlite = sqlite_of(engine);
     int rv = write_again(sqlite, err);
 
     return rv < 0 ? rv : sync_log(sqlite, err);

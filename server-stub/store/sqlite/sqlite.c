@@ -212,6 +212,7 @@ static const struct flo_store_ops ops = {
     .tidy = flo_sqlite_tidy,
     .is_full = flo_sqlite_is_full,
     .settle = flo_sqlite_settle,
+    .look = flo_sqlite_look,
     .find = find,
     .count = count,
     .insert = insert,

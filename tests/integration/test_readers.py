@@ -1,0 +1,123 @@
+"""Others in the folder of a controller that runs: who reads its database takes
+nothing along, and who deletes or replaces a file of it is told of at once."""
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from controller_parts import BIN, Controller, metric
+from waits import HANG_S, until
+
+QUERY = "select count(*) from audit"
+
+
+@pytest.fixture
+def one(tmp_path_factory):
+    controller = Controller(str(tmp_path_factory.mktemp("c"))).start()
+    yield controller
+    if controller.process is not None:
+        controller.stop(signal.SIGKILL)
+
+
+def file_of(controller, ends=""):
+    return os.path.join(controller.dir, "control.db" + ends)
+
+
+def locks(controller):
+    """The kernel's view of the controller's locks on control.db."""
+    wanted = ":%d" % os.stat(file_of(controller)).st_ino
+    with open("/proc/locks") as file:
+        rows = [line.split() for line in file]
+    return [row for row in rows if row[5].endswith(wanted) and
+            int(row[4]) == controller.process.pid]
+
+
+def make(controller, name):
+    """Something that is acknowledged: a group."""
+    answer = controller.ask("POST", "/v1/groups", {"name": name})
+    assert answer.status == 201, answer.body
+
+
+def groups(controller):
+    return {item["name"] for item in controller.ask(
+        "GET", "/v1/groups?limit=1000").json["items"]}
+
+
+def with_shell(controller, _):
+    base = sqlite3.connect(file_of(controller))
+    base.execute(QUERY).fetchall()
+    base.close()
+
+
+def with_backup(controller, folder):
+    base = sqlite3.connect(file_of(controller))
+    copy = sqlite3.connect(os.path.join(folder, "copy.db"))
+    base.backup(copy)
+    copy.close()
+    base.close()
+
+
+def with_cp(controller, folder):
+    for ends in ("", "-wal", "-shm"):
+        shutil.copy(file_of(controller, ends), folder)
+
+
+def with_a_second_controller(controller, _):
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
+         "--fleet", "test"], capture_output=True, timeout=HANG_S)
+    assert done.returncode != 0, done.stdout
+
+
+@pytest.mark.parametrize("reads", [with_shell, with_backup, with_cp,
+                                   with_a_second_controller])
+def test_what_was_acknowledged_is_there_after_a_reader_and_a_kill(
+        one, reads, tmp_path):
+    made = set()
+    for number in range(3):
+        assert locks(one), "the kernel knows of no lock"
+        reads(one, str(tmp_path))
+        assert os.path.exists(file_of(one, "-wal"))
+        name = "g%d" % number
+        make(one, name)
+        made.add(name)
+    one.stop(signal.SIGKILL)
+    one.start()
+    assert made <= groups(one)
+    assert one.ask("GET", "/v1/audit/verify").json["ok"]
+
+
+def removed(controller):
+    os.unlink(file_of(controller, "-wal"))
+
+
+def replaced(controller):
+    shutil.copy(file_of(controller), file_of(controller, ".new"))
+    os.rename(file_of(controller, ".new"), file_of(controller))
+
+
+@pytest.mark.parametrize("harms", [removed, replaced])
+def test_a_file_that_somebody_took_away_is_told_and_nothing_is_acknowledged(
+        one, harms):
+    make(one, "before")
+    harms(one)
+    refused = one.ask("POST", "/v1/groups", {"name": "after"})
+    assert refused.status == 503, refused.body
+    assert refused.json["code"] == "db.replaced", refused.body
+    ready = until("it says so", lambda: next(
+        (a for a in [one.ask("GET", "/readyz")]
+         if a.json["database"] == "db.replaced"), None))
+    assert (ready.status, ready.json["status"]) == (503, "failing")
+    assert metric(one, "store_failed") == 1
+    refused = one.ask("POST", "/v1/groups", {"name": "later"})
+    assert refused.json["code"] == "db.replaced", refused.body
+    assert one.ask("GET", "/v1/groups").status == 200
+
+
+def test_an_idle_controller_sees_that_its_file_was_taken_away(one):
+    removed(one)
+    until("it says so", lambda: one.ask(
+        "GET", "/readyz").json["database"] == "db.replaced")
