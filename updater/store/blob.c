@@ -93,6 +93,18 @@ int flo_store_blob_open(struct flo_store *store,
     return 0;
 }
 
+/* Only root could write to a blob. */
+static void let_write(struct flo_store *store, const char *blob)
+{
+    int fd = openat(store->blobs_fd, blob,
+                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd >= 0) {
+        (void)fchmod(fd, 0600);
+        close(fd);
+    }
+}
+
 /* A blob whose bytes rotted or cannot be read becomes a partial download
  * without a map.  A fetch hashes it again and asks only for the bad chunks. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
@@ -103,6 +115,7 @@ static void set_aside(struct flo_store *store, const struct flo_digest *digest)
     flo_store_part_remove(store, digest);
     flo_store_blob_name(digest, blob);
     flo_store_part_name(digest, ".part", part);
+    let_write(store, blob);
     if (renameat(store->blobs_fd, blob, store->partial_fd, part) < 0) {
         unlinkat(store->blobs_fd, blob, 0);
     }
