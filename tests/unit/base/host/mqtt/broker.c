@@ -114,7 +114,7 @@ void broker_make(struct broker *broker, bool tls, const char *const *ids)
     }
     file = fopen(broker_file(broker, "mosquitto.conf"), "we");
     fprintf(file,
-            "per_listener_settings true\nlistener %u 127.0.0.1\n"
+            "listener %u 127.0.0.1\n"
             "user root\nmax_inflight_messages 0\nmax_queued_messages 0\n"
             "set_tcp_nodelay true\nacl_file %s/acl\n",
             broker->port, broker->dir);
