@@ -375,6 +375,12 @@ def is_root_a_mount():
         return any(line.split()[4] == "/" for line in file)
 
 
+# A user needs a user namespace of its own for the others.
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 and not is_root_a_mount(),
+    reason="no namespaces for a user: a chroot in a folder")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root chooses a user")
 @pytest.mark.skipif(not is_root_a_mount(),
                     reason="this root is no mount: a chroot in a folder")

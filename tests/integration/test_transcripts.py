@@ -25,6 +25,7 @@ MASKS = [
     (r"\b\d+ [hm] \d\d [ms]\b|\b\d+(\.\d+)? (ms|s|d)\b", "<time>"),
     (r"[\d.]+ [GT]iB free", "<size> free"),
     (r"[\d.]+ [KM]iB(?= \()", "<size>"),
+    ("Couldn't connect to server", "Could not connect to server"),  # curl's
     (r"\b0\.\d+\.\d+\b(?=, fleet)|(?<=controller )0\.\d+\.\d+", "<version>"),
     (r"(?<=\S) {2,}", "  "),
     (r" +$", ""),
