@@ -36,7 +36,8 @@ class Apart(Small):
         self.bridge, self.far_port = F.held_port(), F.held_port()
         with open(os.path.join(self.home, "mosquitto.conf"),
                   encoding="utf-8") as file:
-            text = file.read()
+            # The bridge has a listener, and rights, of its own.
+            text = "per_listener_settings true\n" + file.read()
         self.near = self.node("near", text + (
             "listener %d 127.0.0.1\nallow_anonymous true\n" % self.bridge))
         self.far = self.node("far", re.sub(
