@@ -102,10 +102,9 @@ def missing(rows, text, name, after):
     given = parts(text)
     named = {part[1:re.search(r"\W", part[1:]).start() + 1]
              for part in given if part.startswith(".")}
-    plain = [part for part in given if not part.startswith(".")]
-    if given in (["0"], []):
-        plain = []
-    named |= {row[0] for row in rows[:len(plain)]}
+    unnamed = [part for part in given if not part.startswith(".")]
+    if given != ["0"]:
+        named |= {row[0] for row in rows[:len(unnamed)]}
     if name:
         named |= set(re.findall(r"\b%s(?:\.|->)(\w+)\s*=[^=]" % name, after))
     return [row[0] for row in rows

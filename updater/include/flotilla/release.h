@@ -263,9 +263,8 @@ struct flo_delta_job {
     /* As signed; NULL: not compared (a tool without a release). */
     const struct flo_digest *new_digest;
     uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
-    /* tensor1, for a patch that is still coming; NULL: it is whole.  `head` is
-     * the signed digest of its head, by which everything behind is checked.
-     */
+    /* tensor1, for a patch that is still coming: the signed digest of its head,
+     * by which everything behind is checked.  NULL: it is whole. */
     const struct flo_digest *head;
     /* Waits until the patch's bytes before `end` are in the file; non-zero
      * (negative code) stops.  NULL: all of it is there. */
