@@ -569,6 +569,73 @@ int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
     return result == SQLITE_OK ? 0 : db_fail(db, result, "sync", err);
 }
 
+static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
+{
+    struct flo_db to = {0}; /* keeps a journal: no log is left */
+    int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
+    sqlite3_backup *backup =
+        result == SQLITE_OK
+            ? sqlite3_backup_init(to.handle, "main", db->handle, "main")
+            : NULL;
+    int rv = 0;
+
+    if (backup != NULL) { /* in one step: a commit would begin it again */
+        (void)sqlite3_backup_step(backup, -1);
+        result = sqlite3_backup_finish(backup);
+    } else if (result == SQLITE_OK) {
+        result = sqlite3_extended_errcode(to.handle);
+    }
+    if (result != SQLITE_OK) {
+        rv = db_fail(&to, result, path, err);
+    }
+    sqlite3_close(to.handle);
+    return rv;
+}
+
+static int check_file(const char *path, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
+    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, err);
+
+    return rv < 0 ? rv : flo_db_check(db, err);
+}
+
+/* No handle of SQLite has it open: closing it takes no lock away. */
+static int sync_file(const char *path, struct flo_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rv = 0;
+
+    if (fd < 0 || fsync(fd) < 0) {
+        rv = flo_fail_errno(err, FLO_E_DB, "sync %s", path);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
+}
+
+int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    close(fd);
+    int rv = copy_pages(db, path, err);
+    if (rv == 0) {
+        rv = check_file(path, err);
+    }
+    if (rv == 0) {
+        rv = sync_file(path, err);
+    }
+    if (rv < 0) {
+        unlink(path);
+    }
+    return rv;
+}
+
 void flo_db_roll_back(struct flo_db *db)
 {
     if (sqlite3_get_autocommit(db->handle) == 0) {

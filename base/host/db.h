@@ -100,6 +100,11 @@ int flo_db_log_pages(const struct flo_db *db);
 FLO_MUST_USE int flo_db_log_move(struct flo_db *db, struct flo_err *err);
 /* Sync the file itself.  A move next to a reader or to a commit does not. */
 FLO_MUST_USE int flo_db_file_sync(struct flo_db *db, struct flo_err *err);
+/* The database as it is now into a new file with mode 0600, looked through
+ * (flo_db_check) and synced; others read and write it meanwhile.  After an
+ * error the file is gone.  FLO_E_IO_OPEN: there is one already. */
+FLO_MUST_USE int flo_db_copy(struct flo_db *db, const char *path,
+                             struct flo_err *err);
 /* Harmless without a transaction. */
 void flo_db_roll_back(struct flo_db *db);
 

@@ -352,6 +352,45 @@ static void a_reader_takes_nothing_along(void **state)
     assert_int_equal(number_of(db, "SELECT count(*) FROM t"), 1);
 }
 
+static void a_copy_has_what_was_committed_and_disturbs_nobody(void **state)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = opened();
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *copy = NULL;
+    struct flo_db *reads = opened();
+    char to[120];
+
+    (void)state;
+    snprintf(to, sizeof(to), "%s.copy", path);
+    assert_int_equal(flo_db_exec(db,
+                                 "CREATE TABLE t(a); INSERT INTO t VALUES (1);"
+                                 "PRAGMA user_version=7; BEGIN IMMEDIATE;"
+                                 "INSERT INTO t VALUES (2)",
+                                 NULL),
+                     0);
+    assert_int_equal(flo_db_copy(reads, to, NULL), 0);
+    assert_int_equal(flo_db_exec(db, "COMMIT", NULL), 0);
+    flo_db_close(reads);
+    assert_true(locks_of_ours() > 0);
+    assert_int_equal(flo_db_open(to, FLO_DB_SYNC_FULL, 0, &copy, NULL), 0);
+    assert_int_equal(number_of(copy, "SELECT sum(a) FROM t"), 1);
+    assert_int_equal(number_of(copy, "PRAGMA user_version"), 7);
+    assert_int_equal(number_of(db, "SELECT sum(a) FROM t"), 3);
+}
+
+static void a_copy_that_fails_leaves_no_file_and_takes_none(void **state)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = opened();
+    struct flo_err err = {0};
+    char to[120];
+
+    (void)state;
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a)", NULL), 0);
+    assert_int_equal(flo_db_copy(db, path, &err), FLO_E_IO_OPEN);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM t"), 0);
+    snprintf(to, sizeof(to), "%s/none/copy", folder);
+    assert_int_equal(flo_db_copy(db, to, &err), FLO_E_IO_OPEN);
+}
+
 /* Pages after the first cannot be read; SQLite reads one way or the other. */
 static ssize_t read_start(int fd, void *out, size_t bytes)
 {
@@ -461,6 +500,8 @@ int main(void)
         WITH_FILE(the_file_is_ours_alone_and_in_wal_mode),
         WITH_FILE(a_damaged_file_is_an_error_and_no_crash),
         WITH_FILE(a_reader_takes_nothing_along),
+        WITH_FILE(a_copy_has_what_was_committed_and_disturbs_nobody),
+        WITH_FILE(a_copy_that_fails_leaves_no_file_and_takes_none),
         WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
     };
