@@ -465,7 +465,7 @@ def programs():
         return [[program], *([program, *n.split()] for n in names
                              if n not in ("worker", "tuf"))]
 
-    calls = [["flotilla-controller"], *commands("flotilla-agent"),
+    calls = [*commands("flotilla-controller"), *commands("flotilla-agent"),
              *commands("flotilla-engine"),
              *commands("flotilla-model"), *commands("flotilla-updater")]
     return ("# The other programs\n\n" +

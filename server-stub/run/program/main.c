@@ -10,6 +10,7 @@
 #include "base/host/service.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/run/login/login.h"
+#include "server-stub/run/program/backup.h"
 #include "server-stub/run/program/pulse.h"
 #include "server-stub/run/program/standby.h"
 #include "server-stub/run/run.h"
@@ -338,17 +339,21 @@ static int run(void *state, struct flo_err *err)
 int main(int argc, char **argv)
 {
     static const struct flo_verb verb = {
-        .name = "",
+        .name = "run",
         .usage = "--data DIR [FLAG...]",
-        .help = "coordinates a fleet of devices",
+        .help = "the service; the word may be left out where a flag follows",
         .flags = {flags},
         .state = &line,
         .run = run,
         .more = "root goes on as the user who owns DIR.\n",
     };
-    static const struct flo_verb *const verbs[] = {&verb};
+    static const struct flo_verb *const verbs[] = {&verb, &flo_verb_backup};
     static const struct flo_args_program program = {
-        .name = "flotilla-controller", .verbs = verbs, .count = 1};
+        .name = "flotilla-controller",
+        .about = "Coordinates a fleet of devices",
+        .verbs = verbs,
+        .count = FLO_COUNT(verbs),
+        .standard = "run"};
 
     flo_standby_remember(argv);
     if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {

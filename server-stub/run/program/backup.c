@@ -1,0 +1,403 @@
+/* A copy of a controller's folder while the controller works in it. */
+#include "server-stub/run/program/backup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/db.h"
+
+enum { TRIES = 5, BUSY_MS = 60000, PATH_BYTES = 4096, PIECE = 1 << 30 };
+
+struct copying {
+    const char *from, *to; /* `to`: TO.part */
+    struct flo_backup *out;
+    uint64_t stamp; /* of the small files that were seen */
+    bool only_looks;
+};
+
+/* ---- one file, one folder ---- */
+
+/* root's copy of a service's files; who is not root owns what is made. */
+static int give(int fd, const struct stat *like, const char *path,
+                struct flo_err *err)
+{
+    if (geteuid() == 0 && fchown(fd, like->st_uid, like->st_gid) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner",
+                              path);
+    }
+    return 0;
+}
+
+static int send_all(int from, int to, const char *path, uint64_t *bytes,
+                    struct flo_err *err)
+{
+    ssize_t sent;
+
+    while ((sent = sendfile(to, from, NULL, PIECE)) > 0) {
+        *bytes += (uint64_t)sent;
+    }
+    if (sent < 0 || fsync(to) < 0) {
+        int code = errno == ENOSPC || errno == EDQUOT ? FLO_E_DISK_FULL
+                                                      : FLO_E_IO_WRITE;
+        return flo_fail_errno(err, code, "copy to %s", path);
+    }
+    return 0;
+}
+
+/* One that went away since its folder was read is not copied. */
+static int copy_file(struct copying *copying, const char *from, const char *to,
+                     struct flo_err *err)
+{
+    int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st = {0};
+    int rv = 0;
+
+    if (in < 0 && errno == ENOENT) {
+        return 0;
+    }
+    if (in < 0 || fstat(in, &st) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
+    }
+    int out = rv == 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                             st.st_mode & 0777)
+                      : -1;
+    if (rv == 0 && out < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
+    }
+    if (rv == 0) {
+        rv = give(out, &st, to, err);
+    }
+    if (rv == 0) {
+        rv = send_all(in, out, to, &copying->out->bytes, err);
+        copying->out->files += rv == 0;
+    }
+    if (out >= 0) {
+        close(out);
+    }
+    if (in >= 0) {
+        close(in);
+    }
+    return rv;
+}
+
+static int copy_folder(const struct stat *st, const char *to,
+                       struct flo_err *err)
+{
+    if (mkdir(to, st->st_mode & 0777) < 0 && errno != EEXIST) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
+    }
+    int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rv = fd < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to)
+                    : give(fd, st, to, err);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
+}
+
+/* ---- a part of the folder ---- */
+
+/* Changes when a file is written, replaced, added or removed. */
+static uint64_t stamp_of(const struct stat *st)
+{
+    uint64_t sum = st->st_ino * UINT64_C(0x9e3779b97f4a7c15);
+
+    sum ^= (uint64_t)st->st_mtim.tv_sec * 1000000007U;
+    sum += (uint64_t)st->st_mtim.tv_nsec * 31 + (uint64_t)st->st_size;
+    return sum * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+static int copy_part(struct copying *copying, const char *from, const char *to,
+                     struct flo_err *err);
+
+static int copy_entries(struct copying *copying, const char *from,
+                        const char *to, struct flo_err *err)
+{
+    char below[PATH_BYTES], copy[PATH_BYTES];
+    DIR *dir = opendir(from);
+    const struct dirent *entry;
+    int rv = 0;
+
+    if (dir == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
+    }
+    while (rv == 0 && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 ||
+            strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        rv = flo_path_join(below, sizeof(below), from, entry->d_name) &&
+                     flo_path_join(copy, sizeof(copy), to, entry->d_name)
+                 ? copy_part(copying, below, copy, err)
+                 : flo_fail(err, FLO_E_IO_OPEN, "%s is too long", from);
+    }
+    closedir(dir);
+    return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
+}
+
+/* A file or a folder with what is in it; nothing where there is none. */
+static int copy_part(struct copying *copying, const char *from, const char *to,
+                     struct flo_err *err)
+{
+    struct stat st;
+
+    if (lstat(from, &st) < 0) {
+        return errno == ENOENT ? 0
+                               : flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
+    }
+    if (S_ISREG(st.st_mode)) {
+        copying->stamp += stamp_of(&st);
+        return copying->only_looks ? 0 : copy_file(copying, from, to, err);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return 0;
+    }
+    int rv = copying->only_looks ? 0 : copy_folder(&st, to, err);
+    return rv < 0 ? rv : copy_entries(copying, from, to, err);
+}
+
+static int copy_named(struct copying *copying, const char *name,
+                      struct flo_err *err)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+
+    if (!flo_path_join(from, sizeof(from), copying->from, name) ||
+        !flo_path_join(to, sizeof(to), copying->to, name)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s is too long", copying->from);
+    }
+    return copy_part(copying, from, to, err);
+}
+
+/* ---- a database ---- */
+
+static int copy_database(struct copying *copying, const char *name,
+                         bool *is_there, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
+    char from[PATH_BYTES], to[PATH_BYTES];
+    struct stat st;
+
+    if (!flo_path_join(from, sizeof(from), copying->from, name) ||
+        !flo_path_join(to, sizeof(to), copying->to, name)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s is too long", copying->from);
+    }
+    *is_there = stat(from, &st) == 0; /* opening would make one */
+    if (!*is_there) {
+        return 0;
+    }
+    int rv = flo_db_open(from, FLO_DB_SYNC_FULL, BUSY_MS, &db, err);
+    if (rv == 0) {
+        rv = flo_db_copy(db, to, err);
+    }
+    if (rv == 0 && geteuid() == 0 && chown(to, st.st_uid, st.st_gid) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner", to);
+    }
+    if (rv == 0 && stat(to, &st) == 0) {
+        copying->out->files++;
+        copying->out->bytes += (uint64_t)st.st_size;
+    }
+    return rv;
+}
+
+/* ---- the whole ---- */
+
+static int remove_entry(const char *path, const struct stat *st, int kind,
+                        struct FTW *walk)
+{
+    (void)st;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+static int remove_whole(const char *path, struct flo_err *err)
+{
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 &&
+                   errno != ENOENT
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "remove %s", path)
+               : 0;
+}
+
+static int make_place(const struct copying *copying, struct flo_err *err)
+{
+    struct stat st;
+    int rv = remove_whole(copying->to, err);
+
+    if (rv == 0 && stat(copying->from, &st) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", copying->from);
+    }
+    if (rv == 0) {
+        st.st_mode = 0700;
+        rv = copy_folder(&st, copying->to, err);
+    }
+    return rv;
+}
+
+/* Small files that say what the tables rely on.  A mark of the audit is never
+ * younger than the table. */
+static int copy_small(struct copying *copying, struct flo_err *err)
+{
+    static const char *const names[] = {"audit.head", "keys", "pki", "trust",
+                                        "admin.token"};
+    int rv = 0;
+
+    copying->stamp = 0;
+    for (size_t i = 0; i < FLO_COUNT(names) && rv == 0; i++) {
+        rv = copy_named(copying, names[i], err);
+    }
+    return rv;
+}
+
+/* Keys and tables of one moment: no small file changed meanwhile. */
+static int copy_moment(struct copying *copying, struct flo_err *err)
+{
+    for (int i = 0; i < TRIES; i++) {
+        *copying->out = (struct flo_backup){0};
+        int rv = make_place(copying, err);
+        if (rv == 0) {
+            rv = copy_small(copying, err);
+        }
+        if (rv == 0) {
+            rv = copy_database(copying, "control.db", &copying->out->has_tables,
+                               err);
+        }
+        uint64_t before = copying->stamp;
+        if (rv == 0) {
+            copying->only_looks = true;
+            rv = copy_small(copying, err);
+            copying->only_looks = false;
+        }
+        if (rv < 0 || copying->stamp == before) {
+            return rv;
+        }
+    }
+    return flo_fail(err, FLO_E_STATE_LOCKED,
+                    "keys or authorities in %s changed in each of %d tries",
+                    copying->from, TRIES);
+}
+
+static int finish(const struct copying *copying, const char *to,
+                  struct flo_err *err)
+{
+    char parent[PATH_BYTES];
+    int rv = flo_dir_sync(copying->to, err);
+
+    if (rv == 0 && rename(copying->to, to) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
+    }
+    snprintf(parent, sizeof(parent), "%s", to);
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL) {
+        snprintf(parent, sizeof(parent), ".");
+    } else {
+        slash[slash == parent] = '\0';
+    }
+    return rv < 0 ? rv : flo_dir_sync(parent, err);
+}
+
+static int check_places(const char *from, const char *to, struct flo_err *err)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+
+    if (!flo_path_join(path, sizeof(path), from, "pki") ||
+        stat(path, &st) < 0) {
+        flo_fail(err, FLO_E_ABSENT, "%s is no folder of a controller", from);
+        return flo_err_fix(err, "name the folder of --data of its service");
+    }
+    if (lstat(to, &st) == 0) {
+        flo_fail(err, FLO_E_IO_OPEN, "%s is there already", to);
+        return flo_err_fix(err, "name a new folder for each backup");
+    }
+    return 0;
+}
+
+int flo_backup_make(const char *from, const char *to, bool has_telemetry,
+                    struct flo_backup *out, struct flo_err *err)
+{
+    char part[PATH_BYTES];
+    struct copying copying = {.from = from, .to = part, .out = out};
+    bool is_there;
+    int rv = check_places(from, to, err);
+
+    if (rv == 0 &&
+        (size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part)) {
+        rv = flo_fail(err, FLO_E_IO_OPEN, "%s is too long", to);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    rv = copy_moment(&copying, err);
+    if (rv == 0) { /* younger than the tables: what they name is there */
+        rv = copy_named(&copying, "blobs", err);
+    }
+    if (rv == 0 && has_telemetry) {
+        rv = copy_database(&copying, "telemetry.db", &is_there, err);
+    }
+    if (rv == 0) {
+        rv = finish(&copying, to, err);
+    }
+    if (rv < 0) {
+        (void)remove_whole(part, NULL);
+    }
+    return rv;
+}
+
+/* ---- command line ---- */
+
+static struct {
+    struct flo_args args;
+    const char *data;
+    bool has_telemetry;
+} line;
+
+static int run(void *state, struct flo_err *err)
+{
+    struct flo_backup done;
+    char to[PATH_BYTES];
+
+    (void)state;
+    umask(077);
+    snprintf(to, sizeof(to), "%s", line.args.words[0]);
+    for (size_t i = strlen(to); i > 1 && to[i - 1] == '/'; i--) {
+        to[i - 1] = '\0';
+    }
+    int rv = flo_backup_make(line.data, to, line.has_telemetry, &done, err);
+    if (rv < 0) {
+        return rv;
+    }
+    printf("%s: %llu files, %llu bytes\n", to, (unsigned long long)done.files,
+           (unsigned long long)done.bytes);
+    if (!done.has_tables) {
+        fputs("the tables are in PostgreSQL: pg_dump them now, too\n", stderr);
+    }
+    return 0;
+}
+
+static const struct flo_flag flags[] = {
+    {"data", "DIR", "the controller's folder", FLO_TEXT(typeof(line), data),
+     .is_needed = true},
+    {"telemetry", NULL, "the measurements behind the charts, too",
+     FLO_SWITCH(typeof(line), has_telemetry)},
+    FLO_FLAGS_END,
+};
+
+const struct flo_verb flo_verb_backup = {
+    .name = "backup",
+    .usage = "TO --data DIR [--telemetry]",
+    .help = "copy the folder of a controller, which may work, to a new folder",
+    .flags = {flags},
+    .state = &line,
+    .run = run,
+    .more =
+        "TO appears whole or not at all.  Whoever reads it can enrol devices "
+        "and sign\norders.  docs/runbook.md, \"Database from a backup\", "
+        "has the way back.\n",
+};

@@ -1,0 +1,143 @@
+"""`flotilla-controller backup`: a copy of a controller that works, and the way
+back from it into a fleet that runs."""
+import os
+import shutil
+import sqlite3
+import threading
+
+import pytest
+
+from waits import joined, until
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    fleet.up(["a", "b"])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.roll("tiny@1")
+    return fleet
+
+
+def data(up):
+    return os.path.join(up.dir, "controller")
+
+
+def backup(up, folder, *more, check=True):
+    return up.program("flotilla-controller", "backup", folder, "--data",
+                      data(up), *more, check=check)
+
+
+def groups(up):
+    return {group["name"] for group in up.ask("group", "list")}
+
+
+def names_in(path):
+    base = sqlite3.connect(path)
+    try:
+        assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {row[0] for row in base.execute("SELECT name FROM fleet_group")}
+    finally:
+        base.close()
+
+
+def files_below(folder):
+    return {os.path.relpath(os.path.join(here, name), folder)
+            for here, _, names in os.walk(folder) for name in names}
+
+
+def make_groups(up, stop, made):
+    while not stop.is_set():
+        name = "g%d" % len(made)
+        up.cli("group", "create", name)
+        made.append(name)
+
+
+def test_a_copy_has_all_that_was_acknowledged_when_it_began(up, tmp_path):
+    made, stop = [], threading.Event()
+    worker = threading.Thread(target=make_groups, args=(up, stop, made))
+    worker.start()
+    try:
+        for number in range(3):
+            until("groups are made", lambda: len(made) > 3 * number + 2)
+            before = set(made)
+            folder = str(tmp_path / ("copy-%d" % number))
+            backup(up, folder)
+            there = names_in(os.path.join(folder, "control.db"))
+            assert before <= there
+            assert not {"control.db-wal", "lock"} & files_below(folder)
+    finally:
+        stop.set()
+        joined(worker)
+    assert set(made) <= groups(up)
+    assert up.ask("audit", "verify")["ok"]
+    for here, folders, names in os.walk(folder):
+        for name in folders + names:
+            mode = os.stat(os.path.join(here, name)).st_mode
+            assert not mode & 0o77 or name.endswith(".pem"), (name, oct(mode))
+
+
+def test_the_files_are_those_of_the_folder(up, tmp_path):
+    folder = str(tmp_path / "copy")
+    _, out, err = backup(up, folder + "/", "--telemetry")
+    assert out.startswith(folder + ": ") and err == ""
+    left = {name for name in files_below(data(up)) - files_below(folder)}
+    assert all(name.startswith("mosquitto/") or name == "lock" or
+               name.endswith(("-wal", "-shm")) for name in left), left
+    for name in files_below(folder):
+        if not name.endswith(".db") and name != "audit.head":
+            with open(os.path.join(folder, name), "rb") as one, \
+                    open(os.path.join(data(up), name), "rb") as other:
+                assert one.read() == other.read(), name
+
+
+def test_a_place_that_is_taken_stays_as_it_is(up, tmp_path):
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    (folder / "mine").write_text("mine")
+    code, _, err = backup(up, str(folder), check=False)
+    assert code != 0 and "is there already" in err
+    assert os.listdir(folder) == ["mine"]
+    # Nor is anything left where it fails on the way.
+    code, _, err = backup(up, str(tmp_path / "none" / "copy"), check=False)
+    assert code != 0 and "error[io." in err
+    assert os.listdir(tmp_path) == ["taken"]
+    code, _, err = up.program(
+        "flotilla-controller", "backup", str(tmp_path / "copy"), "--data",
+        str(folder), check=False)
+    assert code != 0 and "no folder of a controller" in err
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_what_a_backup_that_was_cut_left_is_removed(up, tmp_path):
+    part = tmp_path / "copy.part" / "blobs"
+    part.mkdir(parents=True)
+    (part / "half").write_text("half")
+    backup(up, str(tmp_path / "copy"))
+    assert os.listdir(tmp_path) == ["copy"]
+    assert not (tmp_path / "copy" / "blobs" / "half").exists()
+
+
+def test_a_fleet_that_runs_goes_on_from_a_copy(up, tmp_path):
+    folder = str(tmp_path / "copy")
+    backup(up, folder)
+    before = groups(up)
+    up.cli("group", "create", "later")
+    up.roll("tiny@2")
+    up.controller.kill()
+    up.controller.wait()
+    os.rename(data(up), data(up) + ".lost")
+    shutil.copytree(folder, data(up))
+
+    up.start_controller("--restored")
+
+    up.online(["a", "b"])
+    assert groups(up) == before
+    assert up.ask("audit", "verify")["ok"]
+    until("the devices say what they serve", lambda: up.serving("tiny@2"))
+    up.cli("rollout", "unfreeze", "--confirm", up.name)
+    up.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
+           "--confirm", "tiny@2", "--wait")
+    assert up.serving("tiny@1")
+    up.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    up.roll("tiny@3")
