@@ -33,6 +33,17 @@ def model_status(status, name=None):
     return {"slots": dict.fromkeys(("current", "previous", "candidate"))}
 
 
+preloaded = None  # a library of tests for controllers and agents
+
+
+def with_preloaded(env):
+    """The environment with that library before those that it names."""
+    if preloaded is None:
+        return env
+    return dict(env, LD_PRELOAD=":".join(
+        filter(None, (preloaded, env.get("LD_PRELOAD")))))
+
+
 _held = []
 
 
@@ -296,7 +307,8 @@ class Fleet:
         os.makedirs(os.path.dirname(log), exist_ok=True)
         with open(log, "ab") as out:
             process = subprocess.Popen(argv, stdout=out, stderr=out,
-                                       stdin=subprocess.DEVNULL, env=self.env,
+                                       stdin=subprocess.DEVNULL,
+                                       env=with_preloaded(self.env),
                                        start_new_session=True)
         self.processes.append(process)
         return process

@@ -53,7 +53,7 @@ class Controller:
              *F.controller_addresses(self.ports, more), "--fleet", "test",
              "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
-            text=True)
+            text=True, env=F.with_preloaded(os.environ))
         self.facts = {}
         for line in self.process.stdout:
             word, value = line.split(None, 1)
