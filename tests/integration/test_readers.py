@@ -1,15 +1,18 @@
 """Others in the folder of a controller that runs: who reads its database takes
 nothing along, and who deletes or replaces a file of it is told of at once."""
+import http.client
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
+import threading
 
 import pytest
 
-from controller_parts import BIN, Controller, metric
-from waits import HANG_S, until
+from controller_parts import BIN, F, Controller, metric
+from waits import HANG_S, joined, until
 
 QUERY = "select count(*) from audit"
 
@@ -88,6 +91,75 @@ def test_what_was_acknowledged_is_there_after_a_reader_and_a_kill(
     one.start()
     assert made <= groups(one)
     assert one.ask("GET", "/v1/audit/verify").json["ok"]
+
+
+class Worker(threading.Thread):
+    """Makes groups until the controller is gone, and counts the acknowledged."""
+
+    def __init__(self, controller, first):
+        super().__init__(daemon=True)
+        self.controller, self.number, self.made = controller, first, []
+
+    def run(self):
+        try:
+            while True:
+                name = "k%d" % self.number
+                self.number += 1
+                make(self.controller, name)
+                self.made.append(name)
+        except (OSError, http.client.HTTPException):
+            pass  # it was killed
+
+
+def test_kills_with_a_reader_lose_nothing_that_was_acknowledged(one):
+    """FLOTILLA_KILLS=500 for all of docs/reliability.md."""
+    made, opened = set(), None
+    for kill in range(int(os.environ.get("FLOTILLA_KILLS", "8"))):
+        worker = Worker(one, kill * 100000)
+        worker.start()
+        until("it writes", lambda: worker.made)
+        with_shell(one, None)
+        stays = sqlite3.connect(file_of(one)) if kill % 2 else None
+        if stays:
+            cursor = stays.execute("select * from audit")
+            cursor.fetchone()  # a snapshot that holds the log
+        wanted = len(worker.made) + kill % 7
+        until("more is written", lambda: len(worker.made) > wanted)
+        one.stop(signal.SIGKILL)
+        joined(worker)
+        made |= set(worker.made)
+        if opened:
+            opened.close()
+        opened = stays
+        one.start()
+        for name in worker.made:
+            assert one.ask("GET", "/v1/groups/" + name).status == 200, name
+    one.stop(signal.SIGKILL)
+    one.start()
+    base = sqlite3.connect(file_of(one))
+    there = {row[0] for row in base.execute("select name from fleet_group")}
+    base.close()
+    assert made <= there
+    assert one.ask("GET", "/v1/audit/verify").json["ok"]
+    print("%d acknowledged, %d lost" % (len(made), len(made - there)))
+
+
+def test_a_program_that_closes_a_file_that_sqlite_holds_is_ended(tmp_path):
+    """With the library that all controllers and agents of these stories have."""
+    if F.preloaded is None:
+        pytest.skip("FLOTILLA_LOCKS names no library")
+    closes = ("import os, sqlite3, sys; base = sqlite3.connect(sys.argv[1]);"
+              "base.execute('create table t(a)'); base.%s;"
+              "os.close(os.open(sys.argv[1], 0))")
+
+    def code(how):
+        return subprocess.run(
+            [sys.executable, "-c", closes % how, str(tmp_path / how)],
+            env=F.with_preloaded(os.environ), capture_output=True,
+            timeout=HANG_S).returncode
+
+    assert code("close()") == 0
+    assert code("commit()") == -signal.SIGABRT
 
 
 def removed(controller):
