@@ -27,6 +27,8 @@ struct flo_db {
     size_t count;
     uint64_t prepared;
     atomic_int log_pages; /* after the newest commit */
+    bool has_looked;      /* what follows is known */
+    struct stat file, log;
     /* Pointers: a statement that was given out must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
@@ -217,16 +219,52 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
     char other[4200];
 
     snprintf(other, sizeof(other), "%s.%s", path, word);
-    if (rename(path, other) < 0) {
+    if (rename(path, other) == 0) {
+        flo_log(FLO_LOG_WARN, "db", "%s is %s and was renamed to %s", path,
+                word, other);
+    } else if (errno != ENOENT) {
         return flo_fail_errno(err, FLO_E_DB, "rename %s to %s", path, other);
     }
-    flo_log(FLO_LOG_WARN, "db", "%s is %s and was renamed to %s", path, word,
-            other);
     for (size_t i = 0; i < FLO_COUNT(journals); i++) {
         snprintf(other, sizeof(other), "%s%s", path, journals[i]);
         unlink(other);
     }
     return 0;
+}
+
+/* A file that was deleted takes writes as before. */
+static int look_at(const char *path, const struct stat *own,
+                   struct flo_err *err)
+{
+    struct stat there;
+
+    if (stat(path, &there) < 0) {
+        return errno == ENOENT
+                   ? flo_fail(err, FLO_E_DB_REPLACED, "%s was deleted", path)
+                   : flo_fail_errno(err, FLO_E_DB, "look at %s", path);
+    }
+    return there.st_ino == own->st_ino && there.st_dev == own->st_dev
+               ? 0
+               : flo_fail(err, FLO_E_DB_REPLACED, "%s is another file now",
+                          path);
+}
+
+int flo_db_look(struct flo_db *db, struct flo_err *err)
+{
+    const char *path = sqlite3_db_filename(db->handle, "main");
+
+    if (path == NULL || path[0] == '\0') { /* in memory */
+        return 0;
+    }
+    const char *log = sqlite3_filename_wal(path);
+    if (!db->has_looked) {
+        if (stat(path, &db->file) < 0 || stat(log, &db->log) < 0) {
+            return flo_fail_errno(err, FLO_E_DB, "look at %s", path);
+        }
+        db->has_looked = true;
+    }
+    int rv = look_at(path, &db->file, err);
+    return rv < 0 ? rv : look_at(log, &db->log, err);
 }
 
 static void statement_free(struct flo_db_statement *statement)

@@ -34,9 +34,16 @@ FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
 /* Did anything say FLO_E_DB_DAMAGED? */
 bool flo_db_is_damaged(const struct flo_db *db);
 /* Rename a file that is `word` ("damaged") and that nobody has open to
- * PATH.WORD, in place of the one before it, and say so in the log. */
+ * PATH.WORD, in place of the one before it, and say so in the log.  What is
+ * left of its log is removed, also where the file is gone. */
 FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word,
                                   struct flo_err *err);
+/* Are file and log at their path still those that are open?  The first call
+ * remembers them: it belongs right behind flo_db_open and the first statement.
+ * Later ones may be made from any thread.
+ *
+ * FLO_E_DB_REPLACED  no: what is written from now on ends with this handle */
+FLO_MUST_USE int flo_db_look(struct flo_db *db, struct flo_err *err);
 /* NULL is fine.  An open transaction is rolled back. */
 void flo_db_close(struct flo_db *db);
 /* flo_db_close(*db) for FLO_CLEANUP. */

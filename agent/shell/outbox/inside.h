@@ -36,6 +36,9 @@ struct told {
 
 struct flo_outbox_db {
     struct flo_db *sqlite; /* NULL: no database could be had */
+    char path[4200];       /* in dir */
+    char dir[4200];
+    struct flo_err replaced; /* somebody took the file away; code 0: nobody */
     char boot[37];
     bool is_boot_stored; /* so nothing under it was sent before it was stored */
     struct flo_outbox outbox;
@@ -57,6 +60,9 @@ struct flo_outbox_db {
 };
 
 void flo_outbox_db_complain(const struct flo_err *err);
+/* Before each write, outside of transactions: a file that was taken away is
+ * there again. */
+void flo_outbox_db_look(struct flo_outbox_db *db);
 /* flo_db_run; FLO_E_DB where there is no database. */
 FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
                                    const struct flo_db_value *values,

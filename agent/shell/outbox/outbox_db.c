@@ -8,10 +8,13 @@
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
  * never sent altered.  A lost file is no obstacle: a damaged one is set aside.
+ * One that somebody deletes or replaces while it is open is written again from
+ * what is open, and the stranger set aside.
  * While it cannot be opened or has no room, events are sent from memory.  Their
  * numbers may be given a second time after the next start, so they bear a boot
  * of their own.  The boot becomes the file's with the first of them that is
  * stored. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,6 +69,9 @@ static int open_db(struct flo_outbox_db *db, const char *path,
                          "PRAGMA wal_autocheckpoint=32;"
                          "PRAGMA journal_size_limit=131072;",
                          err);
+    }
+    if (rv == 0) {
+        rv = flo_db_look(db->sqlite, err);
     }
     if (rv < 0) {
         flo_db_close(db->sqlite);
@@ -142,6 +148,8 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
         free(db);
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
+    snprintf(db->path, sizeof(db->path), "%s", path);
+    snprintf(db->dir, sizeof(db->dir), "%s", state_dir);
     db->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
     if (open_db(db, path, &why) < 0) {
         flo_outbox_db_complain(&why);
@@ -178,6 +186,60 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
     }
     flo_db_close(db->sqlite);
     free(db);
+}
+
+/* ---- a file that was taken away ---- */
+
+/* All that is open into a file of its own. */
+static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
+{
+    if (unlink(path) < 0 && errno != ENOENT) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    return flo_db_copy(db->sqlite, path, err);
+}
+
+/* That file in place of whatever is there now. */
+static int put_back(struct flo_outbox_db *db, const char *saved,
+                    struct flo_err *err)
+{
+    int rv = flo_db_set_aside(db->path, "replaced", err);
+
+    if (rv == 0 && rename(saved, db->path) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", db->path);
+    }
+    return rv < 0 ? rv : flo_dir_sync(db->dir, err);
+}
+
+void flo_outbox_db_look(struct flo_outbox_db *db)
+{
+    char saved[sizeof(db->path) + 8];
+    struct flo_err why = {0};
+    struct flo_err err = {0};
+
+    if (db->sqlite == NULL || flo_db_look(db->sqlite, &why) >= 0) {
+        return;
+    }
+    flo_outbox_db_complain(&why);
+    snprintf(saved, sizeof(saved), "%s.saved", db->path);
+    if (why.code != FLO_E_DB_REPLACED) {
+        return;
+    }
+    int rv = save(db, saved, &err);
+    if (rv < 0) { /* tried again at the next write */
+        flo_outbox_db_complain(&err);
+        return;
+    }
+    flo_db_close(db->sqlite);
+    db->sqlite = NULL;
+    rv = put_back(db, saved, &err);
+    if (rv == 0) {
+        rv = open_db(db, db->path, &err);
+    }
+    if (rv < 0) {
+        flo_outbox_db_complain(&err);
+    }
+    db->replaced = why; /* told by the next trace */
 }
 
 /* ---- whose it is ---- */

@@ -56,6 +56,7 @@ int flo_values_store_number(struct flo_outbox_db *db, const char *key,
 
 int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
 {
+    flo_outbox_db_look(db);
     return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
                               : flo_db_begin(db->sqlite, err);
 }
@@ -74,6 +75,10 @@ int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err)
 int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed)
 {
     struct flo_err err = {0};
+
+    if (is_relaxed) {
+        flo_outbox_db_look(db);
+    }
     int rv = db->sqlite == NULL
                  ? flo_fail(&err, FLO_E_DB, NO_OUTBOX)
                  : flo_db_exec(db->sqlite,

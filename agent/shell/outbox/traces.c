@@ -25,6 +25,10 @@ void flo_traces_add(struct flo_outbox_db *db, const char *text)
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);
+    if (db->replaced.code != 0) {
+        flo_notes_add(db, "security", &db->replaced, flo_now_ms());
+        db->replaced = (struct flo_err){0};
+    }
 }
 
 int flo_traces_print(const char *state_dir, unsigned lines, struct flo_err *err)

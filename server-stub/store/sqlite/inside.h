@@ -2,8 +2,6 @@
 #ifndef FLOTILLA_SERVER_SQLITE_INSIDE_H
 #define FLOTILLA_SERVER_SQLITE_INSIDE_H
 
-#include <sys/stat.h>
-
 #include "base/host/db.h"
 
 #include "server-stub/store/sql/sql.h"
@@ -15,7 +13,6 @@ struct flo_sqlite {
     bool is_stuck;        /* that thread's: it failed, and it was told */
     char *path;           /* of control.db */
     int log_fd;           /* control.db-wal */
-    struct stat file;     /* control.db, when it was opened */
     struct flo_sql sql;   /* of the newest call: tests look at its plan */
 };
 

@@ -20,35 +20,9 @@ static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
     return (struct flo_sqlite *)engine;
 }
 
-/* A file that was deleted takes writes as before, and they end with us. */
-static int look_at(const char *path, const struct stat *own,
-                   struct flo_err *err)
-{
-    struct stat there;
-
-    if (stat(path, &there) < 0) {
-        return errno == ENOENT
-                   ? flo_fail(err, FLO_E_DB_REPLACED, "%s was deleted", path)
-                   : flo_fail_errno(err, FLO_E_DB, "look at %s", path);
-    }
-    return there.st_ino == own->st_ino && there.st_dev == own->st_dev
-               ? 0
-               : flo_fail(err, FLO_E_DB_REPLACED, "%s is another file now",
-                          path);
-}
-
 int flo_sqlite_look(struct flo_store_engine *engine, struct flo_err *err)
 {
-    const struct flo_sqlite *sqlite = sqlite_of(engine);
-    char path[4200];
-    struct stat log;
-
-    snprintf(path, sizeof(path), "%s-wal", sqlite->path);
-    if (fstat(sqlite->log_fd, &log) < 0) {
-        return flo_fail_errno(err, FLO_E_DB, "look at %s", path);
-    }
-    int rv = look_at(path, &log, err);
-    return rv < 0 ? rv : look_at(sqlite->path, &sqlite->file, err);
+    return flo_db_look(sqlite_of(engine)->db, err);
 }
 
 /* Durable, and where the next start will look for it. */
@@ -67,7 +41,7 @@ int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
 
     snprintf(path, sizeof(path), "%s-wal", sqlite->path);
     sqlite->log_fd = open(path, O_RDWR | O_CLOEXEC);
-    if (sqlite->log_fd < 0 || stat(sqlite->path, &sqlite->file) < 0) {
+    if (sqlite->log_fd < 0) {
         return flo_fail_errno(err, FLO_E_DB, "open %s", path);
     }
     return sync_log(sqlite, err);

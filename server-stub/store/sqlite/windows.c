@@ -46,6 +46,9 @@ static int open_file(struct flo_windows *store, struct flo_err *err)
         return rv;
     }
     rv = flo_db_migrate(db, schema, FLO_COUNT(schema), err);
+    if (rv == 0) {
+        rv = flo_db_look(db, err);
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", store->path);
     }
@@ -61,18 +64,36 @@ static int replace_file(struct flo_windows *store, struct flo_err *err)
     return rv < 0 ? rv : open_file(store, err);
 }
 
-/* Unless it was closed, or something was found to be damaged since. */
+/* Is the open file sound, and where the next start looks for it? */
+static int look(struct flo_db *db)
+{
+    struct flo_err err = {0};
+
+    if (flo_db_is_damaged(db)) {
+        return FLO_E_DB_DAMAGED;
+    }
+    int rv = flo_db_look(db, &err);
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &err);
+    }
+    return rv;
+}
+
+/* A file that was taken away is lost, and another one begun. */
 static int ready(struct flo_windows *store, struct flo_err *err)
 {
     struct flo_db *db = store->db;
+    int rv = db != NULL ? look(db) : FLO_E_ABSENT;
 
-    if (db != NULL && !flo_db_is_damaged(db)) {
+    if (rv == 0) {
         return 0;
     }
     store->db = NULL;
     store->name_count = 0;
     flo_db_close(db);
-    int rv = db != NULL ? FLO_E_DB_DAMAGED : open_file(store, err);
+    if (rv != FLO_E_DB_DAMAGED) {
+        rv = open_file(store, err);
+    }
     return rv == FLO_E_DB_DAMAGED ? replace_file(store, err) : rv;
 }
 

@@ -663,6 +663,41 @@ static void what_is_no_telemetry_at_all_is_set_aside(void **state)
     remove_tree(dir);
 }
 
+static void put_one(struct flo_windows *store)
+{
+    struct flo_telemetry_window window = {.at_ms = 1700000040000};
+    struct flo_err err = {0};
+    bool is_new;
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    assert_int_equal(flo_windows_begin(store, &err), 0);
+    assert_int_equal(flo_windows_put(store, DEVICE, "a", window.at_ms, &window,
+                                     &is_new, &err),
+                     0);
+    assert_int_equal(flo_windows_commit(store, &err), 0);
+}
+
+static void a_file_that_was_deleted_is_begun_again(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    struct flo_windows *store;
+    struct flo_err err = {0};
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/telemetry.db", dir);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
+    put_one(store);
+    assert_int_equal(unlink(path), 0);
+    put_one(store);
+    flo_windows_close(store);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
+    assert_true(rows_of(store, "window") > 0);
+    flo_windows_close(store);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -679,6 +714,7 @@ int main(void)
         cmocka_unit_test(a_broken_row_is_in_no_comparison),
         cmocka_unit_test(rows_of_another_model_take_no_room_of_the_evidence),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
+        cmocka_unit_test(a_file_that_was_deleted_is_begun_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
