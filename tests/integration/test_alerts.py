@@ -278,6 +278,26 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     until("a mail", lambda: '"news":"firing"' in mails(), mails)
 
 
+def test_a_store_that_fails_is_told_from_memory(watched, receiver):
+    """No row of an alert can be written then."""
+    ask(watched, "PUT", "/v1/alert-rules/store-failing",
+        {"metric": "flotilla_store_failed", "above": 0, "for_ms": 0,
+         "severity": "page", "text": "it cannot write"})
+    for path in ("/well", "/error"):
+        hook(watched, receiver, path)
+    os.unlink(os.path.join(watched.dir, "control.db-wal"))
+    until("the receiver knows it", lambda: receiver.bodies("/well"))
+    body, = receiver.bodies("/well")
+    assert (body["rule"], body["news"], body["severity"], body["text"]) == (
+        "store-failing", "firing", "page", "it cannot write")
+    until("the command, too", lambda: os.path.exists(watched.mails))
+    until("one that failed is asked again",
+          lambda: len(receiver.bodies("/error")) > 1)
+    assert len({b["id"] for b in receiver.bodies("/error")}) == 1
+    assert len(receiver.bodies("/well")) == 1
+    watched.stop(signal.SIGKILL)
+
+
 def test_people_have_an_alert_or_silence_its_rule(watched, receiver):
     well = hook(watched, receiver, "/well")
     ask(watched, "PUT", "/v1/alert-rules/no-devices",

@@ -72,8 +72,7 @@ static void post(const struct flo_sender *sender, struct flo_sending *sending)
     struct flo_http_answer answer = {0};
     struct flo_http *http = NULL;
 
-    snprintf(id, sizeof(id), "Flotilla-Delivery: d-%llu",
-             (unsigned long long)sending->number);
+    snprintf(id, sizeof(id), "Flotilla-Delivery: %s", sending->id);
     snprintf(time, sizeof(time), "Flotilla-Timestamp: %llu",
              (unsigned long long)seconds);
     memcpy(signature, "Flotilla-Signature: ", 21);

@@ -18,7 +18,8 @@ struct flo_sender_options {
 /* A message; texts are the sender's. */
 struct flo_sending {
     struct flo_sending *next;
-    uint64_t number;
+    char id[24];     /* as receivers know it */
+    uint64_t number; /* of the delivery; 0: it is not in the store */
     uint64_t failed; /* attempts before this one */
     char target[FLO_NAME_MAX + 1];
     char url[513]; /* "": the command */

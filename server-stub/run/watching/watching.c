@@ -1,4 +1,7 @@
-/* Watching: the tick of alerts, and the way of a message. */
+/* Watching: the tick of alerts, and the way of a message.
+ *
+ * An alert and its messages are rows of the store.  That the store itself fails
+ * is told from memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +10,30 @@
 #include "server-stub/run/watching/watching.h"
 
 #define DUE_MAX 64
+#define UNSTORED_RULE "store-failing"
+#define UNSTORED_OVER "-over"
 #define HOUR_MS UINT64_C(3600000)
 #define KEPT_MS (30 * 24 * HOUR_MS)
+
+static void unstored_sent(struct flo_unstored *unstored,
+                          const struct flo_sending *sent, bool is_done,
+                          uint64_t next_at_ms)
+{
+    bool is_over = strstr(sent->id, UNSTORED_OVER) != NULL;
+
+    for (size_t i = 0; i < FLO_COUNT(unstored->targets); i++) {
+        struct flo_unstored_target *target = &unstored->targets[i];
+        if (is_over != unstored->is_over ||
+            strcmp(target->id, sent->target) != 0) {
+            continue;
+        }
+        target->failed = sent->failed + 1;
+        target->next_at_ms = next_at_ms;
+        if (is_done) {
+            target->id[0] = '\0';
+        }
+    }
+}
 
 /* ---- an attempt ended ---- */
 
@@ -48,9 +73,13 @@ static void on_sent(void *context, const struct flo_sending *sent)
     struct flo_err err = {0};
 
     if (!is_taken) {
-        flo_log(FLO_LOG_WARN, "alert", "message d-%llu to %s: %s%s",
-                (unsigned long long)sent->number, sent->target, sent->err.what,
-                is_dead ? ": given up" : "");
+        flo_log(FLO_LOG_WARN, "alert", "message %s to %s: %s%s", sent->id,
+                sent->target, sent->err.what, is_dead ? ": given up" : "");
+    }
+    if (sent->number == 0) {
+        unstored_sent(&watching->unstored, sent, is_taken || is_dead,
+                      delivery.next_at_ms);
+        return;
     }
     if (write_attempt(controller, &delivery, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
@@ -58,6 +87,31 @@ static void on_sent(void *context, const struct flo_sending *sent)
 }
 
 /* ---- what is due ---- */
+
+/* hook NULL: to the command. */
+static void send_to(struct flo_watching *watching,
+                    const struct flo_watch_webhook *hook, const char *id,
+                    const struct flo_fleet_delivery *delivery)
+{
+    struct flo_sending *sending = calloc(1, sizeof(*sending));
+    char *body = strdup(delivery->body);
+
+    if (sending == NULL || body == NULL) {
+        free(sending);
+        free(body);
+        return; /* the next time */
+    }
+    sending->body = body;
+    sending->number = delivery->number;
+    sending->failed = delivery->failed;
+    snprintf(sending->id, sizeof(sending->id), "%s", id);
+    snprintf(sending->target, sizeof(sending->target), "%s", delivery->target);
+    if (hook != NULL) {
+        snprintf(sending->url, sizeof(sending->url), "%s", hook->url);
+        snprintf(sending->secret, sizeof(sending->secret), "%s", hook->secret);
+    }
+    flo_sender_send(watching->sender, sending);
+}
 
 static int take_due(void *context, const struct flo_fleet_delivery *delivery)
 {
@@ -72,22 +126,9 @@ static int take_due(void *context, const struct flo_fleet_delivery *delivery)
         flo_sender_is_busy(watching->sender, delivery->target)) {
         return 0;
     }
-    struct flo_sending *sending = calloc(1, sizeof(*sending));
-    char *body = strdup(delivery->body);
-    if (sending == NULL || body == NULL) {
-        free(sending);
-        free(body);
-        return 0; /* the next time */
-    }
-    sending->body = body;
-    sending->number = delivery->number;
-    sending->failed = delivery->failed;
-    snprintf(sending->target, sizeof(sending->target), "%s", delivery->target);
-    if (hook != NULL) {
-        snprintf(sending->url, sizeof(sending->url), "%s", hook->url);
-        snprintf(sending->secret, sizeof(sending->secret), "%s", hook->secret);
-    }
-    flo_sender_send(watching->sender, sending);
+    char id[24];
+    snprintf(id, sizeof(id), "d-%llu", (unsigned long long)delivery->number);
+    send_to(watching, hook, id, delivery);
     return 0;
 }
 
@@ -106,6 +147,104 @@ static void send_due(struct flo_watching *watching)
     if (flo_fleet_delivery_due(store, flo_wall_ms(), DUE_MAX, take_due,
                                watching, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+/* ---- the store itself fails ---- */
+
+/* Everybody is told this next. */
+static void unstored_begin(struct flo_watching *watching)
+{
+    const struct flo_watches *watch = watching->rest->controller->watch;
+    struct flo_unstored_target *target = watching->unstored.targets;
+
+    memset(target, 0, sizeof(watching->unstored.targets));
+    for (size_t i = 0; i < watch->webhook_count; i++) {
+        snprintf(target++->id, sizeof(target->id), "%s", watch->webhooks[i].id);
+    }
+    if (watch->has_command) {
+        snprintf(target->id, sizeof(target->id), "%s", FLO_WATCH_COMMAND);
+    }
+}
+
+static void unstored_send(struct flo_watching *watching, const char *target,
+                          uint64_t failed, uint64_t now_ms)
+{
+    const struct flo_controller *controller = watching->rest->controller;
+    const struct flo_unstored *unstored = &watching->unstored;
+    struct flo_watch_alert alert = {.rule = UNSTORED_RULE, .value = 1};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char id[24];
+
+    alert.core.state =
+        unstored->is_over ? FLO_ALERT_RESOLVED : FLO_ALERT_FIRING;
+    alert.core.since_ms = unstored->since_ms;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = flo_watch_news(controller, &alert,
+                                  unstored->is_over ? FLO_ALERT_NEWS_RESOLVED
+                                                    : FLO_ALERT_NEWS_FIRING,
+                                  now_ms);
+    snprintf(id, sizeof(id), "s-%llu%s", (unsigned long long)unstored->since_ms,
+             unstored->is_over ? UNSTORED_OVER : "");
+    json_object_set_new(body, "id", json_string(id));
+    flo_json_dump(body, &text);
+    if (!text.failed) {
+        send_to(watching, flo_watch_webhook_find(controller, target), id,
+                &(struct flo_fleet_delivery){
+                    .target = target, .body = text.data, .failed = failed});
+    }
+}
+
+static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
+{
+    struct flo_unstored *unstored = &watching->unstored;
+    bool is_left = false;
+
+    for (size_t i = 0; i < FLO_COUNT(unstored->targets); i++) {
+        const struct flo_unstored_target *target = &unstored->targets[i];
+        if (target->id[0] == '\0') {
+            continue;
+        }
+        is_left = true;
+        if (target->next_at_ms <= now_ms &&
+            !flo_sender_is_busy(watching->sender, target->id)) {
+            unstored_send(watching, target->id, target->failed, now_ms);
+        }
+    }
+    if (unstored->is_over && !is_left) {
+        *unstored = (struct flo_unstored){0};
+    }
+}
+
+/* Its rule says after which time, and may be silenced or deleted. */
+static void tell_of_store(struct flo_watching *watching)
+{
+    struct flo_controller *controller = watching->rest->controller;
+    struct flo_unstored *unstored = &watching->unstored;
+    const struct flo_watch_rule *rule =
+        flo_watch_rule_find(controller, UNSTORED_RULE);
+    uint64_t now_ms = flo_wall_ms();
+    struct flo_err failed = {0};
+
+    (void)flo_fleet_durable(controller->store, &failed);
+    if (failed.code == 0 && !unstored->is_told) {
+        unstored->since_ms = 0;
+    } else if (failed.code == 0 && !unstored->is_over) {
+        unstored->is_over = true;
+        unstored_begin(watching);
+    } else if (failed.code != 0 && unstored->since_ms == 0) {
+        unstored->since_ms = now_ms;
+    }
+    if (failed.code != 0 && !unstored->is_told && rule != NULL &&
+        rule->silenced_until_ms <= now_ms &&
+        now_ms >= unstored->since_ms + rule->rule.for_ms) {
+        flo_log(FLO_LOG_WARN, "alert", "%s is firing: %s", UNSTORED_RULE,
+                failed.what);
+        unstored->is_told = true;
+        unstored_begin(watching);
+    }
+    if (unstored->is_told) {
+        unstored_tell(watching, now_ms);
     }
 }
 
@@ -154,6 +293,7 @@ void flo_watching_tick(struct flo_watching *watching, uint64_t now_ms)
 {
     evaluate(watching, now_ms);
     send_due(watching);
+    tell_of_store(watching);
     prune(watching, now_ms);
 }
 

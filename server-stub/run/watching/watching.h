@@ -7,12 +7,23 @@
 struct event_base;
 struct flo_sender;
 
+/* Messages of the rule "store-failing", which no store can keep. */
+struct flo_unstored {
+    uint64_t since_ms; /* wall: the store fails; 0: it does not */
+    bool is_told, is_over;
+    struct flo_unstored_target {
+        char id[FLO_NAME_MAX + 1]; /* "": none is left */
+        uint64_t failed, next_at_ms;
+    } targets[FLO_WATCH_WEBHOOKS_MAX + 1];
+};
+
 /* The caller's; zero-initialise. */
 struct flo_watching {
     struct flo_rest *rest;
     struct flo_sender *sender;
     uint64_t evaluate_at_ms; /* not before */
     uint64_t prune_at_ms;
+    struct flo_unstored unstored;
 };
 FLO_MUST_USE int flo_watching_open(struct flo_rest *rest,
                                    struct event_base *base,

@@ -579,6 +579,20 @@ static int deliver(struct flo_controller *controller, const char *target,
     return flo_fleet_delivery_add(controller->store, &delivery, err);
 }
 
+json_t *flo_watch_news(const struct flo_controller *controller,
+                       const struct flo_watch_alert *alert,
+                       enum flo_alert_news news, uint64_t now_ms)
+{
+    json_t *body = flo_watch_view_alert(controller, alert);
+
+    json_object_set_new(body, "alert", json_integer((json_int_t)alert->id));
+    json_object_set_new(body, "news", json_string(flo_alert_news_word(news)));
+    json_object_set_new(body, "fleet", json_string(controller->fleet));
+    json_object_set_new(body, "at_ms", json_integer((json_int_t)now_ms));
+    json_object_set_new(body, "v", json_integer(1));
+    return body;
+}
+
 int flo_watch_tell(struct flo_controller *controller,
                    const struct flo_watch_rule *rule,
                    const struct flo_watch_alert *alert,
@@ -587,14 +601,9 @@ int flo_watch_tell(struct flo_controller *controller,
 {
     const struct flo_watches *watch = controller->watch;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = flo_watch_view_alert(controller, alert);
+    json_t *body = flo_watch_news(controller, alert, news, now_ms);
     int rv = 0;
 
-    json_object_set_new(body, "alert", json_integer((json_int_t)alert->id));
-    json_object_set_new(body, "news", json_string(flo_alert_news_word(news)));
-    json_object_set_new(body, "fleet", json_string(controller->fleet));
-    json_object_set_new(body, "at_ms", json_integer((json_int_t)now_ms));
-    json_object_set_new(body, "v", json_integer(1));
     for (size_t i = 0; i < watch->webhook_count && rv == 0; i++) {
         if (rule->rule.is_page || !watch->webhooks[i].is_page_only) {
             rv = deliver(controller, watch->webhooks[i].id, body, now_ms, err);

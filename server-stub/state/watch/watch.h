@@ -96,6 +96,10 @@ const struct flo_watch_alert *
 flo_watch_alert_at(const struct flo_controller *controller, size_t place);
 json_t *flo_watch_view_alert(const struct flo_controller *controller,
                              const struct flo_watch_alert *alert);
+/* The body of a message about it, but its "id". */
+json_t *flo_watch_news(const struct flo_controller *controller,
+                       const struct flo_watch_alert *alert,
+                       enum flo_alert_news news, uint64_t now_ms);
 json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
 
 /* ---- webhooks ---- */
