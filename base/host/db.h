@@ -34,8 +34,8 @@ FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
 /* Did anything say FLO_E_DB_DAMAGED? */
 bool flo_db_is_damaged(const struct flo_db *db);
 /* Rename a file that is `word` ("damaged") and that nobody has open to
- * PATH.WORD, in place of the one before it, and say so in the log.  What is
- * left of its log is removed, also where the file is gone. */
+ * PATH.WORD, in place of the one before it, and say so in the log.  The rest
+ * of its log is removed, also where the file is gone. */
 FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word,
                                   struct flo_err *err);
 /* Are file and log at their path still those that are open?  The first call

@@ -184,6 +184,13 @@ def test_a_file_that_somebody_took_away_is_told_and_nothing_is_acknowledged(
          if a.json["database"] == "db.replaced"), None))
     assert (ready.status, ready.json["status"]) == (503, "failing")
     assert metric(one, "store_failed") == 1
+    doctor = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "doctor"], capture_output=True,
+        text=True, timeout=HANG_S, env=dict(
+            os.environ, FLOTILLA_CONTROLLER=one.rest,
+            FLOTILLA_TOKEN_FILE=one.facts["token"]))
+    assert "database" in doctor.stdout and "db.replaced" in doctor.stdout
+    assert doctor.returncode != 0
     refused = one.ask("POST", "/v1/groups", {"name": "later"})
     assert refused.json["code"] == "db.replaced", refused.body
     assert one.ask("GET", "/v1/groups").status == 200
