@@ -36,6 +36,10 @@ if(FLOTILLA_SANITIZE)
     endif()
     if(CMAKE_C_COMPILER_ID MATCHES Clang AND FLOTILLA_SANITIZE MATCHES address)
         add_compile_definitions(__SANITIZE_ADDRESS__) # as gcc says it
+        # Checks that stand in the code of a large kernel take clang half a
+        # minute a file; there they are calls.
+        add_compile_options(
+            "SHELL:-mllvm -asan-instrumentation-with-call-threshold=200")
     endif()
     add_compile_options(-fsanitize=${sanitizers}
         -fno-sanitize-recover=all -fno-omit-frame-pointer)

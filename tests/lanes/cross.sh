@@ -4,8 +4,8 @@
 # then one device's whole story (arm_story.py).
 #
 # usage: cross.sh arm64|armhf
-# FLOTILLA_SEED draws which of the two a run plays: the tests of what a CPU
-# computes, and a fifth of the others. FLOTILLA_PART=all: every test of both.
+# FLOTILLA_SEED draws whether a run plays it (tests/run/seed.sh): the tests of what
+# a CPU computes, and a fifth of the others. FLOTILLA_PART=all: every test.
 set -eu
 cd "$(dirname "$0")/../.."
 arch=$1
@@ -24,8 +24,8 @@ done
 share=1/5
 if [ "${FLOTILLA_PART-}" = all ]; then
     share=1/1
-elif [ "$((seed % 2))" -ne "$([ "$arch" = armhf ] && echo 1 || echo 0)" ]; then
-    echo "skipped: seed $seed plays the other architecture"
+elif [ "$arch" != "$seed_lane" ]; then
+    echo "skipped: seed $seed plays $seed_lane"
     exit 77
 fi
 mkdir -p build

@@ -11,7 +11,7 @@ if [ "${2-}" ]; then # one target, called by xargs below
     name=$(basename "$2")
     work="$build/fuzz/work/$name"
     mkdir -p "$work"
-    "$2" -seed="${FUZZ_SEED:-0}" -max_total_time="$1" -timeout=60 \
+    "$2" -seed="${FUZZ_SEED:-0}" -max_total_time="$1" -timeout=600 \
         -rss_limit_mb=2048 -artifact_prefix="$work/" "$work" \
         "tests/fuzz/corpora/${name#fuzz_}" >"$work.log" 2>&1 || {
         echo "CRASH $name"

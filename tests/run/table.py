@@ -29,8 +29,9 @@ TAIL = """
 
 - **No test depends on how fast the machine is.** `tests/integration/waits.py` and `tests/unit/waits.h` are the only clocks; `tools/clocks.py`
   (in `tools/check.sh`) refuses any other, and any bound below two minutes. A wait ends by progress. Only a hang reaches 600 s.
-- **Random parts**: kills, power cuts, fuzzing, mutants, requests of schemathesis, pairs of patches and tests for Arm take a part in CI, drawn by
-  the seed that is printed first. `FLOTILLA_SEED=N` plays the same part; `make test-all` plays all of them.
+- **Random parts**: kills, power cuts, fuzzing, mutants, requests of schemathesis, pairs of patches, one of TSan, 64-bit Arm and
+  32-bit Arm, and under ASan the simulation and scripts of programs take a part in CI, drawn by the seed that is printed first. `FLOTILLA_SEED=N` plays the same part;
+  `make test-all` plays all of them.
 - `make test-steady` plays `make test` ten times: five next to two busy loops, one on one CPU, one with syncs of 20 ms, three alone.
 - A failed test ends with three lines: claim, evidence, log. A failed story keeps its fleet's folder, which the log names.
 """
