@@ -34,6 +34,9 @@ static void check(const struct flo_enrol_answer *answer)
     must(flo_enrol_answer_identity(answer, "gw-1", CONTROLLER, &text, NULL) ==
          0);
     must(flo_json_parse(text.data, text.bytes, 65536, &json, NULL) == 0);
+    must(flo_url_check(answer->broker, &flo_url_mqtt, NULL) == 0);
+    must(answer->api[0] == '\0' ||
+         flo_url_check(answer->api, &flo_url_http, NULL) == 0);
     must(flo_uuid_is_valid(answer->device) && flo_name_is_valid(answer->fleet));
     same(json, "device", answer->device);
     same(json, "fleet", answer->fleet);

@@ -32,6 +32,21 @@ static int read_fields(struct flo_enrol_answer *out, json_t **trust,
     return 0;
 }
 
+/* As the device will use them for years. */
+static int check_addresses(const struct flo_enrol_answer *answer,
+                           struct flo_err *err)
+{
+    int rv = flo_url_check(answer->broker, &flo_url_mqtt, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "mqtt");
+    }
+    rv = answer->api[0] == '\0'
+             ? 0
+             : flo_url_check(answer->api, &flo_url_http, err);
+    return rv < 0 ? flo_wrap(err, rv, "api") : 0;
+}
+
 static int check_groups(const json_t *groups, struct flo_err *err)
 {
     for (size_t i = 0; i < json_array_size(groups); i++) {
@@ -110,6 +125,9 @@ int flo_enrol_answer_read(const char *data, size_t bytes,
                         err);
     if (rv == 0) {
         rv = read_fields(out, &trust, &groups, err);
+    }
+    if (rv == 0) {
+        rv = check_addresses(out, err);
     }
     if (rv == 0) {
         rv = check_groups(groups, err);

@@ -30,7 +30,8 @@ struct flo_enrol_answer {
 /* FLO_E_META_...   not JSON; a field is missing or wrong; a group is no name;
  *                  another fleet's trusted keys
  * FLO_E_SIG_...    a certificate or key that cannot be read
- * FLO_E_NET_TLS    a certificate of another device, or no CA */
+ * FLO_E_NET_TLS    a certificate of another device, or no CA
+ * FLO_E_CFG_RANGE  an address without TLS that is not this machine's */
 FLO_MUST_USE int flo_enrol_answer_read(const char *data, size_t bytes,
                                        struct flo_enrol_answer *out,
                                        struct flo_err *err);

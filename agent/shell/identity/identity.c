@@ -43,6 +43,20 @@ static int read_groups(const json_t *json, struct flo_identity *out,
     return rv;
 }
 
+/* Settings and enrolment were checked; whoever wrote the file since was not.  A
+ * renewal has a key in it. */
+static int check_addresses(const char *controller, const char *broker,
+                           struct flo_err *err)
+{
+    int rv = flo_url_check(controller, &flo_url_http, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "controller");
+    }
+    rv = flo_url_check(broker, &flo_url_mqtt, err);
+    return rv < 0 ? flo_wrap(err, rv, "mqtt") : 0;
+}
+
 static int read_identity(const struct flo_settings *settings,
                          struct flo_identity *out, const json_t *json,
                          struct flo_err *err)
@@ -83,6 +97,10 @@ static int read_identity(const struct flo_settings *settings,
     controller = text != NULL ? text : controller;
     text = flo_config_text(settings->config, "broker");
     broker = text != NULL ? text : broker;
+    rv = check_addresses(controller, broker, err);
+    if (rv < 0) {
+        return rv;
+    }
     snprintf(out->device, sizeof(out->device), "%s", device);
     snprintf(out->fleet, sizeof(out->fleet), "%s", fleet);
     snprintf(out->name, sizeof(out->name), "%s", name);

@@ -1,0 +1,119 @@
+/* identity.json, whoever wrote it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/device/device.h"
+#include "agent/shell/identity/identity.h"
+#include "unit/remove_tree.h"
+
+#define DEVICE "0e2a4c1c-55d4-4d6e-9d0b-2f6f8c2f9a11"
+
+static char dir[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/flo-identity-XXXXXX");
+    return mkdtemp(dir) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return remove_tree(dir);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* With the addresses of the enrolment and of the configuration ("": none). */
+static int load(const char *controller, const char *broker, const char *config,
+                struct flo_identity *out, struct flo_err *err)
+{
+    struct flo_settings settings;
+    char path[128], text[1024];
+
+    snprintf(path, sizeof(path), "%s/identity", dir);
+    assert_int_equal(flo_dir_make(path, 0700, NULL), 0);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"device\":\"" DEVICE "\",\"fleet\":\"test\","
+             "\"name\":\"gw-1\",\"controller\":\"%s\",\"mqtt\":\"%s\","
+             "\"groups\":[],\"enrolled_at_ms\":1}",
+             controller, broker);
+    write_file("identity/identity.json", text);
+    snprintf(text, sizeof(text), "state_dir: %s\n%s", dir, config);
+    write_file("agent.yaml", text);
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_settings_load(path, NULL, &settings, NULL), 0);
+    int rv = flo_identity_load(&settings, out, err);
+    flo_settings_deinit(&settings);
+    return rv;
+}
+
+/* Behind the addresses, only the pair of keys is missing. */
+static void an_address_without_tls_is_this_machines_or_none(void **state)
+{
+    static const struct {
+        const char *controller, *broker, *config;
+        int code;
+    } rows[] = {
+        {"https://a.example:8443", "mqtts://a.example:8883", "", FLO_E_ABSENT},
+        {"http://127.0.0.1:1", "mqtt://127.0.0.1:2", "", FLO_E_ABSENT},
+        {"http://a.example:8443", "mqtts://a.example:8883", "",
+         FLO_E_CFG_RANGE},
+        {"https://a.example:8443", "mqtt://a.example:1883", "",
+         FLO_E_CFG_RANGE},
+        {"", "mqtts://a.example:8883", "", FLO_E_CFG_RANGE},
+        {"http://a.example:8443", "mqtts://a.example:8883",
+         "controller: https://b.example:8443\n", FLO_E_ABSENT},
+    };
+    struct flo_identity identity;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_err err = {0};
+        assert_int_equal(load(rows[i].controller, rows[i].broker,
+                              rows[i].config, &identity, &err),
+                         rows[i].code);
+        assert_false(identity.is_there);
+        flo_identity_deinit(&identity);
+    }
+}
+
+static void the_error_names_the_file_and_the_address(void **state)
+{
+    struct flo_identity identity;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(load("http://a.example:8443", "mqtts://a.example:8883", "",
+                          &identity, &err),
+                     FLO_E_CFG_RANGE);
+    assert_non_null(strstr(err.what, "identity.json"));
+    assert_non_null(strstr(err.what, "controller"));
+    assert_non_null(strstr(err.what, "http://a.example:8443"));
+    flo_identity_deinit(&identity);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            an_address_without_tls_is_this_machines_or_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            the_error_names_the_file_and_the_address, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
