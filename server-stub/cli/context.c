@@ -35,15 +35,17 @@ static int set_controller(struct flo_cli *cli, const char *url,
     while (chars > 0 && url[chars - 1] == '/') {
         chars--;
     }
-    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
-        chars >= sizeof(cli->controller)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "`%.200s` is no controller address (http://host:port)",
+    if (chars >= sizeof(cli->controller)) {
+        return flo_fail(err, FLO_E_USAGE, "`%.200s` is too long an address",
                         url);
     }
     memcpy(cli->controller, url, chars);
     cli->controller[chars] = '\0';
-    return 0;
+    int rv = flo_url_check(cli->controller, &flo_url_http, err);
+    if (rv < 0) {
+        cli->controller[0] = '\0'; /* no token goes there */
+    }
+    return rv;
 }
 
 static int no_token(const struct flo_cli *cli, struct flo_err *err)

@@ -2,6 +2,7 @@
 fleet's own authority."""
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -30,8 +31,8 @@ def controller():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def flotilla(home, *words):
-    env = {"XDG_CONFIG_HOME": str(home), "PATH": os.environ["PATH"]}
+def flotilla(home, *words, more={}):
+    env = {"XDG_CONFIG_HOME": str(home), "PATH": os.environ["PATH"], **more}
     done = subprocess.run([os.path.join(BIN, "flotilla"), *words], env=env,
                           capture_output=True, text=True, timeout=HANG_S)
     return done.returncode, done.stdout, done.stderr
@@ -49,6 +50,33 @@ def test_without_the_authority_nothing_is_sent_and_the_way_is_said(
     assert code == 6 and "error[net.tls]" in err, (code, err)
     assert "--ca" in err and "--fingerprint" in err, err
     assert not os.path.exists(tmp_path / "flotilla")
+
+
+def test_no_token_leaves_without_tls_but_to_this_machine(
+        controller, tmp_path):
+    """Whoever names the address: a flag, a variable, a context."""
+    token = controller.facts["token"]
+    with socket.create_server((HOST, 0)) as server:
+        server.setblocking(False)
+        url = "http://%s:%d" % (HOST, server.getsockname()[1])
+        folder = tmp_path / "flotilla"
+        folder.mkdir(mode=0o700)
+        (folder / "plain.context").write_text(url + "\n")
+        (folder / "plain.token").write_text(open(token).read())
+        for words, env in (
+                (["login", url, "--token-file", token], {}),
+                (["device", "list", "--controller", url, "--token-file",
+                  token], {}),
+                (["device", "list"], {"FLOTILLA_CONTROLLER": url,
+                                      "FLOTILLA_TOKEN_FILE": token}),
+                (["device", "list", "--context", "plain"], {}),
+                (["doctor", "--controller", url, "--token-file", token], {})):
+            code, out, err = flotilla(tmp_path, *words, more=env)
+            assert code == 2, (words, code, out, err)
+            assert "without TLS only to this machine" in out + err, out + err
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert sorted(os.listdir(folder)) == ["plain.context", "plain.token"]
 
 
 def test_by_the_authoritys_file_and_each_later_call_by_the_copy(
