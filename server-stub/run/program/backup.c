@@ -240,12 +240,10 @@ static int make_place(const struct copying *copying, struct flo_err *err)
     return rv;
 }
 
-/* Small files that say what the tables rely on.  A mark of the audit is never
- * younger than the table. */
+/* Small files that say what the tables rely on. */
 static int copy_small(struct copying *copying, struct flo_err *err)
 {
-    static const char *const names[] = {"audit.head", "keys", "pki", "trust",
-                                        "admin.token"};
+    static const char *const names[] = {"keys", "pki", "trust", "admin.token"};
     int rv = 0;
 
     copying->stamp = 0;
@@ -261,6 +259,9 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
     for (int i = 0; i < TRIES; i++) {
         *copying->out = (struct flo_backup){0};
         int rv = make_place(copying, err);
+        if (rv == 0) { /* a mark of the audit is older than the table */
+            rv = copy_named(copying, "audit.head", err);
+        }
         if (rv == 0) {
             rv = copy_small(copying, err);
         }
