@@ -231,8 +231,11 @@ def test_devices_are_told_the_public_host(folder):
 
 
 def test_wrong_options_are_said(folder):
-    for arguments in ([], ["--data"], ["--data", folder, "--listen",
-                                            "nonsense"],
+    said = subprocess.run([os.path.join(BIN, "flotilla-controller")],
+                          capture_output=True, text=True, timeout=HANG_S)
+    assert said.returncode == 2 and said.stderr.startswith("usage: ")
+    for arguments in (["--data"], ["--fleet", "x"],
+                      ["--data", folder, "--listen", "nonsense"],
                       ["--data", folder, "--listen", "127.0.0.1:0", "--x"],
                       ["--data", folder, "--listen", "127.0.0.1:99999"],
                       ["--data", folder, "--listen", "0.0.0.0:0"],
