@@ -14,7 +14,6 @@
  * numbers may be given a second time after the next start, so they bear a boot
  * of their own.  The boot becomes the file's with the first of them that is
  * stored. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,61 +23,7 @@
 #define SEQUENCE_MAX (INT64_MAX / 4)
 #define EVENTS_WAITING_MAX (1 << 20) /* more than a disk is given for */
 
-static const char *const schema[] = {
-    "CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL);"
-    "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL,"
-    " body TEXT NOT NULL);"
-    "CREATE TABLE tele (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " crc INTEGER NOT NULL, body TEXT NOT NULL);"
-    "CREATE TABLE story (id TEXT PRIMARY KEY, rollout TEXT NOT NULL,"
-    " attempt INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL,"
-    " body TEXT NOT NULL);"
-    "CREATE INDEX story_rollout ON story(rollout);"
-    "CREATE TABLE answer (ord TEXT PRIMARY KEY, body TEXT NOT NULL);"
-    "CREATE TABLE trace (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " body TEXT NOT NULL);",
-    "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
-    " done INTEGER NOT NULL);"
-    "CREATE INDEX used_order ON used(ord);",
-    /* The records know it now, with pauses and denials. */
-    "DROP TABLE used;"
-    "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
-    /* Kinds as a number; of the answers only last words. */
-    "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
-    " OR instr(body, '\"type\":\"security\"');"
-    "UPDATE event SET kind = 2 WHERE instr(body, '\"type\":\"serving\"');"
-    "DELETE FROM answer WHERE instr(body, '\"outcome\":\"running\"');"};
-
 /* ---- open ---- */
-
-static int open_db(struct flo_outbox_db *db, const char *path,
-                   struct flo_err *err)
-{
-    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db->sqlite, err);
-
-    if (rv == 0) {
-        rv = flo_db_check(db->sqlite, err);
-    }
-    if (rv == 0) {
-        rv = flo_db_migrate(db->sqlite, schema, FLO_COUNT(schema), err);
-    }
-    if (rv == 0) {
-        rv = flo_db_exec(db->sqlite,
-                         "PRAGMA cache_size=-256;"
-                         "PRAGMA wal_autocheckpoint=32;"
-                         "PRAGMA journal_size_limit=131072;",
-                         err);
-    }
-    if (rv == 0) {
-        rv = flo_db_look(db->sqlite, err);
-    }
-    if (rv < 0) {
-        flo_db_close(db->sqlite);
-        db->sqlite = NULL;
-    }
-    return rv;
-}
 
 /* Numbers that no outbox counts to are damage that no checksum tells: the
  * events are not to be found by them. */
@@ -151,7 +96,7 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
     snprintf(db->path, sizeof(db->path), "%s", path);
     snprintf(db->dir, sizeof(db->dir), "%s", state_dir);
     db->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
-    if (open_db(db, path, &why) < 0) {
+    if (flo_outbox_file_open(db, path, &why) < 0) {
         flo_outbox_db_complain(&why);
     }
     /* Any other reason passes and the file is sound: it is left, and serving
@@ -161,7 +106,7 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
         db->corrupt += !is_newer;
         if (flo_db_set_aside(path, is_newer ? "newer" : "damaged", &again) <
                 0 ||
-            open_db(db, path, &again) < 0) {
+            flo_outbox_file_open(db, path, &again) < 0) {
             flo_outbox_db_complain(&again);
         }
     }
@@ -186,60 +131,6 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
     }
     flo_db_close(db->sqlite);
     free(db);
-}
-
-/* ---- a file that was taken away ---- */
-
-/* All that is open into a file of its own. */
-static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
-{
-    if (unlink(path) < 0 && errno != ENOENT) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
-    }
-    return flo_db_copy(db->sqlite, path, err);
-}
-
-/* That file in place of whatever is there now. */
-static int put_back(struct flo_outbox_db *db, const char *saved,
-                    struct flo_err *err)
-{
-    int rv = flo_db_set_aside(db->path, "replaced", err);
-
-    if (rv == 0 && rename(saved, db->path) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", db->path);
-    }
-    return rv < 0 ? rv : flo_dir_sync(db->dir, err);
-}
-
-void flo_outbox_db_look(struct flo_outbox_db *db)
-{
-    char saved[sizeof(db->path) + 8];
-    struct flo_err why = {0};
-    struct flo_err err = {0};
-
-    if (db->sqlite == NULL || flo_db_look(db->sqlite, &why) >= 0) {
-        return;
-    }
-    flo_outbox_db_complain(&why);
-    snprintf(saved, sizeof(saved), "%s.saved", db->path);
-    if (why.code != FLO_E_DB_REPLACED) {
-        return;
-    }
-    int rv = save(db, saved, &err);
-    if (rv < 0) { /* tried again at the next write */
-        flo_outbox_db_complain(&err);
-        return;
-    }
-    flo_db_close(db->sqlite);
-    db->sqlite = NULL;
-    rv = put_back(db, saved, &err);
-    if (rv == 0) {
-        rv = open_db(db, db->path, &err);
-    }
-    if (rv < 0) {
-        flo_outbox_db_complain(&err);
-    }
-    db->replaced = why; /* told by the next trace */
 }
 
 /* ---- whose it is ---- */

@@ -6,11 +6,6 @@
 
 #define NO_OUTBOX "there is no outbox"
 
-void flo_outbox_db_complain(const struct flo_err *err)
-{
-    flo_log_err(FLO_LOG_WARN, "outbox", err);
-}
-
 int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
                       const struct flo_db_value *values, size_t count,
                       struct flo_err *err)

@@ -109,7 +109,8 @@ static void on_get(void *context, struct flo_httpd_request *request)
         answer_elsewhere(controller, request, &digest);
         return;
     }
-    /* Not for a cache that others ask, too: who may have it was checked here. */
+    /* Not for a cache that others ask, too: who may have it was checked here.
+     */
     flo_httpd_add_header(request, "Cache-Control",
                          "private, max-age=31536000, immutable");
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);

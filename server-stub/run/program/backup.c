@@ -11,13 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/host/db.h"
+#include "server-stub/store/sqlite/sqlite.h"
 
-enum { TRIES = 5, BUSY_MS = 60000, PATH_BYTES = 4096, PIECE = 1 << 30 };
+enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
+
+struct done {
+    uint64_t files, bytes; /* copied */
+    bool has_tables;       /* false: they are in PostgreSQL, and not copied */
+};
 
 struct copying {
     const char *from, *to; /* `to`: TO.part */
-    struct flo_backup *out;
+    struct done *out;
     uint64_t stamp; /* of the small files that were seen */
     bool only_looks;
 };
@@ -180,7 +185,6 @@ static int copy_named(struct copying *copying, const char *name,
 static int copy_database(struct copying *copying, const char *name,
                          bool *is_there, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
     char from[PATH_BYTES], to[PATH_BYTES];
     struct stat st;
 
@@ -192,10 +196,7 @@ static int copy_database(struct copying *copying, const char *name,
     if (!*is_there) {
         return 0;
     }
-    int rv = flo_db_open(from, FLO_DB_SYNC_FULL, BUSY_MS, &db, err);
-    if (rv == 0) {
-        rv = flo_db_copy(db, to, err);
-    }
+    int rv = flo_sqlite_copy(from, to, err);
     if (rv == 0 && geteuid() == 0 && chown(to, st.st_uid, st.st_gid) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner", to);
     }
@@ -257,7 +258,7 @@ static int copy_small(struct copying *copying, struct flo_err *err)
 static int copy_moment(struct copying *copying, struct flo_err *err)
 {
     for (int i = 0; i < TRIES; i++) {
-        *copying->out = (struct flo_backup){0};
+        *copying->out = (struct done){0};
         int rv = make_place(copying, err);
         if (rv == 0) { /* a mark of the audit is older than the table */
             rv = copy_named(copying, "audit.head", err);
@@ -320,8 +321,19 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
     return 0;
 }
 
-int flo_backup_make(const char *from, const char *to, bool has_telemetry,
-                    struct flo_backup *out, struct flo_err *err)
+/* Copy the controller's folder `from` to the folder `to`, which must not be
+ * there: keys and authorities, trust, the audit's head, control.db, blobs, and
+ * with has_telemetry telemetry.db.  Everything is of one moment, but blobs may
+ * be younger.  `to` appears whole and synced, or not at all.  It is made as
+ * TO.part, and one of a backup that was cut is removed first.  root's copies
+ * belong to the owners of the files.
+ *
+ * FLO_E_IO_OPEN       `to` is there
+ * FLO_E_ABSENT        `from` is no controller's folder
+ * FLO_E_DB_DAMAGED    of control.db
+ * FLO_E_STATE_LOCKED  keys or authorities change all the time */
+static int make(const char *from, const char *to, bool has_telemetry,
+                struct done *out, struct flo_err *err)
 {
     char part[PATH_BYTES];
     struct copying copying = {.from = from, .to = part, .out = out};
@@ -361,7 +373,7 @@ static struct {
 
 static int run(void *state, struct flo_err *err)
 {
-    struct flo_backup done;
+    struct done done;
     char to[PATH_BYTES];
 
     (void)state;
@@ -370,7 +382,7 @@ static int run(void *state, struct flo_err *err)
     for (size_t i = strlen(to); i > 1 && to[i - 1] == '/'; i--) {
         to[i - 1] = '\0';
     }
-    int rv = flo_backup_make(line.data, to, line.has_telemetry, &done, err);
+    int rv = make(line.data, to, line.has_telemetry, &done, err);
     if (rv < 0) {
         return rv;
     }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,33 +17,10 @@
 #include "agent/shell/outbox/inside.h"
 #include "agent/shell/shell.h"
 #include "base/host/db.h"
+#include "unit/agent/shell/outbox_parts.h"
 #include "unit/held_clock.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
-
-static char dir[64];
-
-static int begin(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof(dir), "/tmp/flo-outbox-XXXXXX");
-    return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return remove_tree(dir);
-}
-
-static struct flo_outbox_db *open_db(uint64_t bytes_max)
-{
-    struct flo_outbox_db *db = NULL;
-    struct flo_err err = {0};
-
-    assert_int_equal(flo_outbox_db_open(dir, bytes_max, &db, &err), 0);
-    return db;
-}
 
 static struct flo_agent_execution execution(enum flo_execution state)
 {
@@ -65,50 +41,6 @@ static struct flo_agent_execution execution(enum flo_execution state)
     one.start_at_ms = waits_now_ms() + 1800000; /* of its next probe */
     one.state = state;
     return one;
-}
-
-static void note(struct flo_outbox_db *db, const char *what)
-{
-    flo_events_add(db, FLO_EVENT_NOTE,
-                   json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
-}
-
-static unsigned told(struct flo_outbox_db *db, const char *text)
-{
-    unsigned count = 0;
-    uint64_t sequence;
-
-    for (sequence = 1; sequence <= flo_events_outbox(db)->last; sequence++) {
-        char *event = flo_events_text(db, sequence);
-        count += strstr(event, text) != NULL;
-        free(event);
-    }
-    return count;
-}
-
-static char *path_of(const char *name)
-{
-    static char path[160];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return path;
-}
-
-/* In a process that is killed without a chance to close anything. */
-static void in_a_killed_process(void (*work)(struct flo_outbox_db *db))
-{
-    pid_t pid = fork();
-    int status;
-
-    if (pid == 0) {
-        struct flo_outbox_db *db = NULL;
-        if (flo_outbox_db_open(dir, 1 << 20, &db, NULL) == 0) {
-            work(db);
-        }
-        kill(getpid(), SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status));
 }
 
 static void write_story(struct flo_outbox_db *db)
@@ -154,95 +86,6 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     text = flo_outbox_windows_next(db, &id);
     assert_string_equal(text, "{\"seq\":1}");
     free(text);
-    flo_outbox_db_close(db);
-}
-
-static void (*harm)(void);
-
-static void delete_the_log(void)
-{
-    assert_int_equal(unlink(path_of("outbox.db-wal")), 0);
-}
-
-static void delete_the_file(void)
-{
-    assert_int_equal(unlink(path_of("outbox.db")), 0);
-}
-
-static void put_another_file(void)
-{
-    char other[200];
-
-    snprintf(other, sizeof(other), "%s", path_of("other"));
-    FILE *file = fopen(other, "w");
-    assert_non_null(file);
-    fputs("no database", file);
-    fclose(file);
-    assert_int_equal(rename(other, path_of("outbox.db")), 0);
-}
-
-static void write_and_lose_the_file(void)
-{
-    struct flo_outbox_db *db = open_db(1 << 20);
-
-    note(db, "before");
-    flo_events_flush(db);
-    flo_outbox_windows_add(db, "{\"seq\":1}");
-    harm();
-    note(db, "after");
-    flo_events_flush(db);
-    flo_traces_add(db, "a step\n");
-    flo_events_flush(db);
-}
-
-static void expect_that_nothing_is_lost(void)
-{
-    uint64_t id = 0;
-
-    in_a_killed_process(write_and_lose_the_file);
-    struct flo_outbox_db *db = open_db(1 << 20);
-    assert_int_equal(flo_outbox_db_corrupt(db), 0);
-    assert_int_equal(told(db, "\"what\":\"before\""), 1);
-    assert_int_equal(told(db, "\"what\":\"after\""), 1);
-    assert_int_equal(told(db, "db.replaced"), 1);
-    char *text = flo_outbox_windows_next(db, &id);
-    assert_string_equal(text, "{\"seq\":1}");
-    free(text);
-    flo_outbox_db_close(db);
-}
-
-static void a_file_that_is_deleted_or_replaced_is_there_again(void **state)
-{
-    static void (*const harms[])(void) = {delete_the_log, delete_the_file,
-                                          put_another_file};
-
-    for (size_t i = 0; i < FLO_COUNT(harms); i++) {
-        harm = harms[i];
-        expect_that_nothing_is_lost();
-        assert_int_equal(end(state), 0);
-        assert_int_equal(begin(state), 0);
-    }
-}
-
-/* Nothing is given up for a copy that has no room. */
-static void a_file_that_cannot_be_written_again_is_kept_open(void **state)
-{
-    struct flo_outbox_db *db = open_db(1 << 20);
-
-    (void)state;
-    delete_the_file();
-    assert_int_equal(mkdir(path_of("outbox.db.saved"), 0700), 0);
-    flo_log_level_set(FLO_LOG_ERROR);
-    note(db, "kept");
-    flo_events_flush(db);
-    flo_log_level_set(FLO_LOG_INFO);
-    assert_int_equal(told(db, "kept"), 1);
-    assert_int_equal(rmdir(path_of("outbox.db.saved")), 0);
-    note(db, "later");
-    flo_events_flush(db);
-    flo_outbox_db_close(db);
-    db = open_db(1 << 20);
-    assert_int_equal(told(db, "kept") + told(db, "later"), 2);
     flo_outbox_db_close(db);
 }
 
@@ -934,8 +777,6 @@ static void it_says_how_much_of_what_it_told_is_acknowledged(void **state)
     flo_outbox_db_close(db);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -946,8 +787,6 @@ int main(void)
         TEST(many_events_at_once_are_all_stored),
         TEST(without_a_disk_an_executions_event_outlives_notes),
         TEST(events_stories_and_telemetry_survive_kill_9),
-        TEST(a_file_that_is_deleted_or_replaced_is_there_again),
-        TEST(a_file_that_cannot_be_written_again_is_kept_open),
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(a_story_that_no_device_wrote_is_none),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
