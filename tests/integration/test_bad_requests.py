@@ -214,7 +214,7 @@ def test_nothing_that_is_typed_wrong_does_anything(up):
             (("device", "delete", "a", "--confirm", "b"), "cli.usage"),
             (("telemetry", "query"), "cli.usage"),
             (("explain",), "cli.usage"), (("login", "ftp://x", "--token-file",
-                                           up.admin_token), "cli.usage")):
+                                           up.admin_token), "cfg.range")):
         refused(up, 2, ids, "flotilla", *args)
     for program in ("flotilla", "flotilla-agent", "flotilla-controller",
                     "flotilla-updater", "flotilla-engine", "flotilla-model"):
