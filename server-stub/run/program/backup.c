@@ -29,11 +29,11 @@ struct copying {
 
 /* ---- one file, one folder ---- */
 
-/* root's copy of a service's files; who is not root owns what is made. */
-static int give(int fd, const struct stat *like, const char *path,
-                struct flo_err *err)
+/* root's copy of a service's file or folder; who is not root owns what is made.
+ * The top folder is root's until all is in it, so nobody moves names below. */
+static int give(const char *path, const struct stat *like, struct flo_err *err)
 {
-    if (geteuid() == 0 && fchown(fd, like->st_uid, like->st_gid) < 0) {
+    if (geteuid() == 0 && lchown(path, like->st_uid, like->st_gid) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner",
                               path);
     }
@@ -77,7 +77,7 @@ static int copy_file(struct copying *copying, const char *from, const char *to,
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
     }
     if (rv == 0) {
-        rv = give(out, &st, to, err);
+        rv = give(to, &st, err);
     }
     if (rv == 0) {
         rv = send_all(in, out, to, &copying->out->bytes, err);
@@ -95,16 +95,9 @@ static int copy_file(struct copying *copying, const char *from, const char *to,
 static int copy_folder(const struct stat *st, const char *to,
                        struct flo_err *err)
 {
-    if (mkdir(to, st->st_mode & 0777) < 0 && errno != EEXIST) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
-    }
-    int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rv = fd < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to)
-                    : give(fd, st, to, err);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return rv;
+    return mkdir(to, st->st_mode & 0777) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to)
+               : give(to, st, err);
 }
 
 /* ---- a part of the folder ---- */
@@ -117,6 +110,17 @@ static uint64_t stamp_of(const struct stat *st)
     sum ^= (uint64_t)st->st_mtim.tv_sec * 1000000007U;
     sum += (uint64_t)st->st_mtim.tv_nsec * 31 + (uint64_t)st->st_size;
     return sum * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+/* The entry `name` of both folders. */
+static int join(const char *from, const char *to, const char *name,
+                char from_out[PATH_BYTES], char to_out[PATH_BYTES],
+                struct flo_err *err)
+{
+    return flo_path_join(from_out, PATH_BYTES, from, name) &&
+                   flo_path_join(to_out, PATH_BYTES, to, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "%s is too long", from);
 }
 
 static int copy_part(struct copying *copying, const char *from, const char *to,
@@ -138,10 +142,10 @@ static int copy_entries(struct copying *copying, const char *from,
             strcmp(entry->d_name, "..") == 0) {
             continue;
         }
-        rv = flo_path_join(below, sizeof(below), from, entry->d_name) &&
-                     flo_path_join(copy, sizeof(copy), to, entry->d_name)
-                 ? copy_part(copying, below, copy, err)
-                 : flo_fail(err, FLO_E_IO_OPEN, "%s is too long", from);
+        rv = join(from, to, entry->d_name, below, copy, err);
+        if (rv == 0) {
+            rv = copy_part(copying, below, copy, err);
+        }
     }
     closedir(dir);
     return rv < 0 || copying->only_looks ? rv : flo_dir_sync(to, err);
@@ -173,11 +177,9 @@ static int copy_named(struct copying *copying, const char *name,
 {
     char from[PATH_BYTES], to[PATH_BYTES];
 
-    if (!flo_path_join(from, sizeof(from), copying->from, name) ||
-        !flo_path_join(to, sizeof(to), copying->to, name)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s is too long", copying->from);
-    }
-    return copy_part(copying, from, to, err);
+    int rv = join(copying->from, copying->to, name, from, to, err);
+
+    return rv < 0 ? rv : copy_part(copying, from, to, err);
 }
 
 /* ---- a database ---- */
@@ -188,17 +190,15 @@ static int copy_database(struct copying *copying, const char *name,
     char from[PATH_BYTES], to[PATH_BYTES];
     struct stat st;
 
-    if (!flo_path_join(from, sizeof(from), copying->from, name) ||
-        !flo_path_join(to, sizeof(to), copying->to, name)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s is too long", copying->from);
-    }
-    *is_there = stat(from, &st) == 0; /* opening would make one */
+    int rv = join(copying->from, copying->to, name, from, to, err);
+
+    *is_there = rv == 0 && stat(from, &st) == 0; /* opening would make one */
     if (!*is_there) {
-        return 0;
+        return rv;
     }
-    int rv = flo_sqlite_copy(from, to, err);
-    if (rv == 0 && geteuid() == 0 && chown(to, st.st_uid, st.st_gid) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner", to);
+    rv = flo_sqlite_copy(from, to, err);
+    if (rv == 0) {
+        rv = give(to, &st, err);
     }
     if (rv == 0 && stat(to, &st) == 0) {
         copying->out->files++;
@@ -228,17 +228,11 @@ static int remove_whole(const char *path, struct flo_err *err)
 
 static int make_place(const struct copying *copying, struct flo_err *err)
 {
-    struct stat st;
     int rv = remove_whole(copying->to, err);
 
-    if (rv == 0 && stat(copying->from, &st) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", copying->from);
-    }
-    if (rv == 0) {
-        st.st_mode = 0700;
-        rv = copy_folder(&st, copying->to, err);
-    }
-    return rv;
+    return rv == 0 && mkdir(copying->to, 0700) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", copying->to)
+               : rv;
 }
 
 /* Small files that say what the tables rely on. */
@@ -289,10 +283,15 @@ static int finish(const struct copying *copying, const char *to,
                   struct flo_err *err)
 {
     char parent[PATH_BYTES];
+    struct stat st;
     int rv = flo_dir_sync(copying->to, err);
 
-    if (rv == 0 && rename(copying->to, to) < 0) {
+    if (rv == 0 &&
+        (stat(copying->from, &st) < 0 || rename(copying->to, to) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
+    }
+    if (rv == 0) {
+        rv = give(to, &st, err);
     }
     snprintf(parent, sizeof(parent), "%s", to);
     char *slash = strrchr(parent, '/');
