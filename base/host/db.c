@@ -638,21 +638,6 @@ static int check_file(const char *path, struct flo_err *err)
     return rv < 0 ? rv : flo_db_check(db, err);
 }
 
-/* No handle of SQLite has it open: closing it takes no lock away. */
-static int sync_file(const char *path, struct flo_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rv = 0;
-
-    if (fd < 0 || fsync(fd) < 0) {
-        rv = flo_fail_errno(err, FLO_E_DB, "sync %s", path);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return rv;
-}
-
 int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -660,14 +645,14 @@ int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err)
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
-    close(fd);
     int rv = copy_pages(db, path, err);
     if (rv == 0) {
         rv = check_file(path, err);
     }
-    if (rv == 0) {
-        rv = sync_file(path, err);
+    if (rv == 0 && fsync(fd) < 0) {
+        rv = flo_fail_errno(err, FLO_E_DB, "sync %s", path);
     }
+    close(fd); /* behind SQLite's last handle: it takes no lock away */
     if (rv < 0) {
         unlink(path);
     }
