@@ -30,10 +30,9 @@ static const char *const schema[] = {
     "UPDATE event SET kind = 2 WHERE instr(body, '\"type\":\"serving\"');"
     "DELETE FROM answer WHERE instr(body, '\"outcome\":\"running\"');"};
 
-int flo_outbox_file_open(struct flo_outbox_db *db, const char *path,
-                         struct flo_err *err)
+int flo_outbox_file_open(struct flo_outbox_db *db, struct flo_err *err)
 {
-    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db->sqlite, err);
+    int rv = flo_db_open(db->path, FLO_DB_SYNC_FULL, 2000, &db->sqlite, err);
 
     if (rv == 0) {
         rv = flo_db_check(db->sqlite, err);
@@ -96,10 +95,10 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
         return;
     }
     flo_outbox_db_complain(&why);
-    snprintf(saved, sizeof(saved), "%s.saved", db->path);
     if (why.code != FLO_E_DB_REPLACED) {
         return;
     }
+    snprintf(saved, sizeof(saved), "%s.saved", db->path);
     int rv = save(db, saved, &err);
     if (rv < 0) { /* tried again at the next write */
         flo_outbox_db_complain(&err);
@@ -109,7 +108,7 @@ void flo_outbox_db_look(struct flo_outbox_db *db)
     db->sqlite = NULL;
     rv = put_back(db, saved, &err);
     if (rv == 0) {
-        rv = flo_outbox_file_open(db, db->path, &err);
+        rv = flo_outbox_file_open(db, &err);
     }
     if (rv < 0) {
         flo_outbox_db_complain(&err);

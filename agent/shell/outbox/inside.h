@@ -60,9 +60,9 @@ struct flo_outbox_db {
 };
 
 void flo_outbox_db_complain(const struct flo_err *err);
-/* Open or make it, with its tables. */
+/* Open or make the file at `path`, with its tables. */
 FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db,
-                                      const char *path, struct flo_err *err);
+                                      struct flo_err *err);
 /* Before each write, outside of transactions: a file that was taken away is
  * there again. */
 void flo_outbox_db_look(struct flo_outbox_db *db);

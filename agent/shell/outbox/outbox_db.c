@@ -83,20 +83,18 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
     struct flo_outbox_db *db = calloc(1, sizeof(*db));
     struct flo_err why = {0};
     struct flo_err again = {0};
-    char path[4200];
     bool is_newer;
 
     if (db == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "outbox");
     }
-    if (!flo_path_join(path, sizeof(path), state_dir, FILE_NAME)) {
+    if (!flo_path_join(db->path, sizeof(db->path), state_dir, FILE_NAME)) {
         free(db);
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
-    snprintf(db->path, sizeof(db->path), "%s", path);
     snprintf(db->dir, sizeof(db->dir), "%s", state_dir);
     db->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
-    if (flo_outbox_file_open(db, path, &why) < 0) {
+    if (flo_outbox_file_open(db, &why) < 0) {
         flo_outbox_db_complain(&why);
     }
     /* Any other reason passes and the file is sound: it is left, and serving
@@ -104,9 +102,9 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
     is_newer = why.code == FLO_E_DB_NEWER;
     if (is_newer || why.code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;
-        if (flo_db_set_aside(path, is_newer ? "newer" : "damaged", &again) <
+        if (flo_db_set_aside(db->path, is_newer ? "newer" : "damaged", &again) <
                 0 ||
-            flo_outbox_file_open(db, path, &again) < 0) {
+            flo_outbox_file_open(db, &again) < 0) {
             flo_outbox_db_complain(&again);
         }
     }
