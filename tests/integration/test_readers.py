@@ -112,7 +112,7 @@ class Worker(threading.Thread):
 
 
 def test_kills_with_a_reader_lose_nothing_that_was_acknowledged(one):
-    """FLOTILLA_KILLS=500 for all of docs/reliability.md."""
+    """FLOTILLA_KILLS=N takes more of them."""
     made, opened = set(), None
     for kill in range(int(os.environ.get("FLOTILLA_KILLS", "8"))):
         worker = Worker(one, kill * 100000)
