@@ -32,19 +32,12 @@ static int read_fields(struct flo_enrol_answer *out, json_t **trust,
     return 0;
 }
 
-/* As the device will use them for years. */
-static int check_addresses(const struct flo_enrol_answer *answer,
-                           struct flo_err *err)
+int flo_enrol_url_check(const char *key, const char *url,
+                        const struct flo_url_kind *kind, struct flo_err *err)
 {
-    int rv = flo_url_check(answer->broker, &flo_url_mqtt, err);
+    int rv = flo_url_check(url, kind, err);
 
-    if (rv < 0) {
-        return flo_wrap(err, rv, "mqtt");
-    }
-    rv = answer->api[0] == '\0'
-             ? 0
-             : flo_url_check(answer->api, &flo_url_http, err);
-    return rv < 0 ? flo_wrap(err, rv, "api") : 0;
+    return rv < 0 ? flo_wrap(err, rv, "%s", key) : 0;
 }
 
 static int check_groups(const json_t *groups, struct flo_err *err)
@@ -127,7 +120,10 @@ int flo_enrol_answer_read(const char *data, size_t bytes,
         rv = read_fields(out, &trust, &groups, err);
     }
     if (rv == 0) {
-        rv = check_addresses(out, err);
+        rv = flo_enrol_url_check("mqtt", out->broker, &flo_url_mqtt, err);
+    }
+    if (rv == 0 && out->api[0] != '\0') {
+        rv = flo_enrol_url_check("api", out->api, &flo_url_http, err);
     }
     if (rv == 0) {
         rv = check_groups(groups, err);

@@ -13,6 +13,12 @@
 
 #define FLO_ENROL_ANSWER_BYTES_MAX (1u << 20)
 
+/* The address of the field `key`: with TLS, or this machine's.
+ * FLO_E_CFG_RANGE. */
+FLO_MUST_USE int flo_enrol_url_check(const char *key, const char *url,
+                                     const struct flo_url_kind *kind,
+                                     struct flo_err *err);
+
 struct flo_enrol_answer {
     json_t *json; /* owns what the pointers below show */
     const char *device;

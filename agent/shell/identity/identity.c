@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
@@ -41,20 +42,6 @@ static int read_groups(const json_t *json, struct flo_identity *out,
         add_group(out, "all");
     }
     return rv;
-}
-
-/* Settings and enrolment were checked; whoever wrote the file since was not.  A
- * renewal has a key in it. */
-static int check_addresses(const char *controller, const char *broker,
-                           struct flo_err *err)
-{
-    int rv = flo_url_check(controller, &flo_url_http, err);
-
-    if (rv < 0) {
-        return flo_wrap(err, rv, "controller");
-    }
-    rv = flo_url_check(broker, &flo_url_mqtt, err);
-    return rv < 0 ? flo_wrap(err, rv, "mqtt") : 0;
 }
 
 static int read_identity(const struct flo_settings *settings,
@@ -97,7 +84,11 @@ static int read_identity(const struct flo_settings *settings,
     controller = text != NULL ? text : controller;
     text = flo_config_text(settings->config, "broker");
     broker = text != NULL ? text : broker;
-    rv = check_addresses(controller, broker, err);
+    /* Whoever wrote the file; a renewal has a key in it. */
+    rv = flo_enrol_url_check("controller", controller, &flo_url_http, err);
+    if (rv == 0) {
+        rv = flo_enrol_url_check("mqtt", broker, &flo_url_mqtt, err);
+    }
     if (rv < 0) {
         return rv;
     }
