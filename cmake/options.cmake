@@ -1,7 +1,9 @@
 # Warnings, hardening and sanitizers of every target.
 find_program(CCACHE ccache)
 if(CCACHE)
-    set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+    # A clone finds the objects of another: paths count from the build folder.
+    set(CMAKE_C_COMPILER_LAUNCHER
+        env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 add_compile_options(
