@@ -1,5 +1,4 @@
-/* Commands about the tool itself: context, key, token, audit, explain,
- * version. */
+/* Commands about the tool itself: context, token, audit, explain, version. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,106 +25,6 @@ int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
                  "controller  %s  (%s)\nauthority   %s\n", cli->controller,
                  from, known);
     return 0;
-}
-
-/* An empty file whose name was free: saving under it replaces nothing else. */
-static int claim(const char *path, struct flo_err *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    if (fd < 0 && errno == EEXIST) {
-        flo_fail(err, FLO_E_STATE, "%s exists already", path);
-        flo_err_fix(err, "choose another name or folder");
-        return FLO_E_STATE;
-    }
-    if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
-    }
-    close(fd);
-    return 0;
-}
-
-/* Write both files, or neither. */
-static int save_pair(const struct flo_key *key, const char *path,
-                     const char *public_path, struct flo_err *err)
-{
-    int rv = claim(path, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = claim(public_path, err);
-    if (rv < 0) {
-        unlink(path);
-        return rv;
-    }
-    rv = flo_key_save(key, path, err);
-    if (rv == 0) {
-        rv = flo_public_key_save(flo_key_public(key), public_path, err);
-    }
-    if (rv < 0) {
-        unlink(path);
-        unlink(public_path);
-    }
-    return rv;
-}
-
-int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
-{
-    char path[1024];
-    char public_path[1024];
-    const char *name = cli->args.words[0];
-    const char *dir = flo_args_text(&cli->args, "to", ".");
-    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    int rv = 0;
-
-    if (!flo_name_is_valid(name)) {
-        rv = flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
-    }
-    if (rv == 0) {
-        rv = flo_dir_make(dir, 0700, err);
-    }
-    if (rv == 0) {
-        rv = flo_key_generate(&key, err);
-    }
-    if (rv == 0) {
-        snprintf(path, sizeof(path), "%.900s/%s.key", dir, name);
-        snprintf(public_path, sizeof(public_path), "%.900s/%s.pub", dir, name);
-        rv = save_pair(key, path, public_path, err);
-    }
-    if (rv == 0) {
-        const char *keyid = flo_key_public(key)->keyid;
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s}", "private", path, "public",
-                               public_path, "keyid", keyid),
-                     "private key %s (0600: keep it off the controller)\n"
-                     "public key  %s\nkeyid       %s\n",
-                     path, public_path, keyid);
-    }
-    return rv;
-}
-
-int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
-{
-    const char *path = cli->args.words[0];
-    struct flo_public_key key;
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
-    int rv = flo_public_key_load(path, &key, err);
-    if (rv == FLO_E_SIG_FORMAT) {
-        flo_err_fix(err, "give the public half that flotilla key create made: "
-                         "NAME.pub");
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    flo_public_key_pem(&key, pem);
-    FLO_CLEANUP(flo_json_cleanup) json_t *body = json_pack("{s:s}", "pem", pem);
-    rv = flo_api_call(cli, "POST", "/v1/trust/release-keys", body, NULL, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s}", "keyid", key.keyid),
-                     "releases signed by %.16s… are trusted\n", key.keyid);
-    }
-    return rv;
 }
 
 static int show_audit_list(struct flo_cli *cli, struct flo_err *err)

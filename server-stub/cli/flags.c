@@ -367,7 +367,13 @@ FLAGS(user_set) = {
 FLAGS(user_delete) = {END};
 FLAGS(key_create) = {
     {"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
-FLAGS(key_trust) = {END};
+FLAGS(key_trust) = {
+    {"root", "ROOT.key", "the root key (root.key in FILE's folder)", FLO_ASKED},
+    {"sign-with", "KEY",
+     "the publisher whom devices of an older fleet know (FILE.key)", FLO_ASKED},
+    END};
+FLAGS(key_move) = {
+    {"to", "DIR", "where it goes: a stick", FLO_ASKED, .is_needed = true}, END};
 FLAGS(key_list) = {{"from", "FILE",
                     "what devices hold now (else the controller is asked)",
                     FLO_ASKED},
@@ -380,6 +386,8 @@ FLAGS(key_rotate) = {
     {"old", "KEYID", "the key that goes (the only one of that role)",
      FLO_ASKED},
     {"keep", NULL, "the old key stays next to the new one for now", FLO_ASKED},
+    {"threshold", "M", "so many root keys sign each later statement",
+     FLO_ASKED},
     END};
 FLAGS(key_revoke) = {
     {"to", "DRAFT", "the draft; one without signatures is gone on with",

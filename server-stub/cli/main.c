@@ -39,6 +39,7 @@ static bool is_local(const struct command *command)
 {
     return command->run == flo_cmd_login || command->run == flo_cmd_explain ||
            command->run == flo_cmd_key_create ||
+           command->run == flo_cmd_key_move ||
            command->run == flo_cmd_release_sign ||
            command->run == flo_cmd_rollout_init ||
            command->run == flo_cmd_version || command->run == flo_cmd_doctor ||

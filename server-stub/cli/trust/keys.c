@@ -118,6 +118,26 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
     return rv < 0 ? rv : flo_trust_add_file(draft, path, role, err);
 }
 
+static int set_threshold(struct flo_cli *cli, struct flo_trust *draft,
+                         unsigned role, struct flo_err *err)
+{
+    uint64_t threshold = 0;
+    int rv;
+
+    if (!flo_args_has(&cli->args, "threshold")) {
+        return 0;
+    }
+    if (role != FLO_ROLE_ROOT) {
+        return flo_fail(err, FLO_E_USAGE, "--threshold is of root keys alone");
+    }
+    rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1,
+                      &threshold, err);
+    if (rv == 0) {
+        flo_trust_set_threshold(draft, (uint32_t)threshold);
+    }
+    return rv;
+}
+
 int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
@@ -141,6 +161,9 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         rv = change(cli, draft, role, err);
+    }
+    if (rv == 0) {
+        rv = set_threshold(cli, draft, role, err);
     }
     return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);
 }

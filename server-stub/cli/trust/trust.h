@@ -6,6 +6,15 @@
 
 #include "server-stub/cli/cli.h"
 
+#define FLO_PAIR_PATH 1024
+
+struct flo_key; /* base/host/crypto.h */
+/* DIR/NAME.key (0600) and DIR/NAME.pub, both or neither; `path` is the first
+ * one's.  FLO_E_STATE: one of them is there already. */
+FLO_MUST_USE int flo_pair_create(const char *dir, const char *name,
+                                 char path[FLO_PAIR_PATH], struct flo_key **out,
+                                 struct flo_err *err);
+
 /* The statement, or list, that devices hold: --from FILE, else the
  * controller's. */
 FLO_MUST_USE int flo_trust_held(struct flo_cli *cli, struct flo_trust **out,

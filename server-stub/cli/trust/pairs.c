@@ -1,0 +1,214 @@
+/* flotilla key create, key move: private keys on operators' machines.
+ *
+ * No controller ever sees one of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/cli/trust/trust.h"
+
+/* ---- create ---- */
+
+/* An empty file whose name was free: saving under it replaces nothing else. */
+static int claim(const char *path, struct flo_err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == EEXIST) {
+        flo_fail(err, FLO_E_STATE, "%s exists already", path);
+        flo_err_fix(err, "choose another name or folder");
+        return FLO_E_STATE;
+    }
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    close(fd);
+    return 0;
+}
+
+/* Write both files, or neither. */
+static int save_pair(const struct flo_key *key, const char *path,
+                     const char *public_path, struct flo_err *err)
+{
+    int rv = claim(path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = claim(public_path, err);
+    if (rv < 0) {
+        unlink(path);
+        return rv;
+    }
+    rv = flo_key_save(key, path, err);
+    if (rv == 0) {
+        rv = flo_public_key_save(flo_key_public(key), public_path, err);
+    }
+    if (rv < 0) {
+        unlink(path);
+        unlink(public_path);
+    }
+    return rv;
+}
+
+int flo_pair_create(const char *dir, const char *name, char path[FLO_PAIR_PATH],
+                    struct flo_key **out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    char public_path[FLO_PAIR_PATH];
+    int rv = 0;
+
+    if (!flo_name_is_valid(name)) {
+        rv = flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
+    }
+    if (rv == 0) {
+        rv = flo_dir_make(dir, 0700, err);
+    }
+    if (rv == 0) {
+        rv = flo_key_generate(&key, err);
+    }
+    if (rv == 0) {
+        snprintf(path, FLO_PAIR_PATH, "%.900s/%s.key", dir, name);
+        snprintf(public_path, FLO_PAIR_PATH, "%.900s/%s.pub", dir, name);
+        rv = save_pair(key, path, public_path, err);
+    }
+    if (rv == 0) {
+        *out = key;
+        key = NULL;
+    }
+    return rv;
+}
+
+int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    char path[FLO_PAIR_PATH];
+    int rv = flo_pair_create(flo_args_text(&cli->args, "to", "."),
+                             cli->args.words[0], path, &key, err);
+
+    if (rv == 0) {
+        const char *keyid = flo_key_public(key)->keyid;
+        int chars = (int)strlen(path) - 4; /* without .key */
+        char public_path[FLO_PAIR_PATH];
+        snprintf(public_path, sizeof(public_path), "%.*s.pub", chars, path);
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s,s:s}", "private", path, "public",
+                               public_path, "keyid", keyid),
+                     "private key %s (0600: keep it off the controller)\n"
+                     "public key  %s\nkeyid       %s\n",
+                     path, public_path, keyid);
+    }
+    return rv;
+}
+
+/* ---- move ---- */
+
+/* KEY is a path with or without .key; a bare name may stand for one in keys/.
+ */
+static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
+{
+    static const char *const forms[][2] = {
+        {"", ""}, {"", ".key"}, {"keys/", ".key"}};
+
+    for (size_t i = 0; i < (strchr(word, '/') != NULL ? 2 : 3); i++) {
+        size_t chars;
+        snprintf(out, FLO_PAIR_PATH, "%s%.900s%s", forms[i][0], word,
+                 forms[i][1]);
+        chars = strlen(out);
+        if (chars > 4 && strcmp(out + chars - 4, ".key") == 0 &&
+            access(out, F_OK) == 0) {
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_ABSENT, "there is no private key %.200s", word);
+}
+
+/* The copy is on its disk, and is the same key, before the other one goes. */
+static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *copied = NULL;
+    int rv = claim(to, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_key_save(key, to, err);
+    rv = rv < 0 ? rv : flo_key_load(to, &copied, err);
+    if (rv == 0 && strcmp(flo_key_public(copied)->keyid,
+                          flo_key_public(key)->keyid) != 0) {
+        rv = flo_fail(err, FLO_E_IO_READ, "%s reads as another key", to);
+    }
+    if (rv < 0) {
+        unlink(to);
+    }
+    return rv;
+}
+
+/* For paper, or the drawer in which the stick lies. */
+static int write_sheet(const char *sheet, const char *key_path,
+                       const char *keyid, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    char at[25];
+
+    flo_time_text(flo_wall_ms(), at);
+    flo_buf_printf(
+        &text,
+        "A private key of a Flotilla fleet\n\n"
+        "file    %s\nkey     %s\nmoved   %s\n\n"
+        "A root key decides whom the fleet's devices trust.  It is needed to\n"
+        "add, replace or revoke a key, and for nothing else:\n"
+        "  flotilla key trust NEW.pub --root %s\n\n"
+        "Lost, with no other root key: the fleet runs on, but its keys stay "
+        "as\n"
+        "they are until each device is enrolled again.  Keep a second copy in\n"
+        "another place.\n"
+        "In other hands: docs/runbook.md, \"A root key is lost or stolen\".\n",
+        key_path, keyid, at, key_path);
+    return text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "sheet")
+               : flo_file_write(sheet, text.data, text.bytes, 0644, err);
+}
+
+int flo_cmd_key_move(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    const char *dir = flo_args_text(&cli->args, "to", "");
+    char from[FLO_PAIR_PATH];
+    char to[FLO_PAIR_PATH];
+    char sheet[FLO_PAIR_PATH];
+    int rv = find(cli->args.words[0], from, err);
+
+    if (rv == 0) {
+        rv = flo_key_load(from, &key, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    const char *slash = strrchr(from, '/');
+    const char *name = slash == NULL ? from : slash + 1;
+    snprintf(to, sizeof(to), "%.500s/%.400s", dir, name);
+    snprintf(sheet, sizeof(sheet), "%.500s/%.*s.txt", dir,
+             (int)strlen(name) - 4, name);
+    rv = copy(key, to, err);
+    if (rv == 0) {
+        rv = write_sheet(sheet, to, flo_key_public(key)->keyid, err);
+    }
+    if (rv == 0 && unlink(from) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", from);
+    }
+    if (rv == 0) {
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to,
+                               "sheet", sheet, "keyid",
+                               flo_key_public(key)->keyid),
+                     "%s  moved to %s; %s says what it is for\n"
+                     "its bytes may still lie on the disk it left: where that "
+                     "matters, rotate it in from the stick\n",
+                     from, to, sheet);
+    }
+    return rv;
+}
