@@ -249,6 +249,9 @@ struct flo_shell_trust {
     struct flo_https *fetch; /* statements are asked for; NULL: no */
     struct event *timer;     /* to ask again */
     uint64_t doubt_ms;       /* not before: for what strangers cause */
+    /* The newest number of an order that the controller gave out, as it said by
+     * HTTPS at this time; 0: it did not. */
+    uint64_t order_number, order_number_ms;
 };
 
 /* Bytes between this device and its neighbours, since the agent started. */

@@ -232,6 +232,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
 
     if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
         (rv = use_token(call, &enrol, err)) < 0 ||
+        (rv = flo_trust_is_stated(controller, err)) < 0 ||
         (rv = flo_broker_has_room(controller,
                                   flo_broker_devices_max(call->rest->broker),
                                   err)) < 0 ||

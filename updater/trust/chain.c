@@ -49,6 +49,25 @@ static int count_signatures(const struct flo_envelope *envelope,
     return rv;
 }
 
+/* Who must sign what follows `held`, and how many.  An unsigned list has no
+ * root keys: what follows it has its own, and whoever is to take it asks its
+ * controller alone.  Devices that were enrolled with the list of a publisher
+ * want this publisher as well: a controller alone chooses no root for them. */
+static uint32_t signers_of(const struct flo_trust *held, unsigned *role)
+{
+    *role = FLO_ROLE_ROOT;
+    if (held->threshold > 0) {
+        return held->threshold;
+    }
+    *role = FLO_ROLE_RELEASE;
+    for (size_t i = 0; i < held->count; i++) {
+        if ((held->keys[i].roles & FLO_ROLE_RELEASE) != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int flo_trust_count_up(const struct flo_trust *draft,
                        const struct flo_trust *held,
                        struct flo_trust_tally *out, struct flo_err *err)
@@ -58,11 +77,9 @@ int flo_trust_count_up(const struct flo_trust *draft,
                               &tally.own, err);
 
     if (rv == 0 && held != NULL) {
-        bool is_list = held->threshold == 0;
-        tally.held_needed = is_list ? 1 : held->threshold;
-        rv = count_signatures(&draft->envelope, held,
-                              is_list ? FLO_ROLE_RELEASE : FLO_ROLE_ROOT,
-                              &tally.held, err);
+        unsigned role;
+        tally.held_needed = signers_of(held, &role);
+        rv = count_signatures(&draft->envelope, held, role, &tally.held, err);
     }
     if (rv == 0) {
         *out = tally;

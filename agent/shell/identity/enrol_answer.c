@@ -98,6 +98,13 @@ static int take_trust(struct flo_enrol_answer *out, const json_t *json,
     rv = out->trust.failed
              ? flo_fail(err, FLO_E_MEMORY, "trust")
              : flo_trust_parse(out->trust.data, out->trust.bytes, &trust, err);
+    if (rv == 0 && !flo_trust_is_signed(trust)) {
+        rv = flo_fail(err, FLO_E_TRUST_NONE,
+                      "trust is a list of keys that "
+                      "nobody signed");
+        flo_err_fix(err, "the controller is older than this agent: upgrade it, "
+                         "then flotilla key trust PUBLISHER.pub");
+    }
     if (rv == 0 && strcmp(flo_trust_fleet(trust), out->fleet) != 0) {
         rv = flo_fail(err, FLO_E_META_FLEET, "trust is of fleet %s, not %s",
                       flo_trust_fleet(trust), out->fleet);

@@ -52,7 +52,8 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         flo_shell_link_flush_events(shell);
     }
     uint64_t before = trust_number(shell);
-    if (flo_shell_trust_hear(shell, heard->trust, heard->trust_count)) {
+    if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust,
+                             heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
     if (trust_number(shell) != before) { /* for orders of its keys */

@@ -11,6 +11,10 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"
 
+#define SAID_MS                                                                \
+    (60u * 1000) /* so long the controller's newest number holds               \
+                  */
+
 /* ---- deploy ---- */
 
 static void execution_of(const struct flo_order *order, uint32_t attempt,
@@ -313,6 +317,26 @@ static int assign(struct flo_shell *shell, const struct flo_order *order,
     return rv;
 }
 
+/* Who has the order key for a moment could use up all numbers with one order,
+ * and the controller's would count no more.  A number far above the others is
+ * taken when the controller itself says that it gave out as many. */
+static int check_leap(const struct flo_shell *shell,
+                      const struct flo_order *order, struct flo_err *err)
+{
+    uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
+    uint64_t known = shell->trust.order_number;
+
+    if (order->is_emergency ||
+        order->seq <= (top > known ? top : known) + FLO_NUMBER_LEAP) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CMD_LEAP,
+                    "order %s: number %llu, the highest taken is %llu, the "
+                    "controller's newest %llu",
+                    order->id, (unsigned long long)order->seq,
+                    (unsigned long long)top, (unsigned long long)known);
+}
+
 /* 0: it was compared with the stored ones.  *is_told: the core is to hear of
  * it. */
 static int take(struct flo_shell *shell,
@@ -329,6 +353,9 @@ static int take(struct flo_shell *shell,
         rv = flo_epoch_admit(shell->device.epoch,
                              flo_trust_epoch(shell->identity.trust),
                              order->epoch, err);
+    }
+    if (rv == 0) {
+        rv = check_leap(shell, order, err);
     }
     if (rv == 0 && is_about_model(order)) {
         rv = flo_shell_record(shell, order->model, &record, err);
@@ -422,6 +449,20 @@ static void distrust(struct flo_shell *shell)
     }
 }
 
+/* The controller did not say its newest number just now: it is asked, and the
+ * order comes again. */
+static bool may_be_ours(struct flo_shell *shell)
+{
+    uint64_t said_ms = shell->trust.order_number_ms;
+
+    if (said_ms != 0 && flo_now_ms() - said_ms < SAID_MS) {
+        return false;
+    }
+    shell->has_unkept = true;
+    flo_shell_trust_doubt(shell);
+    return true;
+}
+
 static bool is_next_epoch(const struct flo_shell *shell,
                           const struct flo_order *order)
 {
@@ -460,6 +501,9 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
         rv = admit(shell, &verified.order, err);
     }
     if (rv == 0) {
+        rv = check_leap(shell, &verified.order, err);
+    }
+    if (rv == 0) {
         memcpy(id, verified.order.id, FLO_NAME_MAX + 1);
     }
     return rv;
@@ -492,6 +536,8 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
             flo_shell_note(shell, "security", &err); /* no answer: it may come
                                                         before its statement */
             distrust(shell);
+        } else if (rv == FLO_E_CMD_LEAP && may_be_ours(shell)) {
+            flo_log_err(FLO_LOG_INFO, "order", &err);
         } else if (rv < 0) {
             refuse(shell, verified.order.id, rv, &err);
         }

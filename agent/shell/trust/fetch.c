@@ -12,6 +12,7 @@
 #define EACH_MS (24ull * 3600 * 1000) /* half of it as jitter */
 #define DOUBT_MS (60u * 1000)
 #define LIST_MAX 64
+#define NUMBER_MAX (UINT64_C(1) << 62)
 
 static uint64_t within(uint64_t ms)
 {
@@ -21,15 +22,21 @@ static uint64_t within(uint64_t ms)
     return random % ms;
 }
 
-/* The list of an answer or of the retained message (contracts section 3). */
+/* The list of an answer or of the retained message (contracts section 3).  A
+ * controller that does not say its newest number may give out any. */
 static int read_list(const char *data, size_t bytes, json_t **json,
-                     const json_t **out, size_t *count, struct flo_err *err)
+                     const json_t **out, size_t *count, uint64_t *order_number,
+                     struct flo_err *err)
 {
     json_t *list = NULL;
     int rv = flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err);
 
     if (rv == 0) {
         rv = flo_json_get_array(*json, "statements", LIST_MAX, &list, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX,
+                              order_number, err);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         out[i] = json_array_get(list, i);
@@ -46,6 +53,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     struct flo_shell *shell = context;
     struct flo_err err = {0};
     uint64_t before = flo_trust_number(shell->identity.trust);
+    uint64_t order_number = 0;
     size_t count = 0;
     int rv;
 
@@ -56,13 +64,15 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     }
     rv = answer->status == 200
              ? read_list((const char *)answer->body.data, answer->body.bytes,
-                         &json, list, &count, &err)
+                         &json, list, &count, &order_number, &err)
              : flo_http_fail(answer, "the trust statements", &err);
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
         return;
     }
-    (void)flo_shell_trust_hear(shell, list, count);
+    shell->trust.order_number = order_number;
+    shell->trust.order_number_ms = flo_now_ms();
+    (void)flo_shell_trust_hear(shell, FLO_TRUST_BY_CONTROLLER, list, count);
     if (flo_trust_number(shell->identity.trust) > before) {
         flo_shell_trust_fetch(shell); /* a long chain comes in parts */
     }

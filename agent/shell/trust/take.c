@@ -125,7 +125,20 @@ static int check_here(const struct flo_shell *shell, struct flo_err *err)
                : 0;
 }
 
-static int take(struct flo_shell *shell, const char *text, size_t bytes,
+static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
+                     const struct flo_trust *next, struct flo_err *err)
+{
+    return way == FLO_TRUST_BY_CONTROLLER ||
+                   flo_trust_is_signed(shell->identity.trust)
+               ? 0
+               : flo_fail(err, FLO_E_TRUST_FIRST,
+                          "trust statement %llu came by another way; here is a "
+                          "list that nobody signed",
+                          (unsigned long long)flo_trust_number(next));
+}
+
+static int take(struct flo_shell *shell, enum flo_trust_way way,
+                const char *text, size_t bytes,
                 enum flo_trust_standing *standing, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
@@ -137,6 +150,9 @@ static int take(struct flo_shell *shell, const char *text, size_t bytes,
     if (rv == 0 && !flo_trust_is_signed(next)) {
         rv = flo_fail(err, FLO_E_META_WRONG_TYPE,
                       "an unsigned list of keys comes at enrolment alone");
+    }
+    if (rv == 0) {
+        rv = check_way(shell, way, next, err);
     }
     if (rv == 0) {
         rv = flo_trust_follows(shell->identity.trust, next, standing, err);
@@ -157,8 +173,9 @@ static int take(struct flo_shell *shell, const char *text, size_t bytes,
     return 0;
 }
 
-static int take_one(struct flo_shell *shell, const json_t *envelope,
-                    enum flo_trust_standing *standing, struct flo_err *err)
+static int take_one(struct flo_shell *shell, enum flo_trust_way way,
+                    const json_t *envelope, enum flo_trust_standing *standing,
+                    struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit)
         text = {.bytes_max = FLO_TRUST_BYTES_MAX};
@@ -167,7 +184,7 @@ static int take_one(struct flo_shell *shell, const json_t *envelope,
     return text.failed ? flo_fail(err, FLO_E_META_TOO_LARGE,
                                   "a trust statement has more than %d bytes",
                                   FLO_TRUST_BYTES_MAX)
-                       : take(shell, (const char *)text.data, text.bytes,
+                       : take(shell, way, (const char *)text.data, text.bytes,
                               standing, err);
 }
 
@@ -178,16 +195,16 @@ static uint64_t held_number(const struct flo_shell *shell)
                : flo_trust_number(shell->identity.trust);
 }
 
-static int take_list(struct flo_shell *shell, const json_t *const *list,
-                     size_t count, enum flo_trust_standing *standing,
-                     struct flo_err *err)
+static int take_list(struct flo_shell *shell, enum flo_trust_way way,
+                     const json_t *const *list, size_t count,
+                     enum flo_trust_standing *standing, struct flo_err *err)
 {
     uint64_t before = held_number(shell);
     int rv = 0;
 
     *standing = FLO_TRUST_SAME;
     for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = take_one(shell, list[i], standing, err);
+        rv = take_one(shell, way, list[i], standing, err);
     }
     if (held_number(shell) != before) {
         act(shell);
@@ -200,7 +217,7 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
 {
     const json_t *list[] = {envelope};
     enum flo_trust_standing standing;
-    int rv = take_list(shell, list, 1, &standing, err);
+    int rv = take_list(shell, FLO_TRUST_BY_ANYBODY, list, 1, &standing, err);
 
     *number = held_number(shell);
     return rv == 0 && standing == FLO_TRUST_GAP
@@ -218,13 +235,17 @@ static bool is_of_this_device(int code)
            code == FLO_E_DISK_FULL || code == FLO_E_STATE;
 }
 
-bool flo_shell_trust_hear(struct flo_shell *shell, const json_t *const *list,
-                          size_t count)
+bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
+                          const json_t *const *list, size_t count)
 {
     enum flo_trust_standing standing;
     struct flo_err err = {0};
-    int rv = take_list(shell, list, count, &standing, &err);
+    int rv = take_list(shell, way, list, count, &standing, &err);
 
+    if (rv == FLO_E_TRUST_FIRST) { /* no attack, where the controller has it */
+        flo_log_err(FLO_LOG_INFO, "trust", &err);
+        return true;
+    }
     if (rv < 0) {
         bool is_ours = is_of_this_device(rv);
         flo_shell_note(shell, is_ours ? "note" : "security", &err);
@@ -255,9 +276,7 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];
     const struct flo_digest *current = &model->slots.current;
-    uint64_t number = shell->identity.trust == NULL
-                          ? 0
-                          : flo_trust_number(shell->identity.trust);
+    uint64_t number = held_number(shell);
     struct flo_err err = {0};
 
     if (number <= 1 || shell->trust.is_behind) {

@@ -7,23 +7,6 @@
 #define CHECKED_MAX 64 /* releases whose signatures are looked at */
 #define ANSWER_BYTES_MAX (1u << 20)
 
-int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
-{
-    char keyid[FLO_KEYID_TEXT];
-    size_t bytes;
-    const char *body = flo_httpd_body(call->request, &bytes);
-    const char *pem = flo_rest_text_in(call, "pem", body);
-
-    if (pem != body) { /* {"pem":"..."}, or the PEM itself */
-        bytes = strlen(pem);
-    }
-    int rv = flo_trust_list_add(call->controller, pem != NULL ? pem : "", bytes,
-                                keyid, err);
-    call->out = json_pack("{s:s,s:[s]}", "keyid", rv == 0 ? keyid : "", "roles",
-                          "release");
-    return rv;
-}
-
 int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};

@@ -86,38 +86,6 @@ static int make_list(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-int flo_trust_list_add(struct flo_controller *controller, const char *pem,
-                       size_t bytes, char *keyid, struct flo_err *err)
-{
-    struct flo_public_key key;
-    char canonical[FLO_PUBLIC_KEY_PEM_MAX];
-    char name[128];
-    char path[4096];
-    int rv = flo_public_key_parse(pem, bytes, &key, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (flo_trust_is_signed(controller->trust)) {
-        flo_fail(err, FLO_E_STATE,
-                 "root keys say whom this fleet trusts (statement %llu)",
-                 (unsigned long long)flo_trust_number(controller->trust));
-        return flo_err_fix(err, "flotilla key rotate release NEW.pub --keep, "
-                                "flotilla trust sign, flotilla trust publish");
-    }
-    flo_public_key_pem(&key, canonical);
-    memcpy(keyid, key.keyid, sizeof(key.keyid));
-    if (!in_memory(controller)) {
-        snprintf(name, sizeof(name), "trust/release-%.16s.pem", key.keyid);
-        if ((rv = path_of(controller, name, path, err)) < 0 ||
-            (rv = flo_public_key_save(&key, path, err)) < 0) {
-            return rv;
-        }
-    }
-    return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, NULL,
-                         err);
-}
-
 /* ---- the order key ---- */
 
 static bool may_order(const struct flo_trust *trust, const struct flo_key *key)
@@ -413,6 +381,16 @@ int flo_trust_publish(struct flo_controller *controller, const char *text,
                : 0;
 }
 
+int flo_trust_is_stated(const struct flo_controller *controller,
+                        struct flo_err *err)
+{
+    return flo_trust_is_signed(controller->trust)
+               ? 0
+               : flo_fail(err, FLO_E_TRUST_NONE,
+                          "fleet %s: no trust statement was published",
+                          controller->fleet);
+}
+
 /* ---- to the devices ---- */
 
 struct chosen {
@@ -454,16 +432,22 @@ int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf list = {0};
     struct chosen chosen = {.list = &list,
-                            .bytes_max = bytes_max - 64, /* what is around */
+                            .bytes_max = bytes_max - 96, /* what is around */
                             .is_newest = is_newest};
+    uint64_t order = 0;
     int rv = flo_fleet_trust_statements(controller->store, after, is_newest,
                                         choose, &chosen, err);
 
+    if (rv == 0) {
+        rv = flo_fleet_newest(controller->store, "order", &order, err);
+    }
     if (rv < 0) {
         return rv;
     }
-    flo_buf_printf(out, "{\"v\":1,\"number\":%llu,\"statements\":[",
-                   (unsigned long long)flo_trust_number(controller->trust));
+    flo_buf_printf(
+        out, "{\"v\":1,\"number\":%llu,\"order_number\":%llu,\"statements\":[",
+        (unsigned long long)flo_trust_number(controller->trust),
+        (unsigned long long)order);
     flo_buf_add(out, list.data, list.bytes);
     flo_buf_text(out, "]}");
     return list.failed || out->failed

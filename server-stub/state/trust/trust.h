@@ -32,16 +32,15 @@ FLO_MUST_USE int flo_trust_open(struct flo_controller *controller,
 FLO_MUST_USE int flo_trust_publish(struct flo_controller *controller,
                                    const char *text, size_t bytes,
                                    bool *is_news, struct flo_err *err);
+/* FLO_E_TRUST_NONE: before the first statement nobody may enrol a device, whose
+ * list of keys anybody could replace. */
+FLO_MUST_USE int flo_trust_is_stated(const struct flo_controller *controller,
+                                     struct flo_err *err);
 /* A new order key, which a later statement may name; the same until then.
  * `pem` holds FLO_PUBLIC_KEY_PEM_MAX. */
 FLO_MUST_USE int flo_trust_order_key(struct flo_controller *controller,
                                      char *pem, char *keyid,
                                      struct flo_err *err);
-/* Take one more publisher's key into the unsigned list.  FLO_E_STATE: there is
- * a signed statement.  `keyid` holds FLO_KEYID_TEXT. */
-FLO_MUST_USE int flo_trust_list_add(struct flo_controller *controller,
-                                    const char *pem, size_t bytes, char *keyid,
-                                    struct flo_err *err);
 /* {"v":1,"number":N,"statements":[...]}, appended: those above `after`, the
  * oldest first; or, with `is_newest`, the newest ones.  At most bytes_max. */
 FLO_MUST_USE int flo_trust_statements_text(struct flo_controller *controller,

@@ -173,13 +173,19 @@ static void act(struct sim_device *device)
 
 /* ---- taking ---- */
 
-static int take(struct sim_device *device, const char *text, size_t bytes,
-                enum flo_trust_standing *standing, struct flo_err *err)
+static int take(struct sim_device *device, bool is_fetched, const char *text,
+                size_t bytes, enum flo_trust_standing *standing,
+                struct flo_err *err)
 {
     struct flo_trust *next = read_statement(text, bytes, err);
-    int rv = next == NULL
-                 ? err->code
-                 : flo_trust_follows(sim_trust_of(device), next, standing, err);
+    int rv = next == NULL ? err->code : 0;
+
+    if (rv == 0 && !is_fetched && !flo_trust_is_signed(sim_trust_of(device))) {
+        *standing = FLO_TRUST_GAP; /* the first one comes by HTTPS alone */
+        return 0;
+    }
+    rv = rv < 0 ? rv
+                : flo_trust_follows(sim_trust_of(device), next, standing, err);
 
     if (rv < 0 || *standing != FLO_TRUST_NEXT) {
         return rv;
@@ -194,7 +200,8 @@ static int take(struct sim_device *device, const char *text, size_t bytes,
 }
 
 /* true: some between them are missing. */
-static bool take_all(struct sim_device *device, const char *text)
+static bool take_all(struct sim_device *device, bool is_fetched,
+                     const char *text)
 {
     static const char begin[] = "{\"payload\":";
     enum flo_trust_standing standing = FLO_TRUST_SAME;
@@ -205,7 +212,7 @@ static bool take_all(struct sim_device *device, const char *text)
 
     while (rv == 0 && (at = strstr(at, begin)) != NULL) {
         const char *end = sim_object_end(at);
-        rv = take(device, at, (size_t)(end - at), &standing, &err);
+        rv = take(device, is_fetched, at, (size_t)(end - at), &standing, &err);
         at = end;
     }
     if (flo_trust_number(sim_trust_of(device)) != before) {
@@ -231,7 +238,7 @@ void sim_trust_hear(struct sim_device *device, const char *text)
 {
     uint64_t before = flo_trust_number(sim_trust_of(device));
 
-    if (take_all(device, text)) {
+    if (take_all(device, false, text)) {
         sim_trust_fetch(device);
     }
     if (flo_trust_number(sim_trust_of(device)) != before) {
@@ -243,7 +250,7 @@ void sim_trust_fetched(struct sim_device *device, const char *text)
 {
     uint64_t before = flo_trust_number(sim_trust_of(device));
 
-    (void)take_all(device, text);
+    (void)take_all(device, true, text);
     if (flo_trust_number(sim_trust_of(device)) > before) {
         ask_again(device);
         sim_device_end_turn(device);

@@ -142,18 +142,13 @@ static void make_next(struct sim_random *chance, struct sim_statement *out)
 
 static int publish(const struct sim_statement *statement, struct flo_err *err)
 {
-    char pem[FLO_PUBLIC_KEY_PEM_MAX];
-    char keyid[FLO_KEYID_TEXT];
     bool is_news;
-    int rv = 0;
 
     if (!flo_trust_is_signed(ours()->trust)) { /* from its folder */
-        flo_public_key_pem(flo_key_public(sim->publisher), pem);
-        rv = flo_trust_list_add(ours(), pem, strlen(pem), keyid, err);
+        add_key(ours()->trust, sim->publisher, FLO_ROLE_RELEASE);
     }
-    return rv < 0 ? rv
-                  : flo_trust_publish(ours(), statement->envelope.data,
-                                      statement->envelope.bytes, &is_news, err);
+    return flo_trust_publish(ours(), statement->envelope.data,
+                             statement->envelope.bytes, &is_news, err);
 }
 
 /* false: it is not published; perhaps next time. */

@@ -105,8 +105,10 @@ enum flo_trust_standing {
     FLO_TRUST_GAP,   /* statements between them are missing */
 };
 /* Pure.  NEXT only when it is signed by as many root keys of `held` as `held`
- * asks for, and by as many of its own as it asks for.  One release key of an
- * unsigned list stands in for its root keys.
+ * asks for, and by as many of its own as it asks for.  A statement after an
+ * unsigned list is signed by a release key of it too, if it has one; a device
+ * takes it from its controller by HTTPS alone (FLO_E_TRUST_FIRST,
+ * agent/shell/trust).
  *
  * FLO_E_META_FLEET         another fleet's
  * FLO_E_META_EQUIVOCATION  the held number with another body

@@ -293,6 +293,9 @@ const struct flo_pause *flo_device_said(const struct flo_device *device,
  * whatever the order, loss or repetition of delivery; so the records are
  * maxima. */
 #define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
+/* A leap of more numbers is taken only where the controller says by HTTPS that
+ * it gave out as many (agent/shell/orders). */
+#define FLO_NUMBER_LEAP 10000
 /* Compare a verified order with the kept statements; changes nothing.
  * `slots`: the record of its model, for deploy and rollback; `body`: SHA-256 of
  * the signed bytes; `by`: the newer number.  FLO_E_CMD_EPOCH,

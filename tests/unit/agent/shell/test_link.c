@@ -139,10 +139,10 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
     fail_msg("%s: %s", type, err->what);
 }
 
-bool flo_shell_trust_hear(struct flo_shell *unused, const json_t *const *list,
-                          size_t count)
+bool flo_shell_trust_hear(struct flo_shell *unused, enum flo_trust_way way,
+                          const json_t *const *list, size_t count)
 {
-    (void)unused, (void)list;
+    (void)unused, (void)way, (void)list;
     return count > 0;
 }
 

@@ -118,10 +118,12 @@ static int tear_down(void **state)
     return end(state);
 }
 
+static enum flo_trust_way way = FLO_TRUST_BY_CONTROLLER;
+
 static bool hear(size_t number)
 {
     const json_t *list[] = {envelopes[number]};
-    return flo_shell_trust_hear(&shell, list, 1);
+    return flo_shell_trust_hear(&shell, way, list, 1);
 }
 
 /* As the next start finds file and record. */
@@ -158,12 +160,35 @@ static void a_chain_is_walked_and_each_step_is_on_the_disk(void **state)
     assert_int_equal(alarms, 0);
 }
 
+/* One publisher's key and the broker's power are not enough for it. */
+static void a_list_is_followed_by_what_the_controller_says_alone(void **state)
+{
+    (void)state;
+    struct flo_err err = {0};
+    uint64_t number = 0;
+
+    way = FLO_TRUST_BY_ANYBODY;
+    assert_true(hear(2)); /* the controller is asked for it */
+    assert_int_equal(
+        flo_shell_trust_by_hand(&shell, envelopes[2], &number, &err),
+        FLO_E_TRUST_FIRST);
+    assert_int_equal(number, 1);
+    assert_int_equal(access(shell.identity.trust_file, F_OK), -1);
+    way = FLO_TRUST_BY_CONTROLLER;
+    assert_false(hear(2));
+    way = FLO_TRUST_BY_ANYBODY;
+    assert_false(hear(3));
+    way = FLO_TRUST_BY_CONTROLLER;
+    assert_int_equal(shell.device.trust_number, 3);
+    assert_int_equal(alarms, 0);
+}
+
 static void three_that_come_together_are_taken_in_one_go(void **state)
 {
     (void)state;
     const json_t *list[] = {envelopes[2], envelopes[3], envelopes[4]};
 
-    assert_false(flo_shell_trust_hear(&shell, list, 3));
+    assert_false(flo_shell_trust_hear(&shell, way, list, 3));
     assert_int_equal(shell.device.trust_number, 4);
     assert_int_equal(shell.device.epoch, 2);
 }
@@ -192,7 +217,7 @@ static void too_few_signatures_change_nothing_and_are_told(void **state)
     flo_trust_set_threshold(draft, 2);
     json_t *json = sign(shell.identity.trust, draft, &one, 1);
     const json_t *list[] = {json};
-    assert_false(flo_shell_trust_hear(&shell, list, 1));
+    assert_false(flo_shell_trust_hear(&shell, way, list, 1));
     assert_int_equal(alarms, 1);
     assert_int_equal(shell.device.trust_number, 1);
     assert_int_equal(access(shell.identity.trust_file, F_OK), -1);
@@ -211,7 +236,7 @@ static void an_unsigned_list_takes_no_statements_place(void **state)
         flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL), 0);
     const json_t *list[] = {json};
     assert_false(hear(2));
-    assert_false(flo_shell_trust_hear(&shell, list, 1));
+    assert_false(flo_shell_trust_hear(&shell, way, list, 1));
     assert_int_equal(alarms, 1);
     assert_int_equal(shell.device.trust_number, 2);
     json_decref(json);
@@ -372,7 +397,7 @@ a_revoked_release_is_refused_and_nobody_goes_back_to_it(void **state)
     assert_int_equal(flo_trust_revoke_release(draft, &bad, NULL), 0);
     json = sign(statements[2], draft, &three, 2);
     const json_t *list[] = {json};
-    assert_false(flo_shell_trust_hear(&shell, list, 1));
+    assert_false(flo_shell_trust_hear(&shell, way, list, 1));
     assert_true(flo_digest_is_zero(&shell.models[0].slots.previous));
     struct flo_slots kept = on_disk();
     assert_true(flo_digest_is_zero(&kept.previous));
@@ -527,6 +552,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(a_chain_is_walked_and_each_step_is_on_the_disk),
+        T(a_list_is_followed_by_what_the_controller_says_alone),
         T(three_that_come_together_are_taken_in_one_go),
         T(a_gap_is_asked_for_and_older_ones_are_passed_over),
         T(too_few_signatures_change_nothing_and_are_told),

@@ -145,6 +145,22 @@ static void test_the_controller_alone_cannot_name_root_keys(void **state)
     flo_trust_free(next);
 }
 
+/* A fleet's first statement, before any device knows a publisher. */
+static void
+test_a_list_without_publishers_is_followed_by_root_keys(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(
+        flo_trust_drop(world->list, id_of(world, PUBLISHER), &world->err), 0);
+    struct flo_trust *next = second(world, "ab");
+    assert_int_equal(follows(world, world->list, next), FLO_TRUST_NEXT);
+    flo_trust_free(next);
+    next = second(world, "pob"); /* one of the two that it asks for */
+    assert_int_equal(follows(world, world->list, next), FLO_E_TRUST_THRESHOLD);
+    flo_trust_free(next);
+}
+
 static void test_a_first_statement_needs_its_own_root_keys_too(void **state)
 {
     struct world *world = *state;
@@ -627,6 +643,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(test_a_release_key_of_the_list_lets_root_keys_in),
+        T(test_a_list_without_publishers_is_followed_by_root_keys),
         T(test_the_controller_alone_cannot_name_root_keys),
         T(test_a_first_statement_needs_its_own_root_keys_too),
         T(test_what_was_signed_is_read_back_as_it_was),
