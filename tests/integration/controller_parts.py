@@ -325,15 +325,47 @@ def sign(body, key, kind):
                         "sig": base64.b64encode(raw).decode()}]})
 
 
+TRUST = "application/vnd.flotilla.trust.v1+json"
+
+
+def make_key(path):
+    """Its public half, PEM."""
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+        "-out", path)
+    return public_of(path)
+
+
+def public_of(path):
+    return run("openssl", "ec", "-in", path, "-pubout").decode()
+
+
+def trust(controller, public, root):
+    """The next trust statement, with one publisher more; `root` signs it."""
+    held = controller.ask("GET", "/v1/trust").json
+    if "payload" in held:
+        body = json.loads(body_of(json.dumps(held)))
+        body["number"] += 1
+    else:
+        body = {"v": 1, "fleet": held["fleet"], "number": 2,
+                "epoch": held["epoch"],
+                "root": {"threshold": 1, "keys": [public_of(root)]},
+                "keys": [{"pem": key["pem"], "role": key["roles"][0]}
+                         for key in held["keys"]]}
+    body["keys"].append({"pem": public, "role": "release"})
+    answer = controller.ask("POST", "/v1/trust/statements",
+                            sign(body, root, TRUST))
+    assert answer.status == 201, answer.body
+
+
 class Publisher:
     def __init__(self, controller, folder):
         self.controller, self.number = controller, 0
         self.key = os.path.join(folder, "publisher.key")
-        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
-            "-out", self.key)
-        public = run("openssl", "ec", "-in", self.key, "-pubout")
-        answer = controller.ask("POST", "/v1/trust/release-keys", public)
-        assert answer.status == 201, answer.body
+        self.root = os.path.join(folder, "root.key")
+        public = make_key(self.key)
+        if not os.path.exists(self.root):
+            make_key(self.root)
+        trust(controller, public, self.root)
 
     def document(self, version, data, model="tiny"):
         self.number += 1

@@ -220,7 +220,7 @@ def test_no_root_moves_what_is_trusted(up):
                 scratch(up, "root.json", envelope), "--trust", up.trust)
         status, answer = rest(up, "POST", "/v1/releases", envelope)
         assert 400 <= status < 500 and answer["code"].startswith(error), answer
-        status, answer = rest(up, "POST", "/v1/trust/release-keys", envelope)
+        status, answer = rest(up, "POST", "/v1/trust/statements", envelope)
         assert 400 <= status < 500, answer
     chain = root_of(up, 2, order_key)
     with Controller(up) as me:

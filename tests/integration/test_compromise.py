@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from bad_parts import GOLDEN, LIFE_MS, OLD, ORDER, Controller, refused, serves
+from bad_parts import GOLDEN, LIFE_MS, OLD, ORDER, Controller, logged, refused, serves
 from conftest import Small
 from controller_parts import sign
 from mqtt_client import Client, Refused
@@ -30,12 +30,16 @@ class Fleet(Small):
         self.vault = os.path.join(self.dir, "vault")
         for name in ("root-a", "root-b", "root-c", "emergency"):
             self.cli("key", "create", name, "--to", self.vault)
-        draft = os.path.join(self.vault, "2.json")
-        self.cli("trust", "init", "--to", draft, "--threshold", "2",
-                 "--root", self.pub("root-a"), "--root", self.pub("root-b"),
-                 "--root", self.pub("root-c"),
-                 "--emergency", self.pub("emergency"))
-        self.publish_statement(draft, self.key)
+        draft = os.path.join(self.vault, "3.json")
+        for role, name, *more in (("root", "root-a"),
+                                  ("root", "root-b", "--keep"),
+                                  ("root", "root-c", "--keep",
+                                   "--threshold", "2"),
+                                  ("emergency", "emergency", "--keep")):
+            self.cli("key", "rotate", role, self.pub(name), "--to", draft,
+                     *more)
+        self.publish_statement(draft, os.path.join(
+            os.path.dirname(self.key), "root.key"))
         self.id = self.ask("device", "get", "a")["id"]
         return self
 
@@ -135,8 +139,12 @@ def test_the_order_key_is_stolen(up):
     """The thief's orders end with the next statement, whatever he numbered
     them."""
     with Controller(up) as thief:
-        thief.send(thief.signed(thief.order("freeze", seq=thief.last["seq"] +
-                                            2 ** 32 - 9, args={})))
+        with logged(up, "cmd.leap"):  # it cannot use up all numbers
+            thief.send(thief.signed(thief.order(
+                "freeze", seq=thief.last["seq"] + 2 ** 32 - 9, args={})))
+        assert not up.frozen("a")
+        thief.send(thief.signed(thief.order(
+            "freeze", seq=thief.last["seq"] + 9999, args={})))
         until("the thief's freeze", lambda: up.frozen("a"))
     stolen = os.path.join(up.vault, "stolen.key")
     shutil.copy(os.path.join(up.dir, "controller", "keys", "order.key"),

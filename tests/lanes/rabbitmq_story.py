@@ -124,13 +124,12 @@ class Story(S.Simulated):
 
     def trust_an_emergency_key(self):
         vault = self.vault = os.path.join(self.dir, "vault")
-        for name in ("root", "emergency"):
-            self.cli("key", "create", name, "--to", vault)
-        draft = os.path.join(vault, "1.json")
-        self.cli("trust", "init", "--to", draft, "--threshold", "1", "--root",
-                 vault + "/root.pub", "--emergency", vault + "/emergency.pub")
-        for key in (vault + "/root.key", self.key):
-            self.cli("trust", "sign", draft, "--key", key)
+        self.cli("key", "create", "emergency", "--to", vault)
+        draft = os.path.join(vault, "3.json")
+        self.cli("key", "rotate", "emergency", vault + "/emergency.pub",
+                 "--keep", "--to", draft)
+        self.cli("trust", "sign", draft, "--key", os.path.join(
+            os.path.dirname(self.key), "root.key"))
         self.cli("trust", "publish", draft)
 
     def emergency(self):
