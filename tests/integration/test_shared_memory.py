@@ -222,6 +222,8 @@ def test_a_lost_engine_comes_back_and_no_other_notices(server):
 
 
 def test_the_numbers_are_per_model(server):
+    for name in FILES:
+        assert server.ask(name)[0] == 200
     text = server.call("GET", "/metrics")[2]
     for name in FILES:
         line, = [line for line in text.splitlines() if line.startswith(

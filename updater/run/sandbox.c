@@ -104,6 +104,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     FLO_CALL_IF(EVER, renameat2, 4, INT, 0),
     FLO_CALL_IF(EVER, fchmod, 1, WORD, 0400), /* what a blob has */
+    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* one that rotted: mended */
     FLO_CALL(EVER, dup),
     FLO_CALL_IF(EVER, dup3, 2, INT, O_CLOEXEC),
     FCNTL(SYS_FCNTL, F_GETFD),
