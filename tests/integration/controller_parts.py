@@ -43,6 +43,7 @@ class Answer:
 class Controller:
     def __init__(self, folder):
         self.dir = os.path.join(folder, "data")
+        self.root = os.path.join(folder, "root.key")
         self.process = None
         self.ports = [F.held_port() for _ in range(3)]
         self.ready_status = 200
@@ -107,7 +108,28 @@ class Controller:
         assert answer.status == 201, answer.body
         return answer.json["token"]
 
+    def state(self, publisher=None):
+        """The first trust statement, or the next one with a publisher more."""
+        held = self.ask("GET", "/v1/trust").json
+        if publisher is None and "payload" in held:
+            return
+        if "payload" in held:
+            body = json.loads(body_of(json.dumps(held)))
+            body["number"] += 1
+        else:
+            body = {"v": 1, "fleet": held["fleet"], "number": 2,
+                    "epoch": held["epoch"],
+                    "root": {"threshold": 1, "keys": [make_key(self.root)]},
+                    "keys": [{"pem": key["pem"], "role": key["roles"][0]}
+                             for key in held["keys"]]}
+        if publisher is not None:
+            body["keys"].append({"pem": publisher, "role": "release"})
+        answer = self.ask("POST", "/v1/trust/statements",
+                          sign(body, self.root, TRUST))
+        assert answer.status == 201, answer.body
+
     def enrol_token(self, **more):
+        self.state()
         answer = self.ask("POST", "/v1/tokens",
                           dict({"kind": "enroll", "uses": 50}, **more))
         assert answer.status == 201, answer.body
@@ -178,8 +200,9 @@ class Device:
         self.id = facts["device"]
         with open(self.cert, "w") as file:
             file.write(facts["certificate"])
-        self.order_key = [k["pem"] for k in facts["trust"]["keys"]
-                          if "order" in k["roles"]][0]
+        trust = json.loads(body_of(json.dumps(facts["trust"])))
+        self.order_key = [k["pem"] for k in trust["keys"]
+                          if k["role"] == "order"][0]
         self.boot = str(uuid.uuid4())
         self.seq = 0
         self.serving = "sha256:" + "0" * 64
@@ -339,33 +362,11 @@ def public_of(path):
     return run("openssl", "ec", "-in", path, "-pubout").decode()
 
 
-def trust(controller, public, root):
-    """The next trust statement, with one publisher more; `root` signs it."""
-    held = controller.ask("GET", "/v1/trust").json
-    if "payload" in held:
-        body = json.loads(body_of(json.dumps(held)))
-        body["number"] += 1
-    else:
-        body = {"v": 1, "fleet": held["fleet"], "number": 2,
-                "epoch": held["epoch"],
-                "root": {"threshold": 1, "keys": [public_of(root)]},
-                "keys": [{"pem": key["pem"], "role": key["roles"][0]}
-                         for key in held["keys"]]}
-    body["keys"].append({"pem": public, "role": "release"})
-    answer = controller.ask("POST", "/v1/trust/statements",
-                            sign(body, root, TRUST))
-    assert answer.status == 201, answer.body
-
-
 class Publisher:
     def __init__(self, controller, folder):
         self.controller, self.number = controller, 0
         self.key = os.path.join(folder, "publisher.key")
-        self.root = os.path.join(folder, "root.key")
-        public = make_key(self.key)
-        if not os.path.exists(self.root):
-            make_key(self.root)
-        trust(controller, public, self.root)
+        controller.state(make_key(self.key))
 
     def document(self, version, data, model="tiny"):
         self.number += 1

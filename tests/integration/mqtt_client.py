@@ -4,6 +4,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 
 import waits
@@ -96,6 +97,7 @@ class Client:
                 self._take(kind, body)
         except (OSError, Refused, ValueError) as error:
             self.why = error
+            print("mqtt: connection ended: %r" % error, file=sys.stderr)
             with self.lock:
                 self.closed = True
                 self.lock.notify_all()

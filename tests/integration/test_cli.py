@@ -85,7 +85,9 @@ def test_the_context_of_a_release_is_not_that_of_a_controller(controller,
                                                               folder):
     place = os.path.join(folder, "release")
     assert cli(controller, "key", "create", "mine", "--to", place)[0] == 0
-    assert cli(controller, "key", "trust", place + "/mine.pub")[0] == 0
+    controller.state()
+    assert cli(controller, "key", "trust", place + "/mine.pub", "--root",
+               controller.root)[0] == 0
     done = subprocess.run(
         [os.path.join(BIN, "flotilla"), "release", "create", "other@1.0.0",
          "--model-file", os.path.join(MODELS, "tiny-v2.Q4_0.gguf"),

@@ -198,7 +198,8 @@ def test_an_emergency_takes_a_release_back(desk, devices, releases):
 def test_a_release_is_made_signed_and_published(desk):
     place = os.path.join(desk.folder, "signing")
     desk.run("key", "create", "release-2026", "--to", place)
-    desk.run("key", "trust", place + "/release-2026.pub")
+    desk.run("key", "trust", place + "/release-2026.pub", "--root",
+             desk.controller.root)
     desk.run("release", "create", "tiny@1.0.0", "--model-file",
              os.path.join(MODELS, "tiny-v2.Q4_0.gguf"), "--golden",
              os.path.join(MODELS, "golden-tiny-v2.json"), "--sign-with",
