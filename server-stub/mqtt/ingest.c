@@ -168,6 +168,9 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
         flo_log(FLO_LOG_WARN, "device",
                 "device %s reports a security event: %.300s", message->device,
                 text.data);
+        flo_foreign_refused(
+            controller, json_string_value(json_object_get(
+                            json_object_get(message->json, "error"), "what")));
         rv = flo_ingest_distrusted(message, err);
     }
     return rv;
@@ -228,6 +231,13 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
                 (unsigned long long)newest);
         rv = flo_controller_audit(controller, "controller", "device.top",
                                   message->device, "alarm", "", err);
+    }
+    if (rv == 0 && top != ingest->top_foreign) {
+        char number[32];
+        ingest->top_foreign = top;
+        snprintf(number, sizeof(number), "number-%llu",
+                 (unsigned long long)top);
+        rv = flo_foreign_order(controller, message->device, number, err);
     }
     return rv;
 }

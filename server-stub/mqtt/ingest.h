@@ -24,9 +24,10 @@ struct flo_acked {
 struct flo_ingest {
     struct flo_controller *controller;
     uint64_t messages;
-    uint64_t dropped;   /* malformed, foreign, unknown or too many */
-    uint64_t top_known; /* numbers of orders up to it were given here */
-    bool top_is_told;   /* a device knows a number that was never given here */
+    uint64_t dropped;     /* malformed, foreign, unknown or too many */
+    uint64_t top_known;   /* numbers of orders up to it were given here */
+    uint64_t top_foreign; /* that was told last */
+    bool top_is_told; /* a device knows a number that was never given here */
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;
 };

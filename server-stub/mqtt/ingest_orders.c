@@ -489,9 +489,14 @@ static int may_outrank(const struct flo_message *message, bool *out,
 static int superseded(const struct flo_message *message,
                       const struct flo_acked *acked, struct flo_err *err)
 {
+    const char *by = json_string_value(
+        json_object_get(json_object_get(message->json, "by"), "order"));
     bool may, is_sent = false;
     int rv = may_outrank(message, &may, err);
 
+    if (rv == 0 && !may && by != NULL && flo_name_is_valid(by)) {
+        rv = flo_foreign_order(message->controller, message->device, by, err);
+    }
     if (rv == 0 && may) {
         rv = flo_orders_outrank(message->controller, message->device,
                                 acked->model, acked->id, &is_sent, err);
@@ -558,7 +563,10 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     }
     rv = acked_find(message->ingest, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
-        return 0;
+        return next == FLO_OUTCOME_DONE
+                   ? flo_foreign_order(message->controller, message->device,
+                                       order, err)
+                   : 0;
     }
     if (rv < 0) {
         *err = absent;

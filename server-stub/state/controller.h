@@ -13,6 +13,7 @@
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
+#include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
@@ -111,6 +112,7 @@ struct flo_controller {
     struct flo_audit audit;
     struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
+    struct flo_foreign foreign;
     struct flo_collector collector;
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;

@@ -146,6 +146,14 @@ def test_the_order_key_is_stolen(up):
         thief.send(thief.signed(thief.order(
             "freeze", seq=thief.last["seq"] + 9999, args={})))
         until("the thief's freeze", lambda: up.frozen("a"))
+    # The words of devices are seen, and told.
+    [row] = [o for o in up.ask("order", "list") if o["op"] == "foreign"]
+    assert row["done"] == 1 and row["id"].startswith("foreign-"), row
+    until("the alert", lambda: [
+        a for a in up.ask("alert", "list") if a["rule"] == "order-foreign" and
+        a["state"] == "firing"] or Seen(up.ask("alert", "list")))
+    assert [d["name"] for d in up.ask("device", "list", "--where",
+                                      "frozen")] == ["a"]
     stolen = os.path.join(up.vault, "stolen.key")
     shutil.copy(os.path.join(up.dir, "controller", "keys", "order.key"),
                 stolen)

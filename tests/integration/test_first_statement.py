@@ -1,9 +1,7 @@
 """The first trust statement: who may choose the root of a fleet, and who not."""
-import base64
-import glob
+import hashlib
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 
@@ -172,6 +170,12 @@ def test_a_publishers_key_and_the_broker_change_no_root(fresh):
     assert trusted(device) == before
     told = fresh.ask("device", "get", "a", "--timeline")
     assert "trust.threshold" in json.dumps(told), told
+    # Somebody is told, with both digests.
+    held = "sha256:" + hashlib.sha256(body_of(json.dumps(before))).hexdigest()
+    until("the alert", lambda: [
+        a for a in fresh.ask("alert", "list") if a["rule"] == "trust-refused"
+        and a["series"].endswith("held " + held)] or
+        Seen(fresh.ask("alert", "list")))
     path = stored(fresh, thief)
     refused(fresh, 7, "trust.threshold", "flotilla", "trust", "publish", path)
     refused(fresh, 7, "trust.threshold", "flotilla-agent", "trust", "--config",

@@ -137,6 +137,18 @@ static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
                           (unsigned long long)flo_trust_number(next));
 }
 
+/* The controller makes an alert of it (server-stub/state/foreign.h). */
+static void name_both(const struct flo_trust *held,
+                      const struct flo_trust *refused, int code,
+                      struct flo_err *err)
+{
+    char a[FLO_DIGEST_TEXT], b[FLO_DIGEST_TEXT];
+
+    flo_digest_text(flo_trust_digest(refused), a);
+    flo_digest_text(flo_trust_digest(held), b);
+    flo_wrap(err, code, "refused %s, held %s", a, b);
+}
+
 static int take(struct flo_shell *shell, enum flo_trust_way way,
                 const char *text, size_t bytes,
                 enum flo_trust_standing *standing, struct flo_err *err)
@@ -156,6 +168,9 @@ static int take(struct flo_shell *shell, enum flo_trust_way way,
     }
     if (rv == 0) {
         rv = flo_trust_follows(shell->identity.trust, next, standing, err);
+        if (rv < 0) {
+            name_both(shell->identity.trust, next, rv, err);
+        }
     }
     if (rv < 0 || *standing != FLO_TRUST_NEXT) {
         return rv;

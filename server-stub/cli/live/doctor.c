@@ -217,6 +217,7 @@ static void check_devices(struct doctor *doctor)
          "online, but said nothing for 10 minutes"},
         {"lost devices", "state=offline and last_seen>7d",
          "offline for more than a week, or never came"},
+        {"frozen devices", "frozen", "say that a freeze holds there"},
         {"drift", "drifts", "run another release than they are told to"},
         {"disks of devices", "disk_free<500MiB", "have less than 500 MiB free"},
     };

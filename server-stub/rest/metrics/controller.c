@@ -99,6 +99,21 @@ static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
                     (double)rest->renewals);
 }
 
+/* ---- what is not ours ---- */
+
+static void add_foreign(const struct flo_controller *controller,
+                        struct flo_samples *samples)
+{
+    enum flo_foreign_kind kind;
+    const char *what;
+
+    for (size_t i = 0;
+         flo_foreign_at(controller, i, flo_wall_ms(), &kind, &what); i++) {
+        flo_samples_add(samples, FLO_EXPOSED_FOREIGN,
+                        (const char *const[]){flo_foreign_word(kind), what}, 1);
+    }
+}
+
 /* ---- numbers ---- */
 
 static void add_lane(const struct flo_controller *controller,
@@ -208,4 +223,5 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     add_store(controller, samples);
     add_certificates(rest, samples);
     add_held(rest, samples);
+    add_foreign(rest->controller, samples);
 }

@@ -5,6 +5,7 @@
 #include "server-stub/state/watch/inside.h"
 
 #define BODY_BYTES_MAX 8192
+#define FIRST_SHIPPED 20 /* rules that a fleet has whose setting is "1" */
 
 static uint64_t number_at(const json_t *json, const char *key)
 {
@@ -380,7 +381,8 @@ static int write_webhook(struct flo_controller *controller,
                err);
 }
 
-/* A new store gets the shipped rules once: a deleted one does not come back. */
+/* A store gets each shipped rule once: a deleted one does not come back.  The
+ * setting is the number of those that it got. */
 static int ship_rules(struct flo_controller *controller, struct flo_err *err)
 {
     const char *name;
@@ -388,19 +390,24 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     char shipped[8];
     int rv = flo_fleet_setting_get(controller->store, "alert_rules", shipped,
                                    sizeof(shipped), err);
+    size_t i =
+        strcmp(shipped, "1") == 0 ? FIRST_SHIPPED : strtoul(shipped, NULL, 10);
 
-    if (rv < 0 || shipped[0] != '\0') {
+    if (rv < 0 || flo_alert_default(i, &name) == NULL) {
         return rv;
     }
-    for (size_t i = 0; rv == 0 && (text = flo_alert_default(i, &name)) != NULL;
-         i++) {
+    for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
+        if (flo_watch_rule_find(controller, name) != NULL) {
+            continue; /* of people */
+        }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);
         rv = rv < 0 ? rv : flo_watch_rule_set(controller, name, json, err);
     }
+    snprintf(shipped, sizeof(shipped), "%zu", i);
     return rv < 0 ? rv
-                  : flo_fleet_setting_set(controller->store, "alert_rules", "1",
-                                          err);
+                  : flo_fleet_setting_set(controller->store, "alert_rules",
+                                          shipped, err);
 }
 
 static void forget(struct flo_watches *watch)

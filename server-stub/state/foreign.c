@@ -1,0 +1,165 @@
+#include "server-stub/state/foreign.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+
+#define ROWS_FROM (UINT64_C(1) << 62) /* above all that are given */
+#define TOLD_MS (UINT64_C(24) * 3600 * 1000)
+
+const char *flo_foreign_word(enum flo_foreign_kind kind)
+{
+    return kind == FLO_FOREIGN_ORDER ? "order" : "statement";
+}
+
+static void tell(struct flo_controller *controller, enum flo_foreign_kind kind,
+                 const char *what)
+{
+    struct flo_foreign *foreign = &controller->foreign;
+    size_t at = 0;
+
+    while (at < foreign->count &&
+           (foreign->items[at].kind != kind ||
+            strcmp(foreign->items[at].what, what) != 0)) {
+        at++;
+    }
+    if (at == FLO_FOREIGN_MAX) { /* in place of the one that is oldest */
+        at = 0;
+        for (size_t i = 1; i < FLO_FOREIGN_MAX; i++) {
+            at = foreign->items[i].at_ms < foreign->items[at].at_ms ? i : at;
+        }
+    } else if (at == foreign->count) {
+        foreign->count++;
+    }
+    foreign->items[at].kind = kind;
+    foreign->items[at].at_ms = flo_wall_ms();
+    snprintf(foreign->items[at].what, sizeof(foreign->items[at].what), "%s",
+             what);
+}
+
+bool flo_foreign_at(const struct flo_controller *controller, size_t place,
+                    uint64_t now_ms, enum flo_foreign_kind *kind,
+                    const char **what)
+{
+    const struct flo_foreign *foreign = &controller->foreign;
+
+    for (size_t i = 0; i < foreign->count; i++) {
+        if (foreign->items[i].at_ms + TOLD_MS <= now_ms || place-- > 0) {
+            continue;
+        }
+        *kind = foreign->items[i].kind;
+        *what = foreign->items[i].what;
+        return true;
+    }
+    return false;
+}
+
+/* ---- statements ---- */
+
+void flo_foreign_refused(struct flo_controller *controller, const char *what)
+{
+    static const char begin[] = "refused ";
+    static const char middle[] = ", held ";
+    const size_t chars = FLO_DIGEST_TEXT - 1;
+    const size_t all = sizeof(begin) - 1 + chars + sizeof(middle) - 1 + chars;
+    char refused[FLO_DIGEST_TEXT], held[FLO_DIGEST_TEXT], text[160];
+    struct flo_digest digest;
+
+    if (what == NULL || strlen(what) < all ||
+        strncmp(what, begin, sizeof(begin) - 1) != 0) {
+        return;
+    }
+    what += sizeof(begin) - 1;
+    snprintf(refused, sizeof(refused), "%s", what);
+    snprintf(held, sizeof(held), "%s", what + chars + sizeof(middle) - 1);
+    if (strncmp(what + chars, middle, sizeof(middle) - 1) == 0 &&
+        flo_digest_parse(refused, &digest) && flo_digest_parse(held, &digest)) {
+        snprintf(text, sizeof(text), "%s%s%s%s", begin, refused, middle, held);
+        tell(controller, FLO_FOREIGN_STATEMENT, text);
+    }
+}
+
+/* ---- orders ---- */
+
+/* o-0012 with a number that was given: its row was deleted meanwhile. */
+static int is_forgotten(struct flo_controller *controller, const char *order,
+                        bool *out, struct flo_err *err)
+{
+    uint64_t newest = 0;
+    char *end = NULL;
+    unsigned long long number = 0;
+    int rv = flo_fleet_newest(controller->store, "order", &newest, err);
+
+    if (strncmp(order, "o-", 2) == 0 && order[2] >= '0' && order[2] <= '9') {
+        number = strtoull(order + 2, &end, 10);
+    }
+    *out = end != NULL && *end == '\0' && number <= newest;
+    return rv;
+}
+
+static int find(void *context, const struct flo_fleet_order *order)
+{
+    (void)context, (void)order;
+    return 0;
+}
+
+static int add(struct flo_controller *controller, const char *id,
+               const char *device, bool *is_full, struct flo_err *err)
+{
+    uint64_t number;
+    uint64_t now_ms = flo_wall_ms();
+    struct flo_fleet_order row = {.id = id,
+                                  .op = FLO_FOREIGN_OP,
+                                  .group = "",
+                                  .envelope = "",
+                                  .body = "{}",
+                                  .rollout = "",
+                                  .model = "",
+                                  .release = "",
+                                  .issued_at_ms = now_ms,
+                                  .expires_at_ms = now_ms,
+                                  .is_tracked = true};
+    int rv = flo_fleet_newest(controller->store, "foreign", &number, err);
+
+    *is_full = number >= FLO_FOREIGN_ORDERS_MAX;
+    if (rv < 0 || *is_full ||
+        (rv = flo_fleet_next(controller->store, "foreign", &number, err)) < 0) {
+        return rv;
+    }
+    row.seq = ROWS_FROM + number;
+    rv = flo_fleet_order_add(controller->store, &row, err);
+    return rv < 0 ? rv
+                  : flo_controller_audit(controller, device, "order.foreign",
+                                         id, "alarm", "", err);
+}
+
+int flo_foreign_order(struct flo_controller *controller, const char *device,
+                      const char *order, struct flo_err *err)
+{
+    struct flo_err absent = {0};
+    char id[FLO_NAME_MAX + 1];
+    bool is_ours, is_full = false;
+    int rv = is_forgotten(controller, order, &is_ours, err);
+
+    if (rv < 0 || is_ours) {
+        return rv;
+    }
+    snprintf(id, sizeof(id), FLO_FOREIGN_OP "-%.50s", order);
+    flo_log(FLO_LOG_ERROR, "order",
+            "device %s obeys order %s, which this controller never gave",
+            device, order);
+    tell(controller, FLO_FOREIGN_ORDER, order);
+    rv = flo_fleet_order_get(controller->store, id, find, NULL, &absent);
+    if (rv == FLO_E_ABSENT) {
+        rv = add(controller, id, device, &is_full, err);
+    } else if (rv < 0) {
+        *err = absent;
+    }
+    if (rv == 0 && !is_full) {
+        rv = flo_fleet_outcome_put(controller->store, id, device,
+                                   FLO_OUTCOME_DONE, 0, err);
+        flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
+    }
+    return rv;
+}
