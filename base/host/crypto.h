@@ -165,6 +165,11 @@ FLO_MUST_USE int flo_certificate_verify(const char *pem, size_t bytes,
                                         const char *authority_pem,
                                         size_t authority_bytes,
                                         struct flo_err *err);
+/* The same at any time: the clock may be wrong. */
+FLO_MUST_USE int flo_certificate_is_by(const char *pem, size_t bytes,
+                                       const char *authority_pem,
+                                       size_t authority_bytes,
+                                       struct flo_err *err);
 
 /* ---- authorities ---- */
 

@@ -72,6 +72,9 @@ int flo_cmd_ca_retire(struct flo_cli *cli, struct flo_err *err)
         {
             flo_out_say(cli, "must enrol again: %s", json_string_value(name));
         }
+        flo_out_say(cli, "devices believe it in TLS until a trust statement "
+                         "leaves it out: flotilla ca show > all.pem; flotilla "
+                         "key rotate ca NEW.pem --to DRAFT");
     }
     return rv;
 }

@@ -1,6 +1,7 @@
 """Certificates of seconds: devices renew while they work, one is killed in the
 middle, one was in a drawer, one is retired, and the authority is rolled as
 after its key was stolen.  One device answers all the time."""
+import http.server
 import json
 import os
 import random
@@ -9,12 +10,14 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
+import threading
 
 import pytest
 
 import fleet as F
 from conftest import Small
-from waits import HANG_S, pace, same, until, wall_s
+from waits import HANG_S, Seen, pace, same, until, wall_s
 
 LIFE_S = 12  # a third of it is left when a device renews
 LIFE = "%ds" % LIFE_S
@@ -249,6 +252,106 @@ def test_an_order_waits_for_who_is_away_while_the_broker_reads_again(up):
     up.cli("rollout", "unfreeze", "--confirm", "test")
 
 
+class Rogue(threading.Thread):
+    """Answers renewals with an authority of its own.  Its listener's certificate
+    is by the fleet's authority, whose key it has."""
+
+    def __init__(self, up):
+        super().__init__(daemon=True)
+        self.dir, self.answered = tempfile.mkdtemp(dir=up.dir), 0
+        pki = os.path.join(up.dir, "controller", "pki")
+        self.make("own", "-x509", "-days", "9", "-subj", "/CN=rogue")
+        csr = self.make("server", "-subj", "/CN=x", "-addext",
+                        "subjectAltName=IP:127.0.0.1")
+        with open(self.path("server.pem"), "wb") as file:
+            file.write(openssl(
+                "x509", "-req", "-CA", os.path.join(pki, "ca.pem"), "-CAkey",
+                os.path.join(pki, "ca.key"), "-set_serial", "78", "-days", "9",
+                "-copy_extensions", "copy", input=csr))
+        rogue = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(
+                    int(self.headers["Content-Length"])))
+                answer = rogue.sign(body["csr"].encode())
+                self.send_response(201)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+                rogue.answered += 1
+
+            def log_message(self, *_):
+                pass
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.path("server.pem"),
+                                self.path("server.key"))
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket,
+                                                 server_side=True)
+        self.url = "https://127.0.0.1:%d" % self.server.server_address[1]
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def make(self, name, *more):
+        out = ("-out", self.path(name + ".pem")) if "-x509" in more else ()
+        return openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
+                       "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+                       self.path(name + ".key"), *out, *more)
+
+    def sign(self, csr):
+        pem = openssl("x509", "-req", "-CA", self.path("own.pem"), "-CAkey",
+                      self.path("own.key"), "-days", "9", input=csr)
+        with open(self.path("own.pem")) as file:
+            own = file.read()
+        with open(self.path("csr"), "wb") as file:
+            file.write(csr)
+        name = openssl("req", "-in", self.path("csr"), "-noout", "-subject")
+        return json.dumps({
+            "device": name.decode().strip()[-36:], "certificate": pem.decode(),
+            "ca": own, "at_ms": int(wall_s() * 1000)}).encode()
+
+    def run(self):
+        self.server.serve_forever()
+
+
+def openssl(*args, **more):
+    return subprocess.run(["openssl", *args], check=True, capture_output=True,
+                          **more).stdout
+
+
+def test_one_forged_answer_turns_no_device_from_its_fleet(up):
+    device, rogue = up.devices["killed"], Rogue(up)
+    rogue.start()
+    with open(device.config) as file:
+        config = file.read()
+    mine = believed(up, "killed")
+    device.stop()
+    with open(device.config, "a") as file:
+        file.write("controller: %s\n" % rogue.url)
+    device.start()
+    begin = os.path.getsize(device.log)
+    until("it has the rogue's answers", lambda: rogue.answered > 1)
+
+    def told():
+        with open(device.log) as log:
+            log.seek(begin)
+            return "certificate does not hold" in log.read()
+    until("it takes none of them", told)
+    assert believed(up, "killed") == mine
+    device.stop()
+    rogue.server.shutdown()
+
+    with open(device.config, "w") as file:
+        file.write(config)
+    before = number(up, "killed")
+    device.start()
+    up.online(["killed"])
+    until("it renews at home", lambda: number(up, "killed") > before)
+    assert believed(up, "killed") == mine
+
+
 def test_a_stolen_authority_is_rolled_without_a_visit(up):
     names = ["busy", "killed", "drawer"]
     up.online(names)
@@ -279,8 +382,27 @@ def test_a_stolen_authority_is_rolled_without_a_visit(up):
     up.roll("tiny@1", "--group", "lab", "--below-floor", "--lift")
     until("renewal goes on", lambda: number(up, "busy") > later)
     assert up.stream.failed == []
+    # Root keys take it away: an answer of the controller only adds.
+    for name in names:
+        assert len(believed(up, name)) >= 2
+    new = os.path.join(up.dir, "new.pem")
+    with open(new, "w") as file:
+        file.write(up.cli("ca", "show")[1])
+    draft = os.path.join(up.dir, "draft.json")
+    up.cli("key", "rotate", "ca", new, "--to", draft)
+    up.cli("trust", "sign", draft, "--key", os.path.join(
+        os.path.dirname(up.key), "root.key"))
+    up.cli("trust", "publish", draft)
+    until("one is believed", lambda: all(
+        len(believed(up, name)) == 1 for name in names) or Seen(names))
     with open(os.path.join(up.dir, "controller.log")) as file:
         assert "mosquitto ended (signal" not in file.read()
+
+
+def believed(up, name):
+    with open(os.path.join(up.devices[name].state, "identity",
+                           "ca.pem")) as file:
+        return file.read().split("-----END CERTIFICATE-----\n")[:-1]
 
 
 def forge(up, name):
@@ -295,9 +417,6 @@ def forge(up, name):
     with open(os.path.join(up.dir, "first.pem"), "w") as file:
         file.write(first)
 
-    def openssl(*args, **more):
-        return subprocess.run(["openssl", *args], check=True,
-                              capture_output=True, **more).stdout
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
     csr = openssl("req", "-new", "-key", key, "-subj", "/CN=" + device)
     pem = openssl("x509", "-req", "-CA", os.path.join(up.dir, "first.pem"),

@@ -7,6 +7,7 @@
 #include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/renewal/asking.h"
+#include "agent/shell/renewal/belief.h"
 
 struct flo_renewal {
     struct flo_shell *shell;
@@ -14,7 +15,7 @@ struct flo_renewal {
     struct event *tick;
     struct flo_asking *asking; /* NULL: none is under way */
     bool is_proven;            /* a broker took the pair in use */
-    uint64_t statement;        /* its number: its authorities are believed */
+    struct flo_belief belief;
 };
 
 static struct flo_renew_now now(const struct flo_shell *shell)
@@ -59,66 +60,6 @@ static void want(struct flo_shell *shell, enum flo_renew_why why)
     }
 }
 
-/* ---- whom to believe ---- */
-
-static int believe(struct flo_shell *shell, const char *const *pems,
-                   size_t count, struct flo_err *err)
-{
-    bool is_news = false;
-    int rv =
-        flo_authorities_write(&shell->identity, pems, count, &is_news, err);
-
-    if (rv == 0 && is_news) {
-        flo_log(FLO_LOG_INFO, "certificate", "%zu authorities are believed",
-                count);
-        want(shell, FLO_RENEW_AUTHORITY);
-    }
-    return rv;
-}
-
-static bool has_statement(const struct flo_shell *shell)
-{
-    const struct flo_trust *trust = shell->identity.trust;
-
-    return trust != NULL && flo_trust_ca_count(trust) > 0;
-}
-
-/* A statement may come at any time; its list of authorities may have been on
- * its way to the disk at the end of the life before. */
-static void believe_statement(struct flo_renewal *renewal)
-{
-    const struct flo_trust *trust = renewal->shell->identity.trust;
-    const char *pems[FLO_AUTHORITIES_MAX];
-    struct flo_err err = {0};
-    size_t count;
-
-    if (!has_statement(renewal->shell) ||
-        flo_trust_number(trust) == renewal->statement) {
-        return;
-    }
-    renewal->statement = flo_trust_number(trust);
-    count = flo_trust_ca_count(trust);
-    count = count < FLO_COUNT(pems) ? count : FLO_COUNT(pems);
-    for (size_t i = 0; i < count; i++) {
-        pems[i] = flo_trust_ca(trust, i);
-    }
-    if (believe(renewal->shell, pems, count, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
-    }
-}
-
-/* Only where no statement says whom to believe. */
-static void believe_answer(struct flo_shell *shell,
-                           const struct flo_renew_answer *answer)
-{
-    struct flo_err err = {0};
-
-    if (answer->ca[0] != '\0' && !has_statement(shell) &&
-        believe(shell, &answer->ca, 1, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
-    }
-}
-
 /* ---- the answer ---- */
 
 static void tell(struct flo_shell *shell, enum flo_renew_why why)
@@ -149,6 +90,9 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
         asked->answer, asked->answer_bytes, identity->device,
         flo_key_public(asked->key)->keyid, answer, err);
 
+    if (rv == 0) {
+        rv = flo_belief_check(shell, answer->certificate, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -191,7 +135,9 @@ static void on_asked(void *context, const struct flo_asked *asked)
         struct flo_renew_life life = life_of(&shell->identity);
         flo_renew_done(&renewal->core, &life, &at);
         tell(shell, why);
-        believe_answer(shell, &answer);
+        if (flo_belief_of_answer(shell, answer.ca)) {
+            want(shell, FLO_RENEW_AUTHORITY);
+        }
     } else {
         flo_renew_failed(&renewal->core, asked->after_ms, &at);
         flo_log_err(FLO_LOG_WARN, "certificate", &err);
@@ -225,7 +171,9 @@ static void look(struct flo_renewal *renewal)
     struct flo_renew_now at = now(shell);
     struct flo_err err = {0};
 
-    believe_statement(renewal);
+    if (flo_belief_of_statement(&renewal->belief, shell)) {
+        want(shell, FLO_RENEW_AUTHORITY);
+    }
     if (flo_renew_warns(&renewal->core, &at)) {
         warn(shell);
     }

@@ -1,8 +1,6 @@
-/* Renewal: the device's next certificate, and whom it believes.
+/* Renewal: the device's next certificate.
  *
- * The authorities that a trust statement lists are believed, and no others.
- * Where no statement lists any, those of the controller's answer are, as they
- * were at the enrolment.  A newer authority is a reason to renew.
+ * A newer authority (belief.h) is a reason to renew.
  *
  * core/renew.c says when.  A thread asks the controller (asking.c), so that the
  * loop never waits for the network.  The key is made here and leaves the device

@@ -544,13 +544,15 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
 }
 
 /* 0, or libcrypto's number for the cause. */
-static int chain_problem(X509 *certificate, X509_STORE *anchors)
+static int chain_problem(X509 *certificate, X509_STORE *anchors,
+                         unsigned long flags)
 {
     X509_STORE_CTX *check = X509_STORE_CTX_new();
     int problem = X509_V_ERR_OUT_OF_MEM;
 
     if (check != NULL &&
         X509_STORE_CTX_init(check, anchors, certificate, NULL) == 1) {
+        X509_STORE_CTX_set_flags(check, flags);
         problem = X509_verify_cert(check) == 1
                       ? X509_V_OK
                       : X509_STORE_CTX_get_error(check);
@@ -559,9 +561,9 @@ static int chain_problem(X509 *certificate, X509_STORE *anchors)
     return problem;
 }
 
-int flo_certificate_verify(const char *pem, size_t bytes,
-                           const char *authority_pem, size_t authority_bytes,
-                           struct flo_err *err)
+static int verify(const char *pem, size_t bytes, const char *authority_pem,
+                  size_t authority_bytes, unsigned long flags,
+                  struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     X509_STORE *anchors = X509_STORE_new();
@@ -571,7 +573,8 @@ int flo_certificate_verify(const char *pem, size_t bytes,
     if (rv == 0) {
         rv = read_anchors(authority_pem, authority_bytes, anchors, err);
     }
-    int problem = rv == 0 ? chain_problem(certificate, anchors) : X509_V_OK;
+    int problem =
+        rv == 0 ? chain_problem(certificate, anchors, flags) : X509_V_OK;
     X509_STORE_free(anchors);
     if (problem == X509_V_OK) {
         return rv;
@@ -579,6 +582,21 @@ int flo_certificate_verify(const char *pem, size_t bytes,
     ERR_clear_error();
     return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
                     X509_verify_cert_error_string(problem));
+}
+
+int flo_certificate_verify(const char *pem, size_t bytes,
+                           const char *authority_pem, size_t authority_bytes,
+                           struct flo_err *err)
+{
+    return verify(pem, bytes, authority_pem, authority_bytes, 0, err);
+}
+
+int flo_certificate_is_by(const char *pem, size_t bytes,
+                          const char *authority_pem, size_t authority_bytes,
+                          struct flo_err *err)
+{
+    return verify(pem, bytes, authority_pem, authority_bytes,
+                  X509_V_FLAG_NO_CHECK_TIME, err);
 }
 
 /* ---- issuing ---- */

@@ -1,0 +1,129 @@
+#include "agent/shell/renewal/belief.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/identity/identity.h"
+#include "base/host/crypto.h"
+
+static bool believe(const struct flo_shell *shell, const char *const *pems,
+                    size_t count)
+{
+    struct flo_err err = {0};
+    bool is_news = false;
+
+    if (flo_authorities_write(&shell->identity, pems, count, &is_news, &err) <
+        0) {
+        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
+        return false;
+    }
+    if (is_news) {
+        flo_log(FLO_LOG_INFO, "certificate", "other authorities are believed");
+    }
+    return is_news;
+}
+
+/* ---- by a statement ---- */
+
+static bool has_statement(const struct flo_shell *shell)
+{
+    const struct flo_trust *trust = shell->identity.trust;
+
+    return trust != NULL && flo_trust_ca_count(trust) > 0;
+}
+
+/* Its list of authorities may have been on its way to the disk at the end of
+ * the life before. */
+bool flo_belief_of_statement(struct flo_belief *belief,
+                             const struct flo_shell *shell)
+{
+    const struct flo_trust *trust = shell->identity.trust;
+    const char *pems[FLO_AUTHORITIES_MAX];
+    size_t count;
+
+    if (!has_statement(shell) || flo_trust_number(trust) == belief->statement) {
+        return false;
+    }
+    belief->statement = flo_trust_number(trust);
+    count = flo_trust_ca_count(trust);
+    count = count < FLO_COUNT(pems) ? count : FLO_COUNT(pems);
+    for (size_t i = 0; i < count; i++) {
+        pems[i] = flo_trust_ca(trust, i);
+    }
+    return believe(shell, pems, count);
+}
+
+/* ---- by an answer ---- */
+
+int flo_belief_check(const struct flo_shell *shell, const char *certificate,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *held = NULL;
+    size_t bytes = 0;
+    int rv = flo_file_read(shell->identity.ca_file, FLO_PEM_BYTES_MAX, &held,
+                           &bytes, err);
+
+    return rv < 0 ? rv
+                  : flo_certificate_is_by(certificate, strlen(certificate),
+                                          held, bytes, err);
+}
+
+static bool is_among(const struct flo_authority_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->list[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Append those that are believed now and that the answer leaves out. */
+static int add_old(const struct flo_identity *identity, const char *pems,
+                   struct flo_buf *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *held = NULL;
+    struct flo_pem_part parts[FLO_AUTHORITIES_MAX];
+    struct flo_authority_names named, believed;
+    size_t bytes = 0, count = 0;
+    int rv = flo_authorities_read(pems, strlen(pems), &named, err);
+
+    if (rv == 0) {
+        rv = flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &held, &bytes,
+                           err);
+    }
+    if (rv == 0) {
+        rv = flo_authorities_read(held, bytes, &believed, err);
+    }
+    if (rv == 0) {
+        rv = flo_certificates_split(held, bytes, parts, FLO_COUNT(parts),
+                                    &count, err);
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        if (!is_among(&named, believed.list[i])) {
+            flo_buf_add(out, parts[i].pem, parts[i].bytes);
+            flo_buf_text(out, "\n");
+        }
+    }
+    return rv;
+}
+
+bool flo_belief_of_answer(const struct flo_shell *shell, const char *pems)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf all = {0};
+    struct flo_err err = {0};
+
+    if (pems[0] == '\0' || has_statement(shell)) {
+        return false;
+    }
+    flo_buf_text(&all, pems);
+    if (all.bytes > 0 && all.data[all.bytes - 1] != '\n') {
+        flo_buf_text(&all, "\n");
+    }
+    if (add_old(&shell->identity, pems, &all, &err) < 0 || all.failed) {
+        flo_log_err(FLO_LOG_ERROR, "certificate", &err);
+        return false;
+    }
+    const char *list[] = {all.data};
+    return believe(shell, list, 1);
+}
