@@ -4,13 +4,16 @@ import glob
 import json
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
 
 import pytest
 
-from bad_parts import GOLDEN, LIFE_MS, OLD, ORDER, Controller, logged, refused, serves
+from bad_parts import (GOLDEN, LIFE_MS, OLD, ORDER, Controller, logged, refused,
+                       rest, serves)
 from conftest import Small
-from controller_parts import sign
+from controller_parts import make_key, sign
 from mqtt_client import Client, Refused
 from waits import Seen, same, until, wall_ms
 
@@ -235,6 +238,66 @@ def authorities(up):
 def believed(device):
     with open(os.path.join(device.state, "identity", "ca.pem")) as file:
         return file.read()
+
+
+def test_the_broker_is_taken(up):
+    """It may keep silent; nothing that it says acts."""
+    [serving] = {m["serving"]["version"] for d in up.ask("device", "list")
+                 for m in d["models"]}
+    pki = os.path.join(up.dir, "controller", "pki")
+    thief = Client("127.0.0.1", up.ports[2], os.path.join(pki, "ca.pem"),
+                   os.path.join(pki, "mqtt.pem"),
+                   os.path.join(pki, "mqtt.key"), "thief")
+    own = os.path.join(up.vault, "own.key")
+    make_key(own)
+    order = json.loads(sign({
+        "v": 1, "fleet": "test", "id": "o-0001", "op": "freeze",
+        "scope": {"group": "all"}, "epoch": up.ask("trust", "status")["epoch"],
+        "seq": 2 ** 31, "issued_at_ms": wall_ms(), "args": {}, "by": "thief",
+        "expires_at_ms": wall_ms() + LIFE_MS}, own, ORDER))
+    with logged(up, "sig.unknown_key"):
+        for topic, message in (
+                ("c/order", {"v": 1, "orders": [order]}),
+                ("c/emergency", {"v": 1, "orders": [order]}),
+                ("c/trust", {"v": 1, "number": 99, "statements": []}),
+                ("d/%s/desired" % up.id, {
+                    "v": 2, "rev": 2 ** 40, "heartbeat_ms": 1000,
+                    "reconnect_ms": 500, "assignments": []}),
+                ("d/%s/cmd" % up.id, {"v": 1, "order": order})):
+            thief.publish("flotilla/v1/test/" + topic, json.dumps(message),
+                          retain=True)
+    thief.close()
+
+    # The recipe: another broker, which the controller teaches.
+    os.kill(int(subprocess.run(
+        ["pgrep", "-P", str(up.controller.pid), "mosquitto"], check=True,
+        capture_output=True).stdout.split()[0]), signal.SIGKILL)
+    up.all_did("freeze")
+    up.all_did("unfreeze")
+    assert not any(map(up.frozen, NAMES))
+    for device in up.devices.values():
+        serves(device, "tiny@" + serving)
+
+
+def test_an_operators_token_is_stolen(up):
+    up.cli("user", "create", "mira", "--role", "operator")
+    path = os.path.join(up.vault, "mira.token")
+    up.cli("token", "create", "--kind", "access", "--user", "mira", "--name",
+           "laptop", "--to", path)
+    with open(path) as file:
+        token = file.read().strip()
+    freeze = {"op": "freeze", "everywhere": True, "confirm": "test"}
+    assert rest(up, "POST", "/v1/orders", freeze, token)[0] == 202
+    until("the thief's freeze", lambda: all(map(up.frozen, NAMES)))
+
+    # What did it do?  Then it goes.
+    assert any("mira" in row["who"] and row["what"] == "order.emergency"
+               for row in up.ask("audit", "list")), up.ask("audit", "list")
+    [row] = [t for t in up.ask("token", "list") if t.get("user") == "mira"]
+    up.cli("token", "delete", row["id"])
+    assert rest(up, "POST", "/v1/orders", freeze, token)[0] == 401
+    up.all_did("unfreeze")
+    assert not any(map(up.frozen, NAMES))
 
 
 def test_the_authority_is_stolen_while_a_device_sleeps(up):

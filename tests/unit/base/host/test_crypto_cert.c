@@ -131,6 +131,11 @@ static void an_expired_certificate_does_not_verify(void **state)
                                             world->authority_pem.bytes, &err),
                      FLO_E_NET_TLS);
     assert_non_null(strstr(err.what, "expired"));
+    /* Who issued it is another question. */
+    assert_int_equal(flo_certificate_is_by(world->pem.data, world->pem.bytes,
+                                           world->authority_pem.data,
+                                           world->authority_pem.bytes, &err),
+                     0);
 }
 
 /* Run openssl over files in a new folder; skip without it. */
