@@ -53,6 +53,43 @@ static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
     assert_int_equal(shell.device.era, 0);
 }
 
+static void the_controller_gave_out(uint64_t number)
+{
+    shell.trust.order_number = number;
+    shell.trust.order_number_ms = flo_now_ms();
+}
+
+/* A device that was away for 20,000 orders, or whose controller came from a
+ * backup. */
+static void a_leap_of_numbers_waits_for_the_controllers_word(void **state)
+{
+    (void)state;
+    order(7, begun_ms, "freeze", "");
+    order(20008, begun_ms, "unfreeze", "");
+    assert_true(shell.device.is_frozen);
+    assert_true(shell.has_unkept); /* it comes again */
+    assert_int_equal(alarms, 0);
+
+    the_controller_gave_out(20010);
+    order(20008, begun_ms, "unfreeze", "");
+    assert_false(shell.device.is_frozen);
+    order(20008 + FLO_NUMBER_LEAP, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(alarms, 0);
+}
+
+static void a_leap_that_is_nobodys_is_refused_and_told(void **state)
+{
+    (void)state;
+    the_controller_gave_out(12);
+    order(7, begun_ms, "unfreeze", "");
+    order(UINT32_MAX, begun_ms, "freeze", "");
+    assert_false(shell.device.is_frozen);
+    assert_true(was_told("cmd.leap"));
+    assert_int_equal(alarms, 1);
+    assert_int_equal(shell.device.top, 7);
+}
+
 /* No file takes a byte more, as on a disk that is full. */
 static void disk_fails(bool fails)
 {
@@ -299,6 +336,10 @@ int main(void)
             a_clock_that_is_kept_right_denies_what_two_orders_said, begin, end),
         cmocka_unit_test_setup_teardown(
             an_epoch_that_no_trusted_list_names_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_leap_of_numbers_waits_for_the_controllers_word, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_leap_that_is_nobodys_is_refused_and_told, begin, end),
         cmocka_unit_test_setup_teardown(
             the_next_epoch_comes_with_the_list_that_says_so, begin, end),
         cmocka_unit_test_setup_teardown(no_epoch_is_left_out, begin, end),
