@@ -252,6 +252,8 @@ struct flo_shell_trust {
     /* The newest number of an order that the controller gave out, as it said by
      * HTTPS at this time; 0: it did not. */
     uint64_t order_number, order_number_ms;
+    uint64_t leap_ms; /* an order waits for a word after this; 0: none */
+    void (*then)(struct flo_shell *shell); /* with that word; NULL: nothing */
 };
 
 /* Bytes between this device and its neighbours, since the agent started. */

@@ -256,5 +256,6 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
                               will)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
     }
+    shell->trust.then = flo_shell_link_ask_again;
     return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);
 }

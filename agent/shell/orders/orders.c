@@ -320,21 +320,27 @@ static int assign(struct flo_shell *shell, const struct flo_order *order,
 /* Who has the order key for a moment could use up all numbers with one order,
  * and the controller's would count no more.  A number far above the others is
  * taken when the controller itself says that it gave out as many. */
+static bool is_a_leap(const struct flo_shell *shell,
+                      const struct flo_order *order)
+{
+    uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
+
+    return !order->is_emergency && order->seq > top + FLO_NUMBER_LEAP;
+}
+
 static int check_leap(const struct flo_shell *shell,
                       const struct flo_order *order, struct flo_err *err)
 {
-    uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
     uint64_t known = shell->trust.order_number;
 
-    if (order->is_emergency ||
-        order->seq <= (top > known ? top : known) + FLO_NUMBER_LEAP) {
-        return 0;
-    }
-    return flo_fail(err, FLO_E_CMD_LEAP,
-                    "order %s: number %llu, the highest taken is %llu, the "
-                    "controller's newest %llu",
-                    order->id, (unsigned long long)order->seq,
-                    (unsigned long long)top, (unsigned long long)known);
+    return !is_a_leap(shell, order) || order->seq <= known + FLO_NUMBER_LEAP
+               ? 0
+               : flo_fail(err, FLO_E_CMD_LEAP,
+                          "order %s: number %llu, the highest taken is %llu, "
+                          "the controller's newest %llu",
+                          order->id, (unsigned long long)order->seq,
+                          (unsigned long long)shell->device.top,
+                          (unsigned long long)known);
 }
 
 /* 0: it was compared with the stored ones.  *is_told: the core is to hear of
@@ -449,17 +455,20 @@ static void distrust(struct flo_shell *shell)
     }
 }
 
-/* The controller did not say its newest number just now: it is asked, and the
- * order comes again. */
+/* The controller was not asked since the order came: then it is, and the order
+ * comes again. */
 static bool may_be_ours(struct flo_shell *shell)
 {
-    uint64_t said_ms = shell->trust.order_number_ms;
-
-    if (said_ms != 0 && flo_now_ms() - said_ms < SAID_MS) {
+    if (shell->trust.leap_ms != 0 &&
+        shell->trust.order_number_ms > shell->trust.leap_ms) {
+        shell->trust.leap_ms = 0;
         return false;
     }
+    if (shell->trust.leap_ms == 0) {
+        shell->trust.leap_ms = flo_now_ms();
+    }
     shell->has_unkept = true;
-    flo_shell_trust_doubt(shell);
+    flo_shell_trust_fetch(shell);
     return true;
 }
 
@@ -530,8 +539,12 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
             distrust(shell);
         }
     } else {
+        bool is_leap = is_a_leap(shell, &verified.order);
         flo_shell_order_received(shell, verified.order.id);
         rv = take(shell, &verified, out, &is_told, &err);
+        if (rv == 0 && is_leap) {
+            shell->trust.leap_ms = 0;
+        }
         if (rv == FLO_E_CMD_EPOCH && is_next_epoch(shell, &verified.order)) {
             flo_shell_note(shell, "security", &err); /* no answer: it may come
                                                         before its statement */

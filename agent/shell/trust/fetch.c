@@ -73,6 +73,9 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     shell->trust.order_number = order_number;
     shell->trust.order_number_ms = flo_now_ms();
     (void)flo_shell_trust_hear(shell, FLO_TRUST_BY_CONTROLLER, list, count);
+    if (shell->trust.leap_ms != 0 && shell->trust.then != NULL) {
+        shell->trust.then(shell);
+    }
     if (flo_trust_number(shell->identity.trust) > before) {
         flo_shell_trust_fetch(shell); /* a long chain comes in parts */
     }

@@ -228,6 +228,8 @@ void flo_digest_list_deinit(struct flo_digest_list *list);
 
 /* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */
 bool flo_name_is_valid(const char *name);
+/* Has it no control character? */
+bool flo_text_is_line(const char *text);
 /* A device id: lower-case UUID, 36 characters. */
 bool flo_uuid_is_valid(const char *id);
 /* A random (version 4) UUID; `out` holds 37. */

@@ -73,6 +73,12 @@ void flo_shell_trust_doubt(struct flo_shell *unused)
     doubts++;
 }
 
+void flo_shell_trust_fetch(struct flo_shell *unused)
+{
+    (void)unused;
+    doubts++;
+}
+
 void flo_control_ordered(struct flo_shell *unused, const char *asked,
                          const json_t *answer)
 {

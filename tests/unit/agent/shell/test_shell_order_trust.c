@@ -56,7 +56,7 @@ static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
 static void the_controller_gave_out(uint64_t number)
 {
     shell.trust.order_number = number;
-    shell.trust.order_number_ms = flo_now_ms();
+    shell.trust.order_number_ms = UINT64_MAX; /* after any order */
 }
 
 /* A device that was away for 20,000 orders, or whose controller came from a
@@ -81,8 +81,10 @@ static void a_leap_of_numbers_waits_for_the_controllers_word(void **state)
 static void a_leap_that_is_nobodys_is_refused_and_told(void **state)
 {
     (void)state;
-    the_controller_gave_out(12);
     order(7, begun_ms, "unfreeze", "");
+    order(UINT32_MAX, begun_ms, "freeze", "");
+    assert_int_equal(alarms, 0);
+    the_controller_gave_out(12); /* asked after it came */
     order(UINT32_MAX, begun_ms, "freeze", "");
     assert_false(shell.device.is_frozen);
     assert_true(was_told("cmd.leap"));
