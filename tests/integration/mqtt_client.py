@@ -10,6 +10,9 @@ import threading
 import waits
 
 
+KEEPALIVE_S = 3600  # stories set the clock an hour on; mosquitto 2.0.21 sees it
+
+
 def _text(value):
     raw = value.encode()
     return struct.pack(">H", len(raw)) + raw
@@ -41,7 +44,7 @@ class Client:
             payload += _text(will[0]) + _text(will[1])
         try:  # with TLS 1.3 the refusal of a certificate comes after all this
             self._send(0x10, _text("MQTT") + bytes([4, flags]) +
-                       struct.pack(">H", waits.HANG_S) + payload)
+                       struct.pack(">H", KEEPALIVE_S) + payload)
             kind, body = self._read()
         except (OSError, ssl.SSLError) as error:
             raise Refused(str(error)) from error

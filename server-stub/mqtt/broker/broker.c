@@ -127,7 +127,9 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 /* ---- configuration ---- */
 
 /* There is one listener, so its rights are the broker's.  With rights for each
- * listener, mosquitto 2.0.21 keeps nothing for a session that is away. */
+ * listener, mosquitto 2.0.21 keeps nothing for a session that is away.  It ends
+ * a client that asks for the highest keep-alive within a second on a busy
+ * machine, so devices (20 min at most) stay below it. */
 void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                             const char *host,
                             const struct flo_broker_places *places)
@@ -140,7 +142,7 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                          "max_inflight_messages 0\n"
                          "max_queued_messages 0\n"
                          "max_queued_bytes 268435456\n"
-                         "max_keepalive 600\n"
+                         "max_keepalive 3600\n"
                          "set_tcp_nodelay true\n"
                          "persistent_client_expiration 1d\n"
                          "max_packet_size 65536\n");
