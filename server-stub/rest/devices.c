@@ -92,6 +92,53 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
     return flo_fleet_token_use(store, enrol->token_id, err);
 }
 
+/* A token of a group brings devices into this group alone: by no label of their
+ * own into another one, and by no serial number that was prepared for another.
+ */
+static int check_labels(struct flo_controller *controller,
+                        const struct enrol *enrol, struct flo_err *err)
+{
+    const char *key, *group = NULL;
+    json_t *value;
+    int rv = 0;
+
+    json_object_foreach(enrol->labels, key, value)
+    {
+        group = "";
+        for (size_t i = 0; rv == 0 && group != NULL; i++) {
+            rv = flo_groups_by_label(controller, key, i, &group, err);
+            if (rv == 0 && group != NULL && strcmp(group, enrol->group) != 0) {
+                return flo_fail(
+                    err, FLO_E_ENROL_GROUP,
+                    "the token is of group %s, and label %s decides "
+                    "on group %s",
+                    enrol->group, key, group);
+            }
+        }
+    }
+    return rv;
+}
+
+static int check_claim(const struct enrol *enrol, struct flo_err *err)
+{
+    const json_t *groups = json_object_get(enrol->claim.body, "groups");
+    size_t i;
+    json_t *group;
+
+    json_array_foreach(groups, i, group)
+    {
+        if (strcmp(json_string_value(group), enrol->group) == 0) {
+            return 0;
+        }
+    }
+    return json_array_size(groups) == 0
+               ? 0
+               : flo_fail(err, FLO_E_ENROL_GROUP,
+                          "the token is of group %s, and serial number %s was "
+                          "prepared for another",
+                          enrol->group, enrol->serial);
+}
+
 /* The row of its serial says more than the device. */
 static int read_claim(struct flo_controller *controller, struct enrol *enrol,
                       struct flo_err *err)
@@ -242,7 +289,13 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         }
         return rv;
     }
-    rv = read_claim(controller, &enrol, err);
+    if (strcmp(enrol.group, "all") != 0) {
+        rv = check_labels(controller, &enrol, err);
+    }
+    rv = rv < 0 ? rv : read_claim(controller, &enrol, err);
+    if (rv == 0 && strcmp(enrol.group, "all") != 0) {
+        rv = check_claim(&enrol, err);
+    }
     rv = rv < 0 ? rv : let_in(call, &enrol, err);
     json_decref(enrol.claim.body);
     json_decref(enrol.made);

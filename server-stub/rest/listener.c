@@ -22,7 +22,8 @@ enum {
     URGENT = 16,
     TAGGED = 32,
     SCOPED = 64,
-    YAML = 128
+    YAML = 128,
+    HIDDEN = 256
 };
 
 struct route {
@@ -318,13 +319,25 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
     }
 }
 
+/* The body, as everybody may read it who reads the audit. */
+static const char *told_body(const struct flo_rest_call *call,
+                             const struct route *route, size_t *bytes)
+{
+    if ((route->flags & HIDDEN) != 0) {
+        *bytes = strlen(call->told);
+        return call->told;
+    }
+    *bytes = 0;
+    return (route->flags & RAW) != 0 ? ""
+                                     : flo_httpd_body(call->request, bytes);
+}
+
 static int finish_write(struct flo_rest_call *call, const struct route *route,
                         const char *key, const struct flo_digest *request,
                         const struct flo_buf *text, struct flo_err *err)
 {
     size_t bytes = 0;
-    const char *body =
-        (route->flags & RAW) != 0 ? "" : flo_httpd_body(call->request, &bytes);
+    const char *body = told_body(call, route, &bytes);
     int rv = flo_controller_audit(call->controller, call->who, route->what,
                                   flo_httpd_path(call->request), "ok",
                                   bytes > 0 ? body : "", err);
@@ -410,8 +423,7 @@ static void note_call(const struct flo_rest_call *call,
                       const struct route *route)
 {
     size_t bytes = 0;
-    const char *body =
-        (route->flags & RAW) != 0 ? "" : flo_httpd_body(call->request, &bytes);
+    const char *body = told_body(call, route, &bytes);
 
     flo_crash_doing(call->who, route->method, flo_httpd_path(call->request),
                     body, bytes);

@@ -86,6 +86,7 @@ struct flo_rest_call {
     char person[65]; /* whose token it is, or "" */
     char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID of nobody's */
     char token_id[64]; /* scope of idempotency keys; "": a stranger */
+    char told[192];    /* of a body that has a secret, for the audit */
     json_t *in;        /* body, or NULL */
     int status;        /* of answers.def unless the handler says */
     json_t *out;       /* taken */

@@ -410,6 +410,9 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
     char device[37];
     int rv = read_take_back(call, what, device, err);
 
+    if (rv == 0 && what->is_yanked) { /* it goes from everybody */
+        rv = flo_rest_may_group(call, "all", err);
+    }
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
         rv = confirm(call, what->release, err);
     }

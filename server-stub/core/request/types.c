@@ -82,18 +82,6 @@ static bool is_metric(const char *text)
     return flo_metric_parse(text, &metric);
 }
 
-/* Without control characters. */
-static bool is_line(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool fits_text(const struct flo_rest_type *type, const char *text)
 {
     struct flo_grants grants;
@@ -113,7 +101,7 @@ static bool fits_text(const struct flo_rest_type *type, const char *text)
     case FLO_REST_PAIR:
         return is_pair(text) && (double)chars <= type->most;
     case FLO_REST_LINE:
-        if (!is_line(text)) {
+        if (!flo_text_is_line(text)) {
             return false;
         }
         break;

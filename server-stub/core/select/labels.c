@@ -26,10 +26,12 @@ static int check_value(const char *key, const json_t *value,
                        struct flo_err *err)
 {
     return json_is_string(value) &&
-                   json_string_length(value) <= FLO_LABEL_BYTES_MAX
+                   json_string_length(value) <= FLO_LABEL_BYTES_MAX &&
+                   flo_text_is_line(json_string_value(value))
                ? 0
                : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "label %s: a text of at most %d bytes belongs here",
+                          "label %s: a line of text of at most %d bytes "
+                          "belongs here",
                           key, FLO_LABEL_BYTES_MAX);
 }
 

@@ -308,6 +308,18 @@ const char *flo_selector_moving(const struct flo_selector *selector)
     return NULL;
 }
 
+bool flo_selector_reads_label(const struct flo_selector *selector,
+                              const char *key)
+{
+    for (size_t i = 0; i < selector->term_count; i++) {
+        const struct flo_select_name *name = &selector->terms[i].name;
+        if (name->field == FLO_SELECT_LABEL && strcmp(name->key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *flo_selector_value(const struct flo_selector *selector,
                                enum flo_select_field field, size_t i)
 {

@@ -101,6 +101,9 @@ bool flo_selector_matches(const struct flo_selector *selector,
                           uint64_t now_ms);
 /* The word of the first field that changes by itself, or NULL. */
 const char *flo_selector_moving(const struct flo_selector *selector);
+/* Does the label of this key decide? */
+bool flo_selector_reads_label(const struct flo_selector *selector,
+                              const char *key);
 /* The i-th text that the selector compares this field with, or NULL after the
  * last. */
 const char *flo_selector_value(const struct flo_selector *selector,

@@ -131,9 +131,30 @@ int flo_rest_webhooks(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
+/* Services put their secret into the path: who reads the audit sees the host.
+ */
+static void tell_host(struct flo_rest_call *call, const char *url)
+{
+    const char *host = strstr(url, "://");
+    size_t chars = host == NULL ? 0 : (size_t)(host - url) + 3;
+    json_t *told = NULL;
+
+    chars += strcspn(url + chars, "/?#");
+    told = json_pack("{s:s%}", "host", url, chars < 128 ? chars : 128);
+    if (told != NULL) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+        flo_json_dump(told, &text);
+        snprintf(call->told, sizeof(call->told), "%s",
+                 text.failed ? "" : text.data);
+    }
+    json_decref(told);
+}
+
 int flo_rest_webhook_add(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_watch_webhook hook;
+
+    tell_host(call, flo_rest_text_in(call, "url", ""));
     int rv = flo_watch_webhook_add(
         call->controller, flo_rest_text_in(call, "url", ""),
         flo_rest_flag_in(call, "page_only", false), &hook, err);

@@ -77,26 +77,6 @@ static int check_release(const struct pinned *pinned, const char *title,
     return 0;
 }
 
-static int check_freezes(const struct flo_controller *controller,
-                         const struct flo_fleet_device *device,
-                         struct flo_err *err)
-{
-    const struct flo_rules *rules = &controller->rules;
-
-    for (size_t i = 0; i < rules->freeze_count; i++) {
-        const struct flo_rule_freeze *freeze = &rules->freezes[i];
-        uint64_t until_ms;
-        char at[25];
-        if (flo_rule_freeze_is_on(freeze, flo_wall_ms(), &until_ms) &&
-            flo_fleet_is_in_group(device, freeze->group)) {
-            flo_time_text(until_ms, at);
-            return flo_fail(err, FLO_E_CHANGE_FREEZE,
-                            "change freeze %s until %s", freeze->name, at);
-        }
-    }
-    return 0;
-}
-
 struct asked {
     struct flo_controller *controller;
     const struct pinned *pinned;
@@ -121,7 +101,7 @@ static int ask_device(void *context, const struct flo_fleet_device *device)
         }
         asked->rv = one.why.code;
     } else if (asked->rv == 0 && one.result != FLO_FORECAST_HAS) {
-        asked->rv = check_freezes(asked->controller, device, asked->err);
+        asked->rv = flo_rules_may_bring(asked->controller, device, asked->err);
     }
     return 0;
 }

@@ -121,6 +121,23 @@ int flo_groups_read(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
+int flo_groups_by_label(struct flo_controller *controller, const char *key,
+                        size_t i, const char **out, struct flo_err *err)
+{
+    int rv = flo_groups_read(controller, err);
+
+    *out = NULL;
+    for (size_t at = 0; rv == 0 && at < controller->groups.rule_count; at++) {
+        const struct flo_group_rule *rule = &controller->groups.rules[at];
+        if (rule->selector != NULL &&
+            flo_selector_reads_label(rule->selector, key) && i-- == 0) {
+            *out = rule->name;
+            break;
+        }
+    }
+    return rv;
+}
+
 static bool is_member(const struct flo_select_device *device, const char *group)
 {
     const char *const *name = device->values[FLO_SELECT_GROUP].list;

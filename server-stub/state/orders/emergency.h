@@ -36,7 +36,9 @@ FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
  *
  * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
  * FLO_E_ORDER_NOBODY  no device that runs it can leave it, and the operator
- *                     did not choose yank or keep; nothing changed */
+ *                     did not choose yank or keep; nothing changed
+ * FLO_E_CHANGE_FREEZE, FLO_E_ORDER_APPROVAL  `to` is a change for a device that
+ *                     did not serve it just before; nothing changed */
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
                                       const struct flo_take_back *what,
                                       char *id, struct flo_err *err);

@@ -118,6 +118,33 @@ static int check_somebody(const struct flo_take_back *what,
                     cannot, what->release);
 }
 
+static int may_bring(void *context, const struct flo_fleet_device *device)
+{
+    const struct flo_scope_list *list = context;
+
+    return flo_rules_may_bring(list->controller, device, list->err);
+}
+
+/* Who has to fetch `to` did not serve it just before: that is a change, and
+ * whatever holds changes back holds it, too. */
+static int check_rules(struct flo_controller *controller,
+                       struct flo_scope_list *list, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (controller->rules.approval_count + controller->rules.freeze_count ==
+        0) {
+        return 0;
+    }
+    for (size_t i = 0; rv == 0 && i < list->count; i++) {
+        if (list->items[i].way == FLO_RETURN_DOWNLOAD) {
+            rv = flo_fleet_device_get(controller->store, list->items[i].id,
+                                      may_bring, list, err);
+        }
+    }
+    return rv;
+}
+
 static void copy_words(const struct flo_take_back *what,
                        struct flo_order *order)
 {
@@ -165,7 +192,8 @@ static int issue_send(struct flo_controller *controller,
     struct flo_order order = {.op = FLO_ORDER_DEPLOY,
                               .release = both->to.digest,
                               .number = both->to.number,
-                              .below_floor = true};
+                              .below_floor =
+                                  both->to.number < both->from.number};
     struct flo_fleet_order row = {.is_desired_only = true,
                                   .release_bytes = both->to.bytes};
 
@@ -213,6 +241,9 @@ int flo_orders_take_back(struct flo_controller *controller,
 
     if (rv == 0) {
         rv = check_somebody(what, &list, err);
+    }
+    if (rv == 0) {
+        rv = check_rules(controller, &list, err);
     }
     if (rv == 0) {
         rv = issue_back(controller, what, &both, id, err);

@@ -315,3 +315,31 @@ int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
             (rules->freeze_count - at) * sizeof(rules->freezes[0]));
     return save(controller, err);
 }
+
+int flo_rules_may_bring(const struct flo_controller *controller,
+                        const struct flo_fleet_device *device,
+                        struct flo_err *err)
+{
+    const struct flo_rules *rules = &controller->rules;
+
+    for (size_t i = 0; i < rules->freeze_count; i++) {
+        const struct flo_rule_freeze *freeze = &rules->freezes[i];
+        uint64_t until_ms;
+        char at[25];
+        if (flo_rule_freeze_is_on(freeze, flo_wall_ms(), &until_ms) &&
+            flo_fleet_is_in_group(device, freeze->group)) {
+            flo_time_text(until_ms, at);
+            return flo_fail(err, FLO_E_CHANGE_FREEZE,
+                            "change freeze %s until %s", freeze->name, at);
+        }
+    }
+    for (size_t i = 0; i < rules->approval_count; i++) {
+        const struct flo_rule_approval *rule = &rules->approvals[i];
+        if (rule->people > 0 && flo_fleet_is_in_group(device, rule->group)) {
+            return flo_fail(err, FLO_E_ORDER_APPROVAL,
+                            "device %s: group %s asks for the approval of %u",
+                            device->name, rule->group, rule->people);
+        }
+    }
+    return 0;
+}

@@ -64,6 +64,15 @@ FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
 FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller,
                                          const char *name, struct flo_err *err);
 
+/* May the device be brought to a release that it neither serves nor served just
+ * before, by one person and without a rollout?  Pins and rollbacks to a release
+ * ask.  FLO_E_CHANGE_FREEZE; FLO_E_ORDER_APPROVAL: a group of it needs the word
+ * of other people. */
+struct flo_fleet_device;
+FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
+                                     const struct flo_fleet_device *device,
+                                     struct flo_err *err);
+
 /* Is the freeze on?  *until_ms: till when, wall clock. */
 bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze,
                            uint64_t wall_ms, uint64_t *until_ms);

@@ -82,6 +82,16 @@ static int take_device(void *context, const struct flo_row *row)
                                                                         : rv;
 }
 
+/* Names and ids are one space: a device called as another's id would be taken
+ * for it. */
+int flo_fleet_name_check(const char *name, struct flo_err *err)
+{
+    return flo_uuid_is_valid(name)
+               ? flo_fail(err, FLO_E_META_NAME,
+                          "name %s: it looks like the id of a device", name)
+               : 0;
+}
+
 static struct flo_query active_named(const char *name)
 {
     return (struct flo_query){.table = FLO_TABLE_DEVICE,
@@ -92,9 +102,13 @@ static struct flo_query active_named(const char *name)
 static int name_is_free(struct flo_fleet_store *store, const char *name,
                         struct flo_err *err)
 {
-    bool is_taken;
-    int rv = flo_fleet_find_one(store, active_named(name), NULL, NULL,
+    bool is_taken = false;
+    int rv = flo_fleet_name_check(name, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_find_one(store, active_named(name), NULL, NULL,
                                 &is_taken, err);
+    }
 
     if (rv < 0 || !is_taken) {
         return rv;

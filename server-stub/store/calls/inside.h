@@ -252,4 +252,7 @@ static inline struct flo_field_change add_number(enum flo_field field,
         .field = field, .how = FLO_CHANGE_ADD, .value.number = number};
 }
 
+/* May a device be called so?  FLO_E_META_NAME.  devices.c */
+FLO_MUST_USE int flo_fleet_name_check(const char *name, struct flo_err *err);
+
 #endif

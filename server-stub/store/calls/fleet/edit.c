@@ -42,8 +42,12 @@ static int name_is_free(struct flo_fleet_store *store, const char *id,
 {
     struct owner owner = {.id = id};
     struct flo_err absent = {0};
-    int rv = flo_fleet_device_get(store, name, take_owner, &owner, &absent);
+    int rv = flo_fleet_name_check(name, err);
 
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_fleet_device_get(store, name, take_owner, &owner, &absent);
     if (rv == FLO_E_DEVICE_ABSENT || (rv == 0 && !owner.is_another)) {
         return 0;
     }
