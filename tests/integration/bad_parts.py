@@ -239,7 +239,10 @@ def serves(device, release):
 def rogue(up):
     """A second device whose owner is up to no good."""
     device = F.Device(up, "rogue")
-    device.enroll(up.token, ("note=" + ESCAPES,))
+    with pytest.raises(F.Failed):
+        device.enroll(up.token, ("note=" + ESCAPES,))
+    line = re.sub("[\x00-\x1f]", "", ESCAPES)  # what a label may have
+    device.enroll(up.token, ("note=" + line,))
     identity = os.path.join(device.state, "identity")
     facts = json.load(open(os.path.join(identity, "identity.json")))
     host, port = facts["mqtt"].split("//")[1].split(":")
