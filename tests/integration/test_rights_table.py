@@ -13,7 +13,7 @@ ROUTE = re.compile(
     r'FLO_REST_ROUTE\("(\w+)", "([^"]+)", (\w+), ([\w |]+), (\w+),')
 ROLES = ("viewer", "operator", "releaser", "admin")
 
-# Of a role for one group: what is foreign in each call that takes such a role.
+# Foreign things, in each call that takes a role for one group.
 FOREIGN = {
     "flo_rest_device_edit": ("/v1/devices/in-shop", {"note": "x"}),
     "flo_rest_rollout_start": ("/v1/rollouts", {
@@ -25,8 +25,8 @@ FOREIGN = {
         "group": "shop", "yank": False}),
 }
 
-# What brings a device to a release: refused for a group that asks for the word of
-# others, and in a change freeze; a rollout waits instead.
+# Calls that bring a device to a release.  They are refused for a group that asks
+# for the word of others, and in a change freeze; a rollout waits instead.
 BRINGS = {
     "flo_rest_device_edit": ("/v1/devices/in-lab",
                              {"pins": {"tiny": "tiny@2.0.0"}}),
