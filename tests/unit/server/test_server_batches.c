@@ -19,7 +19,7 @@ static void enrol(struct flo_controller *controller, const char *id)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
     struct flo_fleet_device device = {.id = id,
-                                      .name = id,
+                                      .name = id + 9, /* no id */
                                       .labels = "{}",
                                       .profile = "{}",
                                       .groups = "[\"all\"]",

@@ -37,11 +37,12 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
         flo_publisher_open(controller, base, NULL, &publisher, &err), 0);
     assert_int_equal(flo_controller_begin(controller, &err), 0);
     for (int i = 0; i < DEVICES; i++) {
-        char id[37];
+        char id[37], name[16];
+        snprintf(name, sizeof(name), "d-%d", i);
         snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
                  (unsigned)i);
         struct flo_fleet_device device = {.id = id,
-                                          .name = id,
+                                          .name = name,
                                           .labels = "{}",
                                           .profile = "{}",
                                           .groups = "[\"all\"]",
