@@ -137,8 +137,13 @@ static void format_clean(char *out, size_t out_bytes, const char *format,
     flo_text_clean(text, bytes, out, out_bytes);
 }
 
+/* Of the last failure that nobody wanted to hear of: `return flo_err_fix(err,
+ * …)` behind it must not read as success. */
+static _Thread_local int unheard;
+
 int flo_fail(struct flo_err *err, int code, const char *format, ...)
 {
+    unheard = code;
     if (err != NULL) {
         char what[sizeof(err->what)];
         va_list args;
@@ -161,6 +166,7 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     } else if (number == ENOMEM) {
         code = FLO_E_MEMORY;
     }
+    unheard = code;
     if (err != NULL) {
         char text[sizeof(err->what)];
         char reason[128];
@@ -178,6 +184,7 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
 
 int flo_wrap(struct flo_err *err, int code, const char *format, ...)
 {
+    unheard = code;
     if (err != NULL) {
         char context[sizeof(err->what)];
         char what[2 * sizeof(err->what) + 2];
@@ -199,7 +206,7 @@ int flo_wrap(struct flo_err *err, int code, const char *format, ...)
 int flo_err_why(struct flo_err *err, const char *format, ...)
 {
     if (err == NULL) {
-        return 0;
+        return unheard;
     }
     va_list args;
     va_start(args, format);
@@ -211,7 +218,7 @@ int flo_err_why(struct flo_err *err, const char *format, ...)
 int flo_err_fix(struct flo_err *err, const char *format, ...)
 {
     if (err == NULL) {
-        return 0;
+        return unheard;
     }
     va_list args;
     va_start(args, format);
@@ -223,7 +230,7 @@ int flo_err_fix(struct flo_err *err, const char *format, ...)
 int flo_err_at(struct flo_err *err, const char *format, ...)
 {
     if (err == NULL) {
-        return 0;
+        return unheard;
     }
     va_list args;
     va_start(args, format);

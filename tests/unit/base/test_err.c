@@ -109,7 +109,7 @@ static void everything_accepts_null(void **state)
 
     assert_int_equal(flo_fail(NULL, FLO_E_ABSENT, "x"), FLO_E_ABSENT);
     assert_int_equal(flo_wrap(NULL, FLO_E_ABSENT, "x"), FLO_E_ABSENT);
-    assert_int_equal(flo_err_why(NULL, "x"), 0);
+    assert_int_equal(flo_err_why(NULL, "x"), FLO_E_ABSENT);
 }
 
 static void assert_prints(const struct flo_err *err, const char *wanted,
@@ -161,10 +161,24 @@ static void every_row_is_found_by_its_id(void **state)
     assert_string_equal(flo_error_id(5), "internal");
 }
 
+/* `return flo_err_fix(err, ...)` of a caller that gave no place for it. */
+static void test_a_failure_that_nobody_hears_is_no_success(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_fail(NULL, FLO_E_CFG_RANGE, "x"), FLO_E_CFG_RANGE);
+    assert_int_equal(flo_err_fix(NULL, "do this"), FLO_E_CFG_RANGE);
+    assert_int_equal(flo_err_why(NULL, "because"), FLO_E_CFG_RANGE);
+    assert_int_equal(flo_wrap(NULL, FLO_E_DB, "y"), FLO_E_DB);
+    assert_int_equal(flo_err_at(NULL, "/z"), FLO_E_DB);
+    assert_int_not_equal(
+        flo_url_check("http://db.example.com", &flo_url_http, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_returns_its_code_and_keeps_the_sentence),
+        cmocka_unit_test(test_a_failure_that_nobody_hears_is_no_success),
         cmocka_unit_test(a_sentence_may_be_made_from_itself),
         cmocka_unit_test(control_characters_and_bad_utf8_are_escaped),
         cmocka_unit_test(what_a_terminal_obeys_in_utf8_is_escaped_too),
