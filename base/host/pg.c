@@ -535,30 +535,85 @@ void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
     pg->may_wait_context = context;
 }
 
+static const char *option(const PQconninfoOption *options, const char *keyword)
+{
+    const PQconninfoOption *one = options;
+
+    while (one != NULL && one->keyword != NULL &&
+           strcmp(one->keyword, keyword) != 0) {
+        one++;
+    }
+    return one != NULL && one->keyword != NULL ? one->val : NULL;
+}
+
+/* One of a list of hosts, apart by commas, is another machine. */
+static bool is_afar(const char *hosts)
+{
+    char url[300];
+
+    for (size_t bytes; hosts != NULL && *hosts != '\0'; hosts += bytes) {
+        hosts += strspn(hosts, ",");
+        bytes = strcspn(hosts, ",");
+        snprintf(url, sizeof(url), "http://%.*s", (int)bytes, hosts);
+        if (bytes > 0 && hosts[0] != '/' && hosts[0] != '@' &&
+            strncmp(hosts, "::1", bytes) != 0 &&
+            flo_url_check(url, &flo_url_http, NULL) < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is written goes over the network, and libpq's own choice is to speak in
+ * clear where the server has no TLS. */
+static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
+{
+    const char *mode = option(options, "sslmode");
+    const char *host = option(options, "hostaddr");
+
+    host = host != NULL ? host : option(options, "host");
+    host = host != NULL ? host : getenv("PGHOST");
+    mode = mode != NULL ? mode : getenv("PGSSLMODE");
+    if (!is_afar(host)) {
+        return 0;
+    }
+    if (mode == NULL) {
+        flo_fail(err, FLO_E_CFG_RANGE,
+                 "address of the database: %.100s is another machine, and no "
+                 "sslmode says that TLS is needed",
+                 host);
+        return flo_err_fix(err, "?sslmode=verify-full, with sslrootcert=FILE");
+    }
+    if (strcmp(mode, "disable") == 0 || strcmp(mode, "allow") == 0 ||
+        strcmp(mode, "prefer") == 0) {
+        flo_log(FLO_LOG_WARN, "db",
+                "sslmode=%.20s: all that goes to the database on %.100s may go "
+                "in clear",
+                mode, host);
+    }
+    return 0;
+}
+
 /* Everybody on the machine can list a process's arguments. */
 static int check_address(const char *address, struct flo_err *err)
 {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(address, &why);
-    bool has_password = false;
+    int rv;
 
-    for (PQconninfoOption *one = options; one != NULL && one->keyword != NULL;
-         one++) {
-        has_password = has_password || (strcmp(one->keyword, "password") == 0 &&
-                                        one->val != NULL);
-    }
     PQfreemem(why); /* it would repeat the address */
-    PQconninfoFree(options);
     if (options == NULL) {
         return flo_fail(err, FLO_E_CFG_RANGE,
                         "address of the database: libpq does not understand "
                         "it");
     }
-    return has_password
-               ? flo_fail(err, FLO_E_CFG_RANGE,
-                          "address of the database: it has a password; put "
-                          "that into a file (passfile=FILE)")
-               : 0;
+    rv = option(options, "password") != NULL
+             ? flo_fail(err, FLO_E_CFG_RANGE,
+                        "address of the database: it has a password; put "
+                        "that into a file (passfile=FILE)")
+             : check_secrecy(options, err);
+    PQconninfoFree(options);
+    return rv;
 }
 
 int flo_pg_open(const char *address, const char *const *greeting,

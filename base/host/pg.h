@@ -30,9 +30,10 @@ struct flo_pg_limits {
     .again_ms = 1000, .hurry_ms = 200, .heed_ms = 1000, .look_ms = 100
 
 /* `address` is postgresql://… or words of libpq.  It is kept; a password in it
- * never comes into an error.  `greeting` are statements for every new
- * connection, NULL at the end; kept by the caller.  The database must know
- * UTF-8. */
+ * never comes into an error.  FLO_E_CFG_RANGE: it has a password, or a host
+ * that is another machine without an sslmode.  `greeting` are statements for
+ * every new connection, NULL at the end; kept by the caller.  The database must
+ * know UTF-8. */
 FLO_MUST_USE int flo_pg_open(const char *address, const char *const *greeting,
                              struct flo_pg **out, struct flo_err *err);
 /* NULL is fine. */

@@ -63,6 +63,7 @@ struct flo_fetch {
     bool is_passing;            /* the last error may pass with time */
     struct flo_http *handle;    /* opened at first use */
     struct flo_http *elsewhere; /* for a store to which a mirror leads */
+    bool told_plain;            /* that one leads there without TLS */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch);

@@ -200,6 +200,13 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
         return rv;
     }
     snprintf(url, sizeof(url), "%s", answer->location);
+    if (strncmp(url, "http://", 7) == 0 && !fetch->told_plain) {
+        fetch->told_plain = true;
+        flo_log(FLO_LOG_WARN, "fetch",
+                "a mirror leads to %.200s, without TLS: bytes are checked by "
+                "digest, and who listens can read them",
+                url);
+    }
     flo_buf_deinit(&answer->body);
     *answer = (struct flo_http_answer){.status = 0};
     request->url = url;

@@ -228,6 +228,14 @@ static void an_address_that_is_none_is_said(void **state)
     assert_int_equal(
         flo_fleet_open("postgresql://h/db?nonsense=1", 0, &none, &err),
         FLO_E_CFG_RANGE);
+    assert_int_equal(flo_fleet_open("postgresql://127.0.0.1,db.example.com/x",
+                                    0, &none, &err),
+                     FLO_E_CFG_RANGE);
+    assert_non_null(strstr(err.what, "no sslmode"));
+    assert_int_equal(
+        flo_fleet_open("postgresql://127.0.0.1:1/x?connect_timeout=2", 0, &none,
+                       &err),
+        FLO_E_DB_UNREACHABLE);
 }
 
 /* Serial numbers aside, which are given again. */
