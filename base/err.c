@@ -137,8 +137,8 @@ static void format_clean(char *out, size_t out_bytes, const char *format,
     flo_text_clean(text, bytes, out, out_bytes);
 }
 
-/* Of the last failure that nobody wanted to hear of: `return flo_err_fix(err,
- * …)` behind it must not read as success. */
+/* The code of the last failure, for those whose caller gave no place: a
+ * `return flo_err_fix(err, ...)` behind it must not read as success. */
 static _Thread_local int unheard;
 
 int flo_fail(struct flo_err *err, int code, const char *format, ...)

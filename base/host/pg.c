@@ -564,7 +564,7 @@ static bool is_afar(const char *hosts)
     return false;
 }
 
-/* What is written goes over the network, and libpq's own choice is to speak in
+/* All that is written goes over the network.  By its own choice libpq speaks in
  * clear where the server has no TLS. */
 static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
 {
