@@ -3,18 +3,14 @@
  * FLO_CLOCK_SHIFT=SECONDS is added to what time, gettimeofday and clock_gettime
  * say of CLOCK_REALTIME; nobody keeps that clock right (adjtimex).  Timers go
  * on as they are.  FLO_CLOCK_FILE=PATH names a file of eight bytes, the
- * milliseconds since 1970: that clock stands still until the file changes.  A
- * mosquitto keeps its own: 2.0.21 counts its clients' patience by this clock.
+ * milliseconds since 1970: that clock stands still until the file changes.
  * Waits for a condition until a time of this clock last as long as they should:
  * without that, a library that waits in turns of a second would never sleep. */
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/timex.h>
@@ -25,8 +21,7 @@ static _Atomic(int64_t) *held;
 
 static void __attribute__((constructor)) hold(void)
 {
-    bool is_broker = strcmp(program_invocation_short_name, "mosquitto") == 0;
-    const char *path = is_broker ? NULL : getenv("FLO_CLOCK_FILE");
+    const char *path = getenv("FLO_CLOCK_FILE");
     int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     void *page = fd < 0
                      ? MAP_FAILED
