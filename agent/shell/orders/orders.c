@@ -11,10 +11,6 @@
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"
 
-#define SAID_MS                                                                \
-    (60u * 1000) /* so long the controller's newest number holds               \
-                  */
-
 /* ---- deploy ---- */
 
 static void execution_of(const struct flo_order *order, uint32_t attempt,

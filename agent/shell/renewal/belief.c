@@ -110,20 +110,16 @@ static int add_old(const struct flo_identity *identity, const char *pems,
 
 bool flo_belief_of_answer(const struct flo_shell *shell, const char *pems)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf all = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf old = {0};
     struct flo_err err = {0};
 
     if (pems[0] == '\0' || has_statement(shell)) {
         return false;
     }
-    flo_buf_text(&all, pems);
-    if (all.bytes > 0 && all.data[all.bytes - 1] != '\n') {
-        flo_buf_text(&all, "\n");
-    }
-    if (add_old(&shell->identity, pems, &all, &err) < 0 || all.failed) {
+    if (add_old(&shell->identity, pems, &old, &err) < 0 || old.failed) {
         flo_log_err(FLO_LOG_ERROR, "certificate", &err);
         return false;
     }
-    const char *list[] = {all.data};
-    return believe(shell, list, 1);
+    const char *list[] = {pems, old.data};
+    return believe(shell, list, old.bytes > 0 ? 2 : 1);
 }
