@@ -95,28 +95,17 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
 /* A token of a group brings devices into this group alone: by no label of their
  * own into another one, and by no serial number that was prepared for another.
  */
-static int check_labels(struct flo_controller *controller,
-                        const struct enrol *enrol, struct flo_err *err)
+static int check_label(void *context, const char *group, const char *label,
+                       struct flo_err *err)
 {
-    const char *key, *group = NULL;
-    json_t *value;
-    int rv = 0;
+    const struct enrol *enrol = context;
 
-    json_object_foreach(enrol->labels, key, value)
-    {
-        group = "";
-        for (size_t i = 0; rv == 0 && group != NULL; i++) {
-            rv = flo_groups_by_label(controller, key, i, &group, err);
-            if (rv == 0 && group != NULL && strcmp(group, enrol->group) != 0) {
-                return flo_fail(
-                    err, FLO_E_ENROL_GROUP,
-                    "the token is of group %s, and label %s decides "
-                    "on group %s",
-                    enrol->group, key, group);
-            }
-        }
-    }
-    return rv;
+    return strcmp(group, enrol->group) == 0
+               ? 0
+               : flo_fail(err, FLO_E_ENROL_GROUP,
+                          "the token is of group %s, and label %s decides on "
+                          "group %s",
+                          enrol->group, label, group);
 }
 
 static int check_claim(const struct enrol *enrol, struct flo_err *err)
@@ -290,7 +279,8 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     if (strcmp(enrol.group, "all") != 0) {
-        rv = check_labels(controller, &enrol, err);
+        rv = flo_groups_of_labels(controller, enrol.labels, check_label, &enrol,
+                                  err);
     }
     rv = rv < 0 ? rv : read_claim(controller, &enrol, err);
     if (rv == 0 && strcmp(enrol.group, "all") != 0) {

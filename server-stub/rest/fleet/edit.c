@@ -91,24 +91,11 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins,
 
 /* A label may decide on a group: who has a role in other groups alone moves no
  * device into it, or out of it. */
-static int may_label(struct flo_rest_call *call, const json_t *patch,
+static int may_label(void *context, const char *group, const char *label,
                      struct flo_err *err)
 {
-    const char *key, *group = "";
-    json_t *value;
-    int rv = 0;
-
-    json_object_foreach((json_t *)(uintptr_t)patch, key, value)
-    {
-        for (size_t i = 0; rv == 0 && group != NULL; i++) {
-            rv = flo_groups_by_label(call->controller, key, i, &group, err);
-            if (rv == 0 && group != NULL) {
-                rv = flo_rest_may_group(call, group, err);
-            }
-        }
-        group = "";
-    }
-    return rv;
+    (void)label;
+    return flo_rest_may_group(context, group, err);
 }
 
 static int read_edit(struct flo_rest_call *call, struct before *before,
@@ -123,7 +110,8 @@ static int read_edit(struct flo_rest_call *call, struct before *before,
     edit->note = flo_rest_text_in(call, "note", NULL);
     edit->maintenance = flo_rest_text_in(call, "maintenance", NULL);
     if (patch != NULL && call->is_scoped) {
-        rv = may_label(call, patch, err);
+        rv =
+            flo_groups_of_labels(call->controller, patch, may_label, call, err);
     }
     if (rv == 0 && patch != NULL) {
         rv = flo_labels_merge(before->labels, patch, &is_news, err);

@@ -56,12 +56,14 @@ FLO_MUST_USE int flo_groups_may_enrol(struct flo_controller *controller,
 /* The same; make the group when there is none. */
 FLO_MUST_USE int flo_groups_enrol(struct flo_controller *controller,
                                   const char *group, struct flo_err *err);
-/* The i-th group whose selector reads the label of this key, NULL after the
- * last: who may change that label moves devices into the group and out of it.
- */
-FLO_MUST_USE int flo_groups_by_label(struct flo_controller *controller,
-                                     const char *key, size_t i,
-                                     const char **out, struct flo_err *err);
+/* Each group by selector that reads one of these labels: who may change the
+ * label moves devices into the group and out of it.  Not 0: it ends so. */
+typedef int (*flo_group_of_label_fn)(void *context, const char *group,
+                                     const char *label, struct flo_err *err);
+FLO_MUST_USE int flo_groups_of_labels(struct flo_controller *controller,
+                                      const json_t *labels,
+                                      flo_group_of_label_fn fn, void *context,
+                                      struct flo_err *err);
 /* Look at devices that changed, for some milliseconds, in a transaction of its
  * own.  true: there are more. */
 FLO_MUST_USE bool flo_groups_turn(struct flo_controller *controller,

@@ -121,18 +121,22 @@ int flo_groups_read(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-int flo_groups_by_label(struct flo_controller *controller, const char *key,
-                        size_t i, const char **out, struct flo_err *err)
+int flo_groups_of_labels(struct flo_controller *controller,
+                         const json_t *labels, flo_group_of_label_fn fn,
+                         void *context, struct flo_err *err)
 {
+    const char *key;
+    json_t *value;
     int rv = flo_groups_read(controller, err);
 
-    *out = NULL;
-    for (size_t at = 0; rv == 0 && at < controller->groups.rule_count; at++) {
-        const struct flo_group_rule *rule = &controller->groups.rules[at];
-        if (rule->selector != NULL &&
-            flo_selector_reads_label(rule->selector, key) && i-- == 0) {
-            *out = rule->name;
-            break;
+    json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+    {
+        for (size_t i = 0; rv == 0 && i < controller->groups.rule_count; i++) {
+            const struct flo_group_rule *rule = &controller->groups.rules[i];
+            if (rule->selector != NULL &&
+                flo_selector_reads_label(rule->selector, key)) {
+                rv = fn(context, rule->name, key, err);
+            }
         }
     }
     return rv;
