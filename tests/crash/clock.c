@@ -3,14 +3,19 @@
  * FLO_CLOCK_SHIFT=SECONDS is added to what time, gettimeofday and clock_gettime
  * say of CLOCK_REALTIME; nobody keeps that clock right (adjtimex).  Timers go
  * on as they are.  FLO_CLOCK_FILE=PATH names a file of eight bytes, the
- * milliseconds since 1970: that clock stands still until the file changes.
+ * milliseconds since 1970: that clock stands still until the file changes.  In
+ * a mosquitto only certificates are checked by it: 2.0.21 counts its clients'
+ * patience by this clock too, and would end all of them when it is set on.
  * Waits for a condition until a time of this clock last as long as they should:
  * without that, a library that waits in turns of a second would never sleep. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/timex.h>
@@ -18,6 +23,7 @@
 #include <unistd.h>
 
 static _Atomic(int64_t) *held;
+static bool is_broker;
 
 static void __attribute__((constructor)) hold(void)
 {
@@ -31,6 +37,7 @@ static void __attribute__((constructor)) hold(void)
         close(fd);
     }
     held = page == MAP_FAILED ? NULL : page;
+    is_broker = strcmp(program_invocation_short_name, "mosquitto") == 0;
     if (path != NULL && held == NULL) {
         abort(); /* a test would read another clock than it holds */
     }
@@ -53,11 +60,21 @@ static int real_time(clockid_t id, struct timespec *out)
     return real(id, out);
 }
 
-int clock_gettime(clockid_t id, struct timespec *out)
+/* Does the code at this address go by the held clock? */
+static bool has_held_clock(void *caller)
+{
+    Dl_info found;
+
+    return held != NULL &&
+           (!is_broker || (dladdr(caller, &found) != 0 &&
+                           strstr(found.dli_fname, "libcrypto") != NULL));
+}
+
+static int time_for(void *caller, clockid_t id, struct timespec *out)
 {
     int rv = real_time(id, out);
 
-    if (rv == 0 && id == CLOCK_REALTIME && held != NULL) {
+    if (rv == 0 && id == CLOCK_REALTIME && has_held_clock(caller)) {
         int64_t ms = *held;
         out->tv_sec = (time_t)(ms / 1000);
         out->tv_nsec = (long)(ms % 1000) * 1000000;
@@ -67,11 +84,16 @@ int clock_gettime(clockid_t id, struct timespec *out)
     return rv;
 }
 
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    return time_for(__builtin_return_address(0), id, out);
+}
+
 time_t time(time_t *out)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    time_for(__builtin_return_address(0), CLOCK_REALTIME, &now);
     if (out != NULL) {
         *out = now.tv_sec;
     }
@@ -83,7 +105,7 @@ int gettimeofday(struct timeval *out, void *zone)
     struct timespec now;
 
     (void)zone;
-    clock_gettime(CLOCK_REALTIME, &now);
+    time_for(__builtin_return_address(0), CLOCK_REALTIME, &now);
     out->tv_sec = now.tv_sec;
     out->tv_usec = now.tv_nsec / 1000;
     return 0;
@@ -101,7 +123,7 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
 {
     struct timespec wall, real, steady, until = *end;
 
-    clock_gettime(CLOCK_REALTIME, &wall);
+    time_for(__builtin_return_address(0), CLOCK_REALTIME, &wall);
     real_time(CLOCK_REALTIME, &real);
     real_time(CLOCK_MONOTONIC, &steady);
     int64_t left = ns_until(end, &wall), other = ns_until(end, &steady);
