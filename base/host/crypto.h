@@ -95,6 +95,18 @@ FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
  * signature, which anybody can reckon: documents take the low one.  Pure. */
 bool flo_signature_is_low(const uint8_t *signature);
 
+/* ---- agreements ---- */
+
+/* A secret that only the owners of the two private keys can make: ECDH, then
+ * HKDF-SHA256 (RFC 5869) without salt and with `purpose` as info.  The key may
+ * sign, too: ECDSA and such an agreement with one key are safe together
+ * (Degabriele and others, CT-RSA 2012). */
+FLO_MUST_USE int flo_key_agree(const struct flo_key *key,
+                               const struct flo_public_key *other,
+                               const char *purpose,
+                               uint8_t out[FLO_DIGEST_BYTES],
+                               struct flo_err *err);
+
 /* ---- certificates ---- */
 
 /* Contents of a certificate to be issued.  Zero-initialise. */

@@ -23,6 +23,15 @@ void flo_sha256_deinit(struct flo_sha256 *sha);
 /* Digest of one piece of memory. */
 void flo_sha256(const void *data, size_t bytes, struct flo_digest *out);
 
+/* HMAC-SHA256 (RFC 2104) over these pieces, one after another. */
+struct flo_hmac_piece {
+    const void *data;
+    size_t bytes;
+};
+void flo_hmac_sha256(const void *key, size_t key_bytes,
+                     const struct flo_hmac_piece *pieces, size_t count,
+                     struct flo_digest *out);
+
 /* Digest and length of a whole regular file.  `bytes` may be NULL.
  * FLO_E_ABSENT, FLO_E_IO_SYMLINK (the last name is a link), FLO_E_IO_OPEN,
  * FLO_E_IO_READ. */

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 enum { READ_BYTES = 256 << 10 };
@@ -51,6 +53,49 @@ void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)
     if (EVP_Digest(data, bytes, out->bytes, NULL, EVP_sha256(), NULL) != 1) {
         abort();
     }
+}
+
+#define BLOCK 64 /* of SHA-256 */
+
+static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces,
+                 size_t count, struct flo_digest *out)
+{
+    FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
+    struct flo_err err = {0};
+
+    if (flo_sha256_init(&sha, &err) < 0) {
+        abort(); /* as above */
+    }
+    flo_sha256_update(&sha, pad, BLOCK);
+    for (size_t i = 0; i < count; i++) {
+        flo_sha256_update(&sha, pieces[i].data, pieces[i].bytes);
+    }
+    flo_sha256_final(&sha, out);
+}
+
+void flo_hmac_sha256(const void *key, size_t key_bytes,
+                     const struct flo_hmac_piece *pieces, size_t count,
+                     struct flo_digest *out)
+{
+    uint8_t inner[BLOCK] = {0};
+    uint8_t outer[BLOCK];
+    struct flo_digest digest;
+
+    if (key_bytes > BLOCK) {
+        flo_sha256(key, key_bytes, &digest);
+        memcpy(inner, digest.bytes, sizeof(digest.bytes));
+    } else {
+        memcpy(inner, key, key_bytes);
+    }
+    for (size_t i = 0; i < BLOCK; i++) {
+        outer[i] = inner[i] ^ 0x5c;
+        inner[i] ^= 0x36;
+    }
+    hash(inner, pieces, count, &digest);
+    hash(outer, &(struct flo_hmac_piece){digest.bytes, sizeof(digest.bytes)}, 1,
+         out);
+    OPENSSL_cleanse(inner, sizeof(inner));
+    OPENSSL_cleanse(outer, sizeof(outer));
 }
 
 int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,

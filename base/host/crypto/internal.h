@@ -20,6 +20,9 @@ struct flo_key {
     struct flo_public_key public_half;
 };
 
+/* flo_random in the shape that mbedTLS wants. */
+int flo_mbed_random(void *unused, unsigned char *out, size_t bytes);
+
 /* A pair of libcrypto for this key; the caller frees it. */
 EVP_PKEY *flo_x509_private(const struct flo_key *key);
 /* Fail with libcrypto's own word for it, which is then forgotten. */

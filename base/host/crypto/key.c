@@ -9,8 +9,7 @@
 
 #include "base/host/digest.h"
 
-/* flo_random in the shape that mbedTLS wants. */
-static int mbed_random(void *unused, unsigned char *out, size_t bytes)
+int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
 {
     (void)unused;
     flo_random(out, bytes);
@@ -131,8 +130,9 @@ int flo_key_generate(struct flo_key **out, struct flo_err *err)
     int result =
         mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (result == 0) {
-        result = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-                                     mbedtls_pk_ec(key->pk), mbed_random, NULL);
+        result =
+            mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
+                                mbedtls_pk_ec(key->pk), flo_mbed_random, NULL);
     }
     if (result != 0) {
         return mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
@@ -151,7 +151,8 @@ static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
     const unsigned char *text = (const unsigned char *)pem;
 
 #if MBEDTLS_VERSION_MAJOR >= 3
-    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, mbed_random, NULL);
+    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, flo_mbed_random,
+                                NULL);
 #else
     return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0);
 #endif
@@ -188,7 +189,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     mbedtls_ecp_point_init(&point);
     /* The file names both halves; they must belong together. */
     result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G,
-                             mbed_random, NULL);
+                             flo_mbed_random, NULL);
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
     if (!fits) {
@@ -310,7 +311,7 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     mbedtls_mpi_init(&s);
     int result = mbedtls_ecdsa_sign_det_ext(
         &pair->grp, &r, &s, &pair->d, digest.bytes, sizeof(digest.bytes),
-        MBEDTLS_MD_SHA256, mbed_random, NULL);
+        MBEDTLS_MD_SHA256, flo_mbed_random, NULL);
     if (result == 0) {
         result = mbedtls_mpi_write_binary(&r, signature, 32);
     }

@@ -173,42 +173,17 @@ uint64_t flo_alert_retry_ms(uint64_t failed)
                : flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
 }
 
-#define BLOCK 64
-/* RFC 2104; a key that is longer than a block is hashed first. */
-static void hmac(const char *key, const struct flo_buf *text,
-                 struct flo_digest *out)
-{
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) inner = {0};
-    uint8_t pad[BLOCK] = {0};
-    uint8_t outer[BLOCK + FLO_DIGEST_BYTES];
-    struct flo_digest digest;
-
-    if (strlen(key) > BLOCK) {
-        flo_sha256(key, strlen(key), &digest);
-        memcpy(pad, digest.bytes, FLO_DIGEST_BYTES);
-    } else {
-        memcpy(pad, key, strlen(key));
-    }
-    for (size_t i = 0; i < BLOCK; i++) {
-        outer[i] = (uint8_t)(pad[i] ^ 0x5c);
-        pad[i] ^= 0x36;
-    }
-    flo_buf_add(&inner, pad, BLOCK);
-    flo_buf_add(&inner, text->data, text->bytes);
-    flo_sha256(inner.data, inner.bytes, &digest);
-    memcpy(outer + BLOCK, digest.bytes, FLO_DIGEST_BYTES);
-    flo_sha256(outer, sizeof(outer), out);
-}
-
 void flo_alert_sign(const char *secret, uint64_t seconds, const char *body,
                     size_t bytes, char *out)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char at[24];
     struct flo_digest digest;
+    int chars = snprintf(at, sizeof(at), "%llu.", (unsigned long long)seconds);
 
-    flo_buf_printf(&text, "%llu.", (unsigned long long)seconds);
-    flo_buf_add(&text, body, bytes);
-    hmac(secret, &text, &digest);
+    flo_hmac_sha256(
+        secret, strlen(secret),
+        (struct flo_hmac_piece[]){{at, (size_t)chars}, {body, bytes}}, 2,
+        &digest);
     memcpy(out, "v1=", 3);
     flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, out + 3);
 }

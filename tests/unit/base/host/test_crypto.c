@@ -47,6 +47,68 @@ static const char *path_in(const char *name)
     return path;
 }
 
+/* Another key, and what openssl pkeyutl -derive makes of both, by RFC 5869. */
+static const char other_key[] =
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEMVPjCrR85miI7u7rL+JXFqI/t0+\n"
+    "jvKw++PkcwYK0RyNwkll06JtM4zMC+Hnett6yRYoi9Ko96LevFDD/yDJ4w==\n"
+    "-----END PUBLIC KEY-----\n";
+
+static void two_keys_agree_on_the_known_secret(void **state)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *mine = NULL;
+    struct flo_public_key other;
+    struct flo_err err = {0};
+    uint8_t one[FLO_DIGEST_BYTES], two[FLO_DIGEST_BYTES];
+    char hex[FLO_DIGEST_TEXT];
+    (void)state;
+
+    assert_int_equal(flo_key_parse(rfc_key, strlen(rfc_key), &key, &err), 0);
+    assert_int_equal(
+        flo_public_key_parse(other_key, strlen(other_key), &other, &err), 0);
+    assert_int_equal(flo_key_agree(key, &other, "a purpose", one, &err), 0);
+    flo_hex_encode(one, sizeof(one), hex);
+    assert_string_equal(hex, "30db47427d176d43cb7a34293418b83c"
+                             "2b2bba14c4d070eeea5a3fa8a69a38fd");
+
+    assert_int_equal(flo_key_generate(&mine, &err), 0);
+    assert_int_equal(
+        flo_key_agree(mine, flo_key_public(key), "another", one, &err), 0);
+    assert_int_equal(
+        flo_key_agree(key, flo_key_public(mine), "another", two, &err), 0);
+    assert_memory_equal(one, two, sizeof(one));
+
+    other.point[64] ^= 1; /* no point of the curve */
+    assert_int_equal(flo_key_agree(key, &other, "a purpose", one, &err),
+                     FLO_E_SIG_FORMAT);
+}
+
+/* RFC 4231, cases 2 and 6. */
+static void hmac_gives_the_known_answers(void **state)
+{
+    struct flo_digest digest;
+    uint8_t long_key[131];
+    char hex[FLO_DIGEST_TEXT];
+    static const char last[] =
+        "Test Using Larger Than Block-Size Key - Hash Key First";
+    (void)state;
+
+    flo_hmac_sha256("Jefe", 4,
+                    (struct flo_hmac_piece[]){{"what do ya want ", 16},
+                                              {"for nothing?", 12}},
+                    2, &digest);
+    flo_hex_encode(digest.bytes, sizeof(digest.bytes), hex);
+    assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c7"
+                             "5a003f089d2739839dec58b964ec3843");
+    memset(long_key, 0xaa, sizeof(long_key));
+    flo_hmac_sha256(long_key, sizeof(long_key),
+                    &(struct flo_hmac_piece){last, strlen(last)}, 1, &digest);
+    flo_hex_encode(digest.bytes, sizeof(digest.bytes), hex);
+    assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f"
+                             "8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void sha256_gives_the_known_answers(void **state)
 {
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
@@ -367,6 +429,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_gives_the_known_answers),
+        cmocka_unit_test(hmac_gives_the_known_answers),
+        cmocka_unit_test(two_keys_agree_on_the_known_secret),
         cmocka_unit_test(a_files_digest_is_that_of_its_bytes),
         cmocka_unit_test(secrets_are_compared_whole),
         cmocka_unit_test(a_signature_is_that_of_rfc_6979),

@@ -1,0 +1,65 @@
+/* Agreements: a secret of two keys. */
+#include "base/host/crypto/internal.h"
+
+#include <string.h>
+
+#include <mbedtls/ecdh.h>
+
+#include "base/host/digest.h"
+
+/* The x of the common point. */
+static int common(const struct flo_key *key, const struct flo_public_key *other,
+                  uint8_t out[32])
+{
+    const mbedtls_ecp_keypair *mine = mbedtls_pk_ec(key->pk);
+    mbedtls_ecp_group group;
+    mbedtls_ecp_point point;
+    mbedtls_mpi x;
+
+    mbedtls_ecp_group_init(&group); /* a group in use is not shared */
+    mbedtls_ecp_point_init(&point);
+    mbedtls_mpi_init(&x);
+    int result = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1);
+    if (result == 0) {
+        result = mbedtls_ecp_point_read_binary(&group, &point, other->point,
+                                               sizeof(other->point));
+    }
+    if (result == 0) { /* refuses a point that is not on the curve */
+        result = mbedtls_ecdh_compute_shared(&group, &x, &point, &mine->d,
+                                             flo_mbed_random, NULL);
+    }
+    if (result == 0) {
+        result = mbedtls_mpi_write_binary(&x, out, 32);
+    }
+    mbedtls_mpi_free(&x); /* wipes the number */
+    mbedtls_ecp_point_free(&point);
+    mbedtls_ecp_group_free(&group);
+    return result;
+}
+
+int flo_key_agree(const struct flo_key *key, const struct flo_public_key *other,
+                  const char *purpose, uint8_t out[FLO_DIGEST_BYTES],
+                  struct flo_err *err)
+{
+    static const uint8_t no_salt[FLO_DIGEST_BYTES];
+    struct flo_digest drawn, made;
+    uint8_t x[32];
+    int result = common(key, other, x);
+
+    if (result != 0) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "agree with key %.16s (mbedTLS -0x%04x)", other->keyid,
+                        (unsigned)-result);
+    }
+    flo_hmac_sha256(no_salt, sizeof(no_salt),
+                    &(struct flo_hmac_piece){x, sizeof(x)}, 1, &drawn);
+    flo_hmac_sha256(
+        drawn.bytes, sizeof(drawn.bytes),
+        (struct flo_hmac_piece[]){{purpose, strlen(purpose)}, {"\1", 1}}, 2,
+        &made);
+    memcpy(out, made.bytes, FLO_DIGEST_BYTES);
+    flo_secret_wipe(x, sizeof(x));
+    flo_secret_wipe(&drawn, sizeof(drawn));
+    flo_secret_wipe(&made, sizeof(made));
+    return 0;
+}
