@@ -574,6 +574,7 @@ void flo_shell_close(struct flo_shell *shell)
     event_drop(shell->report);
     flo_queue_close(&shell->queue);
     flo_identity_deinit(&shell->identity);
+    flo_secret_wipe(&shell->proof, sizeof(shell->proof));
     flo_store_close(shell->store);
     flo_settings_deinit(&shell->settings);
     json_decref(shell->local_answer);

@@ -43,6 +43,7 @@
 #include "base/host/config.h"
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
+#include "proto/proof.h"
 
 #define FLO_NO_MODEL FLO_AGENT_MODELS_MAX /* no place here */
 
@@ -266,6 +267,16 @@ struct flo_neighbour_counts {
     uint64_t told_in, told_out;  /* in telemetry */
 };
 
+/* Proofs of its messages (report/proof.c). */
+struct flo_shell_proof {
+    struct flo_proof_key key;
+    bool has_key;                  /* for these two: */
+    char of_order[FLO_KEYID_TEXT]; /* the controller's key; "": not looked */
+    char of_pair[FLO_KEYID_TEXT];  /* the device's */
+    uint64_t number;               /* the last one; 0: none yet */
+    uint64_t stored_ms;            /* its time that is on the disk */
+};
+
 struct flo_shell {
     struct flo_shell_model models[FLO_AGENT_MODELS_MAX];
     struct event_base *base;
@@ -323,6 +334,7 @@ struct flo_shell {
     size_t afar_count;
     struct flo_upload *upload; /* of a report; NULL: none */
     struct flo_shell_trust trust;
+    struct flo_shell_proof proof;
 
     uint64_t rev;
     uint64_t telemetry_sequence;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/report/proof.h"
 #include "agent/shell/report/report.h"
 
 #define TELEMETRY_IN_FLIGHT_MAX 16
@@ -26,12 +27,17 @@ static bool publish(struct flo_shell *shell, enum flo_topic topic,
                     const char *text, size_t bytes, uint64_t token)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) proved = {0};
     char path[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
     if (!flo_mqtt_is_connected(shell->mqtt) ||
         !flo_shell_link_topic(shell, topic, shell->identity.device, path)) {
         return false;
+    }
+    if (flo_shell_prove(shell, path, text, bytes, &proved)) {
+        text = proved.data;
+        bytes = proved.bytes;
     }
     if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos,
                          fact->is_retained, 0, token, &err) < 0) {

@@ -1,0 +1,102 @@
+/* Proofs of this device's messages: the key, and numbers that only grow. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/shell/report/proof.h"
+
+/* A number is a millisecond of the device's time and a count: it is above those
+ * of before a start, also where outbox.db was lost.  For a device whose clock
+ * went back, the disk knows a time that was used, once in AHEAD_MS.  One that
+ * went back by less sends numbers that were used up, until it is that late. */
+#define COUNT_BITS 10
+#define MS_MAX (FLO_PROOF_NUMBER_MAX >> (COUNT_BITS + 1))
+#define AHEAD_MS 60000
+#define VALUE "proof"
+
+/* The controller's order key, as the trusted keys name it. */
+static bool find_order_key(const struct flo_trust *trust,
+                           struct flo_trust_key *out)
+{
+    for (size_t i = 0; trust != NULL && i < flo_trust_count(trust); i++) {
+        flo_trust_key(trust, i, out);
+        if ((out->roles & FLO_ROLE_ORDER) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int make_key(struct flo_shell_proof *proof,
+                    const struct flo_identity *identity,
+                    const struct flo_trust_key *order, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    struct flo_public_key controller;
+    int rv =
+        flo_public_key_parse(order->pem, strlen(order->pem), &controller, err);
+
+    if (rv == 0) {
+        rv = flo_key_load(identity->key_file, &key, err);
+    }
+    return rv < 0 ? rv
+                  : flo_proof_key_device(key, &controller, &proof->key, err);
+}
+
+/* The key for the pair that is in use and the controller's key; false: there is
+ * none. */
+static bool look_at_key(struct flo_shell_proof *proof,
+                        const struct flo_identity *identity)
+{
+    const struct flo_pair *pair = &identity->pairs.list[identity->pair];
+    struct flo_trust_key order;
+    struct flo_err err = {0};
+
+    if (!find_order_key(identity->trust, &order)) {
+        return false;
+    }
+    if (strcmp(proof->of_order, order.keyid) != 0 ||
+        strcmp(proof->of_pair, pair->facts.key.keyid) != 0) {
+        snprintf(proof->of_order, sizeof(proof->of_order), "%s", order.keyid);
+        snprintf(proof->of_pair, sizeof(proof->of_pair), "%s",
+                 pair->facts.key.keyid);
+        proof->has_key = make_key(proof, identity, &order, &err) == 0;
+        if (!proof->has_key) {
+            flo_log_err(FLO_LOG_ERROR, "proof", &err);
+        }
+    }
+    return proof->has_key;
+}
+
+static uint64_t next_number(struct flo_shell *shell)
+{
+    struct flo_shell_proof *proof = &shell->proof;
+    uint64_t clock_ms = flo_shell_clock_ms(shell);
+    uint64_t now_ms = clock_ms < MS_MAX ? clock_ms : 0; /* a broken one */
+
+    if (proof->number == 0) {
+        int64_t stored = flo_values_number(shell->db, VALUE);
+        if (stored > 0 && (uint64_t)stored >= now_ms) {
+            proof->number = ((uint64_t)stored + AHEAD_MS) << COUNT_BITS;
+        }
+    }
+    proof->number++;
+    if (proof->number >> COUNT_BITS < now_ms) {
+        proof->number = now_ms << COUNT_BITS;
+    }
+    if (proof->number >> COUNT_BITS >= proof->stored_ms + AHEAD_MS) {
+        proof->stored_ms = proof->number >> COUNT_BITS;
+        flo_values_set_number(shell->db, VALUE, (int64_t)proof->stored_ms);
+    }
+    return proof->number;
+}
+
+bool flo_shell_prove(struct flo_shell *shell, const char *topic,
+                     const char *text, size_t bytes, struct flo_buf *out)
+{
+    if (!look_at_key(&shell->proof, &shell->identity)) {
+        return false;
+    }
+    flo_proof_add(&shell->proof.key, topic, next_number(shell), text, bytes,
+                  out);
+    return !out->failed;
+}
