@@ -221,6 +221,8 @@ struct flo_fleet_certificate {
     enum flo_certificate_state state;
     uint64_t issued_at_ms;
     uint64_t until_ms;
+    const char *key;    /* its public key, PEM; "": issued before proofs */
+    const char *proved; /* state/proofs/proofs.c; "": no message yet */
 };
 typedef int (*flo_fleet_certificate_fn)(
     void *context, const struct flo_fleet_certificate *certificate);
@@ -229,6 +231,11 @@ FLO_MUST_USE int
 flo_fleet_certificate_add(struct flo_fleet_store *store,
                           const struct flo_fleet_certificate *certificate,
                           struct flo_err *err);
+/* Its member `proved`. */
+FLO_MUST_USE int flo_fleet_certificate_prove(struct flo_fleet_store *store,
+                                             const char *serial,
+                                             const char *proved,
+                                             struct flo_err *err);
 /* FLO_E_ABSENT. */
 FLO_MUST_USE int flo_fleet_certificate_get(struct flo_fleet_store *store,
                                            const char *serial,

@@ -19,6 +19,8 @@ static int take_certificate(void *context, const struct flo_row *row)
             flo_row_text(row, FLO_FIELD_CERTIFICATE_STATE)),
         .issued_at_ms = flo_row_number(row, FLO_FIELD_CERTIFICATE_ISSUED_AT),
         .until_ms = flo_row_number(row, FLO_FIELD_CERTIFICATE_UNTIL),
+        .key = flo_row_text(row, FLO_FIELD_CERTIFICATE_KEY),
+        .proved = flo_row_text(row, FLO_FIELD_CERTIFICATE_PROVED),
     };
 
     return certificates->fn(certificates->context, &certificate);
@@ -47,8 +49,20 @@ int flo_fleet_certificate_add(struct flo_fleet_store *store,
             set_state(certificate->state),
             set_number(FLO_FIELD_CERTIFICATE_ISSUED_AT,
                        certificate->issued_at_ms),
-            set_number(FLO_FIELD_CERTIFICATE_UNTIL, certificate->until_ms)),
+            set_number(FLO_FIELD_CERTIFICATE_UNTIL, certificate->until_ms),
+            set_text(FLO_FIELD_CERTIFICATE_KEY, certificate->key),
+            set_text(FLO_FIELD_CERTIFICATE_PROVED, certificate->proved)),
         NULL, err);
+}
+
+int flo_fleet_certificate_prove(struct flo_fleet_store *store,
+                                const char *serial, const char *proved,
+                                struct flo_err *err)
+{
+    return flo_fleet_update(
+        store, FLO_TABLE_CERTIFICATE,
+        CHANGES(set_text(FLO_FIELD_CERTIFICATE_PROVED, proved)),
+        MATCHES(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial)), NULL, err);
 }
 
 int flo_fleet_certificate_get(struct flo_fleet_store *store, const char *serial,

@@ -79,5 +79,7 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
         " ON CONFLICT DO NOTHING"},
     {2, MAKE("claim", "serial" TEXT ", body" TEXT ", device" TEXT ", at" NUMBER
                       ", PRIMARY KEY (serial)")},
+    {2, ADD("certificate", "key" TEXT)},
+    {2, ADD("certificate", "proved" TEXT)},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

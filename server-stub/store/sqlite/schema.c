@@ -227,5 +227,8 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE device ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';",
     "CREATE TABLE claim (serial TEXT PRIMARY KEY, body TEXT NOT NULL,"
     " device TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
+    /* Devices prove their messages with the keys of their certificates. */
+    "ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE certificate ADD COLUMN proved TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);
