@@ -8,6 +8,7 @@
 
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/ingest.h"
+#include "server-stub/mqtt/proved.h"
 #include "server-stub/mqtt/publisher.h"
 
 #define BATCH_MS 20
@@ -122,6 +123,7 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES],
 {
     struct flo_controller *controller = batches->controller;
     uint64_t until_ms = flo_now_ms() + BATCH_TURN_MS;
+    size_t proofs = 0;
     int rv = flo_controller_begin(controller, err);
 
     for (size_t i = 0; i < LINES && rv == 0; i++) {
@@ -130,12 +132,17 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES],
                             err);
         }
     }
+    if (rv == 0) {
+        rv = flo_proofs_write_batch(controller, &proofs, err);
+    }
     if (rv < 0) {
         flo_controller_cancel(controller);
-        return rv;
+    } else {
+        batches->batches++;
+        rv = flo_controller_commit(controller, err);
     }
-    batches->batches++;
-    return flo_controller_commit(controller, err);
+    flo_proofs_settle(controller->proofs, proofs, rv == 0);
+    return rv;
 }
 
 /* A message that cannot be handled must not stop those after it. */
@@ -183,9 +190,11 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static struct queued *queued_copy(const struct flo_mqtt_message *message)
+/* So many bytes of it; fewer than all: a brace in the place of its proof. */
+static struct queued *queued_copy(const struct flo_mqtt_message *message,
+                                  size_t bytes, bool is_retained)
 {
-    struct queued *copy = malloc(sizeof(*copy) + message->bytes + 1);
+    struct queued *copy = malloc(sizeof(*copy) + bytes + 1);
     char *topic = strdup(message->topic);
 
     if (copy == NULL || topic == NULL) {
@@ -195,10 +204,13 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message)
     }
     copy->next = NULL;
     copy->topic = topic;
-    copy->bytes = message->bytes;
-    copy->retained = message->retained;
-    memcpy(copy->data, message->data, message->bytes);
-    copy->data[message->bytes] = '\0';
+    copy->bytes = bytes;
+    copy->retained = is_retained;
+    memcpy(copy->data, message->data, bytes);
+    if (bytes < message->bytes) {
+        copy->data[bytes - 1] = '}';
+    }
+    copy->data[bytes] = '\0';
     return copy;
 }
 
@@ -214,23 +226,30 @@ static bool is_of_topic(const char *name, enum flo_topic topic)
 void flo_batches_take(void *context, const struct flo_mqtt_message *message)
 {
     struct flo_batches *batches = context;
+    size_t bytes = message->bytes;
+    bool is_retained = message->retained;
     struct flo_err why = {0};
 
     if (is_of_topic(message->topic, FLO_TOPIC_TELE)) {
         flo_lane_feed(batches->controller->lane, message);
         return;
     }
-
+    /* Before it takes room: strangers fill none. */
+    if (flo_proved_look(batches->controller, message, &bytes, &is_retained,
+                        &why) < 0) {
+        flo_ingest_dropped(&batches->ingest, message->topic, &why);
+        return;
+    }
     bool is_first = flo_mqtt_room_waiting(&batches->room, message->topic) == 0;
-    if (!flo_mqtt_room_enter(&batches->room, message->topic, message->bytes)) {
+    if (!flo_mqtt_room_enter(&batches->room, message->topic, bytes)) {
         batches->refused++;
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
         return;
     }
-    struct queued *copy = queued_copy(message);
+    struct queued *copy = queued_copy(message, bytes, is_retained);
     if (copy == NULL) {
-        flo_mqtt_room_leave(&batches->room, message->topic, message->bytes);
+        flo_mqtt_room_leave(&batches->room, message->topic, bytes);
         batches->ingest.dropped++;
         return;
     }
@@ -276,6 +295,7 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    flo_proofs_again(controller->proofs);
     rv = flo_fleet_devices_offline(controller->store, err);
     if (rv == 0) {
         rv = flo_rollouts_step_all(

@@ -323,10 +323,12 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
     const json_t *object = json_object_get(message->json, "certificate");
     const char *serial = json_string_value(json_object_get(object, "serial"));
 
-    return serial == NULL
-               ? 0
-               : flo_fleet_certificate_held(message->controller->store,
-                                            message->device, serial, err);
+    if (serial == NULL) {
+        return 0;
+    }
+    flo_proofs_held(message->controller->proofs, message->device, serial);
+    return flo_fleet_certificate_held(message->controller->store,
+                                      message->device, serial, err);
 }
 
 static int on_reported(const struct flo_message *message, struct flo_err *err)

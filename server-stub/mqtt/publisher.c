@@ -462,6 +462,8 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
             flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
                                outgoing->cleared.items[i], "", 0);
             end_account(publisher, outgoing->cleared.items[i]);
+            flo_proofs_forget(publisher->controller->proofs,
+                              outgoing->cleared.items[i]);
         }
         for (size_t i = 0; i < outgoing->acks.count; i++) {
             send_ack(publisher, &outgoing->acks.items[i]);

@@ -27,6 +27,7 @@
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
+#define PROOFS_MS 300000 /* the same for telemetry's proofs */
 #define HEARD_MS 60000
 #define GROUPS_MS 200     /* until changed devices are looked at */
 #define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
@@ -55,6 +56,7 @@ struct flo_run {
     uint64_t heard_at_ms;    /* when the connected are looked at again */
     uint64_t renewals_at_ms; /* when devices are asked again */
     uint64_t facts_at_ms;    /* when the next round of it begins */
+    uint64_t proofs_at_ms;   /* the same for numbers of proofs */
 };
 
 /* ---- certificates ---- */
@@ -116,24 +118,32 @@ static int ask_to_renew(struct flo_run *run, uint64_t now_ms,
 
 /* ---- timers ---- */
 
-/* Write the facts of so many devices a tick, when there are any. */
+/* Write the facts of so many devices a tick, when there are any, and the
+ * numbers of their proofs. */
 static int write_facts(struct flo_run *run, uint64_t now_ms,
                        struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
+    bool is_done = false;
 
-    if (now_ms < run->facts_at_ms) {
+    if (now_ms < run->facts_at_ms && now_ms < run->proofs_at_ms) {
         return 0;
     }
     int rv = flo_controller_begin(controller, err);
     if (rv < 0) {
         return rv;
     }
-    rv = flo_fleet_facts_write(controller->store, FACTS_TICK, &run->facts_from,
-                               err);
-    if (rv < 0 || run->facts_from == SIZE_MAX) {
-        run->facts_from = 0;
-        run->facts_at_ms = now_ms + FACTS_MS;
+    if (now_ms >= run->facts_at_ms) {
+        rv = flo_fleet_facts_write(controller->store, FACTS_TICK,
+                                   &run->facts_from, err);
+        if (rv < 0 || run->facts_from == SIZE_MAX) {
+            run->facts_from = 0;
+            run->facts_at_ms = now_ms + FACTS_MS;
+        }
+    }
+    if (rv == 0 && now_ms >= run->proofs_at_ms) {
+        rv = flo_proofs_write(controller, FACTS_TICK, &is_done, err);
+        run->proofs_at_ms = rv < 0 || is_done ? now_ms + PROOFS_MS : now_ms;
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -254,6 +264,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     flo_disk_tick(&run->disk);
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
+    flo_foreign_unproved(run->controller);
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
@@ -629,6 +640,23 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     return timers_open(run, err);
 }
 
+/* Messages of before do not come a second time after the next start. */
+static void write_proofs(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+    bool is_done = false;
+    int rv = flo_controller_begin(controller, &err);
+
+    if (rv == 0 &&
+        (rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err)) < 0) {
+        flo_controller_cancel(controller);
+    }
+    rv = rv < 0 ? rv : flo_controller_commit(controller, &err);
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_WARN, "proof", &err);
+    }
+}
+
 static void close_all(struct flo_run *run)
 {
     struct flo_controller *controller = run->controller;
@@ -637,6 +665,9 @@ static void close_all(struct flo_run *run)
     flo_watching_close(&run->watching);
     flo_disk_close(&run->disk);
     flo_lane_stop(controller->lane);
+    if (run->tick != NULL && flo_controller_may_act(controller)) {
+        write_proofs(controller);
+    }
     flo_batches_close(run->rest.batches);
     flo_broker_close(run->rest.broker, run->ends_broker);
     flo_asker_close(run->asker);

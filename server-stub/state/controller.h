@@ -18,6 +18,7 @@
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
+#include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rules/rules.h"
 #include "server-stub/state/trust/trust.h"
@@ -82,6 +83,11 @@ struct flo_controller_options {
     const char *oidc; /* file about the identity provider; NULL: none */
     bool takes_private_webhooks; /* in private networks and on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
+    enum flo_unproved {
+        FLO_UNPROVED_STORED, /* a new fleet refuses, one from before takes */
+        FLO_UNPROVED_TAKE,
+        FLO_UNPROVED_REFUSE
+    } unproved; /* messages of devices that never proved one */
 };
 
 /* In memory, and not as it is stored. */
@@ -113,6 +119,8 @@ struct flo_controller {
     struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
     struct flo_foreign foreign;
+    struct flo_proofs *proofs; /* of devices' messages */
+    bool refuses_unproved;     /* as options.unproved, or as it is stored */
     struct flo_collector collector;
     struct flo_outgoing outgoing;
     struct flo_subscribers subscribers;

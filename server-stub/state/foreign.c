@@ -10,32 +10,32 @@
 
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
-    return kind == FLO_FOREIGN_ORDER ? "order" : "statement";
+    static const char *const words[] = {"order", "statement", "message"};
+
+    return words[kind];
 }
 
+/* A kind has its own room: one that comes often hides no other. */
 static void tell(struct flo_controller *controller, enum flo_foreign_kind kind,
                  const char *what)
 {
-    struct flo_foreign *foreign = &controller->foreign;
+    struct flo_foreign_item *items = controller->foreign.items[kind];
+    size_t *count = &controller->foreign.counts[kind];
     size_t at = 0;
 
-    while (at < foreign->count &&
-           (foreign->items[at].kind != kind ||
-            strcmp(foreign->items[at].what, what) != 0)) {
+    while (at < *count && strcmp(items[at].what, what) != 0) {
         at++;
     }
     if (at == FLO_FOREIGN_MAX) { /* in place of the one that is oldest */
         at = 0;
         for (size_t i = 1; i < FLO_FOREIGN_MAX; i++) {
-            at = foreign->items[i].at_ms < foreign->items[at].at_ms ? i : at;
+            at = items[i].at_ms < items[at].at_ms ? i : at;
         }
-    } else if (at == foreign->count) {
-        foreign->count++;
+    } else if (at == *count) {
+        ++*count;
     }
-    foreign->items[at].kind = kind;
-    foreign->items[at].at_ms = flo_wall_ms();
-    snprintf(foreign->items[at].what, sizeof(foreign->items[at].what), "%s",
-             what);
+    items[at].at_ms = flo_wall_ms();
+    snprintf(items[at].what, sizeof(items[at].what), "%s", what);
 }
 
 bool flo_foreign_at(const struct flo_controller *controller, size_t place,
@@ -44,15 +44,29 @@ bool flo_foreign_at(const struct flo_controller *controller, size_t place,
 {
     const struct flo_foreign *foreign = &controller->foreign;
 
-    for (size_t i = 0; i < foreign->count; i++) {
-        if (foreign->items[i].at_ms + TOLD_MS <= now_ms || place-- > 0) {
+    for (size_t i = 0; i < FLO_FOREIGN_KINDS * FLO_FOREIGN_MAX; i++) {
+        const struct flo_foreign_item *item =
+            &foreign->items[i / FLO_FOREIGN_MAX][i % FLO_FOREIGN_MAX];
+        if (item->at_ms == 0 || item->at_ms + TOLD_MS <= now_ms ||
+            place-- > 0) {
             continue;
         }
-        *kind = foreign->items[i].kind;
-        *what = foreign->items[i].what;
+        *kind = (enum flo_foreign_kind)(i / FLO_FOREIGN_MAX);
+        *what = item->what;
         return true;
     }
     return false;
+}
+
+/* ---- messages ---- */
+
+void flo_foreign_unproved(struct flo_controller *controller)
+{
+    char device[37];
+
+    while (flo_proofs_told(controller->proofs, device)) {
+        tell(controller, FLO_FOREIGN_MESSAGE, device);
+    }
 }
 
 /* ---- statements ---- */

@@ -1,10 +1,12 @@
-/* Foreign: what devices tell that no key of this fleet did.
+/* Foreign: what no key of this fleet did.
  *
  * An order that a device obeyed and this controller never gave, and a trust
- * statement that a device refused: somebody else signs.  Orders get a row in
- * the list of orders; both are alerts for a day (core/alert/defaults.def).
+ * statement that a device refused: somebody else signs.  A message in the name
+ * of a device, without its proof: somebody else speaks.  Orders get a row in
+ * the list of orders; all are alerts for a day (core/alert/defaults.def).
  *
- * Any device can tell such a thing, true or not, so both are few. */
+ * Any device can tell the first two, true or not, and the broker the third, so
+ * all are few. */
 #ifndef FLOTILLA_SERVER_STATE_FOREIGN_H
 #define FLOTILLA_SERVER_STATE_FOREIGN_H
 
@@ -12,21 +14,26 @@
 
 struct flo_controller;
 
-enum flo_foreign_kind { FLO_FOREIGN_ORDER, FLO_FOREIGN_STATEMENT };
-
-#define FLO_FOREIGN_MAX 16 /* at a time, of both kinds; the oldest go */
-#define FLO_FOREIGN_ORDERS_MAX 32
-#define FLO_FOREIGN_OP "foreign" /* of its row, whose id is foreign-<id> */
-struct flo_foreign {
-    struct {
-        enum flo_foreign_kind kind;
-        char what[160]; /* of an alert's series */
-        uint64_t at_ms; /* wall; told last */
-    } items[FLO_FOREIGN_MAX];
-    size_t count;
+enum flo_foreign_kind {
+    FLO_FOREIGN_ORDER,
+    FLO_FOREIGN_STATEMENT,
+    FLO_FOREIGN_MESSAGE,
+    FLO_FOREIGN_KINDS
 };
 
-/* "order" or "statement". */
+#define FLO_FOREIGN_MAX 16 /* at a time, of each kind; the oldest go */
+#define FLO_FOREIGN_ORDERS_MAX 32
+#define FLO_FOREIGN_OP "foreign" /* of its row, whose id is foreign-<id> */
+struct flo_foreign_item {
+    char what[160]; /* of an alert's series */
+    uint64_t at_ms; /* wall; told last; 0: free */
+};
+struct flo_foreign {
+    struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
+    size_t counts[FLO_FOREIGN_KINDS];
+};
+
+/* "order", "statement" or "message". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* A device obeyed this order, or knows this number; within a transaction.  One
  * that was ours and is forgotten is none. */
@@ -36,6 +43,9 @@ FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller,
 /* A device's word about something that it refused: counted when it begins with
  * the digests of a statement (agent/shell/trust/take.c).  */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
+/* Messages came in the name of these devices and were not proved: take them
+ * from controller->proofs. */
+void flo_foreign_unproved(struct flo_controller *controller);
 /* One that is told no more for a day is left out.  false: after the last. */
 bool flo_foreign_at(const struct flo_controller *controller, size_t place,
                     uint64_t now_ms, enum flo_foreign_kind *kind,

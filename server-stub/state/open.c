@@ -35,8 +35,13 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
                         "this folder holds the fleet %s, not %s", text, wanted);
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
-    rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet,
-                               err);
+    if (text[0] == '\0') {
+        rv = flo_proofs_begin(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_setting_set(controller->store, "fleet",
+                                   controller->fleet, err);
+    }
     if (rv == 0) {
         rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text,
                                    sizeof(text), err);
@@ -72,6 +77,12 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     rv = settings_load(controller, err);
+    if (rv == 0) {
+        rv = flo_proofs_new(&controller->proofs, err);
+    }
+    if (rv == 0) {
+        rv = flo_proofs_load(controller, err);
+    }
     if (rv == 0) {
         rv = flo_pki_open(controller, err);
     }
@@ -250,6 +261,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
     flo_lane_close(controller->lane);
+    flo_proofs_free(controller->proofs);
     flo_fleet_close(controller->store);
     free(controller);
 }

@@ -36,6 +36,20 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
+/* On the lane's thread. */
+static bool may_come(void *context, const char *device,
+                     const struct flo_mqtt_message *message)
+{
+    const struct flo_controller *controller = context;
+    bool refuses = controller->refuses_unproved;
+    size_t bytes = message->bytes;
+    enum flo_proof_word word =
+        flo_proofs_judge(controller->proofs, FLO_TOPIC_TELE, device,
+                         message->topic, message->data, &bytes, refuses);
+
+    return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
+}
+
 int flo_telemetry_link_open(struct flo_controller *controller,
                             struct flo_err *err)
 {
@@ -46,6 +60,8 @@ int flo_telemetry_link_open(struct flo_controller *controller,
                            &controller->lane, err);
 
     if (rv == 0) {
+        flo_lane_judge(controller->lane,
+                       (struct flo_lane_judge){may_come, controller});
         rv = flo_fleet_device_list(controller->store, &filter, tell_device,
                                    controller, err);
     }

@@ -443,6 +443,11 @@ int flo_lane_start(struct flo_lane *lane, struct event_base *base,
 
 /* ---- open and close ---- */
 
+void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge)
+{
+    lane->judge = judge;
+}
+
 int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                   struct flo_lane **out, struct flo_err *err)
 {

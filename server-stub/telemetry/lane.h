@@ -39,6 +39,14 @@ struct flo_lane;
 FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet,
                                uint64_t block_ms, struct flo_lane **out,
                                struct flo_err *err);
+/* Asked on the lane's thread whether a message is of its device; before the
+ * start.  Without it each one is. */
+struct flo_lane_judge {
+    bool (*may_come)(void *context, const char *device,
+                     const struct flo_mqtt_message *message);
+    void *context;
+};
+void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge);
 /* Stop the thread and store its windows: before `base` of the start ends. */
 void flo_lane_stop(struct flo_lane *lane);
 /* Stop, and free.  Queries without an answer are
@@ -102,7 +110,7 @@ struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
 struct flo_lane_counters {
     uint64_t windows;  /* stored */
     uint64_t repeated; /* came before */
-    uint64_t dropped;  /* cannot be read, or of no known device */
+    uint64_t dropped;  /* cannot be read, of no known device, not proved */
     uint64_t shed;     /* no room: more came than the lane can take */
     uint64_t limited;  /* above what its device may send */
     uint64_t lost;     /* the store did not take them */

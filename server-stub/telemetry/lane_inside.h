@@ -79,6 +79,8 @@ struct flo_lane {
     struct event *wake, *commit, *second, *prune;
     int wake_fd;
 
+    struct flo_lane_judge judge;
+
     /* The thread's. */
     struct flo_windows *store;
     struct flo_lane_devices devices;

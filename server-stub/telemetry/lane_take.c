@@ -258,6 +258,11 @@ void flo_lane_take(struct flo_lane *lane,
         left_out(lane, &lane->dropped, 1);
         return;
     }
+    if (lane->judge.may_come != NULL &&
+        !lane->judge.may_come(lane->judge.context, key, message)) {
+        left_out(lane, &lane->dropped, 1);
+        return;
+    }
     /* Before anything else is done for it. */
     if (!flo_lane_may_come(device, flo_now_ms())) {
         limited(lane, device);

@@ -114,6 +114,26 @@ static void add_foreign(const struct flo_controller *controller,
     }
 }
 
+static void add_proofs(struct flo_controller *controller,
+                       struct flo_samples *samples)
+{
+    uint64_t proved = flo_proofs_devices(controller->proofs);
+    struct flo_fleet_device_count count = {0};
+    struct flo_err err = {0};
+
+    for (int i = 0; i < FLO_PROOF_WORDS; i++) {
+        const char *word = flo_proof_word((enum flo_proof_word)i);
+        flo_samples_add(samples, FLO_EXPOSED_PROOFS, &word,
+                        (double)flo_proofs_count(controller->proofs,
+                                                 (enum flo_proof_word)i));
+    }
+    if (flo_fleet_device_counts(controller->store, &count, &err) == 0) {
+        flo_samples_add(
+            samples, FLO_EXPOSED_UNPROVED, NULL,
+            (double)(count.devices > proved ? count.devices - proved : 0));
+    }
+}
+
 /* ---- numbers ---- */
 
 static void add_lane(const struct flo_controller *controller,
@@ -224,4 +244,5 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     add_certificates(rest, samples);
     add_held(rest, samples);
     add_foreign(rest->controller, samples);
+    add_proofs(rest->controller, samples);
 }

@@ -47,6 +47,19 @@ static int take_name(void *state, const char *name, struct flo_err *err)
     return 0;
 }
 
+static int take_unproved(void *state, const char *word, struct flo_err *err)
+{
+    struct flo_controller_options *options = &((struct line *)state)->options;
+
+    if (strcmp(word, "take") != 0 && strcmp(word, "refuse") != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--unproved %.40s: take or refuse",
+                        word);
+    }
+    options->unproved =
+        word[0] == 't' ? FLO_UNPROVED_TAKE : FLO_UNPROVED_REFUSE;
+    return 0;
+}
+
 #define TO_TEXT(member) FLO_TEXT(struct line, options.member)
 #define TO_SWITCH(member) FLO_SWITCH(struct line, options.member)
 static const struct flo_flag flags[] = {
@@ -149,6 +162,10 @@ static const struct flo_flag flags[] = {
      "DIR comes from a backup: give new orders numbers that no device has "
      "seen, pause what ran then",
      TO_SWITCH(is_restored)},
+    {"unproved", "WORD",
+     "messages of devices that never proved one: take or refuse (a fleet that "
+     "began without proofs takes them, a new one refuses)",
+     .take = take_unproved},
     {"new-order-key", NULL,
      "make DIR/keys/order.key again where it was deleted though devices know "
      "it: enrol each again",

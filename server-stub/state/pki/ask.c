@@ -40,6 +40,7 @@ struct asking {
     uint64_t now_ms;
     bool is_rolled; /* those of an older authority are asked too */
     size_t count;
+    size_t keyless; /* issued before the controller kept their keys */
 };
 
 static bool is_wanted(const struct asking *asking,
@@ -52,7 +53,7 @@ static bool is_wanted(const struct asking *asking,
     bool is_ending =
         asking->now_ms >= one->issued_at_ms + flo_lifetime_ending_ms(life_ms);
 
-    return is_ending ||
+    return is_ending || one->key[0] == '\0' ||
            (asking->is_rolled &&
             strcmp(one->authority, flo_pki_newest(pki)->name) != 0);
 }
@@ -63,6 +64,7 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
     struct flo_controller *controller = asking->controller;
     struct flo_pki *pki = &controller->pki;
 
+    asking->keyless += one->key[0] == '\0';
     if (asking->count >= FLO_PKI_ASKED_MAX ||
         strcmp(one->device, pki->asked) <= 0 || !is_wanted(asking, one) ||
         !flo_fleet_device_seems_online(controller->store, one->device)) {
@@ -83,15 +85,20 @@ int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
                                          is_newest_known(controller)};
     uint64_t life_ms = controller->options.certificate_life_ms;
     uint64_t ending = 0;
+    char behind[37];
+    while (flo_proofs_behind(controller->proofs, behind)) {
+        flo_text_list_add(&controller->outgoing.renewals, behind);
+    }
     int rv = flo_fleet_certificate_ending(
         controller->store, FLO_CERTIFICATE_HELD, now_ms,
         now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)), &ending, err);
 
-    if (rv < 0 || (ending == 0 && !asking.is_rolled)) {
+    if (rv < 0 || (ending == 0 && !asking.is_rolled && !pki->has_keyless)) {
         return rv;
     }
     rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD,
                                     now_ms, ask_one, &asking, err);
+    pki->has_keyless = asking.keyless > 0;
     const struct flo_text_list *asked = &controller->outgoing.renewals;
     snprintf(pki->asked, sizeof(pki->asked), "%s",
              asking.count < FLO_PKI_ASKED_MAX ? ""

@@ -30,13 +30,18 @@ int flo_pki_issue(struct flo_controller *controller,
     if (rv < 0) {
         return rv;
     }
+    char key[FLO_PUBLIC_KEY_PEM_MAX];
+    flo_public_key_pem(&facts->key, key);
     const struct flo_fleet_certificate row = {.serial = facts->serial,
                                               .device = device,
                                               .authority = authority->name,
                                               .state = FLO_CERTIFICATE_ISSUED,
                                               .issued_at_ms = now_ms,
-                                              .until_ms = facts->not_after_ms};
-    return flo_fleet_certificate_add(controller->store, &row, err);
+                                              .until_ms = facts->not_after_ms,
+                                              .key = key,
+                                              .proved = ""};
+    rv = flo_fleet_certificate_add(controller->store, &row, err);
+    return rv < 0 ? rv : flo_proofs_issued(controller->proofs, &row, err);
 }
 
 /* ---- holders ---- */

@@ -45,6 +45,7 @@ struct flo_pki {
     uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
     uint64_t revoked_at_ms;                 /* of the newest list */
     char asked[37];                         /* the last device that was */
+    bool has_keyless; /* certificates whose key the store does not have */
     struct flo_key *order_key;
     char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
 };

@@ -227,7 +227,18 @@ static int load_newest(struct flo_controller *controller,
     return rv > 0 ? 0 : rv;
 }
 
-int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
+/* Devices prove their messages for the order key. */
+static int prove_for(struct flo_controller *controller, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
+    int rv = load_key(controller, BEFORE_KEY, &before, err);
+
+    return rv < 0 ? rv
+                  : flo_proofs_use(controller->proofs,
+                                   controller->pki.order_key, before, err);
+}
+
+static int open_trust(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_trust *newest = NULL;
     struct flo_key *next = NULL;
@@ -250,6 +261,13 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
         name_key(controller);
     }
     return 0;
+}
+
+int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = open_trust(controller, err);
+
+    return rv < 0 ? rv : prove_for(controller, err);
 }
 
 /* ---- publishing ---- */
@@ -338,6 +356,11 @@ void flo_trust_settle(struct flo_controller *controller, bool is_committed)
     }
     flo_trust_free(change.trust);
     if (change.order_key != NULL) {
+        struct flo_err err = {0};
+        if (flo_proofs_use(controller->proofs, controller->pki.order_key,
+                           change.order_key, &err) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "proof", &err);
+        }
         flo_key_free(change.order_key);
         name_key(controller);
     }

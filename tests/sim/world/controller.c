@@ -140,8 +140,11 @@ static void on_start_again(const struct sim_call *call)
 
 static int open_all(struct flo_err *err)
 {
-    const struct flo_controller_options options = {
-        .dir = ":memory:", .fleet = SIM_FLEET, .heartbeat_ms = 60000};
+    const struct flo_controller_options options = {.dir = ":memory:",
+                                                   .fleet = SIM_FLEET,
+                                                   .heartbeat_ms = 60000,
+                                                   .unproved =
+                                                       FLO_UNPROVED_TAKE};
     struct sim_controller *controller = &sim->controller;
     int rv;
 

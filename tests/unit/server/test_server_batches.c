@@ -38,8 +38,8 @@ struct link {
 /* With a broker that nobody answers for. */
 static int set_up(void **state)
 {
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
+    struct flo_controller_options options = {
+        .dir = ":memory:", .fleet = "demo", .unproved = FLO_UNPROVED_TAKE};
     struct flo_controller *controller;
 
     flo_log_level_set(FLO_LOG_ERROR);

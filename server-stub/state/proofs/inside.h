@@ -1,0 +1,66 @@
+/* Shared by the files of proofs; not for others. */
+#ifndef FLOTILLA_SERVER_STATE_PROOFS_INSIDE_H
+#define FLOTILLA_SERVER_STATE_PROOFS_INSIDE_H
+
+#include <pthread.h>
+
+#include "proto/proof.h"
+
+#include "server-stub/state/proofs/proofs.h"
+#include "server-stub/store/ids.h"
+
+/* Topics that devices write, from FLO_TOPIC_REPORTED on. */
+#define FLO_PROOFS_CHANNELS 5
+#define FLO_PROOFS_REPORTED 0
+#define FLO_PROOFS_TELE (FLO_TOPIC_TELE - FLO_TOPIC_REPORTED)
+#define FLO_PROOFS_PRESENCE (FLO_TOPIC_PRESENCE - FLO_TOPIC_REPORTED)
+#define FLO_PROOFS_ORDER_KEYS 2 /* the one in use, and the one before */
+#define FLO_PROOFS_BEHIND 16    /* old messages, one after the other */
+#define FLO_PROOFS_TOLD 16      /* devices until somebody asks */
+
+/* A device's key, of one certificate. */
+struct flo_proofs_key {
+    struct flo_proofs_key *older; /* its key before; NULL: none */
+    char serial[65];              /* of the certificate */
+    struct flo_public_key point;
+    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* made when asked */
+    bool has_secret[FLO_PROOFS_ORDER_KEYS];
+    char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */
+    uint64_t used[FLO_PROOFS_CHANNELS];       /* numbers, of each channel */
+    uint64_t seen[FLO_PROOFS_CHANNELS];       /* in which turn */
+    bool is_gone;                             /* since its last presence */
+    bool is_dirty;                            /* not as it is stored */
+};
+struct flo_proofs_device {
+    struct flo_proofs_key *newest; /* NULL: none */
+    bool is_proved;
+    bool is_touched; /* by a message that the store takes */
+    uint32_t old;    /* messages since the last good one */
+};
+
+struct flo_proofs {
+    pthread_mutex_t mutex;
+    struct flo_key *orders[FLO_PROOFS_ORDER_KEYS];
+    struct flo_ids ids;
+    struct flo_proofs_device *devices; /* by number */
+    size_t capacity;
+    uint64_t proved;   /* devices */
+    uint64_t turn;     /* grows when the broker tells again */
+    size_t dirty;      /* keys */
+    size_t from;       /* the next device that is looked at */
+    uint32_t *touched; /* numbers of such devices */
+    size_t touched_count, touched_capacity;
+    uint64_t counts[FLO_PROOF_WORDS];
+    struct flo_proofs_list {
+        char items[FLO_PROOFS_TOLD][37];
+        size_t count;
+    } told, behind;
+};
+
+/* Under the mutex, or before another thread knows it.  `pem`: its public key;
+ * `used`: as it is stored, or "". */
+FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const char *device,
+                                const char *serial, const char *pem,
+                                const char *used, struct flo_err *err);
+
+#endif

@@ -1,0 +1,458 @@
+/* Proofs: the keys of all devices, and the judgement. */
+#include "server-stub/state/proofs/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const words[] = {"good", "again", "none", "wrong", "old"};
+
+const char *flo_proof_word(enum flo_proof_word word)
+{
+    return words[word];
+}
+
+/* ---- keys ---- */
+
+static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
+{
+    void *grown =
+        wanted <= *capacity ? *items : realloc(*items, wanted * bytes);
+
+    if (grown == NULL) {
+        return false;
+    }
+    *items = grown;
+    *capacity = wanted > *capacity ? wanted : *capacity;
+    return true;
+}
+
+/* NULL: it is not known. */
+static struct flo_proofs_device *find_device(struct flo_proofs *proofs,
+                                             const char *id)
+{
+    size_t number = flo_ids_find(&proofs->ids, id);
+
+    return number == SIZE_MAX ? NULL : &proofs->devices[number];
+}
+
+static struct flo_proofs_device *keep_device(struct flo_proofs *proofs,
+                                             const char *id)
+{
+    size_t count = proofs->ids.count;
+    size_t number = flo_ids_keep(&proofs->ids, id);
+
+    if (number == SIZE_MAX ||
+        !grow((void **)&proofs->devices, &proofs->capacity,
+              proofs->ids.capacity, sizeof(*proofs->devices))) {
+        return NULL;
+    }
+    if (number == count) {
+        proofs->devices[number] = (struct flo_proofs_device){0};
+    }
+    return &proofs->devices[number];
+}
+
+/* "<8> n n n n n n": the order key that its last proof was for, the number that
+ * each channel used up, in hex, and 1 where the device is gone. */
+static void read_used(struct flo_proofs_key *key, const char *text)
+{
+    char *end;
+
+    if (strlen(text) < sizeof(key->of_order)) {
+        return;
+    }
+    memcpy(key->of_order, text, sizeof(key->of_order) - 1);
+    text += sizeof(key->of_order) - 1;
+    for (size_t i = 0; i < FLO_PROOFS_CHANNELS; i++) {
+        key->used[i] = strtoull(text, &end, 16);
+        text = end;
+    }
+    key->is_gone = strtoull(text, NULL, 16) != 0;
+}
+
+int flo_proofs_add(struct flo_proofs *proofs, const char *id,
+                   const char *serial, const char *pem, const char *used,
+                   struct flo_err *err)
+{
+    struct flo_public_key point;
+    int rv = flo_public_key_parse(pem, strlen(pem), &point, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_proofs_device *device = keep_device(proofs, id);
+    struct flo_proofs_key *key =
+        device == NULL ? NULL : calloc(1, sizeof(*key));
+    if (key == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "proofs of devices");
+    }
+    key->older = device->newest;
+    key->point = point;
+    snprintf(key->serial, sizeof(key->serial), "%s", serial);
+    read_used(key, used);
+    device->newest = key;
+    if (key->of_order[0] != '\0') {
+        proofs->proved += !device->is_proved;
+        device->is_proved = true;
+    }
+    return 0;
+}
+
+/* This one and those before it. */
+static void drop_keys(struct flo_proofs *proofs, struct flo_proofs_key **from)
+{
+    while (*from != NULL) {
+        struct flo_proofs_key *key = *from;
+        *from = key->older;
+        proofs->dirty -= key->is_dirty;
+        flo_secret_wipe(key, sizeof(*key));
+        free(key);
+    }
+}
+
+void flo_proofs_forget(struct flo_proofs *proofs, const char *id)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    struct flo_proofs_device *device = find_device(proofs, id);
+    if (device != NULL) {
+        drop_keys(proofs, &device->newest);
+        proofs->proved -= device->is_proved;
+        device->is_proved = false;
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+}
+
+void flo_proofs_held(struct flo_proofs *proofs, const char *id,
+                     const char *serial)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    const struct flo_proofs_device *device = find_device(proofs, id);
+    struct flo_proofs_key *key = device == NULL ? NULL : device->newest;
+    while (key != NULL && strcmp(key->serial, serial) != 0) {
+        key = key->older;
+    }
+    if (key != NULL) {
+        drop_keys(proofs, &key->older);
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+}
+
+/* ---- order keys ---- */
+
+/* Its own copy: another thread reads it. */
+static int copy_key(const struct flo_key *key, struct flo_key **out,
+                    struct flo_err *err)
+{
+    char pem[FLO_KEY_PEM_MAX];
+    int rv = 0;
+
+    *out = NULL;
+    if (key != NULL && (rv = flo_key_pem(key, pem, err)) == 0) {
+        rv = flo_key_parse(pem, strlen(pem), out, err);
+        flo_secret_wipe(pem, sizeof(pem));
+    }
+    return rv;
+}
+
+int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
+                   const struct flo_key *before, struct flo_err *err)
+{
+    const struct flo_key *keys[FLO_PROOFS_ORDER_KEYS] = {order, before};
+    struct flo_key *copies[FLO_PROOFS_ORDER_KEYS] = {0};
+    int rv = 0;
+
+    for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS && rv == 0; i++) {
+        rv = copy_key(keys[i], &copies[i], err);
+    }
+    pthread_mutex_lock(&proofs->mutex);
+    for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS; i++) {
+        flo_key_free(rv < 0 ? copies[i] : proofs->orders[i]);
+        proofs->orders[i] = rv < 0 ? proofs->orders[i] : copies[i];
+    }
+    for (size_t i = 0; i < proofs->ids.count && rv == 0; i++) {
+        for (struct flo_proofs_key *key = proofs->devices[i].newest;
+             key != NULL; key = key->older) {
+            memset(key->has_secret, 0, sizeof(key->has_secret));
+        }
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+    return rv;
+}
+
+/* ---- judging ---- */
+
+/* The place of the order key that a proof is for; FLO_PROOFS_ORDER_KEYS: none
+ * that this device may use still. */
+static size_t order_of(const struct flo_proofs *proofs,
+                       const struct flo_proofs_key *key,
+                       const struct flo_proof *proof)
+{
+    bool knows_newest =
+        proofs->orders[0] != NULL &&
+        strncmp(key->of_order, flo_key_public(proofs->orders[0])->keyid,
+                sizeof(key->of_order) - 1) == 0;
+
+    for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS; i++) {
+        if (proofs->orders[i] != NULL && (i == 0 || !knows_newest) &&
+            strncmp(proof->controller, flo_key_public(proofs->orders[i])->keyid,
+                    sizeof(proof->controller) - 1) == 0) {
+            return i;
+        }
+    }
+    return FLO_PROOFS_ORDER_KEYS;
+}
+
+static bool has_secret(const struct flo_proofs *proofs,
+                       struct flo_proofs_key *key, size_t order)
+{
+    struct flo_err err = {0};
+
+    if (!key->has_secret[order]) {
+        key->has_secret[order] =
+            flo_proof_key_controller(proofs->orders[order], &key->point,
+                                     &key->secrets[order], &err) == 0;
+    }
+    if (!key->has_secret[order]) {
+        flo_log_err(FLO_LOG_ERROR, "proof", &err);
+    }
+    return key->has_secret[order];
+}
+
+/* The key of the device that made this proof, or NULL. */
+static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
+                                       const struct flo_proofs_device *device,
+                                       const struct flo_proof *proof,
+                                       const char *path, const char *message)
+{
+    for (struct flo_proofs_key *key = device->newest; key != NULL;
+         key = key->older) {
+        size_t order = order_of(proofs, key, proof);
+        if (strncmp(key->point.keyid, proof->device,
+                    sizeof(proof->device) - 1) == 0 &&
+            order < FLO_PROOFS_ORDER_KEYS && has_secret(proofs, key, order) &&
+            flo_proof_holds(proof, &key->secrets[order], path, message)) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+static void change(struct flo_proofs *proofs, struct flo_proofs_key *key)
+{
+    proofs->dirty += !key->is_dirty;
+    key->is_dirty = true;
+}
+
+/* Without memory the number is written with all others, later. */
+static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
+{
+    size_t wanted = proofs->touched_count + 1;
+
+    if (!device->is_touched &&
+        (wanted <= proofs->touched_capacity ||
+         grow((void **)&proofs->touched, &proofs->touched_capacity, 2 * wanted,
+              sizeof(*proofs->touched)))) {
+        device->is_touched = true;
+        proofs->touched[proofs->touched_count++] =
+            (uint32_t)(device - proofs->devices);
+    }
+}
+
+/* May a number that was used up come once more?  Only as the newest that the
+ * broker retains, and a presence only while nobody said that the device is
+ * gone. */
+static bool may_be_again(const struct flo_proofs *proofs,
+                         const struct flo_proofs_key *key, size_t channel,
+                         uint64_t number)
+{
+    return number == key->used[channel] && key->seen[channel] != proofs->turn &&
+           (channel == FLO_PROOFS_REPORTED ||
+            (channel == FLO_PROOFS_PRESENCE && !key->is_gone));
+}
+
+static enum flo_proof_word use_number(struct flo_proofs *proofs,
+                                      struct flo_proofs_key *key,
+                                      size_t channel,
+                                      const struct flo_proof *proof)
+{
+    if (proof->number <= key->used[channel]) {
+        bool is_again = may_be_again(proofs, key, channel, proof->number);
+        key->seen[channel] = proofs->turn;
+        return is_again ? FLO_PROOF_AGAIN : FLO_PROOF_OLD;
+    }
+    key->used[channel] = proof->number;
+    key->seen[channel] = proofs->turn;
+    key->is_gone = key->is_gone && channel != FLO_PROOFS_PRESENCE;
+    memcpy(key->of_order, proof->controller, sizeof(key->of_order));
+    change(proofs, key);
+    return FLO_PROOF_GOOD;
+}
+
+static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
+                                 struct flo_proofs_device *device,
+                                 const char *path, const char *message,
+                                 size_t *bytes)
+{
+    struct flo_proofs_key *key = NULL;
+    struct flo_proof proof;
+
+    if (device != NULL && flo_proof_find(message, *bytes, &proof)) {
+        key = maker_of(proofs, device, &proof, path, message);
+    }
+    if (key == NULL) {
+        return device != NULL && device->is_proved ? FLO_PROOF_WRONG
+                                                   : FLO_PROOF_NONE;
+    }
+    enum flo_proof_word word = use_number(proofs, key, channel, &proof);
+    if (word == FLO_PROOF_OLD) {
+        return word;
+    }
+    if (word == FLO_PROOF_GOOD && channel != FLO_PROOFS_TELE) {
+        touch(proofs, device);
+    }
+    proofs->proved += !device->is_proved;
+    device->is_proved = true;
+    *bytes = proof.before + 1; /* with a brace */
+    return word;
+}
+
+static void list_add(struct flo_proofs_list *list, const char *device)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i], device) == 0) {
+            return;
+        }
+    }
+    if (list->count < FLO_PROOFS_TOLD) {
+        snprintf(list->items[list->count++], sizeof(list->items[0]), "%s",
+                 device);
+    }
+}
+
+/* Only known devices are told: strangers invent others.  A message may come
+ * twice by a fault of the network, so one that is old is not told. */
+static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device,
+                 const char *id, enum flo_proof_word word, bool refuses)
+{
+    if (word == FLO_PROOF_WRONG || (word == FLO_PROOF_NONE && refuses)) {
+        list_add(&proofs->told, id);
+    }
+    device->old = word == FLO_PROOF_OLD ? device->old + 1 : 0;
+    if (device->old == FLO_PROOFS_BEHIND) {
+        device->old = 0;
+        list_add(&proofs->behind, id);
+    }
+}
+
+enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs,
+                                     enum flo_topic topic, const char *id,
+                                     const char *path, const char *message,
+                                     size_t *bytes, bool refuses)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    struct flo_proofs_device *device = find_device(proofs, id);
+    enum flo_proof_word word =
+        judge(proofs, (size_t)(topic - FLO_TOPIC_REPORTED), device, path,
+              message, bytes);
+    proofs->counts[word]++;
+    if (device != NULL) {
+        tell(proofs, device, id, word, refuses);
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+    return word;
+}
+
+/* ---- what is asked ---- */
+
+uint64_t flo_proofs_count(struct flo_proofs *proofs, enum flo_proof_word word)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    uint64_t count = proofs->counts[word];
+    pthread_mutex_unlock(&proofs->mutex);
+    return count;
+}
+
+uint64_t flo_proofs_devices(struct flo_proofs *proofs)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    uint64_t count = proofs->proved;
+    pthread_mutex_unlock(&proofs->mutex);
+    return count;
+}
+
+static bool list_take(struct flo_proofs *proofs, struct flo_proofs_list *list,
+                      char *device)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    bool is_there = list->count > 0;
+    if (is_there) {
+        memcpy(device, list->items[--list->count], sizeof(list->items[0]));
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+    return is_there;
+}
+
+bool flo_proofs_told(struct flo_proofs *proofs, char *device)
+{
+    return list_take(proofs, &proofs->told, device);
+}
+
+bool flo_proofs_behind(struct flo_proofs *proofs, char *device)
+{
+    return list_take(proofs, &proofs->behind, device);
+}
+
+void flo_proofs_gone(struct flo_proofs *proofs, const char *id)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    struct flo_proofs_device *device = find_device(proofs, id);
+    for (struct flo_proofs_key *key = device == NULL ? NULL : device->newest;
+         key != NULL; key = key->older) {
+        if (!key->is_gone) {
+            key->is_gone = true;
+            change(proofs, key);
+            touch(proofs, device);
+        }
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+}
+
+void flo_proofs_again(struct flo_proofs *proofs)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    proofs->turn++;
+    pthread_mutex_unlock(&proofs->mutex);
+}
+
+/* ---- life ---- */
+
+int flo_proofs_new(struct flo_proofs **out, struct flo_err *err)
+{
+    struct flo_proofs *proofs = calloc(1, sizeof(*proofs));
+
+    if (proofs == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "proofs");
+    }
+    pthread_mutex_init(&proofs->mutex, NULL);
+    proofs->turn = 1;
+    *out = proofs;
+    return 0;
+}
+
+void flo_proofs_free(struct flo_proofs *proofs)
+{
+    if (proofs == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < proofs->ids.count; i++) {
+        drop_keys(proofs, &proofs->devices[i].newest);
+    }
+    for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS; i++) {
+        flo_key_free(proofs->orders[i]);
+    }
+    free(proofs->devices);
+    free(proofs->touched);
+    flo_ids_deinit(&proofs->ids);
+    pthread_mutex_destroy(&proofs->mutex);
+    free(proofs);
+}

@@ -1,0 +1,198 @@
+/* Proofs: keys and numbers as the store has them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/proofs/inside.h"
+
+#define SETTING "unproved" /* "refuse" in a fleet that began with proofs */
+
+/* ---- reading ---- */
+
+struct loading {
+    struct flo_controller *controller;
+    struct flo_err *err;
+};
+
+static int add_row(void *context, const struct flo_fleet_certificate *row)
+{
+    struct loading *loading = context;
+    struct flo_err why = {0};
+
+    if (row->key[0] == '\0') {
+        loading->controller->pki.has_keyless = true;
+        return 0;
+    }
+    int rv = flo_proofs_add(loading->controller->proofs, row->device,
+                            row->serial, row->key, row->proved, &why);
+    if (rv == FLO_E_MEMORY) {
+        *loading->err = why;
+        return rv;
+    }
+    if (rv < 0) { /* a damaged row: that device is asked to renew */
+        flo_log_err(FLO_LOG_ERROR, "proof", &why);
+    }
+    return 0;
+}
+
+int flo_proofs_load(struct flo_controller *controller, struct flo_err *err)
+{
+    static const enum flo_certificate_state states[] = {FLO_CERTIFICATE_HELD,
+                                                        FLO_CERTIFICATE_ISSUED};
+    struct loading loading = {controller, err};
+    char word[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_setting_get(controller->store, SETTING, word,
+                                   sizeof(word), err);
+
+    for (size_t i = 0; i < FLO_COUNT(states) && rv == 0; i++) {
+        rv = flo_fleet_certificate_list(controller->store, states[i], 0,
+                                        add_row, &loading, err);
+    }
+    controller->refuses_unproved =
+        controller->options.unproved == FLO_UNPROVED_REFUSE ||
+        (controller->options.unproved == FLO_UNPROVED_STORED &&
+         strcmp(word, "refuse") == 0);
+    return rv;
+}
+
+int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err)
+{
+    return flo_fleet_setting_set(controller->store, SETTING, "refuse", err);
+}
+
+/* ---- writing ---- */
+
+int flo_proofs_issued(struct flo_proofs *proofs,
+                      const struct flo_fleet_certificate *row,
+                      struct flo_err *err)
+{
+    pthread_mutex_lock(&proofs->mutex);
+    int rv = flo_proofs_add(proofs, row->device, row->serial, row->key,
+                            row->proved, err);
+    pthread_mutex_unlock(&proofs->mutex);
+    return rv;
+}
+
+struct used {
+    char serial[65];
+    char text[FLO_PROOF_CONTROLLER_TEXT + 17 * FLO_PROOFS_CHANNELS + 2];
+};
+
+/* As it is stored; nothing in memory waits any more. */
+static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key,
+                      struct used *out)
+{
+    int at = snprintf(out->text, sizeof(out->text), "%s", key->of_order);
+
+    for (size_t i = 0; i < FLO_PROOFS_CHANNELS; i++) {
+        at += snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %llx",
+                       (unsigned long long)key->used[i]);
+    }
+    snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %d",
+             key->is_gone);
+    memcpy(out->serial, key->serial, sizeof(out->serial));
+    proofs->dirty -= key->is_dirty;
+    key->is_dirty = false;
+}
+
+static int write_used(struct flo_controller *controller,
+                      const struct used *used, struct flo_err *err)
+{
+    return flo_fleet_certificate_prove(controller->store, used->serial,
+                                       used->text, err);
+}
+
+/* A key of the device whose numbers changed; false: none. */
+static bool take_of(struct flo_proofs *proofs,
+                    const struct flo_proofs_device *device, struct used *out)
+{
+    struct flo_proofs_key *key = device->newest;
+
+    while (key != NULL && !key->is_dirty) {
+        key = key->older;
+    }
+    if (key != NULL) {
+        take_used(proofs, key, out);
+    }
+    return key != NULL;
+}
+
+/* The next one of the devices that were touched, from the place *at on. */
+static bool next_touched(struct flo_proofs *proofs, size_t *at,
+                         struct used *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&proofs->mutex);
+    while (!found && *at < proofs->touched_count) {
+        found = take_of(proofs, &proofs->devices[proofs->touched[*at]], out);
+        *at += found ? 0 : 1;
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+    return found;
+}
+
+int flo_proofs_write_batch(struct flo_controller *controller, size_t *count,
+                           struct flo_err *err)
+{
+    struct used used;
+    int rv = 0;
+
+    *count = 0;
+    while (rv == 0 && next_touched(controller->proofs, count, &used)) {
+        rv = write_used(controller, &used, err);
+    }
+    return rv;
+}
+
+void flo_proofs_settle(struct flo_proofs *proofs, size_t count,
+                       bool is_committed)
+{
+    size_t done = is_committed ? count : 0;
+
+    pthread_mutex_lock(&proofs->mutex);
+    for (size_t i = 0; i < count; i++) {
+        struct flo_proofs_device *device = &proofs->devices[proofs->touched[i]];
+        device->is_touched = !is_committed;
+        for (struct flo_proofs_key *key = is_committed ? NULL : device->newest;
+             key != NULL; key = key->older) {
+            proofs->dirty += !key->is_dirty;
+            key->is_dirty = true;
+        }
+    }
+    proofs->touched_count -= done;
+    memmove(proofs->touched, proofs->touched + done,
+            proofs->touched_count * sizeof(*proofs->touched));
+    pthread_mutex_unlock(&proofs->mutex);
+}
+
+/* The next one of all devices; false: none. */
+static bool next_dirty(struct flo_proofs *proofs, struct used *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&proofs->mutex);
+    for (size_t i = 0; i < proofs->ids.count && proofs->dirty > 0 && !found;
+         i++) {
+        proofs->from = (proofs->from + 1) % proofs->ids.count;
+        found = take_of(proofs, &proofs->devices[proofs->from], out);
+    }
+    pthread_mutex_unlock(&proofs->mutex);
+    return found;
+}
+
+/* A transaction that fails loses numbers of these keys: they are written with
+ * their next message. */
+int flo_proofs_write(struct flo_controller *controller, size_t count_max,
+                     bool *is_done, struct flo_err *err)
+{
+    struct used used;
+    int rv = 0;
+
+    *is_done = false;
+    for (size_t i = 0; i < count_max && rv == 0 && !*is_done; i++) {
+        *is_done = !next_dirty(controller->proofs, &used);
+        rv = *is_done ? 0 : write_used(controller, &used, err);
+    }
+    return rv;
+}

@@ -1,0 +1,276 @@
+/* Proofs at the controller: which message is of its device, and which comes a
+ * second time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/proof.h"
+#include "server-stub/state/controller.h"
+
+#define DEVICE "11111111-1111-4111-8111-111111111111"
+#define OTHER "22222222-2222-4222-8222-222222222222"
+#define TOPICS "flotilla/v1/demo/d/"
+
+static struct flo_controller *controller;
+static struct flo_key *device, *order, *before;
+
+static void issue(const char *id, const char *serial, const struct flo_key *key)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    flo_public_key_pem(flo_key_public(key), pem);
+    const struct flo_fleet_certificate row = {.serial = serial,
+                                              .device = id,
+                                              .authority = "a",
+                                              .state = FLO_CERTIFICATE_ISSUED,
+                                              .issued_at_ms = 1,
+                                              .until_ms = INT64_MAX,
+                                              .key = pem,
+                                              .proved = ""};
+    assert_int_equal(flo_fleet_certificate_add(controller->store, &row, NULL),
+                     0);
+    assert_int_equal(flo_proofs_issued(controller->proofs, &row, NULL), 0);
+}
+
+static int set_up(void **state)
+{
+    const struct flo_controller_options options = {.dir = ":memory:",
+                                                   .fleet = "demo"};
+    (void)state;
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    if (flo_controller_open(&options, &controller, NULL) < 0 ||
+        flo_controller_begin(controller, NULL) < 0 ||
+        flo_key_generate(&device, NULL) < 0 ||
+        flo_key_generate(&order, NULL) < 0 ||
+        flo_key_generate(&before, NULL) < 0) {
+        return 1;
+    }
+    issue(DEVICE, "01", device);
+    return flo_proofs_use(controller->proofs, order, NULL, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    flo_controller_cancel(controller);
+    flo_controller_close(controller);
+    flo_key_free(device);
+    flo_key_free(order);
+    flo_key_free(before);
+    return 0;
+}
+
+/* A message on the topic of `id`, proved by `key` for `controllers`; without a
+ * proof when that is NULL. */
+static enum flo_proof_word said_by(const struct flo_key *key,
+                                   const struct flo_key *controllers,
+                                   const char *id, enum flo_topic topic,
+                                   uint64_t number)
+{
+    static const char message[] = "{\"v\":1}";
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_proof_key proof_key;
+    char path[FLO_TOPIC_TEXT];
+
+    assert_int_equal(flo_topic_build(topic, "demo", id, path, NULL), 0);
+    if (controllers == NULL) {
+        flo_buf_add(&text, message, strlen(message));
+    } else {
+        assert_int_equal(flo_proof_key_device(key, flo_key_public(controllers),
+                                              &proof_key, NULL),
+                         0);
+        flo_proof_add(&proof_key, path, number, message, strlen(message),
+                      &text);
+    }
+    size_t bytes = text.bytes;
+    enum flo_proof_word word = flo_proofs_judge(controller->proofs, topic, id,
+                                                path, text.data, &bytes, false);
+    assert_int_equal(bytes,
+                     word <= FLO_PROOF_AGAIN ? strlen(message) : text.bytes);
+    return word;
+}
+
+static enum flo_proof_word said(enum flo_topic topic, uint64_t number)
+{
+    return said_by(device, order, DEVICE, topic, number);
+}
+
+static enum flo_proof_word said_nothing_about_it(void)
+{
+    return said_by(NULL, NULL, DEVICE, FLO_TOPIC_EVENT, 0);
+}
+
+/* The controller starts with what the store has. */
+static void start(void)
+{
+    flo_proofs_free(controller->proofs);
+    assert_int_equal(flo_proofs_new(&controller->proofs, NULL), 0);
+    assert_int_equal(flo_proofs_load(controller, NULL), 0);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
+                     0);
+}
+
+static void a_device_that_proved_once_goes_on(void **state)
+{
+    char told[37];
+    (void)state;
+
+    assert_int_equal(said_nothing_about_it(), FLO_PROOF_NONE);
+    assert_int_equal(flo_proofs_devices(controller->proofs), 0);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_devices(controller->proofs), 1);
+    assert_false(flo_proofs_told(controller->proofs, told));
+    assert_int_equal(said_nothing_about_it(), FLO_PROOF_WRONG);
+    assert_true(flo_proofs_told(controller->proofs, told));
+    assert_string_equal(told, DEVICE);
+}
+
+static void another_device_proves_nothing_here(void **state)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *other = NULL;
+    (void)state;
+
+    assert_int_equal(flo_key_generate(&other, NULL), 0);
+    issue(OTHER, "02", other);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(other, order, DEVICE, FLO_TOPIC_EVENT, 2),
+                     FLO_PROOF_WRONG);
+    assert_int_equal(said_by(other, order, OTHER, FLO_TOPIC_EVENT, 2),
+                     FLO_PROOF_GOOD);
+}
+
+static void a_number_counts_once_on_each_topic(void **state)
+{
+    (void)state;
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 4), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_ACK, 4), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 6), FLO_PROOF_GOOD);
+}
+
+static void the_newest_retained_one_counts_again_once(void **state)
+{
+    (void)state;
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 4), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_OLD);
+    flo_proofs_again(controller->proofs);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 4), FLO_PROOF_OLD);
+    flo_proofs_again(controller->proofs);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_AGAIN);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 5), FLO_PROOF_AGAIN);
+    /* It was said to be gone: only a new presence brings it back. */
+    flo_proofs_gone(controller->proofs, DEVICE);
+    flo_proofs_again(controller->proofs);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 5), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 6), FLO_PROOF_GOOD);
+    flo_proofs_again(controller->proofs);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 6), FLO_PROOF_AGAIN);
+}
+
+static void a_batch_stores_its_numbers_and_the_rest_follows(void **state)
+{
+    size_t count;
+    bool is_done = false;
+    (void)state;
+
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 6), FLO_PROOF_GOOD);
+    flo_proofs_gone(controller->proofs, DEVICE);
+    /* A transaction that was taken back is written by the next one. */
+    assert_int_equal(flo_proofs_write_batch(controller, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    flo_proofs_settle(controller->proofs, count, false);
+    assert_int_equal(flo_proofs_write_batch(controller, &count, NULL), 0);
+    flo_proofs_settle(controller->proofs, count, true);
+    start();
+    assert_int_equal(said(FLO_TOPIC_EVENT, 5), FLO_PROOF_OLD);
+    assert_int_equal(said(FLO_TOPIC_PRESENCE, 6), FLO_PROOF_OLD);
+    assert_int_equal(said_nothing_about_it(), FLO_PROOF_WRONG);
+    assert_int_equal(flo_proofs_devices(controller->proofs), 1);
+
+    assert_int_equal(said(FLO_TOPIC_TELE, 9), FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_write_batch(controller, &count, NULL), 0);
+    assert_int_equal(count, 0);
+    while (!is_done) {
+        assert_int_equal(flo_proofs_write(controller, 1, &is_done, NULL), 0);
+    }
+    start();
+    assert_int_equal(said(FLO_TOPIC_TELE, 9), FLO_PROOF_OLD);
+}
+
+static void an_order_key_of_before_counts_until_the_new_one_does(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
+                     0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 2), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 3),
+                     FLO_PROOF_WRONG);
+    /* The next one takes the place of both. */
+    assert_int_equal(flo_proofs_use(controller->proofs, before, NULL, NULL), 0);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 4), FLO_PROOF_WRONG);
+}
+
+static void a_renewed_key_ends_the_one_before_when_it_is_held(void **state)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *next = NULL;
+    (void)state;
+
+    assert_int_equal(flo_key_generate(&next, NULL), 0);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 9), FLO_PROOF_GOOD);
+    issue(DEVICE, "03", next);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 10), FLO_PROOF_GOOD);
+    flo_proofs_held(controller->proofs, DEVICE, "01");
+    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_EVENT, 1),
+                     FLO_PROOF_GOOD); /* its numbers begin again */
+    flo_proofs_held(controller->proofs, DEVICE, "03");
+    assert_int_equal(said(FLO_TOPIC_EVENT, 11), FLO_PROOF_WRONG);
+    flo_proofs_forget(controller->proofs, DEVICE);
+    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_EVENT, 2),
+                     FLO_PROOF_NONE);
+    assert_int_equal(flo_proofs_devices(controller->proofs), 0);
+}
+
+static void a_device_that_lost_its_numbers_is_asked_to_renew(void **state)
+{
+    char behind[37];
+    (void)state;
+
+    assert_int_equal(said(FLO_TOPIC_EVENT, 1000), FLO_PROOF_GOOD);
+    for (uint64_t i = 1; i < 16; i++) {
+        assert_int_equal(said(FLO_TOPIC_EVENT, i), FLO_PROOF_OLD);
+    }
+    assert_false(flo_proofs_behind(controller->proofs, behind));
+    assert_int_equal(said(FLO_TOPIC_EVENT, 16), FLO_PROOF_OLD);
+    assert_true(flo_proofs_behind(controller->proofs, behind));
+    assert_string_equal(behind, DEVICE);
+}
+
+#define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_device_that_proved_once_goes_on),
+        STORY(another_device_proves_nothing_here),
+        STORY(a_number_counts_once_on_each_topic),
+        STORY(the_newest_retained_one_counts_again_once),
+        STORY(a_batch_stores_its_numbers_and_the_rest_follows),
+        STORY(an_order_key_of_before_counts_until_the_new_one_does),
+        STORY(a_renewed_key_ends_the_one_before_when_it_is_held),
+        STORY(a_device_that_lost_its_numbers_is_asked_to_renew),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
