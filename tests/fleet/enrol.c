@@ -194,6 +194,30 @@ static int broker_read(const char *url, struct flo_err *err)
     return 0;
 }
 
+/* For the controller's order key, which the statement names. */
+static int proof_key_make(struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    const struct flo_trust *trust = sim->controller.trust;
+    struct flo_trust_key order = {.roles = 0};
+    struct flo_public_key controller;
+    int rv;
+
+    for (size_t i = 0; i < flo_trust_count(trust); i++) {
+        flo_trust_key(trust, i, &order);
+        if ((order.roles & FLO_ROLE_ORDER) != 0) {
+            break;
+        }
+    }
+    if ((rv = flo_public_key_parse(order.pem, strlen(order.pem), &controller,
+                                   err)) < 0 ||
+        (rv = flo_key_load(fleet.key_file, &key, err)) < 0) {
+        return rv;
+    }
+    fleet.proofs = flo_wall_ms() << 10;
+    return flo_proof_key_device(key, &controller, &fleet.proof, err);
+}
+
 static int common_read(struct flo_err *err)
 {
     json_t *json;
@@ -222,6 +246,7 @@ static int common_read(struct flo_err *err)
         rv = flo_trust_parse(trust.data, trust.bytes, &sim->controller.trust,
                              err);
     }
+    rv = rv < 0 ? rv : proof_key_make(err);
     flo_buf_deinit(&trust);
     json_decref(json);
     return rv;

@@ -19,6 +19,7 @@
 
 #include <openssl/ssl.h>
 
+#include "proto/proof.h"
 #include "tests/sim/sim.h"
 
 #define FLEET_ORDERS_MAX 64
@@ -92,6 +93,9 @@ struct fleet {
     struct event_base *base;
     SSL_CTX *tls;
     EVP_PKEY *key;
+    struct flo_proof_key proof; /* they share a key, so this, too */
+    uint64_t proofs;            /* the last number */
+    bool is_unproved;           /* agents from before proofs */
     struct fleet_device *devices;
     struct fleet_figures figures;
     struct fleet_order orders[FLEET_ORDERS_MAX];

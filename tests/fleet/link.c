@@ -85,6 +85,7 @@ bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
 {
     struct fleet_link *link = &fleet_of(device)->link;
     struct flo_buf packet = {0};
+    struct flo_buf proved = {0};
     struct fleet_out *out;
 
     if (!link->is_up) {
@@ -96,7 +97,14 @@ bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
         return false;
     }
     uint16_t id = next_id(link);
-    fleet_packet_publish(&packet, id, name, data, bytes, is_retained);
+    if (fleet.is_unproved) {
+        flo_buf_add(&proved, data, bytes);
+    } else {
+        flo_proof_add(&fleet.proof, name, ++fleet.proofs, data, bytes, &proved);
+    }
+    fleet_packet_publish(&packet, id, name, proved.data, proved.bytes,
+                         is_retained);
+    flo_buf_deinit(&proved);
     out = malloc(sizeof(*out) + packet.bytes);
     if (out == NULL || packet.failed) {
         abort();

@@ -27,7 +27,8 @@ static int usage(void)
             "             [--devices N] [--seed N] [--prefix NAME]\n"
             "             [--scripts slow=50,offline=20,...]\n"
             "             [--interval MS] [--pace THOUSANDTHS]\n"
-            "             [--enrolling N] [--dial-per-s N] [--trace]\n"
+            "             [--enrolling N] [--dial-per-s N] [--unproved 1] "
+            "[--trace]\n"
             "Scripts are shares of a thousand devices:");
     for (int i = 0; i < FLEET_SCRIPTS; i++) {
         fprintf(stderr, " %s", fleet_script_word((enum fleet_script)i));
@@ -93,6 +94,8 @@ static bool take_option(const char *name, const char *value, uint32_t *count)
         fleet.interval_ms = (uint32_t)number;
     } else if (strcmp(name, "--pace") == 0) {
         fleet.pace = (unsigned)number;
+    } else if (strcmp(name, "--unproved") == 0) {
+        fleet.is_unproved = number != 0;
     } else if (strcmp(name, "--enrolling") == 0) {
         fleet.enrolling = (uint32_t)number;
     } else if (strcmp(name, "--dial-per-s") == 0) {

@@ -17,8 +17,9 @@ import pytest
 import fleet as F
 import openapi_parts
 from conftest import MODELS
-from controller_parts import sign
+from controller_parts import body_of, sign
 from mqtt_client import Client
+from proof_parts import Prover
 from waits import HANG_S, Seen, same, until, wall_ms
 
 
@@ -250,6 +251,12 @@ def rogue(up):
                     os.path.join(identity, "device-a.pem"),
                     os.path.join(identity, "device-a.pem"))
     device.id = facts["device"]
+    with open(os.path.join(identity, "trust.json")) as file:
+        trust = json.loads(body_of(file.read()))
+    device.prover = Prover(device.where[-1], next(
+        k["pem"] for k in trust["keys"] if k["role"] == "order"))
+    device.speak = lambda: Client(*device.where, device.id,
+                                  prover=device.prover)
     device.topic = "flotilla/v1/test/d/%s/" % device.id
     yield device
     shutil.rmtree(device.dir)

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import fleet as F  # noqa: E402
 import openapi_parts  # noqa: E402
 from mqtt_client import Client, Refused  # noqa: E402
+from proof_parts import Prover  # noqa: E402
 from waits import HANG_S, until  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
@@ -203,6 +204,7 @@ class Device:
         trust = json.loads(body_of(json.dumps(facts["trust"])))
         self.order_key = [k["pem"] for k in trust["keys"]
                           if k["role"] == "order"][0]
+        self.prover = Prover(self.key, self.order_key)
         self.boot = str(uuid.uuid4())
         self.seq = 0
         self.serving = "sha256:" + "0" * 64
@@ -251,7 +253,7 @@ class Device:
         self.client = Client(host, port, self.controller.ca, self.cert,
                              self.key, self.id,
                              (self.topic("presence"),
-                              '{"v":1,"online":false}'))
+                              '{"v":1,"online":false}'), self.prover)
         for topic in ("desired", "cmd"):
             assert self.client.subscribe(self.topic(topic)) == 1
         assert self.client.subscribe("flotilla/v1/test/c/order") == 1

@@ -89,7 +89,7 @@ class Told(Device):
         host, port = seen.broker()
         self.client = Hearing(self, host, port, seen.ca, self.cert, self.key,
                               self.id, (self.topic("presence"),
-                                        '{"v":1,"online":false}'))
+                                        '{"v":1,"online":false}'), self.prover)
         self.client.subscribe(self.topic("desired"))
         self.comes()
 

@@ -258,7 +258,7 @@ def is_heard(me, rogue):
 
 
 def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):
-    me = Client(*rogue.where, rogue.id)
+    me = rogue.speak()
     theirs = "flotilla/v1/test/d/%s/" % up.id
     me.subscribe("#")
     me.subscribe(theirs + "#")
@@ -273,7 +273,7 @@ def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):
             me.publish(theirs + word, '{"v":1,"online":false}', retain=True)
         except (Refused, OSError):
             pass  # it hung up
-        me = Client(*rogue.where, rogue.id)
+        me = rogue.speak()
     is_heard(me, rogue)
     after = up.ask("device", "get", "a")
     assert after["state"] == before["state"] == "online" and answer
@@ -291,7 +291,7 @@ def dropped(fleet):
 
 
 def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
-    me = Client(*rogue.where, rogue.id)
+    me = rogue.speak()
     before = dropped(up)
     base = {"v": 1, "seq": 1, "at_ms": 1, "window_ms": 2000, "model": "tiny",
             "release": "sha256:" + "1" * 64, "version": "1", "counters": {},
@@ -315,7 +315,7 @@ def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
         pass
     assert me.wait_closed()
     # MQ15: a clock of 1970 or 2106 is taken, with the time of receipt
-    me = Client(*rogue.where, rogue.id)
+    me = rogue.speak()
     for number, at in enumerate((0, 4294967295000, 2 ** 53)):
         me.publish(rogue.topic + "tele", json.dumps(dict(
             base, seq=10 + number, at_ms=at, counters={"requests": 1})))
@@ -331,7 +331,7 @@ def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
 
 def test_what_is_no_string_is_not_shown_as_one(up, rogue):
     bad = {"toString": 1, "valueOf": 1}
-    me = Client(*rogue.where, rogue.id)
+    me = rogue.speak()
     me.publish(rogue.topic + "reported", json.dumps({
         "v": 2, "device": rogue.id, "rev": 1, "agent": bad, "frozen": bad,
         "profile": {"arch": bad, "cpus": 2, "engine": ["llama", bad],
@@ -359,7 +359,7 @@ def test_what_is_no_string_is_not_shown_as_one(up, rogue):
 
 
 def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
-    me = Client(*rogue.where, rogue.id)
+    me = rogue.speak()
     evil = "<img src=x onerror=alert(1)>" + ESCAPES
     me.publish(rogue.topic + "reported", json.dumps({
         "v": 2, "device": rogue.id, "name": evil, "agent": evil, "rev": 1,
