@@ -7,6 +7,7 @@
 #include "base/host/crypto.h"
 #include "base/host/mqtt.h"
 #include "server-stub/store/memory/memory.h"
+#include "server-stub/telemetry/lane.h"
 #include "tests/sim/sim.h"
 
 /* A key of the process: 0 the publisher's, 1 a stranger's; from 2 on the
@@ -32,6 +33,7 @@ void __wrap_flo_log(enum flo_log_level level, const char *area,
                     const char *format, ...) FLO_PRINTF(3, 4);
 void __wrap_flo_log_err(enum flo_log_level level, const char *area,
                         const struct flo_err *err);
+void __real_flo_key_free(struct flo_key *key);
 int __real_flo_key_generate(struct flo_key **out, struct flo_err *err);
 int __wrap_flo_key_generate(struct flo_key **out, struct flo_err *err);
 void __wrap_flo_key_free(struct flo_key *key);
@@ -60,6 +62,7 @@ int __wrap_flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
 void __wrap_flo_lane_close(struct flo_lane *closed);
 void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
                             const char *hardware_or_null);
+void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge);
 void __wrap_flo_lane_release(struct flo_lane *told, const char *digest,
                              const char *model, const char *version);
 struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd,
