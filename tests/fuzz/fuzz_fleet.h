@@ -13,8 +13,8 @@
 static inline struct flo_controller *open_fleet(void)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    const struct flo_controller_options options = {.dir = ":memory:",
-                                                   .fleet = "demo"};
+    const struct flo_controller_options options = {
+        .dir = ":memory:", .fleet = "demo", .unproved = FLO_UNPROVED_TAKE};
     const struct flo_fleet_device device = {.id = DEVICE,
                                             .name = "gw-1",
                                             .labels = "{}",

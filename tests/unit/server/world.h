@@ -72,8 +72,8 @@ static inline void add_release(struct world *world, uint64_t number,
 static inline int world_setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
+    struct flo_controller_options options = {
+        .dir = ":memory:", .fleet = "demo", .unproved = FLO_UNPROVED_TAKE};
 
     flo_log_level_set(FLO_LOG_ERROR);
     assert_int_equal(
