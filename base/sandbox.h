@@ -107,6 +107,13 @@ struct flo_sandbox_rule {
             }                                                                  \
         }                                                                      \
     }
+/* Threads as a libc makes them: with all that threads share, and in no
+ * namespace of their own.  musl adds a flag that says nothing. */
+#define FLO_CALL_THREAD(stages)                                                \
+    FLO_CALL_IF(stages, clone, 0, ~(uint64_t)CLONE_DETACHED,                   \
+                CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |            \
+                    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |              \
+                    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 #define FLO_SANDBOX_EVER 0xff /* all stages */
 #define FLO_SANDBOX_INT UINT32_MAX
 #define FLO_SANDBOX_WORD UINT64_MAX

@@ -26,7 +26,7 @@
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
     /* while the model is opened */
-    FLO_CALL_IF(OPENING, clone, 0, CLONE_THREAD, CLONE_THREAD),
+    FLO_CALL_THREAD(OPENING),
     FLO_CALL_VAIN(OPENING, clone3, ENOSYS), /* libc then takes clone */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64

@@ -169,7 +169,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     FLO_CALL_VAIN(EVER, ioctl, ENOTTY),
     /* threads that look names up */
-    FLO_CALL_IF(EVER, clone, 0, CLONE_THREAD, CLONE_THREAD),
+    FLO_CALL_THREAD(EVER),
     FLO_CALL(EVER, set_tid_address),
     FLO_CALL(EVER, sigaltstack),
     /* whose process it is; its own limits, to read */
