@@ -67,7 +67,7 @@ struct flo_sandbox_rule {
     uint8_t stages;
     uint8_t action;
     uint16_t error;
-    struct flo_sandbox_condition when[2];
+    struct flo_sandbox_condition when[3];
 };
 
 /* Rows of a table.  Arguments of 32 bits have a mask of 32 bits. */
@@ -114,6 +114,18 @@ struct flo_sandbox_rule {
                 CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |            \
                     CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |              \
                     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+/* One option of a socket; a table ends them with FLO_CALL_VAIN(…, setsockopt,
+ * ENOPROTOOPT): libraries then go without. */
+#define FLO_CALL_OPTION(stages, level, option)                                 \
+    {                                                                          \
+        SYS_setsockopt, stages, FLO_SANDBOX_ALLOW, 0,                          \
+        {                                                                      \
+            {1, FLO_SANDBOX_INT, level},                                       \
+            {                                                                  \
+                2, FLO_SANDBOX_INT, option                                     \
+            }                                                                  \
+        }                                                                      \
+    }
 #define FLO_SANDBOX_EVER 0xff /* all stages */
 #define FLO_SANDBOX_INT UINT32_MAX
 #define FLO_SANDBOX_WORD UINT64_MAX

@@ -46,8 +46,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "the low half of an argument comes first");
 
 #define X32_BIT 0x40000000u
-#define RULE_CODE_MAX 16 /* load, compare, 2 conditions of 6, return */
-#define RULES_MAX 240    /* the kernel takes 4096 instructions */
+#define RULE_CODE_MAX 21 /* load, compare, 3 conditions of 6, return */
+#define RULES_MAX 190    /* the kernel takes 4096 instructions */
 
 const char *flo_sandbox_lacks(void)
 {

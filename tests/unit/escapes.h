@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -49,6 +51,9 @@ static const char escape_path[] = "/etc/passwd";
 #define DEADLY(call, ...) ESCAPE(call, KILLED, KILLED, KILLED, __VA_ARGS__)
 /* The same, where a libc may ask for it. */
 #define UNKNOWN(call, ...) ESCAPE(call, KILLED, KILLED, ENOSYS, __VA_ARGS__)
+/* Descriptor 0 is no socket: one that is let through is told so. */
+#define OPTION(level, option)                                                  \
+    ESCAPE(setsockopt, KILLED, KILLED, ENOPROTOOPT, 0, level, option, FAR, 4)
 #define PARENT ((long)getppid())
 
 /* Filled in the child: PARENT is asked for there. */
@@ -181,7 +186,42 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
         ESCAPE(socket, KILLED, KILLED, EACCES, AF_NETLINK, SOCK_RAW, 0),
         ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_RAW, 1),
         ESCAPE(socket, KILLED, KILLED, EACCES, 17 /* AF_PACKET */, 3, 0),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM,
+               262 /* IPPROTO_MPTCP */),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET6, SOCK_STREAM, 262),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM,
+               IPPROTO_SCTP),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM,
+               IPPROTO_UDPLITE),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET6, SOCK_DGRAM,
+               IPPROTO_UDPLITE),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM,
+               IPPROTO_ICMP),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_DGRAM, 0, FAR),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_RAW, 0, FAR),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_SEQPACKET, 0,
+               FAR),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, 30 /* AF_TIPC */,
+               SOCK_STREAM, 0, FAR),
         ESCAPE(bind, KILLED, KILLED, EACCES, 0, FAR, 16),
+        /* options of a socket: marks, repair, other people's addresses, code */
+        OPTION(SOL_SOCKET, SO_MARK),
+        OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+        OPTION(SOL_SOCKET, SO_BINDTODEVICE),
+        OPTION(SOL_SOCKET, SO_ATTACH_FILTER),
+        OPTION(SOL_SOCKET, SO_REUSEPORT),
+        OPTION(SOL_SOCKET, SO_PASSCRED),
+        OPTION(IPPROTO_TCP, TCP_REPAIR),
+        OPTION(IPPROTO_TCP, TCP_ULP),
+        OPTION(IPPROTO_TCP, TCP_CONGESTION),
+        OPTION(IPPROTO_TCP, TCP_FASTOPEN),
+        OPTION(IPPROTO_IP, IP_TRANSPARENT),
+        OPTION(IPPROTO_IP, IP_OPTIONS),
+        OPTION(IPPROTO_IP, IP_ADD_MEMBERSHIP),
+        OPTION(IPPROTO_IP, 64 /* of netfilter: its tables */),
+        OPTION(IPPROTO_IPV6, IPV6_TRANSPARENT),
+        OPTION(IPPROTO_IPV6, IPV6_JOIN_GROUP),
+        OPTION(IPPROTO_UDP, 103 /* UDP_SEGMENT */),
         UNKNOWN(listen, 0, 1),
         UNKNOWN(accept4, 0, 0, 0, 0),
         /* what nobody knows yet */

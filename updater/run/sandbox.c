@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,16 +49,20 @@
             }                                                                  \
         }                                                                      \
     }
-#define SOCKET(domain, kind)                                                   \
+#define SOCKET(number, domain, kind, protocol)                                 \
     {                                                                          \
-        SYS_socket, EVER, FLO_SANDBOX_ALLOW, 0,                                \
+        number, EVER, FLO_SANDBOX_ALLOW, 0,                                    \
         {                                                                      \
-            {0, INT, domain},                                                  \
+            {0, INT, domain}, {1, SOCKET_KIND, kind},                          \
             {                                                                  \
-                1, SOCKET_KIND, kind                                           \
+                2, INT, protocol                                               \
             }                                                                  \
         }                                                                      \
     }
+/* 0 is the kernel's choice: the protocol of that name. */
+#define SOCKETS(domain, kind, protocol)                                        \
+    SOCKET(SYS_socket, domain, kind, 0),                                       \
+        SOCKET(SYS_socket, domain, kind, protocol)
 #ifdef SYS_fcntl64
 #define SYS_FCNTL SYS_fcntl64
 #else
@@ -136,20 +142,31 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL_VAIN(EVER, faccessat2, EACCES),
 #endif
     FLO_CALL_VAIN(EVER, readlinkat, EACCES),
-    /* the network, outwards; a pair for threads to wake each other */
-    SOCKET(AF_INET, SOCK_STREAM),
-    SOCKET(AF_INET, SOCK_DGRAM),
-    SOCKET(AF_INET6, SOCK_STREAM),
-    SOCKET(AF_INET6, SOCK_DGRAM),
+    /* the network, outwards; a pair for threads to wake each other, of the
+     * kind that reaches nobody else */
+    SOCKETS(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+    SOCKETS(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+    SOCKETS(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+    SOCKETS(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
     FLO_CALL_VAIN(EVER, socket, EACCES),
-    FLO_CALL_IF(EVER, socketpair, 0, INT, AF_UNIX),
+    SOCKET(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0),
+    FLO_CALL_VAIN(EVER, socketpair, EACCES),
     FLO_CALL(EVER, connect),
     FLO_CALL(EVER, sendmmsg),
     FLO_CALL(EVER, recvmmsg),
     FLO_CALL(EVER, getsockname),
     FLO_CALL(EVER, getpeername),
     FLO_CALL(EVER, getsockopt),
-    FLO_CALL(EVER, setsockopt),
+    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_KEEPALIVE),
+    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_RCVBUF),
+    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_SNDBUF),
+    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_NODELAY),
+    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPIDLE),
+    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPINTVL),
+    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_KEEPCNT),
+    FLO_CALL_OPTION(EVER, IPPROTO_IP, IP_RECVERR), /* of a resolver */
+    FLO_CALL_OPTION(EVER, IPPROTO_IPV6, IPV6_RECVERR),
+    FLO_CALL_VAIN(EVER, setsockopt, ENOPROTOOPT),
     FLO_CALL(EVER, shutdown),
     FLO_CALL_VAIN(EVER, bind, EACCES),
     FLO_CALL(EVER, pipe2),

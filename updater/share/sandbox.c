@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -62,7 +64,9 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, getsockname),
     FLO_CALL(EVER, getpeername),
     FLO_CALL(EVER, getsockopt),
-    FLO_CALL(EVER, setsockopt),
+    FLO_CALL_OPTION(EVER, SOL_SOCKET, SO_KEEPALIVE),
+    FLO_CALL_OPTION(EVER, IPPROTO_TCP, TCP_NODELAY),
+    FLO_CALL_VAIN(EVER, setsockopt, ENOPROTOOPT),
     FLO_CALL(EVER, shutdown),
     FLO_CALL(EVER, epoll_ctl),
     FLO_CALL(EVER, epoll_pwait),
