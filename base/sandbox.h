@@ -40,6 +40,15 @@ void flo_sandbox_limit(int resource, uint64_t value);
 /* No core file, no ptrace by others of the same user, no new privileges. */
 void flo_sandbox_close_memory(void);
 
+/* ---- rights of root ---- */
+
+/* Give up all capabilities but these (a bit each: 1 << CAP_...), the ambient
+ * and inheritable ones too; what is not there is not given.  `effective` of
+ * those `permitted`.  The calling thread alone: call it before there are
+ * others, and before a filter.  FLO_E_PROCESS. */
+FLO_MUST_USE int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
+                                         struct flo_err *err);
+
 /* ---- system calls ---- */
 
 enum flo_sandbox_action {

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -128,11 +127,8 @@ static void settle(const struct flo_keeping *keeping)
 /* Root in a namespace, or root itself, keeps none of its rights. */
 static void drop_rights(void)
 {
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct none[2] = {{0}};
-
     prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0);
-    syscall(SYS_capset, &head, none);
+    (void)!flo_sandbox_keep_rights(0, 0, NULL);
 }
 
 static void set_streams(const struct flo_keeping *keeping)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -275,8 +277,69 @@ static inline int escape_try(size_t at, int (*enter)(void *), void *context)
     return WEXITSTATUS(status) == 254 ? -2 : WEXITSTATUS(status);
 }
 
+/* Who goes on as the owner of a folder hands some of root's rights on. */
+static inline void rights_hand_on(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+    if (syscall(SYS_capget, &head, data) == 0) {
+        data[0].inheritable = data[0].permitted;
+        (void)syscall(SYS_capset, &head, data);
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH,
+                    0, 0);
+    }
+}
+
+/* The capabilities of any kind (permitted, ambient, ...) that a process has
+ * once `enter` returned 1, a bit each; UINT64_MAX: it did not. */
+static inline uint64_t rights_left(int (*enter)(void *), void *context)
+{
+    static const char *const kinds[] = {
+        "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"};
+    char path[64], line[128], word = 0;
+    uint64_t all = 0;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return UINT64_MAX;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        rights_hand_on();
+        if (enter(context) == 1 && write(pair[1], "e", 1) == 1) {
+            (void)!read(pair[1], &word, 1);
+        }
+        _exit(0);
+    }
+    close(pair[1]);
+    (void)snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+    FILE *status = read(pair[0], &word, 1) == 1 ? fopen(path, "re") : NULL;
+    while (status != NULL && fgets(line, sizeof(line), status) != NULL) {
+        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+            all |= strncmp(line, kinds[i], strlen(kinds[i])) == 0
+                       ? strtoull(line + strlen(kinds[i]), NULL, 16)
+                       : 0;
+        }
+    }
+    all = status == NULL ? UINT64_MAX : all;
+    if (status != NULL) {
+        (void)fclose(status);
+    }
+    close(pair[0]);
+    (void)waitpid(pid, NULL, 0);
+    return all;
+}
+
 /* All of them; the number of those that ended otherwise than expected. */
-enum escape_from { FROM_ENGINE, FROM_OPENING, FROM_UPDATER };
+enum escape_from { FROM_ENGINE, FROM_OPENING, FROM_UPDATER, FROM_SHARE };
+
+/* Who serves neighbours takes their calls, and knows fewer than the updater. */
+static inline bool is_of_share(const struct escape *escape, int got)
+{
+    return escape->number == SYS_accept4 ? got == ENOTSOCK : got == ENOSYS;
+}
 
 static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *),
                                    void *context)
@@ -290,7 +353,8 @@ static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *),
                      : from == FROM_OPENING ? escapes[i].opening
                                             : escapes[i].updater;
         int got = escape_try(i, enter, context);
-        if (got != wanted) {
+        if (got != wanted &&
+            (from != FROM_SHARE || !is_of_share(&escapes[i], got))) {
             wrong++;
             (void)printf("%s: %d, not %d\n", escapes[i].name, got, wanted);
         }

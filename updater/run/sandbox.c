@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -345,6 +346,33 @@ static void bound_memory(uint64_t bytes_max)
     }
 }
 
+/* ---- rights ---- */
+
+#define TO_READ ((uint64_t)1 << CAP_DAC_READ_SEARCH)
+
+static bool can_read(const char *path)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    return path == NULL || fd >= 0 || (errno != EACCES && errno != EPERM);
+}
+
+/* A job of root's agent may name files that root's rights alone can read: a
+ * bundle in a person's folder, a certificate.  That right stays, then, for what
+ * landlock leaves; all others go. */
+static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
+{
+    int rv = flo_sandbox_keep_rights(TO_READ, 0, err);
+    uint64_t kept = can_read(job->trust_file) && can_read(job->bundle) &&
+                            can_read(job->ca_file) &&
+                            can_read(job->cert_file) && can_read(job->key_file)
+                        ? 0
+                        : TO_READ;
+
+    return rv < 0 ? rv : flo_sandbox_keep_rights(kept, kept, err);
+}
+
 int flo_updater_sandbox_enter(const struct flo_update_job *job,
                               struct flo_err *err)
 {
@@ -352,8 +380,9 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job,
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 64);
     bound_memory(job->memory_bytes_max);
-    int rv = restrict_files(job, err);
+    int rv = drop_rights(job, err);
 
+    rv = rv < 0 ? rv : restrict_files(job, err);
     if (rv == 0) {
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }

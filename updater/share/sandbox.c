@@ -133,9 +133,11 @@ int flo_share_sandbox_enter(const struct flo_share_job *job,
         flo_sandbox_limit(RLIMIT_DATA, MEMORY_BYTES_MAX);
         flo_sandbox_limit(RLIMIT_AS, MEMORY_BYTES_MAX + AROUND_BYTES);
     }
-    int rv =
-        flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP, err);
+    int rv = flo_sandbox_keep_rights(0, 0, err);
 
+    rv = rv < 0 ? rv
+                : flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP,
+                                    err);
     if (rv == 0) {
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }

@@ -52,6 +52,15 @@ static void nothing_leaves_an_engine_that_serves(void **state)
     assert_int_equal(escapes_try(FROM_ENGINE, serve, NULL), 0);
 }
 
+static void an_engine_that_opens_its_model_has_no_right_of_root(void **state)
+{
+    (void)state;
+    if (!is_here()) {
+        skip();
+    }
+    assert_int_equal(rights_left(open_it, NULL), 0);
+}
+
 /* Runs in a child behind the sandbox; its exit code. */
 static int behind(int (*enter)(void *), int (*call)(void))
 {
@@ -119,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_leaves_an_engine_that_opens_its_model),
         cmocka_unit_test(nothing_leaves_an_engine_that_serves),
+        cmocka_unit_test(an_engine_that_opens_its_model_has_no_right_of_root),
         cmocka_unit_test(an_engine_that_opens_its_model_knows_its_descriptors),
         cmocka_unit_test(an_engine_cannot_map_more_than_its_plan_and_a_margin),
     };

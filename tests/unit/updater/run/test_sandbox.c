@@ -150,6 +150,25 @@ static void nothing_leaves_a_worker(void **state)
     assert_int_equal(escapes_try(FROM_UPDATER, enter, &job), 0);
 }
 
+/* A file that only root's rights open: another user's, in a job of root's. */
+static void a_worker_has_the_right_to_read_where_its_job_needs_it(void **state)
+{
+    struct world *world = *state;
+    struct flo_update_job job = {.state_dir = world->state_dir,
+                                 .memory_bytes_max = 32 << 20};
+
+    if (!has_landlock()) {
+        skip();
+    }
+    assert_int_equal(rights_left(enter, &job), 0);
+    job.bundle = world->private;
+    assert_int_equal(rights_left(enter, &job), 0);
+    if (geteuid() == 0 && chown(world->private, 1, 1) == 0) {
+        assert_int_equal(rights_left(enter, &job),
+                         (uint64_t)1 << CAP_DAC_READ_SEARCH);
+    }
+}
+
 /* A device's folder as it is next to a worker. */
 static const char *const files[] = {
     "identity/trust.json", "identity/device-a.pem",
@@ -312,6 +331,7 @@ int main(void)
         with_world(the_resolver_is_read_where_its_link_leads),
         with_world(of_a_shared_folder_only_the_file_is_read),
         with_world(nothing_leaves_a_worker),
+        with_world(a_worker_has_the_right_to_read_where_its_job_needs_it),
         with_world(a_worker_writes_downloads_and_reads_one_key),
         with_world(a_worker_closes_files_and_opens_none),
     };
