@@ -277,7 +277,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     rv = take_memory(&device, err);
     if (rv == 0) {
         flo_sandbox_close_memory();
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING,
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING,
                                       FLO_SANDBOX_PREFERRED, err);
         rv = rv > 0 ? 0 : rv;
     }

@@ -16,6 +16,7 @@ enum {
     SPIN_US = 20,
     SPIN_ROUND = 64, /* pauses between two looks at the clock */
     STACK_BYTES = 1 << 20,
+    THREADS_UNASKED = 8,
     PART_BITS = 8, /* of `job`: threads that take part */
 };
 
@@ -179,6 +180,13 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
     flo_pool_barrier(pool);
 }
 
+unsigned flo_pool_threads_of(unsigned wish)
+{
+    unsigned cpus = flo_cpus_allowed();
+
+    return wish != 0 ? wish : cpus < THREADS_UNASKED ? cpus : THREADS_UNASKED;
+}
+
 static int start_thread(struct flo_pool *pool, struct flo_err *err)
 {
     struct member *member = &pool->members[pool->started];
@@ -241,6 +249,11 @@ void flo_pool_close(struct flo_pool *pool)
     }
     free(pool->members);
     free(pool);
+}
+
+unsigned flo_pool_size(const struct flo_pool *pool)
+{
+    return pool->threads;
 }
 
 unsigned flo_pool_threads(const struct flo_pool *pool)

@@ -14,11 +14,16 @@ struct flo_pool;
 /* The body of a job; `thread` is 0 (the caller of run) to threads - 1. */
 typedef void flo_pool_fn(void *context, unsigned thread);
 
+/* So many threads as were asked for; 0: the CPUs that this process may use, at
+ * most 8. */
+unsigned flo_pool_threads_of(unsigned wish);
 /* `threads` counts the caller, so 1 starts none.  The started ones block all
  * signals.  FLO_E_MEMORY when the system gives no thread. */
 FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool,
                                struct flo_err *err);
 void flo_pool_close(struct flo_pool *pool); /* NULL is fine */
+/* The threads that it was opened with. */
+unsigned flo_pool_size(const struct flo_pool *pool);
 
 /* Run `fn` on the first `threads` (1 to all) threads; returns when all are
  * done.  One at a time. */

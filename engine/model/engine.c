@@ -262,6 +262,21 @@ static void fill_info(struct flo_engine *e)
     e->info = info;
 }
 
+static int take_pool(struct flo_engine *e, struct flo_pool *lent,
+                     struct flo_err *err)
+{
+    if (lent == NULL) {
+        return flo_pool_open(e->sizes.threads, &e->pool, err);
+    }
+    if (flo_pool_size(lent) < e->sizes.threads) {
+        return flo_fail(err, FLO_E_USAGE, "%u threads, %u were started",
+                        e->sizes.threads, flo_pool_size(lent));
+    }
+    e->pool = lent;
+    e->has_lent_pool = true;
+    return 0;
+}
+
 /* Everything after the file is open; the caller closes after an error. */
 static int load(struct flo_engine *e, const struct flo_engine_options *options,
                 const char *path, int fd, struct flo_err *err)
@@ -272,7 +287,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
         (rv = bind_and_plan(e, options, path, fd, err)) < 0 ||
         (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
         (rv = load_vocabulary(e, options, err)) < 0 ||
-        (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
+        (rv = take_pool(e, options->pool, err)) < 0) {
         return rv;
     }
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
@@ -323,7 +338,9 @@ void flo_engine_close(struct flo_engine *e)
     if (e == NULL) {
         return;
     }
-    flo_pool_close(e->pool);
+    if (!e->has_lent_pool) {
+        flo_pool_close(e->pool);
+    }
     flo_template_deinit(&e->chat);
     flo_vocab_close(e->vocab);
     free(e->sessions);

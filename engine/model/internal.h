@@ -106,6 +106,7 @@ struct flo_engine {
     struct flo_engine_plan plan; /* of these sizes and weights */
     struct flo_scratch scratch;
     struct flo_pool *pool;
+    bool has_lent_pool;                 /* it is the caller's */
     struct flo_threads pass_threads[2]; /* of few rows, of many */
     struct flo_arena arena;             /* of scratch */
     void *kv_pages;

@@ -222,7 +222,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .context =
             default_to(options->context,
                        smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT)),
-        .threads = default_to(options->threads, smaller(flo_cpus_allowed(), 8)),
+        .threads = flo_pool_threads_of(options->threads),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
         .cache = cache_of(options->kv_type),

@@ -67,6 +67,30 @@ void flo_worker_close_fds(struct flo_worker *worker)
     }
 }
 
+/* Call it before the first byte of a model or adapter is read.  `threads` are
+ * made now, and none afterwards. */
+static int begin_reading(struct flo_worker *worker, uint32_t threads,
+                         struct flo_err *err)
+{
+    uint32_t made = worker->pool == NULL ? 1 : flo_pool_size(worker->pool);
+    int rv = 0;
+    if (worker->is_reading) {
+        return threads <= made
+                   ? 0
+                   : flo_fail(err, FLO_E_USAGE, "%u threads, %u were started",
+                              threads, made);
+    }
+    if (threads > 1) {
+        rv = flo_pool_open(threads, &worker->pool, err);
+    }
+    if (rv == 0 && worker->is_sandboxed) {
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED,
+                                      err);
+    }
+    worker->is_reading = rv >= 0;
+    return rv < 0 ? rv : 0;
+}
+
 /* Open the engine.  If the number of sessions was not given and the budget has
  * no room for the usual number, it gets fewer. */
 static int open_engine(int fd, struct flo_engine_options *options,
@@ -100,6 +124,10 @@ static int check_open(const struct flo_wire_open *in, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u",
                         in->sessions, FLO_SESSIONS_MAX);
     }
+    if (in->threads > FLO_ENGINE_THREADS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "threads is %u, not 1 to %d",
+                        in->threads, FLO_ENGINE_THREADS_MAX);
+    }
     if (in->cache >= FLO_WIRE_CACHES) {
         return flo_fail(err, FLO_E_USAGE, "a cache of type %u", in->cache);
     }
@@ -112,7 +140,7 @@ static struct flo_engine_options options_of(const struct flo_wire_open *in)
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     return (struct flo_engine_options){
         .context = in->context,
-        .threads = in->threads,
+        .threads = flo_pool_threads_of(in->threads),
         .sessions = sessions + 1,
         .batch = FLO_PASS_ROWS,
         .kv_type = cache_of(in->cache),
@@ -136,8 +164,11 @@ static int open_model(struct flo_worker *worker,
                         worker->engine != NULL ? "OPEN came twice"
                                                : "OPEN without a descriptor");
     }
+    struct flo_engine_options options = options_of(in);
     int rv = check_open(in, err);
+    rv = rv < 0 ? rv : begin_reading(worker, options.threads, err);
     if (rv < 0) {
+        flo_worker_close_fds(worker);
         return rv;
     }
     flo_buf_add(&chat_template, in->chat_template.data,
@@ -145,9 +176,9 @@ static int open_model(struct flo_worker *worker,
     if (chat_template.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a chat template");
     }
-    struct flo_engine_options options = options_of(in);
     options.chat_template = chat_template.data;
     options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
+    options.pool = worker->pool;
     /* The descriptors of the adapters are the last ones. */
     const int *fds = worker->fds + worker->n_fds - in->n_adapters;
     rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
@@ -202,6 +233,7 @@ static int plan_model(struct flo_worker *worker,
                                                : "PLAN without a descriptor");
     }
     int rv = check_open(in, err);
+    rv = rv < 0 ? rv : begin_reading(worker, in->threads, err);
     if (rv == 0) {
         struct flo_engine_options options = options_of(in);
         options.adapter_bytes = in->adapter_bytes;
@@ -235,14 +267,14 @@ static int pack_model(struct flo_worker *worker,
      * file, since this process can make no file longer; the next PACK fills it
      * through a mapping. */
     struct flo_packing *packing = &worker->packing;
-    uint32_t threads = message->pack.threads == 0 ? 1 : message->pack.threads;
-    if (packing->sidecar == NULL) {
-        flo_sandbox_bound(worker->fds, worker->n_fds, 0, threads);
+    int rv = begin_reading(worker, 1, err);
+    if (rv == 0 && packing->sidecar == NULL) {
+        flo_sandbox_bound(worker->fds, worker->n_fds, 0, 1);
+        rv = flo_packing_open(worker->fds[0], true, packing, err);
+    } else if (rv == 0) {
+        rv = flo_sidecar_write(packing->sidecar, worker->fds[0], 1, NULL, NULL,
+                               err);
     }
-    int rv = packing->sidecar == NULL
-                 ? flo_packing_open(worker->fds[0], true, packing, err)
-                 : flo_sidecar_write(packing->sidecar, worker->fds[0], threads,
-                                     NULL, NULL, err);
     flo_worker_close_fds(worker);
     if (rv < 0) {
         return rv;

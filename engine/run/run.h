@@ -45,12 +45,17 @@ int flo_cmd_worker(void *line, struct flo_err *err);
  * files, no new files, few descriptors, first to go when memory is short. */
 void flo_sandbox_prepare(int socket);
 /* From here on a system call that is not listed kills the process (SIGSYS).
- * OPENING still lets threads be made and files be asked for in vain (EACCES);
- * SERVING, entered when the model is loaded, does not.  Both hold for every
- * thread.  Returns 1 when in force, 0 when the kernel has no such filter and
- * it is only preferred (or this is a sanitizer build), FLO_E_SANDBOX,
- * FLO_E_PROCESS. */
-enum flo_sandbox { FLO_SANDBOX_OPENING = 1, FLO_SANDBOX_SERVING = 2 };
+ * STARTING lets threads be made: nothing strange is read yet.  OPENING, entered
+ * before the first byte of a model, lets none, and files be asked for in vain
+ * (EACCES).  SERVING, entered when the model is loaded, does not.  Each holds
+ * for every thread, and follows the one before it.  Returns 1 when in force, 0
+ * when the kernel has no such filter and it is only preferred (or this is a
+ * sanitizer build), FLO_E_SANDBOX, FLO_E_PROCESS. */
+enum flo_sandbox {
+    FLO_SANDBOX_STARTING = 1,
+    FLO_SANDBOX_OPENING = 2,
+    FLO_SANDBOX_SERVING = 4
+};
 FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level,
                                           enum flo_sandbox_mode mode,
                                           struct flo_err *err);

@@ -1,9 +1,10 @@
 /* Sandbox of the engine process: a hostile model can spoil its answers and
  * end its process, and nothing else.
  *
- * The model file is parsed inside it already.  A call that is not listed kills
- * the process, and the agent reports it.  Landlock refuses every file once
- * more, where the kernel has it: the filter alone lets none be opened. */
+ * The model file is parsed inside it already, after the last thread is made.  A
+ * call that is not listed kills the process, and the agent reports it. Landlock
+ * refuses every file once more, where the kernel has it: the filter alone lets
+ * none be opened. */
 #include "engine/run/run.h"
 
 #include <errno.h>
@@ -21,13 +22,15 @@
 #include "base/sandbox.h"
 
 #define DESCRIPTORS_MAX 16
-#define OPENING FLO_SANDBOX_OPENING
+#define STARTING FLO_SANDBOX_STARTING
+#define OPENING (FLO_SANDBOX_STARTING | FLO_SANDBOX_OPENING)
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
+    /* before anything of the model is read */
+    FLO_CALL_THREAD(STARTING),
+    FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then takes clone */
     /* while the model is opened */
-    FLO_CALL_THREAD(OPENING),
-    FLO_CALL_VAIN(OPENING, clone3, ENOSYS), /* libc then takes clone */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64
     FLO_CALL(OPENING, fstat64),
@@ -100,7 +103,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
 {
     int rv = 0;
 
-    if (level == FLO_SANDBOX_OPENING) {
+    if (level == FLO_SANDBOX_STARTING) {
         rv = flo_sandbox_keep_rights(0, 0, err);
         rv = rv < 0 ? rv : flo_sandbox_files(NULL, 0, FLO_SANDBOX_NO_TCP, err);
     }

@@ -174,6 +174,7 @@ static void close_all(struct flo_worker *worker)
     flo_kept_close(worker->kept);
     flo_adapters_close(&worker->adapters);
     flo_engine_close(worker->engine);
+    flo_pool_close(worker->pool);
     flo_buf_deinit(&worker->in);
     flo_buf_deinit(&worker->out);
     flo_packing_close(&worker->packing);
@@ -190,7 +191,7 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
-    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, mode, &err);
+    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, mode, &err);
     if (rv < 0) {
         flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);

@@ -6,6 +6,7 @@
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
 
+#include "engine/memory/pool.h"
 #include "engine/model/file/packed.h"
 #include "engine/run/run.h"
 
@@ -29,6 +30,8 @@ struct flo_worker {
                                   LOAD */
     size_t n_fds;
     bool is_sandboxed;
+    bool is_reading;       /* strangers' bytes: no thread is made any more */
+    struct flo_pool *pool; /* made before; NULL: none */
     void (*opened)(int socket);
     struct flo_packing packing; /* of the first PACK on */
     struct flo_engine *engine;

@@ -157,10 +157,6 @@ static const struct row rows_embedding[] = {
     ROW(3, KIND_TEXT, embedding, vector),
 };
 
-static const struct row rows_pack[] = {
-    ROW(1, KIND_U32, pack, threads),
-};
-
 static const struct row rows_packed[] = {
     ROW(1, KIND_U64, packed, bytes),
 };
@@ -189,7 +185,7 @@ static const struct shape {
     {FLO_WIRE_STATS, "STATS", NULL, 0},
     {FLO_WIRE_PING, "PING", NULL, 0},
     {FLO_WIRE_TOKENISE, "TOKENISE", rows_tokenise, FLO_COUNT(rows_tokenise)},
-    {FLO_WIRE_PACK, "PACK", rows_pack, FLO_COUNT(rows_pack)},
+    {FLO_WIRE_PACK, "PACK", NULL, 0},
     {FLO_WIRE_PACKED, "PACKED", rows_packed, FLO_COUNT(rows_packed)},
     {FLO_WIRE_DETOKENISE, "DETOKENISE", rows_tokens, FLO_COUNT(rows_tokens)},
     {FLO_WIRE_EMBED, "EMBED", rows_embed, FLO_COUNT(rows_embed)},

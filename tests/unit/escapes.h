@@ -116,7 +116,7 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
         DEADLY(clone, CLONE_THREAD | CLONE_PTRACE, 0, 0, 0, 0),
         DEADLY(clone, CLONE_THREAD, 0, 0, 0, 0),
         DEADLY(clone, CLONE_THREAD | FAR, 0, 0, 0, 0),
-        ESCAPE(clone3, KILLED, ENOSYS, ENOSYS, FAR, 64),
+        ESCAPE(clone3, KILLED, KILLED, ENOSYS, FAR, 64),
         DEADLY(ptrace, PTRACE_SEIZE, PARENT, 0, 0),
         DEADLY(process_vm_readv, PARENT, FAR, 1, FAR, 1, 0),
         DEADLY(process_vm_writev, PARENT, FAR, 1, FAR, 1, 0),

@@ -43,6 +43,7 @@ enum flo_vocabulary {
 };
 
 /* All zero is a good default. */
+struct flo_pool;
 struct flo_engine_options {
     uint32_t context;  /* tokens per session; 0: the model's, at most 2048 */
     uint32_t threads;  /* 0: CPUs that this process may use, at most 8 */
@@ -66,6 +67,10 @@ struct flo_engine_options {
     const char *chat_template;
     uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
     uint64_t request_bytes; /* the caller's own, for requests; 0: none */
+    /* Threads that are there already (engine/memory/pool.h), at least `threads`
+     * of them.  They stay the caller's, for longer than the engine.  NULL: the
+     * engine starts its own, once it has read the file. */
+    struct flo_pool *pool;
 };
 
 /* Bytes that a model will need, known before anything is loaded. */

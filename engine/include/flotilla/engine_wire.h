@@ -247,9 +247,6 @@ struct flo_wire_embedding { /* one input's, in their order */
     struct flo_wire_text vector; /* f32 little-endian each, of length 1 */
 };
 
-struct flo_wire_pack {
-    uint32_t threads; /* 0: 1 */
-};
 struct flo_wire_packed {
     uint64_t bytes; /* of the whole file */
 };
@@ -275,7 +272,6 @@ struct flo_wire_message {
         struct flo_wire_string string;
         struct flo_wire_embed embed;
         struct flo_wire_embedding embedding;
-        struct flo_wire_pack pack;
         struct flo_wire_packed packed;
         struct flo_wire_planned planned;
         struct flo_wire_adapter adapter;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "engine/run/run.h"
 #include "unit/escapes.h"
@@ -19,11 +20,19 @@ static bool is_here(void)
     return true;
 }
 
-static int open_it(void *context)
+static int start(void *context)
 {
     (void)context;
-    return flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED,
+    return flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_REQUIRED,
                                     NULL);
+}
+
+static int open_it(void *context)
+{
+    int rv = start(context);
+    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_OPENING,
+                                              FLO_SANDBOX_REQUIRED, NULL)
+                   : rv;
 }
 
 static int serve(void *context)
@@ -71,6 +80,31 @@ static int behind(int (*enter)(void *), int (*call)(void))
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+static void *nothing(void *context)
+{
+    return context;
+}
+
+static int make_a_thread(void)
+{
+    pthread_t thread;
+    return pthread_create(&thread, NULL, nothing, NULL) == 0 &&
+                   pthread_join(thread, NULL) == 0
+               ? 0
+               : 1;
+}
+
+static void threads_are_made_before_the_model_is_read_alone(void **state)
+{
+    (void)state;
+    if (!is_here()) {
+        skip();
+    }
+    assert_int_equal(behind(start, make_a_thread), 0);
+    assert_int_equal(behind(open_it, make_a_thread), 100 + SIGSYS);
+    assert_int_equal(behind(serve, make_a_thread), 100 + SIGSYS);
 }
 
 static int stat_a_descriptor(void)
@@ -129,6 +163,7 @@ int main(void)
         cmocka_unit_test(nothing_leaves_an_engine_that_opens_its_model),
         cmocka_unit_test(nothing_leaves_an_engine_that_serves),
         cmocka_unit_test(an_engine_that_opens_its_model_has_no_right_of_root),
+        cmocka_unit_test(threads_are_made_before_the_model_is_read_alone),
         cmocka_unit_test(an_engine_that_opens_its_model_knows_its_descriptors),
         cmocka_unit_test(an_engine_cannot_map_more_than_its_plan_and_a_margin),
     };

@@ -116,6 +116,23 @@ static void a_plan_that_cannot_be_says_why_and_another_may_follow(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* No thread is made once a file was read. */
+static void opening_takes_no_more_threads_than_there_are(void **state)
+{
+    struct flo_wire_message open_it = way(FLO_WIRE_OPEN, 0, 0, 0);
+    (void)state;
+    worker_spawn(bin("flotilla-engine"));
+    assert_true(plan(0, 0, 0).private_bytes > 0);
+    open_it.open.threads = 65;
+    refused(&open_it, MODEL, FLO_E_USAGE);
+    open_it.open.threads = 2;
+    refused(&open_it, MODEL, FLO_E_USAGE);
+    open_it.open.threads = 1;
+    say_file(&open_it, MODEL);
+    expect(FLO_WIRE_READY);
+    assert_int_equal(worker_end(), 0);
+}
+
 static void
 a_plan_without_a_file_or_after_opening_ends_the_process(void **state)
 {
@@ -136,6 +153,7 @@ int main(void)
         cmocka_unit_test(opening_takes_what_was_planned),
         cmocka_unit_test(a_smaller_cache_is_planned_smaller),
         cmocka_unit_test(a_plan_that_cannot_be_says_why_and_another_may_follow),
+        cmocka_unit_test(opening_takes_no_more_threads_than_there_are),
         cmocka_unit_test(
             a_plan_without_a_file_or_after_opening_ends_the_process),
     };
