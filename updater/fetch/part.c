@@ -247,15 +247,8 @@ static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh,
     char name[FLO_PART_NAME];
 
     flo_store_part_name(&part->artifact.digest, suffix, name);
-    int rv = flo_file_open_beneath(part->store->partial_fd, name,
-                                   O_RDWR | O_CLOEXEC, 0, fd, err);
-    if (rv == FLO_E_IO_OPEN && errno == EACCES &&
-        fchmodat(part->store->partial_fd, name, 0600, 0) == 0) {
-        /* Killed between its last byte, which makes it read-only, and its
-         * name as a blob. */
-        rv = flo_file_open_beneath(part->store->partial_fd, name,
-                                   O_RDWR | O_CLOEXEC, 0, fd, err);
-    }
+    int rv =
+        flo_store_partial_open(part->store, name, O_RDWR | O_CLOEXEC, fd, err);
     *is_fresh = rv == FLO_E_ABSENT;
     if (rv == FLO_E_ABSENT) {
         rv = flo_file_open_beneath(part->store->partial_fd, name,

@@ -326,9 +326,8 @@ int flo_store_made_open(struct flo_store *store,
     struct stat st;
 
     flo_store_part_name(digest, ".made", name);
-    int rv = flo_file_open_beneath(store->partial_fd, name,
-                                   O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK,
-                                   0600, &opened, err);
+    int rv = flo_store_partial_open(
+        store, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, &opened, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/partial", store->path);
     }

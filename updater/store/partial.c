@@ -125,6 +125,28 @@ void flo_store_others_want(struct flo_store *store,
     free(slots);
 }
 
+static bool let_write(int dir_fd, const char *name)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd >= 0 && fchmod(fd, 0600) == 0;
+}
+
+int flo_store_partial_open(struct flo_store *store, const char *name, int flags,
+                           int *fd, struct flo_err *err)
+{
+    int rv =
+        flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err);
+
+    return rv == FLO_E_IO_OPEN && errno == EACCES &&
+                   let_write(store->partial_fd, name)
+               ? flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd,
+                                       err)
+               : rv;
+}
+
 int flo_store_partials_lock(struct flo_store *store, struct flo_err *err)
 {
     if (flock(store->partial_fd, LOCK_EX | LOCK_NB) == 0) {

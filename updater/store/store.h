@@ -45,6 +45,12 @@ FLO_MUST_USE int flo_store_blobs_sync(struct flo_store *store,
 FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
                                         const struct flo_digest *digest,
                                         struct flo_err *err);
+/* Open a file of partial/ to write, or with O_CREAT make it.  One that is
+ * read-only was complete when its worker was killed: its mode is changed back.
+ * By a descriptor: the worker's sandbox changes no mode of a path. */
+FLO_MUST_USE int flo_store_partial_open(struct flo_store *store,
+                                        const char *name, int flags, int *fd,
+                                        struct flo_err *err);
 /* Remove a partial download and its map. */
 void flo_store_part_remove(struct flo_store *store,
                            const struct flo_digest *digest);

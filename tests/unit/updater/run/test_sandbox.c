@@ -17,6 +17,7 @@
 
 #include "unit/escapes.h"
 #include "unit/remove_tree.h"
+#include "updater/fetch/part.h"
 #include "updater/run/run.h"
 
 #define LINK "/etc/resolv.conf"
@@ -322,6 +323,40 @@ static void a_worker_closes_files_and_opens_none(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A worker was killed once its files were whole, and closed. */
+static void a_worker_goes_on_with_files_that_were_closed(void **state)
+{
+    struct world *world = *state;
+    const struct flo_artifact artifact = {.bytes = 4};
+    struct flo_update_job job = {.state_dir = world->state_dir,
+                                 .memory_bytes_max = 32 << 20};
+    struct flo_store *store = NULL;
+    static const char *const kinds[] = {".part", ".made"};
+    struct flo_part *part = NULL;
+    char name[FLO_PART_NAME];
+    uint64_t done = 0;
+    int status = 0, made = -1;
+
+    assert_int_equal(flo_store_open(world->state_dir, false, &store, NULL), 0);
+    for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
+        flo_store_part_name(&artifact.digest, kinds[i], name);
+        close(openat(store->partial_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC,
+                     0400));
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        int rv = flo_updater_sandbox_enter(&job, NULL);
+        rv = rv < 0 ? rv : flo_part_open(store, &artifact, &part, NULL);
+        rv = rv < 0 ? rv
+                    : flo_store_made_open(store, &artifact.digest, 4, &made,
+                                          &done, NULL);
+        _exit(rv < 0 ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    flo_store_close(store);
+    assert_int_equal(status, 0);
+}
+
 #define with_world(test)                                                       \
     cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -334,6 +369,7 @@ int main(void)
         with_world(a_worker_has_the_right_to_read_where_its_job_needs_it),
         with_world(a_worker_writes_downloads_and_reads_one_key),
         with_world(a_worker_closes_files_and_opens_none),
+        with_world(a_worker_goes_on_with_files_that_were_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
