@@ -155,6 +155,8 @@ FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy,
 
 enum flo_sandbox_access {
     FLO_SANDBOX_READ,
+    FLO_SANDBOX_SHELF,   /* and remove files; take in those of a STORE, after
+                            which nobody writes to them */
     FLO_SANDBOX_STORE,   /* and write, make and remove plain files */
     FLO_SANDBOX_RUN,     /* read, and run as programs */
     FLO_SANDBOX_SCRATCH, /* read, write, make and remove all but devices */

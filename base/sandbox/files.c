@@ -22,10 +22,13 @@
 #define SCOPE_SIGNAL (1ULL << 1)
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+/* A file moves only to where no more may be done to it: from a store to a
+ * shelf, not back. */
+#define ACCESS_SHELF                                                           \
+    (ACCESS_READ | LANDLOCK_ACCESS_FS_REMOVE_FILE |                            \
+     LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER)
 #define ACCESS_STORE                                                           \
-    (ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                             \
-     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER | \
-     FS_TRUNCATE)
+    (ACCESS_SHELF | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
 #define ACCESS_RUN (ACCESS_READ | LANDLOCK_ACCESS_FS_EXECUTE)
 #define ACCESS_SCRATCH                                                         \
     (ACCESS_STORE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                            \
@@ -39,6 +42,7 @@
 
 static const uint64_t accesses[] = {
     [FLO_SANDBOX_READ] = ACCESS_READ,
+    [FLO_SANDBOX_SHELF] = ACCESS_SHELF,
     [FLO_SANDBOX_STORE] = ACCESS_STORE,
     [FLO_SANDBOX_RUN] = ACCESS_RUN,
     [FLO_SANDBOX_SCRATCH] = ACCESS_SCRATCH,

@@ -205,18 +205,37 @@ static void advance(struct flo_part *part, const void *data, size_t bytes)
     part->done += bytes;
 }
 
-/* Hash again the bytes that the map claims in [0, end).  An unreadable unit is
- * as good as wrong: it is fetched and written again. */
-static void check_claims(struct flo_part *part, uint64_t end)
+/* Is the unit in the file, or in the rotten blob (-1: none), from where it is
+ * copied?  An unreadable one is as good as wrong: it is fetched and written
+ * again. */
+static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten,
+                      uint64_t offset)
 {
-    for (uint64_t offset = 0; offset < end; offset += part->unit) {
-        size_t bytes = unit_bytes(part, offset);
-        if (flo_fd_pread_all(part->fd, part->buffer, bytes, offset, NULL) < 0 ||
-            !is_right(part, offset, part->buffer, bytes)) {
+    size_t bytes = unit_bytes(part, offset);
+
+    if (is_claimed &&
+        flo_fd_pread_all(part->fd, part->buffer, bytes, offset, NULL) == 0 &&
+        is_right(part, offset, part->buffer, bytes)) {
+        return true;
+    }
+    return rotten >= 0 &&
+           flo_fd_pread_all(rotten, part->buffer, bytes, offset, NULL) == 0 &&
+           is_right(part, offset, part->buffer, bytes) &&
+           flo_fd_pwrite_all(part->fd, part->buffer, bytes, offset, NULL) == 0;
+}
+
+/* Hash again the bytes that the map claims in [0, end), and all of a rotten
+ * blob. */
+static void check_claims(struct flo_part *part, uint64_t end, int rotten)
+{
+    uint64_t last = rotten >= 0 ? part->artifact.bytes : end;
+
+    for (uint64_t offset = 0; offset < last; offset += part->unit) {
+        if (!find_unit(part, offset < end, rotten, offset)) {
             continue;
         }
         if (part->done == offset) {
-            advance(part, part->buffer, bytes);
+            advance(part, part->buffer, unit_bytes(part, offset));
         } else if (part->is_here != NULL) {
             set_here(part, offset);
         }
@@ -277,6 +296,10 @@ static int reserve(struct flo_part *part, struct flo_err *err)
     }
     int failure = bytes == 0 ? 0 : posix_fallocate(part->fd, 0, (off_t)bytes);
 
+    if (failure == ENOSPC) { /* rather all bytes once more than none */
+        flo_store_rotten_remove(part->store, &part->artifact.digest);
+        failure = posix_fallocate(part->fd, 0, (off_t)bytes);
+    }
     if (failure == ENOSPC || failure == EDQUOT || failure == EFBIG) {
         return flo_fail(err, FLO_E_DISK_FULL, "%llu bytes needed, %llu free",
                         (unsigned long long)bytes,
@@ -299,12 +322,21 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
         claims = (struct claims){.is_valid = false};
     }
     uint64_t end = claims.done;
+    FLO_CLEANUP(flo_fd_cleanup)
+    int rotten =
+        part->artifact.chunks == NULL
+            ? -1
+            : flo_store_rotten_open(part->store, &part->artifact.digest);
 
     /* Without a map, chunk hashes still tell which bytes are good. */
     if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
         end = part->artifact.bytes;
     }
-    check_claims(part, end);
+    check_claims(part, end, rotten);
+    if (rotten >= 0 && fdatasync(part->fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync the download");
+    }
+    flo_store_rotten_remove(part->store, &part->artifact.digest);
     part->synced = claims.synced < part->done ? claims.synced : part->done;
     int rv = skip_present(part, err);
 

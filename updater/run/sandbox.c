@@ -72,12 +72,13 @@
 
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
-    /* files that landlock allows; O_PATH, with fstat, would be a stat */
+    /* files that landlock allows; O_PATH, with fstat, would be a stat, and
+     * landlock before its version 3 knows no cutting */
     FLO_CALL(EVER, readv),
     FLO_CALL(EVER, pwrite64),
-    FLO_CALL_IF(EVER, openat, 2, O_PATH, 0),
+    FLO_CALL_IF(EVER, openat, 2, O_PATH | O_TRUNC, 0),
 #ifdef SYS_open
-    FLO_CALL_IF(EVER, open, 1, O_PATH, 0),
+    FLO_CALL_IF(EVER, open, 1, O_PATH | O_TRUNC, 0),
 #endif
     FLO_CALL(EVER, fstat),
 #ifdef SYS_fstat64
@@ -111,7 +112,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
     FLO_CALL_IF(EVER, renameat2, 4, INT, 0),
     FLO_CALL_IF(EVER, fchmod, 1, WORD, 0400), /* what a blob has */
-    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* one that rotted: mended */
+    FLO_CALL_IF(EVER, fchmod, 1, WORD, 0600), /* a download once more */
     FLO_CALL(EVER, dup),
     FLO_CALL_IF(EVER, dup3, 2, INT, O_CLOEXEC),
     FCNTL(SYS_FCNTL, F_GETFD),
@@ -283,7 +284,7 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
     char resolv[PATH_MAX];
     /* TLS trust, name resolution, and the boot id that downloads note. */
     struct flo_sandbox_path paths[] = {
-        {own[0], FLO_SANDBOX_STORE},
+        {own[0], FLO_SANDBOX_SHELF},
         {own[1], FLO_SANDBOX_STORE},
         {own[2], FLO_SANDBOX_STORE},
         {own[3], FLO_SANDBOX_STORE},

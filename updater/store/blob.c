@@ -1,13 +1,16 @@
 /* Blobs: immutable files under the SHA-256 of their bytes.
  *
- * A blob appears whole or not at all.  Its bytes are written to a file without
- * a name (O_TMPFILE) or one in partial/, and synced.  Only then it is linked
- * into blobs/, which is synced in turn.  Power loss before the link leaves
- * nothing (the kernel frees nameless files).  After a loss between link and
- * folder sync the blob may be absent.  It is made again, because no record
+ * A blob appears whole or not at all.  Its bytes are written to a file of
+ * partial/, without a name (O_TMPFILE) or with one, and synced.  Only then it
+ * is linked into blobs/, which is synced in turn.  Power loss before the link
+ * leaves nothing (the kernel frees nameless files).  After a loss between link
+ * and folder sync the blob may be absent.  It is made again, because no record
  * names it yet.  A process that was killed there leaves a name that the disk
  * may not have.  A caller that finds a blob therefore syncs the folder before
- * it writes a record. */
+ * it writes a record.
+ *
+ * Nobody writes to a blob again: a worker's sandbox lets it read and remove
+ * them.  A rotten one is put aside and replaced. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +21,8 @@
 
 #include "base/host/digest.h"
 #include "updater/store/store.h"
+
+#define ROTTEN_NAME (FLO_BLOB_NAME + 7) /* with ".rotten" */
 
 void flo_store_blob_name(const struct flo_digest *digest,
                          char out[FLO_BLOB_NAME])
@@ -93,30 +98,49 @@ int flo_store_blob_open(struct flo_store *store,
     return 0;
 }
 
-/* Only root could write to a blob. */
-static void let_write(struct flo_store *store, const char *blob)
-{
-    int fd = openat(store->blobs_fd, blob,
-                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+/* ---- rotten ---- */
 
-    if (fd >= 0) {
-        (void)fchmod(fd, 0600);
-        close(fd);
-    }
+bool flo_store_rotten_ending(const char *ending)
+{
+    return strcmp(ending, ".rotten") == 0;
 }
 
-/* A blob whose bytes rotted or cannot be read becomes a partial download
- * without a map.  A fetch hashes it again and asks only for the bad chunks. */
+static void rotten_name(const struct flo_digest *digest, char out[ROTTEN_NAME])
+{
+    flo_store_blob_name(digest, out);
+    strcat(out, ".rotten");
+}
+
+int flo_store_rotten_open(struct flo_store *store,
+                          const struct flo_digest *digest)
+{
+    char name[ROTTEN_NAME];
+
+    rotten_name(digest, name);
+    return openat(store->blobs_fd, name,
+                  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+void flo_store_rotten_remove(struct flo_store *store,
+                             const struct flo_digest *digest)
+{
+    char name[ROTTEN_NAME];
+
+    rotten_name(digest, name);
+    unlinkat(store->blobs_fd, name, 0);
+}
+
+/* A blob whose bytes rotted or cannot be read.  A fetch hashes it again, takes
+ * its right chunks over and asks only for the bad ones. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
     char blob[FLO_BLOB_NAME];
-    char part[FLO_PART_NAME];
+    char rotten[ROTTEN_NAME];
 
     flo_store_part_remove(store, digest);
     flo_store_blob_name(digest, blob);
-    flo_store_part_name(digest, ".part", part);
-    let_write(store, blob);
-    if (renameat(store->blobs_fd, blob, store->partial_fd, part) < 0) {
+    rotten_name(digest, rotten);
+    if (renameat(store->blobs_fd, blob, store->blobs_fd, rotten) < 0) {
         unlinkat(store->blobs_fd, blob, 0);
     }
     fsync(store->partial_fd);
@@ -203,11 +227,11 @@ int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int opened =
-        openat(store->blobs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+        openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 
     if (opened < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN,
-                              "%s/blobs: make a nameless file", store->path);
+                              "%s/partial: make a nameless file", store->path);
     }
     int rv = flo_store_reserve(store, opened, bytes, err);
 
@@ -250,6 +274,7 @@ int flo_store_blob_publish(struct flo_store *store, int fd,
         return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
                               store->path, name);
     }
+    flo_store_rotten_remove(store, digest);
     return flo_store_blobs_sync(store, err);
 }
 
@@ -282,6 +307,7 @@ void flo_store_part_remove(struct flo_store *store,
     unlinkat(store->partial_fd, name, 0);
     flo_store_part_name(digest, ".part", name);
     unlinkat(store->partial_fd, name, 0);
+    flo_store_rotten_remove(store, digest);
 }
 
 /* Make a file of partial/ that has these bytes and this name the blob. */
@@ -304,6 +330,7 @@ static int publish_partial(struct flo_store *store, int fd,
     }
     flo_store_part_name(digest, ".map", part);
     unlinkat(store->partial_fd, part, 0);
+    flo_store_rotten_remove(store, digest);
     int rv = flo_store_blobs_sync(store, err);
 
     return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);

@@ -253,6 +253,7 @@ static void remove_others(struct keep *keep)
     (void)!flo_store_prefixes_open(keep->store, &prefixes_fd, NULL);
     struct sweep sweeps[] = {
         {keep, keep->store->blobs_fd, is_nothing},
+        {keep, keep->store->blobs_fd, flo_store_rotten_ending},
         {keep, keep->store->releases_fd, is_nothing},
         {keep, keep->store->releases_fd, flo_store_choice_ending},
         {keep, keep->store->packed_fd, flo_store_packed_ending},

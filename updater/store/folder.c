@@ -18,6 +18,28 @@ bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
     return fd >= 0 && fstat(fd, out) == 0 && S_ISREG(out->st_mode);
 }
 
+static bool let_write(int dir_fd, const char *name)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd >= 0 && fchmod(fd, 0600) == 0;
+}
+
+int flo_store_partial_open(struct flo_store *store, const char *name, int flags,
+                           int *fd, struct flo_err *err)
+{
+    int rv =
+        flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err);
+
+    return rv == FLO_E_IO_OPEN && errno == EACCES &&
+                   let_write(store->partial_fd, name)
+               ? flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd,
+                                       err)
+               : rv;
+}
+
 int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
 {
     if (fsync(dir_fd) < 0 && errno != EINVAL) {

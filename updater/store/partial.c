@@ -66,10 +66,37 @@ static int look(void *context, const char *name)
     return 0;
 }
 
+/* Its room becomes free when it goes, unless it has another name. */
+static int look_at_rotten(void *context, const char *name)
+{
+    struct sweep *sweep = context;
+    int dir_fd = sweep->store->blobs_fd;
+    struct flo_digest digest;
+    const char *ending = flo_store_name_read(name, &digest);
+    struct stat st;
+
+    if (ending == NULL || !flo_store_rotten_ending(ending)) {
+        return 0;
+    }
+    if (flo_digest_is_among(&digest, sweep->keep, sweep->keep_count)) {
+        sweep->bytes += flo_store_stat(dir_fd, name, &st) && st.st_nlink == 1
+                            ? (uint64_t)st.st_blocks * 512
+                            : 0;
+    } else if (!flo_digest_is_among(&digest, sweep->others->items,
+                                    sweep->others->count)) {
+        unlinkat(dir_fd, name, 0);
+    }
+    return 0;
+}
+
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest)
 {
-    return has_part(store, digest, ".part") && !has_part(store, digest, ".map");
+    FLO_CLEANUP(flo_fd_cleanup)
+    int rotten = flo_store_rotten_open(store, digest);
+
+    return rotten >= 0 || (has_part(store, digest, ".part") &&
+                           !has_part(store, digest, ".map"));
 }
 
 uint64_t flo_store_partials_keep(struct flo_store *store,
@@ -80,6 +107,7 @@ uint64_t flo_store_partials_keep(struct flo_store *store,
     struct sweep sweep = {store, keep, keep_count, others, 0};
 
     (void)flo_store_each_name(store->partial_fd, look, &sweep);
+    (void)flo_store_each_name(store->blobs_fd, look_at_rotten, &sweep);
     return sweep.bytes;
 }
 
@@ -123,28 +151,6 @@ void flo_store_others_want(struct flo_store *store,
     free(models);
     free(scratch);
     free(slots);
-}
-
-static bool let_write(int dir_fd, const char *name)
-{
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    return fd >= 0 && fchmod(fd, 0600) == 0;
-}
-
-int flo_store_partial_open(struct flo_store *store, const char *name, int flags,
-                           int *fd, struct flo_err *err)
-{
-    int rv =
-        flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err);
-
-    return rv == FLO_E_IO_OPEN && errno == EACCES &&
-                   let_write(store->partial_fd, name)
-               ? flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd,
-                                       err)
-               : rv;
 }
 
 int flo_store_partials_lock(struct flo_store *store, struct flo_err *err)

@@ -33,6 +33,14 @@ void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
 /* The facts of a plain file in a folder.  By opening it: a worker's sandbox
  * knows no stat of a path. */
 bool flo_store_stat(int dir_fd, const char *name, struct stat *out);
+/* A blob that was found damaged, blobs/sha256-<hex>.rotten: its right chunks
+ * are copied into the download that takes its place.  Nobody writes to it,
+ * since other names of the file may be in use.  Open it for reading; -1: there
+ * is none. */
+int flo_store_rotten_open(struct flo_store *store,
+                          const struct flo_digest *digest);
+void flo_store_rotten_remove(struct flo_store *store,
+                             const struct flo_digest *digest);
 /* fsync of a folder; file systems that cannot are forgiven. */
 FLO_MUST_USE int flo_store_sync_dir(int dir_fd, const char *name,
                                     struct flo_err *err);
@@ -51,10 +59,12 @@ FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
 FLO_MUST_USE int flo_store_partial_open(struct flo_store *store,
                                         const char *name, int flags, int *fd,
                                         struct flo_err *err);
-/* Remove a partial download and its map. */
+/* Remove a partial download, its map, and the rotten blob that it would be
+ * mended from. */
 void flo_store_part_remove(struct flo_store *store,
                            const struct flo_digest *digest);
-/* Was this file a blob that was found damaged?  A download has a map. */
+/* Was this file a blob that was found damaged?  It is rotten, or copied already
+ * and without the map of a download. */
 bool flo_store_part_is_damaged(struct flo_store *store,
                                const struct flo_digest *digest);
 /* partial/<hex>.made, which a patch turns into the file of that digest: open it
@@ -71,8 +81,9 @@ FLO_MUST_USE int flo_store_made_publish(struct flo_store *store, int fd,
                                         struct flo_err *err);
 void flo_store_made_remove(struct flo_store *store,
                            const struct flo_digest *digest);
-/* Remove every partial download but these and those of `others`; returns the
- * bytes on disk of the ones in `keep`. */
+/* Remove every partial download and every rotten blob but these and those of
+ * `others`; returns the bytes on disk of the ones in `keep`, which become free
+ * or are used. */
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
                                  size_t keep_count,
@@ -82,8 +93,9 @@ uint64_t flo_store_partials_keep(struct flo_store *store,
 void flo_store_others_want(struct flo_store *store,
                            const struct flo_digest *release,
                            struct flo_digest_list *out);
-/* How names go on after the digest in packed/, prefix/, and releases/ (the
- * chosen variant). */
+/* How names go on after the digest in blobs/ (a rotten one), packed/, prefix/,
+ * and releases/ (the chosen variant). */
+bool flo_store_rotten_ending(const char *ending);
 bool flo_store_packed_ending(const char *ending);
 bool flo_store_prefix_ending(const char *ending);
 bool flo_store_choice_ending(const char *ending);

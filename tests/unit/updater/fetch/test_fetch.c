@@ -402,6 +402,65 @@ static void only_the_bad_chunk_of_a_rotten_blob_is_fetched(void **state)
     assert_true(world->fetch.fetched_bytes < CHUNK + 65536);
 }
 
+/* An engine or a runtime that has the file sees no byte of it change. */
+static void a_rotten_blob_is_replaced_and_never_written(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest digest;
+    char path[256], rotten[280];
+    uint8_t byte = 0;
+    int fd = -1;
+
+    assert_int_equal(
+        flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
+    blob_path(world->store, &digest, path, sizeof(path));
+    snprintf(rotten, sizeof(rotten), "%s.rotten", path);
+    assert_int_equal(chmod(path, 0600), 0);
+    flip(path, 2 * CHUNK + 99);
+    int before = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
+                                                  NULL, &world->err),
+                     FLO_E_TARGET_HASH);
+    assert_int_equal(access(rotten, F_OK), 0);
+
+    /* killed on the way, too */
+    fetch_and_die(world, &world->artifact, 3 * CHUNK);
+    assert_int_equal(fetch(world, &world->artifact), 0);
+
+    assert_int_equal(pread(before, &byte, 1, 2 * CHUNK + 99), 1);
+    assert_int_not_equal(byte, ((const uint8_t *)world->data)[2 * CHUNK + 99]);
+    close(before);
+    assert_int_equal(access(rotten, F_OK), -1);
+}
+
+static void a_rotten_blob_that_nobody_wants_goes(void **state)
+{
+    const struct flo_digest_list others = {.items = NULL};
+    struct world *world = *state;
+    struct flo_digest digest;
+    char path[256], rotten[280];
+    int fd = -1;
+
+    assert_int_equal(
+        flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
+    blob_path(world->store, &digest, path, sizeof(path));
+    snprintf(rotten, sizeof(rotten), "%s.rotten", path);
+    assert_int_equal(chmod(path, 0600), 0);
+    flip(path, 99);
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
+                                                  NULL, &world->err),
+                     FLO_E_TARGET_HASH);
+
+    assert_true(flo_store_part_is_damaged(world->store, &digest));
+    assert_true(flo_store_partials_keep(world->store, &digest, 1, &others) >=
+                SIZE);
+    assert_int_equal(access(rotten, F_OK), 0);
+    assert_int_equal(flo_store_partials_keep(world->store, NULL, 0, &others),
+                     0);
+    assert_int_equal(access(rotten, F_OK), -1);
+    assert_false(flo_store_part_is_damaged(world->store, &digest));
+}
+
 static void a_mirror_without_range_costs_bytes_but_works(void **state)
 {
     struct world *world = *state;
@@ -792,6 +851,8 @@ int main(void)
         with_world(
             what_was_synced_outlasts_an_attempt_without_network_and_a_boot),
         with_world(only_the_bad_chunk_of_a_rotten_blob_is_fetched),
+        with_world(a_rotten_blob_is_replaced_and_never_written),
+        with_world(a_rotten_blob_that_nobody_wants_goes),
         with_world(a_mirror_without_range_costs_bytes_but_works),
         with_world(a_captive_portal_is_told_apart),
         with_world(a_mirror_may_lead_elsewhere_once),

@@ -180,14 +180,15 @@ enum { TRUST, KEY, OTHER_KEY, SLOTS, BLOB, PART, PACKED, OUTBOX, FILES };
 
 struct device {
     char paths[FILES][160];
-    char new_blob[160];
+    char new_blob[160], prefix[160], envelope[160];
     struct flo_update_job job;
 };
 
 static void make_device(const struct world *world, struct device *device)
 {
-    static const char *const folders[] = {"identity", "slots", "blobs",
-                                          "partial", "packed"};
+    static const char *const folders[] = {"identity", "slots",  "blobs",
+                                          "partial",  "packed", "prefix",
+                                          "releases"};
     char path[160];
 
     for (size_t i = 0; i < FLO_COUNT(folders); i++) {
@@ -197,11 +198,16 @@ static void make_device(const struct world *world, struct device *device)
     for (size_t i = 0; i < FILES; i++) {
         snprintf(device->paths[i], sizeof(device->paths[i]), "%s/%s",
                  world->state_dir, files[i]);
-        int fd = open(device->paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        int fd = open(device->paths[i], O_WRONLY | O_CREAT | O_CLOEXEC,
+                      i == BLOB ? 0400 : 0600);
         assert_true(fd >= 0);
         close(fd);
     }
     snprintf(device->new_blob, sizeof(device->new_blob), "%s/blobs/sha256-c",
+             world->state_dir);
+    snprintf(device->prefix, sizeof(device->prefix), "%s/prefix/sha256-a",
+             world->state_dir);
+    snprintf(device->envelope, sizeof(device->envelope), "%s/releases/sha256-a",
              world->state_dir);
     device->job = (struct flo_update_job){.state_dir = world->state_dir,
                                           .trust_file = device->paths[TRUST],
@@ -231,6 +237,22 @@ static int links(const char *from, const char *to)
     return linkat(AT_FDCWD, from, AT_FDCWD, to, 0) == 0 ? 0 : errno;
 }
 
+/* To write, by the descriptor of one who reads: 0, or the errno. */
+static int opens_again(const char *path, bool is_removed)
+{
+    char self[64];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    (void)fchmod(fd, 0600);
+    if (is_removed) {
+        (void)unlinkat(AT_FDCWD, path, 0);
+    }
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    int rv = opens(self, O_RDWR);
+    close(fd);
+    return rv;
+}
+
 static int removes(const char *path)
 {
     return unlinkat(AT_FDCWD, path, 0) == 0 ? 0 : errno;
@@ -246,14 +268,14 @@ static int look_around(const struct device *device)
         /* 1: what the work needs */
         {opens(path[TRUST], O_RDONLY) == 0},
         {opens(path[KEY], O_RDONLY) == 0},
-        {opens(path[BLOB], O_RDWR) == 0},
+        {opens(path[BLOB], O_RDONLY) == 0},
         {opens(path[PART], O_RDWR) == 0},
         {moves(path[PART], device->new_blob) == 0},
         {removes(device->new_blob) == 0},
         {opens("/etc/hosts", O_RDONLY) != EACCES},
         /* 8: what it does not */
         {opens(path[TRUST], O_RDWR) == EACCES},
-        {opens(path[KEY], O_WRONLY | O_TRUNC) == EACCES},
+        {opens(path[KEY], O_WRONLY) == EACCES},
         {opens(path[OTHER_KEY], O_RDONLY) == EACCES},
         {opens(path[SLOTS], O_RDONLY) == EACCES},
         {opens(path[SLOTS], O_RDWR) == EACCES},
@@ -269,6 +291,21 @@ static int look_around(const struct device *device)
         {opens("/proc/self/environ", O_RDONLY) == EACCES},
         {opens("/dev/mem", O_RDONLY) != 0},
         {opens("/tmp/flo-escape", O_WRONLY | O_CREAT) == EACCES},
+        /* 25: a finished blob, which is read and removed */
+        {opens(path[BLOB], O_RDWR) == EACCES},
+        {opens(path[BLOB], O_RDONLY | O_TRUNC) != 0},
+        {opens_again(path[BLOB], false) == EACCES},
+        {opens(path[BLOB], O_RDWR) == EACCES}, /* of mode 0600 now */
+        {opens(path[BLOB], O_WRONLY | O_APPEND) == EACCES},
+        {opens(device->new_blob, O_RDWR | O_CREAT) == EACCES},
+        {moves(path[BLOB], path[PART]) != 0},
+        {moves(path[BLOB], device->prefix) != 0},
+        {moves(path[BLOB], device->envelope) != 0},
+        {links(path[BLOB], path[PART]) != 0},
+        {links(path[BLOB], device->prefix) != 0},
+        {moves(path[BLOB], device->new_blob) == 0},
+        {opens(device->new_blob, O_RDWR) == EACCES},
+        {opens_again(device->new_blob, true) == EACCES},
     };
 
     for (size_t i = 0; i < FLO_COUNT(looks); i++) {

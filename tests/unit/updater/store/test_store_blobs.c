@@ -49,7 +49,7 @@ static void a_blob_has_its_name_only_when_published(void **state)
     close(fd);
 }
 
-static void a_rotten_blob_becomes_a_partial_download(void **state)
+static void a_rotten_blob_is_put_aside_as_it_is(void **state)
 {
     struct world *world = *state;
     struct flo_digest digest;
@@ -74,12 +74,10 @@ static void a_rotten_blob_becomes_a_partial_download(void **state)
         FLO_E_TARGET_HASH);
 
     assert_false(flo_store_blob_has(world->store, &digest, 0));
-    snprintf(name, sizeof(name), "partial/");
-    flo_hex_encode(digest.bytes, 32, name + strlen(name));
-    snprintf(name + strlen(name), 8, ".part");
+    strcat(name, ".rotten");
     world_path(world, name, path);
     assert_int_equal(stat(path, &facts), 0);
-    assert_int_equal(facts.st_mode & 07777, 0600); /* a fetch writes to it */
+    assert_int_equal(facts.st_mode & 07777, 0400);
     assert_int_equal(
         flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
         FLO_E_BLOB_ABSENT);
@@ -398,7 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_store(a_blob_has_its_name_only_when_published),
-        with_store(a_rotten_blob_becomes_a_partial_download),
+        with_store(a_rotten_blob_is_put_aside_as_it_is),
         with_store(more_than_the_disk_has_is_refused_with_numbers),
         with_store(collection_keeps_downloads_under_way),
         with_store(collection_keeps_what_slots_and_baseline_name),
