@@ -282,7 +282,8 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
                                          "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
     char resolv[PATH_MAX];
-    /* TLS trust, name resolution, and the boot id that downloads note. */
+    /* TLS trust without the keys next to it, name resolution, and the boot id
+     * that downloads note. */
     struct flo_sandbox_path paths[] = {
         {own[0], FLO_SANDBOX_SHELF},
         {own[1], FLO_SANDBOX_STORE},
@@ -299,8 +300,15 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
         {"/etc/nsswitch.conf", FLO_SANDBOX_READ},
         {"/etc/gai.conf", FLO_SANDBOX_READ},
         {"/etc/services", FLO_SANDBOX_READ},
-        {"/etc/ssl", FLO_SANDBOX_READ},
-        {"/etc/pki", FLO_SANDBOX_READ},
+        {"/etc/ssl/certs", FLO_SANDBOX_READ},
+        {"/etc/ssl/cert.pem", FLO_SANDBOX_READ},
+        {"/etc/ssl/ca-bundle.pem", FLO_SANDBOX_READ},
+        {"/etc/ssl/openssl.cnf", FLO_SANDBOX_READ},
+        {"/etc/pki/ca-trust", FLO_SANDBOX_READ},
+        {"/etc/pki/tls/certs", FLO_SANDBOX_READ},
+        {"/etc/pki/tls/cert.pem", FLO_SANDBOX_READ},
+        {"/etc/pki/tls/openssl.cnf", FLO_SANDBOX_READ},
+        {"/etc/pki/tls/openssl.d", FLO_SANDBOX_READ},
         {"/etc/ca-certificates", FLO_SANDBOX_READ},
         {"/etc/crypto-policies", FLO_SANDBOX_READ},
         {"/etc/localtime", FLO_SANDBOX_READ},

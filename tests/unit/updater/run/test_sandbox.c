@@ -130,6 +130,53 @@ static void of_a_shared_folder_only_the_file_is_read(void **state)
     assert_int_equal(answer, OPENED);
 }
 
+/* Next to the certificates that everybody trusts lie the keys of others. */
+static void of_the_systems_certificates_no_key_is_read(void **state)
+{
+    static const char *const folders[] = {
+        "/etc/ssl",     "/etc/ssl/certs",     "/etc/ssl/private",    "/etc/pki",
+        "/etc/pki/tls", "/etc/pki/tls/certs", "/etc/pki/tls/private"};
+    static const struct {
+        const char *path;
+        bool is_read;
+    } files[] = {{"/etc/ssl/certs/ca.pem", true},
+                 {"/etc/ssl/openssl.cnf", true},
+                 {"/etc/pki/tls/certs/ca.pem", true},
+                 {"/etc/ssl/private/server.key", false},
+                 {"/etc/ssl/server.key", false},
+                 {"/etc/pki/tls/private/server.key", false}};
+    struct world *world = *state;
+    const struct flo_update_job job = {.state_dir = world->state_dir,
+                                       .memory_bytes_max = 32 << 20};
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (!has_landlock() || unshare(CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0) {
+            _exit(NO_RIGHT);
+        }
+        for (size_t i = 0; i < FLO_COUNT(folders); i++) {
+            (void)mkdir(folders[i], 0755);
+        }
+        for (size_t i = 0; i < FLO_COUNT(files); i++) {
+            close(open(files[i].path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        }
+        int rv = flo_updater_sandbox_enter(&job, NULL);
+        for (size_t i = 0; rv == 0 && i < FLO_COUNT(files); i++) {
+            rv = can_open(files[i].path) == files[i].is_read ? 0 : 10 + (int)i;
+        }
+        _exit(rv);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_RIGHT) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- ways out ---- */
 
 static int enter(void *context)
@@ -402,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_world(the_resolver_is_read_where_its_link_leads),
         with_world(of_a_shared_folder_only_the_file_is_read),
+        with_world(of_the_systems_certificates_no_key_is_read),
         with_world(nothing_leaves_a_worker),
         with_world(a_worker_has_the_right_to_read_where_its_job_needs_it),
         with_world(a_worker_writes_downloads_and_reads_one_key),
