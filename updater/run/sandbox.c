@@ -6,6 +6,7 @@
  * decides which release runs.  A call that is not listed fails with ENOSYS, so
  * that a libc takes its older way.  A call that only an attacker makes kills
  * the process. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -367,17 +368,41 @@ static bool can_read(const char *path)
     return path == NULL || fd >= 0 || (errno != EACCES && errno != EPERM);
 }
 
+/* A file that an older agent of root's left with a second name, in a folder
+ * that is a user's since: flo_process_as_owner() does not give it away. */
+static bool can_read_blobs(const char *state_dir)
+{
+    char path[PATH_MAX];
+    DIR *folder = flo_path_join(path, sizeof(path), state_dir, "blobs")
+                      ? opendir(path)
+                      : NULL;
+    const struct dirent *entry;
+    bool can = true;
+
+    while (can && folder != NULL && (entry = readdir(folder)) != NULL) {
+        FLO_CLEANUP(flo_fd_cleanup)
+        int fd = openat(dirfd(folder), entry->d_name,
+                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        can = fd >= 0 || errno != EACCES;
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return can;
+}
+
 /* A job of root's agent may name files that root's rights alone can read: a
  * bundle in a person's folder, a certificate.  That right stays, then, for what
  * landlock leaves; all others go. */
 static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 {
     int rv = flo_sandbox_keep_rights(TO_READ, 0, err);
-    uint64_t kept = can_read(job->trust_file) && can_read(job->bundle) &&
-                            can_read(job->ca_file) &&
-                            can_read(job->cert_file) && can_read(job->key_file)
-                        ? 0
-                        : TO_READ;
+    uint64_t kept =
+        can_read(job->trust_file) && can_read(job->bundle) &&
+                can_read(job->ca_file) && can_read(job->cert_file) &&
+                can_read(job->key_file) && can_read_blobs(job->state_dir)
+            ? 0
+            : TO_READ;
 
     return rv < 0 ? rv : flo_sandbox_keep_rights(kept, kept, err);
 }

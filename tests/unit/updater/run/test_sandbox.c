@@ -202,6 +202,7 @@ static void nothing_leaves_a_worker(void **state)
 static void a_worker_has_the_right_to_read_where_its_job_needs_it(void **state)
 {
     struct world *world = *state;
+    char blob[160];
     struct flo_update_job job = {.state_dir = world->state_dir,
                                  .memory_bytes_max = 32 << 20};
 
@@ -212,6 +213,13 @@ static void a_worker_has_the_right_to_read_where_its_job_needs_it(void **state)
     job.bundle = world->private;
     assert_int_equal(rights_left(enter, &job), 0);
     if (geteuid() == 0 && chown(world->private, 1, 1) == 0) {
+        assert_int_equal(rights_left(enter, &job),
+                         (uint64_t)1 << CAP_DAC_READ_SEARCH);
+        job.bundle = NULL;
+        snprintf(blob, sizeof(blob), "%s/blobs", world->state_dir);
+        assert_int_equal(mkdir(blob, 0700), 0);
+        snprintf(blob, sizeof(blob), "%s/blobs/sha256-a", world->state_dir);
+        assert_int_equal(rename(world->private, blob), 0);
         assert_int_equal(rights_left(enter, &job),
                          (uint64_t)1 << CAP_DAC_READ_SEARCH);
     }

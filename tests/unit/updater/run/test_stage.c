@@ -559,6 +559,27 @@ static void a_short_disk_gets_the_room_of_kept_prefixes(void **state)
     close_small_disk(world);
 }
 
+/* It gives its room to the file that takes its place, and costs all bytes. */
+static void a_rotten_file_goes_where_there_is_no_room_for_two(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    open_small_disk(world, "size=3m,mode=0700");
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    rot(world, &release.files[0].digest, 1500000);
+    world->mirror.sent_bytes = 0;
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_true(world->mirror.sent_bytes >= 1734464);
+    close_small_disk(world);
+}
+
 /* `random_bytes` of each 4096 are random, the rest is zero. */
 static void write_big(const char *path, int mebibytes, size_t random_bytes)
 {
@@ -645,6 +666,7 @@ int main(void)
         with_world(a_file_that_became_shorter_is_made_again),
         with_world(a_full_disk_is_told_with_numbers_and_passes),
         with_world(a_short_disk_gets_the_room_of_kept_prefixes),
+        with_world(a_rotten_file_goes_where_there_is_no_room_for_two),
         with_world(private_memory_stays_below_32_mib_for_any_size),
     };
 
