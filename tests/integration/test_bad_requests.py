@@ -11,6 +11,8 @@ import subprocess
 
 import pytest
 
+import fleet as F
+
 from bad_parts import (ESCAPES, OLD, expect, raw, refused, rest,  # noqa: F401
     rogue, rss, scratch, unharmed, up)
 from waits import HANG_S, Seen, same, until
@@ -404,6 +406,35 @@ def test_what_connecting_refuses_the_check_refuses(up):
                 os.path.join(up.scratch, "urls"), key, url))
         refused(up, 2, "cfg.range", "flotilla-agent", "--config", path,
                 "--check-config")
+
+
+OTHER = "0d9bc3c6-40d2-4f3b-8f2a-7a4a3c0f8f10"
+
+
+def test_the_doctor_refuses_what_the_agent_does_not_start_with(up):
+    """And names the same error."""
+    device = F.Device(up, "doctored")
+    device.enroll(up.token)
+    path = os.path.join(device.state, "identity", "identity.json")
+    with open(path, encoding="utf-8") as file:
+        good = json.load(file)
+    for change, word in (({"controller": "http://controller.example"},
+                          "cfg.range"),
+                         ({"mqtt": "mqtt://broker.example:1883"}, "cfg.range"),
+                         ({"mqtt": ""}, "cfg.range"),
+                         ({"device": "nobody"}, "meta."),
+                         ({"device": OTHER}, "net.tls")):
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(dict(good, **change), file)
+        refused(up, (2, 6, 7), word, "flotilla-agent", "--config",
+                device.config)
+        done = up.program("flotilla-agent", "doctor", "--config",
+                          device.config, check=False)
+        [line] = [one for one in done[1].split("\n") if " identity" in one]
+        assert done[0] != 0 and "✗" in line and word in line, done
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(good, file)
+    up.cli("device", "delete", "doctored", "--confirm", "doctored")
 
 
 def test_a_controller_with_bad_options_makes_nothing(up):
