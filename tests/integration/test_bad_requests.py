@@ -4,6 +4,7 @@ with its fix, in time, and nothing else happens.
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -432,8 +433,7 @@ def test_the_doctor_refuses_what_the_agent_does_not_start_with(up):
                           device.config, check=False)
         [line] = [one for one in done[1].split("\n") if " identity" in one]
         assert done[0] != 0 and "✗" in line and word in line, done
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(good, file)
+    shutil.rmtree(device.dir)
     up.cli("device", "delete", "doctored", "--confirm", "doctored")
 
 
