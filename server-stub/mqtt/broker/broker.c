@@ -126,7 +126,11 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-/* There is one listener, so its rights are the broker's.  With rights for each
+/* Neither devices nor controllers use QoS 2, aliases of topics or sessions that
+ * outlive their connection, and all that is under way to a controller fits into
+ * its window of 65,535 messages.  So nothing is kept for anybody of which one
+ * could make much: a message of QoS 2 stays until its sender releases it.
+ * There is one listener, so its rights are the broker's.  With rights for each
  * listener, mosquitto 2.0.21 keeps nothing for a session that is away.  It ends
  * a client that asks for the highest keep-alive within a second on a busy
  * machine, so devices (20 min at most) stay below it. */
@@ -141,10 +145,10 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                          "log_type warning\n"
                          "max_inflight_messages 0\n"
                          "max_queued_messages 0\n"
-                         "max_queued_bytes 268435456\n"
+                         "max_queued_bytes 1048576\n"
                          "max_keepalive 3600\n"
                          "set_tcp_nodelay true\n"
-                         "persistent_client_expiration 1d\n"
+                         "persistent_client_expiration 1h\n"
                          "max_packet_size 65536\n");
     if (geteuid() == 0) {
         /* It reads keys of the folder's owner, who is root here. */
@@ -152,6 +156,8 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
     }
     flo_buf_printf(text,
                    "listener %u %s\n"
+                   "max_qos 1\n"
+                   "max_topic_alias 0\n"
                    "%s\n"
                    "certfile %s\nkeyfile %s\ncrlfile %s\n"
                    "tls_version tlsv1.2\n"
