@@ -39,6 +39,8 @@ class Client:
         self.lock = threading.Condition()
         self.numbers = itertools.count(2)
         self.closed, self.why = False, None
+        self.reads = threading.Event()  # cleared: it takes no more in
+        self.reads.set()
         flags, payload = 0x02, _text(name)
         if will:
             flags |= 0x04 | 0x08 | 0x20
@@ -97,6 +99,7 @@ class Client:
     def _loop(self):
         try:
             while True:
+                self.reads.wait()
                 kind, body = self._read()
                 self._take(kind, body)
         except (OSError, Refused, ValueError) as error:

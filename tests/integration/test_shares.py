@@ -1,11 +1,13 @@
 """One party's share of what all use: a device at the broker, a viewer, a
 stranger.  Each story plays one that takes all it can get."""
+import json
+import signal
 import struct
 
 import pytest
 
 from controller_parts import Device
-from mqtt_client import _text
+from mqtt_client import Refused, _text
 from waits import until
 
 SHARE_BYTES = 2 << 20  # of the broker's memory, for one hostile device
@@ -28,20 +30,110 @@ def flood(client, packets):
         for kind, body in packets:
             client._send(kind, body)
         client.subscribe("flotilla/v1/test/c/order")
-    except Exception:
+    except (OSError, Refused):
         client.wait_closed()
 
 
+@pytest.fixture
+def bystander(controller, folder, token):
+    """A device that works, and notices nothing of all this."""
+    names = iter(range(1000))
+    device = Device(controller, folder, "by-%d" % id(names), token).connect()
+    yield device
+    device.is_heard()
+    assert not device.client.closed
+    device.client.close()
+
+
+def rogue(controller, folder, token, name, is_silent=False):
+    """A device, and the broker's memory with it."""
+    device = Device(controller, folder, name, token).connect(is_silent)
+    return device, rss(controller)
+
+
+def is_named(controller, device, share):
+    until("the controller names it", lambda: (
+        'flotilla_broker_over_share{device="%s",share="%s"} 1' % (
+            device.id, share)) in controller.ask(
+                "GET", "/metrics", token="").body.decode())
+
+
 def test_messages_of_qos_2_that_are_never_released_fill_no_memory(
-        controller, folder, token):
-    bystander = Device(controller, folder, "by-1", token).connect()
-    rogue = Device(controller, folder, "rogue-1", token).connect()
-    topic = _text(rogue.topic("tele"))
+        controller, folder, token, bystander):
+    device, before = rogue(controller, folder, token, "qos-2")
+    topic = _text(device.topic("tele"))
+    flood(device.client, ((0x34, topic + struct.pack(">H", number) +
+                           bytes(60000)) for number in range(1, 14000)))
+    assert device.client.closed
+    assert rss(controller) - before < SHARE_BYTES
+
+
+def test_subscriptions_of_one_device_fill_no_memory(
+        controller, folder, token, bystander):
+    device, before = rogue(controller, folder, token, "subscriber")
+
+    def subscribe(number):
+        return 0x82, struct.pack(">H", number % 65535 + 1) + _text(
+            "flotilla/v1/test/g/%s/order" % ("%d-" % number * 8)[:60]) + b"\1"
+    flood(device.client, map(subscribe, range(100000)))
+    assert device.client.closed
+    assert rss(controller) - before < SHARE_BYTES
+    is_named(controller, device, "subscriptions")
+
+
+def test_a_device_subscribes_to_what_is_its_own(
+        controller, folder, token, bystander):
+    device, _ = rogue(controller, folder, token, "curious")
+    for topic in ("#", "flotilla/v1/test/#", "flotilla/v1/test/d/+/desired",
+                  bystander.topic("desired"), device.topic("tele"),
+                  "$SYS/#", "$share/x/flotilla/v1/test/d/+/desired",
+                  "flotilla/v1/test/g/+/order"):
+        assert device.client.subscribe(topic) == 0x80, topic
+    for topic in (device.topic("desired"), device.topic("cmd"),
+                  "flotilla/v1/test/c/+", "flotilla/v1/test/c/trust",
+                  "flotilla/v1/test/g/all/order"):
+        assert device.client.subscribe(topic) == 1, topic
+    held = [device.client.subscribe("flotilla/v1/test/g/g%d/order" % i)
+            for i in range(100)]
+    assert held.count(1) < 64 and held[-1] == 0x80
+    # The broker reads its ACL again, and the guard is still before it.
+    controller.ask("DELETE", "/v1/devices/curious")
+    again, _ = rogue(controller, folder, token, "curious-2")
+    assert again.client.subscribe("flotilla/v1/test/#") == 0x80
+
+
+def test_a_device_that_reads_nothing_fills_no_memory(
+        controller, folder, token, bystander):
+    device, before = rogue(controller, folder, token, "deaf")
+    device.client.reads.clear()
+    topic = _text(device.topic("event"))
+
+    def event(number):
+        return 0x32, topic + struct.pack(">H", number % 65535 + 1) + json.dumps(
+            {"v": 1, "boot": device.boot, "seq": number, "from": number,
+             "at_ms": 1, "type": "note"}).encode()
+    def sends():
+        try:
+            for number in range(1, 20000):
+                device.client._send(*event(number))
+        except OSError:
+            return True
+    until("the broker hangs up", sends)
+    assert rss(controller) - before < SHARE_BYTES
+    device.client.reads.set()
+
+
+def test_bytes_of_one_device_fill_no_memory_of_a_controller_that_stands(
+        controller, folder, token, bystander):
+    """Messages that it does not take wait in the broker."""
+    device, _ = rogue(controller, folder, token, "heavy")
+    topic = _text(device.topic("tele"))
+    controller.process.send_signal(signal.SIGSTOP)
     before = rss(controller)
-    flood(rogue.client, ((0x34, topic + struct.pack(">H", number) +
-                          bytes(60000)) for number in range(1, 2000)))
+    flood(device.client, ((0x32, topic + struct.pack(">H", number) +
+                           bytes(60000)) for number in range(1, 2000)))
     taken = rss(controller) - before
-    print("taken", taken)
-    assert taken < SHARE_BYTES
-    bystander.is_heard()
-    assert not bystander.client.closed
+    controller.process.send_signal(signal.SIGCONT)
+    assert device.client.closed
+    assert taken < 20 * SHARE_BYTES
+    is_named(controller, device, "kilobytes")

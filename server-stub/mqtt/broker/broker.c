@@ -174,14 +174,18 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
                         struct flo_buf *text)
 {
     const struct flo_pki *pki = &controller->pki;
-    char authorities[4200], acl[4200];
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) rights = {0};
+    char authorities[4200];
     struct flo_broker_places places = {authorities, pki->server_cert_file,
                                        pki->server_key_file, pki->revoked_file,
-                                       acl};
+                                       NULL};
 
     snprintf(authorities, sizeof(authorities),
              "capath %s/mosquitto/authorities", controller->dir);
-    snprintf(acl, sizeof(acl), "acl_file %s/mosquitto/acl", controller->dir);
+    flo_broker_guard_lines(controller, &rights);
+    flo_buf_printf(&rights, "acl_file %s/mosquitto/acl", controller->dir);
+    places.rights = rights.data;
+    text->failed = text->failed || rights.failed;
     flo_broker_config_text(text, port, controller->addresses.devices, &places);
 }
 

@@ -48,6 +48,15 @@ FLO_MUST_USE int flo_broker_external(struct flo_controller *controller,
 void flo_broker_account_text(const char *fleet, const char *device,
                              struct flo_buf *out);
 void flo_broker_account_gone_text(const char *device, struct flo_buf *out);
+/* Devices that asked our own broker for more than their share, since this time
+ * of the wall clock, with the word of the share (core/guard/shares.def); at
+ * most
+ * 64.  A guard that is gone names nobody. */
+typedef void flo_broker_share_fn(void *context, const char *device,
+                                 const char *share);
+void flo_broker_shares(const struct flo_controller *controller,
+                       uint64_t since_ms, flo_broker_share_fn *take,
+                       void *context);
 /* How often mosquitto was started. */
 uint64_t flo_broker_starts(const struct flo_broker *broker_or_null);
 /* The number of devices that can be connected at once; 0: an external broker,

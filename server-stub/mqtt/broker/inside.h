@@ -40,6 +40,11 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                             const char *host,
                             const struct flo_broker_places *places);
 
+/* shares.c: the lines of mosquitto.conf that load the guard, appended; none
+ * where it is not installed. */
+void flo_broker_guard_lines(const struct flo_controller *controller,
+                            struct flo_buf *out);
+
 /* Settings of OpenSSL for the broker: those of the system, and no tickets. */
 extern const char flo_broker_openssl[];
 
