@@ -13,6 +13,7 @@
 #include "server-stub/state/audit/head.h"
 
 #define CERTIFICATES_MS 60000 /* between two looks at the files */
+#define SHARES_MS 3600000
 
 static double cpu_seconds(void)
 {
@@ -134,6 +135,12 @@ static void add_proofs(struct flo_controller *controller,
     }
 }
 
+static void add_share(void *context, const char *device, const char *share)
+{
+    flo_samples_add(context, FLO_EXPOSED_OVER_SHARE,
+                    (const char *const[]){device, share}, 1);
+}
+
 /* ---- numbers ---- */
 
 static void add_lane(const struct flo_controller *controller,
@@ -245,4 +252,6 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     add_held(rest, samples);
     add_foreign(rest->controller, samples);
     add_proofs(rest->controller, samples);
+    flo_broker_shares(controller, flo_wall_ms() - SHARES_MS, add_share,
+                      samples);
 }
