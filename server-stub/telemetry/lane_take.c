@@ -198,7 +198,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
                       flo_wall_ms());
     flo_trends_take(lane->trends, device->id, device->hardware, &known,
                     flo_wall_ms());
-    flo_tally_add(lane->tally, title, device->hardware, &known, flo_now_ms());
+    flo_tally_add(lane->tally, device->id, title, device->hardware, &known,
+                  flo_now_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
 }

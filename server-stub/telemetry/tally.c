@@ -10,7 +10,9 @@
 struct pair {
     struct flo_tally_line sums; /* names, counters, counts and sums of times */
     struct flo_histogram *histograms[SPANS][FLO_METRIC_COUNT]; /* or NULL */
-    uint64_t span[SPANS]; /* number of the span that each is of */
+    uint64_t span[SPANS];          /* number of the span that each is of */
+    char device[FLO_NAME_MAX + 1]; /* that alone tells of it; "": several */
+    uint64_t heard_ms;
 };
 
 struct flo_tally {
@@ -19,6 +21,14 @@ struct flo_tally {
     size_t count;
     struct flo_histogram scratch;
 };
+
+static void empty(struct pair *pair)
+{
+    for (size_t k = 0; k < SPANS * FLO_METRIC_COUNT; k++) {
+        free(pair->histograms[k / FLO_METRIC_COUNT][k % FLO_METRIC_COUNT]);
+    }
+    *pair = (struct pair){0};
+}
 
 struct flo_tally *flo_tally_new(void)
 {
@@ -36,40 +46,100 @@ void flo_tally_free(struct flo_tally *tally)
         return;
     }
     for (size_t i = 0; i < tally->count; i++) {
-        for (size_t k = 0; k < SPANS * FLO_METRIC_COUNT; k++) {
-            free(tally->pairs[i]
-                     ->histograms[k / FLO_METRIC_COUNT][k % FLO_METRIC_COUNT]);
-        }
+        empty(tally->pairs[i]);
         free(tally->pairs[i]);
     }
     pthread_mutex_destroy(&tally->mutex);
     free(tally);
 }
 
-/* NULL without memory. */
-static struct pair *pair_of(struct flo_tally *tally, const char *release,
-                            const char *hardware)
+static struct pair *find(const struct flo_tally *tally, const char *release,
+                         const char *hardware)
 {
     for (size_t i = 0; i < tally->count; i++) {
-        struct flo_tally_line *sums = &tally->pairs[i]->sums;
+        const struct flo_tally_line *sums = &tally->pairs[i]->sums;
         if (strcmp(sums->release, release) == 0 &&
             strcmp(sums->hardware, hardware) == 0) {
             return tally->pairs[i];
         }
     }
-    if (tally->count == FLO_TALLY_PAIRS_MAX) {
-        return tally->pairs[FLO_TALLY_PAIRS_MAX - 1];
+    return NULL;
+}
+
+/* The pair that was not told of for longest: of all, or of those that are this
+ * device's.  *count gets how many there are. */
+static struct pair *oldest(const struct flo_tally *tally,
+                           const char *device_or_null, size_t *count)
+{
+    struct pair *found = NULL;
+
+    *count = 0;
+    for (size_t i = 0; i < tally->count; i++) {
+        struct pair *pair = tally->pairs[i];
+        if (device_or_null != NULL &&
+            strcmp(pair->device, device_or_null) != 0) {
+            continue;
+        }
+        ++*count;
+        if (found == NULL || pair->heard_ms < found->heard_ms) {
+            found = pair;
+        }
     }
-    struct pair *pair = calloc(1, sizeof(*pair));
-    if (pair == NULL) {
-        return NULL;
+    return found;
+}
+
+/* NULL without memory. */
+static struct pair *place_for(struct flo_tally *tally, const char *device)
+{
+    size_t count;
+    struct pair *pair = oldest(tally, device, &count);
+
+    if (count < FLO_TALLY_DEVICE_MAX && tally->count < FLO_TALLY_PAIRS_MAX) {
+        if ((pair = calloc(1, sizeof(*pair))) != NULL) {
+            tally->pairs[tally->count++] = pair;
+        }
+        return pair;
     }
-    bool is_last = tally->count == FLO_TALLY_PAIRS_MAX - 1;
-    snprintf(pair->sums.release, sizeof(pair->sums.release), "%s",
-             is_last ? FLO_TALLY_OTHER : release);
-    snprintf(pair->sums.hardware, sizeof(pair->sums.hardware), "%s",
-             is_last ? FLO_TALLY_OTHER : hardware);
-    tally->pairs[tally->count++] = pair;
+    if (count < FLO_TALLY_DEVICE_MAX) {
+        pair = oldest(tally, NULL, &count);
+    }
+    empty(pair);
+    return pair;
+}
+
+/* Is there room for one more without taking one that is told of? */
+static bool has_room(const struct flo_tally *tally, uint64_t now_ms)
+{
+    size_t count;
+
+    return tally->count < FLO_TALLY_PAIRS_MAX ||
+           oldest(tally, NULL, &count)->heard_ms + SPANS * FLO_TALLY_SPAN_MS <
+               now_ms;
+}
+
+/* NULL without memory. */
+static struct pair *pair_of(struct flo_tally *tally, const char *device,
+                            const char *release, const char *hardware,
+                            uint64_t now_ms)
+{
+    struct pair *pair = find(tally, release, hardware);
+
+    if (pair == NULL && !has_room(tally, now_ms)) {
+        hardware = FLO_TALLY_OTHER;
+        pair = find(tally, release, hardware);
+    }
+    if (pair == NULL && (pair = place_for(tally, device)) != NULL) {
+        snprintf(pair->sums.release, sizeof(pair->sums.release), "%s", release);
+        snprintf(pair->sums.hardware, sizeof(pair->sums.hardware), "%s",
+                 hardware);
+        snprintf(pair->device, sizeof(pair->device), "%s", device);
+    }
+    if (pair != NULL) {
+        pair->heard_ms = now_ms;
+        if (strcmp(pair->device, device) != 0) {
+            pair->device[0] = '\0';
+        }
+    }
     return pair;
 }
 
@@ -104,13 +174,14 @@ static void add_time(struct pair *pair, size_t metric,
     }
 }
 
-void flo_tally_add(struct flo_tally *tally, const char *release,
-                   const char *hardware,
+void flo_tally_add(struct flo_tally *tally, const char *device,
+                   const char *release, const char *hardware,
                    const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     pthread_mutex_lock(&tally->mutex);
     struct pair *pair =
-        pair_of(tally, release[0] != '\0' ? release : "unknown", hardware);
+        pair_of(tally, device, release[0] != '\0' ? release : "unknown",
+                hardware, now_ms);
     for (size_t i = 0; i < FLO_METRIC_COUNT && pair != NULL; i++) {
         enum flo_metric_kind kind = flo_metric_fact((enum flo_metric)i)->kind;
         if (window->has[i] && kind == FLO_METRIC_COUNTER) {

@@ -2,16 +2,22 @@
  *
  * The lane's thread adds windows; the control thread reads the sums for
  * /metrics and alerts, without the store.  Times are kept in two spans of five
- * minutes, so quantiles are of the last five to ten.  At most 127 pairs of
- * release and class are kept apart, those that came first; the others count
- * together as "other".  28 KiB a pair.  Any thread. */
+ * minutes, so quantiles are of the last five to ten.
+ *
+ * At most 256 pairs of release and class are kept apart, 28 KiB each.  A new
+ * one takes the place of one that nobody tells of any more.  Where all are told
+ * of, it counts as its release with the class "other", so that no release hides
+ * behind others.  A pair that came and comes from one device only is that
+ * device's, who has 8 of them: its next one takes the place of its oldest.  A
+ * counter whose pair was away begins again at 0.  Any thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_TALLY_H
 #define FLOTILLA_SERVER_TELEMETRY_TALLY_H
 
 #include "server-stub/core/exposition/exposition.h"
 #include "server-stub/core/telemetry/telemetry.h"
 
-#define FLO_TALLY_PAIRS_MAX 128
+#define FLO_TALLY_PAIRS_MAX 256
+#define FLO_TALLY_DEVICE_MAX 8 /* pairs of one device alone */
 #define FLO_TALLY_SPAN_MS UINT64_C(300000)
 #define FLO_TALLY_OTHER "other"
 
@@ -31,9 +37,10 @@ struct flo_tally_line {
 
 struct flo_tally *flo_tally_new(void); /* NULL: no memory */
 void flo_tally_free(struct flo_tally *tally);
-/* A window that was stored.  `release`: model@version, "" unknown. */
-void flo_tally_add(struct flo_tally *tally, const char *release,
-                   const char *hardware,
+/* A window of a device that was stored.  `release`: model@version, "" unknown.
+ */
+void flo_tally_add(struct flo_tally *tally, const char *device,
+                   const char *release, const char *hardware,
                    const struct flo_telemetry_window *window, uint64_t now_ms);
 /* The lines, malloc'ed for the caller; NULL: none.  The lane waits meanwhile:
  * about 15 us a pair. */

@@ -7,6 +7,7 @@
 #include "server-stub/store/fleet.h"
 
 #define CLASSES_MAX 64
+#define PAIRS_APART (FLO_METRICS_PAIRS_MAX - 128)
 
 /* Times without a word that are counted. */
 static const struct {
@@ -69,8 +70,7 @@ static size_t class_of(struct pass *pass,
     return i;
 }
 
-static struct pair *pair_of(struct pass *pass, const char *release,
-                            size_t class)
+static struct pair *find(struct pass *pass, const char *release, size_t class)
 {
     for (size_t i = 0; i < pass->pair_count; i++) {
         if (pass->pairs[i].class == class &&
@@ -78,13 +78,30 @@ static struct pair *pair_of(struct pass *pass, const char *release,
             return &pass->pairs[i];
         }
     }
+    return NULL;
+}
+
+/* Beyond PAIRS_APART a release has one pair, with the class "other": no release
+ * hides behind others before that many have one. */
+static struct pair *pair_of(struct pass *pass, const char *release,
+                            size_t class)
+{
+    struct pair *pair = find(pass, release, class);
+
+    if (pair == NULL && pass->pair_count >= PAIRS_APART) {
+        class = SIZE_MAX;
+        pair = find(pass, release, class);
+    }
+    if (pair != NULL) {
+        return pair;
+    }
     if (pass->pair_count == FLO_METRICS_PAIRS_MAX) {
         return &pass->pairs[FLO_METRICS_PAIRS_MAX - 1];
     }
-    struct pair *pair = &pass->pairs[pass->pair_count++];
+    pair = &pass->pairs[pass->pair_count++];
     bool is_last = pass->pair_count == FLO_METRICS_PAIRS_MAX;
     *pair = (struct pair){.release = is_last ? FLO_TALLY_OTHER : release,
-                          .class = is_last ? SIZE_MAX : class};
+                          .class = class};
     return pair;
 }
 

@@ -8,19 +8,21 @@
 void flo_updates_count(struct flo_update_counts *counts, const char *release,
                        enum flo_execution end)
 {
+    struct flo_update_count newest = {0};
     size_t i = 0;
 
     while (i < counts->count &&
            strcmp(counts->items[i].release, release) != 0) {
         i++;
     }
-    if (i == FLO_UPDATES_RELEASES_MAX) {
-        i--;
-    } else if (i == counts->count) {
-        bool is_last = i == FLO_UPDATES_RELEASES_MAX - 1;
-        snprintf(counts->items[i].release, sizeof(counts->items[i].release),
-                 "%s", is_last ? "other" : release);
-        counts->count++;
+    if (i < counts->count) {
+        newest = counts->items[i];
+    } else {
+        snprintf(newest.release, sizeof(newest.release), "%s", release);
+        i = counts->count < FLO_UPDATES_RELEASES_MAX ? counts->count++ : 0;
     }
-    counts->items[i].ends[end]++;
+    memmove(&counts->items[i], &counts->items[i + 1],
+            (counts->count - 1 - i) * sizeof(newest));
+    newest.ends[end]++;
+    counts->items[counts->count - 1] = newest;
 }

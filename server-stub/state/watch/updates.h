@@ -7,13 +7,15 @@
 
 #include <flotilla/proto.h>
 
-#define FLO_UPDATES_RELEASES_MAX 64 /* the last one stands for all others */
+/* Those that updates went to last.  A release that comes back after so many
+ * others begins again at 0. */
+#define FLO_UPDATES_RELEASES_MAX 64
 struct flo_update_count {
-    char release[2 * FLO_NAME_MAX + 2]; /* model@version, or "other" */
+    char release[2 * FLO_NAME_MAX + 2]; /* model@version */
     uint64_t ends[FLO_EXECUTION_COUNT];
 };
 struct flo_update_counts {
-    struct flo_update_count items[FLO_UPDATES_RELEASES_MAX];
+    struct flo_update_count items[FLO_UPDATES_RELEASES_MAX]; /* newest last */
     size_t count;
 };
 /* A device's update ended in `end`. */

@@ -109,8 +109,9 @@ static void names_and_ends_follow_their_types(void **state)
 
 /* ---- tally ---- */
 
-static void add_window(struct flo_tally *tally, const char *release,
-                       const char *hardware, uint64_t us, uint64_t now_ms)
+static void add_window_of(struct flo_tally *tally, const char *device,
+                          const char *release, const char *hardware,
+                          uint64_t us, uint64_t now_ms)
 {
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
     struct flo_telemetry_window window = {.histograms = histograms};
@@ -120,7 +121,14 @@ static void add_window(struct flo_tally *tally, const char *release,
     window.has[FLO_METRIC_NAME_TTFT] = true;
     window.has[FLO_METRIC_NAME_ERRORS] = true;
     window.values[FLO_METRIC_NAME_ERRORS] = 2;
-    flo_tally_add(tally, release, hardware, &window, now_ms);
+    flo_tally_add(tally, device, release, hardware, &window, now_ms);
+}
+
+static void add_window(struct flo_tally *tally, const char *release,
+                       const char *hardware, uint64_t us, uint64_t now_ms)
+{
+    add_window_of(tally, "d-1", release, hardware, us, now_ms);
+    add_window_of(tally, "d-2", release, hardware, us, now_ms);
 }
 
 static void
@@ -136,62 +144,131 @@ quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
     struct flo_tally_line *lines =
         flo_tally_read(tally, now_ms + FLO_TALLY_SPAN_MS, &count);
     assert_int_equal(count, 1);
-    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 2);
+    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 4);
     assert_true(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2] >= 1000000);
     free(lines);
 
     lines = flo_tally_read(tally, now_ms + 2 * FLO_TALLY_SPAN_MS, &count);
-    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 1);
+    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 2);
     assert_in_range(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2], 1000,
                     1032);
     free(lines);
 
     lines = flo_tally_read(tally, now_ms + 9 * FLO_TALLY_SPAN_MS, &count);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 0);
-    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].count, 2);
-    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].sum, 1001000);
-    assert_int_equal(lines[0].counters[FLO_METRIC_NAME_ERRORS], 4);
+    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].count, 4);
+    assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].sum, 2002000);
+    assert_int_equal(lines[0].counters[FLO_METRIC_NAME_ERRORS], 8);
     free(lines);
     flo_tally_free(tally);
 }
 
-static void more_pairs_than_are_kept_count_as_other(void **state)
+/* Errors of a pair, 2 for each window; 0: it is not kept. */
+static uint64_t errors(struct flo_tally *tally, const char *release,
+                       const char *hardware, uint64_t now_ms)
+{
+    size_t count;
+    struct flo_tally_line *lines = flo_tally_read(tally, now_ms, &count);
+    uint64_t found = 0;
+
+    assert_true(count <= FLO_TALLY_PAIRS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(lines[i].release, release) == 0 &&
+            strcmp(lines[i].hardware, hardware) == 0) {
+            found = lines[i].counters[FLO_METRIC_NAME_ERRORS];
+        }
+    }
+    free(lines);
+    return found;
+}
+
+/* Ten classes, on each of these releases. */
+static void add_fleet(struct flo_tally *tally, int from, int to,
+                      uint64_t now_ms)
+{
+    char release[32], class[32];
+
+    for (int i = from; i < to; i++) {
+        for (int k = 0; k < 10; k++) {
+            snprintf(release, sizeof(release), "m@%d", i);
+            snprintf(class, sizeof(class), "c%d", k);
+            add_window(tally, release, class, 1000, now_ms);
+        }
+    }
+}
+
+static void a_new_release_takes_the_place_of_one_that_is_gone(void **state)
+{
+    struct flo_tally *tally = flo_tally_new();
+    uint64_t now_ms = 1;
+    char release[32];
+
+    (void)state;
+    /* A release a day, on ten classes. */
+    for (int day = 0; day < 100; day++, now_ms += UINT64_C(86400000)) {
+        add_fleet(tally, day, day + 1, now_ms);
+        snprintf(release, sizeof(release), "m@%d", day);
+        assert_int_equal(errors(tally, release, "c9", now_ms), 4);
+    }
+    assert_int_equal(errors(tally, "m@0", "c0", now_ms), 0);
+    flo_tally_free(tally);
+}
+
+static void
+a_release_is_counted_by_its_name_while_all_others_are_told_of(void **state)
+{
+    struct flo_tally *tally = flo_tally_new();
+
+    (void)state;
+    add_fleet(tally, 0, 30, 1);
+    assert_int_equal(errors(tally, "m@29", FLO_TALLY_OTHER, 1), 40);
+    /* Each of the last ones took one place. */
+    assert_int_equal(errors(tally, "m@0", "c9", 1), 4);
+    add_window(tally, "m@0", "c0", 1000, 1);
+    assert_int_equal(errors(tally, "m@0", FLO_TALLY_OTHER, 1), 4);
+    flo_tally_free(tally);
+}
+
+static void one_device_takes_the_places_of_no_other(void **state)
 {
     struct flo_tally *tally = flo_tally_new();
     char release[32];
     size_t count;
 
     (void)state;
+    add_fleet(tally, 0, 10, 1);
     for (int i = 0; i < 1000; i++) {
-        snprintf(release, sizeof(release), "m@%d", i);
-        add_window(tally, release, "x", 1000, 1);
+        snprintf(release, sizeof(release), "x@%d", i);
+        add_window_of(tally, "d-3", release, "y", 1000, 2 + (uint64_t)i);
     }
-    struct flo_tally_line *lines = flo_tally_read(tally, 1, &count);
-    assert_int_equal(count, FLO_TALLY_PAIRS_MAX);
-    assert_string_equal(lines[count - 1].release, FLO_TALLY_OTHER);
-    assert_int_equal(lines[count - 1].counters[FLO_METRIC_NAME_ERRORS],
-                     2 * (1000 - FLO_TALLY_PAIRS_MAX + 1));
-    free(lines);
+    free(flo_tally_read(tally, 1002, &count));
+    assert_int_equal(count, 100 + FLO_TALLY_DEVICE_MAX);
+    assert_int_equal(errors(tally, "m@0", "c0", 1002), 4);
+    assert_int_equal(errors(tally, "x@999", "y", 1002), 2);
     flo_tally_free(tally);
 }
 
-static void updates_of_many_releases_count_as_other(void **state)
+static void updates_of_the_newest_releases_are_counted(void **state)
 {
     static struct flo_update_counts counts;
+    const struct flo_update_count *newest =
+        &counts.items[FLO_UPDATES_RELEASES_MAX - 1];
     char release[32];
 
     (void)state;
     for (int i = 0; i < 200; i++) {
         snprintf(release, sizeof(release), "m@%d", i);
         flo_updates_count(&counts, release, FLO_EXECUTION_ROLLED_BACK);
+        flo_updates_count(&counts, "steady@1", FLO_EXECUTION_SUCCEEDED);
     }
-    flo_updates_count(&counts, "m@0", FLO_EXECUTION_ROLLED_BACK);
     assert_int_equal(counts.count, FLO_UPDATES_RELEASES_MAX);
-    assert_int_equal(counts.items[0].ends[FLO_EXECUTION_ROLLED_BACK], 2);
-    assert_string_equal(counts.items[counts.count - 1].release, "other");
-    assert_int_equal(
-        counts.items[counts.count - 1].ends[FLO_EXECUTION_ROLLED_BACK],
-        200 - FLO_UPDATES_RELEASES_MAX + 1);
+    assert_string_equal(newest->release, "steady@1");
+    assert_int_equal(newest->ends[FLO_EXECUTION_SUCCEEDED], 200);
+    assert_string_equal(newest[-1].release, "m@199");
+    assert_int_equal(newest[-1].ends[FLO_EXECUTION_ROLLED_BACK], 1);
+    flo_updates_count(&counts, "m@150", FLO_EXECUTION_ROLLED_BACK);
+    assert_string_equal(newest->release, "m@150");
+    assert_int_equal(newest->ends[FLO_EXECUTION_ROLLED_BACK], 2);
 }
 
 int main(void)
@@ -204,8 +281,11 @@ int main(void)
         cmocka_unit_test(names_and_ends_follow_their_types),
         cmocka_unit_test(
             quantiles_are_of_the_last_minutes_and_counts_since_the_start),
-        cmocka_unit_test(more_pairs_than_are_kept_count_as_other),
-        cmocka_unit_test(updates_of_many_releases_count_as_other),
+        cmocka_unit_test(a_new_release_takes_the_place_of_one_that_is_gone),
+        cmocka_unit_test(
+            a_release_is_counted_by_its_name_while_all_others_are_told_of),
+        cmocka_unit_test(one_device_takes_the_places_of_no_other),
+        cmocka_unit_test(updates_of_the_newest_releases_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
