@@ -6,6 +6,8 @@
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/trends.h"
 
+#define LAST (FLO_TREND_LINES_MAX - 1) /* place of all other classes */
+
 struct item {
     struct flo_trend trends[FLO_TREND_COUNT];
     struct flo_trend_finding found[FLO_TREND_COUNT]; /* at the newest point */
@@ -46,24 +48,40 @@ static struct item *item_of(struct flo_trends *trends, const char *device)
     return &trends->items[number];
 }
 
-/* The classes that came first are apart, the others are the last one. */
-static uint16_t class_of(struct flo_trends *trends, const char *hardware)
+/* The place of a class that no device has any more; LAST: there is none. */
+static size_t unused_class(const struct flo_trends *trends)
+{
+    bool used[FLO_TREND_LINES_MAX + 1] = {false};
+    size_t i = 0;
+
+    for (size_t number = 0; number < trends->capacity; number++) {
+        used[trends->items[number].class] = true;
+    }
+    while (i < LAST && used[i + 1]) {
+        i++;
+    }
+    return i;
+}
+
+/* Put a device into its class.  More classes at a time than there are places
+ * share the last one. */
+static void take_class(struct flo_trends *trends, struct item *item,
+                       const char *hardware)
 {
     size_t i = 0;
 
+    item->class = 0; /* it leaves the one of before */
     while (i < trends->class_count &&
            strcmp(trends->classes[i], hardware) != 0) {
         i++;
     }
-    if (i == FLO_TREND_LINES_MAX) {
-        return FLO_TREND_LINES_MAX;
+    if (i >= LAST) {
+        i = unused_class(trends);
+        hardware = i == LAST ? "other" : hardware;
     }
-    if (i == trends->class_count) {
-        snprintf(trends->classes[i], sizeof(trends->classes[i]), "%s",
-                 i + 1 == FLO_TREND_LINES_MAX ? "other" : hardware);
-        trends->class_count++;
-    }
-    return (uint16_t)(i + 1);
+    snprintf(trends->classes[i], sizeof(trends->classes[i]), "%s", hardware);
+    trends->class_count = i < trends->class_count ? trends->class_count : i + 1;
+    item->class = (uint16_t)(i + 1);
 }
 
 static void judge(struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
@@ -137,7 +155,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device,
     pthread_mutex_lock(&trends->mutex);
     struct item *item = item_of(trends, device);
     if (item != NULL && hardware[0] != '\0') {
-        item->class = class_of(trends, hardware);
+        take_class(trends, item, hardware);
     }
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;

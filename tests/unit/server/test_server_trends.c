@@ -167,6 +167,28 @@ static void a_row_that_cannot_be_read_begins_again(void **state)
     assert_int_equal(read_line(world).kinds[FLO_TREND_HEATING].there, 2);
 }
 
+static void one_device_that_is_of_many_classes_fills_no_table(void **state)
+{
+    struct world *world = *state;
+    struct flo_telemetry_window window = {.window_ms = HOUR_MS};
+    char class[32];
+    size_t count;
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(class, sizeof(class), "c%d", i);
+        flo_trends_take(world->trends, id_of(0), class, &window, world->now_ms);
+    }
+    flo_trends_take(world->trends, id_of(1), "rpi5", &window, world->now_ms);
+    struct flo_trend_line *lines =
+        flo_trends_read(world->trends, world->now_ms, &count);
+    bool is_there = false;
+    for (size_t i = 0; i < count; i++) {
+        is_there = is_there || strcmp(lines[i].hardware, "rpi5") == 0;
+    }
+    free(lines);
+    assert_true(is_there);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -175,6 +197,7 @@ int main(void)
         TEST(the_first_disk_to_be_full_is_told),
         TEST(points_survive_a_start_of_the_controller),
         TEST(a_row_that_cannot_be_read_begins_again),
+        TEST(one_device_that_is_of_many_classes_fills_no_table),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
