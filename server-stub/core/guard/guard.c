@@ -62,12 +62,17 @@ bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes,
     /* The packet, and the message until it is acknowledged. */
     uint64_t cost = FLO_GUARD_MESSAGE_BYTES + bytes * (is_retained ? 1 : 2);
 
-    if (cost > FLO_GUARD_HEARD_MAX - device->heard) {
-        device->heard = FLO_GUARD_HEARD_MAX;
-        return false;
-    }
-    device->heard += cost;
-    return true;
+    bool fits =
+        cost <= FLO_GUARD_HEARD_MAX + FLO_GUARD_HEARD_MORE - device->heard;
+
+    device->heard = fits ? device->heard + cost
+                         : FLO_GUARD_HEARD_MAX + FLO_GUARD_HEARD_MORE;
+    return fits;
+}
+
+bool flo_guard_is_full(const struct flo_guard_device *device)
+{
+    return device->heard >= FLO_GUARD_HEARD_MAX;
 }
 
 void flo_guard_left(struct flo_guard_device *device, uint64_t now_ms)

@@ -20,9 +20,11 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 
 /* Subscriptions that a device holds: its own topics, and its groups'. */
 #define FLO_GUARD_HELD_MAX 64
-/* Bytes that a connection hears, and those that each message costs the broker
- * besides: its entry, its topic and its packet. */
+/* Bytes that a connection hears before it is made anew, and more until that is
+ * done; and those that each message costs the broker besides: its entry, its
+ * topic and its packet. */
 #define FLO_GUARD_HEARD_MAX (5u << 18)
+#define FLO_GUARD_HEARD_MORE (1u << 18)
 #define FLO_GUARD_MESSAGE_BYTES 512
 /* After this time away the broker keeps no session (mosquitto.conf). */
 #define FLO_GUARD_SESSION_MS 3600000
@@ -46,10 +48,12 @@ bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share,
 void flo_guard_begins(struct flo_guard_device *device, bool is_clean,
                       uint64_t now_ms);
 /* A message of so many bytes goes to it; of a retained one the broker has a
- * copy anyway.  false: too much is under way; the message stays out, and the
- * connection ends. */
+ * copy anyway.  false: too much is under way; the message stays out. */
 bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes,
                      bool is_retained);
+/* Its connection heard so much that it is to end soon: mosquitto tells nobody
+ * whether it was read. */
+bool flo_guard_is_full(const struct flo_guard_device *device);
 void flo_guard_left(struct flo_guard_device *device, uint64_t now_ms);
 /* True when nothing of it has to be remembered any more. */
 bool flo_guard_is_idle(const struct flo_guard_device *device, uint64_t now_ms);

@@ -55,7 +55,8 @@ static void a_clock_that_goes_back_gives_nothing(void **state)
     assert_int_equal(takes(&device, FLO_GUARD_SUBSCRIPTIONS, 0), 0);
 }
 
-/* So many messages until the connection ends. */
+/* So many messages until no more come through; the connection is full before.
+ */
 static uint64_t hears(struct flo_guard_device *device, uint64_t bytes)
 {
     uint64_t count = 0;
@@ -63,6 +64,7 @@ static uint64_t hears(struct flo_guard_device *device, uint64_t bytes)
     while (flo_guard_hears(device, bytes, false)) {
         count++;
     }
+    assert_true(flo_guard_is_full(device));
     return count;
 }
 
@@ -74,13 +76,14 @@ a_connection_hears_so_much_and_begins_anew_with_the_next(void **state)
     (void)state;
     flo_guard_begins(&device, true, 0);
     uint64_t most = hears(&device, 1000);
-    assert_int_equal(most,
-                     FLO_GUARD_HEARD_MAX / (FLO_GUARD_MESSAGE_BYTES + 2000));
+    assert_int_equal(most, (FLO_GUARD_HEARD_MAX + FLO_GUARD_HEARD_MORE) /
+                               (FLO_GUARD_MESSAGE_BYTES + 2000));
     /* A subscription more changes nothing. */
     flo_guard_begins(&device, true, 1);
     assert_int_equal(hears(&device, 1000), 0);
     flo_guard_left(&device, 2);
     flo_guard_begins(&device, true, 3);
+    assert_false(flo_guard_is_full(&device));
     assert_int_equal(hears(&device, 1000), most);
 }
 

@@ -190,6 +190,18 @@ static int subscribes(struct guard *guard, struct device *device,
                : MOSQ_ERR_PLUGIN_DEFER;
 }
 
+static int hears(struct guard *guard, struct device *device,
+                 const struct mosquitto_evt_acl_check *asked)
+{
+    bool fits =
+        flo_guard_hears(&device->core, asked->payloadlen, asked->retain);
+
+    if (flo_guard_is_full(&device->core) && !device->core.is_away) {
+        guard->is_full = device->is_full = true;
+    }
+    return fits ? MOSQ_ERR_PLUGIN_DEFER : MOSQ_ERR_ACL_DENIED;
+}
+
 static int on_check(int event, void *data, void *context)
 {
     const struct mosquitto_evt_acl_check *asked = data;
@@ -213,11 +225,7 @@ static int on_check(int event, void *data, void *context)
                    ? MOSQ_ERR_PLUGIN_DEFER
                    : MOSQ_ERR_UNKNOWN;
     case MOSQ_ACL_READ:
-        if (flo_guard_hears(&device->core, asked->payloadlen, asked->retain)) {
-            return MOSQ_ERR_PLUGIN_DEFER;
-        }
-        guard->is_full = device->is_full = true;
-        return MOSQ_ERR_ACL_DENIED;
+        return hears(guard, device, asked);
     default:
         return subscribes(guard, device, asked, now_ms);
     }
