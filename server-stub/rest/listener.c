@@ -511,7 +511,7 @@ static void on_events(void *context, struct flo_httpd_request *request)
     } else if (flo_rest_query_check(request, "", &err) < 0) {
         answer_err(&call, &err);
     } else {
-        flo_live_subscribe(rest->live, request, call.token_id);
+        flo_live_subscribe(rest->live, &call);
     }
 }
 

@@ -4,8 +4,10 @@
 
 #include <event2/event.h>
 
+#include "server-stub/core/access/seats.h"
 #include "server-stub/core/access/tokens.h"
 #include "server-stub/rest/live.h"
+#include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
 
 #define RING_EVENTS 16384
@@ -27,6 +29,8 @@ struct live_client {
     struct flo_live *live;
     struct flo_httpd_request *request;
     char token_id[FLO_TOKEN_ID_TEXT];
+    char account[FLO_ACCOUNT_TEXT];
+    bool is_admin;
 };
 
 struct flo_live {
@@ -329,23 +333,45 @@ static void replay(struct flo_live *live, struct live_client *client,
     }
 }
 
-void flo_live_subscribe(struct flo_live *live,
-                        struct flo_httpd_request *request, const char *token_id)
+/* Room for one more, where somebody may have to go for it. */
+static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
 {
+    struct flo_seat seats[CLIENTS_MAX];
+
+    for (size_t i = 0; i < live->client_count; i++) {
+        seats[i] = (struct flo_seat){live->clients[i]->account,
+                                     live->clients[i]->is_admin};
+    }
+    size_t seat =
+        flo_seat_find(seats, live->client_count, CLIENTS_MAX, newcomer);
+    if (seat < live->client_count) {
+        client_end(live, live->clients[seat], flo_httpd_stream_end);
+    }
+    return seat != SIZE_MAX;
+}
+
+void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call)
+{
+    struct flo_httpd_request *request = call->request;
     struct flo_err err = {0};
+    struct flo_seat seat = {call->account,
+                            flo_grants_hold(&call->grants, FLO_ACCESS_ADMIN)};
     struct live_client *client =
-        live->client_count < CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
+        make_room(live, &seat) ? calloc(1, sizeof(*client)) : NULL;
     const char *last = flo_httpd_header(request, "Last-Event-ID");
 
     if (client == NULL) {
-        flo_fail(&err, FLO_E_REST_LIMIT, "%d live clients are connected",
-                 CLIENTS_MAX);
+        flo_fail(&err, FLO_E_REST_LIMIT,
+                 "%zu live clients are connected, %d for an account at most",
+                 live->client_count, FLO_SEATS_ACCOUNT_MAX);
         flo_httpd_answer_err(request, &err);
         return;
     }
     client->live = live;
     client->request = request;
-    snprintf(client->token_id, sizeof(client->token_id), "%s", token_id);
+    client->is_admin = seat.is_admin;
+    snprintf(client->token_id, sizeof(client->token_id), "%s", call->token_id);
+    snprintf(client->account, sizeof(client->account), "%s", call->account);
     live->clients[live->client_count++] = client;
     flo_httpd_set_user(request, client, on_closed);
     flo_httpd_add_header(request, "Cache-Control", "no-store");

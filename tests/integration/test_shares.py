@@ -1,14 +1,15 @@
 """One party's share of what all use: a device at the broker, a viewer, a
 stranger.  Each story plays one that takes all it can get."""
+import http.client
 import json
 import signal
 import struct
 
 import pytest
 
-from controller_parts import Device
+from controller_parts import Device, metric
 from mqtt_client import Refused, _text
-from waits import until
+from waits import HANG_S, until
 
 SHARE_BYTES = 2 << 20  # of the broker's memory, for one hostile device
 
@@ -137,3 +138,38 @@ def test_bytes_of_one_device_fill_no_memory_of_a_controller_that_stands(
     assert device.client.closed
     assert taken < 20 * SHARE_BYTES
     is_named(controller, device, "kilobytes")
+
+
+# ---- the controller ----
+
+def stream(controller, token):
+    """Status of /v1/events, and its connection."""
+    host, port = controller.rest[len("http://"):].split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=HANG_S)
+    connection.request("GET", "/v1/events", headers={
+        "Authorization": "Bearer " + token})
+    return connection.getresponse().status, connection
+
+
+def test_a_viewer_has_some_of_the_streams_and_an_admin_always_has_one(
+        controller):
+    viewers = [controller.access("viewer") for _ in range(4)]
+    kept = []
+    for number in range(100):
+        status, connection = stream(controller, viewers[0])
+        assert status == (200 if number < 16 else 429)
+        kept.append(connection)
+    for token in viewers[1:]:
+        for number in range(16):
+            status, connection = stream(controller, token)
+            assert status == 200
+            kept.append(connection)
+    assert metric(controller, "live_clients") == 64
+    for number in range(16):
+        status, connection = stream(controller, controller.token)
+        assert status == 200
+        kept.append(connection)
+    assert metric(controller, "live_clients") == 64
+    for connection in kept:
+        connection.close()
+    until("all are gone", lambda: metric(controller, "live_clients") == 0)
