@@ -370,7 +370,8 @@ void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call)
     client->live = live;
     client->request = request;
     client->is_admin = seat.is_admin;
-    snprintf(client->token_id, sizeof(client->token_id), "%s", call->token_id);
+    snprintf(client->token_id, sizeof(client->token_id), "%.*s",
+             FLO_TOKEN_ID_TEXT - 1, call->token_id);
     snprintf(client->account, sizeof(client->account), "%s", call->account);
     live->clients[live->client_count++] = client;
     flo_httpd_set_user(request, client, on_closed);

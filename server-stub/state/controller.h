@@ -48,6 +48,8 @@ struct flo_controller_options {
      * served without. */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
+    const char *proxy; /* its address, which names its clients in
+                          X-Forwarded-For; NULL: nobody is believed there */
     const char *fleet;
     uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
     uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that

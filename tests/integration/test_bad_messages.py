@@ -233,7 +233,7 @@ def test_no_root_moves_what_is_trusted(up):
         last = me.signed(me.order("unfreeze", args={}))
 
         def obeys():
-            """So much was sent to it that the broker may connect it anew."""
+            """So much was sent to it that the broker may end its connection."""
             me.send(last)
             return any(me.tells(m, "o-9%03d" % me.number, "done")
                        for m in me.client.messages)

@@ -248,7 +248,8 @@ roles:
 
 @pytest.fixture(scope="module")
 def controller(provider, folder):
-    one = Controller(folder).start("--oidc", oidc_yaml(provider, folder))
+    one = Controller(folder).start("--oidc", oidc_yaml(provider, folder),
+                                   "--proxy", "127.0.0.1")
     yield one
     one.stop()
 
@@ -413,6 +414,26 @@ def test_the_command_signs_in_by_a_browser_and_logs_out(
     assert "session has ended" in run("logout").stdout
     assert controller.ask("GET", "/v1/me", token=token).status == 401
     assert not kept.exists() and run("device", "list").returncode != 0
+
+
+def test_one_stranger_behind_the_proxy_locks_nobody_out(controller, provider):
+    # None of the logins that anybody began ends one of these.
+    late = login_of(controller, provider, "mira")
+    for _ in range(300):
+        begin(controller)
+
+    def tries(client):
+        """The answer to a code that is none."""
+        return controller.ask("POST", "/v1/login/finish", {
+            "state": "x", "secret": "y", "code": "z"}, token="", headers={
+                "X-Forwarded-For": "192.0.2.1, " + client}).status
+    answers = [tries("198.51.100.7") for _ in range(200)]
+    assert answers[0] == 403 and answers[-1] == 429, answers
+    assert tries("198.51.100.8") == 403
+    # An IPv6 client is its network.
+    answers = [tries("2001:db8::%x" % i) for i in range(200)]
+    assert answers[-1] == 429 and tries("2001:db8:1::1") == 403
+    assert until("the provider's answer", lambda: finish(*late)).status == 200
 
 
 def test_keys_may_change_at_the_provider(controller, provider):

@@ -20,7 +20,7 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 
 /* Subscriptions that a device holds: its own topics, and its groups'. */
 #define FLO_GUARD_HELD_MAX 64
-/* Bytes that a connection hears before it is made anew, and more until that is
+/* Bytes that a connection hears before it is made again, and more until that is
  * done; and those that each message costs the broker besides: its entry, its
  * topic and its packet. */
 #define FLO_GUARD_HEARD_MAX (5u << 18)

@@ -7,58 +7,104 @@
 #include "server-stub/core/oidc/logins.h"
 #include "server-stub/core/oidc/oidc.h"
 
-static bool is_over(const struct flo_login *login, uint64_t now_ms)
+#define RANDOM_BYTES 24
+
+/* base64url of HMAC(key, "name state redirect"). */
+static void word_of(const struct flo_logins *logins, const char *name,
+                    const char *state, const char *redirect, char *out)
 {
-    return login->state[0] == '\0' || now_ms < login->begun_ms ||
-           now_ms - login->begun_ms >= FLO_LOGIN_MS;
+    char text[16 + FLO_LOGIN_WORD + FLO_LOGIN_REDIRECT];
+    struct flo_digest digest;
+    int chars = snprintf(text, sizeof(text), "%s %s %s", name, state, redirect);
+
+    flo_hmac_sha256(logins->key, sizeof(logins->key),
+                    &(struct flo_hmac_piece){text, (size_t)chars}, 1, &digest);
+    flo_base64url_encode(digest.bytes, FLO_DIGEST_BYTES, out);
 }
 
-const struct flo_login *flo_login_begin(struct flo_logins *logins,
-                                        const uint8_t random[128],
-                                        const char *redirect, uint64_t now_ms)
+static void fill(const struct flo_logins *logins, struct flo_login *login)
 {
-    struct flo_login *place = &logins->items[0];
+    char sign[FLO_LOGIN_WORD];
 
-    for (size_t i = 0; i < FLO_LOGINS_MAX && !is_over(place, now_ms); i++) {
-        struct flo_login *login = &logins->items[i];
-        if (is_over(login, now_ms) || login->begun_ms < place->begun_ms) {
-            place = login;
+    word_of(logins, "secret", login->state, login->redirect, sign);
+    snprintf(login->secret, sizeof(login->secret), "%s.%s", sign,
+             login->redirect);
+    word_of(logins, "nonce", login->state, login->redirect, login->nonce);
+    word_of(logins, "verifier", login->state, login->redirect, login->verifier);
+}
+
+void flo_login_begin(const struct flo_logins *logins,
+                     const uint8_t random[RANDOM_BYTES], const char *redirect,
+                     uint64_t now_ms, struct flo_login *out)
+{
+    uint8_t state[RANDOM_BYTES + 8];
+
+    *out = (struct flo_login){.state = ""};
+    memcpy(state, random, RANDOM_BYTES);
+    for (size_t i = 0; i < 8; i++) {
+        state[RANDOM_BYTES + i] = (uint8_t)(now_ms >> (8 * i));
+    }
+    flo_base64url_encode(state, sizeof(state), out->state);
+    snprintf(out->redirect, sizeof(out->redirect), "%s", redirect);
+    fill(logins, out);
+}
+
+/* When it began; UINT64_MAX: it is no state. */
+static uint64_t begun_ms(const char *state)
+{
+    uint8_t bytes[RANDOM_BYTES + 8 + 2];
+    uint64_t ms = 0;
+
+    if (strlen(state) != FLO_LOGIN_WORD - 1 ||
+        flo_base64url_decode(state, FLO_LOGIN_WORD - 1, bytes) !=
+            RANDOM_BYTES + 8) {
+        return UINT64_MAX;
+    }
+    for (size_t i = 8; i-- > 0;) {
+        ms = ms << 8 | bytes[RANDOM_BYTES + i];
+    }
+    return ms;
+}
+
+static bool is_taken(const struct flo_logins *logins, const char *state)
+{
+    for (size_t i = 0; i < FLO_LOGINS_MAX; i++) {
+        if (strcmp(logins->taken[i], state) == 0) {
+            return true;
         }
     }
-    *place = (struct flo_login){.begun_ms = now_ms};
-    flo_base64url_encode(random, 32, place->state);
-    flo_base64url_encode(random + 32, 32, place->secret);
-    flo_base64url_encode(random + 64, 32, place->nonce);
-    flo_base64url_encode(random + 96, 32, place->verifier);
-    snprintf(place->redirect, sizeof(place->redirect), "%s", redirect);
-    return place;
-}
-
-static bool is_word(const char *given, const char *known)
-{
-    return strlen(given) == FLO_LOGIN_WORD - 1 &&
-           flo_secret_equal((const uint8_t *)given, (const uint8_t *)known,
-                            FLO_LOGIN_WORD - 1);
+    return false;
 }
 
 int flo_login_take(struct flo_logins *logins, const char *state,
                    const char *secret, uint64_t now_ms, struct flo_login *out,
                    struct flo_err *err)
 {
-    for (size_t i = 0; i < FLO_LOGINS_MAX; i++) {
-        struct flo_login *login = &logins->items[i];
-        if (is_over(login, now_ms) || !is_word(state, login->state)) {
-            continue;
-        }
-        bool fits = is_word(secret, login->secret);
-        *out = *login;
-        *login = (struct flo_login){.state = ""};
-        return fits ? 0
-                    : flo_fail(err, FLO_E_LOGIN_STATE,
-                               "the login was begun by another");
+    struct flo_login login = {.state = ""};
+    uint64_t begun = begun_ms(state);
+    size_t chars = strlen(secret);
+
+    if (begun > now_ms || now_ms - begun >= FLO_LOGIN_MS ||
+        is_taken(logins, state)) {
+        return flo_fail(err, FLO_E_LOGIN_STATE,
+                        "the login is unknown, over, or was finished already");
     }
-    return flo_fail(err, FLO_E_LOGIN_STATE,
-                    "the login is unknown, over, or was finished already");
+    snprintf(login.state, sizeof(login.state), "%s", state);
+    if (chars >= FLO_LOGIN_WORD && chars < sizeof(login.secret)) {
+        snprintf(login.redirect, sizeof(login.redirect), "%s",
+                 secret + FLO_LOGIN_WORD);
+    }
+    fill(logins, &login);
+    if (chars != strlen(login.secret) ||
+        !flo_secret_equal((const uint8_t *)secret,
+                          (const uint8_t *)login.secret, chars)) {
+        return flo_fail(err, FLO_E_LOGIN_STATE,
+                        "the login was begun by another");
+    }
+    memcpy(logins->taken[logins->next], login.state, sizeof(login.state));
+    logins->next = (logins->next + 1) % FLO_LOGINS_MAX;
+    *out = login;
+    return 0;
 }
 
 void flo_login_challenge(const char *verifier, char *out)

@@ -8,8 +8,8 @@
 #include "server-stub/core/exposition/exposition.h"
 #include "server-stub/rest/rest.h"
 
-/* Pairs of release and hardware class that are kept apart, and 128 releases more
- * with the class "other"; the others count as "other". */
+/* Pairs of release and hardware class that are kept apart, and 128 releases
+ * more with the class "other"; the others count as "other". */
 #define FLO_METRICS_PAIRS_MAX 384
 
 /* All samples, into an empty `samples`. */

@@ -5,6 +5,7 @@
  * talks to the provider, and makes a session: a token that ends soon. */
 #include "server-stub/rest/people/login.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,46 @@ static void on_closed(void *user)
     job->request = NULL;
 }
 
-/* A stranger's tries, by address: a proxy's clients share one. */
+/* The network of an address, 0: it is none.  An IPv6 network is a client. */
+static uint64_t network_of(const char *address)
+{
+    struct in6_addr six;
+    struct in_addr four;
+    uint64_t number = 0;
+
+    if (inet_pton(AF_INET, address, &four) == 1) {
+        return UINT64_C(1) << 32 | ntohl(four.s_addr);
+    }
+    if (inet_pton(AF_INET6, address, &six) == 1) {
+        memcpy(&number, &six, sizeof(number));
+    }
+    return number;
+}
+
+/* Who asks: the address, or behind the proxy of --proxy the one that the proxy
+ * has put last into X-Forwarded-For. */
+static void client_of(const struct flo_rest_call *call, char out[16])
+{
+    const struct flo_httpd_request *request = call->request;
+    const char *proxy = call->controller->options.proxy;
+    const char *list = flo_httpd_header(request, "X-Forwarded-For");
+    uint64_t client = 0;
+
+    if (proxy != NULL && list != NULL &&
+        strcmp(flo_httpd_peer_address(request), proxy) == 0) {
+        const char *last = strrchr(list, ',');
+        last = last != NULL ? last + 1 : list;
+        client = network_of(last + strspn(last, " "));
+    }
+    if (client == 0) {
+        client = flo_httpd_peer_client(request) >> 4;
+    }
+    snprintf(out, 16, "%015llx",
+             (unsigned long long)(client & ((UINT64_C(1) << 60) - 1)));
+}
+
+/* Tries by address.  Each asks the provider, so a proxy that is not named lets
+ * one of its clients use up those of all. */
 static int take_try(struct flo_rest_call *call, struct flo_err *err)
 {
     char client[16];
@@ -45,17 +85,16 @@ static int take_try(struct flo_rest_call *call, struct flo_err *err)
     if (call->rest->rates == NULL) {
         return 0;
     }
-    snprintf(client, sizeof(client), "%015llx",
-             (unsigned long long)(flo_httpd_peer_client(call->request) >> 4));
+    client_of(call, client);
     struct flo_rate_answer answer =
         flo_rate_take(call->rest->rates, FLO_RATE_LOGIN, client, flo_now_ms());
     if (answer.may) {
         return 0;
     }
-    return flo_fail(err, FLO_E_REST_LIMIT,
-                    "too many logins from this address; one is possible in "
-                    "%llu ms",
-                    (unsigned long long)answer.wait_ms);
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "too many logins from this address; one is possible in %llu ms",
+             (unsigned long long)answer.wait_ms);
+    return flo_err_fix(err, "behind a proxy: --proxy ADDRESS");
 }
 
 static int ask(struct flo_rest_call *call, struct flo_login_job *job,
@@ -102,8 +141,8 @@ int flo_rest_login_start(struct flo_rest_call *call, struct flo_err *err)
         flo_err_at(err, "/redirect");
         return FLO_E_REST_MEANING;
     }
-    int rv = take_try(call, err);
-    if (rv < 0 || (rv = new_job(&job, err)) < 0) {
+    int rv = new_job(&job, err);
+    if (rv < 0) {
         return rv;
     }
     snprintf(job->login.redirect, sizeof(job->login.redirect), "%s", redirect);
@@ -163,27 +202,27 @@ static void answer_start(struct flo_login_job *job)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) query = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char challenge[FLO_LOGIN_WORD];
-    uint8_t random[128];
+    struct flo_login login;
+    uint8_t random[24];
 
     flo_random(random, sizeof(random));
-    const struct flo_login *login = flo_login_begin(
-        &desk->logins, random, job->login.redirect, flo_now_ms());
-    flo_secret_wipe(random, sizeof(random));
-    flo_login_challenge(login->verifier, challenge);
+    flo_login_begin(&desk->logins, random, job->login.redirect, flo_now_ms(),
+                    &login);
+    flo_login_challenge(login.verifier, challenge);
     flo_form_add(&query, "response_type", "code");
     flo_form_add(&query, "client_id", desk->settings->client_id);
-    flo_form_add(&query, "redirect_uri", login->redirect);
+    flo_form_add(&query, "redirect_uri", login.redirect);
     flo_form_add(&query, "scope", desk->settings->scopes);
-    flo_form_add(&query, "state", login->state);
-    flo_form_add(&query, "nonce", login->nonce);
+    flo_form_add(&query, "state", login.state);
+    flo_form_add(&query, "nonce", login.nonce);
     flo_form_add(&query, "code_challenge", challenge);
     flo_form_add(&query, "code_challenge_method", "S256");
     flo_buf_printf(&url, "%s%s%s", job->provider.authorize,
                    strchr(job->provider.authorize, '?') != NULL ? "&" : "?",
                    query.data);
     json_t *out =
-        json_pack("{s:s,s:s,s:s,s:I}", "url", url.data, "state", login->state,
-                  "secret", login->secret, "expires_at_ms",
+        json_pack("{s:s,s:s,s:s,s:I}", "url", url.data, "state", login.state,
+                  "secret", login.secret, "expires_at_ms",
                   (json_int_t)(flo_wall_ms() + FLO_LOGIN_MS));
     flo_json_dump(out, &text);
     json_decref(out);

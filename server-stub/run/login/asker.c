@@ -367,9 +367,11 @@ static int ask(void *context, struct flo_login_job *job, struct flo_err *err)
 {
     struct flo_asker *asker = context;
 
-    if (asker->count == JOBS_MAX) {
+    /* Anybody may begin a login, so half of the room is for those who come
+     * back. */
+    if (asker->count >= (job->has_come_back ? JOBS_MAX : JOBS_MAX / 2)) {
         return flo_fail(err, FLO_E_REST_LIMIT,
-                        "%d logins wait for the provider", JOBS_MAX);
+                        "%zu logins wait for the provider", asker->count);
     }
     asker->count++;
     pthread_mutex_lock(&asker->mutex);
@@ -399,6 +401,7 @@ int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
     asker->desk.is_plain = is_plain;
     asker->desk.ask = ask;
     asker->desk.context = asker;
+    flo_random(asker->desk.logins.key, sizeof(asker->desk.logins.key));
     asker->last = &asker->first;
     pthread_mutex_init(&asker->mutex, NULL);
     pthread_cond_init(&asker->work, NULL);

@@ -88,6 +88,10 @@ static const struct flo_flag flags[] = {
      "another name under which it is served, as that of a reverse proxy; up "
      "to 8 times",
      .take = take_name},
+    {"proxy", "ADDRESS",
+     "the reverse proxy before --listen, which puts each client's address last "
+     "into X-Forwarded-For: logins are counted by that",
+     TO_TEXT(proxy)},
     {"blobs-url", "URL",
      "devices are sent to URL/sha256-HEX for artifacts (307): a store that "
      "holds the files of DIR/blobs",

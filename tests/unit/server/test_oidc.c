@@ -490,64 +490,83 @@ static void a_description_that_is_anothers_or_unsafe_is_refused(void **state)
 
 /* ---- logins under way ---- */
 
-static const struct flo_login *begin(struct flo_logins *logins, uint8_t seed,
-                                     uint64_t now_ms)
+static struct flo_login begin(const struct flo_logins *logins, uint8_t seed,
+                              uint64_t now_ms)
 {
-    uint8_t random[128];
+    uint8_t random[24];
+    struct flo_login login;
 
-    for (size_t i = 0; i < sizeof(random); i++) {
-        random[i] = (uint8_t)(seed + i);
-    }
-    memcpy(random, &now_ms, sizeof(now_ms)); /* of the state */
-    return flo_login_begin(logins, random, "http://127.0.0.1:7/", now_ms);
+    memset(random, seed, sizeof(random));
+    flo_login_begin(logins, random, "http://127.0.0.1:7/", now_ms, &login);
+    return login;
+}
+
+static bool takes(struct flo_logins *logins, const char *state,
+                  const char *secret, uint64_t now_ms, struct flo_login *out)
+{
+    int rv = flo_login_take(logins, state, secret, now_ms, out, NULL);
+
+    assert_true(rv == 0 || rv == FLO_E_LOGIN_STATE);
+    return rv == 0;
 }
 
 static void a_login_is_finished_once_by_who_began_it_and_in_time(void **state)
 {
-    static struct flo_logins logins;
-    struct flo_login one = *begin(&logins, 1, 1000);
+    static struct flo_logins logins = {.key = {7}};
+    static struct flo_logins restarted = {.key = {8}};
+    struct flo_login one = begin(&logins, 1, 1000);
+    struct flo_login two = begin(&logins, 2, 1000);
     struct flo_login out;
 
     (void)state;
-    assert_int_equal(flo_login_take(&logins, "", "", 1000, &out, NULL),
-                     FLO_E_LOGIN_STATE);
-    assert_int_equal(
-        flo_login_take(&logins, one.state, one.secret, 2000, &out, NULL), 0);
+    assert_false(takes(&logins, "", "", 1000, &out));
+    assert_false(takes(&logins, one.state, one.nonce, 1000, &out));
+    assert_false(takes(&logins, one.state, two.secret, 1000, &out));
+    assert_false(takes(&logins, two.state, one.secret, 1000, &out));
+    assert_false(takes(&restarted, one.state, one.secret, 1000, &out));
+    assert_true(takes(&logins, one.state, one.secret, 2000, &out));
     assert_string_equal(out.verifier, one.verifier);
-    assert_int_equal(
-        flo_login_take(&logins, one.state, one.secret, 2000, &out, NULL),
-        FLO_E_LOGIN_STATE);
-    /* another's secret ends it for all */
-    one = *begin(&logins, 2, 1000);
-    assert_int_equal(
-        flo_login_take(&logins, one.state, one.nonce, 2000, &out, NULL),
-        FLO_E_LOGIN_STATE);
-    assert_int_equal(
-        flo_login_take(&logins, one.state, one.secret, 2000, &out, NULL),
-        FLO_E_LOGIN_STATE);
-    one = *begin(&logins, 3, 1000);
-    assert_int_equal(flo_login_take(&logins, one.state, one.secret,
-                                    1000 + FLO_LOGIN_MS, &out, NULL),
-                     FLO_E_LOGIN_STATE);
+    assert_string_equal(out.nonce, one.nonce);
+    assert_string_equal(out.redirect, "http://127.0.0.1:7/");
+    assert_false(takes(&logins, one.state, one.secret, 2000, &out));
+    assert_false(takes(&logins, two.state, two.secret, 999, &out));
+    assert_false(
+        takes(&logins, two.state, two.secret, 1000 + FLO_LOGIN_MS, &out));
 }
 
-static void among_too_many_logins_the_oldest_ends(void **state)
+static void no_word_of_a_login_can_be_another(void **state)
 {
-    static struct flo_logins logins;
-    struct flo_login first = *begin(&logins, 0, 1000);
-    struct flo_login second = *begin(&logins, 1, 1001);
+    static struct flo_logins logins = {.key = {7}};
+    struct flo_login one = begin(&logins, 1, 1000);
     struct flo_login out;
 
     (void)state;
-    for (unsigned i = 2; i <= FLO_LOGINS_MAX; i++) {
-        begin(&logins, (uint8_t)i, 1000 + i);
+    for (size_t i = 0; i < strlen(one.secret); i++) {
+        struct flo_login other = one;
+        other.secret[i] ^= 1;
+        assert_false(takes(&logins, other.state, other.secret, 1000, &out));
     }
-    assert_int_equal(
-        flo_login_take(&logins, first.state, first.secret, 2000, &out, NULL),
-        FLO_E_LOGIN_STATE);
-    assert_int_equal(
-        flo_login_take(&logins, second.state, second.secret, 2000, &out, NULL),
-        0);
+    for (size_t i = 0; i < strlen(one.state); i++) {
+        struct flo_login other = one;
+        other.state[i] = other.state[i] == 'A' ? 'B' : 'A';
+        assert_false(takes(&logins, other.state, other.secret, 1000, &out));
+    }
+    assert_true(strcmp(one.nonce, one.verifier) != 0);
+    assert_true(strncmp(one.nonce, one.secret, FLO_LOGIN_WORD - 1) != 0);
+    assert_true(takes(&logins, one.state, one.secret, 1000, &out));
+}
+
+static void nobody_can_begin_so_many_that_another_one_ends(void **state)
+{
+    static struct flo_logins logins = {.key = {7}};
+    struct flo_login first = begin(&logins, 0, 1000);
+    struct flo_login out;
+
+    (void)state;
+    for (unsigned i = 0; i < 100000; i++) {
+        (void)begin(&logins, (uint8_t)i, 1001 + i / 256);
+    }
+    assert_true(takes(&logins, first.state, first.secret, 2000, &out));
 }
 
 static void the_challenge_is_that_of_the_standards_example(void **state)
@@ -611,7 +630,8 @@ int main(void)
         cmocka_unit_test(a_persons_name_is_a_name_and_its_account_is_its_own),
         cmocka_unit_test(a_description_that_is_anothers_or_unsafe_is_refused),
         cmocka_unit_test(a_login_is_finished_once_by_who_began_it_and_in_time),
-        cmocka_unit_test(among_too_many_logins_the_oldest_ends),
+        cmocka_unit_test(no_word_of_a_login_can_be_another),
+        cmocka_unit_test(nobody_can_begin_so_many_that_another_one_ends),
         cmocka_unit_test(the_challenge_is_that_of_the_standards_example),
         cmocka_unit_test(a_browser_is_sent_back_to_us_or_to_its_own_machine),
     };
