@@ -6,7 +6,6 @@
 
 #include "server-stub/core/oidc/oidc.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/audit/head.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -270,24 +269,4 @@ int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
     bool more = json_array_size(list.items) == limit;
     call->out = flo_rest_list(list.items, more ? next : NULL);
     return rv;
-}
-
-int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)
-{
-    struct flo_audit_mark newest = flo_audit_head_newest(call->controller);
-    struct flo_audit_walk walk = {0};
-    struct flo_err broken = {0};
-    char head[FLO_DIGEST_TEXT];
-    int rv = flo_audit_verify(call->controller, &walk, &broken);
-
-    if (rv < 0 && rv != FLO_E_AUDIT_CHAIN) {
-        *err = broken;
-        return rv;
-    }
-    flo_digest_text(&walk.head, head);
-    call->out = json_pack("{s:b,s:I,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
-                          (json_int_t)walk.number, "head", head, "error",
-                          broken.what, "signed", (json_int_t)newest.number,
-                          "signed_at_ms", (json_int_t)newest.at_ms);
-    return 0;
 }

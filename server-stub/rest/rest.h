@@ -34,6 +34,7 @@ struct flo_rest_held_list {
     struct flo_rest_held **last;
 };
 
+struct event_base;
 struct flo_batches;
 struct flo_broker;
 struct flo_live;
@@ -50,13 +51,15 @@ struct flo_rest_use {
 /* The caller's; it sets these pointers, at the latest when calls come. */
 struct flo_rest {
     struct flo_controller *controller;
+    struct event_base *base;
     struct flo_httpd *httpd;
     struct flo_batches *batches;
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;
     struct flo_login_desk *login; /* NULL: no identity provider */
     struct flo_rest_held_list held;
-    bool has_lane; /* telemetry was heard once */
+    struct flo_rest_check *checks; /* of the audit, under way (verify.c) */
+    bool has_lane;                 /* telemetry was heard once */
     uint64_t requests;
     uint64_t renewals;          /* certificates given to devices that had one */
     uint64_t strangers_refused; /* enrolments that the audit does not name */
@@ -205,6 +208,8 @@ FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call,
 /* From flo_rest_open on; before the listeners and the controller end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
+/* After the listeners: checks of the audit that nobody waits for any more. */
+void flo_rest_checks_close(struct flo_rest *rest);
 /* {"items":[...],"next":...}; takes both. */
 json_t *flo_rest_list(json_t *items, const char *next);
 

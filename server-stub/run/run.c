@@ -674,6 +674,7 @@ static void close_all(struct flo_run *run)
     flo_httpd_close(run->rest.httpd);
     flo_oidc_file_close(run->oidc);
     flo_rest_held_close(&run->rest);
+    flo_rest_checks_close(&run->rest);
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);
@@ -708,6 +709,7 @@ int flo_controller_run(struct flo_controller *controller,
     if (run.base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
+    run.rest.base = run.base;
     int rv = open_all(&run, err);
     if (rv == 0) {
         say(&run);

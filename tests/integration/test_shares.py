@@ -1,8 +1,10 @@
 """One party's share of what all use: a device at the broker, a viewer, a
 stranger.  Each story plays one that takes all it can get."""
 import http.client
+import itertools
 import json
 import signal
+import socket
 import struct
 
 import pytest
@@ -11,6 +13,7 @@ from controller_parts import Device, metric
 from mqtt_client import Refused, _text
 from waits import HANG_S, until
 
+NUMBERS = itertools.count(1)
 SHARE_BYTES = 2 << 20  # of the broker's memory, for one hostile device
 
 
@@ -38,8 +41,8 @@ def flood(client, packets):
 @pytest.fixture
 def bystander(controller, folder, token):
     """A device that works, and notices nothing of all this."""
-    names = iter(range(1000))
-    device = Device(controller, folder, "by-%d" % id(names), token).connect()
+    device = Device(controller, folder, "by-%d" % next(NUMBERS),
+                    token).connect()
     yield device
     device.is_heard()
     assert not device.client.closed
@@ -173,3 +176,37 @@ def test_a_viewer_has_some_of_the_streams_and_an_admin_always_has_one(
     for connection in kept:
         connection.close()
     until("all are gone", lambda: metric(controller, "live_clients") == 0)
+
+
+def test_the_check_of_the_audit_lets_others_in_between(controller):
+    """Both ask while the controller stands still, the check first: its answer
+    comes behind the other one's."""
+    host, port = controller.rest[len("http://"):].split(":")
+
+    def ask(path):
+        connection = socket.create_connection((host, int(port)), HANG_S)
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close"
+                           b"\r\nAuthorization: Bearer %s\r\n\r\n" % (
+                               path, host.encode(), controller.token.encode()))
+        return connection
+
+    def answer(connection):
+        found = b""
+        while piece := connection.recv(65536):
+            found += piece
+        assert found.startswith(b"HTTP/1.1 200"), found
+        return found
+    controller.process.send_signal(signal.SIGSTOP)
+    check = ask(b"/v1/audit/verify")
+    others = [ask(b"/v1/me") for _ in range(3)]
+    controller.process.send_signal(signal.SIGCONT)
+    assert b'"ok":true' in answer(check)
+    for other in others:  # it is there already
+        other.setblocking(False)
+        assert b'"role"' in answer(other)
+    # A second one of the same account waits for nobody, and is told so.
+    controller.process.send_signal(signal.SIGSTOP)
+    both = [ask(b"/v1/audit/verify") for _ in range(2)]
+    controller.process.send_signal(signal.SIGCONT)
+    heads = sorted(one.recv(12) for one in both)
+    assert heads == [b"HTTP/1.1 200", b"HTTP/1.1 429"], heads

@@ -549,12 +549,16 @@ static int count_orders(uint64_t *out, struct flo_err *err)
 
 static void check_audit(void)
 {
-    struct flo_audit_walk walk = {0};
+    struct flo_audit_check check = {.is_over = false};
     struct flo_err err = {0};
     uint64_t issued = 0;
     uint64_t orders = 0;
+    int rv = 0;
 
-    if (flo_audit_verify(ours(), &walk, &err) < 0 ||
+    while (rv == 0 && !check.is_over) {
+        rv = flo_audit_check_on(ours(), &check, &err);
+    }
+    if (rv < 0 ||
         flo_fleet_audit_list(ours()->store, 0, 0, count_issued, &issued, &err) <
             0 ||
         count_orders(&orders, &err) < 0) {

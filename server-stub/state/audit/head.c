@@ -249,18 +249,21 @@ static int look_at(void *context, const struct flo_audit_record *record,
                                          look->next, look->walk, look->err);
 }
 
-int flo_audit_verify(struct flo_controller *controller,
-                     struct flo_audit_walk *walk, struct flo_err *err)
+int flo_audit_check_on(struct flo_controller *controller,
+                       struct flo_audit_check *check, struct flo_err *err)
 {
     const struct flo_audit_head *head = controller->audit.head;
-    size_t next = 0;
-    struct look look = {.walk = walk, .head = head, .next = &next, .err = err};
-    int rv = flo_fleet_audit_list(controller->store, 0, 0, look_at, &look, err);
+    struct look look = {
+        .walk = &check->walk, .head = head, .next = &check->next, .err = err};
+    int rv = flo_fleet_audit_list(controller->store, check->walk.number + 1,
+                                  ROWS_A_LOOK, look_at, &look, err);
 
-    if (rv == 0 && head != NULL) {
-        rv = flo_audit_marks_end(head->marks, head->count, walk, err);
+    check->is_over = rv < 0 || look.rows < ROWS_A_LOOK;
+    if (rv < 0 || !check->is_over || head == NULL) {
+        return rv;
     }
-    if (rv == 0 && head != NULL && head->file_what[0] != '\0') {
+    rv = flo_audit_marks_end(head->marks, head->count, &check->walk, err);
+    if (rv == 0 && head->file_what[0] != '\0') {
         rv = flo_fail(err, FLO_E_AUDIT_CHAIN, "%s", head->file_what);
     }
     return rv;
@@ -415,7 +418,7 @@ static int open_file(struct flo_controller *controller,
 
 int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_audit_walk walk = {0};
+    struct flo_audit_check check = {.is_over = false};
     struct flo_err why = {0};
 
     if (strcmp(controller->dir, ":memory:") == 0) {
@@ -432,7 +435,10 @@ int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (flo_audit_verify(controller, &walk, &why) < 0) {
+    while (rv == 0 && !check.is_over) {
+        rv = flo_audit_check_on(controller, &check, &why);
+    }
+    if (rv < 0) {
         say_broken(controller, &why);
     } else {
         mark_newest(controller);

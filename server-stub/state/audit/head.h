@@ -26,10 +26,18 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
 /* The data come from a backup: marks after the table's end are excused. */
 FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller,
                                         struct flo_err *err);
-/* The whole chain and every mark; *walk stands at the last good record. */
-FLO_MUST_USE int flo_audit_verify(struct flo_controller *controller,
-                                  struct flo_audit_walk *walk,
-                                  struct flo_err *err);
+/* A look at the whole chain and every mark, in slices: other work goes on
+ * between them.  Zero-initialise; walk stands at the last good record.  Records
+ * that come meanwhile are looked at, too. */
+struct flo_audit_check {
+    struct flo_audit_walk walk;
+    size_t next; /* mark that the walk meets next */
+    bool is_over;
+};
+/* The next slice.  FLO_E_AUDIT_CHAIN: broken, which ends it. */
+FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
+                                    struct flo_audit_check *check,
+                                    struct flo_err *err);
 /* The newest mark; number 0: none. */
 struct flo_audit_mark
 flo_audit_head_newest(const struct flo_controller *controller);
