@@ -111,6 +111,33 @@ static void query_free(struct flo_lane_query *query)
     }
 }
 
+/* A place for a query, with the mutex; false: there is none for who asks. */
+static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
+{
+    size_t place = FLO_LANE_QUERIES_MAX;
+    size_t people = 0;
+    size_t own = 0;
+
+    for (size_t i = FLO_LANE_QUERIES_MAX; i-- > 0;) {
+        const char *account = lane->places[i].account;
+        if (!lane->places[i].is_taken) {
+            place = i;
+        } else if (account[0] != '\0') {
+            people++;
+            own += strcmp(account, query->account) == 0 ? 1 : 0;
+        }
+    }
+    if (place == FLO_LANE_QUERIES_MAX ||
+        (query->account[0] != '\0' &&
+         (people >= FLO_LANE_PEOPLE_MAX || own >= FLO_LANE_ACCOUNT_MAX))) {
+        return false;
+    }
+    lane->places[place].is_taken = true;
+    memcpy(lane->places[place].account, query->account, sizeof(query->account));
+    query->place = place;
+    return true;
+}
+
 int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                  struct flo_err *err)
 {
@@ -123,8 +150,7 @@ int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
     }
     command->query = query;
     pthread_mutex_lock(&lane->mutex);
-    if (lane->queries < FLO_LANE_QUERIES_MAX) {
-        lane->queries++;
+    if (take_place(lane, query)) {
         append(lane, command);
         fits = true;
     }
@@ -132,8 +158,10 @@ int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
     if (!fits) {
         free(command);
         query_free(query);
-        flo_fail(err, FLO_E_REST_LIMIT, "%d queries of telemetry wait already",
-                 FLO_LANE_QUERIES_MAX);
+        flo_fail(err, FLO_E_REST_LIMIT,
+                 "so many queries of telemetry wait already: %d, of one "
+                 "account %d",
+                 FLO_LANE_PEOPLE_MAX, FLO_LANE_ACCOUNT_MAX);
         return flo_err_fix(err, "ask again when they are answered");
     }
     flo_wake_poke(lane->wake_fd);
@@ -381,6 +409,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
     pthread_mutex_unlock(&lane->mutex);
     while (query != NULL) {
         struct flo_lane_query *next = query->next;
+        size_t place = query->place;
         if (query->context != NULL) {
             query->done(query->context, query,
                         query->text.data != NULL ? query->text.data : "",
@@ -388,7 +417,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
         }
         query_free(query);
         pthread_mutex_lock(&lane->mutex);
-        lane->queries--;
+        lane->places[place].is_taken = false;
         pthread_mutex_unlock(&lane->mutex);
         query = next;
     }

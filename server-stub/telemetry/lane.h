@@ -73,11 +73,13 @@ void flo_lane_feed(struct flo_lane *lane,
 
 /* ---- queries ---- */
 
+#define FLO_LANE_ACCOUNT 72
 struct flo_lane_query {
     struct flo_telemetry_query query;
     /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
     struct flo_lane_evidence *evidence;
     struct flo_observe_study *study; /* or this */
+    char account[FLO_LANE_ACCOUNT];  /* who asks; "": the controller */
     void *context; /* NULL: the answer is not wanted any more */
     /* On the control thread; the query is freed after it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */
@@ -85,10 +87,13 @@ struct flo_lane_query {
                  const char *text, const struct flo_err *err);
     /* The lane's. */
     struct flo_lane_query *next;
+    size_t place;
     struct flo_buf text;
     struct flo_err err;
 };
 #define FLO_LANE_QUERIES_MAX 16
+#define FLO_LANE_PEOPLE_MAX 12 /* the others are for gates */
+#define FLO_LANE_ACCOUNT_MAX 8 /* of one account */
 /* Takes `query` (from calloc).  FLO_E_REST_LIMIT when so many wait already: it
  * was freed. */
 FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane,

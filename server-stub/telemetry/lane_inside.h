@@ -105,7 +105,10 @@ struct flo_lane {
     pthread_mutex_t mutex; /* of what follows */
     struct flo_lane_command *first, **last;
     struct flo_mqtt_room room; /* of messages that were fed */
-    size_t queries;
+    struct {
+        bool is_taken;
+        char account[FLO_LANE_ACCOUNT];
+    } places[FLO_LANE_QUERIES_MAX]; /* of queries */
     struct flo_lane_query *answers, **answers_last;
     struct flo_lane_fact *facts;
     size_t fact_count;

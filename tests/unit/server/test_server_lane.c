@@ -125,6 +125,8 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     }
 }
 
+static const char *account = ""; /* who asks */
+
 static int ask_what(struct world *world, const struct flo_telemetry_query *what)
 {
     struct flo_lane_query *query = calloc(1, sizeof(*query));
@@ -136,6 +138,7 @@ static int ask_what(struct world *world, const struct flo_telemetry_query *what)
     query->query.step_ms = 600000;
     query->context = world;
     query->done = on_answer;
+    snprintf(query->account, sizeof(query->account), "%s", account);
     world->answered = false;
     return flo_lane_ask(world->lane, query, &err);
 }
@@ -398,6 +401,35 @@ static void too_many_queries_at_once_are_refused(void **state)
     }
 }
 
+/* Places that this account gets. */
+static int places_of(struct world *world, const char *who)
+{
+    int count = 0;
+
+    account = who;
+    while (ask(world, false, false) == 0) {
+        count++;
+    }
+    account = "";
+    return count;
+}
+
+static void
+one_account_leaves_places_to_others_and_all_to_the_gates(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(places_of(world, "user:a"), FLO_LANE_ACCOUNT_MAX);
+    assert_int_equal(places_of(world, "user:b"),
+                     FLO_LANE_PEOPLE_MAX - FLO_LANE_ACCOUNT_MAX);
+    assert_int_equal(places_of(world, "user:c"), 0);
+    assert_int_equal(places_of(world, ""),
+                     FLO_LANE_QUERIES_MAX - FLO_LANE_PEOPLE_MAX);
+    while (!world->answered) {
+        event_base_loop(world->base, EVLOOP_ONCE);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -411,6 +443,7 @@ int main(void)
         TEST(an_invented_release_is_of_no_release),
         TEST(whom_it_heard_is_told_within_seconds),
         TEST(too_many_queries_at_once_are_refused),
+        TEST(one_account_leaves_places_to_others_and_all_to_the_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
