@@ -176,12 +176,32 @@ static int step(struct flo_controller *controller,
                : flo_watch_tell(controller, watched, alert, news, now_ms, err);
 }
 
+/* When the alert ended that is over for longest, where the table is nearly
+ * full: an alert that begins and ends again and again leaves no row of others
+ * out.  0: there is room. */
+static uint64_t over_too_many(const struct flo_watches *watch)
+{
+    uint64_t oldest_ms = 0;
+
+    for (size_t i = 0; i < watch->alert_count &&
+                       watch->alert_count > FLO_WATCH_ALERTS_MAX / 2;
+         i++) {
+        const struct flo_watch_alert *alert = &watch->alerts[i];
+        if (alert->core.state == FLO_ALERT_RESOLVED &&
+            (oldest_ms == 0 || alert->resolved_ms < oldest_ms)) {
+            oldest_ms = alert->resolved_ms;
+        }
+    }
+    return oldest_ms;
+}
+
 /* Alerts that never fired and have no value go, and those that are over for
- * long. */
+ * long, or for longest. */
 static int tidy(struct flo_controller *controller, uint64_t now_ms,
                 struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
+    uint64_t over_ms = over_too_many(watch);
     char id[24];
     int rv = 0;
 
@@ -189,7 +209,8 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms,
         struct flo_watch_alert *alert = &watch->alerts[i];
         bool is_idle = alert->core.state == FLO_ALERT_OK && !alert->has_value;
         bool is_old = alert->core.state == FLO_ALERT_RESOLVED &&
-                      alert->resolved_ms + KEPT_MS < now_ms;
+                      (alert->resolved_ms + KEPT_MS < now_ms ||
+                       alert->resolved_ms <= over_ms);
         if (is_old && alert->id != 0) {
             snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
             rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_ALERT, id,
