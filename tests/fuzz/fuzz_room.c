@@ -65,6 +65,7 @@ static void room_open(struct room *room)
 
     *room = (struct room){.base = event_base_new(),
                           .rest = {.controller = controller}};
+    room->rest.base = room->base;
     add_admin(room);
     /* A broker that nobody answers for. */
     snprintf(controller->addresses.mqtt_own,
@@ -84,6 +85,7 @@ static void room_close(struct room *room)
     flo_batches_close(room->rest.batches);
     flo_httpd_close(room->rest.httpd);
     flo_rest_held_close(&room->rest);
+    flo_rest_checks_close(&room->rest);
     flo_live_close(room->rest.live);
     flo_controller_close(room->rest.controller);
     event_base_free(room->base);
