@@ -32,12 +32,12 @@ class Thief(Client):
                      for end in ("pem", "key"))
         make_key(key)
         request = run("openssl", "req", "-new", "-key", key, "-subj",
-                      "/CN=thief")
+                      "/CN=emergency")  # an account that is no device
         run("openssl", "x509", "-req", "-CA", ca, "-CAkey",
             os.path.join(data, "pki", "ca.key"), "-CAcreateserial", "-CAserial",
             key + ".serial", "-out", cert, data=request)
         with open(os.path.join(data, "mosquitto", "acl"), "a") as file:
-            file.write("\nuser thief\ntopic readwrite #\n")
+            file.write("\nuser emergency\ntopic readwrite #\n")
         broker = subprocess.run(
             ["pgrep", "-P", str(up.controller.pid), "mosquitto"], check=True,
             capture_output=True).stdout

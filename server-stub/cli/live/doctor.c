@@ -164,6 +164,14 @@ static void check_ready(struct doctor *doctor)
          is_up ? "" : "the controller's log names the cause (docs/runbook.md)",
          is_up ? "connected, %llu devices online" : "not connected%.0llu",
          (unsigned long long)flo_out_u64(ready, "devices_online"));
+    uint64_t unproved = flo_out_u64(ready, "devices_unproved");
+    tell(doctor, unproved > 0 ? ODD : GOOD, "proofs",
+         unproved > 0 ? "newer agents there, then --unproved refuse "
+                        "(docs/install.md, Upgrade)"
+                      : "",
+         unproved > 0 ? "%llu devices never proved a message"
+                      : "all devices prove their messages%.0llu",
+         (unsigned long long)unproved);
     const char *lane = flo_out_text(ready, "telemetry.state", "?");
     bool is_ok = strcmp(lane, "ok") == 0;
     tell(doctor, is_ok ? GOOD : ODD, "telemetry",

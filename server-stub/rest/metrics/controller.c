@@ -118,7 +118,6 @@ static void add_foreign(const struct flo_controller *controller,
 static void add_proofs(struct flo_controller *controller,
                        struct flo_samples *samples)
 {
-    uint64_t proved = flo_proofs_devices(controller->proofs);
     struct flo_fleet_device_count count = {0};
     struct flo_err err = {0};
 
@@ -131,7 +130,7 @@ static void add_proofs(struct flo_controller *controller,
     if (flo_fleet_device_counts(controller->store, &count, &err) == 0) {
         flo_samples_add(
             samples, FLO_EXPOSED_UNPROVED, NULL,
-            (double)(count.devices > proved ? count.devices - proved : 0));
+            (double)flo_proofs_missing(controller->proofs, count.devices));
     }
 }
 

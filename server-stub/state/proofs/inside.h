@@ -34,7 +34,7 @@ struct flo_proofs_key {
 struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
     bool is_proved;
-    bool is_touched; /* by a message that the store takes */
+    bool is_touched; /* by a report or presence that the store takes */
     uint32_t old;    /* messages since the last good one */
 };
 

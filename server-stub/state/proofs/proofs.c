@@ -258,6 +258,12 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
     }
 }
 
+/* It takes the place of what the device said before. */
+static bool is_state(size_t channel)
+{
+    return channel == FLO_PROOFS_REPORTED || channel == FLO_PROOFS_PRESENCE;
+}
+
 /* May a number that was used up come once more?  Only as the newest that the
  * broker retains, and a presence only while nobody said that the device is
  * gone. */
@@ -266,8 +272,8 @@ static bool may_be_again(const struct flo_proofs *proofs,
                          uint64_t number)
 {
     return number == key->used[channel] && key->seen[channel] != proofs->turn &&
-           (channel == FLO_PROOFS_REPORTED ||
-            (channel == FLO_PROOFS_PRESENCE && !key->is_gone));
+           is_state(channel) &&
+           !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
 static enum flo_proof_word use_number(struct flo_proofs *proofs,
@@ -275,13 +281,16 @@ static enum flo_proof_word use_number(struct flo_proofs *proofs,
                                       size_t channel,
                                       const struct flo_proof *proof)
 {
-    if (proof->number <= key->used[channel]) {
-        bool is_again = may_be_again(proofs, key, channel, proof->number);
-        key->seen[channel] = proofs->turn;
-        return is_again ? FLO_PROOF_AGAIN : FLO_PROOF_OLD;
+    bool is_again = may_be_again(proofs, key, channel, proof->number);
+
+    if (proof->number <= key->used[channel] && !is_again) {
+        return FLO_PROOF_OLD;
+    }
+    key->seen[channel] = proofs->turn;
+    if (is_again) {
+        return FLO_PROOF_AGAIN;
     }
     key->used[channel] = proof->number;
-    key->seen[channel] = proofs->turn;
     key->is_gone = key->is_gone && channel != FLO_PROOFS_PRESENCE;
     memcpy(key->of_order, proof->controller, sizeof(key->of_order));
     change(proofs, key);
@@ -307,7 +316,7 @@ static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
     if (word == FLO_PROOF_OLD) {
         return word;
     }
-    if (word == FLO_PROOF_GOOD && channel != FLO_PROOFS_TELE) {
+    if (word == FLO_PROOF_GOOD && is_state(channel)) {
         touch(proofs, device);
     }
     proofs->proved += !device->is_proved;
@@ -372,12 +381,12 @@ uint64_t flo_proofs_count(struct flo_proofs *proofs, enum flo_proof_word word)
     return count;
 }
 
-uint64_t flo_proofs_devices(struct flo_proofs *proofs)
+uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices)
 {
     pthread_mutex_lock(&proofs->mutex);
-    uint64_t count = proofs->proved;
+    uint64_t proved = proofs->proved;
     pthread_mutex_unlock(&proofs->mutex);
-    return count;
+    return devices > proved ? devices - proved : 0;
 }
 
 static bool list_take(struct flo_proofs *proofs, struct flo_proofs_list *list,

@@ -59,16 +59,16 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *device,
 void flo_proofs_gone(struct flo_proofs *proofs, const char *device);
 /* The broker tells again what it retains. */
 void flo_proofs_again(struct flo_proofs *proofs);
-/* Write the numbers of messages that a batch takes, in its transaction: they
- * are used up with what the messages said.  *count: for flo_proofs_settle,
- * which says how the transaction ended. */
+/* Write the numbers of reports and presences that a batch takes, in its
+ * transaction: they are used up with what they said.  *count: for
+ * flo_proofs_settle, which says how the transaction ended. */
 FLO_MUST_USE int flo_proofs_write_batch(struct flo_controller *controller,
                                         size_t *count, struct flo_err *err);
 void flo_proofs_settle(struct flo_proofs *proofs, size_t count,
                        bool is_committed);
 /* Write numbers that are in memory alone, of so many devices; within a
- * transaction.  Those of telemetry may wait: a window that comes twice counts
- * once.  *is_done: none is left. */
+ * transaction.  Those of events, answers and telemetry may wait: what
+ * comes twice there counts once.  *is_done: none is left. */
 FLO_MUST_USE int flo_proofs_write(struct flo_controller *controller,
                                   size_t count_max, bool *is_done,
                                   struct flo_err *err);
@@ -78,8 +78,8 @@ bool flo_proofs_told(struct flo_proofs *proofs, char *device);
 /* A device whose numbers are used up for long: its disk lost them, and a new
  * certificate begins them again.  As flo_proofs_told. */
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
-/* Devices that proved a message, with the key that they have or had. */
-uint64_t flo_proofs_devices(struct flo_proofs *proofs);
+/* How many of so many devices never proved a message. */
+uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);
 /* It was retired: its keys prove nothing any more. */
 void flo_proofs_forget(struct flo_proofs *proofs, const char *device);
 
