@@ -13,7 +13,7 @@ SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 # The headers that the rooms above the store include.
 STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
          "server-stub/store/groups.h", "server-stub/store/serials.h",
-         "server-stub/store/windows.h",
+         "server-stub/store/seals.h", "server-stub/store/windows.h",
          "server-stub/store/ids.h", "server-stub/store/watch.h",
          "server-stub/store/lead.h"]
 
@@ -79,7 +79,8 @@ MAY = [
         "server-stub/store/watch.h",
         "server-stub/store/ids.h", "server-stub/store/fleet.h",
         "server-stub/store/groups.h", "server-stub/store/serials.h",
-        "server-stub/store/roster/roster.h", "server-stub/store/calls/",
+        "server-stub/store/seals.h", "server-stub/store/roster/roster.h",
+        "server-stub/store/calls/",
         "server-stub/store/memory/memory.h",
         "server-stub/store/postgresql/postgresql.h",
         "server-stub/store/sqlite/sqlite.h"]),

@@ -773,6 +773,7 @@ struct flo_fleet_token {
     uint64_t created_at_ms;
     uint64_t expires_at_ms; /* 0: never */
     uint64_t used_at_ms;    /* access; 0: never, or in the last minute */
+    bool is_sealed;         /* listed; false: it gives no right (seals.h) */
 };
 typedef int (*flo_fleet_token_fn)(void *context,
                                   const struct flo_fleet_token *token);
@@ -780,7 +781,8 @@ typedef int (*flo_fleet_token_fn)(void *context,
 FLO_MUST_USE int flo_fleet_token_add(struct flo_fleet_store *store,
                                      const struct flo_fleet_token *token,
                                      struct flo_err *err);
-/* By id; for enrolment by the digest of the secret (id NULL). FLO_E_ABSENT. */
+/* By id; for enrolment by the digest of the secret (id NULL).  FLO_E_ABSENT,
+ * also where its seal is not right. */
 FLO_MUST_USE int flo_fleet_token_get(struct flo_fleet_store *store,
                                      const char *id,
                                      const struct flo_digest *secret,
@@ -807,6 +809,7 @@ struct flo_fleet_person {
     const char *name;
     const char *role; /* grants: core/access/grants.h */
     bool is_disabled;
+    bool is_sealed; /* listed; false: as if it were not there (seals.h) */
     uint64_t created_at_ms;
 };
 typedef int (*flo_fleet_person_fn)(void *context,
@@ -815,7 +818,7 @@ typedef int (*flo_fleet_person_fn)(void *context,
 FLO_MUST_USE int flo_fleet_person_put(struct flo_fleet_store *store,
                                       const struct flo_fleet_person *person,
                                       struct flo_err *err);
-/* FLO_E_ABSENT. */
+/* FLO_E_ABSENT, also where its seal is not right. */
 FLO_MUST_USE int flo_fleet_person_get(struct flo_fleet_store *store,
                                       const char *name, flo_fleet_person_fn fn,
                                       void *context, struct flo_err *err);

@@ -1,4 +1,5 @@
-/* Store: tokens, stored answers of repeated requests, the audit chain. */
+/* Store: tokens and people, stored answers of repeated requests, the audit
+ * chain. */
 #include <string.h>
 
 #include "server-stub/store/calls/inside.h"
@@ -9,6 +10,7 @@
 #define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
 
 struct tokens {
+    struct flo_fleet_store *store;
     flo_fleet_token_fn fn;
     void *context;
     uint64_t count;
@@ -29,36 +31,56 @@ static int take_token(void *context, const struct flo_row *row)
         .expires_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_EXPIRES_AT),
         .person = flo_row_text(row, FLO_FIELD_TOKEN_PERSON),
         .used_at_ms = flo_row_number(row, FLO_FIELD_TOKEN_USED_AT),
+        .is_sealed = flo_fleet_is_sealed(tokens->store, row),
     };
 
     return tokens->fn(tokens->context, &token);
+}
+
+/* For those who ask what it may: another one is not there. */
+static int take_sealed_token(void *context, const struct flo_row *row)
+{
+    struct tokens *tokens = context;
+
+    if (!flo_fleet_is_sealed(tokens->store, row)) {
+        return 0;
+    }
+    tokens->count++;
+    return take_token(context, row);
 }
 
 int flo_fleet_token_add(struct flo_fleet_store *store,
                         const struct flo_fleet_token *token,
                         struct flo_err *err)
 {
-    return flo_fleet_insert(
-        store, FLO_TABLE_TOKEN,
-        CHANGES(set_text(FLO_FIELD_TOKEN_ID, token->id),
-                set_text(FLO_FIELD_TOKEN_KIND, token->kind),
-                set_text(FLO_FIELD_TOKEN_NAME, token->name),
-                set_text(FLO_FIELD_TOKEN_ROLE, token->role),
-                set_text(FLO_FIELD_TOKEN_GROUP, token->group),
-                set_digest(FLO_FIELD_TOKEN_SECRET, &token->secret),
-                set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
-                set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
-                set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms),
-                set_text(FLO_FIELD_TOKEN_PERSON,
-                         token->person != NULL ? token->person : "")),
-        NULL, err);
+    char seal[FLO_FLEET_SEAL_TEXT];
+    struct flo_field_change changes[] = {
+        set_text(FLO_FIELD_TOKEN_ID, token->id),
+        set_text(FLO_FIELD_TOKEN_KIND, token->kind),
+        set_text(FLO_FIELD_TOKEN_NAME, token->name),
+        set_text(FLO_FIELD_TOKEN_ROLE, token->role),
+        set_text(FLO_FIELD_TOKEN_GROUP, token->group),
+        set_digest(FLO_FIELD_TOKEN_SECRET, &token->secret),
+        set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
+        set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
+        set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms),
+        set_text(FLO_FIELD_TOKEN_PERSON,
+                 token->person != NULL ? token->person : ""),
+        set_text(FLO_FIELD_TOKEN_SEAL, seal)};
+    size_t count = FLO_COUNT(changes);
+    int rv =
+        flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count,
+                                     NULL, err);
 }
 
 int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
                         const struct flo_digest *secret, flo_fleet_token_fn fn,
                         void *context, struct flo_err *err)
 {
-    struct tokens tokens = {fn, context, 0};
+    struct tokens tokens = {store, fn, context, 0};
     struct flo_match match =
         id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
                    : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET,
@@ -66,10 +88,11 @@ int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
     bool found;
     int rv = flo_fleet_find_one(
         store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
-        take_token, &tokens, &found, err);
+        take_sealed_token, &tokens, &found, err);
 
-    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no such token")
-                             : rv;
+    return rv == 0 && tokens.count == 0
+               ? flo_fail(err, FLO_E_ABSENT, "no such token")
+               : rv;
 }
 
 static int take_counted(void *context, const struct flo_row *row)
@@ -85,7 +108,7 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms,
                          flo_fleet_token_fn fn, void *context,
                          struct flo_err *err)
 {
-    struct tokens tokens = {fn, context, 0};
+    struct tokens tokens = {store, fn, context, 0};
     int rv = 0;
 
     if (after_ms != FLO_FLEET_ALL) { /* others of the same moment */
@@ -176,8 +199,10 @@ int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
 /* ---- people ---- */
 
 struct people {
+    struct flo_fleet_store *store;
     flo_fleet_person_fn fn;
     void *context;
+    bool found;
 };
 
 static int take_person(void *context, const struct flo_row *row)
@@ -187,41 +212,76 @@ static int take_person(void *context, const struct flo_row *row)
         .name = flo_row_text(row, FLO_FIELD_PERSON_NAME),
         .role = flo_row_text(row, FLO_FIELD_PERSON_ROLE),
         .is_disabled = flo_row_flag(row, FLO_FIELD_PERSON_DISABLED),
+        .is_sealed = flo_fleet_is_sealed(people->store, row),
         .created_at_ms = flo_row_number(row, FLO_FIELD_PERSON_CREATED_AT),
     };
 
     return people->fn(people->context, &person);
 }
 
+static int take_sealed_person(void *context, const struct flo_row *row)
+{
+    struct people *people = context;
+
+    if (!flo_fleet_is_sealed(people->store, row)) {
+        return 0;
+    }
+    people->found = true;
+    return take_person(context, row);
+}
+
+/* One who is there keeps the time. */
+static int made_at(struct flo_fleet_store *store, const char *name,
+                   uint64_t *at_ms, struct flo_err *err)
+{
+    struct flo_number at = {FLO_FIELD_PERSON_CREATED_AT, *at_ms};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_PERSON,
+                           WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
+        flo_fleet_take_number, &at, &found, err);
+
+    *at_ms = at.number;
+    return rv;
+}
+
 int flo_fleet_person_put(struct flo_fleet_store *store,
                          const struct flo_fleet_person *person,
                          struct flo_err *err)
 {
-    return flo_fleet_put(
-        store, FLO_TABLE_PERSON,
-        CHANGES(
-            set_text(FLO_FIELD_PERSON_NAME, person->name),
-            set_text(FLO_FIELD_PERSON_ROLE, person->role),
-            set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
-            ((struct flo_field_change){.field = FLO_FIELD_PERSON_CREATED_AT,
-                                       .how = FLO_CHANGE_SET_FIRST,
-                                       .value.number = person->created_at_ms})),
-        err);
+    uint64_t at_ms = person->created_at_ms;
+    char seal[FLO_FLEET_SEAL_TEXT];
+    int rv = made_at(store, person->name, &at_ms, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_field_change changes[] = {
+        set_text(FLO_FIELD_PERSON_NAME, person->name),
+        set_text(FLO_FIELD_PERSON_ROLE, person->role),
+        set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
+        set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms),
+        set_text(FLO_FIELD_PERSON_SEAL, seal)};
+    size_t count = FLO_COUNT(changes);
+    rv = flo_fleet_seal(store, FLO_TABLE_PERSON, changes, count - 1, seal, err);
+    return rv < 0 ? rv
+                  : flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
 }
 
 int flo_fleet_person_get(struct flo_fleet_store *store, const char *name,
                          flo_fleet_person_fn fn, void *context,
                          struct flo_err *err)
 {
-    struct people people = {fn, context};
+    struct people people = {store, fn, context, false};
     bool found;
     int rv = flo_fleet_find_one(
         store,
         (struct flo_query){.table = FLO_TABLE_PERSON,
                            WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
-        take_person, &people, &found, err);
+        take_sealed_person, &people, &found, err);
 
-    return rv == 0 && !found
+    return rv == 0 && !people.found
                ? flo_fail(err, FLO_E_ABSENT, "no user %.64s", name)
                : rv;
 }
@@ -230,7 +290,7 @@ int flo_fleet_person_list(struct flo_fleet_store *store, const char *after,
                           uint64_t limit, flo_fleet_person_fn fn, void *context,
                           struct flo_err *err)
 {
-    struct people people = {fn, context};
+    struct people people = {store, fn, context, false};
 
     return flo_fleet_find(
         store,
@@ -266,7 +326,7 @@ int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name,
                             flo_fleet_token_fn fn, void *context,
                             struct flo_err *err)
 {
-    struct tokens tokens = {fn, context, 0};
+    struct tokens tokens = {store, fn, context, 0};
 
     return flo_fleet_find(
         store,

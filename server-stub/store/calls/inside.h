@@ -6,6 +6,7 @@
 
 #include "server-stub/store/ids.h"
 #include "server-stub/store/roster/roster.h"
+#include "server-stub/store/seals.h"
 #include "server-stub/store/store.h"
 #include "server-stub/store/tables.h"
 
@@ -55,11 +56,22 @@ struct flo_fleet_queue {
     bool ends;
 };
 
+/* Seals of rows that give rights (seals.c). */
+#define FLO_FLEET_SEAL_TEXT (2 * FLO_DIGEST_BYTES + 1)
+struct flo_fleet_seals {
+    bool has_key;
+    uint8_t key[FLO_DIGEST_BYTES];
+    char fleet[FLO_NAME_MAX + 1];
+    char met[16][FLO_FLEET_UNSEALED_TEXT]; /* whose seal is not right */
+    size_t count;
+};
+
 struct flo_fleet_store {
     struct flo_store_engine *engine; /* its own: closed with it */
     struct flo_fleet_facts facts;
     struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
+    struct flo_fleet_seals seals;
     uint64_t statements;
     uint64_t changes;        /* statements that may have changed something */
     uint64_t changes_before; /* the transaction */
@@ -120,6 +132,16 @@ FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store,
                                               const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
+/* The seal of the row that these changes make, all sealed fields among them.
+ * FLO_E_KEYS_ABSENT: there is no key. */
+FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store,
+                                enum flo_table table,
+                                const struct flo_field_change *changes,
+                                size_t count, char out[FLO_FLEET_SEAL_TEXT],
+                                struct flo_err *err);
+/* Is the seal of this row right?  One that is not is told (seals.h). */
+bool flo_fleet_is_sealed(struct flo_fleet_store *store,
+                         const struct flo_row *row);
 
 /* ---- an engine's calls, counted ---- */
 

@@ -230,5 +230,8 @@ const char *const flo_sqlite_schema[] = {
     /* Devices prove their messages with the keys of their certificates. */
     "ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE certificate ADD COLUMN proved TEXT NOT NULL DEFAULT '';",
+    /* Rows that give rights are sealed. */
+    "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -64,8 +64,8 @@ static inline int open_postgresql(const char *address, uint64_t epoch,
 }
 #endif
 
-static inline int open_engine(const char *dir, struct flo_fleet_store **out,
-                              struct flo_err *err)
+static inline int open_unsealed(const char *dir, struct flo_fleet_store **out,
+                                struct flo_err *err)
 {
 #ifdef OVER_POSTGRESQL
     if (flo_postgresql_is(dir)) {
@@ -73,6 +73,18 @@ static inline int open_engine(const char *dir, struct flo_fleet_store **out,
     }
 #endif
     return flo_fleet_open(dir, 0, out, err);
+}
+
+static inline int open_engine(const char *dir, struct flo_fleet_store **out,
+                              struct flo_err *err)
+{
+    static const uint8_t key[FLO_DIGEST_BYTES] = {1};
+    int rv = open_unsealed(dir, out, err);
+
+    if (rv == 0) {
+        flo_fleet_seal_with(*out, key, "test");
+    }
+    return rv;
 }
 
 static inline int open_store(void **state, const char *dir)
