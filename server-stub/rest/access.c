@@ -154,10 +154,11 @@ json_t *flo_rest_view_user(const struct flo_fleet_token *token)
 json_t *flo_rest_view_token(const struct flo_rest *rest,
                             const struct flo_fleet_token *token)
 {
-    json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
-                             token->kind, "name", token->name, "created_at_ms",
-                             (json_int_t)token->created_at_ms, "expires_at_ms",
-                             (json_int_t)token->expires_at_ms);
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:b}", "id", token->id, "kind",
+                  token->kind, "name", token->name, "created_at_ms",
+                  (json_int_t)token->created_at_ms, "expires_at_ms",
+                  (json_int_t)token->expires_at_ms, "sealed", token->is_sealed);
 
     if (strcmp(token->kind, "enroll") == 0) {
         json_object_set_new(json, "group", json_string(token->group));

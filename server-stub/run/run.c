@@ -21,6 +21,7 @@
 #include "server-stub/run/run.h"
 #include "server-stub/run/watching/watching.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
 #define BEAT_MS 200 /* of the thread: it does not stand still */
@@ -204,6 +205,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     bool stalled = flo_ticks_stalled(run->ticked_at_ms, now_ms);
     bool ticks = flo_batches_listens(run->rest.batches) &&
                  flo_rollouts_any_active(controller);
+    uint64_t right, wrong;
     int rv;
 
     run->ticked_at_ms = now_ms;
@@ -236,6 +238,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
         if (rv == 0) {
             rv = flo_fleet_token_prune(controller->store, flo_wall_ms(), err);
         }
+        if (rv == 0) { /* those that are not right are met */
+            rv = flo_fleet_seals_count(controller->store, &right, &wrong, err);
+        }
         if (rv == 0) {
             rv = flo_fleet_report_prune(controller->store, flo_wall_ms(), err);
         }
@@ -265,6 +270,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
     flo_foreign_unproved(run->controller);
+    if (flo_foreign_unsealed(run->controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    }
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }

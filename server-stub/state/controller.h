@@ -85,6 +85,7 @@ struct flo_controller_options {
     const char *oidc; /* file about the identity provider; NULL: none */
     bool takes_private_webhooks; /* in private networks and on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
+    bool seals_again;     /* all rows of rights, whatever they are */
     enum flo_unproved {
         FLO_UNPROVED_STORED, /* a new fleet refuses, one from before takes */
         FLO_UNPROVED_TAKE,

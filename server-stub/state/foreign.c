@@ -4,19 +4,21 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/store/seals.h"
 
 #define ROWS_FROM (UINT64_C(1) << 62) /* above all that are given */
 #define TOLD_MS (UINT64_C(24) * 3600 * 1000)
 
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
-    static const char *const words[] = {"order", "statement", "message"};
+    static const char *const words[] = {"order", "statement", "message", "row"};
 
     return words[kind];
 }
 
-/* A kind has its own room: one that comes often hides no other. */
-static void tell(struct flo_controller *controller, enum flo_foreign_kind kind,
+/* A kind has its own room: one that comes often hides no other.  Is it one that
+ * was not there? */
+static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind,
                  const char *what)
 {
     struct flo_foreign_item *items = controller->foreign.items[kind];
@@ -26,6 +28,7 @@ static void tell(struct flo_controller *controller, enum flo_foreign_kind kind,
     while (at < *count && strcmp(items[at].what, what) != 0) {
         at++;
     }
+    bool is_new = at == *count;
     if (at == FLO_FOREIGN_MAX) { /* in place of the one that is oldest */
         at = 0;
         for (size_t i = 1; i < FLO_FOREIGN_MAX; i++) {
@@ -36,6 +39,7 @@ static void tell(struct flo_controller *controller, enum flo_foreign_kind kind,
     }
     items[at].at_ms = flo_wall_ms();
     snprintf(items[at].what, sizeof(items[at].what), "%s", what);
+    return is_new;
 }
 
 bool flo_foreign_at(const struct flo_controller *controller, size_t place,
@@ -65,8 +69,37 @@ void flo_foreign_unproved(struct flo_controller *controller)
     char device[37];
 
     while (flo_proofs_told(controller->proofs, device)) {
-        tell(controller, FLO_FOREIGN_MESSAGE, device);
+        (void)tell(controller, FLO_FOREIGN_MESSAGE, device);
     }
+}
+
+/* ---- rows ---- */
+
+int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
+{
+    char what[FLO_FLEET_UNSEALED_TEXT];
+    int rv = 0;
+
+    while (rv == 0 && flo_fleet_unsealed(controller->store, what)) {
+        if (!tell(controller, FLO_FOREIGN_ROW, what) ||
+            controller->foreign.rows_recorded == FLO_FOREIGN_ROWS_MAX) {
+            continue;
+        }
+        flo_log(FLO_LOG_ERROR, "store",
+                "%s has no right seal: somebody wrote to the database", what);
+        controller->foreign.rows_recorded++;
+        if ((rv = flo_controller_begin(controller, err)) < 0) {
+            break;
+        }
+        rv = flo_controller_audit(controller, "controller", "row.unsealed",
+                                  what, "alarm", "", err);
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+        } else {
+            rv = flo_controller_commit(controller, err);
+        }
+    }
+    return rv;
 }
 
 /* ---- statements ---- */
@@ -90,7 +123,7 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
     if (strncmp(what + chars, middle, sizeof(middle) - 1) == 0 &&
         flo_digest_parse(refused, &digest) && flo_digest_parse(held, &digest)) {
         snprintf(text, sizeof(text), "%s%s%s%s", begin, refused, middle, held);
-        tell(controller, FLO_FOREIGN_STATEMENT, text);
+        (void)tell(controller, FLO_FOREIGN_STATEMENT, text);
     }
 }
 
@@ -163,7 +196,7 @@ int flo_foreign_order(struct flo_controller *controller, const char *device,
     flo_log(FLO_LOG_ERROR, "order",
             "device %s obeys order %s, which this controller never gave",
             device, order);
-    tell(controller, FLO_FOREIGN_ORDER, order);
+    (void)tell(controller, FLO_FOREIGN_ORDER, order);
     rv = flo_fleet_order_get(controller->store, id, find, NULL, &absent);
     if (rv == FLO_E_ABSENT) {
         rv = add(controller, id, device, &is_full, err);

@@ -2,8 +2,10 @@
  *
  * An order that a device obeyed and this controller never gave, and a trust
  * statement that a device refused: somebody else signs.  A message in the name
- * of a device, without its proof: somebody else speaks.  Orders get a row in
- * the list of orders; all are alerts for a day (core/alert/defaults.def).
+ * of a device, without its proof: somebody else speaks.  A row of a token or
+ * user without a right seal: somebody else writes to the database.  Orders get
+ * a row in the list of orders; all are alerts for a day
+ * (core/alert/defaults.def).
  *
  * Any device can tell the first two, true or not, and the broker the third, so
  * all are few. */
@@ -18,6 +20,7 @@ enum flo_foreign_kind {
     FLO_FOREIGN_ORDER,
     FLO_FOREIGN_STATEMENT,
     FLO_FOREIGN_MESSAGE,
+    FLO_FOREIGN_ROW,
     FLO_FOREIGN_KINDS
 };
 
@@ -31,9 +34,10 @@ struct flo_foreign_item {
 struct flo_foreign {
     struct flo_foreign_item items[FLO_FOREIGN_KINDS][FLO_FOREIGN_MAX];
     size_t counts[FLO_FOREIGN_KINDS];
+    size_t rows_recorded; /* in the audit, since the start */
 };
 
-/* "order", "statement" or "message". */
+/* "order", "statement", "message" or "row". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* A device obeyed this order, or knows this number; within a transaction.  One
  * that was ours and is forgotten is none. */
@@ -46,6 +50,11 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what);
 /* Messages came in the name of these devices and were not proved: take them
  * from controller->proofs. */
 void flo_foreign_unproved(struct flo_controller *controller);
+/* Rows without a right seal were met (store/seals.h): each gets a record of the
+ * audit, once for each start.  Outside of a transaction. */
+#define FLO_FOREIGN_ROWS_MAX 64 /* records for each start */
+FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller,
+                                      struct flo_err *err);
 /* One that is told no more for a day is left out.  false: after the last. */
 bool flo_foreign_at(const struct flo_controller *controller, size_t place,
                     uint64_t now_ms, enum flo_foreign_kind *kind,

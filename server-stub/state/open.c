@@ -87,6 +87,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_pki_open(controller, err);
     }
     if (rv == 0) {
+        rv = flo_pki_seals_key(controller, err);
+    }
+    if (rv == 0) {
         rv = flo_pki_admin_token(controller, err);
     }
     if (rv == 0) {
@@ -237,6 +240,9 @@ int flo_controller_open(const struct flo_controller_options *options,
     if (rv == 0 && options->is_restored) {
         rv = flo_audit_head_restart(controller, err);
         rv = rv < 0 ? rv : restore(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_seals_rows(controller, err);
     }
     if (rv < 0) {
         flo_controller_close(controller);

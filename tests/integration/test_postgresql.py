@@ -172,3 +172,22 @@ def test_a_controller_that_starts_again_knows_everything(fleet, server):
     fleet.publish_whole("tiny@4", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
     fleet.roll("tiny@4")
     assert fleet.cli("audit", "verify")[0] == 0
+
+
+def test_a_row_that_was_put_by_hand_gives_no_right(fleet, server):
+    """By whoever can write to the database, which is not the controller."""
+    text = "flt_pat_%s_%s" % ("0" * 12, "1" * 64)
+    forged = os.path.join(fleet.dir, "forged.token")
+    with open(os.open(forged, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(text)
+    subprocess.run(
+        ["psql", "-h", server.dir, "-U", "flotilla", "-d", "postgres", "-c",
+         "INSERT INTO token (id, kind, role, secret) VALUES ('%s', 'access',"
+         " 'admin', sha256('%s'))" % ("0" * 12, text)],
+        check=True, capture_output=True)
+    code, _, err = fleet.cli("user", "list", "--token-file", forged,
+                             check=False)
+    assert code != 0 and "rest.auth" in err, (code, err)
+    assert {token["id"]: token["sealed"] for token in fleet.ask(
+        "token", "list")}["0" * 12] is False
+    assert fleet.cli("user", "list")[0] == 0

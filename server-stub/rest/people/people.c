@@ -7,9 +7,10 @@
 
 static json_t *view_person(const struct flo_fleet_person *person)
 {
-    return json_pack("{s:s,s:s,s:b,s:I}", "name", person->name, "role",
+    return json_pack("{s:s,s:s,s:b,s:I,s:b}", "name", person->name, "role",
                      person->role, "disabled", (int)person->is_disabled,
-                     "created_at_ms", (json_int_t)person->created_at_ms);
+                     "created_at_ms", (json_int_t)person->created_at_ms,
+                     "sealed", (int)person->is_sealed);
 }
 
 /* The tag is of what a change is about. */
@@ -233,14 +234,20 @@ int flo_rest_user_edit(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_user_delete(struct flo_rest_call *call, struct flo_err *err)
 {
+    const char *name = flo_httpd_param(call->request, "id");
+    struct flo_err absent = {0};
     struct person person = {.name = ""};
-    int rv = find(call, &person, err);
+    int rv = find(call, &person, &absent);
 
-    if (rv < 0 || (rv = is_somebody_else(call, person.name, err)) < 0) {
+    if (rv < 0 && rv != FLO_E_ABSENT) { /* a row without a seal may be there */
+        *err = absent;
         return rv;
     }
-    call->out = json_pack("{s:s}", "name", person.name);
-    return flo_fleet_person_delete(call->controller->store, person.name, err);
+    if ((rv = is_somebody_else(call, name, err)) < 0) {
+        return rv;
+    }
+    call->out = json_pack("{s:s}", "name", name);
+    return flo_fleet_person_delete(call->controller->store, name, err);
 }
 
 /* ---- the caller ---- */

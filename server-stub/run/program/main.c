@@ -174,12 +174,17 @@ static const struct flo_flag flags[] = {
      "make DIR/keys/order.key again where it was deleted though devices know "
      "it: enrol each again",
      TO_SWITCH(makes_order_key)},
+    {"seal-again", NULL,
+     "take all tokens and users as they stand in the tables for right; makes a "
+     "lost DIR/keys/audit.key again",
+     TO_SWITCH(seals_again)},
     {"fingerprint", NULL,
      "print that of DIR's authority, for `flotilla login --fingerprint`, and "
      "end",
      FLO_SWITCH(struct line, asks_fingerprint)},
     {"check", NULL,
-     "open DIR (with --restored or --new-order-key: do that) and check flags, "
+     "open DIR (with --restored, --new-order-key or --seal-again: do that) and "
+     "check flags, "
      "start nothing",
      FLO_SWITCH(struct line, is_check)},
     FLO_FLAGS_END,
@@ -292,7 +297,7 @@ static bool is_alone(const struct flo_controller_options *options)
     uint16_t port;
 
     return line.is_check || options->imports || options->is_restored ||
-           options->makes_order_key ||
+           options->makes_order_key || options->seals_again ||
            flo_address_is_embedded(options->broker, &port);
 }
 

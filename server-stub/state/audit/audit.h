@@ -11,6 +11,7 @@ struct flo_audit {
     struct flo_audit_head *head; /* NULL in memory */
     uint64_t unmarked;           /* records since the last mark */
     bool is_broken;
+    bool has_new_key; /* keys/audit.key was lost and made again, as asked */
 };
 
 FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,

@@ -329,6 +329,17 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 #define MADE "audit_head" /* setting: key and file were made once */
 
+int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
+                            struct flo_err *err)
+{
+    char made[8] = "";
+    int rv =
+        flo_fleet_setting_get(controller->store, MADE, made, sizeof(made), err);
+
+    *out = made[0] != '\0';
+    return rv;
+}
+
 static int open_append(struct flo_controller *controller,
                        struct flo_audit_head *head, const char *path, int flags,
                        struct flo_err *err)
@@ -393,20 +404,20 @@ static int open_file(struct flo_controller *controller,
 {
     char path[4096];
     char key[4096];
-    char made[8];
+    bool was_made;
     int rv;
 
     if ((rv = path_of(controller, "audit.head", path, err)) < 0 ||
         (rv = path_of(controller, "keys/audit.key", key, err)) < 0 ||
-        (rv = flo_fleet_setting_get(controller->store, MADE, made, sizeof(made),
-                                    err)) < 0) {
+        (rv = flo_audit_head_was_made(controller, &was_made, err)) < 0) {
         return rv;
     }
-    if (made[0] == '\0') {
+    if (!was_made) {
         return make_file(controller, head, path, key, err);
     }
     rv = use_file(controller, head, path, key, err);
-    if (rv == 0 && head->fd < 0 && controller->options.is_restored) {
+    if (rv == 0 && head->fd < 0 &&
+        (controller->options.is_restored || controller->audit.has_new_key)) {
         head->file_what[0] = '\0';
         head->count = 0;
         flo_key_free(head->key);

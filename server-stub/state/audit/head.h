@@ -18,6 +18,9 @@
  * controller->audit.is_broken.  A store in memory has no such file. */
 FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller,
                                      struct flo_err *err);
+/* Were key and file made, at this start or an earlier one? */
+FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller,
+                                         bool *out, struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
 /* After a commit: a mark when 64 records are without one. */
 void flo_audit_head_grew(struct flo_controller *controller);

@@ -45,6 +45,7 @@ struct flo_pki {
     uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
     uint64_t revoked_at_ms;                 /* of the newest list */
     char asked[37];                         /* the last device that was */
+    bool has_seal_key;
     bool has_keyless; /* certificates whose key the store does not have */
     struct flo_key *order_key;
     char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
@@ -123,6 +124,17 @@ FLO_MUST_USE int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
                              struct flo_err *err);
 /* Pause between two calls. */
 uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
+
+/* ---- seals.c ---- */
+
+/* The key of the store's seals; before the first token is made.  A key that is
+ * gone is told in the log: the store has none then. */
+FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller,
+                                   struct flo_err *err);
+/* Rows of before seals are sealed, once; with options.seals_again all are.
+ * Outside of a transaction. */
+FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller,
+                                    struct flo_err *err);
 
 /* ---- keys.c ---- */
 

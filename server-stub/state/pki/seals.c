@@ -1,0 +1,125 @@
+/* PKI: the key that seals rows of rights (store/seals.h), and rows of before.
+ *
+ * The key is made of DIR/keys/audit.key: an agreement with its own public half.
+ * DIR/keys/rows.sealed says that rows were sealed once: from then on one
+ * without a seal is nobody's.  It is a file, so that who can write to the
+ * database cannot ask for another first time. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server-stub/state/audit/head.h"
+#include "server-stub/state/pki/inside.h"
+#include "server-stub/store/seals.h"
+
+#define PURPOSE "flotilla seals of rows 1"
+#define MARKER "keys/rows.sealed"
+
+static int use_key(struct flo_controller *controller, const struct flo_key *key,
+                   struct flo_err *err)
+{
+    uint8_t secret[FLO_DIGEST_BYTES];
+    int rv = flo_key_agree(key, flo_key_public(key), PURPOSE, secret, err);
+
+    if (rv == 0) {
+        flo_fleet_seal_with(controller->store, secret, controller->fleet);
+    }
+    flo_secret_wipe(secret, sizeof(secret));
+    return rv;
+}
+
+/* A key that was made once and is gone is not made again unasked: with another
+ * one nobody has a right. */
+static int open_key(struct flo_controller *controller, struct flo_key **out,
+                    struct flo_err *err)
+{
+    char path[4096];
+    bool was_made;
+    int rv = flo_audit_head_was_made(controller, &was_made, err);
+
+    if (rv < 0 ||
+        (rv = flo_pki_path(controller, "keys/audit.key", path, err)) < 0) {
+        return rv;
+    }
+    if (access(path, F_OK) == 0 || !was_made) {
+        return flo_pki_key(controller, "keys/audit.key", path, out, err);
+    }
+    if (controller->options.seals_again) {
+        controller->audit.has_new_key = true;
+        return flo_pki_key(controller, "keys/audit.key", path, out, err);
+    }
+    flo_log(FLO_LOG_ERROR, "pki",
+            "%s is gone: no token and no user has a right; put it back, or "
+            "give --seal-again once",
+            path);
+    return 0;
+}
+
+int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
+{
+    static const uint8_t nobodys[FLO_DIGEST_BYTES]; /* writes to our memory */
+    struct flo_key *key = NULL;
+
+    if (flo_pki_in_memory(controller)) {
+        flo_fleet_seal_with(controller->store, nobodys, controller->fleet);
+        return 0;
+    }
+    int rv = open_key(controller, &key, err);
+    if (rv == 0 && key != NULL) {
+        rv = use_key(controller, key, err);
+    }
+    controller->pki.has_seal_key = rv == 0 && key != NULL;
+    flo_key_free(key);
+    return rv;
+}
+
+static int seal_all(struct flo_controller *controller, uint64_t wrong,
+                    struct flo_err *err)
+{
+    const char *why = controller->audit.has_new_key     ? "key made again"
+                      : controller->options.seals_again ? "--seal-again"
+                                                        : "first time";
+    char detail[96];
+    uint64_t count;
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_fleet_seal_all(controller->store, &count, err);
+    if (rv == 0) {
+        snprintf(detail, sizeof(detail), "%s: %llu rows, %llu were not right",
+                 why, (unsigned long long)count, (unsigned long long)wrong);
+        flo_log(FLO_LOG_INFO, "pki", "rows were sealed, %s", detail);
+        rv = flo_controller_audit(controller, "controller", "rows.seal",
+                                  "token, user", "ok", detail, err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+/* The marker comes last: rows that it speaks of are on the disk. */
+int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
+{
+    char path[4096];
+    uint64_t right, wrong;
+
+    if (!controller->pki.has_seal_key) {
+        return 0;
+    }
+    int rv = flo_pki_path(controller, MARKER, path, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_seals_count(controller->store, &right, &wrong, err);
+    if (rv < 0) {
+        return rv;
+    }
+    bool is_marked = access(path, F_OK) == 0;
+    if (controller->options.seals_again ||
+        (!is_marked && right == 0 && wrong > 0)) {
+        rv = seal_all(controller, wrong, err);
+    }
+    return rv < 0 || is_marked ? rv : flo_file_write(path, "1\n", 2, 0600, err);
+}
