@@ -329,14 +329,20 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 
 #define MADE "audit_head" /* setting: key and file were made once */
 
+/* Who takes the setting away leaves the file, and the other way round. */
 int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
                             struct flo_err *err)
 {
+    struct stat st = {0};
+    char path[4096];
     char made[8] = "";
-    int rv =
-        flo_fleet_setting_get(controller->store, MADE, made, sizeof(made), err);
+    int rv = path_of(controller, "audit.head", path, err);
 
-    *out = made[0] != '\0';
+    if (rv == 0) {
+        rv = flo_fleet_setting_get(controller->store, MADE, made, sizeof(made),
+                                   err);
+    }
+    *out = made[0] != '\0' || (stat(path, &st) == 0 && st.st_size > 0);
     return rv;
 }
 
@@ -416,7 +422,10 @@ static int open_file(struct flo_controller *controller,
         return make_file(controller, head, path, key, err);
     }
     rv = use_file(controller, head, path, key, err);
-    if (rv == 0 && head->fd < 0 &&
+    if (rv == 0 && head->fd >= 0) {
+        return flo_fleet_setting_set(controller->store, MADE, "1", err);
+    }
+    if (rv == 0 &&
         (controller->options.is_restored || controller->audit.has_new_key)) {
         head->file_what[0] = '\0';
         head->count = 0;

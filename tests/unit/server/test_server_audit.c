@@ -224,6 +224,20 @@ static void heads_that_are_removed_or_changed_fail(void **state)
     }
 }
 
+/* Whoever can write to the database says that there never was a head. */
+static void a_table_that_forgets_its_heads_fails(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 70, "x");
+    sql(world, "DELETE FROM audit WHERE n > 20");
+    sql(world, "DELETE FROM setting WHERE name = 'audit_head'");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_true(world->controller->audit.is_broken);
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+}
+
 static void half_a_line_of_a_lost_power_is_no_break(void **state)
 {
     struct world *world = *state;
@@ -292,6 +306,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_chain_written_again_fails, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(heads_that_are_removed_or_changed_fail,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_that_forgets_its_heads_fails,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(half_a_line_of_a_lost_power_is_no_break,
                                         setup, teardown),
