@@ -83,8 +83,9 @@ static uint64_t next_number(struct flo_shell *shell)
     if (proof->number >> COUNT_BITS < now_ms) {
         proof->number = now_ms << COUNT_BITS;
     }
-    if (proof->number >> COUNT_BITS >= proof->stored_ms + AHEAD_MS) {
-        proof->stored_ms = proof->number >> COUNT_BITS;
+    if (proof->stored_ms == 0 ||
+        proof->number >> COUNT_BITS >= proof->stored_ms + AHEAD_MS) {
+        proof->stored_ms = (proof->number >> COUNT_BITS) + 1;
         flo_values_set_number(shell->db, VALUE, (int64_t)proof->stored_ms);
     }
     return proof->number;
