@@ -164,9 +164,9 @@ static int open_model(struct flo_worker *worker,
                         worker->engine != NULL ? "OPEN came twice"
                                                : "OPEN without a descriptor");
     }
-    struct flo_engine_options options = options_of(in);
     int rv = check_open(in, err);
-    rv = rv < 0 ? rv : begin_reading(worker, options.threads, err);
+    rv = rv < 0 ? rv
+                : begin_reading(worker, flo_pool_threads_of(in->threads), err);
     if (rv < 0) {
         flo_worker_close_fds(worker);
         return rv;
@@ -176,6 +176,7 @@ static int open_model(struct flo_worker *worker,
     if (chat_template.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a chat template");
     }
+    struct flo_engine_options options = options_of(in);
     options.chat_template = chat_template.data;
     options.packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0;
     options.pool = worker->pool;

@@ -161,8 +161,10 @@ void flo_proofs_settle(struct flo_proofs *proofs, size_t count,
         }
     }
     proofs->touched_count -= done;
-    memmove(proofs->touched, proofs->touched + done,
-            proofs->touched_count * sizeof(*proofs->touched));
+    if (done > 0) {
+        memmove(proofs->touched, proofs->touched + done,
+                proofs->touched_count * sizeof(*proofs->touched));
+    }
     pthread_mutex_unlock(&proofs->mutex);
 }
 
