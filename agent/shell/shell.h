@@ -348,8 +348,9 @@ struct flo_shell {
     size_t received_next;
     char told[32][FLO_NAME_MAX + 1]; /* orders whose answer went out */
     size_t told_next;
-    bool is_traced;  /* the order at hand came before in this life */
-    bool is_list;    /* the order at hand stands in a group's list */
+    bool witness_is_told; /* its lines stood in a report of this life */
+    bool is_traced;       /* the order at hand came before in this life */
+    bool is_list;         /* the order at hand stands in a group's list */
     bool has_unkept; /* an order has to come again: the disk did not take it, or
                         the clock was set since */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */

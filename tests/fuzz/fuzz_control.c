@@ -111,6 +111,12 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     return json_null();
 }
 
+json_t *flo_witness_json(const struct flo_shell *shell)
+{
+    (void)shell;
+    return json_array();
+}
+
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
 {
     (void)db;

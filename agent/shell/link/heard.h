@@ -31,7 +31,9 @@ struct flo_heard {
     bool is_list; /* they stand in a list: said once */
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
     size_t trust_count;
-    bool is_for_all; /* mark: c/order has the orders of the group all */
+    const char *audit;      /* mark: the newest signed line; NULL: none */
+    uint64_t audit_from_ms; /* mark: lines from before are over */
+    bool is_for_all;        /* mark: c/order has the orders of the group all */
 };
 
 /* Read a message of that topic; one of other topics has nothing.  Fields that

@@ -47,6 +47,10 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         /* A controller from before c/order. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
+    if (heard->audit != NULL &&
+        flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
+        flo_shell_link_reported(shell);
+    }
     if (heard->ack > 0) {
         flo_events_acked(shell->db, heard->boot, heard->ack);
         flo_shell_link_flush_events(shell);

@@ -145,7 +145,7 @@ static int forget_past(struct flo_outbox_db *db, const char *device,
                      "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
                      "DELETE FROM answer;"
                      "DELETE FROM value WHERE key IN"
-                     " ('boot', 'acked');",
+                     " ('boot', 'acked', 'audit', 'audit_before');",
                      err);
     if (rv == 0) {
         rv = flo_values_store(db, "device", device, err);

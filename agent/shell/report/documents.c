@@ -433,6 +433,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
         if (shell->db != NULL) {
             json_object_set_new(json, "events",
                                 flo_events_told_json(shell->db));
+            json_object_set_new(json, "audit", flo_witness_json(shell));
         }
         json_object_set_new(json, "top", integer(shell->device.top));
         json_object_set_new(json, "epoch", integer(shell->device.epoch));

@@ -61,8 +61,9 @@ void flo_shell_link_reported(struct flo_shell *shell)
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    if (!text.failed) {
-        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0);
+    if (!text.failed &&
+        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0)) {
+        flo_witness_told(shell);
     }
     flo_buf_deinit(&text);
 }

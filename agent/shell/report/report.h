@@ -42,6 +42,19 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t model);
 /* The event that tells so. */
 json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t model);
 
+/* witness.c: signed lines of the controller's audit */
+
+/* The controller (c/mark) says its newest one.  That with the highest number is
+ * kept over restarts; lines from before `from_ms` are forgotten.  Anything else
+ * is passed over: who holds the broker may say it.  true: the controller says a
+ * lower number than it did before, so it should hear at once what we know. */
+bool flo_witness_hear(struct flo_shell *shell, const char *text,
+                      uint64_t from_ms);
+/* Lines for a report, the newest first: none to two.  NULL: no memory. */
+json_t *flo_witness_json(const struct flo_shell *shell);
+/* A report with these lines went out. */
+void flo_witness_told(struct flo_shell *shell);
+
 /* publish.c: false or nothing where no connection stands. */
 bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
                           const char *key, char *out);

@@ -48,6 +48,12 @@ json_t *flo_events_told_json(const struct flo_outbox_db *db)
     return json_object();
 }
 
+json_t *flo_witness_json(const struct flo_shell *shell)
+{
+    (void)shell;
+    return json_array();
+}
+
 /* ---- reports ---- */
 
 /* The room for a sentence ends in the middle of a character. */

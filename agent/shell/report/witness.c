@@ -1,0 +1,101 @@
+/* Witness of the controller's audit: signed lines that this device was told.
+ *
+ * Values of outbox.db: audit (the newest line) and audit_before (the one before
+ * it, until a report said it to the controller that told the newer one).  A
+ * table that was cut grows again, and its newer line must not take the place of
+ * the line that shows the cut. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/report/report.h"
+
+#define NEWEST "audit"
+#define BEFORE "audit_before"
+#define LINE_TEXT 320
+
+struct line {
+    uint64_t number, at_ms;
+};
+
+/* "head <number> sha256:<64 hex> <at_ms> <128 hex>", and nothing else.  The
+ * signature is for the controller: no device has that key. */
+static bool read_line(const char *text, struct line *out)
+{
+    char number[20], hash[65], at_ms[20], signature[129];
+    int end = -1;
+
+    if (strlen(text) >= LINE_TEXT ||
+        sscanf(text, "head %19[0-9] sha256:%64[0-9a-f] %19[0-9] %128[0-9a-f]%n",
+               number, hash, at_ms, signature, &end) != 4 ||
+        end != (int)strlen(text) || strlen(hash) != 64 ||
+        strlen(signature) != 128) {
+        return false;
+    }
+    out->number = strtoull(number, NULL, 10);
+    out->at_ms = strtoull(at_ms, NULL, 10);
+    return true;
+}
+
+/* One from before the controller's data came from a backup is over. */
+static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms,
+                    struct line *out)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(db, key);
+
+    return text != NULL && read_line(text, out) && out->at_ms >= from_ms;
+}
+
+bool flo_witness_hear(struct flo_shell *shell, const char *text,
+                      uint64_t from_ms)
+{
+    struct line told, newest, before;
+
+    if (shell->db == NULL || !read_line(text, &told)) {
+        return false;
+    }
+    bool has_newest = is_held(shell->db, NEWEST, from_ms, &newest);
+    if (has_newest && newest.number >= told.number) {
+        return newest.number > told.number;
+    }
+    bool keeps =
+        !shell->witness_is_told && is_held(shell->db, BEFORE, from_ms, &before);
+    if (!keeps) {
+        FLO_CLEANUP(flo_free_cleanup)
+        char *old = has_newest ? flo_values_get(shell->db, NEWEST) : NULL;
+        flo_values_set(shell->db, BEFORE, old != NULL ? old : "");
+    }
+    flo_values_set(shell->db, NEWEST, text);
+    shell->witness_is_told = false;
+    return false;
+}
+
+/* A line that is over must not be kept in the place of one that is not. */
+void flo_witness_told(struct flo_shell *shell)
+{
+    if (!shell->witness_is_told && shell->db != NULL) {
+        flo_values_set(shell->db, BEFORE, "");
+    }
+    shell->witness_is_told = true;
+}
+
+static void add(struct flo_outbox_db *db, const char *key, json_t *lines)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(db, key);
+    struct line line;
+
+    if (text != NULL && read_line(text, &line)) {
+        json_array_append_new(lines, json_string(text));
+    }
+}
+
+json_t *flo_witness_json(const struct flo_shell *shell)
+{
+    json_t *lines = json_array();
+
+    if (lines != NULL && shell->db != NULL) {
+        add(shell->db, NEWEST, lines);
+        add(shell->db, BEFORE, lines);
+    }
+    return lines;
+}
