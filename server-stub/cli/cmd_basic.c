@@ -60,21 +60,6 @@ int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "audit", show_audit_list, err);
 }
 
-int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_api_get(cli, "/v1/audit/verify", &answer, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    flo_out_json(cli, answer);
-    return json_is_true(json_object_get(answer, "ok"))
-               ? 0
-               : flo_fail(err, FLO_E_AUDIT_CHAIN, "%s",
-                          flo_out_text(answer, "error", "?"));
-}
-
 int flo_cmd_explain(struct flo_cli *cli, struct flo_err *err)
 {
     const char *id = cli->args.words[0];

@@ -543,7 +543,12 @@ FLAGS(audit_list) = {
     {"watch", NULL, "show it again when something changes, until Ctrl-C",
      FLO_ASKED, .letter = 'w'},
     END};
-FLAGS(audit_verify) = {END};
+FLAGS(audit_verify) = {
+    {"witness", "FILE",
+     "compare with what was kept: lines of audit.head, an older answer, a "
+     "device's `status -o json`",
+     FLO_ASKED},
+    END};
 FLAGS(controller_list) = {END};
 FLAGS(doctor) = {END};
 FLAGS(top) = {END};

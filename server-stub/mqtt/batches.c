@@ -10,8 +10,10 @@
 #include "server-stub/mqtt/ingest.h"
 #include "server-stub/mqtt/proved.h"
 #include "server-stub/mqtt/publisher.h"
+#include "server-stub/state/audit/head.h"
 
 #define BATCH_MS 20
+#define AUDIT_MS 300000  /* between two marks with a newer signed line */
 #define HEAL_MS 5000     /* after the last one that was dropped */
 #define BATCH_TURN_MS 20 /* of writing: people's requests wait meanwhile */
 #define QUEUE_MESSAGES_MAX 200000
@@ -49,6 +51,7 @@ struct flo_batches {
     bool is_external;          /* the broker: telemetry comes here too */
     bool listens;              /* since it was connected */
     uint64_t mark;
+    uint64_t told, told_at_ms; /* with it: the newest signed line's number */
 };
 
 /* ---- batches ---- */
@@ -316,14 +319,35 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
 static void publish_mark(void *context)
 {
     struct flo_batches *batches = context;
-    char text[128];
+    const char *line = flo_audit_head_line(batches->controller);
+    char text[FLO_AUDIT_LINE_TEXT + 160];
+    char audit[FLO_AUDIT_LINE_TEXT + 48] = "";
 
     batches->mark++;
+    if (line[0] != '\0') {
+        snprintf(
+            audit, sizeof(audit), ",\"audit\":\"%s\",\"audit_from\":%llu", line,
+            (unsigned long long)flo_audit_head_from_ms(batches->controller));
+        batches->told = flo_audit_head_newest(batches->controller).number;
+    }
+    batches->told_at_ms = flo_now_ms();
     snprintf(text, sizeof(text),
-             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true}",
-             batches->controller->boot, (unsigned long long)batches->mark);
+             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true%s}",
+             batches->controller->boot, (unsigned long long)batches->mark,
+             audit);
     flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text,
                        strlen(text));
+}
+
+/* Each device keeps the newest signed line of the audit.  A message to all of
+ * them, so it has a pause. */
+static void tell_audit(struct flo_batches *batches)
+{
+    if (flo_audit_head_line(batches->controller)[0] != '\0' &&
+        flo_audit_head_newest(batches->controller).number > batches->told &&
+        flo_now_ms() - batches->told_at_ms >= AUDIT_MS) {
+        publish_mark(batches);
+    }
 }
 
 /* Subscribe and catch up: both or neither.  After a subscription alone, the
@@ -394,6 +418,7 @@ void flo_batches_tick(struct flo_batches *batches)
         listen_to_devices(batches);
     } else if (flo_batches_listens(batches)) {
         heal(batches);
+        tell_audit(batches);
     }
 }
 

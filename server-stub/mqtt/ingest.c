@@ -11,10 +11,12 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/telemetry_link.h"
 
 #define PAYLOAD_BYTES_MAX 65536
+#define WITNESSES_MAX 2
 
 /* ---- executions ---- */
 
@@ -331,6 +333,22 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
                                       message->device, serial, err);
 }
 
+/* Lines of the audit that the device was told; anything else is passed over. */
+static int witness(const struct flo_message *message, struct flo_err *err)
+{
+    const json_t *lines = json_object_get(message->json, "audit");
+    int rv = 0;
+
+    for (size_t i = 0; i < WITNESSES_MAX && rv == 0; i++) {
+        const char *line = json_string_value(json_array_get(lines, i));
+        if (line != NULL) {
+            rv = flo_audit_witness(message->controller, message->device, line,
+                                   err);
+        }
+    }
+    return rv;
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -375,7 +393,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0 ||
-        (rv = certificate(message, err)) < 0) {
+        (rv = certificate(message, err)) < 0 ||
+        (rv = witness(message, err)) < 0) {
         return rv;
     }
     flo_telemetry_link_device(controller, message->device, facts);

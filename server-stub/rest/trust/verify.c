@@ -45,16 +45,16 @@ static void answer(struct flo_rest_check *job, int rv,
     char head[FLO_DIGEST_TEXT];
 
     flo_httpd_set_user(job->request, NULL, NULL);
-    if (rv < 0 && rv != FLO_E_AUDIT_CHAIN) {
+    if (rv < 0 && rv != FLO_E_AUDIT_CHAIN && rv != FLO_E_AUDIT_CUT) {
         flo_httpd_answer_err(job->request, broken);
         return;
     }
     flo_digest_text(&job->check.walk.head, head);
-    json_t *out =
-        json_pack("{s:b,s:I,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
-                  (json_int_t)job->check.walk.number, "head", head, "error",
-                  broken->what, "signed", (json_int_t)newest.number,
-                  "signed_at_ms", (json_int_t)newest.at_ms);
+    json_t *out = json_pack(
+        "{s:b,s:I,s:s,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
+        (json_int_t)job->check.walk.number, "head", head, "error", broken->what,
+        "code", rv < 0 ? flo_error_id(rv) : "", "signed",
+        (json_int_t)newest.number, "signed_at_ms", (json_int_t)newest.at_ms);
     flo_json_dump(out, &text);
     json_decref(out);
     flo_httpd_add_header(job->request, "Cache-Control", "no-store");

@@ -4,6 +4,8 @@
 
 #include <flotilla/base.h>
 
+#include "server-stub/core/audit.h"
+
 struct flo_controller;
 struct flo_audit_head; /* head.h */
 
@@ -11,6 +13,9 @@ struct flo_audit {
     struct flo_audit_head *head; /* NULL in memory */
     uint64_t unmarked;           /* records since the last mark */
     bool is_broken;
+    char cut[192]; /* what a witness showed (witness.h); "": nothing */
+    char seen[4][FLO_AUDIT_LINE_TEXT]; /* lines of witnesses */
+    size_t seen_next;
     bool has_new_key; /* keys/audit.key was lost and made again, as asked */
 };
 

@@ -19,10 +19,12 @@ struct flo_audit_head {
     struct flo_audit_mark *marks; /* growing numbers */
     size_t count, room;
     uint64_t marked_at_ms;
-    struct flo_audit_walk walk; /* round and round over the table */
-    size_t next;                /* mark that the walk meets next */
-    size_t lines;               /* good ones in the file */
-    char file_what[128];        /* the fault of the file; "" none */
+    struct flo_audit_walk walk;     /* round and round over the table */
+    size_t next;                    /* mark that the walk meets next */
+    size_t lines;                   /* good ones in the file */
+    uint64_t from_ms;               /* of the first line, or the last restart */
+    char line[FLO_AUDIT_LINE_TEXT]; /* the newest; "": none, or a restart */
+    char file_what[128];            /* the fault of the file; "" none */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name,
@@ -59,6 +61,19 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
     return 0;
 }
 
+/* A line that stands in the file. */
+static void remember(struct flo_audit_head *head,
+                     const struct flo_audit_mark *mark, const char *line,
+                     size_t bytes)
+{
+    if (head->lines++ == 0 || mark->is_restart) {
+        head->from_ms = mark->at_ms;
+    }
+    bool is_told = !mark->is_restart && mark->number > 0;
+    snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0,
+             line);
+}
+
 /* ---- reading ---- */
 
 static int bad_file(struct flo_audit_head *head, size_t line, const char *why)
@@ -70,27 +85,36 @@ static int bad_file(struct flo_audit_head *head, size_t line, const char *why)
     return 0;
 }
 
+static bool is_signed(const struct flo_audit_head *head,
+                      const struct flo_audit_mark *mark,
+                      const uint8_t *signature)
+{
+    char text[FLO_AUDIT_MARK_TEXT + 32];
+    struct flo_err why = {0};
+
+    signed_text(mark, text, sizeof(text));
+    return head->key != NULL &&
+           flo_verify(flo_key_public(head->key), text, strlen(text), signature,
+                      FLO_AUDIT_SIGNATURE_BYTES, &why) == 0;
+}
+
 static int read_line(struct flo_audit_head *head, const char *line,
                      size_t bytes, size_t number, struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
-    char text[FLO_AUDIT_MARK_TEXT + 32];
     struct flo_audit_mark mark;
-    struct flo_err why = {0};
 
     if (!flo_audit_line_parse(line, bytes, &mark, signature)) {
         return bad_file(head, number, "is no head");
     }
-    signed_text(&mark, text, sizeof(text));
-    if (flo_verify(flo_key_public(head->key), text, strlen(text), signature,
-                   sizeof(signature), &why) < 0) {
+    if (!is_signed(head, &mark, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
     int rv = room_for_one(head, err);
     if (rv == 0 && !flo_audit_marks_add(head->marks, &head->count, &mark)) {
         return bad_file(head, number, "goes backwards");
     }
-    head->lines++;
+    remember(head, &mark, line, bytes);
     return rv;
 }
 
@@ -147,6 +171,7 @@ static int write_mark(struct flo_audit_head *head,
         return rv;
     }
     (void)flo_audit_marks_add(head->marks, &head->count, mark);
+    remember(head, mark, line, strlen(line) - 1);
     return 0;
 }
 
@@ -175,6 +200,29 @@ flo_audit_head_newest(const struct flo_controller *controller)
 
     return head != NULL && head->count > 0 ? head->marks[head->count - 1]
                                            : (struct flo_audit_mark){0};
+}
+
+const char *flo_audit_head_line(const struct flo_controller *controller)
+{
+    const struct flo_audit_head *head = controller->audit.head;
+
+    return head != NULL && !controller->audit.is_broken ? head->line : "";
+}
+
+uint64_t flo_audit_head_from_ms(const struct flo_controller *controller)
+{
+    const struct flo_audit_head *head = controller->audit.head;
+
+    return head != NULL ? head->from_ms : 0;
+}
+
+bool flo_audit_head_is_ours(const struct flo_controller *controller,
+                            const struct flo_audit_mark *mark,
+                            const uint8_t *signature)
+{
+    const struct flo_audit_head *head = controller->audit.head;
+
+    return head != NULL && is_signed(head, mark, signature);
 }
 
 /* A broken chain gets no further signature: it would make the break good. */
@@ -265,6 +313,9 @@ int flo_audit_check_on(struct flo_controller *controller,
     rv = flo_audit_marks_end(head->marks, head->count, &check->walk, err);
     if (rv == 0 && head->file_what[0] != '\0') {
         rv = flo_fail(err, FLO_E_AUDIT_CHAIN, "%s", head->file_what);
+    }
+    if (rv == 0 && controller->audit.cut[0] != '\0') {
+        rv = flo_fail(err, FLO_E_AUDIT_CUT, "%s", controller->audit.cut);
     }
     return rv;
 }
@@ -428,7 +479,7 @@ static int open_file(struct flo_controller *controller,
     if (rv == 0 &&
         (controller->options.is_restored || controller->audit.has_new_key)) {
         head->file_what[0] = '\0';
-        head->count = 0;
+        head->count = head->lines = 0;
         flo_key_free(head->key);
         head->key = NULL;
         return make_file(controller, head, path, key, err);

@@ -37,12 +37,22 @@ struct flo_audit_check {
     size_t next; /* mark that the walk meets next */
     bool is_over;
 };
-/* The next slice.  FLO_E_AUDIT_CHAIN: broken, which ends it. */
+/* The next slice.  FLO_E_AUDIT_CHAIN, FLO_E_AUDIT_CUT: broken, which ends it.
+ */
 FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
                                     struct flo_audit_check *check,
                                     struct flo_err *err);
 /* The newest mark; number 0: none. */
 struct flo_audit_mark
 flo_audit_head_newest(const struct flo_controller *controller);
+
+/* Its line, without the line feed; "": none, or the newest is a restart. */
+const char *flo_audit_head_line(const struct flo_controller *controller);
+/* Lines that were signed before are over: file or data were begun again. */
+uint64_t flo_audit_head_from_ms(const struct flo_controller *controller);
+/* Did our key sign it? */
+bool flo_audit_head_is_ours(const struct flo_controller *controller,
+                            const struct flo_audit_mark *mark,
+                            const uint8_t *signature);
 
 #endif

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/audit/witness.h"
 
 struct world {
     char dir[64];
@@ -293,6 +294,131 @@ static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
     assert_int_equal(verify(world, NULL), 0);
 }
 
+/* ---- witnesses ---- */
+
+static void hear(struct world *world, const char *line)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void again(struct world *world, bool is_restored)
+{
+    flo_controller_close(world->controller);
+    open_controller(world, is_restored);
+}
+
+/* A line that devices were told; what then came is cut off, in the table and in
+ * the file, as if it had never been. */
+static void cut_back(struct world *world, char told[FLO_AUDIT_LINE_TEXT])
+{
+    char command[256];
+
+    act(world, 10, "x");
+    again(world, false);
+    struct flo_audit_mark kept = flo_audit_head_newest(world->controller);
+    act(world, 70, "y");
+    snprintf(told, FLO_AUDIT_LINE_TEXT, "%s",
+             flo_audit_head_line(world->controller));
+    flo_controller_close(world->controller);
+    snprintf(command, sizeof(command), "DELETE FROM audit WHERE n > %llu",
+             (unsigned long long)kept.number);
+    sql(world, command);
+    snprintf(command, sizeof(command),
+             "sed -i '/^head %llu /q' '%s/audit.head'",
+             (unsigned long long)kept.number, world->dir);
+    assert_int_equal(system(command), 0);
+    open_controller(world, false);
+    assert_false(world->controller->audit.is_broken); /* nothing here tells */
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+static void a_witness_shows_that_table_and_file_were_cut(void **state)
+{
+    struct world *world = *state;
+    char told[FLO_AUDIT_LINE_TEXT];
+    uint64_t records;
+
+    cut_back(world, told);
+    hear(world, flo_audit_head_line(world->controller));
+    assert_false(world->controller->audit.is_broken);
+    hear(world, told);
+    assert_true(world->controller->audit.is_broken);
+    assert_int_equal(verify(world, &records), FLO_E_AUDIT_CUT);
+    assert_non_null(strstr(world->err.what, "told to device gw-1"));
+    assert_string_equal(flo_audit_head_line(world->controller), "");
+
+    hear(world, told); /* one record */
+    uint64_t now;
+    assert_int_equal(verify(world, &now), FLO_E_AUDIT_CUT);
+    assert_int_equal(now, records);
+}
+
+/* The table grew over the number, and its record is another one. */
+static void a_table_that_grew_again_is_shown(void **state)
+{
+    struct world *world = *state;
+    char told[FLO_AUDIT_LINE_TEXT];
+
+    cut_back(world, told);
+    act(world, 140, "z");
+    assert_int_equal(verify(world, NULL), 0);
+    hear(world, told);
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CUT);
+    assert_non_null(strstr(world->err.what, "is another one now"));
+}
+
+static void a_line_that_a_device_invents_shows_nothing(void **state)
+{
+    struct world *world = *state;
+    const char *newest = flo_audit_head_line(world->controller);
+    char line[FLO_AUDIT_LINE_TEXT], hash[FLO_DIGEST_TEXT];
+    uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES] = {1};
+    struct flo_audit_mark mark = {.number = 999999, .at_ms = UINT64_MAX / 2};
+
+    flo_audit_line(&mark, signature, line);
+    line[strlen(line) - 1] = '\0';
+    hear(world, line);
+    hear(world, "head");
+    hear(world, "");
+    flo_digest_text(&mark.hash, hash);
+    snprintf(line, sizeof(line), "head 999999%s", strrchr(newest, ' '));
+    hear(world, line);
+    assert_false(world->controller->audit.is_broken);
+}
+
+/* A line costs its query once, however many devices say it. */
+static void a_line_that_fits_is_looked_at_once(void **state)
+{
+    struct world *world = *state;
+    const char *line = flo_audit_head_line(world->controller);
+
+    hear(world, line);
+    uint64_t before = flo_fleet_statements(world->controller->store);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(
+            flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
+    }
+    assert_int_equal(flo_fleet_statements(world->controller->store), before);
+}
+
+static void a_restored_audit_excuses_lines_from_before(void **state)
+{
+    struct world *world = *state;
+    char told[FLO_AUDIT_LINE_TEXT];
+
+    cut_back(world, told);
+    again(world, true);
+    hear(world, told);
+    assert_false(world->controller->audit.is_broken);
+    again(world, false);
+    hear(world, told);
+    assert_false(world->controller->audit.is_broken);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +441,16 @@ int main(void)
             a_broken_chain_is_not_looked_at_by_each_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_witness_shows_that_table_and_file_were_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_that_grew_again_is_shown, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_line_that_a_device_invents_shows_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_that_fits_is_looked_at_once,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_restored_audit_excuses_lines_from_before, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
