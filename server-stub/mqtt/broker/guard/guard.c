@@ -48,12 +48,9 @@ struct guard {
 
 static struct device **place_of(struct guard *guard, const char *id)
 {
-    uint32_t hash = 2166136261u;
+    struct device **place =
+        &guard->buckets[flo_crc32c(0, id, strlen(id)) % BUCKETS];
 
-    for (const char *p = id; *p != '\0'; p++) {
-        hash = (hash ^ (uint8_t)*p) * 16777619u;
-    }
-    struct device **place = &guard->buckets[hash % BUCKETS];
     while (*place != NULL && strcmp((*place)->id, id) != 0) {
         place = &(*place)->next;
     }
