@@ -198,16 +198,12 @@ static int broker_read(const char *url, struct flo_err *err)
 static int proof_key_make(struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
-    const struct flo_trust *trust = sim->controller.trust;
-    struct flo_trust_key order = {.roles = 0};
+    struct flo_trust_key order;
     struct flo_public_key controller;
     int rv;
 
-    for (size_t i = 0; i < flo_trust_count(trust); i++) {
-        flo_trust_key(trust, i, &order);
-        if ((order.roles & FLO_ROLE_ORDER) != 0) {
-            break;
-        }
+    if (!flo_trust_key_with(sim->controller.trust, FLO_ROLE_ORDER, &order)) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "no order key is trusted");
     }
     if ((rv = flo_public_key_parse(order.pem, strlen(order.pem), &controller,
                                    err)) < 0 ||

@@ -141,6 +141,18 @@ void flo_trust_key(const struct flo_trust *trust, size_t index,
     flo_public_key_pem(&key->key, out->pem);
 }
 
+bool flo_trust_key_with(const struct flo_trust *trust, unsigned roles_wanted,
+                        struct flo_trust_key *out)
+{
+    for (size_t i = 0; i < flo_trust_count(trust); i++) {
+        if ((trust->keys[i].roles & roles_wanted) != 0) {
+            flo_trust_key(trust, i, out);
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *flo_role_word(unsigned bits)
 {
     for (size_t i = 0; i < FLO_COUNT(roles); i++) {

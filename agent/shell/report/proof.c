@@ -13,19 +13,6 @@
 #define AHEAD_MS 60000
 #define VALUE "proof"
 
-/* The controller's order key, as the trusted keys name it. */
-static bool find_order_key(const struct flo_trust *trust,
-                           struct flo_trust_key *out)
-{
-    for (size_t i = 0; trust != NULL && i < flo_trust_count(trust); i++) {
-        flo_trust_key(trust, i, out);
-        if ((out->roles & FLO_ROLE_ORDER) != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int make_key(struct flo_shell_proof *proof,
                     const struct flo_identity *identity,
                     const struct flo_trust_key *order, struct flo_err *err)
@@ -51,7 +38,8 @@ static bool look_at_key(struct flo_shell_proof *proof,
     struct flo_trust_key order;
     struct flo_err err = {0};
 
-    if (!find_order_key(identity->trust, &order)) {
+    if (identity->trust == NULL ||
+        !flo_trust_key_with(identity->trust, FLO_ROLE_ORDER, &order)) {
         return false;
     }
     if (strcmp(proof->of_order, order.keyid) != 0 ||

@@ -92,6 +92,9 @@ struct flo_trust_key {
 };
 void flo_trust_key(const struct flo_trust *trust, size_t index,
                    struct flo_trust_key *out);
+/* The first key with one of these roles; false: there is none. */
+bool flo_trust_key_with(const struct flo_trust *trust, unsigned roles,
+                        struct flo_trust_key *out);
 /* "release", "order", "emergency" or "root": the first one of these bits. */
 const char *flo_role_word(unsigned roles);
 /* 0: no such role. */
