@@ -312,6 +312,55 @@ static void silence_counts_as_no_reading_and_as_a_death(void **state)
     free(world);
 }
 
+/* It swaps within seconds, and reports before anybody asks for its rollout. */
+static void a_device_that_is_ahead_of_its_rollout_is_compared(void **state)
+{
+    static const enum flo_member_way ways[] = {FLO_MEMBER_WAITS,
+                                               FLO_MEMBER_SWAPPED};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(ways); i++) {
+        struct world *world = world_new();
+        double d;
+        serve(world, OLD, 20, 100000);
+        struct flo_observed_window window = window_of(world, NEW, 120, 1);
+        (void)flo_observed_take(&world->observed, &window, NULL);
+        end_block(world);
+        assert_true(flo_observed_place(&world->observed, &rollout, ways[i], 0,
+                                       world->block));
+        serve(world, NEW, 5, 120000);
+        (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED,
+                                 0, world->block);
+        assert_int_equal(world->observed.arm, FLO_ARM_TREATED);
+        assert_true(flo_observed_difference(&world->observed,
+                                            FLO_READING_TTFT_P95, &d));
+        assert_true(fabs(d - log(1.2)) < 0.02);
+        free(world);
+    }
+}
+
+/* It had the release long before the rollout: that changed nothing here. */
+static void a_release_of_long_ago_is_no_news(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    struct flo_observed_window window;
+    double d;
+
+    serve(world, OLD, 20, 100000);
+    window = window_of(world, NEW, 120, 150000);
+    (void)flo_observed_take(&world->observed, &window, NULL);
+    end_block(world);
+    serve(world, NEW, 20, 150000);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
+                             world->block);
+    serve(world, NEW, 5, 150000);
+    assert_true(
+        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(fabs(d) < 0.02);
+    free(world);
+}
+
 static void a_device_that_moves_by_another_way_leaves(void **state)
 {
     (void)state;
@@ -424,6 +473,8 @@ int main(void)
         cmocka_unit_test(a_device_that_was_taken_back_keeps_its_difference),
         cmocka_unit_test(crashes_count_once_an_hour),
         cmocka_unit_test(silence_counts_as_no_reading_and_as_a_death),
+        cmocka_unit_test(a_device_that_is_ahead_of_its_rollout_is_compared),
+        cmocka_unit_test(a_release_of_long_ago_is_no_news),
         cmocka_unit_test(a_device_that_moves_by_another_way_leaves),
         cmocka_unit_test(a_full_sketch_still_knows_its_quantiles),
         cmocka_unit_test(sums_survive_their_bytes),

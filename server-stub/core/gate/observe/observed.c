@@ -166,8 +166,10 @@ static void crashed(struct flo_observed *observed, uint32_t block)
 static void runs(struct flo_observed *observed, uint32_t release)
 {
     bool is_back = release == observed->former && observed->former != 0;
+    struct flo_tally left = observed->base;
 
     observed->base = is_back ? observed->before : (struct flo_tally){0};
+    observed->before = left;
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
         flo_series_swap(&observed->readings->series[i], is_back);
     }
@@ -176,32 +178,46 @@ static void runs(struct flo_observed *observed, uint32_t release)
     observed->release = release;
 }
 
-static void split(struct flo_observed *observed, uint32_t block)
+/* Compared with the level before, from here on. */
+static void compare(struct flo_observed *observed, uint32_t block)
 {
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
-        flo_series_split(&observed->readings->series[i]);
+        flo_series_begin(&observed->readings->series[i]);
     }
     observed->split = block;
-    observed->before = observed->base;
     observed->since = (struct flo_tally){0};
     observed->crashes = 0;
     observed->crashed = 0;
 }
 
-static void swap(struct flo_observed *observed, uint32_t release,
-                 uint32_t block)
+static void split(struct flo_observed *observed, uint32_t block)
+{
+    for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
+        flo_series_split(&observed->readings->series[i]);
+    }
+    observed->before = observed->base;
+    compare(observed, block);
+}
+
+/* It runs its rollout's release, and `before` is the level before that. */
+static void treat(struct flo_observed *observed, uint32_t block)
 {
     move_to_hour(observed, block / FLO_BLOCKS_PER_HOUR);
-    split(observed, block);
-    /* The level before is kept as `before`; that of `former` is no news. */
-    observed->former = 0;
-    runs(observed, release);
+    compare(observed, block);
     observed->arm = FLO_ARM_TREATED;
     observed->is_busy = false;
     observed->died_early = false;
     observed->early = 0;
     observed->before_heard = observed->hours_heard;
     observed->before_died = observed->hours_died;
+}
+
+static void swap(struct flo_observed *observed, uint32_t release,
+                 uint32_t block)
+{
+    observed->former = 0; /* its level is no news */
+    runs(observed, release);
+    treat(observed, block);
 }
 
 void flo_observed_split(struct flo_observed *observed, uint8_t phase,
@@ -246,6 +262,14 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
     observed->since = (struct flo_tally){0};
 }
 
+/* A quick device: its windows said so before its rollout was heard of. */
+static bool is_ahead(const struct flo_observed *observed,
+                     const struct flo_observed_rollout *rollout, uint32_t block)
+{
+    return observed->release == rollout->release && observed->moved > 0 &&
+           block <= observed->moved + 1;
+}
+
 bool flo_observed_place(struct flo_observed *observed,
                         const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment,
@@ -266,7 +290,11 @@ bool flo_observed_place(struct flo_observed *observed,
     if (way == FLO_MEMBER_OUT) {
         observed->arm = FLO_ARM_LEFT;
     }
-    if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
+    if (observed->arm == FLO_ARM_CONTROL &&
+        is_ahead(observed, rollout, block)) {
+        treat(observed, block);
+        is_now = true;
+    } else if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
         swap(observed, rollout->release, block);
         is_now = true;
     }
@@ -297,6 +325,7 @@ static bool moves(struct flo_observed *observed,
         observed->arm = FLO_ARM_LEFT; /* by another way than its rollout */
     }
     runs(observed, window->release);
+    observed->moved = window->block;
     return true;
 }
 

@@ -85,6 +85,7 @@ struct flo_observed {
     uint32_t former;     /* of what it ran before */
     uint32_t rollout;    /* checksum of the one that it is in; 0: none */
     uint32_t split;      /* block; 0: not yet */
+    uint32_t moved;      /* block of its newest move without one; not saved */
     uint32_t heard;      /* block of its last window that counts */
     uint32_t read;       /* block of its last reading */
     uint32_t crashed;    /* hour of the last crash that counts */

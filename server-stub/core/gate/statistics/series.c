@@ -104,16 +104,24 @@ void flo_series_after(struct flo_series *series, double x, bool is_gauge)
     }
 }
 
-void flo_series_split(struct flo_series *series)
+void flo_series_begin(struct flo_series *series)
 {
-    series->before = series->base;
     series->after = series->newest = (struct flo_mean){0};
     series->since = 0;
 }
 
+void flo_series_split(struct flo_series *series)
+{
+    series->before = series->base;
+    flo_series_begin(series);
+}
+
 void flo_series_swap(struct flo_series *series, bool is_back)
 {
+    struct flo_mean left = series->base;
+
     series->base = is_back ? series->before : (struct flo_mean){0};
+    series->before = left;
 }
 
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min,

@@ -47,10 +47,12 @@ struct flo_series {
 
 void flo_series_base(struct flo_series *series, double x, uint32_t base_max);
 void flo_series_after(struct flo_series *series, double x, bool is_gauge);
-/* The base becomes `before`, and nothing is after it yet. */
+/* Nothing is after `before` yet. */
+void flo_series_begin(struct flo_series *series);
+/* The same, and the base becomes `before`. */
 void flo_series_split(struct flo_series *series);
-/* It runs another release now.  Its level begins from nothing; `is_back`: from
- * that of the release before. */
+/* It runs another release now.  The base becomes `before`, and begins from
+ * nothing; `is_back`: from the old `before`. */
 void flo_series_swap(struct flo_series *series, bool is_back);
 /* false: too few readings on one of the sides. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
