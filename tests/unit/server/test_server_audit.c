@@ -278,6 +278,46 @@ static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
     assert_in_range(one, 1, 4); /* begin, the one before, insert, commit */
 }
 
+static void a_broken_chain_gets_no_further_signature(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 140, "x");
+    sql(world, "UPDATE audit SET object = 'y' WHERE n = 20");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_true(world->controller->audit.is_broken);
+    uint64_t newest = flo_audit_head_newest(world->controller).number;
+    act(world, 140, "x");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_int_equal(flo_audit_head_newest(world->controller).number, newest);
+}
+
+/* Each line was signed once, and is true of its record still. */
+static void an_old_head_at_the_end_of_the_file_excuses_no_cut(void **state)
+{
+    struct world *world = *state;
+    char command[256];
+
+    act(world, 10, "x");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    uint64_t kept = flo_audit_head_newest(world->controller).number;
+    act(world, 140, "y");
+    flo_controller_close(world->controller);
+    snprintf(command, sizeof(command), "DELETE FROM audit WHERE n > %llu",
+             (unsigned long long)kept);
+    sql(world, command);
+    snprintf(command, sizeof(command),
+             "cd '%s'; grep '^head %llu ' audit.head | tail -n 1 >>audit.head",
+             world->dir, (unsigned long long)kept);
+    assert_int_equal(system(command), 0);
+    open_controller(world, false);
+    assert_true(world->controller->audit.is_broken);
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+}
+
 static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
 {
     struct world *world = *state;
@@ -439,6 +479,10 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_broken_chain_is_not_looked_at_by_each_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_broken_chain_gets_no_further_signature, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            an_old_head_at_the_end_of_the_file_excuses_no_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -407,6 +407,15 @@ static void every_change_of_every_field_is_found(void **state)
         chain.records[i].detail = "ok";
         chain.records[i].result = "";
         assert_int_equal(chain_good(&chain, RECORDS), i);
+        chain_make(&chain);
+        chain.records[i].detail = "for group lab";
+        assert_int_equal(chain_good(&chain, RECORDS), i);
+        chain_make(&chain);
+        chain.records[i].result = "rest.role";
+        assert_int_equal(chain_good(&chain, RECORDS), i);
+        chain_make(&chain);
+        chain.records[i].object = "r-99";
+        assert_int_equal(chain_good(&chain, RECORDS), i);
         /* changed and hashed again: the next record shows it */
         chain_make(&chain);
         chain.records[i].what = "rollout.abort";
@@ -421,6 +430,47 @@ static void every_change_of_every_field_is_found(void **state)
                 (RECORDS - i - 1) * sizeof(chain.hashes[0]));
         assert_int_equal(chain_good(&chain, RECORDS - 1),
                          i + 1 < RECORDS ? i : RECORDS - 1);
+    }
+}
+
+/* Each hash is right.  Without this, a chain that was written again could leave
+ * out the very numbers that have a signed head. */
+static void a_number_that_is_left_out_is_found(void **state)
+{
+    (void)state;
+    static struct chain chain;
+
+    chain_make(&chain);
+    for (size_t i = 7; i < RECORDS; i++) {
+        chain.records[i].number++;
+        chain.records[i].previous = chain.hashes[i - 1];
+        flo_audit_hash(&chain.records[i], &chain.hashes[i]);
+    }
+    assert_int_equal(chain_good(&chain, RECORDS), 7);
+}
+
+static bool is_head(const char *number, const char *at_ms)
+{
+    uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
+    struct flo_audit_mark mark;
+    char line[FLO_AUDIT_LINE_TEXT];
+    int chars = snprintf(line, sizeof(line), "head %s sha256:%064d %s %0*d",
+                         number, 0, at_ms, 2 * FLO_AUDIT_SIGNATURE_BYTES, 0);
+
+    assert_in_range(chars, 1, sizeof(line) - 1);
+    return flo_audit_line_parse(line, (size_t)chars, &mark, signature);
+}
+
+static void a_signed_head_has_one_form(void **state)
+{
+    static const char *const others[] = {"064", "+64", " 64", "0x40",
+                                         "18446744073709551680"};
+    (void)state;
+
+    assert_true(is_head("64", "5"));
+    for (size_t i = 0; i < FLO_COUNT(others); i++) {
+        assert_false(is_head(others[i], "5"));
+        assert_false(is_head("64", others[i]));
     }
 }
 
@@ -608,6 +658,8 @@ int main(void)
         cmocka_unit_test(an_enrolment_token_carries_the_authority),
         cmocka_unit_test(an_untouched_chain_holds),
         cmocka_unit_test(every_change_of_every_field_is_found),
+        cmocka_unit_test(a_number_that_is_left_out_is_found),
+        cmocka_unit_test(a_signed_head_has_one_form),
         cmocka_unit_test(windows_with_impossible_numbers_are_refused),
         cmocka_unit_test(a_window_has_a_part_for_each_model),
         cmocka_unit_test(queries_are_checked),

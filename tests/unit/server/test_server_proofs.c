@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/proof.h"
+#include "server-stub/mqtt/proved.h"
 #include "server-stub/state/controller.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
@@ -66,19 +67,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A message on the topic of `id`, proved by `key` for `controllers`; without a
- * proof when that is NULL. */
-static enum flo_proof_word said_by(const struct flo_key *key,
-                                   const struct flo_key *controllers,
-                                   const char *id, enum flo_topic topic,
-                                   uint64_t number)
-{
-    static const char message[] = "{\"v\":1}";
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    struct flo_proof_key proof_key;
-    char path[FLO_TOPIC_TEXT];
+static const char message[] = "{\"v\":1}";
 
-    assert_int_equal(flo_topic_build(topic, "demo", id, path, NULL), 0);
+/* A message for the topic `path`, proved by `key` for `controllers`; without a
+ * proof when that is NULL. */
+static struct flo_buf proved(const struct flo_key *key,
+                             const struct flo_key *controllers,
+                             const char *path, uint64_t number)
+{
+    struct flo_buf text = {0};
+    struct flo_proof_key proof_key;
+
     if (controllers == NULL) {
         flo_buf_add(&text, message, strlen(message));
     } else {
@@ -88,6 +87,20 @@ static enum flo_proof_word said_by(const struct flo_key *key,
         flo_proof_add(&proof_key, path, number, message, strlen(message),
                       &text);
     }
+    return text;
+}
+
+/* Such a message on the topic of `id`. */
+static enum flo_proof_word said_by(const struct flo_key *key,
+                                   const struct flo_key *controllers,
+                                   const char *id, enum flo_topic topic,
+                                   uint64_t number)
+{
+    char path[FLO_TOPIC_TEXT];
+
+    assert_int_equal(flo_topic_build(topic, "demo", id, path, NULL), 0);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
+        proved(key, controllers, path, number);
     size_t bytes = text.bytes;
     enum flo_proof_word word = flo_proofs_judge(controller->proofs, topic, id,
                                                 path, text.data, &bytes, false);
@@ -143,6 +156,65 @@ static void another_device_proves_nothing_here(void **state)
                      FLO_PROOF_WRONG);
     assert_int_equal(said_by(other, order, OTHER, FLO_TOPIC_EVENT, 2),
                      FLO_PROOF_GOOD);
+}
+
+/* Whoever carries it changes a letter, or puts it on another topic. */
+static void a_message_that_was_changed_is_not_its_devices(void **state)
+{
+    static const char path[] = TOPICS DEVICE "/event";
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
+        proved(device, order, path, 1);
+    size_t bytes = text.bytes;
+    (void)state;
+
+    text.data[5] = '2';
+    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT,
+                                      DEVICE, path, text.data, &bytes, false),
+                     FLO_PROOF_NONE);
+    text.data[5] = '1';
+    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_ACK, DEVICE,
+                                      TOPICS DEVICE "/ack", text.data, &bytes,
+                                      false),
+                     FLO_PROOF_NONE);
+    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT,
+                                      DEVICE, path, text.data, &bytes, false),
+                     FLO_PROOF_GOOD);
+}
+
+/* As the controller looks at what comes from the broker. */
+static int looked_at(const struct flo_key *controllers, uint64_t number)
+{
+    static const char path[] = TOPICS DEVICE "/event";
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
+        proved(device, controllers, path, number);
+    const struct flo_mqtt_message one = {
+        .topic = path, .data = text.data, .bytes = text.bytes};
+    size_t bytes = text.bytes;
+    bool is_retained = false;
+
+    return flo_proved_look(controller, &one, &bytes, &is_retained, NULL);
+}
+
+static void a_message_counts_by_its_proof(void **state)
+{
+    (void)state;
+    controller->refuses_unproved = false;
+    assert_int_equal(looked_at(NULL, 0), 0);
+    assert_int_equal(looked_at(order, 1), 0);
+    assert_int_equal(looked_at(order, 1), FLO_E_MQTT_PROOF);
+    assert_int_equal(looked_at(NULL, 0), FLO_E_MQTT_PROOF);
+}
+
+static void
+a_fleet_that_began_with_proofs_takes_nothing_else_after_a_start(void **state)
+{
+    (void)state;
+    controller->refuses_unproved = false;
+    assert_int_equal(flo_proofs_begin(controller, NULL), 0);
+    start();
+    assert_true(controller->refuses_unproved);
+    assert_int_equal(looked_at(NULL, 0), FLO_E_MQTT_PROOF);
+    assert_int_equal(looked_at(order, 1), 0);
 }
 
 static void a_number_counts_once_on_each_topic(void **state)
@@ -275,6 +347,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_device_that_proved_once_goes_on),
         STORY(another_device_proves_nothing_here),
+        STORY(a_message_that_was_changed_is_not_its_devices),
+        STORY(a_message_counts_by_its_proof),
+        STORY(a_fleet_that_began_with_proofs_takes_nothing_else_after_a_start),
         STORY(a_number_counts_once_on_each_topic),
         STORY(the_newest_retained_one_counts_again_once),
         STORY(a_batch_stores_its_numbers_and_the_rest_follows),

@@ -144,6 +144,26 @@ static void a_row_of_another_fleet_or_key_is_not_there(void **state)
     assert_true(has_token(store) && has_person(store));
 }
 
+static void without_the_key_nobody_has_a_right_and_nobody_gets_one(void **state)
+{
+    static const struct flo_fleet_person person = {.name = "noor",
+                                                   .role = "admin"};
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_fleet_token more = token;
+    struct flo_err err = {0};
+
+    add_both(store);
+    more.id = "t2";
+    store->seals.has_key = false;
+    assert_int_equal(flo_fleet_token_add(store, &more, &err),
+                     FLO_E_KEYS_ABSENT);
+    assert_int_equal(flo_fleet_person_put(store, &person, &err),
+                     FLO_E_KEYS_ABSENT);
+    assert_false(has_token(store) || has_person(store));
+    change(store, set_text(FLO_FIELD_TOKEN_SEAL, ""));
+    assert_false(has_token(store)); /* nor is no seal the right one */
+}
+
 static void rows_are_sealed_as_they_stand_there(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -187,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_ALL(a_row_with_another_field_is_not_there),
         OVER_ALL(a_row_of_another_fleet_or_key_is_not_there),
+        OVER_ALL(without_the_key_nobody_has_a_right_and_nobody_gets_one),
         OVER_ALL(rows_are_sealed_as_they_stand_there),
         OVER_ALL(a_changed_person_is_right_and_as_old_as_before),
     };
