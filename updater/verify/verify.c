@@ -91,8 +91,8 @@ static int check_signatures(const struct flo_envelope *envelope,
 }
 
 static int open_envelope(const void *data, size_t bytes, const char *type,
-                         size_t body_bytes_max, const struct flo_trust *trust,
-                         unsigned roles, struct flo_envelope *envelope,
+                         const struct flo_trust *trust, unsigned roles,
+                         struct flo_envelope *envelope,
                          const struct trusted_key **signer, struct flo_err *err)
 {
     int rv = flo_envelope_parse(data, bytes, type, envelope, err);
@@ -101,11 +101,6 @@ static int open_envelope(const void *data, size_t bytes, const char *type,
         return rv;
     }
     rv = check_signatures(envelope, trust, roles, signer, err);
-    if (rv == 0 && envelope->body_bytes > body_bytes_max) {
-        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
-                      "the document has %zu bytes, allowed are %zu",
-                      envelope->body_bytes, body_bytes_max);
-    }
     if (rv < 0) {
         flo_envelope_deinit(envelope);
     }
@@ -120,8 +115,8 @@ int flo_release_verify(const void *data, size_t bytes,
 {
     struct flo_envelope envelope = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, FLO_RELEASE_BYTES_MAX,
-                           trust, FLO_ROLE_RELEASE, &envelope, &signer, err);
+    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, trust,
+                           FLO_ROLE_RELEASE, &envelope, &signer, err);
 
     if (rv < 0) {
         return rv;
@@ -190,9 +185,9 @@ int flo_order_verify(const void *data, size_t bytes,
     struct flo_envelope envelope = {0};
     struct flo_order_verified verified = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, FLO_ORDER_BYTES_MAX,
-                           trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
-                           &envelope, &signer, err);
+    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, trust,
+                           FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY, &envelope,
+                           &signer, err);
 
     if (rv < 0) {
         return rv;

@@ -495,9 +495,50 @@ static void the_signed_bytes_are_those_of_dsse(void **state)
     flo_buf_deinit(&out);
 }
 
+/* The document with so many bytes: a member that nobody knows fills it. */
+static char *filled(const char *text, size_t bytes)
+{
+    static const char head[] = "{\"padding\":\"";
+    char *out = malloc(bytes + 1);
+    size_t rest = strlen(text) - 1; /* behind its brace */
+
+    assert_non_null(out);
+    assert_true(bytes > sizeof(head) + rest + 2);
+    memset(out, 'x', bytes);
+    memcpy(out, head, sizeof(head) - 1);
+    memcpy(out + bytes - rest - 2, "\",", 2);
+    memcpy(out + bytes - rest, text + 1, rest + 1);
+    return out;
+}
+
+static int parse_filled(bool is_order, size_t bytes)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = filled(is_order ? order_text : release_text, bytes);
+    struct flo_release *release = NULL;
+    static struct flo_order order; /* large */
+    int rv = is_order ? flo_order_parse(text, bytes, "demo", &order, NULL)
+                      : flo_release_new(text, bytes, "demo", &release, NULL);
+
+    flo_release_free(release);
+    return rv;
+}
+
+static void a_document_has_at_most_the_size_of_its_kind(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_filled(true, FLO_ORDER_BYTES_MAX), 0);
+    assert_int_equal(parse_filled(true, FLO_ORDER_BYTES_MAX + 1),
+                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(parse_filled(false, FLO_RELEASE_BYTES_MAX), 0);
+    assert_int_equal(parse_filled(false, FLO_RELEASE_BYTES_MAX + 1),
+                     FLO_E_META_TOO_LARGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_document_has_at_most_the_size_of_its_kind),
         cmocka_unit_test(a_release_document_is_read_whole),
         cmocka_unit_test(a_document_of_version_1_is_read_as_one_of_version_2),
         cmocka_unit_test(sixty_four_files_with_folders_are_the_most),
