@@ -267,7 +267,8 @@ static void say(const struct stage *stage, const char *word)
 
 /* ---- one file ---- */
 
-/* Does the file have its digest, and a model only finite numbers? */
+/* Does the file have its digest, and a model only finite numbers?  Fetch and
+ * apply looked at the bytes as they came, this looks at those on the disk. */
 static int verify(struct stage *stage, const struct flo_release_file *file,
                   int fd, struct flo_err *err)
 {

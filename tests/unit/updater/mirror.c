@@ -85,6 +85,7 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
     if (mirror->cut_after > 0 && mirror->cut_count != 0 &&
         mirror->cut_after < limit) {
         limit = mirror->cut_after;
+        mirror->cut_after += mirror->cut_later;
         if (mirror->cut_count > 0) {
             mirror->cut_count--;
         }

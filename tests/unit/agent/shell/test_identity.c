@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/shell/device/device.h"
+#include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/identity/identity.h"
 #include "unit/remove_tree.h"
 
@@ -106,9 +107,43 @@ static void the_error_names_the_file_and_the_address(void **state)
     flo_identity_deinit(&identity);
 }
 
+/* The same answers as the fuzzer begins with. */
+static void
+an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state)
+{
+    static const struct {
+        const char *name;
+        int code;
+    } rows[] = {{"good", 0},
+                {"good_two_authorities", 0},
+                {"other_device", FLO_E_NET_TLS},
+                {"other_fleet", FLO_E_META_FLEET},
+                {"unsigned", FLO_E_TRUST_NONE}};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+        struct flo_enrol_answer answer;
+        char path[128];
+        size_t bytes;
+        snprintf(path, sizeof(path), "tests/fuzz/corpora/enrol_answer/%s",
+                 rows[i].name);
+        assert_int_equal(flo_file_read(path, 65536, &text, &bytes, NULL), 0);
+        int rv = flo_enrol_answer_read(text, bytes, &answer, NULL);
+        if (rv != rows[i].code) {
+            fail_msg("%s: %s", rows[i].name, flo_error_id(rv));
+        }
+        if (rv == 0) {
+            flo_enrol_answer_deinit(&answer);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            an_answer_is_about_one_device_and_one_fleet_with_a_root),
         cmocka_unit_test_setup_teardown(
             an_address_without_tls_is_this_machines_or_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(

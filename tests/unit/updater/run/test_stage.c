@@ -257,6 +257,54 @@ static void a_dead_mirror_is_a_passing_error(void **state)
     assert_int_equal(world->exit_code, FLO_EXIT_NETWORK);
 }
 
+/* Well signed, and another one than the device was told to take. */
+static void another_signed_release_in_its_place_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest asked, other;
+    char asked_path[256], other_path[256];
+    struct flo_release release = two_files(world, NEW);
+
+    other = publisher_sign(&world->publisher, world->publisher.key, &release);
+    release = two_files(world, OLD);
+    asked = publisher_sign(&world->publisher, world->publisher.key, &release);
+    publisher_envelope_path(&world->publisher, &asked, asked_path);
+    publisher_envelope_path(&world->publisher, &other, other_path);
+    assert_int_equal(rename(other_path, asked_path), 0);
+
+    stage(world, &asked, NULL);
+
+    assert_event(world, "\"id\":\"net.content\"");
+    assert_event(world, "not the one asked for");
+    assert_null(strstr(world->events, "\"event\":\"staged\""));
+    assert_false(flo_store_blob_has(world->store, &other, 0));
+}
+
+/* It begins with the first byte each time, and each time gives a little more:
+ * no count of tries ends that. */
+static void a_mirror_that_lies_costs_three_times_the_need(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+
+    publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
+    uint64_t need =
+        release.files[0].ways[1].bytes + release.files[1].ways[0].bytes;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    world->mirror.is_without_range = true;
+    world->mirror.cut_after = 200000;
+    world->mirror.cut_later = 10000;
+    world->mirror.cut_count = -1;
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"net.budget\"");
+    assert_event(world, "\"passing\":true");
+    assert_in_range(world->mirror.sent_bytes, 2 * need,
+                    3 * need + (3 << 20)); /* what was on its way */
+}
+
 static void malformed_job_lines_are_refused(void **state)
 {
     struct world *world = *state;
@@ -378,6 +426,26 @@ static void a_list_of_chunks_of_another_size_refuses_the_file(void **state)
         assert_event(world, "list of chunks");
         assert_null(strstr(world->events, "fallback"));
     }
+}
+
+/* The right length, under the name of the signed one. */
+static void another_list_of_chunks_in_its_place_is_refused(void **state)
+{
+    static const char list[64];
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    char path[256];
+
+    publisher_path(&world->publisher, &release.files[0].chunk_list, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(flo_file_write(path, list, sizeof(list), 0600, NULL), 0);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "not the list of chunks");
+    assert_int_equal(world->exit_code, FLO_EXIT_VERIFY);
 }
 
 /* Both variants are the same files: only the choice can tell them apart. */
@@ -656,11 +724,14 @@ int main(void)
         with_world(the_signature_of_a_stranger_is_refused_before_any_artifact),
         with_world(a_release_that_no_mirror_has_is_a_lasting_error),
         with_world(a_dead_mirror_is_a_passing_error),
+        with_world(another_signed_release_in_its_place_is_refused),
+        with_world(a_mirror_that_lies_costs_three_times_the_need),
         with_world(malformed_job_lines_are_refused),
         with_world(it_ends_when_the_agent_goes_away),
         with_world(a_second_worker_at_the_same_time_is_refused),
         with_world(a_rotten_file_costs_one_chunk),
         with_world(a_list_of_chunks_of_another_size_refuses_the_file),
+        with_world(another_list_of_chunks_in_its_place_is_refused),
         with_world(the_variant_that_was_chosen_is_remembered),
         with_world(downloads_that_another_model_wants_are_kept),
         with_world(a_file_that_became_shorter_is_made_again),

@@ -248,6 +248,39 @@ static void a_step_stays_while_its_release_is_on_its_way(void **state)
     assert_true(flo_store_blob_has(world->store, &file, 0));
 }
 
+/* Bytes of a document that another program, or the disk, changed. */
+static void a_document_that_rotted_or_grew_is_not_loaded(void **state)
+{
+    struct world *world = *state;
+    static struct flo_release release; /* large */
+    struct flo_digest file;
+    char name[FLO_BLOB_NAME + 8] = "blobs/";
+    struct flo_digest id = put_release(world, "1.0.0", 1, "one", &file);
+
+    flo_store_blob_name(&id, name + strlen(name));
+    assert_int_equal(
+        flo_store_release_load(world->store, &id, &release, &world->err), 0);
+    flo_release_deinit(&release);
+
+    assert_int_equal(fchmodat(world->store->dir_fd, name, 0600, 0), 0);
+    int fd = open_file(world, name, O_RDWR);
+    char text[4096];
+    ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
+    assert_true(bytes > 0);
+    text[bytes] = '\0';
+    char *version = strstr(text, "1.0.0");
+    assert_int_equal(pwrite(fd, "1.0.1", 5, version - text), 5);
+    assert_int_equal(
+        flo_store_release_load(world->store, &id, &release, &world->err),
+        FLO_E_TARGET_HASH);
+
+    assert_int_equal(ftruncate(fd, FLO_RELEASE_BYTES_MAX + 1), 0);
+    assert_int_equal(
+        flo_store_release_load(world->store, &id, &release, &world->err),
+        FLO_E_META_TOO_LARGE);
+    close(fd);
+}
+
 static void damage_record(const struct world *world, const char *name)
 {
     int fd = open_file(world, name, O_RDWR | O_CREAT);
@@ -401,6 +434,7 @@ int main(void)
         with_store(collection_keeps_downloads_under_way),
         with_store(collection_keeps_what_slots_and_baseline_name),
         with_store(a_step_stays_while_its_release_is_on_its_way),
+        with_store(a_document_that_rotted_or_grew_is_not_loaded),
         with_store(a_damaged_record_keeps_what_it_may_name_and_no_more),
         with_store(
             nothing_goes_where_a_damaged_record_may_name_what_nobody_reads),

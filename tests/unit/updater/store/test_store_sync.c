@@ -16,6 +16,7 @@
 #include "base/host/digest.h"
 #include "store_world.h"
 #include "unit/remove_tree.h"
+#include "updater/store/store.h"
 
 /* Each sync as " <last part of the path>", in order. */
 static char synced[4096];
@@ -59,6 +60,29 @@ static void a_blob_that_is_found_has_a_durable_name(void **state)
                      0);
 
     assert_string_equal(synced, " blobs");
+}
+
+static void bytes_are_synced_before_they_get_a_name(void **state)
+{
+    struct world *world = *state;
+    char name[FLO_PART_NAME], expected[2 * FLO_PART_NAME];
+    struct flo_digest digest;
+
+    synced[0] = '\0';
+    assert_int_equal(
+        flo_store_blob_put(world->store, "new", 3, &digest, &world->err), 0);
+    assert_non_null(strstr(synced, " (deleted) blobs")); /* no name yet */
+
+    flo_sha256("part", 4, &digest);
+    flo_store_part_name(&digest, ".part", name);
+    int fd = openat(world->store->partial_fd, name, O_CREAT | O_RDWR, 0600);
+    assert_int_equal(write(fd, "part", 4), 4);
+    synced[0] = '\0';
+    assert_int_equal(
+        flo_store_part_publish(world->store, fd, &digest, &world->err), 0);
+    close(fd);
+    snprintf(expected, sizeof(expected), " %s blobs partial", name);
+    assert_string_equal(synced, expected);
 }
 
 /* An envelope that is here may be of a run that was cut.  Its name is synced
@@ -132,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_world(a_blob_that_is_found_has_a_durable_name),
+        with_world(bytes_are_synced_before_they_get_a_name),
         with_world(a_release_that_is_found_has_durable_names_when_it_is_chosen),
         with_world(a_record_is_synced_before_and_behind_its_write),
         with_world(folders_that_are_made_are_synced_into_their_parents),
