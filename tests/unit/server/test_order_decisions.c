@@ -305,6 +305,17 @@ static void a_rollback_and_a_yank_end_rollouts_by_their_state(void **state)
     golden_check("rollback-ends-rollouts", text.data);
 }
 
+static void a_rollout_orders_while_it_runs_is_paused_or_is_done(void **state)
+{
+    (void)state;
+    for (int i = 0; i < FLO_ROLLOUT_STATE_COUNT; i++) {
+        enum flo_rollout_state of = (enum flo_rollout_state)i;
+        bool may = of == FLO_ROLLOUT_RUNNING || of == FLO_ROLLOUT_PAUSED ||
+                   of == FLO_ROLLOUT_COMPLETED;
+        assert_int_equal(flo_intent_may_order(of), may);
+    }
+}
+
 static void a_deploy_yields_to_a_newer_rollout_of_its_model(void **state)
 {
     (void)state;
@@ -412,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_restored_controller_skips_numbers_within_bounds),
         cmocka_unit_test(
             a_release_brings_its_files_the_ways_to_them_and_bases_of_deltas),
+        cmocka_unit_test(a_rollout_orders_while_it_runs_is_paused_or_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

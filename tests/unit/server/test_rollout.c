@@ -530,6 +530,53 @@ static void a_phase_soaks_before_the_next_starts(void **state)
     world_free(world);
 }
 
+static void a_phase_until_promoted_waits_for_a_person(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1);
+    world->rollout.phases[0].is_until_promoted = true;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    goes_well(world, 1);
+    wait_ms(world, 86400000);
+    assert_int_equal(world->rollout.phase, 0);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_PROMOTE), 0);
+
+    assert_int_equal(world->rollout.phase, 1);
+    world_free(world);
+}
+
+static void a_word_about_an_older_attempt_changes_nothing(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    says(world, 1, 2, FLO_EXECUTION_PROBING, NULL);
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_PROBING);
+    assert_int_equal(world->rollout.phase, 0);
+    world_free(world);
+}
+
+/* It may be stolen, and would hide so from the gates of its phase. */
+static void a_device_says_nothing_before_its_turn_or_for_us(void **state)
+{
+    static const enum flo_execution ours[] = {
+        FLO_EXECUTION_QUEUED, FLO_EXECUTION_NOTIFIED, FLO_EXECUTION_REMOVED};
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    says(world, 2, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    assert_int_equal(state_of(world, 2), FLO_EXECUTION_QUEUED);
+    for (size_t i = 0; i < FLO_COUNT(ours); i++) {
+        says(world, 1, 1, ours[i], NULL);
+        assert_int_equal(state_of(world, 1), FLO_EXECUTION_NOTIFIED);
+    }
+    world_free(world);
+}
+
 static void phases_that_do_not_grow_are_refused(void **state)
 {
     (void)state;
@@ -828,6 +875,9 @@ int main(void)
         cmocka_unit_test(a_phase_soaks_before_the_next_starts),
         cmocka_unit_test(phases_that_do_not_grow_are_refused),
         cmocka_unit_test(no_sequence_of_events_breaks_the_step),
+        cmocka_unit_test(a_phase_until_promoted_waits_for_a_person),
+        cmocka_unit_test(a_word_about_an_older_attempt_changes_nothing),
+        cmocka_unit_test(a_device_says_nothing_before_its_turn_or_for_us),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

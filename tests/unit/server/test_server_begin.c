@@ -256,6 +256,56 @@ static void a_time_that_has_passed_is_refused_as_an_end(void **state)
     assert_int_equal(world->err.code, FLO_E_REST_MEANING);
 }
 
+static void only_a_published_release_starts(void **state)
+{
+    static const struct {
+        const char *state;
+        int code;
+    } cases[] = {{"yanked", FLO_E_RELEASE_YANKED}, {"draft", FLO_E_STATE}};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        begin(world);
+        assert_int_equal(flo_fleet_release_state(world->controller->store,
+                                                 DIGEST, cases[i].state,
+                                                 &world->err),
+                         0);
+        commit(world);
+        assert_null(start(world, PLAIN));
+        assert_int_equal(world->err.code, cases[i].code);
+    }
+}
+
+static void of_the_fleet(struct world *world, enum flo_order_op op)
+{
+    char id[FLO_NAME_MAX + 1];
+
+    begin(world);
+    assert_int_equal(
+        flo_orders_fleet(world->controller, op, "ops", 0, id, &world->err), 0);
+    commit(world);
+}
+
+static void nothing_starts_in_a_frozen_fleet(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                     "\"2099-01-01T00:00:00Z\"}");
+
+    assert_non_null(entry);
+    of_the_fleet(world, FLO_ORDER_FREEZE);
+    assert_null(start(world, PLAIN));
+    assert_int_equal(world->err.code, FLO_E_FROZEN);
+    entry->core.start_at_ms = waits_wall_ms() - 1;
+    calendar(world);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
+    of_the_fleet(world, FLO_ORDER_UNFREEZE);
+    entry->core.put_off_ms = 0;
+    calendar(world);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+}
+
 /* ---- change freezes ---- */
 
 static void nothing_starts_in_a_change_freeze(void **state)
@@ -310,6 +360,19 @@ one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **state)
     assert_int_equal(told(entry), before);
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+}
+
+static void who_joins_in_a_change_freeze_is_told_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":"
+                     "100}]}");
+
+    assert_non_null(entry);
+    freeze_now(world, "all");
+    calendar(world);
+    assert_string_equal(order_of_newcomer(world), "");
 }
 
 static void a_freeze_of_a_group_holds_only_what_touches_it(void **state)
@@ -465,6 +528,9 @@ int main(void)
         TEST(a_freeze_has_times_or_hours_of_the_week),
         TEST(each_state_can_be_read),
         TEST(a_store_that_is_lost_in_a_commit_costs_no_rollout),
+        TEST(only_a_published_release_starts),
+        TEST(nothing_starts_in_a_frozen_fleet),
+        TEST(who_joins_in_a_change_freeze_is_told_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

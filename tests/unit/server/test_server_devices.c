@@ -3,6 +3,7 @@
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/store/fleet.h"
+#include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
 #define OF_LAB                                                                 \
@@ -358,6 +359,74 @@ static void a_yanked_release_is_not_pinned(void **state)
     pin_shows(world, 1, "refused the release was withdrawn");
 }
 
+static void a_release_that_is_not_published_is_not_pinned(void **state)
+{
+    struct world *world = *state;
+    struct flo_fleet_release draft = {.model = "tiny",
+                                      .version = "2.2.0",
+                                      .number = 2,
+                                      .digest = NEXT_DIGEST,
+                                      .state = "draft",
+                                      .body = "{}"};
+
+    begin(world);
+    assert_int_equal(
+        flo_fleet_release_add(world->controller->store, &draft, &world->err),
+        0);
+    commit(world);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"),
+                     FLO_E_STATE);
+}
+
+static void rule(struct world *world, const char *group, uint32_t people)
+{
+    begin(world);
+    assert_int_equal(flo_rules_set_approval(world->controller, group, people,
+                                            "root", &world->err),
+                     0);
+    commit(world);
+}
+
+static void a_pin_passes_no_approval_of_others(void **state)
+{
+    struct world *world = *state;
+
+    bring_to_two_releases(world);
+    reports(world, 0, NEXT_DIGEST);
+    rule(world, "lab", 1); /* it is none of this device's */
+    rule(world, "all", 2);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"),
+                     FLO_E_ORDER_APPROVAL);
+    assert_string_equal(ordered(world, 0), NEXT_DIGEST);
+    rule(world, "all", 0);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+}
+
+static void a_pin_passes_no_change_freeze(void **state)
+{
+    struct world *world = *state;
+    struct flo_rule_freeze freeze = {.name = "audit",
+                                     .group = "lab",
+                                     .from_ms = 1,
+                                     .until_ms = waits_wall_ms() + 3600000};
+
+    bring_to_two_releases(world);
+    reports(world, 0, NEXT_DIGEST);
+    begin(world);
+    assert_int_equal(
+        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    commit(world);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
+    assert_int_equal(pin(world, 0, "{\"tiny\":\"tiny@2.1.0\"}", "{}"), 0);
+    snprintf(freeze.group, sizeof(freeze.group), "all");
+    begin(world);
+    assert_int_equal(
+        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    commit(world);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"),
+                     FLO_E_CHANGE_FREEZE);
+}
+
 static void pins_move_with_the_place_and_bring_the_new_hardware(void **state)
 {
     struct world *world = *state;
@@ -465,6 +534,9 @@ int main(void)
         TEST(a_pinned_device_says_why_it_refuses),
         TEST(an_update_of_a_pin_that_fails_is_told_by_the_pin),
         TEST(a_yanked_release_is_not_pinned),
+        TEST(a_release_that_is_not_published_is_not_pinned),
+        TEST(a_pin_passes_no_approval_of_others),
+        TEST(a_pin_passes_no_change_freeze),
         TEST(pins_move_with_the_place_and_bring_the_new_hardware),
         TEST(other_hardware_takes_what_people_decided),
         TEST(the_new_one_is_brought_to_the_old_one_s_releases),

@@ -635,6 +635,34 @@ static void data_from_a_backup_start_frozen(void **state)
     flo_controller_close(restored.controller);
 }
 
+static int take_what(void *context, const struct flo_audit_record *record,
+                     const struct flo_digest *hash)
+{
+    (void)hash;
+    flo_buf_printf(context, "%s %s %s", record->who, record->what,
+                   record->object);
+    return 0;
+}
+
+static void the_audit_has_each_order(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char id[FLO_NAME_MAX + 1];
+    char expected[128];
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
+                                      "ops", 0, id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
+                                            1, take_what, &text, &world->err),
+                     0);
+    snprintf(expected, sizeof(expected), "ops order.issue %s", id);
+    assert_string_equal(text.data, expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -664,6 +692,7 @@ int main(void)
         WITH_WORLD(an_emergency_rollback_is_not_signed_again_for_nobody),
         WITH_WORLD(a_rollouts_own_rollback_is_not_signed_again_in_the_list),
         cmocka_unit_test(data_from_a_backup_start_frozen),
+        WITH_WORLD(the_audit_has_each_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static void a_plan_says_that_the_fleet_is_frozen(void **state)
 
 static int orders(struct world *world, struct flo_take_back what, char *id)
 {
-    what.release = "tiny@2.1.0";
+    what.release = what.release != NULL ? what.release : "tiny@2.1.0";
     what.by = "ops";
     what.reason = "bad";
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -264,6 +264,91 @@ static void to_a_release_flips_who_keeps_it_and_sends_it_to_others(void **state)
         FLO_E_REST_SCHEMA);
 }
 
+static void
+a_way_forward_needs_the_approval_that_a_way_back_does_not(void **state)
+{
+    struct world *world = *state;
+    struct flo_take_back forward = {.group = "all", .to = "tiny@2.2.0"};
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_rules_set_approval(world->controller, "all", 1, "root",
+                                            &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(orders(world, forward, id), FLO_E_ORDER_APPROVAL);
+    assert_string_equal(op_of(world, ids[1]), "");
+
+    assert_int_equal(
+        orders(world, (struct flo_take_back){.device = ids[0]}, id), 0);
+    assert_string_equal(op_of(world, ids[0]), "rollback");
+}
+
+static void
+nobody_is_sent_to_what_is_withdrawn_or_a_draft_or_another(void **state)
+{
+    static const struct {
+        const char *state;
+        int code;
+    } cases[] = {{"yanked", FLO_E_RELEASE_YANKED}, {"draft", FLO_E_STATE}};
+    struct world *world = *state;
+    struct flo_take_back what = {.group = "all", .to = "tiny@2.2.0"};
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        assert_int_equal(flo_controller_begin(world->controller, &world->err),
+                         0);
+        assert_int_equal(flo_fleet_release_state(world->controller->store,
+                                                 NEXT_DIGEST, cases[i].state,
+                                                 &world->err),
+                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err),
+                         0);
+        assert_int_equal(orders(world, what, id), cases[i].code);
+    }
+    add_release_of(world, "help", 7, "7",
+                   "sha256:cccccccccccccccccccccccccccccccc"
+                   "cccccccccccccccccccccccccccccccc");
+    what.to = "help@7";
+    assert_int_equal(orders(world, what, id), FLO_E_REST_SCHEMA);
+}
+
+static int take_body(void *context, const struct flo_fleet_order *order)
+{
+    snprintf(context, 2048, "%s", order->body);
+    return 0;
+}
+
+/* Otherwise the device would refuse it: an older release comes by no accident.
+ */
+static void
+who_is_sent_to_an_older_release_is_told_that_it_is_meant(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    char body[2048] = "";
+
+    devices_report(world);
+    assert_int_equal(flo_fleet_device_reported(
+                         world->controller->store, ids[1],
+                         REPORT(SLOT(NEXT_DIGEST, "2.2.0"), "null", ""), NULL,
+                         NULL, false, 1, NULL, 0, &world->err),
+                     0);
+    assert_int_equal(orders(world,
+                            (struct flo_take_back){.release = "tiny@2.2.0",
+                                                   .device = ids[1],
+                                                   .to = "tiny@2.1.0"},
+                            id),
+                     0);
+    assert_int_equal(flo_fleet_order_get(world->controller->store,
+                                         order_of(world, 1), take_body, body,
+                                         &world->err),
+                     0);
+    assert_non_null(strstr(body, "\"below_floor\":true"));
+}
+
 static void a_yank_that_is_undone_leaves_no_rollback_in_a_list(void **state)
 {
     struct world *world = *state;
@@ -337,6 +422,9 @@ int main(void)
         WITH_WORLD(to_a_release_flips_who_keeps_it_and_sends_it_to_others),
         WITH_WORLD(a_yank_that_is_undone_leaves_no_rollback_in_a_list),
         WITH_WORLD(half_and_nearly_all_answers_have_their_time),
+        WITH_WORLD(a_way_forward_needs_the_approval_that_a_way_back_does_not),
+        WITH_WORLD(nobody_is_sent_to_what_is_withdrawn_or_a_draft_or_another),
+        WITH_WORLD(who_is_sent_to_an_older_release_is_told_that_it_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
