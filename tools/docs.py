@@ -336,7 +336,8 @@ def study():
 
 
 def rollouts():
-    lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
+    lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3],
+              r[4] or "–"]
              for r in rows("server-stub/core/rollout/rollout_states.def",
                            "FLO_ROLLOUT_STATE")]
     words = [r[1] for r in rows("server-stub/core/rollout/rollout_states.def",
@@ -361,7 +362,7 @@ def rollouts():
               for r in rows(table_of_gates, "FLO_GATE_FIELD")]
     return ("# Rollouts\n\n" + NOTE % "server-stub/core/*.def" +
             "## States\n\n" + table(["state", "still changes by itself",
-                                     "meaning"], lines) +
+                                     "meaning", "next"], lines) +
             "\n## Verbs\n\nThe answer of each verb of `flotilla rollout` in "
             "each state. yes: allowed; `same`: it is so already, nothing "
             "happens and nothing is refused; `–`: does not concern it; an "

@@ -87,6 +87,24 @@ static void print_next(const json_t *rollout)
     }
 }
 
+/* Devices that keep the release of one that is partly-back, and what helps. */
+static void print_remaining(const json_t *rollout)
+{
+    const json_t *remaining = json_object_get(rollout, "remaining");
+    char text[FLO_OUT_PLAIN];
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(remaining, i, one)
+    {
+        printf("%s%s", i == 0 ? "not back: " : ", ",
+               flo_out_plain(one, "name", "?", text));
+    }
+    if (json_array_size(remaining) > 0) {
+        printf("\nnext: %s\n", flo_out_plain(rollout, "remedy", "", text));
+    }
+}
+
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
     char reason[FLO_OUT_PLAIN];
@@ -105,6 +123,7 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
            flo_out_plain(rollout, "reason", "", reason));
     print_why(rollout);
     print_next(rollout);
+    print_remaining(rollout);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(rollout, "causes")) > 0) {
         flo_out_table(cli, json_object_get(rollout, "causes"),
@@ -205,6 +224,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
                flo_out_plain(item, "text", "", plain),
                flo_out_text(item, "verdict", "?"));
     }
+    print_remaining(told);
     return flo_rollout_explain_evidence(cli, id, err);
 }
 

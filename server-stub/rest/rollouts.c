@@ -202,7 +202,7 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    call->out = flo_rollouts_explained(entry);
+    call->out = flo_rollouts_explained(call->controller, entry);
     json_object_set_new(call->out, "gates",
                         flo_object_rollout_gates(&entry->core));
     return 0;

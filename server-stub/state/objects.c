@@ -717,11 +717,13 @@ int flo_object_rollout(struct flo_controller *controller,
     flo_digest_text(&entry->release, digest);
     flo_object_rollout_etag(core, etag);
     json_t *json = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:I,s:f,s:I,s:I,s:s,"
+        "{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:i,s:i,s:o,s:o,s:o,s:I,s:f,s:I,s:I,s:s,"
         "s:O}",
         "id", core->id, "release", core->release, "digest", digest, "group",
         entry->group, "state", flo_rollout_state_word(core->state), "reason",
-        core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
+        flo_rollouts_named(controller, core, core->reason,
+                           strlen(core->reason)),
+        "on_fail", flo_on_fail_word(core->on_fail), "phase",
         (int)core->phase + 1, "members", (int)core->member_count, "phases",
         phases, "gates", flo_object_rollout_gates(core), "causes",
         view_causes(controller, core), "holders", holders(core), "starts_per_s",
@@ -738,6 +740,7 @@ int flo_object_rollout(struct flo_controller *controller,
                             json_string(core->study.split_of));
     }
     view_begin(controller, entry, json);
+    flo_rollouts_show_remaining(controller, entry, json);
     json_t *transfer = view_transfer(core);
     if (transfer != NULL) {
         json_object_set_new(json, "transfer", transfer);
@@ -768,7 +771,8 @@ int flo_object_rollback(struct flo_controller *controller,
     uint64_t awaited;
 
     if (rollout->state != FLO_ROLLOUT_ROLLING_BACK &&
-        rollout->state != FLO_ROLLOUT_ROLLED_BACK) {
+        rollout->state != FLO_ROLLOUT_ROLLED_BACK &&
+        rollout->state != FLO_ROLLOUT_PARTLY_BACK) {
         return 0;
     }
     for (size_t i = 0; i < rollout->member_count; i++) {

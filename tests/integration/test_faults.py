@@ -133,13 +133,32 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
                               "--confirm", "tiny@1",
                               check=False)
         assert code == 9 and "error[rollout.partly]" in err, (code, err)
-        up.cli("rollout", "wait", rollout, "--for", "rolled-back",
-               "-q")
+        remedy = "flotilla model remove tiny --device %s" % device.name
+        assert remedy in err, err
+        up.cli("rollout", "wait", rollout, "--for", "partly-back", "-q")
+        code, _, err = up.cli("rollout", "wait", rollout, "--for",
+                              "rolled-back", "-q", check=False)
+        assert code != 0 and remedy in err, (code, err)
         found = up.ask("rollout", "get", rollout)
         for one in found["devices"]:
             assert one["stays"] and not one["back"], one
-        assert "cannot go back" in found["reason"]
+        assert ("not back: 1 with nothing to go back to (%s)" % device.name
+                in found["reason"]), found["reason"]
+        assert [d["name"] for d in found["remaining"]] == [device.name]
+        assert found["remedy"].startswith(remedy), found
+        for said in (up.cli("rollout", "get", rollout)[1],
+                     up.cli("rollout", "explain", rollout)[1]):
+            assert "next: " + remedy in said, said
+        audit = up.cli("audit", "list", "-o", "json")[1]
+        assert device.name in audit and "partly-back" in audit
         serves(device, "tiny@1")
+
+        # The device leaves the release: nobody serves it any more.
+        up.cli("model", "remove", "tiny", "--device", device.name,
+               "--confirm", "tiny", "--wait")
+        up.cli("rollout", "wait", rollout, "--for", "rolled-back", "-q")
+        found = up.ask("rollout", "get", rollout)
+        assert "remaining" not in found and "not back" not in found["reason"]
 
 
 def test_a_device_without_controller_serves_after_its_restart(up):

@@ -129,6 +129,45 @@ static uint32_t failures_of(const struct sim_rollout *rollout)
     return failures.count;
 }
 
+/* No other rollout brought the device anything of this model: else it may have
+ * come back to this release from a newer one. */
+static bool is_only_one(struct sim_device *device,
+                        const struct sim_rollout *rollout)
+{
+    for (size_t i = 0; i < sim_people.rollout_count; i++) {
+        const struct sim_rollout *other = &sim_people.rollouts[i];
+        if (other != rollout &&
+            sim->releases[other->release].model ==
+                sim->releases[rollout->release].model &&
+            sim_story_last(device, other->id) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_back(const struct sim_rollout *rollout,
+                       const struct flo_rollout *core)
+{
+    const struct sim_release *release = &sim->releases[rollout->release];
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        struct sim_device *device =
+            &sim->devices[strtoul(core->members[i].device, NULL, 16)];
+        const struct flo_slots *slots = &device->disk.slots[release->model];
+        bool is_leaving =
+            device->agent.models[release->model].going_back.is_active;
+        if (!is_leaving && is_only_one(device, rollout) &&
+            flo_digest_equal(&slots->current, &release->ref.digest)) {
+            sim_violated(
+                SIM_RULE_BACK, device,
+                "rollout %s is rolled-back, %.8s is %s and has it", rollout->id,
+                core->members[i].device,
+                flo_execution_word((enum flo_execution)core->members[i].state));
+        }
+    }
+}
+
 /* Their gates allow no failure at all. */
 void sim_check_running(void)
 {
@@ -137,6 +176,10 @@ void sim_check_running(void)
         struct flo_rollout_entry *entry;
         struct flo_err err = {0};
 
+        if (flo_rollouts_find(ours(), rollout->id, &entry, &err) == 0 &&
+            entry->core.state == FLO_ROLLOUT_ROLLED_BACK) {
+            check_back(rollout, &entry->core);
+        }
         if (rollout->is_last || rollout->is_promoted ||
             flo_rollouts_find(ours(), rollout->id, &entry, &err) < 0 ||
             entry->core.state != FLO_ROLLOUT_RUNNING) {
@@ -266,6 +309,18 @@ static enum sim_rule device_is_known(const struct sim_device *device, char *why,
     return SIM_RULES;
 }
 
+/* Every device has the last release of each model now: no other one is left
+ * anywhere. */
+static bool is_over(const struct sim_rollout *rollout,
+                    const struct flo_rollout *core)
+{
+    uint32_t model = sim->releases[rollout->release].model;
+
+    return core->state != FLO_ROLLOUT_PARTLY_BACK ||
+           sim_people.last[model] == NULL ||
+           sim_people.last[model]->release == rollout->release;
+}
+
 /* Every rollout comes to an end of its own. */
 static enum sim_rule rollouts_end(char *why, size_t bytes)
 {
@@ -277,6 +332,11 @@ static enum sim_rule rollouts_end(char *why, size_t bytes)
             flo_rollout_state_is_active(entry->core.state)) {
             return SAY(CONVERGES, "rollout %s is %s: %s", id,
                        flo_rollout_state_word(entry->core.state),
+                       entry->core.reason);
+        }
+        if (flo_rollouts_find(ours(), id, &entry, &err) == 0 &&
+            !is_over(&sim_people.rollouts[i], &entry->core)) {
+            return SAY(BACK, "rollout %s is partly-back: %s", id,
                        entry->core.reason);
         }
     }

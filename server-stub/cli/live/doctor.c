@@ -302,7 +302,7 @@ static void check_rollouts(struct doctor *doctor)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     struct flo_err err = {0};
-    uint64_t halted = 0, waits = 0;
+    uint64_t halted = 0, waits = 0, partly = 0;
     char first[64] = "", next[160];
     size_t i;
     json_t *rollout;
@@ -322,9 +322,12 @@ static void check_rollouts(struct doctor *doctor)
                          strcmp(state, "awaiting-approval") == 0;
         bool is_new =
             flo_out_u64(rollout, "since_at_ms") + SOON_MS > flo_wall_ms();
-        if ((strcmp(state, "halted") == 0 && is_new) || is_paused) {
-            halted += !is_paused;
+        bool is_partly = strcmp(state, "partly-back") == 0;
+        bool is_halted = strcmp(state, "halted") == 0 && is_new;
+        if (is_halted || is_paused || is_partly) {
+            halted += is_halted;
             waits += is_paused;
+            partly += is_partly;
             if (first[0] == '\0') {
                 snprintf(first, sizeof(first), "%s",
                          flo_out_text(rollout, "id", "?"));
@@ -332,10 +335,11 @@ static void check_rollouts(struct doctor *doctor)
         }
     }
     snprintf(next, sizeof(next), "flotilla rollout explain %s", first);
-    tell(doctor, halted + waits > 0 ? ODD : GOOD, "rollouts",
-         halted + waits > 0 ? next : "",
-         "%llu halted in a week, %llu wait for somebody",
-         (unsigned long long)halted, (unsigned long long)waits);
+    bool is_odd = halted + waits + partly > 0;
+    tell(doctor, is_odd ? ODD : GOOD, "rollouts", is_odd ? next : "",
+         "%llu halted in a week, %llu wait for somebody, %llu partly back",
+         (unsigned long long)halted, (unsigned long long)waits,
+         (unsigned long long)partly);
 }
 
 static void check_trust(struct doctor *doctor)

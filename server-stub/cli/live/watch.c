@@ -73,6 +73,26 @@ static bool is_in(const char *word, const char *const *words)
     return false;
 }
 
+/* It changes no more by itself; a draft has not begun. */
+static bool is_end(const char *state)
+{
+    static const struct {
+        const char *word;
+        bool is_active;
+    } states[] = {
+#define FLO_ROLLOUT_STATE(name, word, active, meaning, next) {word, active},
+#include "server-stub/core/rollout/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(states); i++) {
+        if (strcmp(state, states[i].word) == 0) {
+            return !states[i].is_active && strcmp(state, "draft") != 0;
+        }
+    }
+    return false;
+}
+
 static int verdict(const json_t *rollout, const char *wanted,
                    struct flo_err *err)
 {
@@ -84,6 +104,9 @@ static int verdict(const json_t *rollout, const char *wanted,
     flo_fail(err, FLO_E_ROLLOUT_HALTED, "rollout %s is %s, not %s",
              flo_out_text(rollout, "id", "?"), state, wanted);
     flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
+    if (json_object_get(rollout, "remedy") != NULL) {
+        return flo_err_fix(err, "%.250s", flo_out_text(rollout, "remedy", ""));
+    }
     return flo_err_fix(err,
                        "flotilla rollout explain %.60s; take it back: flotilla "
                        "rollout rollback %.60s",
@@ -143,8 +166,6 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence,
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
                       uint64_t timeout_ms, struct flo_err *err)
 {
-    static const char *const ends[] = {"completed", "aborted", "rolled-back",
-                                       "halted", NULL};
     char path[256], brief[256]; /* with its devices, without */
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
@@ -176,8 +197,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         if (rv == 0) {
             draw(cli, rollout, &block);
         }
-        bool is_over =
-            rv < 0 || strcmp(state, wanted) == 0 || is_in(state, ends);
+        bool is_over = rv < 0 || strcmp(state, wanted) == 0 || is_end(state);
         if (!is_over && flo_now_ms() - begin > timeout_ms) {
             rv = flo_fail(err, FLO_E_NET_TIMEOUT,
                           "rollout %s is still %s after %llu ms; it goes on",
@@ -205,7 +225,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
 int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
 {
     static const char *const states[] = {
-#define FLO_ROLLOUT_STATE(name, word, active, meaning) word,
+#define FLO_ROLLOUT_STATE(name, word, active, meaning, next) word,
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
         NULL};
@@ -358,10 +378,14 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
                             (unsigned long long)timeout_ms);
         }
         if (answers.failed > 0) {
-            return flo_fail(err, FLO_E_ROLLOUT_PARTLY,
-                            "%llu of %llu devices did not get there",
-                            (unsigned long long)answers.failed,
-                            (unsigned long long)all);
+            flo_fail(err, FLO_E_ROLLOUT_PARTLY,
+                     "%llu of %llu devices did not get there",
+                     (unsigned long long)answers.failed,
+                     (unsigned long long)all);
+            return json_object_get(now, "remedy") == NULL
+                       ? FLO_E_ROLLOUT_PARTLY
+                       : flo_err_fix(err, "%.250s",
+                                     flo_out_text(now, "remedy", ""));
         }
         return 0;
     }

@@ -120,29 +120,17 @@ bool flo_rollout_is_spread(const struct flo_rollout *rollout)
     return is_spread;
 }
 
-/* An order for buckets names devices by their hash.  Where phases are spread,
- * those that were told are named one by one, until all were. */
-static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
+bool flo_rollout_has_begun(const struct flo_rollout *rollout, size_t index)
 {
-    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS;
+    uint8_t phase = rollout->members[index].phase;
+
+    return phase < rollout->phase_count &&
+           rollout->phases[phase].state != FLO_PHASE_WAITING;
 }
 
-void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
-                         struct flo_rollout_actions *actions)
+void flo_rollout_member_store(size_t index, struct flo_rollout_actions *actions)
 {
-    uint32_t touched = flo_rollout_touched(rollout);
-
-    if (is_by_name(rollout, touched)) {
-        flo_rollout_do(actions,
-                       (struct flo_rollout_action){
-                           .kind = FLO_ROLLOUT_DO_EACH,
-                           .op = FLO_ORDER_ROLLBACK,
-                           .bucket_to = touched,
-                           .states = FLO_STATES_ALL & ~FLO_STATE_BIT(QUEUED),
-                           .member = SIZE_MAX});
-    } else {
-        flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
-                          FLO_STATES_ALL);
-    }
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBER,
+                                               .member = index});
 }

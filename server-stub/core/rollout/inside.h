@@ -122,9 +122,22 @@ uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout);
 bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout);
+/* The phase of a member began. */
+bool flo_rollout_has_begun(const struct flo_rollout *rollout, size_t index);
+void flo_rollout_member_store(size_t index,
+                              struct flo_rollout_actions *actions);
 /* Order every touched device back and wait for them. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
                          struct flo_rollout_actions *actions);
+/* The way back (back.c): a device was seen without the release; it answered
+ * that it cannot leave it; all that are awaited have answered. */
+void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
+                           const struct flo_rollout_event *event,
+                           struct flo_rollout_actions *actions);
+void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
+                       struct flo_rollout_actions *actions);
+void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
+                            struct flo_rollout_actions *actions);
 int flo_rollout_operator_step(struct flo_rollout *rollout,
                               const struct flo_rollout_event *event,
                               struct flo_rollout_actions *actions,

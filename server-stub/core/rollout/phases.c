@@ -501,52 +501,6 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
            is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);
 }
 
-/* Members of started phases that are still awaited. */
-static uint32_t members_pending(const struct flo_rollout *rollout,
-                                bool going_back, uint32_t *silent)
-{
-    uint32_t pending = 0;
-
-    *silent = 0;
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        const struct flo_rollout_member *member = &rollout->members[i];
-        if (member->phase >= rollout->phase_count ||
-            rollout->phases[member->phase].state == FLO_PHASE_WAITING ||
-            member->state == FLO_EXECUTION_QUEUED) {
-            continue; /* it was told nothing */
-        }
-        bool done =
-            going_back
-                ? member->is_back
-                : flo_execution_is_end((enum flo_execution)member->state);
-        if (!done && (member->is_away || member->lapse != FLO_LAPSE_NONE)) {
-            (*silent)++;
-        } else if (!done) {
-            pending++;
-        }
-    }
-    return pending;
-}
-
-static void stop_check(struct flo_rollout *rollout, uint64_t now_ms,
-                       struct flo_rollout_actions *actions)
-{
-    bool going_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK;
-    uint32_t silent;
-
-    if (members_pending(rollout, going_back, &silent) > 0) {
-        return;
-    }
-    if (silent > 0) {
-        size_t used = strlen(rollout->reason);
-        snprintf(rollout->reason + used, sizeof(rollout->reason) - used,
-                 "; %u do not answer, they follow when they come back", silent);
-    }
-    flo_rollout_state_set(
-        rollout, going_back ? FLO_ROLLOUT_ROLLED_BACK : FLO_ROLLOUT_ABORTED,
-        now_ms, actions);
-}
-
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
@@ -576,8 +530,5 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_told_all(rollout)) {
         complete(rollout, now_ms, actions); /* left before all were told */
     }
-    if (rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
-        rollout->state == FLO_ROLLOUT_ABORTING) {
-        stop_check(rollout, now_ms, actions);
-    }
+    flo_rollout_stop_check(rollout, now_ms, actions);
 }

@@ -11,8 +11,8 @@
 
 /* The effect of an event in a state: rollout_events.def, rollout_verbs.def. */
 enum effect { DOES, SAME, NONE, STATE, APPROVAL, ENDED };
-#define ROW(a, b, c, d, e, f, g, h, i, j, k, meaning)                          \
-    {a, b, c, d, e, f, g, h, i, j, k},
+#define ROW(a, b, c, d, e, f, g, h, i, j, k, l, meaning)                       \
+    {a, b, c, d, e, f, g, h, i, j, k, l},
 static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) ROW(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
@@ -23,29 +23,14 @@ static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 #undef FLO_ROLLOUT_VERB
 #undef FLO_ROLLOUT_READ
 };
-_Static_assert(FLO_ROLLOUT_STATE_COUNT == 11, "a column per state");
-
-static bool phase_is_started(const struct flo_rollout *rollout, size_t index)
-{
-    uint8_t phase = rollout->members[index].phase;
-
-    return phase < rollout->phase_count &&
-           rollout->phases[phase].state != FLO_PHASE_WAITING;
-}
-
-static void member_stored(size_t index, struct flo_rollout_actions *actions)
-{
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBER,
-                                               .member = index});
-}
+_Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 
 /* Its turn came: the phase tells it by an order in its desired. */
 static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
 
-    return phase_is_started(rollout, index) &&
+    return flo_rollout_has_begun(rollout, index) &&
            member->bucket < rollout->phases[member->phase].told_to;
 }
 
@@ -104,7 +89,7 @@ static int joined(struct flo_rollout *rollout,
          (is_over && is_its_turn(rollout, place)))) {
         flo_rollout_tell_one(rollout, place, event->now_ms, actions);
     }
-    member_stored(place, actions);
+    flo_rollout_member_store(place, actions);
     return 0;
 }
 
@@ -125,7 +110,7 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
             rollout->state == FLO_ROLLOUT_COMPLETED) {
             flo_rollout_tell_one(rollout, index, now_ms, actions);
         }
-        member_stored(index, actions);
+        flo_rollout_member_store(index, actions);
     }
 }
 
@@ -143,10 +128,10 @@ static void gone(struct flo_rollout *rollout, size_t index,
     member->is_online = false;
     bool is_told = member->state != FLO_EXECUTION_QUEUED ||
                    flo_rollout_has_limits(rollout);
-    if (phase_is_started(rollout, index) && !member->is_away && is_told &&
+    if (flo_rollout_has_begun(rollout, index) && !member->is_away && is_told &&
         is_before_trial(member)) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
-        member_stored(index, actions);
+        flo_rollout_member_store(index, actions);
     }
 }
 
@@ -161,7 +146,7 @@ static void superseded(struct flo_rollout *rollout, size_t index,
         flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUPERSEDED, NULL,
                                now_ms);
         rollout->members[index].is_back = true;
-        member_stored(index, actions);
+        flo_rollout_member_store(index, actions);
     } else {
         flo_rollout_why(actions, "ignored: it is %s already, its end counts",
                         flo_execution_word((enum flo_execution)member->state));
@@ -223,7 +208,7 @@ static bool waits(struct flo_rollout *rollout, size_t index,
     flo_rollout_why(actions, "%.8s %s", member->device,
                     is_waiting ? "waits for its surroundings"
                                : "waits no more");
-    member_stored(index, actions);
+    flo_rollout_member_store(index, actions);
     return true;
 }
 
@@ -261,7 +246,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(event->execution < FLO_EXECUTION_COUNT);
-    if (!phase_is_started(rollout, index)) {
+    if (!flo_rollout_has_begun(rollout, index)) {
         flo_rollout_why(actions, "ignored: its phase has not begun");
         return;
     }
@@ -289,63 +274,10 @@ static void executed(struct flo_rollout *rollout, size_t index,
         member->is_back = false;
     }
     bool is_again = is_tried_again(rollout, index, event->now_ms, actions);
-    member_stored(index, actions);
+    flo_rollout_member_store(index, actions);
     if (!is_again) {
         (void)waits(rollout, index, event, actions);
     }
-}
-
-static void seen_back(struct flo_rollout *rollout, size_t index,
-                      const struct flo_rollout_event *event,
-                      struct flo_rollout_actions *actions)
-{
-    struct flo_rollout_member *member = &rollout->members[index];
-    enum flo_execution state = (enum flo_execution)member->state;
-    bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
-                     rollout->state == FLO_ROLLOUT_ROLLED_BACK;
-    bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
-                      rollout->state == FLO_ROLLOUT_ABORTED ||
-                      rollout->state == FLO_ROLLOUT_HALTED;
-
-    /* Halted: those on trial that failed were taken back. */
-    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED &&
-                       flo_rollout_member_is_under_way(member);
-
-    bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
-    bool is_taken = event->is_ordered && holds;
-    uint64_t now_ms = event->now_ms;
-
-    if (member->is_back || !phase_is_started(rollout, index) ||
-        !(goes_back || is_recalled || is_taken || (is_stopped && !holds))) {
-        flo_rollout_why(actions, "ignored: %s",
-                        member->is_back ? "it is back already"
-                                        : "nobody asked it to go back");
-        return;
-    }
-    flo_rollout_member_set(rollout, index,
-                           holds ? FLO_EXECUTION_ROLLED_BACK
-                                 : FLO_EXECUTION_CANCELLED,
-                           NULL, now_ms);
-    member->is_back = true;
-    member_stored(index, actions);
-}
-
-/* The device answered that it cannot leave the release.  Its state stays true,
- * and the rollout does not wait for it any more. */
-static void stays(struct flo_rollout *rollout, size_t index,
-                  struct flo_rollout_actions *actions)
-{
-    struct flo_rollout_member *member = &rollout->members[index];
-    size_t used = strlen(rollout->reason);
-
-    if (member->is_back) {
-        flo_rollout_why(actions, "ignored: it is back already");
-        return;
-    }
-    snprintf(rollout->reason + used, sizeof(rollout->reason) - used,
-             "; %.8s cannot go back", member->device);
-    member->is_back = true;
-    member_stored(index, actions);
 }
 
 /* The device lost what it told of its execution: with the power while its disk
@@ -375,7 +307,7 @@ static void forgotten(struct flo_rollout *rollout, size_t index,
     flo_rollout_member_set(rollout, index, next, NULL, event->now_ms);
     member->is_back =
         next == FLO_EXECUTION_SUPERSEDED || next == FLO_EXECUTION_REJECTED;
-    member_stored(index, actions);
+    flo_rollout_member_store(index, actions);
 }
 
 static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
@@ -385,7 +317,7 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
         flo_rollout_member_set(rollout, index, FLO_EXECUTION_REMOVED, NULL,
                                now_ms);
         rollout->members[index].is_back = true;
-        member_stored(index, actions);
+        flo_rollout_member_store(index, actions);
     }
 }
 
@@ -467,7 +399,7 @@ static void tick(struct flo_rollout *rollout, uint64_t now_ms,
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        bool waits = phase_is_started(rollout, i) && !member->is_back &&
+        bool waits = flo_rollout_has_begun(rollout, i) && !member->is_back &&
                      member->state != FLO_EXECUTION_QUEUED &&
                      (flo_rollout_member_is_under_way(member) ||
                       rollout->state == FLO_ROLLOUT_ROLLING_BACK);
@@ -525,9 +457,9 @@ static int device_step(struct flo_rollout *rollout,
     if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION) {
         executed(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_BACK) {
-        seen_back(rollout, index, event, actions);
+        flo_rollout_seen_back(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_STAYS) {
-        stays(rollout, index, actions);
+        flo_rollout_stays(rollout, index, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_FORGOTTEN) {
         forgotten(rollout, index, event, actions);
     }

@@ -24,12 +24,14 @@
 #define FLO_ROLLOUT_MEMBERS_MAX 200000
 
 enum flo_rollout_state {
-#define FLO_ROLLOUT_STATE(name, word, active, meaning) FLO_ROLLOUT_##name,
+#define FLO_ROLLOUT_STATE(name, word, active, meaning, next) FLO_ROLLOUT_##name,
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
     FLO_ROLLOUT_STATE_COUNT
 };
 const char *flo_rollout_state_word(enum flo_rollout_state state);
+/* The step that helps, with MODEL and DEVICE to be filled in; "": none. */
+const char *flo_rollout_state_next(enum flo_rollout_state state);
 bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out);
 /* true: it still changes with time, ticks are wanted. */
 bool flo_rollout_state_is_active(enum flo_rollout_state state);
@@ -348,8 +350,8 @@ FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   struct flo_rollout_actions *actions,
                                   struct flo_err *err);
 
-/* True when the device refused to go back.  The rollout no longer waits for
- * it; its last state stays. */
+/* True when the device refused to go back and still has the release.  The
+ * rollout no longer waits for it; its last state stays. */
 bool flo_rollout_member_stays(const struct flo_rollout_member *member);
 /* Index of a device, or SIZE_MAX. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);

@@ -65,7 +65,9 @@ static void trace_action(const struct flo_rollout *rollout,
         flo_buf_printf(out, "device   %.8s %s%s%s%s", member->device,
                        flo_execution_word((enum flo_execution)member->state),
                        lapses[member->lapse], member->is_away ? ", away" : "",
-                       member->is_back ? ", back" : "");
+                       flo_rollout_member_stays(member) ? ", stays"
+                       : member->is_back                ? ", back"
+                                                        : "");
         break;
     case FLO_ROLLOUT_DO_MEMBERS:
         flo_buf_text(out, "devices  stored");

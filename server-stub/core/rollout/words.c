@@ -8,9 +8,11 @@
 struct state_fact {
     const char *word;
     bool active;
+    const char *next;
 };
 static const struct state_fact states[] = {
-#define FLO_ROLLOUT_STATE(name, word, active, meaning) {word, active},
+#define FLO_ROLLOUT_STATE(name, word, active, meaning, next)                   \
+    {word, active, next},
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
 };
@@ -19,6 +21,12 @@ const char *flo_rollout_state_word(enum flo_rollout_state state)
 {
     assert(state < FLO_ROLLOUT_STATE_COUNT);
     return states[state].word;
+}
+
+const char *flo_rollout_state_next(enum flo_rollout_state state)
+{
+    assert(state < FLO_ROLLOUT_STATE_COUNT);
+    return states[state].next;
 }
 
 bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out)

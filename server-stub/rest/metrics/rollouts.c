@@ -5,11 +5,17 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* Under way, or halted a short time ago: somebody looks at it. */
+/* Somebody has to look at it. */
+static bool is_odd_end(enum flo_rollout_state state)
+{
+    return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
+}
+
+/* Under way, or halted or partly back since a short time. */
 static bool is_shown(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     return flo_rollout_state_is_active(rollout->state) ||
-           (rollout->state == FLO_ROLLOUT_HALTED &&
+           (is_odd_end(rollout->state) &&
             rollout->since_at_ms + DAY_MS > now_ms);
 }
 
@@ -95,10 +101,10 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
         if (!is_shown(rollout, now_ms)) {
             continue;
         }
-        attention += rollout->state == FLO_ROLLOUT_PAUSED ||
-                             rollout->state == FLO_ROLLOUT_HALTED
-                         ? 1
-                         : 0;
+        attention +=
+            rollout->state == FLO_ROLLOUT_PAUSED || is_odd_end(rollout->state)
+                ? 1
+                : 0;
         flo_samples_add(
             samples, FLO_EXPOSED_ROLLOUT_PHASE,
             (const char *const[]){rollout->id, rollout->release, state},

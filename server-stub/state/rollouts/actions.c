@@ -151,10 +151,15 @@ static int do_state(struct flo_controller *controller,
     const char *word =
         flo_rollout_state_word((enum flo_rollout_state)action->state);
 
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) reason = {0};
+    flo_rollouts_name(controller, &entry->core, entry->core.reason,
+                      strlen(entry->core.reason), &reason);
+    const char *text =
+        reason.failed || reason.data == NULL ? entry->core.reason : reason.data;
     flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id,
-            entry->core.release, word, entry->core.reason);
+            entry->core.release, word, text);
     return flo_controller_audit(controller, "controller", "rollout.state",
-                                entry->core.id, word, entry->core.reason, err);
+                                entry->core.id, word, text, err);
 }
 
 static int do_phase(struct flo_controller *controller,

@@ -112,19 +112,27 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
     cut(entry);
 }
 
-json_t *flo_rollouts_explained(const struct flo_rollout_entry *entry)
+json_t *flo_rollouts_explained(const struct flo_controller *controller,
+                               const struct flo_rollout_entry *entry)
 {
     json_t *lines = json_array();
     const char *at = entry->trace.data != NULL ? entry->trace.data : "";
 
     while (*at != '\0') {
         size_t chars = strcspn(at, "\n");
-        json_array_append_new(lines, json_stringn(at, chars));
+        json_array_append_new(
+            lines, flo_rollouts_named(controller, &entry->core, at, chars));
         at += chars + (at[chars] == '\n');
     }
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o}", "id", entry->core.id, "state",
-                     flo_rollout_state_word(entry->core.state), "reason",
-                     entry->core.reason, "created_at_ms",
-                     (json_int_t)entry->core.created_at_ms, "cut_bytes",
-                     (json_int_t)entry->trace_cut, "trace", lines);
+    const char *reason = entry->core.reason;
+    json_t *json = json_pack(
+        "{s:s,s:s,s:o,s:I,s:I,s:o}", "id", entry->core.id, "state",
+        flo_rollout_state_word(entry->core.state), "reason",
+        flo_rollouts_named(controller, &entry->core, reason, strlen(reason)),
+        "created_at_ms", (json_int_t)entry->core.created_at_ms, "cut_bytes",
+        (json_int_t)entry->trace_cut, "trace", lines);
+    if (json != NULL) {
+        flo_rollouts_show_remaining(controller, entry, json);
+    }
+    return json;
 }

@@ -72,6 +72,10 @@ FLO_MUST_USE int flo_rollouts_may_write(struct flo_controller *controller,
 void flo_rollouts_explain(struct flo_rollout_entry *entry,
                           const struct flo_rollout_event *event,
                           const struct flo_rollout_actions *actions);
+/* A text of its core with names of devices for their ids (named.c). */
+void flo_rollouts_name(const struct flo_controller *controller,
+                       const struct flo_rollout *rollout, const char *text,
+                       size_t chars, struct flo_buf *out);
 /* FLO_E_REST_LIMIT: `max` rollouts are under way. */
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,

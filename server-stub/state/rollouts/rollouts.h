@@ -133,7 +133,18 @@ FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
 /* The decisions and their reasons:
  * {"id","state","reason","created_at_ms","cut_bytes", "trace":[line,…]}; new
  * reference. */
-json_t *flo_rollouts_explained(const struct flo_rollout_entry *entry);
+json_t *flo_rollouts_explained(const struct flo_controller *controller,
+                               const struct flo_rollout_entry *entry);
+/* A text of its core as people read it, with names of devices for their ids;
+ * new reference. */
+json_t *flo_rollouts_named(const struct flo_controller *controller,
+                           const struct flo_rollout *rollout, const char *text,
+                           size_t chars);
+/* The devices that keep the release of a rollout that is partly-back, and the
+ * step that helps: `remaining`, `remedy`. */
+void flo_rollouts_show_remaining(const struct flo_controller *controller,
+                                 const struct flo_rollout_entry *entry,
+                                 json_t *json);
 /* The same event to every rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event,

@@ -6,6 +6,7 @@
 #include "server-stub/state/rollouts/inside.h"
 
 #define FINISHED_LOADED 16 /* at start */
+#define PARTLY_BACK_LOADED 4
 
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
@@ -394,10 +395,11 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
 struct wanted {
     struct flo_text_list active;
     struct flo_text_list finished;
+    size_t open;
 };
 
-/* Newest first: all that are under way, and a few that are not, for devices
- * that come back late. */
+/* Newest first: all that are under way, those that wait for devices to leave
+ * their release, and a few that are over, for devices that come back late. */
 static int want_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct wanted *wanted = context;
@@ -406,7 +408,9 @@ static int want_row(void *context, const struct flo_fleet_rollout *row)
     if (!flo_rollout_state_parse(row->state, &state)) {
         return 0;
     }
-    if (flo_rollout_state_is_active(state)) {
+    bool is_open =
+        state == FLO_ROLLOUT_PARTLY_BACK && wanted->open++ < PARTLY_BACK_LOADED;
+    if (flo_rollout_state_is_active(state) || is_open) {
         flo_text_list_add(&wanted->active, row->id);
     } else if (wanted->finished.count < FINISHED_LOADED) {
         flo_text_list_add(&wanted->finished, row->id);

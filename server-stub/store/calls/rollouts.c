@@ -29,7 +29,7 @@ static int take_rollout(void *context, const struct flo_row *row)
 
 static bool is_active(const char *word)
 {
-#define FLO_ROLLOUT_STATE(name, state_word, is_active, meaning)                \
+#define FLO_ROLLOUT_STATE(name, state_word, is_active, meaning, next)          \
     if (is_active && strcmp(word, state_word) == 0) {                          \
         return true;                                                           \
     }

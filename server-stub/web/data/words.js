@@ -75,7 +75,7 @@ const KINDS = {
     "ready", "published", "done", "ok", "kept", "has", "leads"],
   bad: ["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked", "silent",
     "overdue", "cannot", "denied", "refused"],
-  warn: ["held", "paused", "partly", "warn", "drift", "degraded", "download", "awaiting-approval", "waits"],
+  warn: ["held", "paused", "partly", "partly-back", "warn", "drift", "degraded", "download", "awaiting-approval", "waits"],
   back: ["rolled-back", "rolling-back", "taken-back"],
   hold: ["maintenance", "quarantined", "frozen"],
   off: ["offline", "queued", "waiting", "cancelled", "superseded", "removed", "on-demand",

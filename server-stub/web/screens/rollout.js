@@ -21,15 +21,17 @@ const touched = (one) => (one.phases || []).filter((p) => p.state !== "waiting")
 export function Notice({ one }) {
   const held = (one.phases || []).some((p) => p.state === "held");
   const causes = one.causes || [];
-  const ended = ["halted", "rolled-back", "rolling-back"].includes(one.state);
+  const ended = ["halted", "rolled-back", "rolling-back", "partly-back"].includes(one.state);
   if (!ended && !held && causes.length === 0) {
     return one.reason ? html`<p class="soft">${one.reason}</p>` : null;
   }
   const back = one.state.startsWith("roll");
-  return html`<div class="notice ${back ? "" : ended ? "n-bad" : "n-warn"}" aria-label="Cause" role="region">
+  const remaining = one.remaining || [];
+  return html`<div class="notice ${back ? "" : ended && one.state !== "partly-back" ? "n-bad" : "n-warn"}" aria-label="Cause" role="region">
     <p class="big">${causes[0] ? causes[0].meaning || causes[0].id : one.reason}</p>
     ${causes.map((c) => html`<p><code>${c.id}</code> on ${number(c.devices)} of ${many(touched(one), "device")}${
       c.meaning ? `: ${c.meaning}` : ""}${c.fix ? html` · <b>Next:</b> ${c.fix}` : null}</p>`)}
+    ${remaining.length > 0 ? html`<p><b>Not back:</b> ${remaining.map((d) => d.name).join(", ")} · <b>Next:</b> ${one.remedy}</p>` : null}
     <p class="soft">${one.reason} · ${number(one.holders)} have ${one.release} now, ${
   number(Math.max(one.members - touched(one), 0))} of ${number(one.members)} never touched.</p></div>`;
 }

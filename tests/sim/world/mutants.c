@@ -186,6 +186,13 @@ bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
 
 /* ---- the controller ---- */
 
+HANDED(bool, flo_rollout_member_stays,
+       (const struct flo_rollout_member *member))
+{
+    return present != SIM_MUTANT_BACK &&
+           __real_flo_rollout_member_stays(member);
+}
+
 HANDED(enum flo_verdict, flo_rollout_verdict,
        (const struct flo_rollout *rollout, uint32_t phase, uint32_t *worst,
         struct flo_gate_result *result))

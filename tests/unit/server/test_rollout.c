@@ -242,7 +242,7 @@ a_device_that_falls_silent_with_the_release_counts_as_failed(void **state)
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     wait_ms(world, 1);
 
-    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-silent");
+    ends_as(world, FLO_ROLLOUT_PARTLY_BACK, "rollout-silent");
 }
 
 static void an_offline_device_catches_up_later(void **state)
@@ -377,7 +377,49 @@ static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
         assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]),
                          i > 0);
     }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "2 with nothing to go back to (d0000002, "
+                           "d0000003)"));
+
+    /* one loses the model, the other one gets a newer release */
+    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "1 with nothing to go back to (d0000003)"));
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    assert_string_equal(world->rollout.reason, "rollback: ops");
     ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
+}
+
+static void rolled_back_means_that_no_device_may_have_it(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    says(world, 3, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    wait_ms(world, 3600000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(
+        strstr(world->rollout.reason, "not back: 1 without an answer"));
+    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "1 with nothing to go back to (d0000002)"));
+    about(world, 2, FLO_ROLLOUT_EVENT_LEFT);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+
+    /* late news: it took the release after all */
+    says(world, 3, 2, FLO_EXECUTION_SOAKING, NULL);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    world_free(world);
 }
 
 static void an_execution_that_its_device_forgot_is_over(void **state)
@@ -713,8 +755,8 @@ static void a_ratio_gate_has_an_action_of_its_own(void **state)
 }
 
 /* Cells of rollout_events.def and rollout_verbs.def, as text. */
-#define CELLS(a, b, c, d, e, f, g, h, i, j, k, meaning)                        \
-    {#a, #b, #c, #d, #e, #f, #g, #h, #i, #j, #k},
+#define CELLS(a, b, c, d, e, f, g, h, i, j, k, l, meaning)                     \
+    {#a, #b, #c, #d, #e, #f, #g, #h, #i, #j, #k, #l},
 static const char *const cells[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) CELLS(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
@@ -858,6 +900,7 @@ int main(void)
         cmocka_unit_test(an_abort_cancels_what_is_not_active),
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
+        cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(
             a_device_that_falls_silent_with_the_release_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),

@@ -460,7 +460,7 @@ static void each_state_can_be_read(void **state)
         assert_non_null(json_object_get(shown, "reason"));
         assert_non_null(json_object_get(shown, "since_at_ms"));
         json_decref(shown);
-        shown = flo_rollouts_explained(entry);
+        shown = flo_rollouts_explained(world->controller, entry);
         assert_non_null(json_object_get(shown, "trace"));
         json_decref(shown);
     }

@@ -375,7 +375,7 @@ static void explain_says_what_was_decided_and_why(void **state)
     ask_until(&scene, is_halted);
     event(scene.world, scene.canary, "notified");
 
-    json_t *json = flo_rollouts_explained(scene.entry);
+    json_t *json = flo_rollouts_explained(scene.world->controller, scene.entry);
     flo_json_dump(json, &text);
 
     assert_non_null(strstr(text.data, "verdict  ttft_us p95 fail"));

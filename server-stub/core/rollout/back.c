@@ -1,0 +1,243 @@
+/* Back: the way of a rollout and its devices to the end that a person or a
+ * gate asked for.
+ *
+ * `rolled-back` means that no device has the release by this rollout any more.
+ * While one may still serve it, the rollout is `partly-back`: the device has
+ * nothing to go back to, or it has not answered.  Both states follow the
+ * devices, so the last one that leaves the release makes it rolled-back. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+/* An order for buckets names devices by their hash.  Where phases are spread,
+ * those that were told are named one by one, until all were. */
+static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
+{
+    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS;
+}
+
+void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
+{
+    uint32_t touched = flo_rollout_touched(rollout);
+
+    if (is_by_name(rollout, touched)) {
+        flo_rollout_do(actions,
+                       (struct flo_rollout_action){
+                           .kind = FLO_ROLLOUT_DO_EACH,
+                           .op = FLO_ORDER_ROLLBACK,
+                           .bucket_to = touched,
+                           .states = FLO_STATES_ALL & ~FLO_STATE_BIT(QUEUED),
+                           .member = SIZE_MAX});
+    } else {
+        flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
+                          FLO_STATES_ALL);
+    }
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+}
+
+/* ---- devices ---- */
+
+void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
+                           const struct flo_rollout_event *event,
+                           struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    enum flo_execution state = (enum flo_execution)member->state;
+    bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
+                     rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
+                     rollout->state == FLO_ROLLOUT_PARTLY_BACK;
+    bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
+                      rollout->state == FLO_ROLLOUT_ABORTED ||
+                      rollout->state == FLO_ROLLOUT_HALTED;
+
+    /* Halted: those on trial that failed were taken back. */
+    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED &&
+                       flo_rollout_member_is_under_way(member);
+
+    bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
+    bool is_taken = event->is_ordered && holds;
+    /* It had nothing to go back to, and now serves something else. */
+    bool is_there = flo_rollout_member_stays(member);
+    uint64_t now_ms = event->now_ms;
+
+    if ((member->is_back && !is_there) ||
+        !flo_rollout_has_begun(rollout, index) ||
+        !(goes_back || is_recalled || is_taken || (is_stopped && !holds))) {
+        flo_rollout_why(actions, "ignored: %s",
+                        member->is_back ? "it is back already"
+                                        : "nobody asked it to go back");
+        return;
+    }
+    flo_rollout_member_set(rollout, index,
+                           holds ? FLO_EXECUTION_ROLLED_BACK
+                                 : FLO_EXECUTION_CANCELLED,
+                           NULL, now_ms);
+    member->is_back = true;
+    flo_rollout_member_store(index, actions);
+}
+
+/* The device answered that it cannot leave the release.  Its state stays true,
+ * and the rollout does not wait for it any more. */
+void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
+                       struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    if (member->is_back) {
+        flo_rollout_why(actions, "ignored: %s",
+                        flo_rollout_member_stays(member)
+                            ? "it said so already"
+                            : "it is back already");
+        return;
+    }
+    member->is_back = true;
+    flo_rollout_member_store(index, actions);
+}
+
+/* ---- the end ---- */
+
+/* Members of phases that began which did not end, or did not go back. */
+struct remaining {
+    uint32_t awaited;   /* they are there: an answer comes */
+    uint32_t silent;    /* they do not answer, and may have the release */
+    uint32_t unreached; /* they do not answer, and never took the order */
+    uint32_t kept;      /* they serve it, with nothing to go back to */
+};
+
+static struct remaining remaining_of(const struct flo_rollout *rollout,
+                                     bool goes_back)
+{
+    struct remaining out = {0};
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        bool is_done =
+            goes_back ? member->is_back : flo_execution_is_end(state);
+        if (!flo_rollout_has_begun(rollout, i) ||
+            state == FLO_EXECUTION_QUEUED) {
+            continue; /* it was told nothing */
+        }
+        if (is_done) {
+            out.kept += goes_back && flo_rollout_member_stays(member);
+        } else if (!member->is_away && member->lapse == FLO_LAPSE_NONE) {
+            out.awaited++;
+        } else {
+            *(state == FLO_EXECUTION_NOTIFIED ? &out.unreached : &out.silent) +=
+                1;
+        }
+    }
+    return out;
+}
+
+#define TAIL "; not back: "
+#define UNREACHED "; not reached: "
+#define NAMED 8 /* devices in a reason */
+
+static void add(struct flo_rollout *rollout, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add(struct flo_rollout *rollout, const char *format, ...)
+{
+    size_t used = strlen(rollout->reason);
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
+              list);
+    va_end(list);
+}
+
+/* Ids, as in every trace; the shell puts names in their place. */
+static void name_kept(struct flo_rollout *rollout, uint32_t kept)
+{
+    uint32_t named = 0;
+
+    add(rollout, "%u with nothing to go back to (", kept);
+    for (size_t i = 0; i < rollout->member_count && named < NAMED; i++) {
+        if (flo_rollout_has_begun(rollout, i) &&
+            flo_rollout_member_stays(&rollout->members[i])) {
+            add(rollout, "%s%.8s", named++ > 0 ? ", " : "",
+                rollout->members[i].device);
+        }
+    }
+    if (kept > named) {
+        add(rollout, " and %u more", kept - named);
+    }
+    add(rollout, ")");
+}
+
+/* The person's or the gate's reason stays; who is left follows it. */
+static void say_remaining(struct flo_rollout *rollout,
+                          const struct remaining *left)
+{
+    char *tails[] = {strstr(rollout->reason, TAIL),
+                     strstr(rollout->reason, UNREACHED)};
+    uint32_t silent = left->silent + left->awaited;
+
+    for (size_t i = 0; i < FLO_COUNT(tails); i++) {
+        if (tails[i] != NULL) {
+            *tails[i] = '\0';
+        }
+    }
+    if (left->kept + silent > 0) {
+        add(rollout, TAIL);
+    }
+    if (left->kept > 0) {
+        name_kept(rollout, left->kept);
+    }
+    if (silent > 0) {
+        add(rollout, "%s%u without an answer", left->kept > 0 ? ", " : "",
+            silent);
+    }
+    if (left->unreached > 0) {
+        add(rollout, UNREACHED "%u", left->unreached);
+    }
+}
+
+static void abort_check(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions)
+{
+    struct remaining left = remaining_of(rollout, false);
+    uint32_t silent = left.silent + left.unreached;
+
+    if (left.awaited > 0) {
+        return;
+    }
+    if (silent > 0) {
+        add(rollout, "; %u do%s not answer, %s when %s back", silent,
+            silent == 1 ? "es" : "", silent == 1 ? "follows" : "follow",
+            silent == 1 ? "it comes" : "they come");
+    }
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
+}
+
+void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
+                            struct flo_rollout_actions *actions)
+{
+    enum flo_rollout_state before = rollout->state;
+
+    if (before == FLO_ROLLOUT_ABORTING) {
+        abort_check(rollout, now_ms, actions);
+        return;
+    }
+    if (before != FLO_ROLLOUT_ROLLING_BACK &&
+        before != FLO_ROLLOUT_ROLLED_BACK &&
+        before != FLO_ROLLOUT_PARTLY_BACK) {
+        return;
+    }
+    struct remaining left = remaining_of(rollout, true);
+    if (before == FLO_ROLLOUT_ROLLING_BACK && left.awaited > 0) {
+        return;
+    }
+    bool is_left = left.kept + left.silent + left.awaited > 0;
+    enum flo_rollout_state now =
+        is_left ? FLO_ROLLOUT_PARTLY_BACK : FLO_ROLLOUT_ROLLED_BACK;
+    say_remaining(rollout, &left);
+    if (now != before) {
+        flo_rollout_state_set(rollout, now, now_ms, actions);
+    }
+}
