@@ -1,157 +1,5 @@
 /* The rollout core: scenes as golden traces, and rules one by one. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "server-stub/core/rollout/rollout.h"
-#include "unit/server/golden.h"
-
-#define ROOM 1024
-
-struct world {
-    struct flo_rollout rollout;
-    struct flo_rollout_member members[ROOM];
-    struct flo_rollout_actions actions;
-    struct flo_buf trace;
-    struct flo_err err;
-    uint64_t now_ms;
-    char names[ROOM][37];
-    size_t count;
-};
-
-/* Devices whose buckets are spread evenly, in the order of their number. */
-static struct world *world_new(size_t devices, uint32_t canary)
-{
-    struct world *world = calloc(1, sizeof(*world));
-    struct flo_rollout *rollout = &world->rollout;
-
-    world->now_ms = 1000000;
-    world->count = devices;
-    snprintf(rollout->id, sizeof(rollout->id), "r-0001");
-    snprintf(rollout->release, sizeof(rollout->release), "tiny@2.1.0");
-    rollout->created_at_ms = world->now_ms;
-    rollout->members = world->members;
-    rollout->member_capacity = ROOM;
-    rollout->phase_count = 2;
-    snprintf(rollout->phases[0].name, FLO_NAME_MAX, "canary");
-    rollout->phases[0].devices = canary;
-    snprintf(rollout->phases[1].name, FLO_NAME_MAX, "all");
-    rollout->phases[1].share_pct = 100;
-    flo_gate_default(FLO_GATE_FAILED, &rollout->gates[FLO_GATE_FAILED]);
-    rollout->gate_count = 1;
-    rollout->gates[FLO_GATE_FAILED].margin = 0;
-    for (size_t i = 0; i < devices; i++) {
-        snprintf(world->names[i], sizeof(world->names[i]),
-                 "d%07zu-0000-4000-8000-000000000000", i + 1);
-    }
-    return world;
-}
-
-static void world_free(struct world *world)
-{
-    flo_buf_deinit(&world->trace);
-    free(world);
-}
-
-static int step(struct world *world, struct flo_rollout_event event)
-{
-    event.now_ms = world->now_ms;
-    int rv =
-        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
-    flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
-    if (rv < 0) {
-        flo_buf_printf(&world->trace, "               refused  %s\n",
-                       world->err.what);
-    }
-    return rv;
-}
-
-static int operator_does(struct world *world, enum flo_rollout_event_kind kind)
-{
-    return step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"});
-}
-
-static void join_all(struct world *world)
-{
-    for (size_t i = 0; i < world->count; i++) {
-        struct flo_rollout_event event = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .now_ms = world->now_ms,
-            .device = world->names[i],
-            .is_online = true,
-            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
-        assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                          &world->actions, &world->err),
-                         0);
-    }
-}
-
-static void says(struct world *world, size_t device, uint32_t attempt,
-                 enum flo_execution state, const char *note)
-{
-    world->now_ms += 100;
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[device - 1],
-                                        .attempt = attempt,
-                                        .execution = state,
-                                        .note = note}),
-        0);
-}
-
-static void about(struct world *world, size_t device,
-                  enum flo_rollout_event_kind kind)
-{
-    world->now_ms += 100;
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = kind,
-                                        .device = world->names[device - 1]}),
-        0);
-}
-
-static void wait_ms(struct world *world, uint64_t ms)
-{
-    world->now_ms += ms;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
-        0);
-}
-
-static void goes_well(struct world *world, size_t device)
-{
-    says(world, device, 1, FLO_EXECUTION_ACCEPTED, NULL);
-    says(world, device, 1, FLO_EXECUTION_PROBING, NULL);
-    says(world, device, 1, FLO_EXECUTION_SOAKING, NULL);
-    says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
-}
-
-static struct world *world_started(size_t devices, uint32_t canary)
-{
-    struct world *world = world_new(devices, canary);
-    join_all(world);
-    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_START), 0);
-    return world;
-}
-
-static void ends_as(struct world *world, enum flo_rollout_state state,
-                    const char *golden)
-{
-    assert_string_equal(flo_rollout_state_word(world->rollout.state),
-                        flo_rollout_state_word(state));
-    golden_check(golden, world->trace.data);
-    world_free(world);
-}
-
-static enum flo_execution state_of(struct world *world, size_t device)
-{
-    size_t index = flo_rollout_find(&world->rollout, world->names[device - 1]);
-    return (enum flo_execution)world->rollout.members[index].state;
-}
+#include "unit/server/rollout_world.h"
 
 /* ---- scenes ---- */
 
@@ -213,22 +61,6 @@ static void an_abort_cancels_what_is_not_active(void **state)
     assert_int_equal(state_of(world, 1), FLO_EXECUTION_SUCCEEDED);
     assert_int_equal(state_of(world, 4), FLO_EXECUTION_QUEUED);
     ends_as(world, FLO_ROLLOUT_ABORTED, "rollout-abort");
-}
-
-static void a_rollback_waits_for_every_touched_device(void **state)
-{
-    (void)state;
-    struct world *world = world_started(4, 2);
-
-    goes_well(world, 1);
-    says(world, 2, 1, FLO_EXECUTION_DOWNLOADING, NULL);
-    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
-    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
-    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
-
-    assert_int_equal(state_of(world, 1), FLO_EXECUTION_ROLLED_BACK);
-    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-rollback");
 }
 
 static void
@@ -356,69 +188,6 @@ static void a_device_that_joins_later_falls_into_its_phase(void **state)
     size_t late = flo_rollout_find(&world->rollout, event.device);
     assert_int_equal(world->rollout.members[late].state, FLO_EXECUTION_QUEUED);
     assert_int_equal(world->rollout.members[late].phase, 1);
-    world_free(world);
-}
-
-static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
-{
-    (void)state;
-    struct world *world = world_started(3, 1);
-
-    goes_well(world, 1);
-    goes_well(world, 2);
-    goes_well(world, 3);
-    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
-    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
-    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
-    about(world, 3, FLO_ROLLOUT_EVENT_STAYS);
-
-    assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]),
-                         i > 0);
-    }
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "2 with nothing to go back to (d0000002, "
-                           "d0000003)"));
-
-    /* one loses the model, the other one gets a newer release */
-    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "1 with nothing to go back to (d0000003)"));
-    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
-    assert_string_equal(world->rollout.reason, "rollback: ops");
-    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
-}
-
-static void rolled_back_means_that_no_device_may_have_it(void **state)
-{
-    (void)state;
-    struct world *world = world_started(3, 1);
-
-    goes_well(world, 1);
-    goes_well(world, 2);
-    says(world, 3, 1, FLO_EXECUTION_DOWNLOADING, NULL);
-    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
-    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
-    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
-    wait_ms(world, 3600000);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(
-        strstr(world->rollout.reason, "not back: 1 without an answer"));
-    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "1 with nothing to go back to (d0000002)"));
-    about(world, 2, FLO_ROLLOUT_EVENT_LEFT);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
-
-    /* late news: it took the release after all */
-    says(world, 3, 2, FLO_EXECUTION_SOAKING, NULL);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
-    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
     world_free(world);
 }
 
@@ -898,9 +667,6 @@ int main(void)
         cmocka_unit_test(a_ratio_gate_has_an_action_of_its_own),
         cmocka_unit_test(each_event_and_verb_does_what_the_table_says),
         cmocka_unit_test(an_abort_cancels_what_is_not_active),
-        cmocka_unit_test(a_rollback_waits_for_every_touched_device),
-        cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
-        cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(
             a_device_that_falls_silent_with_the_release_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),

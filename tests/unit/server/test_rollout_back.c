@@ -1,0 +1,91 @@
+/* The way back: what rolled-back and partly-back mean. */
+#include "unit/server/rollout_world.h"
+
+static void a_rollback_waits_for_every_touched_device(void **state)
+{
+    (void)state;
+    struct world *world = world_started(4, 2);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_ROLLED_BACK);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-rollback");
+}
+
+static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    goes_well(world, 3);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
+    about(world, 3, FLO_ROLLOUT_EVENT_STAYS);
+
+    assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]),
+                         i > 0);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "2 with nothing to go back to (d0000002, "
+                           "d0000003)"));
+
+    /* one loses the model, the other one gets a newer release */
+    about(world, 2, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "1 with nothing to go back to (d0000003)"));
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    assert_string_equal(world->rollout.reason, "rollback: ops");
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
+}
+
+static void rolled_back_means_that_no_device_may_have_it(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    says(world, 3, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    wait_ms(world, 3600000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(
+        strstr(world->rollout.reason, "not back: 1 without an answer"));
+    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    assert_non_null(strstr(world->rollout.reason,
+                           "1 with nothing to go back to (d0000002)"));
+    about(world, 2, FLO_ROLLOUT_EVENT_LEFT);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+
+    /* late news: it took the release after all */
+    says(world, 3, 2, FLO_EXECUTION_SOAKING, NULL);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
+    about(world, 3, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rollback_waits_for_every_touched_device),
+        cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
+        cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
