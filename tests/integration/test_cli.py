@@ -320,6 +320,37 @@ def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
     cli(controller, "rollout", "abort", rollout)
 
 
+def test_a_gate_that_can_never_decide_is_refused_at_the_start(
+        controller, devices, publisher):
+    publisher.publish("3.0.5")
+    run = ("rollout", "start", "tiny@3.0.5", "--gate", "ttft_us")
+    says = "gate ttft_us p95 can never pass phase 1"
+    code, out, _ = cli(controller, *run, "--dry-run")
+    assert code == 0 and "a start is refused: " + says in out, out
+    assert "devices_min: 1 in the gate" in out, out
+    refusals = json.loads(cli(controller, *run, "--dry-run", "-o",
+                              "json")[1])["plan"]["refusals"]
+    assert [r["id"] for r in refusals] == ["gate.undecidable"], refusals
+    code, _, err = cli(controller, *run)
+    assert code == 10 and says in err and "--hold-for-person" in err, err
+    assert controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@3.0.5", "gates": {"ratio": [
+            {"metric": "ttft_us"}]}}).status == 422
+
+    # The standard of a small fleet compares nothing, and starts; so does a
+    # gate that asks for no more than there is, and one with a person.
+    plan = ("rollout", "start", "tiny@3.0.5", "--dry-run")
+    assert "refused" not in cli(controller, *plan)[1]
+    assert "refused" not in cli(controller, *plan, "--gate",
+                                "ttft_us,devices_min=1")[1]
+    assert "refused" not in cli(controller, *plan, "--gate", "ttft_us",
+                                "--hold-for-person")[1]
+    started = json.loads(cli(controller, *run, "--hold-for-person", "-o",
+                             "json")[1])
+    assert started["spec"]["hold_for_person"] is True, started
+    cli(controller, "rollout", "abort", started["id"])
+
+
 def test_a_rollout_is_a_file_that_comes_back(
         controller, devices, publisher, folder):
     publisher.publish("3.0.1")

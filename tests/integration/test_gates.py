@@ -274,6 +274,7 @@ def study(up, members, release, gate, rule, one_block):
         "release": release, "group": group,
         "phases": [{"devices": count - 1}, {"share_pct": 100}],
         "policy": POLICY,
+        "hold_for_person": True,  # it can fail, and never pass
         "gates": {"failed": {"max_pct": 100}, gate: {
             "min_devices": 2, "min_controls": 20, "weight": 0.85, **rule}}})
     until("its devices have it", lambda: [

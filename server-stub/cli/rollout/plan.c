@@ -181,6 +181,7 @@ static void line_now(const json_t *rollout, const json_t *plan)
     {
         printf("  now        a start is refused: %s\n",
                flo_out_plain(row, "what", "?", text));
+        printf("             fix: %s\n", flo_out_plain(row, "fix", "", text));
     }
 }
 

@@ -105,6 +105,9 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);
 /* Does the present phase leave devices to compare with? */
 bool flo_rollout_has_controls(const struct flo_rollout *rollout);
+/* The last phase that updates; devices of a hold-out come after it. */
+bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
+                               uint32_t phase);
 void flo_rollout_studied(struct flo_rollout *rollout,
                          const struct flo_rollout_event *event,
                          struct flo_rollout_actions *actions);

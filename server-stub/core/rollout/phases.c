@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server-stub/core/rollout/decidable.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -192,6 +193,8 @@ static void hold(struct flo_rollout *rollout, uint32_t gate,
                   is_share
                       ? "is held, more than the limit explains: promote, abort "
                         "or roll back"
+                  : rollout->holds_for_person
+                      ? "is held for a person: promote, abort or roll back"
                       : "is held until there is more");
     } else {
         snprintf(rollout->reason, sizeof(rollout->reason),
@@ -310,6 +313,39 @@ static void study_holds(struct flo_rollout *rollout,
     phase_changed(rollout, rollout->phase, actions);
 }
 
+/* No soak is long enough for a gate that lacks devices: a person was asked for
+ * at the start. */
+static bool person_decides(const struct flo_rollout *rollout, uint64_t now_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    struct flo_gate_counts counts;
+
+    if (!rollout->holds_for_person || is_watching(rollout)) {
+        return false;
+    }
+    flo_rollout_counts(rollout, rollout->phase, &counts);
+    return counts.here_members > 0 &&
+           counts.here_ended == counts.here_members &&
+           is_soaked(phase, now_ms) && flo_rollout_study_lacks(rollout);
+}
+
+static void study_asks(struct flo_rollout *rollout,
+                       struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    if (phase->state == FLO_PHASE_HELD) {
+        return;
+    }
+    phase->state = FLO_PHASE_HELD;
+    snprintf(rollout->reason, sizeof(rollout->reason),
+             "too few devices for its gates: phase %u is held for a person: "
+             "promote, abort or roll back",
+             rollout->phase + 1);
+    flo_rollout_why(actions, "%s", rollout->reason);
+    phase_changed(rollout, rollout->phase, actions);
+}
+
 /* Segments that alone are worse go back; the others go on.  Whoever was not
  * told is not told any more. */
 static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
@@ -375,6 +411,10 @@ static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
     if (verdict == FLO_PHASE_HOLDS && !is_watching(rollout) &&
         flo_rollout_study_waits(rollout, rollout->phase)) {
         study_holds(rollout, actions);
+        return true;
+    }
+    if (person_decides(rollout, now_ms)) {
+        study_asks(rollout, actions);
         return true;
     }
     return false;

@@ -174,6 +174,7 @@ struct flo_rollout {
     uint32_t segment_count;
     enum flo_on_fail on_fail;
     bool pauses_when_unsure; /* on_inconclusive: pause */
+    bool holds_for_person;   /* a gate that can never decide holds its phase */
     struct flo_abort_rule aborts[FLO_ABORTS_MAX];
     uint32_t abort_count;
     double starts_per_s;     /* devices told; 0: all at once */

@@ -22,7 +22,8 @@ static uint32_t members_behind(const struct flo_rollout *rollout,
 }
 
 /* The last phase that updates; devices of a hold-out come after it. */
-static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
+bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
+                               uint32_t phase)
 {
     uint32_t next = phase + 1;
 
@@ -49,7 +50,7 @@ static struct flo_study_moment moment_of(const struct flo_rollout *rollout,
 
     return (struct flo_study_moment){
         .phase = rollout->phase,
-        .is_last = is_last(rollout, rollout->phase),
+        .is_last = flo_rollout_study_is_last(rollout, rollout->phase),
         .is_plain = !flo_rollout_has_controls(rollout),
         .is_watch = phase->state == FLO_PHASE_PASSED,
         .soaked_s =
@@ -100,7 +101,8 @@ bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase)
         return false;
     }
     for (uint32_t i = 0; i < rules->count; i++) {
-        if (flo_study_is_critical(rules, i, phase, is_last(rollout, phase))) {
+        if (flo_study_is_critical(rules, i, phase,
+                                  flo_rollout_study_is_last(rollout, phase))) {
             return true;
         }
     }

@@ -76,6 +76,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->pauses_when_expired = spec->on_expiry == 1;
     out->approvals_needed = (uint32_t)spec->approvals;
     out->pauses_when_unsure = spec->on_inconclusive == 1;
+    out->holds_for_person = spec->holds_for_person;
     draft_aborts(spec, out);
     out->starts_per_s = spec->rate_per_min / 60;
     out->concurrent_max = (uint32_t)limits->max_concurrent;

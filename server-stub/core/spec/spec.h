@@ -83,6 +83,7 @@ struct flo_spec {
     struct flo_policy policy;
     bool has_jitter; /* it was said */
     bool is_below_floor;
+    bool holds_for_person; /* a gate that never decides */
     bool lifts;
 };
 

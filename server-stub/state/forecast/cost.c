@@ -179,7 +179,9 @@ static void add_refusal(json_t *list, int rv, const struct flo_err *err)
     if (rv < 0) {
         json_array_append_new(
             list,
-            json_pack("{s:s,s:s}", "id", flo_error_id(rv), "what", err->what));
+            json_pack("{s:s,s:s,s:s}", "id", flo_error_id(rv), "what",
+                      err->what, "fix",
+                      err->fix[0] != '\0' ? err->fix : flo_error_fix(rv)));
     }
 }
 
@@ -188,13 +190,15 @@ static json_t *refusals(struct flo_controller *controller,
                         struct flo_rollout_entry *entry)
 {
     json_t *list = json_array();
-    struct flo_err frozen = {0}, barred = {0};
+    struct flo_err frozen = {0}, barred = {0}, gates = {0};
     uint64_t until_ms;
     int rv = flo_rollouts_may_go_on(controller, &frozen);
 
     add_refusal(list, rv, &frozen);
     rv = flo_rollouts_check_bars(controller, entry, &until_ms, &barred);
     add_refusal(list, rv, &barred);
+    rv = flo_rollouts_check_gates(controller, entry, &gates);
+    add_refusal(list, rv, &gates);
     return list;
 }
 

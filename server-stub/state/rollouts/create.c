@@ -213,6 +213,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);
     rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);
+    rv = rv < 0 || dry ? rv : flo_rollouts_check_gates(controller, entry, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);
         return rv;

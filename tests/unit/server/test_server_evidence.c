@@ -235,7 +235,7 @@ static bool leaves_nobody(struct world *world, const char *phases,
 
     snprintf(spec, sizeof(spec),
              "{\"release\":\"tiny@2.1.0\",\"phases\":%s,\"gates\":"
-             "{\"ratio\":[{\"metric\":\"ttft_us\"}]}}",
+             "{\"ratio\":[{\"metric\":\"ttft_us\"}]},\"hold_for_person\":true}",
              phases);
     entry = start(world, spec);
     if (entry == NULL) {

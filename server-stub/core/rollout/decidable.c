@@ -1,0 +1,243 @@
+/* Decidable: see decidable.h. */
+#include "server-stub/core/rollout/decidable.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+
+/* Members by a class of theirs, up to and with a phase, and after it. */
+struct arms {
+    uint32_t updated, waiting;
+};
+
+static uint32_t behind_of(const struct flo_rollout *rollout, uint32_t phase)
+{
+    uint32_t behind = 0;
+
+    for (uint32_t i = phase + 1; i < rollout->phase_count; i++) {
+        behind += rollout->phases[i].members;
+    }
+    return behind;
+}
+
+/* A person leaves it, or no device can hold it up. */
+static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
+{
+    const struct flo_rollout_phase *one = &rollout->phases[phase];
+
+    return one->members == 0 || one->is_until_promoted || one->is_hold_out;
+}
+
+/* ---- ratio ---- */
+
+/* The phase in which waiting devices come to an end: too few of them pass the
+ * gate there (evaluate.c).  A first phase of several never is it. */
+static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
+{
+    return phase + 1 == rollout->phase_count ||
+           (phase > 0 && behind_of(rollout, phase) == 0);
+}
+
+static void count_classes(const struct flo_rollout *rollout,
+                          const uint8_t *class_of, uint32_t phase,
+                          struct arms *out)
+{
+    memset(out, 0, FLO_DECIDABLE_CLASSES_MAX * sizeof(*out));
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        uint8_t class = class_of != NULL ? class_of[i] : 0;
+        assert(class < FLO_DECIDABLE_CLASSES_MAX);
+        if (member->phase <= phase) {
+            out[class].updated++;
+        } else if (member->phase < rollout->phase_count) {
+            out[class].waiting++;
+        }
+    }
+}
+
+/* The class that lacks least stands for all. */
+static bool ratio_lacks(const struct flo_gate_rule *rule,
+                        const struct arms *classes,
+                        struct flo_rollout_lack *out)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < FLO_DECIDABLE_CLASSES_MAX; i++) {
+        const struct arms *one = &classes[i];
+        uint64_t has = (uint64_t)one->updated + one->waiting;
+        if (one->updated >= rule->devices_min &&
+            one->waiting >= rule->devices_min) {
+            return false;
+        }
+        if (i == 0 || has > most) {
+            most = has;
+            out->updated = one->updated;
+            out->waiting = one->waiting;
+        }
+    }
+    out->devices = most;
+    out->updated_of = out->waiting_of = rule->devices_min;
+    return true;
+}
+
+static bool ratios_lack(const struct flo_rollout *rollout,
+                        const uint8_t *class_of, uint32_t phase,
+                        struct flo_rollout_lack *out)
+{
+    struct arms classes[FLO_DECIDABLE_CLASSES_MAX];
+    bool is_counted = false;
+
+    for (uint32_t i = 0; i < rollout->gate_count; i++) {
+        const struct flo_gate_rule *rule = &rollout->gates[i];
+        if (flo_gate_kind_of(rule->gate) != FLO_GATE_KIND_RATIO ||
+            is_last(rollout, phase)) {
+            continue;
+        }
+        if (!is_counted) {
+            count_classes(rollout, class_of, phase, classes);
+            is_counted = true;
+        }
+        if (ratio_lacks(rule, classes, out)) {
+            out->is_ratio = true;
+            flo_gate_title(rule, out->gate);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the study ---- */
+
+/* Segments without a device on one of the sides are in no comparison. */
+static struct arms arms_of_study(const struct flo_rollout *rollout,
+                                 uint32_t phase)
+{
+    struct arms segments[FLO_SEGMENTS_MAX] = {0};
+    struct arms all = {0};
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        struct arms *one = &segments[member->segment % FLO_SEGMENTS_MAX];
+        bool is_there = member->state != FLO_EXECUTION_REMOVED &&
+                        member->state != FLO_EXECUTION_SUPERSEDED;
+        if (is_there && member->phase <= phase) {
+            one->updated++;
+        } else if (is_there && member->phase < rollout->phase_count) {
+            one->waiting++;
+        }
+    }
+    for (size_t i = 0; i < FLO_SEGMENTS_MAX; i++) {
+        bool is_compared = segments[i].updated > 0 && segments[i].waiting > 0;
+        all.updated += is_compared ? segments[i].updated : 0;
+        all.waiting += is_compared ? segments[i].waiting : 0;
+    }
+    return all;
+}
+
+static bool study_lacks(const struct flo_rollout *rollout, uint32_t phase,
+                        struct flo_rollout_lack *out)
+{
+    const struct flo_study_rules *rules = &rollout->study.rules;
+
+    if (rollout->study.split_of[0] != '\0' ||
+        !flo_rollout_study_waits(rollout, phase)) {
+        return false;
+    }
+    struct arms arms = arms_of_study(rollout, phase);
+    bool is_last_one = flo_rollout_study_is_last(rollout, phase);
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct flo_study_rule *rule = &rules->rules[i];
+        if (flo_study_is_critical(rules, i, phase, is_last_one) &&
+            (arms.updated < rule->devices_min ||
+             arms.waiting < rule->controls_min)) {
+            snprintf(out->gate, sizeof(out->gate), "%s",
+                     flo_measure_fact(rule->measure)->word);
+            out->updated = arms.updated;
+            out->waiting = arms.waiting;
+            out->updated_of = rule->devices_min;
+            out->waiting_of = rule->controls_min;
+            out->devices = rollout->member_count;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- all of them ---- */
+
+bool flo_rollout_lacks(const struct flo_rollout *rollout,
+                       const uint8_t *class_of, struct flo_rollout_lack *out)
+{
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        *out = (struct flo_rollout_lack){.phase = i};
+        if (!is_open(rollout, i) && (ratios_lack(rollout, class_of, i, out) ||
+                                     study_lacks(rollout, i, out))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_rollout_study_lacks(const struct flo_rollout *rollout)
+{
+    struct flo_rollout_lack lack = {.phase = rollout->phase};
+
+    return !is_open(rollout, rollout->phase) &&
+           study_lacks(rollout, rollout->phase, &lack);
+}
+
+/* Smaller numbers in the gate, if any would do. */
+static int say_smaller(const struct flo_rollout_lack *lack, char *out)
+{
+    uint64_t least =
+        lack->updated < lack->waiting ? lack->updated : lack->waiting;
+
+    if (lack->is_ratio && least >= 1) {
+        return snprintf(out, FLO_LACK_TEXT,
+                        "devices_min: %llu in the gate, or ",
+                        (unsigned long long)least);
+    }
+    if (!lack->is_ratio && least >= 2) {
+        return snprintf(out, FLO_LACK_TEXT,
+                        "min_devices: %llu and min_controls: %llu in the gate, "
+                        "or ",
+                        (unsigned long long)lack->updated,
+                        (unsigned long long)lack->waiting);
+    }
+    return snprintf(out, FLO_LACK_TEXT, "the gate left out, or ");
+}
+
+void flo_rollout_lack_text(const struct flo_rollout *rollout,
+                           const struct flo_rollout_lack *lack, char *what,
+                           char *fix)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[lack->phase];
+    uint64_t needed = lack->updated_of + lack->waiting_of;
+
+    snprintf(what, FLO_LACK_TEXT,
+             "gate %s can never pass phase %u (%s): it compares %llu "
+             "updated devices with %llu that %s%s, and gets %llu and %llu",
+             lack->gate, lack->phase + 1, phase->name,
+             (unsigned long long)lack->updated_of,
+             (unsigned long long)lack->waiting_of,
+             lack->waiting_of == 1 ? "waits" : "wait",
+             lack->is_ratio ? ", of one hardware class" : "",
+             (unsigned long long)lack->updated,
+             (unsigned long long)lack->waiting);
+    int used = say_smaller(lack, fix);
+    if (lack->devices >= needed) {
+        used +=
+            snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
+                     "%llu to %llu devices up to this phase",
+                     (unsigned long long)lack->updated_of,
+                     (unsigned long long)(lack->devices - lack->waiting_of));
+    } else {
+        used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
+                         "at least %llu devices", (unsigned long long)needed);
+    }
+    snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
+             "; --hold-for-person (hold_for_person: true) starts it, and a "
+             "person promotes the phase");
+}

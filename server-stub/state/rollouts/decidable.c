@@ -1,0 +1,120 @@
+/* A gate that can never decide is refused before anything is ordered, and in a
+ * plan. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/decidable.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+/* The hardware class by which telemetry is compared, for each member. */
+struct classes {
+    const struct flo_rollout *rollout;
+    char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
+    size_t count;
+    uint8_t *of; /* of each member */
+};
+
+/* More classes than fit are taken as one: the estimate stays kind. */
+static uint8_t class_of(struct classes *classes, const char *name)
+{
+    for (size_t i = 0; i < classes->count; i++) {
+        if (strcmp(classes->names[i], name) == 0) {
+            return (uint8_t)i;
+        }
+    }
+    if (classes->count == FLO_DECIDABLE_CLASSES_MAX) {
+        return FLO_DECIDABLE_CLASSES_MAX - 1;
+    }
+    snprintf(classes->names[classes->count], FLO_HARDWARE_TEXT, "%s", name);
+    return (uint8_t)classes->count++;
+}
+
+static int take_class(void *context, const struct flo_fleet_device *device)
+{
+    struct classes *classes = context;
+    size_t index = flo_rollout_find(classes->rollout, device->id);
+    char name[FLO_HARDWARE_TEXT];
+    json_t *profile = NULL;
+
+    if (index != SIZE_MAX) {
+        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
+                           &profile, NULL) < 0) {
+            profile = NULL;
+        }
+        flo_hardware_class(profile, name);
+        json_decref(profile);
+        classes->of[index] = class_of(classes, name);
+    }
+    return 0;
+}
+
+/* The same rollout with its phases divided; its members are a copy. */
+struct draft {
+    struct flo_rollout rollout;
+    struct classes classes;
+};
+
+static void draft_free(struct draft *draft)
+{
+    if (draft != NULL) {
+        free(draft->rollout.members);
+        free(draft->classes.of);
+        free(draft);
+    }
+}
+
+static struct draft *draft_new(const struct flo_rollout *core)
+{
+    struct draft *draft = calloc(1, sizeof(*draft));
+
+    if (draft == NULL) {
+        return NULL;
+    }
+    draft->rollout = *core;
+    draft->rollout.members =
+        calloc(core->member_count + 1, sizeof(*core->members));
+    draft->classes.of = calloc(core->member_count + 1, 1);
+    draft->classes.rollout = &draft->rollout;
+    if (draft->rollout.members == NULL || draft->classes.of == NULL) {
+        draft_free(draft);
+        return NULL;
+    }
+    memcpy(draft->rollout.members, core->members,
+           core->member_count * sizeof(*core->members));
+    flo_rollout_divide(&draft->rollout);
+    return draft;
+}
+
+static bool compares(const struct flo_rollout *core)
+{
+    return core->gate_count > 1 || core->study.rules.count > 0;
+}
+
+int flo_rollouts_check_gates(struct flo_controller *controller,
+                             const struct flo_rollout_entry *entry,
+                             struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = entry->group,
+                                             .online = -1};
+    struct flo_rollout_lack lack;
+    char what[FLO_LACK_TEXT], fix[FLO_LACK_TEXT];
+
+    if (entry->wish.holds_for_person || !compares(&entry->core)) {
+        return 0;
+    }
+    struct draft *draft = draft_new(&entry->core);
+    if (draft == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "gates of %s", entry->core.id);
+    }
+    int rv = flo_fleet_device_list(controller->store, &filter, take_class,
+                                   &draft->classes, err);
+    if (rv == 0 &&
+        flo_rollout_lacks(&draft->rollout, draft->classes.of, &lack)) {
+        flo_rollout_lack_text(&draft->rollout, &lack, what, fix);
+        flo_fail(err, FLO_E_GATE_UNDECIDABLE, "%s", what);
+        rv = flo_err_fix(err, "%s", fix);
+    }
+    draft_free(draft);
+    return rv;
+}
