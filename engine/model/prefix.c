@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/memory/mapped.h"
 #include "engine/model/internal.h"
 
 #define FORMAT 1u
@@ -130,7 +131,13 @@ static int open_window(struct writer *w, struct flo_err *err)
                               (unsigned long long)w->bytes);
     }
     w->window = p;
-    return 0;
+    /* A full or dead disk would end the process at the first byte. */
+    int rv = flo_mapped_claim(p, w->window_bytes, err);
+
+    if (rv < 0) {
+        close_window(w);
+    }
+    return rv;
 }
 
 static int put(struct writer *w, const void *data, size_t bytes,

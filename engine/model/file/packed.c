@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/memory/mapped.h"
+
 #define PATH_BYTES_MAX 4096
 
 /* The file next to the model; *fd stays -1 when there is none.  Found by its
@@ -121,14 +123,23 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token,
 {
     const struct flo_matrix *m = &e->weights.embedding;
     uint64_t at = (uint64_t)token * m->row_bytes;
+    int rv = 0;
 
+    *row = m->data + at;
     if (e->sidecar == NULL) {
-        *row = m->data + at;
-        return 0;
+        return flo_mapped_fetch(*row, m->row_bytes, err);
     }
-    *row = room;
-    return flo_fd_pread_all(e->model_fd, room, m->row_bytes,
-                            m->tensor->offset + at, err);
+    if (flo_fd_pread_all(e->model_fd, room, m->row_bytes,
+                         m->tensor->offset + at, NULL) == 0) {
+        *row = room;
+    } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
+        memcpy(room, *row, m->row_bytes);
+        *row = room;
+        if (e->weights.output.data != m->data) { /* nobody reads more of it */
+            flo_gguf_drop_pages(e->gguf);
+        }
+    }
+    return rv;
 }
 
 /* ---- making ---- */

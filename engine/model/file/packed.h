@@ -20,7 +20,9 @@ void flo_packed_detach(struct flo_engine *engine);
 uint64_t flo_packed_weights_bytes(const struct flo_engine *engine);
 /* The row of a token as the model has it: in the mapped file or, where the
  * packed one is in memory instead, read into `room` (row_bytes): pages of a
- * mapping come with up to 2 MiB of their neighbours.  FLO_E_IO_READ. */
+ * mapping come with up to 2 MiB of their neighbours.  A file system that lost
+ * its disk refuses to read what it still has in memory; the mapping does not,
+ * so it is asked then.  FLO_E_IO_READ: it is not in memory either. */
 FLO_MUST_USE int flo_packed_embedding(const struct flo_engine *engine,
                                       int32_t token, uint8_t *room,
                                       const uint8_t **row, struct flo_err *err);

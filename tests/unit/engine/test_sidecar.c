@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/quant/quant.h"
+#include "engine/memory/mapped.h"
 #include "engine/model/file/packed.h"
 
 #define MODEL "tests/oracle/tiny/smollm2-S-q4_1.gguf"
@@ -553,40 +553,54 @@ a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **state)
     world_close(&w);
 }
 
+/* Some emulators do not ask the kernel: there such a page ends the process. */
+static bool is_asked_here(void)
+{
+    int empty = memfd_create("empty", MFD_CLOEXEC);
+    void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, empty, 0);
+    bool is_asked = flo_mapped_fetch(page, 1, NULL) == FLO_E_IO_READ;
+
+    munmap(page, 1);
+    close(empty);
+    return is_asked;
+}
+
 /* The inputs of products are in the packed file, and vectors are copied: only
  * rows of the embedding are missed. */
 static void
-a_model_that_is_cut_off_under_packed_weights_is_an_error(void **state)
+rows_that_the_disk_does_not_give_fail_a_request_and_no_more(void **state)
 {
-    static const int32_t tokens[] = {3, 1, 4};
+    struct world w;
     struct flo_session *session = NULL;
     struct flo_err err = {0};
-    struct world w;
-    off_t from = 0;
+    const int32_t tokens[] = {3, 1, 4};
     (void)state;
 
     world_open(&w, MODEL, 2);
-    if (!is_read_here(&w)) {
+    if (!is_read_here(&w) || !is_asked_here()) {
         world_close(&w);
         skip();
     }
-    int copy = memfd_create("model", MFD_CLOEXEC);
-    assert_int_equal(sendfile(copy, w.model, &from, size_of(w.model)),
-                     size_of(w.model));
+    size_t bytes = size_of(w.model);
+    char *data = malloc(bytes);
+    int copy = memfd_create("copy", MFD_CLOEXEC);
+    assert_int_equal(pread(w.model, data, bytes, 0), bytes);
+    assert_int_equal(pwrite(copy, data, bytes, 0), bytes);
     struct flo_engine *engine = open_engine(copy, w.packed, NULL, 0);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
 
-    assert_int_equal(
-        ftruncate(copy, (off_t)flo_gguf_data_offset(w.packing.gguf)), 0);
+    assert_int_equal(ftruncate(copy, 0), 0); /* as sectors that are gone */
     assert_int_equal(
         flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err),
         FLO_E_IO_READ);
-    assert_non_null(strstr(err.what, "the file ends at"));
+    assert_int_equal(flo_session_position(session), 0);
+    assert_int_equal(pwrite(copy, data, bytes, 0), bytes);
+    assert_int_equal(
+        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err), 0);
     flo_session_close(session);
     flo_engine_close(engine);
     close(copy);
+    free(data);
     world_close(&w);
 }
 
@@ -660,7 +674,7 @@ int main(void)
         cmocka_unit_test(
             a_budget_shrinks_the_cache_before_it_gives_up_less_bytes),
         cmocka_unit_test(
-            a_model_that_is_cut_off_under_packed_weights_is_an_error),
+            rows_that_the_disk_does_not_give_fail_a_request_and_no_more),
         cmocka_unit_test(a_file_next_to_the_model_is_found_unless_it_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

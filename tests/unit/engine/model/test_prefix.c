@@ -559,6 +559,21 @@ static void a_prefix_under_an_adapter_is_not_written(void **state)
     close(fd);
 }
 
+/* A write to such a page would end the process. */
+static void a_file_without_room_for_it_is_an_error(void **state)
+{
+    struct flo_engine *engine = open_tiny();
+    struct flo_session *session = session_with(engine, COUNT);
+    int fd = file_of(0);
+    (void)state;
+
+    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL),
+                     FLO_E_IO_WRITE);
+    close(fd);
+    flo_session_close(session);
+    flo_engine_close(engine);
+}
+
 static void nothing_is_allocated(void **state)
 {
     struct flo_engine *engine = open_tiny();
@@ -588,6 +603,7 @@ int main(void)
         cmocka_unit_test(a_file_may_be_longer_than_its_prefix),
         cmocka_unit_test(a_writing_that_was_ended_leaves_nothing_that_is_read),
         cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(a_file_without_room_for_it_is_an_error),
         cmocka_unit_test(every_bit_of_the_head_counts),
         cmocka_unit_test(every_byte_of_the_rest_is_checked),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),

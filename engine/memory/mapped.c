@@ -1,0 +1,46 @@
+/* Pages of a mapped file whose disk may be gone. */
+#include "engine/memory/mapped.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_READ /* a libc older than Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Advice for all pages that hold one of the bytes. */
+static int advise(const void *at, size_t bytes, int advice)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)at / page * page;
+    uintptr_t end = ((uintptr_t)at + bytes + page - 1) / page * page;
+
+    return madvise((void *)begin, end - begin, advice);
+}
+
+/* Only these two say that the disk failed; a kernel that knows no such advice
+ * says EINVAL. */
+static bool is_lost(int rv)
+{
+    return rv < 0 && (errno == EFAULT || errno == EHWPOISON);
+}
+
+int flo_mapped_fetch(const void *at, size_t bytes, struct flo_err *err)
+{
+    return is_lost(advise(at, bytes, MADV_POPULATE_READ))
+               ? flo_fail(err, FLO_E_IO_READ,
+                          "%zu mapped bytes are not in memory, and the disk "
+                          "does not give them",
+                          bytes)
+               : 0;
+}
+
+int flo_mapped_claim(void *at, size_t bytes, struct flo_err *err)
+{
+    return is_lost(advise(at, bytes, MADV_POPULATE_WRITE))
+               ? flo_fail(err, FLO_E_IO_WRITE,
+                          "the disk takes none of %zu mapped bytes", bytes)
+               : 0;
+}

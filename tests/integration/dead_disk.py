@@ -1,0 +1,57 @@
+"""A disk of its own for a device: a file with ext4 on a loop device, which can
+die as a card that is pulled out does.
+
+After that each call on its files fails with EIO, reading of cached pages by
+read() too.  Pages that a process has mapped and that are in memory stay."""
+import fcntl
+import os
+import struct
+import subprocess
+
+SHUTDOWN = 0x8004587d  # EXT4_IOC_SHUTDOWN
+LOG_FLUSH = 1
+
+
+def _run(*line):
+    return subprocess.run(line, check=False, capture_output=True,
+                          text=True).returncode == 0
+
+
+class Disk:
+    """Mounted at `path`; needs root, a loop device and ext4."""
+
+    def __init__(self, path, megabytes=96):
+        self.path, self.image = path, path + ".img"
+        os.mkdir(path)
+        with open(self.image, "wb") as file:
+            file.truncate(megabytes << 20)
+        self.is_mounted = _run("mkfs.ext4", "-q", "-m", "0", self.image) and \
+            self._mount()
+
+    def _mount(self):
+        return _run("mount", "-o", "loop", self.image, self.path)
+
+    def die(self):
+        """For good, or until back()."""
+        folder = os.open(self.path, os.O_RDONLY)
+        fcntl.ioctl(folder, SHUTDOWN, struct.pack("I", LOG_FLUSH))
+        os.close(folder)
+        with open(self.image, "rb") as file, \
+                open(self.image + ".kept", "wb") as kept:
+            while piece := file.read(1 << 20):
+                kept.write(piece)
+        os.truncate(self.image, 0)  # the device itself reads no sector
+
+    def back(self):
+        """Put in again: a new mount of the same files."""
+        _run("umount", "-l", self.path)
+        os.rename(self.image + ".kept", self.image)
+        assert self._mount()
+
+    def only_read(self, is_so):
+        assert _run("mount", "-o", "remount," + ("ro" if is_so else "rw"),
+                    self.path)
+
+    def close(self):
+        if self.is_mounted:
+            _run("umount", "-l", self.path)
