@@ -40,12 +40,30 @@ int flo_agent_order_admit(const struct flo_order *order, const char *device,
     return 0;
 }
 
+static bool is_in(int code, const char *const *groups, size_t count)
+{
+    const char *id = flo_error_id(code);
+
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(id, groups[i], strlen(groups[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_agent_is_verdict(int code)
+{
+    static const char *const groups[] = {"cmd.", "sig.", "meta.", "target.",
+                                         "not."};
+
+    return is_in(code, groups, FLO_COUNT(groups));
+}
+
 enum flo_denial_cause flo_agent_denial_cause(int code)
 {
     static const char *const groups[] = {"probe.", "model.", "gguf.", "engine.",
                                          "soak."};
-    const char *id;
-    size_t i;
 
     switch (code) {
     case 0:
@@ -58,13 +76,8 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     default:
         break;
     }
-    id = flo_error_id(code);
-    for (i = 0; i < FLO_COUNT(groups); i++) {
-        if (strncmp(id, groups[i], strlen(groups[i])) == 0) {
-            return FLO_DENIAL_FAULT;
-        }
-    }
-    return FLO_DENIAL_ALLOWED;
+    return is_in(code, groups, FLO_COUNT(groups)) ? FLO_DENIAL_FAULT
+                                                  : FLO_DENIAL_ALLOWED;
 }
 
 bool flo_agent_is_runtimes_fault(int code)

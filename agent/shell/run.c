@@ -400,6 +400,44 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
+/* A cause that shows without a try. */
+static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
+{
+    const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
+
+    if (shell->device_is_unread) {
+        return flo_fail(err, FLO_E_IO_READ,
+                        "the device's record cannot be read") < 0;
+    }
+    if (outbox != NULL) {
+        *err = *outbox;
+    }
+    return outbox != NULL;
+}
+
+/* Orders that were not kept come again with a heartbeat, and say so before the
+ * next one where they fail once more. */
+static void degraded_look(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    if (is_degraded(shell, &err)) {
+        (void)flo_shell_degrade(shell, &err);
+    } else if (shell->degraded.error.code != 0 && !shell->has_unkept) {
+        shell->device_is_dirty = true;
+        if (flo_shell_device_keep(shell, &err) == 0) {
+            flo_log(FLO_LOG_INFO, "degraded", "over: %s",
+                    shell->degraded.error.what);
+            memset(&shell->degraded, 0, sizeof(shell->degraded));
+            shell->degraded.is_news = true;
+        }
+    }
+    if (shell->degraded.is_news) {
+        flo_shell_link_reported(shell);
+    }
+    shell->degraded.is_news = false;
+}
+
 static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 {
     struct flo_shell *shell = context;
@@ -412,6 +450,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     }
     device_again(shell);
     flo_shell_records_write(shell);
+    degraded_look(shell);
     shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     flo_shell_link_ask_again(shell);
     flo_shell_link_flush(shell);

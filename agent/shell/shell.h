@@ -351,8 +351,13 @@ struct flo_shell {
     bool witness_is_told; /* its lines stood in a report of this life */
     bool is_traced;       /* the order at hand came before in this life */
     bool is_list;         /* the order at hand stands in a group's list */
-    bool has_unkept; /* an order has to come again: the disk did not take it, or
-                        the clock was set since */
+    bool has_unkept; /* an order has to come again: nothing was decided about
+                        it, or the clock was set since */
+    struct {
+        struct flo_agent_error error; /* code 0: it is not */
+        uint64_t since_ms;            /* wall clock */
+        bool is_news;                 /* not reported yet */
+    } degraded; /* the device cannot keep what it is told: device.h */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
 };
 

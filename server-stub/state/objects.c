@@ -77,6 +77,8 @@ static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
                                           {"by", IS_NUMBER}};
 static const struct said said_drift[] = {
     {"kind", FLO_NAME_MAX}, {"since_at_ms", IS_NUMBER}, {"why", 256}};
+static const struct said said_degraded[] = {
+    {"id", FLO_NAME_MAX}, {"text", 256}, {"since_ms", IS_NUMBER}};
 static const struct said said_execution[] = {
     {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
     {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
@@ -285,6 +287,8 @@ static void view_reported(json_t *json, const json_t *reported)
     json_object_set_new(
         json, "certificate",
         view_certificate(json_object_get(reported, "certificate")));
+    put_said(json, reported, "degraded", said_degraded,
+             FLO_COUNT(said_degraded));
     view_number(json, reported, "top");
     view_number(json, reported, "trust");
     json_object_set_new(json, "frozen_emergency",

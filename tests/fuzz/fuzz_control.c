@@ -111,6 +111,12 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     return json_null();
 }
 
+json_t *flo_report_degraded(const struct flo_shell *shell)
+{
+    (void)shell;
+    return NULL;
+}
+
 json_t *flo_witness_json(const struct flo_shell *shell)
 {
     (void)shell;

@@ -17,6 +17,7 @@ import pytest
 import fleet as F
 from conftest import MODELS
 from qwen2 import qwen2
+from test_failing_disk import preload
 from waits import HANG, HANG_S, Seen, same, until, wall_ms
 
 A_MONTH = {"start_jitter_ms": 30 * 86400000}  # at once in one of a million runs
@@ -124,6 +125,55 @@ def end_once(up, rollout):
               lambda one=device: ends_of(up, one, rollout))
         ends = ends_of(up, device, rollout)
         assert all(len(states) == 1 for states in ends.values()), ends
+
+
+
+@pytest.fixture
+def failing(up):
+    """The device b, of which calls fail as the file `fails` says."""
+    env = preload(up.dir)
+    device = up.devices["b"]
+    device.stop()
+    before = dict(up.env)
+    up.env.update(env)
+    device.start()
+    up.env = before
+    up.online(["b"])
+    yield device, env["FLO_FAILS"]
+    device.stop()
+    device.start()
+    up.online(["b"])
+
+
+def degraded(up):
+    """Why, as the device says, and who is listed."""
+    return up.ask("device", "get", "b")["degraded"], [
+        d["name"] for d in up.ask("device", "list", "--where", "degraded")]
+
+
+def test_an_order_that_a_dead_disk_does_not_keep_comes_again(up, failing):
+    device, fails = failing
+    for call, error in (("pread", "io.read"), ("pwrite", "io.write"),
+                        ("fdatasync", "io.write")):
+        release = new_release(up)
+        with open(fails, "w") as file:
+            file.write("%s slots/ 1000000\n" % call)
+        rollout = json.loads(up.cli("rollout", "start", release, "--phase",
+                                    "100%", "--soak", "0s", "-o",
+                                    "json")[1])["id"]
+        until("b is listed", lambda: degraded(up)[1] == ["b"])
+        assert degraded(up)[0]["id"] == error, degraded(up)
+        found = up.cli("device", "doctor", "b")[1]
+        assert "cannot keep what it is told" in found, found
+        said = json.loads(up.program(
+            "flotilla-agent", "status", "--config", device.config, "-o",
+            "json")[1])
+        assert said["degraded"]["id"] == error, said
+        assert answer(device)[1] != release
+        os.unlink(fails)
+        serves(device, release)
+        up.cli("rollout", "wait", rollout, "-q")
+        until("b lacks nothing", lambda: degraded(up) == (None, []))
 
 
 def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):

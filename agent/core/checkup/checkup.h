@@ -41,6 +41,7 @@ struct flo_checkup {
     const char *sandbox_lacks; /* NULL: nothing */
     uint32_t rung;
     const char *rung_why;
+    const char *degraded; /* why it cannot keep what it is told; NULL: it can */
 };
 
 enum flo_finding_kind {

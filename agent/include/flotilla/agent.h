@@ -484,6 +484,10 @@ struct flo_agent_time {
  * clock, and ahead of a synchronised clock (the controller's is wrong then). */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
 #define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
+/* Is this error an answer to an order: does it say something of the order, its
+ * signature or its release?  Any other (a disk, memory) says something of this
+ * device: nothing was decided, and the order has to come again. */
+bool flo_agent_is_verdict(int code);
 /* Is this order meant for this device, now?  FLO_E_CMD_SCOPE,
  * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no release).
  */

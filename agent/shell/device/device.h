@@ -50,7 +50,10 @@ json_t *flo_machine_json(const struct flo_settings *settings,
 /* note.c */
 void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err);
-
+/* A disk or the memory does not take what the device is told.  The first error
+ * of its kind is a note (true); report, status and doctor have it until a
+ * heartbeat finds that records are taken again (run.c). */
+bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err);
 /* clock.c: what time it is taken to be. */
 /* Was it set since the last call?  Orders that it refused may hold now. */
 bool flo_shell_clock_was_set(struct flo_shell *shell);

@@ -121,7 +121,7 @@ void flo_shell_device_write(struct flo_shell *shell)
     struct flo_err err = {0};
 
     if (flo_shell_device_keep(shell, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        (void)flo_shell_degrade(shell, &err);
     }
 }
 
@@ -135,7 +135,7 @@ void flo_shell_model_write(struct flo_shell *shell, uint32_t index)
     }
     model->slots_is_dirty = false;
     if (flo_store_slots_write(shell->store, &model->slots, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        (void)flo_shell_degrade(shell, &err);
         model->slots_is_dirty = true; /* with the next event again */
     }
 }

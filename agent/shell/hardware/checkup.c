@@ -95,6 +95,8 @@ static void gather(struct flo_shell *shell, uint32_t model,
     out->int8_ops_per_s = shell->machine.bench.int8_ops_per_s;
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
+    out->degraded =
+        shell->degraded.error.code == 0 ? NULL : shell->degraded.error.what;
     take_engine(shell, model, out);
     take_certificate(shell, out);
 }

@@ -93,6 +93,10 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
         take(shell, topic, &heard);
         flo_heard_deinit(&heard);
     }
+    if (rv == FLO_E_MEMORY) {
+        shell->has_unkept = true;
+        (void)flo_shell_degrade(shell, &err);
+    }
     if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
         rv == FLO_E_META_SCHEMA || rv == FLO_E_META_TOO_LARGE) {
         rv = err.code = FLO_E_MQTT_SCHEMA;

@@ -103,7 +103,8 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
 /* ---- where it stands ---- */
 
 /* Written or nothing: the next start would not know an order that is only in
- * memory. */
+ * memory.  A report is no more than asked for again then, and a disk that fails
+ * is why people ask. */
 static int keep(struct flo_shell *shell,
                 const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)
@@ -121,6 +122,11 @@ static int keep(struct flo_shell *shell,
     shell->device_is_dirty = shell->device_is_dirty || kept.device;
     rv = kept.slots ? flo_shell_record_keep(shell, record, err)
                     : flo_shell_device_keep(shell, err);
+    if (rv < 0 && flo_order_fact(verified->order.op)->subject ==
+                      FLO_ORDER_SUBJECT_REPORT) {
+        (void)flo_shell_degrade(shell, err);
+        return 0;
+    }
     if (rv < 0) {
         shell->device = before;
         *record = record_before;
@@ -398,20 +404,17 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
         return;
     }
-    if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
-        code == FLO_E_STATE_SLOT) { /* unknown here: no answer is wrong */
-        flo_log_err(FLO_LOG_WARN, "order", err);
+    if (!flo_agent_is_verdict(code)) {
+        shell->has_unkept = true;
+        if (flo_shell_degrade(shell, err)) {
+            flo_shell_link_reported(shell);
+        }
         return;
     }
     if (code == FLO_E_TARGET_LIMIT) {
         flo_shell_answer(shell, order, "refused",
                          json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
                                    "what", err->what));
-        return;
-    }
-    if (code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL) {
-        shell->has_unkept = true;
-        flo_shell_note(shell, "note", err);
         return;
     }
     if (code == FLO_E_CMD_EXPIRED || code == FLO_E_CMD_FUTURE) {
@@ -477,11 +480,11 @@ static bool is_next_epoch(const struct flo_shell *shell,
 static int verify(const struct flo_shell *shell, const json_t *envelope,
                   struct flo_order_verified *out, struct flo_err *err)
 {
-    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    struct flo_buf text = {0}; /* no longer than the message that it was in */
     int rv;
 
     flo_json_dump_canonical(envelope, &text);
-    rv = text.failed ? flo_fail(err, FLO_E_META_TOO_LARGE, "order: too large")
+    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "an order")
                      : flo_order_verify(text.data, text.bytes,
                                         shell->identity.trust, out, err);
     flo_buf_deinit(&text);

@@ -15,10 +15,12 @@
 #define ANSWERS_MAX 256
 #define MEMORY_EVENTS_MAX 32
 #define MEMORY_STORIES_MAX 8
+#define MEMORY_WINDOWS_MAX 32
 #define TELEMETRY_ROW_BYTES                                                    \
     1024 /* for the cap: windows are about that long                           \
           */
 #define FILE_NAME "outbox.db"
+#define NO_OUTBOX "there is no outbox"
 
 /* An event that is not in the database yet. */
 struct memory_event {
@@ -26,6 +28,13 @@ struct memory_event {
     enum flo_event_kind kind;
     json_t *json;
     bool has_execution;
+};
+
+/* A window that the database does not take. */
+struct memory_window {
+    uint64_t id;
+    char *text;
+    bool is_sent;
 };
 
 /* An error as a note. */
@@ -55,10 +64,15 @@ struct flo_outbox_db {
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
     uint32_t flush_failures; /* in a row */
-    size_t story_count;      /* newer than the file's, the oldest first */
+    struct flo_err failed;   /* of the newest window; code 0: it was stored */
+    size_t windows_count;
+    uint64_t windows_told; /* ever in memory */
+    struct memory_window windows[MEMORY_WINDOWS_MAX];
+    size_t story_count; /* newer than the file's, the oldest first */
     struct flo_agent_execution stories[MEMORY_STORIES_MAX];
 };
 
+void flo_outbox_windows_free(struct flo_outbox_db *db);
 void flo_outbox_db_complain(const struct flo_err *err);
 /* Open or make the file at `path`, with its tables. */
 FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db,

@@ -10,10 +10,10 @@
  * never sent altered.  A lost file is no obstacle: a damaged one is set aside.
  * One that somebody deletes or replaces while it is open is written again from
  * what is open, and the stranger set aside.
- * While it cannot be opened or has no room, events are sent from memory.  Their
- * numbers may be given a second time after the next start, so they bear a boot
- * of their own.  The boot becomes the file's with the first of them that is
- * stored. */
+ * While it cannot be opened or has no room, events and the newest windows are
+ * sent from memory.  Numbers of such events may be given a second time after
+ * the next start, so they bear a boot of their own.  It becomes the file's with
+ * the first of them that is stored. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -127,6 +127,7 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
     for (i = 0; i < db->memory_count; i++) {
         json_decref(db->memory[i].json);
     }
+    flo_outbox_windows_free(db);
     flo_db_close(db->sqlite);
     free(db);
 }
@@ -172,6 +173,11 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
+}
+
+const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db)
+{
+    return db == NULL || db->failed.code == 0 ? NULL : &db->failed;
 }
 
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)

@@ -16,6 +16,9 @@ void flo_outbox_db_close(struct flo_outbox_db *db);
 /* The file is about the past of this device (value "device"); the past of
  * another one is forgotten.  To be called before the first event waits. */
 void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
+/* Why the newest window of telemetry was not stored; NULL: it was.  Borrowed.
+ */
+const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db);
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 
 /* Small values that survive: device, fleet.  Found: the caller frees. */

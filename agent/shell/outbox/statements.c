@@ -4,8 +4,6 @@
 
 #include "agent/shell/outbox/inside.h"
 
-#define NO_OUTBOX "there is no outbox"
-
 int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
                       const struct flo_db_value *values, size_t count,
                       struct flo_err *err)

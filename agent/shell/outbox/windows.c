@@ -24,13 +24,78 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
     db->rows -= count < db->rows ? count : db->rows;
 }
 
+/* ---- in memory: what the file does not take ---- */
+
+/* Ids above those of rows. */
+#define MEMORY_ID (UINT64_C(1) << 62)
+
+static void forget(struct flo_outbox_db *db, size_t place)
+{
+    free(db->windows[place].text);
+    db->windows_count--;
+    memmove(&db->windows[place], &db->windows[place + 1],
+            (db->windows_count - place) * sizeof(db->windows[0]));
+}
+
+static void remember(struct flo_outbox_db *db, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL) {
+        db->lost++;
+        return;
+    }
+    if (db->windows_count == MEMORY_WINDOWS_MAX) {
+        forget(db, 0);
+        db->lost++;
+    }
+    db->windows[db->windows_count++] = (struct memory_window){
+        .id = MEMORY_ID + db->windows_told++, .text = copy};
+}
+
+static char *next_remembered(struct flo_outbox_db *db, uint64_t *id)
+{
+    for (size_t i = 0; i < db->windows_count; i++) {
+        struct memory_window *window = &db->windows[i];
+        if (!window->is_sent) {
+            window->is_sent = true;
+            *id = window->id;
+            return strdup(window->text);
+        }
+    }
+    return NULL;
+}
+
+static void end_remembered(struct flo_outbox_db *db, uint64_t id,
+                           bool is_delivered)
+{
+    for (size_t i = 0; i < db->windows_count; i++) {
+        struct memory_window *window = &db->windows[i];
+        if (is_delivered && window->id == id) {
+            forget(db, i);
+            return;
+        }
+        window->is_sent = window->is_sent && (is_delivered || window->id < id);
+    }
+}
+
+void flo_outbox_windows_free(struct flo_outbox_db *db)
+{
+    while (db->windows_count > 0) {
+        forget(db, 0);
+    }
+}
+
+/* ---- in the file ---- */
+
 void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
 {
     struct flo_err err = {0};
     int rv;
 
     if (db->sqlite == NULL) {
-        db->lost++;
+        (void)flo_fail(&db->failed, FLO_E_DB, NO_OUTBOX);
+        remember(db, text);
         return;
     }
     if (db->rows >= db->rows_max) {
@@ -44,9 +109,11 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
                                      flo_db_text(text)),
                        &err);
     }
+    db->failed = (struct flo_err){0};
     if (rv < 0) {
         flo_outbox_db_complain(&err);
-        db->lost++;
+        db->failed = err;
+        remember(db, text);
     } else {
         db->rows++;
     }
@@ -92,7 +159,7 @@ char *flo_outbox_windows_next(struct flo_outbox_db *db, uint64_t *id)
             flo_outbox_windows_done(db, *id, true);
         }
     }
-    return text;
+    return text != NULL ? text : next_remembered(db, id);
 }
 
 void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
@@ -100,6 +167,10 @@ void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
 {
     struct flo_err err = {0};
 
+    if (id >= MEMORY_ID) {
+        end_remembered(db, id, is_delivered);
+        return;
+    }
     if (!is_delivered) {
         if (id <= db->telemetry_sent) {
             db->telemetry_sent = id - 1;
@@ -123,6 +194,9 @@ void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
 void flo_outbox_windows_again(struct flo_outbox_db *db)
 {
     db->telemetry_sent = 0;
+    for (size_t i = 0; i < db->windows_count; i++) {
+        db->windows[i].is_sent = false;
+    }
 }
 
 uint64_t flo_outbox_windows_lost(struct flo_outbox_db *db)

@@ -403,6 +403,17 @@ static json_t *certificate_json(const struct flo_identity *identity)
                      (json_int_t)pair->facts.not_after_ms);
 }
 
+json_t *flo_report_degraded(const struct flo_shell *shell)
+{
+    const struct flo_agent_error *error = &shell->degraded.error;
+
+    return error->code == 0
+               ? NULL
+               : json_pack("{s:s, s:s, s:I}", "id", flo_error_id(error->code),
+                           "text", error->what, "since_ms",
+                           (json_int_t)shell->degraded.since_ms);
+}
+
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
@@ -427,6 +438,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      (int)shell->agent.is_frozen);
     if (json != NULL) {
         json_object_set_new(json, "memory", flo_report_memory(shell));
+        json_object_set_new(json, "degraded", flo_report_degraded(shell));
         add_power(shell, profile);
         json_object_set_new(json, "certificate",
                             certificate_json(&shell->identity));

@@ -34,6 +34,8 @@ void flo_report_variant(const struct flo_variants *variants, json_t *model);
 uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
 /* The memory plan, and what strain took of it. */
 json_t *flo_report_memory(const struct flo_shell *shell);
+/* NULL: it is not. */
+json_t *flo_report_degraded(const struct flo_shell *shell);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
 /* Compare the running release with the assigned one; true: the drift

@@ -115,7 +115,7 @@ static json_t *neighbours_status(const struct flo_neighbour_counts *counts)
 
 json_t *flo_control_status(struct flo_shell *shell)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:o, s:o, s:o, "
         "s:o, s:I}",
         "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
@@ -127,4 +127,6 @@ json_t *flo_control_status(struct flo_shell *shell)
         neighbours_status(&shell->neighbour_counts), "audit",
         flo_witness_json(shell), "outbox_corrupt",
         (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
+    json_object_set_new(json, "degraded", flo_report_degraded(shell));
+    return json;
 }

@@ -290,6 +290,8 @@ static void fill_report(struct block *block, const void *from,
         json_is_true(json_object_get(power, "mains"));
     values[FLO_SELECT_DRIFTS].flag =
         drifts(json_object_get(said->report, "models"));
+    values[FLO_SELECT_DEGRADED].flag =
+        json_is_object(json_object_get(said->report, "degraded"));
     values[FLO_SELECT_FROZEN].flag =
         json_is_true(json_object_get(said->report, "frozen")) ||
         json_is_true(json_object_get(said->report, "frozen_emergency"));

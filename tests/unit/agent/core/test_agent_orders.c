@@ -511,6 +511,28 @@ a_synchronised_clock_knows_that_the_controllers_is_wrong(void **state)
     assert_int_equal(admit(tomorrow + 1, time), 0);
 }
 
+/* A disk, memory and a damaged record say nothing of an order. */
+static void only_what_speaks_of_the_order_is_an_answer_to_it(void **state)
+{
+    static const struct {
+        int code;
+        bool is_verdict;
+    } rows[] = {{FLO_E_CMD_EXPIRED, true},   {FLO_E_SIG_BAD, true},
+                {FLO_E_META_SCHEMA, true},   {FLO_E_TARGET_LIMIT, true},
+                {FLO_E_NOT_BUILT, true},     {FLO_E_IO_READ, false},
+                {FLO_E_IO_OPEN, false},      {FLO_E_IO_WRITE, false},
+                {FLO_E_DISK_FULL, false},    {FLO_E_STATE_SLOT, false},
+                {FLO_E_MEMORY, false},       {FLO_E_DB, false},
+                {FLO_E_STATE_LOCKED, false}, {FLO_E_IO_SYMLINK, false}};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (flo_agent_is_verdict(rows[i].code) != rows[i].is_verdict) {
+            fail_msg("%s", flo_error_id(rows[i].code));
+        }
+    }
+}
+
 static void a_deploy_order_without_a_release_is_not_admitted(void **state)
 {
     const struct flo_order order = {.scope.group = "all",
@@ -555,6 +577,7 @@ int main(void)
         STORY(a_rollback_ends_well_in_every_state),
         STORY(an_update_that_waits_for_a_rollback_may_end),
         cmocka_unit_test(a_deploy_order_without_a_release_is_not_admitted),
+        cmocka_unit_test(only_what_speaks_of_the_order_is_an_answer_to_it),
         cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
         cmocka_unit_test(
             a_synchronised_clock_knows_that_the_controllers_is_wrong),

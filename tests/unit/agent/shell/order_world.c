@@ -53,6 +53,15 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
     }
 }
 
+bool flo_shell_degrade(struct flo_shell *with, const struct flo_err *err)
+{
+    bool is_news = with->degraded.error.code != err->code;
+
+    with->degraded.error.code = err->code;
+    notes += is_news;
+    return is_news;
+}
+
 size_t answers; /* that went out */
 bool is_connected = true;
 bool is_list; /* the orders stand in a group's */

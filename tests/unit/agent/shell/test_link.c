@@ -138,6 +138,13 @@ void flo_shell_clock_peer(struct flo_shell *unused)
     (void)unused;
 }
 
+bool flo_shell_degrade(struct flo_shell *unused, const struct flo_err *err)
+{
+    (void)unused;
+    fail_msg("%s", err->what);
+    return false;
+}
+
 void flo_shell_note(struct flo_shell *unused, const char *type,
                     const struct flo_err *err)
 {

@@ -777,6 +777,60 @@ static void it_says_how_much_of_what_it_told_is_acknowledged(void **state)
     flo_outbox_db_close(db);
 }
 
+static void expect_window(struct flo_outbox_db *db, const char *wanted,
+                          uint64_t *id)
+{
+    char *text = flo_outbox_windows_next(db, id);
+
+    if (wanted == NULL) {
+        assert_null(text);
+        return;
+    }
+    assert_non_null(text);
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static void the_newest_windows_are_sent_from_memory_without_a_disk(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+    uint64_t first, second, third;
+    char text[32];
+
+    (void)state;
+    flo_log_level_set(FLO_LOG_ERROR);
+    flo_outbox_windows_add(db, "{\"seq\":1}");
+    assert_null(flo_outbox_db_failure(db));
+    let_disk_fail(true);
+    flo_outbox_windows_add(db, "{\"seq\":2}");
+    assert_non_null(flo_outbox_db_failure(db));
+    flo_outbox_windows_add(db, "{\"seq\":3}");
+    expect_window(db, "{\"seq\":1}", &first);
+    expect_window(db, "{\"seq\":2}", &second);
+    expect_window(db, "{\"seq\":3}", &third);
+    expect_window(db, NULL, &first);
+    flo_outbox_windows_done(db, second, true);
+    flo_outbox_windows_done(db, third, false); /* it goes again */
+    expect_window(db, "{\"seq\":3}", &third);
+    flo_outbox_windows_again(db);
+    expect_window(db, "{\"seq\":1}", &first);
+    expect_window(db, "{\"seq\":3}", &third);
+    assert_int_equal(flo_outbox_windows_lost(db), 0);
+
+    for (int i = 0; i < 100; i++) { /* the oldest goes first */
+        snprintf(text, sizeof(text), "{\"seq\":%d}", 10 + i);
+        flo_outbox_windows_add(db, text);
+    }
+    assert_int_equal(flo_outbox_windows_lost(db), 100 + 1 - MEMORY_WINDOWS_MAX);
+    expect_window(db, "{\"seq\":78}", &first);
+    let_disk_fail(false);
+    flo_outbox_windows_add(db, "{\"seq\":200}");
+    assert_null(flo_outbox_db_failure(db));
+    expect_window(db, "{\"seq\":200}", &first);
+    flo_log_level_set(FLO_LOG_INFO);
+    flo_outbox_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -798,6 +852,7 @@ int main(void)
         TEST(the_ack_of_another_boot_ends_nothing),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
+        TEST(the_newest_windows_are_sent_from_memory_without_a_disk),
         TEST(a_file_of_noise_is_set_aside_and_counted),
         TEST(a_sound_file_outlives_a_start_on_a_failing_disk),
         TEST(the_file_of_a_newer_agent_gives_way_and_that_is_told),

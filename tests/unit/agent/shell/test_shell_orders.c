@@ -113,6 +113,23 @@ static void an_order_that_cannot_be_kept_has_to_come_again(void **state)
     notes = 0;
 }
 
+/* A failing disk is why people ask. */
+static void a_report_comes_from_a_device_that_keeps_nothing(void **state)
+{
+    (void)state;
+    let_disk_fail(true);
+    roll_back(8, 1);
+    roll_back(9, 1);
+    assert_int_equal(notes, 1); /* said once */
+    assert_int_equal(shell.degraded.error.code, FLO_E_IO_WRITE);
+
+    reported[0] = '\0';
+    order(10, begun_ms, "doctor", "");
+    assert_string_equal(reported, "o-10");
+    let_disk_fail(false);
+    notes = 0;
+}
+
 /* A clock may jump and be right again between two heartbeats. */
 static void an_order_that_a_wrong_clock_refused_has_to_come_again(void **state)
 {
@@ -441,6 +458,8 @@ int main(void)
             an_order_that_a_wrong_clock_refused_has_to_come_again, begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_that_cannot_be_kept_has_to_come_again, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_report_comes_from_a_device_that_keeps_nothing, begin, end),
         cmocka_unit_test_setup_teardown(
             an_older_deploy_is_superseded_and_no_alarm, begin, end),
         cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze,
