@@ -88,6 +88,22 @@ static int traced(struct flo_cli *cli, const struct flo_http_request *request,
     return rv;
 }
 
+/* --dry-run belongs to the request, whatever the verb makes of it: each that
+ * may change something asks for its plan.  The controller keeps nothing of
+ * such a call, and refuses it where there is no plan. */
+static const char *dry_query(const struct flo_cli *cli,
+                             const struct flo_http_request *request,
+                             const char *path)
+{
+    const char *method = request->method != NULL ? request->method : "GET";
+
+    if (!flo_args_has(&cli->args, "dry-run") || strcmp(method, "GET") == 0 ||
+        strcmp(method, "HEAD") == 0 || strstr(path, "dry_run=true") != NULL) {
+        return "";
+    }
+    return strchr(path, '?') != NULL ? "&dry_run=true" : "?dry_run=true";
+}
+
 static int call(struct flo_cli *cli, struct flo_http_request *request,
                 const char *path, struct flo_http_answer *answer,
                 struct flo_err *err)
@@ -98,7 +114,8 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
     if (rv < 0) {
         return rv;
     }
-    snprintf(url, sizeof(url), "%s%s", cli->controller, path);
+    snprintf(url, sizeof(url), "%s%s%s", cli->controller, path,
+             dry_query(cli, request, path));
     request->url = url;
     rv = traced(cli, request, path, answer, err);
     if (rv == FLO_E_NET_TLS && options_are_bare(cli)) {

@@ -45,7 +45,8 @@ FLO_MUST_USE int flo_context_save(const char *name, const struct flo_cli *cli,
 /* ---- API ---- */
 
 /* One call; a body is sent as JSON, POSTs carry an Idempotency-Key; a problem
- * document becomes `err`.  *answer (may be NULL) is the caller's. */
+ * document becomes `err`.  *answer (may be NULL) is the caller's.  With
+ * --dry-run each call that may change something asks for its plan. */
 FLO_MUST_USE int flo_api_call(struct flo_cli *cli, const char *method,
                               const char *path, const json_t *body,
                               json_t **answer, struct flo_err *err);
@@ -109,6 +110,8 @@ bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err));
 /* Names at the controller that a word of a usage stands for: completion.c */
 void flo_complete_names(struct flo_cli *cli, const char *what,
                         struct flo_buf *out);
+/* The plan of a rollback. */
+void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan);
 /* A release goes back: flags say which, where and what becomes of it. */
 FLO_MUST_USE int flo_order_take_back(struct flo_cli *cli, struct flo_err *err);
 /* Progress of a rollout or an order until it ends; exit code or error. */

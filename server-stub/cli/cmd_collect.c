@@ -34,11 +34,7 @@ int flo_cmd_release_collect(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
         json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
-    int rv = flo_api_call(cli, "POST",
-                          flo_args_has(&cli->args, "dry-run")
-                              ? "/v1/collection?dry_run=true"
-                              : "/v1/collection",
-                          body, &answer, err);
+    int rv = flo_api_call(cli, "POST", "/v1/collection", body, &answer, err);
 
     if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_json(cli, answer);

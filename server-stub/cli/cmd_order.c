@@ -125,7 +125,7 @@ static int add_yank(const struct flo_args *args, json_t *body,
 
 /* ---- the plan ---- */
 
-static void print_plan(const struct flo_cli *cli, const json_t *plan)
+void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *some = json_array();
     const json_t *rollouts = json_object_get(plan, "rollouts");
@@ -240,7 +240,7 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
         if (json_object_get(plan, "model") != NULL) {
             print_removal(cli, plan);
         } else {
-            print_plan(cli, plan);
+            flo_order_print_plan(cli, plan);
             print_refusal(body, plan);
         }
     }

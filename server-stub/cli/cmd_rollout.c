@@ -231,8 +231,9 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
 /* ---- actions ---- */
 
 static int ask(struct flo_cli *cli, const char *action, const char *typed,
-               json_t **rollout, struct flo_err *err)
+               const char *query, json_t **rollout, struct flo_err *err)
 {
+    char rest[64];
     char path[256];
     const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup)
@@ -241,14 +242,15 @@ static int ask(struct flo_cli *cli, const char *action, const char *typed,
     if (typed != NULL) {
         json_object_set_new(body, "confirm", json_string(typed));
     }
-    int rv = rollout_path(id, "/actions", path, sizeof(path), err);
+    snprintf(rest, sizeof(rest), "/actions%s", query);
+    int rv = rollout_path(id, rest, path, sizeof(path), err);
     return rv < 0 ? rv : flo_api_call(cli, "POST", path, body, rollout, err);
 }
 
 static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-    int rv = ask(cli, action, NULL, &rollout, err);
+    int rv = ask(cli, action, NULL, "", &rollout, err);
 
     if (rv == 0) {
         print_rollout(cli, rollout);
@@ -283,6 +285,26 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- going back ---- */
 
+/* A person who types the name sees the plan first; a script that brings it
+ * loses no time. */
+static int plan_back(struct flo_cli *cli, const char *release,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
+    bool is_dry = flo_args_has(&cli->args, "dry-run");
+
+    if (!is_dry && flo_args_has(&cli->args, "confirm")) {
+        return 0;
+    }
+    int rv = ask(cli, "rollback", release, "?dry_run=true", &plan, err);
+    if (rv == 0 && is_dry && flo_out_is_data(cli)) {
+        flo_out_json(cli, plan);
+    } else if (rv == 0 && !flo_out_is_data(cli)) {
+        flo_order_print_plan(cli, plan);
+    }
+    return rv;
+}
+
 /* One rollout, all of it. */
 static int take_back(struct flo_cli *cli, struct flo_err *err)
 {
@@ -312,15 +334,19 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &before, err);
     }
+    const char *release = flo_out_text(before, "release", "");
     if (rv == 0) {
-        rv = flo_out_confirm(cli,
-                             "Every device that this rollout touched goes back "
-                             "to what it ran before.",
-                             flo_out_text(before, "release", ""), err);
+        rv = plan_back(cli, release, err);
     }
+    if (rv < 0 || flo_args_has(&cli->args, "dry-run")) {
+        return rv;
+    }
+    rv = flo_out_confirm(cli,
+                         "Nothing was done yet. Every device that this rollout "
+                         "touched goes back to what it ran before.",
+                         release, err);
     if (rv == 0) {
-        rv = ask(cli, "rollback", flo_out_text(before, "release", ""), &rollout,
-                 err);
+        rv = ask(cli, "rollback", release, "", &rollout, err);
     }
     if (rv == 0 && !flo_args_has(&cli->args, "wait")) {
         print_rollout(cli, rollout);

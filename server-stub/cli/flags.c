@@ -64,7 +64,7 @@ FLAGS(device_label) = {
     {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
     {"file", "CSV",
      "a column `name` and one for each label; - takes a label away", FLO_ASKED},
-    {"dry-run", NULL, "with --where: say how many, change nothing", FLO_ASKED},
+    {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
     END};
 FLAGS(device_set) = {
     {"name", "NAME", "its new name", FLO_ASKED},
@@ -118,14 +118,14 @@ FLAGS(group_add) = {
     {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
     {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
     {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
-    {"dry-run", NULL, "say how many, change nothing", FLO_ASKED},
+    {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     END};
 FLAGS(group_remove) = {
     {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
     {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
     {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
-    {"dry-run", NULL, "say how many, change nothing", FLO_ASKED},
+    {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     END};
 FLAGS(group_delete) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
@@ -311,8 +311,7 @@ FLAGS(rollout_rollback) = {
      FLO_ASKED},
     {"keep", NULL, "it may be rolled out again (standard: --group, --device)",
      FLO_ASKED},
-    {"dry-run", NULL, "with --release: show the plan, change nothing",
-     FLO_ASKED},
+    {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"wait", NULL, "wait until every online device is back", FLO_ASKED},
     END};

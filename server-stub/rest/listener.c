@@ -284,7 +284,7 @@ static void stranger_refused(const struct flo_rest_call *call,
 static const char *audit_word(const struct flo_rest_call *call,
                               const struct route *route, char *room)
 {
-    if (!flo_rest_flag(call, "dry_run")) {
+    if (!call->is_dry) {
         return route->what;
     }
     snprintf(room, FLO_NAME_MAX, "%.*s.plan", (int)strcspn(route->what, "."),
@@ -373,7 +373,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
                      ? flo_fail(&err, FLO_E_MEMORY, "answer")
                      : finish_write(call, route, key, &request, &text, &err);
         }
-        if (rv < 0 || call->roll_back) {
+        if (rv < 0 || call->is_dry) {
             flo_controller_cancel(call->controller);
         } else {
             rv = flo_controller_commit(call->controller, &err);
@@ -383,7 +383,8 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if ((route->flags & RAW) == 0) {
             as_request(rv, &err);
         }
-        if (!call->roll_back) { /* a plan changed nothing */
+        /* A plan that was not possible changed nothing. */
+        if (!call->is_dry || rv == FLO_E_REST_ROLE) {
             audit_refusal(call, route, &err);
         }
         answer_err(call, &err);
@@ -456,6 +457,7 @@ static void on_call(void *context, struct flo_httpd_request *request)
     int rv = 0;
 
     call.rest->requests++;
+    call.is_dry = flo_rest_flag(&call, "dry_run");
     if (flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
         (route->flags & DEVICES) == 0) {
         rv = flo_fail(&err, FLO_E_REST_NOT_FOUND,

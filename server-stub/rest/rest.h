@@ -94,7 +94,7 @@ struct flo_rest_call {
     int status;        /* of answers.def unless the handler says */
     json_t *out;       /* taken */
     char etag[24];     /* "" none */
-    bool roll_back;    /* a dry run: keep nothing */
+    bool is_dry;       /* dry_run: a plan, of which nothing is kept */
     bool is_read;      /* its answer promises nothing */
     bool is_later;     /* the handler has the request: it answers later */
 };

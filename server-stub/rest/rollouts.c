@@ -69,7 +69,7 @@ static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    bool is_dry = flo_rest_flag(call, "dry_run");
+    bool is_dry = call->is_dry;
     const struct flo_actor by = {call->name, call->account};
     int rv = may_start(call, err);
 
@@ -83,7 +83,6 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     call->status = is_dry ? 200 : call->status;
-    call->roll_back = is_dry;
     if (!is_dry) {
         flo_object_rollout_etag(&entry->core, call->etag);
     }
@@ -305,6 +304,24 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                      err);
 }
 
+/* A plan needs no typed name, but one that is given has to be right. */
+static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
+                    enum flo_rollout_event_kind kind, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "dry_run: of the actions only a rollback has a plan");
+    }
+    if (json_object_get(call->in, "confirm") != NULL) {
+        rv = confirm(call, entry->core.release, err);
+    }
+    return rv < 0 ? rv
+                  : flo_orders_plan_rollout(call->controller, entry, &call->out,
+                                            err);
+}
+
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
@@ -323,6 +340,9 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
              flo_rollout_state_word(entry->core.state));
     if ((rv = flo_rest_match(call, what, err)) < 0) {
         return rv;
+    }
+    if (call->is_dry) {
+        return plan_act(call, entry, kind, err);
     }
     if (kind == FLO_ROLLOUT_EVENT_ROLLBACK &&
         (rv = confirm(call, entry->core.release, err)) < 0) {
@@ -536,7 +556,7 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
     struct flo_take_back what = {0};
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op = op_of(call);
-    bool is_dry = flo_rest_flag(call, "dry_run");
+    bool is_dry = call->is_dry;
     int rv = read_scope(call, &what, err);
 
     if (rv == 0) {
@@ -546,7 +566,6 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    call->roll_back = is_dry;
     if (is_dry && op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_REMOVE) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "dry_run: only a rollback and a removal have a plan");

@@ -275,19 +275,17 @@ static json_t *body_of(const struct flo_cli *cli, const char *word,
 
 static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
 {
+    static const char *const ways[2][2] = {{"left", "joined"},
+                                           {"would leave", "would join"}};
     FLO_CLEANUP(flo_json_cleanup) json_t *devices = json_array();
     const char *name = cli->args.words[0];
+    bool is_dry = flo_args_has(&cli->args, "dry-run");
     unsigned long long changed = 0;
     char path[160];
     int rv = group_path(name, "/members", path, sizeof(path), err);
 
     rv = rv < 0 ? rv : list_devices(cli, devices, err);
     unsigned long long count = json_array_size(devices);
-    if (rv == 0 && flo_args_has(&cli->args, "dry-run")) {
-        flo_out_done(cli, json_pack("{s:I}", "devices", (json_int_t)count),
-                     "%llu devices are meant; nothing changed\n", count);
-        return 0;
-    }
     for (size_t from = 0; rv == 0 && from < count; from += MOVED_MAX) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *body = body_of(cli, word, devices, from);
@@ -300,8 +298,9 @@ static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
                      json_pack("{s:s,s:I,s:I}", "group", name, "devices",
                                (json_int_t)count, "changed",
                                (json_int_t)changed),
-                     "%llu of %llu devices %s %s\n", changed, count,
-                     strcmp(word, "add") == 0 ? "joined" : "left", name);
+                     "%llu of %llu devices %s %s%s\n", changed, count,
+                     ways[is_dry][strcmp(word, "add") == 0], name,
+                     is_dry ? "; nothing was done" : "");
     }
     return rv;
 }

@@ -15,19 +15,6 @@ static const char *where_of(const struct flo_cli *cli)
                          flo_args_text(&cli->args, "selector", NULL));
 }
 
-static int count_where(struct flo_cli *cli, uint64_t *out, struct flo_err *err)
-{
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
-    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
-
-    flo_buf_text(&path, "/v1/devices?limit=1&fields=id");
-    flo_api_query_add(&path, "where", where_of(cli));
-    int rv = path.failed ? flo_fail(err, FLO_E_MEMORY, "path")
-                         : flo_api_get(cli, path.data, &page, err);
-    *out = flo_out_u64(page, "total");
-    return rv;
-}
-
 /* ---- labels ---- */
 
 /* "key=value", "key-" (taken away). */
@@ -70,10 +57,12 @@ static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels,
 
 static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
 {
-    flo_out_done(cli,
-                 json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
-                 "%lld of %lld devices changed\n", (long long)changed,
-                 (long long)devices);
+    bool is_dry = flo_args_has(&cli->args, "dry-run");
+
+    flo_out_done(
+        cli, json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
+        "%lld of %lld devices %s\n", (long long)changed, (long long)devices,
+        is_dry ? "would change; nothing was done" : "changed");
 }
 
 /* One request after another, until the controller says that there is no
@@ -104,18 +93,8 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *labels = json_object();
     json_int_t devices = 0;
     json_int_t changed = 0;
-    uint64_t count;
     int rv = read_changes(cli, 0, labels, err);
 
-    if (rv == 0 && flo_args_has(&cli->args, "dry-run")) {
-        rv = count_where(cli, &count, err);
-        if (rv == 0) {
-            flo_out_done(cli, json_pack("{s:I}", "devices", (json_int_t)count),
-                         "%llu devices would be labelled; nothing changed\n",
-                         (unsigned long long)count);
-        }
-        return rv;
-    }
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
         json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
@@ -204,8 +183,11 @@ static int label_one(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
         flo_json_dump(json_object_get(answer, "labels"), &text);
-        flo_out_done(cli, json_incref(answer), "%s has the labels %s\n", name,
-                     text.data != NULL ? text.data : "");
+        bool is_dry = flo_args_has(&cli->args, "dry-run");
+        flo_out_done(cli, json_incref(answer), "%s %s the labels %s%s\n", name,
+                     is_dry ? "would have" : "has",
+                     text.data != NULL ? text.data : "",
+                     is_dry ? "; nothing was done" : "");
     }
     return rv;
 }

@@ -15,9 +15,7 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
     int rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
 
     if (rv == 0) {
-        rv = flo_api_call(cli, "POST",
-                          dry ? "/v1/rollouts?dry_run=true" : "/v1/rollouts",
-                          spec, &rollout, err);
+        rv = flo_api_call(cli, "POST", "/v1/rollouts", spec, &rollout, err);
     }
     if (rv < 0) {
         return rv;

@@ -501,24 +501,35 @@ static int dispatch(struct flo_rollout *rollout,
     }
 }
 
+int flo_rollout_may(const struct flo_rollout *rollout,
+                    enum flo_rollout_event_kind kind, struct flo_err *err)
+{
+    static const int codes[] = {[STATE] = FLO_E_ROLLOUT_STATE,
+                                [APPROVAL] = FLO_E_ROLLOUT_APPROVAL,
+                                [ENDED] = FLO_E_ROLLOUT_ENDED};
+    enum effect effect = (enum effect)effect_of[kind][rollout->state];
+
+    return effect < STATE
+               ? 0
+               : flo_fail(err, codes[effect],
+                          "rollout %s is %s: %s is not possible now",
+                          rollout->id, flo_rollout_state_word(rollout->state),
+                          flo_rollout_event_word(kind));
+}
+
 /* An event that the table does not take: ignored, or refused with its error. */
 static int undone(const struct flo_rollout *rollout,
                   const struct flo_rollout_event *event, enum effect effect,
                   struct flo_rollout_actions *actions, struct flo_err *err)
 {
-    static const int codes[] = {[STATE] = FLO_E_ROLLOUT_STATE,
-                                [APPROVAL] = FLO_E_ROLLOUT_APPROVAL,
-                                [ENDED] = FLO_E_ROLLOUT_ENDED};
-    const char *state = flo_rollout_state_word(rollout->state);
+    int rv = flo_rollout_may(rollout, event->kind, err);
 
-    if (effect == NONE || effect == SAME) {
-        flo_rollout_why(actions, "ignored: the rollout is %s%s", state,
+    if (rv == 0) {
+        flo_rollout_why(actions, "ignored: the rollout is %s%s",
+                        flo_rollout_state_word(rollout->state),
                         effect == SAME ? " already" : "");
-        return 0;
     }
-    return flo_fail(err, codes[effect],
-                    "rollout %s is %s: %s is not possible now", rollout->id,
-                    state, flo_rollout_event_word(event->kind));
+    return rv;
 }
 
 int flo_rollout_step(struct flo_rollout *rollout,

@@ -351,6 +351,11 @@ FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   struct flo_rollout_actions *actions,
                                   struct flo_err *err);
 
+/* Would a step take the event now?  The same errors; nothing changes. */
+FLO_MUST_USE int flo_rollout_may(const struct flo_rollout *rollout,
+                                 enum flo_rollout_event_kind kind,
+                                 struct flo_err *err);
+
 /* True when the device refused to go back and still has the release.  The
  * rollout no longer waits for it; its last state stays. */
 bool flo_rollout_member_stays(const struct flo_rollout_member *member);

@@ -45,15 +45,13 @@ static void add_item(void *context, const struct flo_digest *digest,
 
 int flo_rest_collect(struct flo_rest_call *call, struct flo_err *err)
 {
-    bool is_dry = flo_rest_flag(call, "dry_run");
     struct flo_artifact_counts counts = {0};
     json_t *items = json_array();
-    int rv = flo_collect_all(call->controller, is_dry, add_item, items, &counts,
-                             err);
+    int rv = flo_collect_all(call->controller, call->is_dry, add_item, items,
+                             &counts, err);
 
-    call->roll_back = is_dry;
     call->out = json_pack("{s:o,s:o,s:b}", "found",
                           show_counts(call->controller, &counts), "items",
-                          items, "dry_run", (int)is_dry);
+                          items, "dry_run", (int)call->is_dry);
     return rv;
 }

@@ -8,6 +8,7 @@
 #include "base/host/json.h"
 
 struct flo_controller;
+struct flo_rollout_entry;
 
 /* The release that goes back, and the devices on which. */
 struct flo_take_back {
@@ -27,6 +28,11 @@ struct flo_take_back {
 FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
                                  const struct flo_take_back *what, json_t **out,
                                  struct flo_err *err);
+/* The same of a rollout's rollback: devices that it told of the release.
+ * FLO_E_ROLLOUT_STATE and its like, as the rollback itself. */
+FLO_MUST_USE int flo_orders_plan_rollout(struct flo_controller *controller,
+                                         const struct flo_rollout_entry *entry,
+                                         json_t **out, struct flo_err *err);
 /* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without a
  * yank nothing changes outside the scope: rollouts of other groups go on,
  * without the scope's devices.

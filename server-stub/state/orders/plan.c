@@ -1,4 +1,5 @@
-/* The plan of an emergency rollback: the effect of the order. */
+/* The plan of a rollback, of a release or of a rollout: the effect of the
+ * order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,22 +139,65 @@ static json_t *plan_json(struct flo_controller *controller,
     return plan;
 }
 
-int flo_orders_plan(struct flo_controller *controller,
-                    const struct flo_take_back *what, json_t **out,
-                    struct flo_err *err)
+/* Devices that the rollout told nothing do not go back by it. */
+static void keep_touched(const struct flo_rollout *rollout,
+                         struct flo_scope_list *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        size_t index = flo_rollout_find(rollout, list->items[i].id);
+        if (index != SIZE_MAX &&
+            rollout->members[index].state != FLO_EXECUTION_QUEUED) {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    list->count = kept;
+}
+
+/* `rollout`: it alone goes back; NULL: the release. */
+static int plan(struct flo_controller *controller,
+                const struct flo_take_back *what,
+                const struct flo_rollout *rollout, json_t **out,
+                struct flo_err *err)
 {
     struct flo_take_back_pair both = {0};
     struct flo_scope_list list = {0};
     bool is_frozen = false;
     int rv = flo_take_back_look(controller, what, &both, &list, err);
 
+    if (rv == 0 && rollout != NULL) {
+        keep_touched(rollout, &list);
+    }
     if (rv == 0) {
         rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
     }
     if (rv == 0) { /* devices that must download wait for its end */
         *out = plan_json(controller, what, &both, &list);
         json_object_set_new(*out, "frozen", json_boolean(is_frozen));
+        if (rollout != NULL) {
+            json_object_set_new(*out, "rollouts",
+                                json_pack("[s]", rollout->id));
+        }
     }
     free(list.items);
     return rv;
+}
+
+int flo_orders_plan(struct flo_controller *controller,
+                    const struct flo_take_back *what, json_t **out,
+                    struct flo_err *err)
+{
+    return plan(controller, what, NULL, out, err);
+}
+
+int flo_orders_plan_rollout(struct flo_controller *controller,
+                            const struct flo_rollout_entry *entry, json_t **out,
+                            struct flo_err *err)
+{
+    const struct flo_take_back what = {.release = entry->core.release,
+                                       .group = "all"};
+    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err);
+
+    return rv < 0 ? rv : plan(controller, &what, &entry->core, out, err);
 }
