@@ -15,7 +15,7 @@
 #define CLIENTS_MAX 64
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
-#define ALIVE_MS 15000
+#define ALIVE_MS 5000     /* a page takes three times this for a dead one */
 #define TELEMETRY_MS 5000 /* charts are drawn no more often */
 #define UNHEARD_MS 60000  /* for so long a client may be away */
 

@@ -42,9 +42,17 @@ TIME = """globalThis.flotillaTime = (() => {
         await Promise.resolve();
       }
     },
+    jump(ms) { // a machine slept, or its clock was set back: no timer runs
+      now += ms;
+      timers.forEach((timer) => { timer.at += Math.min(ms, 0); });
+    },
     async step() {
       const { live } = await import("/app/data/live.js");
-      if (live.state !== "live" || now - live.heard < 30000) {
+      const { underway } = await import("/app/data/exchange.js");
+      if ([...underway].some((one) => now - one.since > 3000)) {
+        return; // an answer takes none of the page's time
+      }
+      if (live.state !== "live" || now - live.heard < 12000) {
         await this.go(250);
       }
     },

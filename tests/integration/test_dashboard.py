@@ -20,8 +20,7 @@ if not chromium.PROGRAM:
 DEVICES = int(os.environ.get("FLOTILLA_PAGE_DEVICES", "2001"))
 MARKUP = "<img src=x onerror=document.title=1>"
 AUDIT = 1500
-QUIET_S = 29  # less than it is silent
-SILENT_S = 40  # web/data/live.js
+QUIET_S = 29
 EVIL = {"toString": 1, "valueOf": 1}  # what a stolen device reports
 
 
@@ -427,30 +426,13 @@ def test_a_page_that_nothing_happens_to_asks_for_nothing(page):
     page.until("document.getElementById('live').dataset.state === 'live'")
     page.run("window.asked = []; window.before = window.fetch; window.fetch ="
              " (...args) => { asked.push(args[0]); return before(...args); }; 0")
-    for _ in range(QUIET_S):
-        page.go_on(1)
+    end = page.run("flotillaTime.now()") + 1000 * QUIET_S
+    until("the page's clock went on", lambda: page.run(
+        "flotillaTime.step().then(() => flotillaTime.now())") >= end)
     asked = page.run("window.fetch = before, asked")
     # Alerts have no event of their own: they are asked for each 10 s.
     assert set(asked) <= {"/v1/alerts", "/v1/alert-rules"}, asked
     assert 2 <= asked.count("/v1/alerts") <= 3, asked
-
-
-def test_a_controller_that_is_silent_is_seen_until_it_is_heard(
-        page, controller):
-    """A connection that stands and brings nothing; then it brings something."""
-    page.until("document.getElementById('live').dataset.state === 'live'")
-
-    def is_seen():  # until then the controller may say something again
-        if page.run("import('/app/data/live.js').then(m => m.live.state)") \
-                == "live":
-            page.go_on(SILENT_S + 1)
-        return "nothing was heard for 40 s" in (page.text(".stale") or "")
-    until("the page says so", is_seen, page.text)
-    for op in ("freeze", "unfreeze"):
-        assert controller.ask("POST", "/v1/orders", {
-            "op": op, "everywhere": True, "confirm": "test"}).status == 202
-    page.until("document.querySelector('.stale') === null")
-    page.until("document.getElementById('live').dataset.state === 'live'")
 
 
 def test_a_viewer_sees_no_emergency_and_no_start(page, controller):

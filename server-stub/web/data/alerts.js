@@ -2,6 +2,7 @@
 // tells of them: they are asked for now and then, while somebody looks.
 
 import { call } from "/app/data/api.js";
+import { live } from "/app/data/live.js";
 import { time } from "/app/data/time.js";
 
 const EVERY_MS = 10000;
@@ -22,7 +23,7 @@ export async function readAlerts() {
 export function onAlerts(listener) {
   listeners.add(listener);
   if (!timer) {
-    const again = () => document.hidden || readAlerts().catch(() => {}); // the frame says that the controller is away
+    const again = () => document.hidden || live.state === "stale" || readAlerts().catch(() => {}); // the frame says that the controller is away
     timer = time.each(EVERY_MS, again);
     again();
   }

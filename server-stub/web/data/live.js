@@ -1,9 +1,9 @@
 // The stream of changes, shared by all screens, and since when it is silent.
 
-import { follow } from "/app/data/api.js";
+import { abandonReads, doubt } from "/app/data/exchange.js";
+import { follow } from "/app/data/stream.js";
 import { time } from "/app/data/time.js";
 
-const SILENT_MS = 40000; // the controller says something every 15 s
 const listeners = new Set();
 export const live = { state: "off", why: "", since: 0, heard: 0 };
 let stop = null;
@@ -20,26 +20,30 @@ function tell(name, value) {
 function become(state, why) {
   if (live.state !== state) {
     live.state = state;
-    live.since = state === "live" ? time.now() : live.heard || time.now();
+    live.since = state === "live" || !live.heard ? time.now() : Math.min(live.heard, time.now());
   }
   live.why = why;
   tell("live", null);
 }
 
+// Reads that began on a dead connection would hold the screens for long.
 export function connect() {
   stop = follow({
     open() {
       live.heard = time.now();
+      if (live.state === "stale") {
+        abandonReads();
+      }
       become("live", "");
       tell("resync", null);
     },
-    closed(why) { become("stale", why); },
-    alive() {
-      live.heard = time.now();
-      if (live.state === "stale") { // it was silent, and is not any more
-        become("live", "");
+    closed(why) {
+      if (live.state === "live") {
+        doubt();
       }
+      become("stale", why);
     },
+    alive() { live.heard = time.now(); },
     event: tell,
   });
 }
@@ -49,9 +53,3 @@ export function disconnect() {
   stop = null;
   live.state = "off";
 }
-
-time.each(1000, () => {
-  if (live.state === "live" && time.now() - live.heard > SILENT_MS) {
-    become("stale", `nothing was heard for ${SILENT_MS / 1000} s`);
-  }
-});

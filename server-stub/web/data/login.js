@@ -1,15 +1,18 @@
 // Login by an identity provider: the way there and the way back.
 
 import { session } from "/app/data/api.js";
+import { exchange } from "/app/data/exchange.js";
 
 const KEY = "flotilla.login";
 const home = () => `${location.origin}/`;
 
 async function ask(method, path, body) {
-  const answer = await fetch(path, {
-    method, cache: "no-store", headers: { "Content-Type": "application/json" },
-    body: body === undefined ? undefined : JSON.stringify(body) });
-  const data = await answer.json().catch(() => ({}));
+  const { answer, text } = await exchange(path, {
+    method, headers: { "Content-Type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
+  let data = {};
+  try {
+    data = JSON.parse(text);
+  } catch { /* the status says it */ }
   if (!answer.ok) {
     throw new Error([data.detail || `HTTP ${answer.status}`, data.fix].filter(Boolean).join(". "));
   }

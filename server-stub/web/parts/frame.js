@@ -62,8 +62,8 @@ export class Frame extends Component {
       ${maySomewhere("operator") ? html`<a id="emergency" class="btn danger" href=${link(["emergency"])}>⚠ Emergency… <kbd>g e</kbd></a>` : null}
     </header>
     ${stale ? html`<div class="notice n-bad stale" role="alert"><b>The controller is away since ${clock(live.since)} (${
-  duration(time.now() - live.since)}).</b> All below is from then. ${live.why}. The page tries again by itself.
-      <p>Without the controller: <code>flotilla emergency rollback RELEASE --key FILE</code>; on one device:
+  duration(time.now() - live.since)}).</b> All below is from then: ${live.why}. The page tries again by itself.
+      <p>Without the controller: <code>flotilla emergency rollback RELEASE --key FILE</code>; on one device:${" "}
       <code>flotilla-agent rollback</code>.</p></div>` : null}
     <main id="main" tabindex="-1" class=${stale ? "is-stale" : ""}>${children}</main>`;
   }

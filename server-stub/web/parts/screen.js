@@ -1,7 +1,7 @@
 // A screen reads what it shows, and reads again when an event says that it
 // changed: never sooner than `every`, and never while nobody looks.
 
-import { Problem } from "/app/data/api.js";
+import { Problem } from "/app/data/exchange.js";
 import { listen } from "/app/data/live.js";
 import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
@@ -61,7 +61,9 @@ export class Screen extends Component {
         this.setState({ data, problem: null });
       }
     } catch (problem) {
-      if (mine === this.turn) {
+      if (mine === this.turn && problem.isAbandoned) {
+        this.pending = true; // read again on the connection that holds
+      } else if (mine === this.turn) {
         this.setState({ problem });
         if (problem instanceof Problem && problem.status === 401) {
           window.dispatchEvent(new CustomEvent("signed-out"));
