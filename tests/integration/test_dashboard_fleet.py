@@ -154,7 +154,7 @@ def test_an_emergency_takes_the_release_back_after_its_name_is_typed(
     assert done == all or "no previous release" in page.text(
         "[aria-label=Devices] tbody tr")
     go(page, "rollouts/r-0002", "[aria-label=Summary]")
-    page.until("/^(rolled|taken)-back$/.test(document.querySelector("
+    page.until("/^(rolled|taken|partly)-back$/.test(document.querySelector("
                "'main .head .st')?.innerText)")
     page.until("Number(document.querySelector('[aria-label=Summary]').innerText"
                ".match(/(\\d+) of [\\d,]+\\s+have it/)[1]) <= %d" % (all - done))
