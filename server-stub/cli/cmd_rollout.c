@@ -223,6 +223,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
         printf("gate %s: %s: %s\n", flo_out_text(item, "gate", "?"),
                flo_out_plain(item, "text", "", plain),
                flo_out_text(item, "verdict", "?"));
+        printf("     %s\n", flo_out_plain(item, "because", "", plain));
     }
     print_remaining(told);
     return flo_rollout_explain_evidence(cli, id, err);

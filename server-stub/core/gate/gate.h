@@ -125,5 +125,8 @@ void flo_gate_title(const struct flo_gate_rule *rule, char *out);
 #define FLO_GATE_TEXT 240
 void flo_gate_text(const struct flo_gate_rule *rule,
                    const struct flo_gate_result *result, char *out);
+/* The rule that decided, or that is waited for, as a sentence: "passes: …". */
+void flo_gate_because(const struct flo_gate_rule *rule,
+                      const struct flo_gate_result *result, char *out);
 
 #endif

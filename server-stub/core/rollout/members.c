@@ -95,6 +95,14 @@ static bool is_struck(const struct flo_rollout *rollout,
             strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
 }
 
+/* A rollback that has no cause of its device was asked for. */
+static bool is_taken(const struct flo_rollout *rollout,
+                     const struct flo_rollout_member *member)
+{
+    return member->state == FLO_EXECUTION_ROLLED_BACK && member->cause == 0 &&
+           !is_excused(rollout, member);
+}
+
 bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
 {
     return !flo_execution_is_end((enum flo_execution)member->state);
@@ -151,6 +159,7 @@ static void tally(struct flo_rollout *rollout,
                           : 0;
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
+    phase->taken += is_taken(rollout, member) ? sign : 0;
     phase->due +=
         member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
     tally_failure(rollout, phase, member, sign);
@@ -204,6 +213,7 @@ void flo_rollout_count(struct flo_rollout *rollout)
         struct flo_rollout_phase *phase = &rollout->phases[i];
         phase->members = phase->away = phase->silent = 0;
         phase->overdue = phase->excused = phase->struck = phase->due = 0;
+        phase->taken = 0;
         memset(phase->failures, 0, sizeof(phase->failures));
         memset(phase->counts, 0, sizeof(phase->counts));
     }

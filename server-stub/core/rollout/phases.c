@@ -27,7 +27,8 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     assert(phase->state == FLO_PHASE_WAITING);
     rollout->phase = index;
     memset(rollout->compared, 0, sizeof(rollout->compared));
-    flo_study_phase(&rollout->study);
+    rollout->has_broken = false;
+    flo_study_phase(&rollout->study, index);
     phase->state = FLO_PHASE_RUNNING;
     phase->started_at_ms = now_ms;
     phase->settled_at_ms = now_ms;
@@ -136,6 +137,8 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
 {
     const struct flo_gate_rule *rule = &rollout->gates[gate];
 
+    flo_rollout_counts(rollout, rollout->phase, &rollout->broken);
+    rollout->has_broken = flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE;
     reason_of(rollout, gate, result, "failed");
     flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
                     rollout->reason);

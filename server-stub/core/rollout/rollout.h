@@ -142,6 +142,7 @@ struct flo_rollout_phase {
     uint32_t overdue;
     uint32_t excused; /* rejected because the release is not for them */
     uint32_t struck;  /* the release itself failed there */
+    uint32_t taken;   /* taken back by an order, and for no fault */
     uint32_t due;     /* queued, and not away: their turn comes */
     uint32_t failures[FLO_FAILURES];
     uint32_t counts[FLO_EXECUTION_COUNT];
@@ -168,6 +169,10 @@ struct flo_rollout {
     uint32_t gate_count;
     /* For each gate that needs evidence: its last result in this phase. */
     struct flo_gate_result compared[FLO_GATES_MAX];
+    /* The numbers with which a gate on a share broke: its verdict stays while
+     * the phase counts as failed. */
+    struct flo_gate_counts broken;
+    bool has_broken;
     struct flo_study study; /* statistical gates; no rule: none */
     /* Hardware class and variant of the members, fixed at the start. */
     char segments[FLO_SEGMENTS_MAX][FLO_SEGMENT_TEXT];
@@ -393,6 +398,9 @@ bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
 /* The finding of a rule in the present phase as a sentence. */
 void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
                             char *out); /* FLO_STUDY_TEXT */
+/* ... and the rule that decided. */
+void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
+                               bool is_awaited, char *out); /* FLO_STUDY_TEXT */
 /* Verdict of gates[gate] while `phase` is the present one.  A gate that needs
  * evidence gives the verdict of the last evidence. */
 void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,

@@ -154,6 +154,13 @@ void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
                   out);
 }
 
+void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
+                               bool is_awaited, char *out)
+{
+    flo_study_because(&rollout->study, rule, rollout->phase,
+                      rollout->segment_count, is_awaited, out);
+}
+
 /* ---- the event ---- */
 
 static void tell_changes(const struct flo_rollout *rollout,

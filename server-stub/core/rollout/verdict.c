@@ -10,11 +10,22 @@ struct numbers {
     uint32_t members; /* that count */
 };
 
-/* Not counted are devices that are away, that ended in another way (cancelled,
- * superseded, removed), and for which the release was not made. */
-static struct numbers numbers_of(const struct flo_rollout_phase *phase)
+/* It orders no device to the release any more, and may take it from all. */
+static bool has_stopped(const struct flo_rollout *rollout)
 {
-    struct numbers n = {.bad = phase->silent + phase->overdue};
+    return rollout->state != FLO_ROLLOUT_RUNNING &&
+           rollout->state != FLO_ROLLOUT_PAUSED &&
+           rollout->state != FLO_ROLLOUT_COMPLETED;
+}
+
+/* Not counted are devices that are away, that ended in another way (cancelled,
+ * superseded, removed), and for which the release was not made.  Those that an
+ * order took back when the rollout had stopped were good until then. */
+static struct numbers numbers_of(const struct flo_rollout *rollout,
+                                 const struct flo_rollout_phase *phase)
+{
+    uint32_t taken = has_stopped(rollout) ? phase->taken : 0;
+    struct numbers n = {.bad = phase->silent + phase->overdue, .good = taken};
     uint32_t other = phase->away + phase->excused;
 
     for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
@@ -32,8 +43,8 @@ static struct numbers numbers_of(const struct flo_rollout_phase *phase)
             break;
         }
     }
-    assert(phase->excused <= n.bad && other <= phase->members);
-    n.bad -= phase->excused;
+    assert(phase->excused + taken <= n.bad && other <= phase->members);
+    n.bad -= phase->excused + taken;
     n.members = phase->members - other;
     return n;
 }
@@ -50,7 +61,7 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out)
 {
     assert(phase < rollout->phase_count);
-    struct numbers here = numbers_of(&rollout->phases[phase]);
+    struct numbers here = numbers_of(rollout, &rollout->phases[phase]);
 
     *out = (struct flo_gate_counts){
         .here_ended = here.good + here.bad,
@@ -61,7 +72,7 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
     };
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         if (phase_counts(&rollout->phases[i])) {
-            struct numbers one = numbers_of(&rollout->phases[i]);
+            struct numbers one = numbers_of(rollout, &rollout->phases[i]);
             out->good += one.good;
             out->bad += one.bad;
             out->members += one.members;
@@ -76,7 +87,7 @@ void flo_rollout_failures(const struct flo_rollout *rollout,
     *out = (struct flo_failure_counts){0};
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         if (phase_counts(&rollout->phases[i])) {
-            struct numbers one = numbers_of(&rollout->phases[i]);
+            struct numbers one = numbers_of(rollout, &rollout->phases[i]);
             out->ended += one.good + one.bad;
             for (uint32_t kind = 0; kind < FLO_FAILURES; kind++) {
                 out->failed[kind] += rollout->phases[i].failures[kind];
@@ -93,6 +104,11 @@ void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
 
     assert(gate < rollout->gate_count && rollout->gate_count <= FLO_GATES_MAX);
     flo_rollout_counts(rollout, phase, &counts);
+    if (rollout->has_broken &&
+        flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
+        rollout->phases[phase].state == FLO_PHASE_FAILED) {
+        counts = rollout->broken; /* whatever became of its devices since */
+    }
     flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts},
                       out);
     if (rollout->compared[gate].has_evidence &&

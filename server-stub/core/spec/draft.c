@@ -69,7 +69,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->study.rules = spec->study;
     out->study.on_fail =
         spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
-    flo_study_phase(&out->study);
+    flo_study_phase(&out->study, 0);
     out->is_snapshot = spec->membership == 1;
     out->start_at_ms = spec->start_at_ms;
     out->expires_at_ms = spec->expires_at_ms;

@@ -19,6 +19,49 @@ static json_t *phase_json(const struct flo_rollout_phase *phase)
         (json_int_t)phase->passed_at_ms);
 }
 
+/* The numbers with which a gate broke; NULL: none did. */
+static json_t *broken_json(const struct flo_rollout *core)
+{
+    const struct flo_gate_counts *counts = &core->broken;
+
+    return !core->has_broken
+               ? NULL
+               : json_pack(
+                     "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b}", "good",
+                     (int)counts->good, "bad", (int)counts->bad, "members",
+                     (int)counts->members, "queued", (int)counts->queued,
+                     "here_ended", (int)counts->here_ended, "here_members",
+                     (int)counts->here_members, "here_away",
+                     (int)counts->here_away, "struck", (int)counts->is_struck);
+}
+
+static uint32_t count_in(const json_t *json, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(json, key));
+
+    return value < 0 || value > FLO_ROLLOUT_MEMBERS_MAX ? 0 : (uint32_t)value;
+}
+
+/* Numbers that do not fit together are as none. */
+static void broken_read(struct flo_rollout *core, const json_t *json)
+{
+    struct flo_gate_counts counts = {
+        .good = count_in(json, "good"),
+        .bad = count_in(json, "bad"),
+        .members = count_in(json, "members"),
+        .queued = count_in(json, "queued"),
+        .here_ended = count_in(json, "here_ended"),
+        .here_members = count_in(json, "here_members"),
+        .here_away = count_in(json, "here_away"),
+        .is_struck = json_is_true(json_object_get(json, "struck"))};
+
+    core->broken = counts;
+    core->has_broken = json_is_object(json) &&
+                       counts.here_ended <= counts.here_members &&
+                       counts.queued <= counts.members &&
+                       counts.good + counts.bad <= counts.members;
+}
+
 int flo_rollouts_put(struct flo_controller *controller,
                      const struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -46,6 +89,10 @@ int flo_rollouts_put(struct flo_controller *controller,
                            json_pack("{s:s,s:I,s:I}", "by", entry->by, "lift",
                                      (json_int_t)entry->lift, "removal",
                                      (json_int_t)entry->removal));
+    json_t *broken = broken_json(core);
+    if (broken != NULL) {
+        json_object_set_new(json, "broken", broken);
+    }
     json_t *study = flo_rollouts_study_json(core);
     if (study != NULL) {
         json_object_set_new(json, "study", study);
@@ -208,6 +255,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
             phase->told_at_ms = now_ms;
         }
     }
+    broken_read(core, json_object_get(json, "broken"));
     flo_rollouts_study_read(core, json_object_get(json, "study"));
     return evidence_read(entry, json_object_get(json, "evidence"), err);
 }

@@ -142,6 +142,21 @@ static json_t *passed_json(const struct flo_study *study)
     return passed;
 }
 
+/* In which phase before this one a rule passed, by its word. */
+static json_t *passed_in_json(const struct flo_study *study)
+{
+    json_t *passed = json_object();
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if (study->state.passed_in[i] > 0) {
+            json_object_set_new(
+                passed, flo_measure_fact(study->rules.rules[i].measure)->word,
+                json_integer(study->state.passed_in[i]));
+        }
+    }
+    return passed;
+}
+
 json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -155,11 +170,12 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:s,s:o,s:I,s:I,s:I,s:b,s:o}", "spread", core->study.spread,
+        "{s:f,s:s,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread", core->study.spread,
         "split_of", core->study.split_of, "segments", segments, "looks",
         (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
         (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
-        "passed", passed_json(&core->study));
+        "passed", passed_json(&core->study), "passed_in",
+        passed_in_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -178,6 +194,19 @@ static void read_passed(struct flo_study *study, const json_t *passed)
             if (study->rules.rules[rule].measure == measure) {
                 study->state.standing[rule].verdict = FLO_VERDICT_PASS;
             }
+        }
+    }
+}
+
+static void read_passed_in(struct flo_rollout *core, const json_t *passed)
+{
+    struct flo_study *study = &core->study;
+
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        json_int_t phase = json_integer_value(json_object_get(
+            passed, flo_measure_fact(study->rules.rules[i].measure)->word));
+        if (phase > 0 && phase <= FLO_ROLLOUT_PHASES_MAX) {
+            study->state.passed_in[i] = (uint8_t)phase;
         }
     }
 }
@@ -210,6 +239,7 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     core->study.spread = spread > 0 && spread < 10 ? spread : 0;
     state->is_alarmed = json_is_true(json_object_get(json, "alarmed"));
     read_passed(&core->study, json_object_get(json, "passed"));
+    read_passed_in(core, json_object_get(json, "passed_in"));
 }
 
 /* ---- records ---- */

@@ -24,24 +24,22 @@ function Forest({ gate }) {
 const arm = (gate, a) => !a ? "–" : gate.gate?.includes("memory") || gate.gate?.includes("rss")
   ? bytes(a.value) : Number(a.value).toPrecision(4);
 
-function words(g, taken) {
+function words(g) {
   if (g.statistical || g.updated) {
     return `${text(g.text)}${g.look ? `, look ${g.look} of 4` : ""}`;
   }
   const interval = Array.isArray(g.interval) ? ` (95 % CI ${g.interval[0].toFixed(1)} to ${g.interval[1].toFixed(1)})` : "";
-  return `${taken ? "now, with those taken back: " : ""}${g.bad} of ${g.ended} ended = ${Number(g.value).toPrecision(3)} ${g.unit}${interval}`;
+  return `${g.bad} of ${g.ended} ended = ${Number(g.value).toPrecision(3)} ${g.unit}${interval}`;
 }
 
 export function Gates({ rollout, chosen }) {
   const list = [...(rollout.gates || [])].sort((a, b) => (RANK[a.verdict] ?? 2) - (RANK[b.verdict] ?? 2));
   const failed = list.filter((g) => g.verdict === "fail").length;
-  // A device that was taken back counts as ended badly, also for what its rollout was halted.
-  const taken = (rollout.phases || []).some((p) => p.counts?.["rolled-back"] > 0) && rollout.state !== "running";
   return html`<${Card} title=${failed > 0 ? `Gates: ${failed} of ${list.length} failed` : `Gates: ${
     list.filter((g) => g.verdict === "pass").length} of ${list.length} hold`} label="Gates">
     ${list.length === 0 ? html`<p class="soft">This rollout has none: only its phases hold it.</p>`
   : html`<${Table} label="Gates" heads=${["gate", "verdict", "measured", "+0 to limit", "#limit", "+#new", "+#not updated", "+then"]} rows=${
-    list.map((g) => ({ hit: g.verdict === "fail" || g.name === chosen, cells: [html`<b>${g.name}</b>`, html`<${State} word=${g.verdict} />`, words(g, taken),
+    list.map((g) => ({ hit: g.verdict === "fail" || g.name === chosen, cells: [html`<b>${g.name}</b>`, html`<${State} word=${g.verdict} />`, html`${words(g)}<br /><span class="soft">${text(g.because)}</span>`,
       html`<${Forest} gate=${g} />`, `${number(g.limit) === "0" ? g.limit : Number(g.limit)} ${g.unit}`, arm(g, g.updated), arm(g, g.waiting), g.action] }))} />`}
-    <p class="soft">A gate holds when its whole interval lies inside the limit, fails when it lies beyond it; between the two the phase waits.</p><//>`;
+    <//>`;
 }

@@ -426,9 +426,67 @@ static void wrong_words_get_what_is_possible(void **state)
     }
 }
 
+/* ---- the rule that decided ---- */
+
+static void because(const struct flo_gate_rule *rule,
+                    struct flo_gate_counts counts, const char *sentence)
+{
+    struct flo_gate_result result;
+    char text[FLO_GATE_TEXT];
+
+    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts},
+                      &result);
+    flo_gate_because(rule, &result, text);
+    assert_string_equal(text, sentence);
+}
+
+static void a_gate_says_the_rule_that_decided(void **state)
+{
+    (void)state;
+    struct flo_gate_rule failed;
+    struct flo_gate_rule ratio = rule_of(95, 1.35);
+
+    flo_gate_default(FLO_GATE_FAILED, &failed);
+    because(&failed,
+            (struct flo_gate_counts){.good = 3,
+                                     .bad = 1,
+                                     .members = 4,
+                                     .here_ended = 4,
+                                     .here_members = 4},
+            "passes: at a limit of 2 %, so many bad ends (1 of 4) come by "
+            "chance in 7.76 % of cases; 5 % are enough");
+    because(
+        &failed,
+        (struct flo_gate_counts){.good = 1,
+                                 .bad = 1,
+                                 .members = 2,
+                                 .here_ended = 2,
+                                 .here_members = 2},
+        "asks a person: at a limit of 2 %, so many bad ends (1 of 2) come "
+        "by chance in 3.96 % of cases: too seldom to pass (5 %), too often to "
+        "fail");
+    because(&failed,
+            (struct flo_gate_counts){
+                .bad = 2, .members = 2, .here_ended = 2, .here_members = 2},
+            "fails: none of the 2 devices that ended has the release");
+    because(&ratio, (struct flo_gate_counts){.members = 2, .here_members = 2},
+            "waits: it compares at least 3 devices with 3 of their hardware "
+            "class, 100 samples each side");
+
+    struct flo_comparison *evidence = evidence_new();
+    char text[FLO_GATE_TEXT];
+    add_class(evidence, "a", 3, 2000, 3, 1000);
+    struct flo_gate_result result = judge(&ratio, evidence);
+    flo_gate_because(&ratio, &result, text);
+    assert_non_null(strstr(text, "fails: "));
+    assert_non_null(strstr(text, "times is above the limit of 1.35 times"));
+    free(evidence);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gate_says_the_rule_that_decided),
         cmocka_unit_test(the_worst_hardware_class_decides),
         cmocka_unit_test(a_ratio_at_the_margin_passes),
         cmocka_unit_test(too_few_devices_or_samples_decide_nothing),

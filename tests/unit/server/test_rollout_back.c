@@ -80,12 +80,71 @@ static void rolled_back_means_that_no_device_may_have_it(void **state)
     world_free(world);
 }
 
+/* The sentence under the gate `failed` of the present phase. */
+static void says_gate(const struct world *world, enum flo_verdict verdict,
+                      const char *because)
+{
+    const struct flo_rollout *rollout = &world->rollout;
+    char text[FLO_GATE_TEXT];
+    struct flo_gate_result result;
+
+    flo_rollout_gate(rollout, FLO_GATE_FAILED, rollout->phase, &result);
+    flo_gate_because(&rollout->gates[FLO_GATE_FAILED], &result, text);
+    assert_int_equal(result.verdict, verdict);
+    assert_string_equal(text, because);
+}
+
+static void devices_that_a_person_took_back_did_not_fail(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    world->rollout.gates[FLO_GATE_FAILED].margin = 2;
+    says_gate(world, FLO_VERDICT_INCONCLUSIVE,
+              "waits: 0 of 1 devices ended; it passes when all of the phase "
+              "have");
+    for (size_t i = 1; i <= 3; i++) {
+        goes_well(world, i);
+    }
+    says_gate(world, FLO_VERDICT_PASS,
+              "passes: 3 of 3 ended well; only bad ends break a limit of 2 %");
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    for (size_t i = 1; i <= 3; i++) {
+        about(world, i, FLO_ROLLOUT_EVENT_BACK);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
+    says_gate(world, FLO_VERDICT_PASS,
+              "passes: 3 of 3 ended well; only bad ends break a limit of 2 %");
+    world_free(world);
+}
+
+static void a_gate_that_broke_keeps_the_numbers_of_that_moment(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 2);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_ROLLED_BACK, "soak.health");
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    says_gate(world, FLO_VERDICT_FAIL,
+              "fails: one device of the first phase on which the release "
+              "itself failed is enough");
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    struct flo_gate_result result;
+    flo_rollout_gate(&world->rollout, FLO_GATE_FAILED, 0, &result);
+    assert_int_equal(result.bad, 1);
+    assert_int_equal(result.done, 2);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
+        cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
+        cmocka_unit_test(a_gate_that_broke_keeps_the_numbers_of_that_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static struct world *world_new(bool has_hold_out)
     flo_gate_default(FLO_GATE_FAILED, &rollout->gates[0]);
     rollout->gates[0].silence_ms_max = UINT64_C(1) << 40;
     flo_study_preset(FLO_PRESET_NORMAL, &rollout->study.rules);
-    flo_study_phase(&rollout->study);
+    flo_study_phase(&rollout->study, 0);
     rollout->study.on_fail = FLO_ON_FAIL_ROLLBACK;
     rollout->study.block_ms = BLOCK_MS;
     rollout->segment_count = 1;

@@ -139,7 +139,7 @@ static struct flo_study *study_new(enum flo_preset preset)
     struct flo_study *study = calloc(1, sizeof(*study));
 
     flo_study_preset(preset, &study->rules);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     return study;
 }
 
@@ -308,7 +308,7 @@ static void a_failed_gates_level_names_further_culprits(void **state)
         set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, delta);
     } while (verdict(study, evidence, &under_way) == FLO_PHASE_UNDECIDED);
     set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, delta - 0.0001);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
     flo_study_further(study, text);
     assert_string_equal(text, "");
@@ -399,7 +399,7 @@ static void a_new_phase_looks_from_the_beginning(void **state)
     struct flo_study_evidence *evidence = evidence_new(1);
 
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     assert_int_equal(study->state.looks, 0);
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
     free(evidence);
@@ -449,11 +449,11 @@ static void crashes_have_to_pass_in_the_last_phase_alone(void **state)
         .phase = 2, .is_last = true, .soaked_s = 3600, .soak_s = 3600};
 
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
     assert_int_equal(study->rules.rules[study->state.rule].measure,
                      FLO_MEASURE_CRASHES);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 2, 4000);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
     free(evidence);
@@ -472,7 +472,7 @@ static void early_deaths_stop_the_first_phase(void **state)
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
     assert_int_equal(study->rules.rules[study->state.rule].measure,
                      FLO_MEASURE_DEATHS);
-    flo_study_phase(study);
+    flo_study_phase(study, 0);
     assert_int_equal(verdict(study, evidence, &later), FLO_PHASE_UNDECIDED);
     free(evidence);
     free(study);
@@ -606,6 +606,21 @@ static void sentences_say_what_was_found(void **state)
         "much slower devices: 12 of 50 against 0 of 400: fail",
         "no reading: 0 of 50 against 0 of 400: not proven yet",
         "early deaths, chance 1, limit 0.0025: pass"};
+    static const char *const because[] = {
+        "passes: the change is at most +2.4 %, and below +12 % is good enough",
+        "passes: the change is at most +2.4 %, and below +12 % is good enough",
+        "passes: the change is at most +2.4 %, and below +8 % is good enough",
+        "passes: the change is at most +2.4 %, and below +20 % is good enough",
+        "passes: at most 0.0084 more in 100 requests than on controls; below 1 "
+        "in 100 is good enough, whatever the ratio (limit 1.5 times)",
+        "fails: 7.2 times as often (limit 1.5 times), 3.88 more in 100 "
+        "device-hours (limit 0.2), and it is no chance",
+        "fails: never on controls (limit 1.5 times), 24 more in 100 devices "
+        "(limit 1), and it is no chance",
+        "only fails, and did not: it is neither surely worse nor proven to be "
+        "good enough; it looks again as the soak goes on",
+        "passes: fewer than two died early, or by chance (100 % of cases, "
+        "limit 0.25 %)"};
     char text[FLO_STUDY_TEXT];
 
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 9, 10, 200);
@@ -616,6 +631,8 @@ static void sentences_say_what_was_found(void **state)
         flo_study_text(study->rules.rules[i].measure, &row->rule, &row->result,
                        NULL, text);
         assert_string_equal(text, says[i]);
+        flo_study_because(study, i, 0, 1, i < 6, text);
+        assert_string_equal(text, because[i]);
     }
     flo_study_text(FLO_MEASURE_TTFT_P95, &judged->results.all[0].rule,
                    &judged->results.all[0].result, "rpi5 q4", text);

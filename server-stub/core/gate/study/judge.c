@@ -314,13 +314,19 @@ static uint32_t look_now(const struct flo_study *study,
     return next;
 }
 
-void flo_study_phase(struct flo_study *study)
+void flo_study_phase(struct flo_study *study, uint32_t phase)
 {
-    uint16_t excluded = study->state.excluded;
+    struct flo_study_state now = {.excluded = study->state.excluded,
+                                  .rule = FLO_SEGMENT_ALL,
+                                  .segment = FLO_SEGMENT_ALL};
 
-    study->state = (struct flo_study_state){.excluded = excluded,
-                                            .rule = FLO_SEGMENT_ALL,
-                                            .segment = FLO_SEGMENT_ALL};
+    memcpy(now.passed_in, study->state.passed_in, sizeof(now.passed_in));
+    for (uint32_t i = 0; i < study->rules.count && phase > 0; i++) {
+        if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
+            now.passed_in[i] = (uint8_t)phase;
+        }
+    }
+    study->state = now;
 }
 
 /* ---- further culprits ---- */

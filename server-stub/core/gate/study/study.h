@@ -159,6 +159,9 @@ struct flo_study_state {
     uint16_t further; /* rules that are to blame too, once one fails: a bit
                          each (Holm) */
     bool is_alarmed;  /* while the hold-out is watched */
+    uint8_t passed_in[FLO_MEASURE_COUNT]; /* the last phase before this one in
+                                             which the rule passed, from 1; 0:
+                                             none */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
 };
 struct flo_study {
@@ -204,8 +207,8 @@ struct flo_study_finding {
     uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
                          or this was a look */
 };
-/* A new phase: looks begin again. */
-void flo_study_phase(struct flo_study *study);
+/* A new phase, from 0, begins after another: looks begin again. */
+void flo_study_phase(struct flo_study *study, uint32_t phase);
 /* Judge a phase by new evidence. */
 void flo_study_judge(struct flo_study *study,
                      const struct flo_study_evidence *evidence,
@@ -254,6 +257,11 @@ void flo_study_further(const struct flo_study *study, char *out);
 #define FLO_STUDY_TEXT 240
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                    uint32_t segments, char *out);
+/* The rule that decided, or that is waited for, as a sentence.  is_awaited: the
+ * phase waits for it to pass. */
+void flo_study_because(const struct flo_study *study, uint32_t rule,
+                       uint32_t phase, uint32_t segments, bool is_awaited,
+                       char *out);
 /* One line: what was found, on how many, and what it is measured against. */
 void flo_study_text(enum flo_measure measure,
                     const struct flo_statistic_rule *rule,

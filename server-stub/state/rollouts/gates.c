@@ -1,0 +1,152 @@
+/* Gates of a rollout as REST and the live stream show them. */
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+
+static json_t *view_arm(const struct flo_gate_arm *arm)
+{
+    return json_pack("{s:i,s:I,s:f}", "devices", (int)arm->devices, "samples",
+                     (json_int_t)arm->samples, "value", arm->value);
+}
+
+static void view_share(const struct flo_gate_result *result, json_t *out)
+{
+    json_object_set_new(out, "value", json_real(result->share.share_pct));
+    if (result->share.has_interval) {
+        json_object_set_new(
+            out, "interval",
+            json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
+    }
+    json_object_set_new(out, "bad", json_integer(result->bad));
+    json_object_set_new(out, "ended", json_integer(result->done));
+    json_object_set_new(out, "devices", json_integer(result->members));
+}
+
+static void view_ratio(const struct flo_gate_result *result, json_t *out)
+{
+    json_object_set_new(out, "value", json_real(result->ratio));
+    json_object_set_new(out, "hardware", json_string(result->hardware));
+    json_object_set_new(out, "updated", view_arm(&result->updated));
+    json_object_set_new(out, "waiting", view_arm(&result->waiting));
+    json_object_set_new(out, "compared", json_integer(result->compared));
+    json_object_set_new(out, "not_compared",
+                        json_integer(result->not_compared));
+    json_object_set_new(out, "cut", json_boolean(result->is_cut));
+    json_object_set_new(out, "from_ms",
+                        json_integer((json_int_t)result->from_ms));
+    json_object_set_new(out, "to_ms", json_integer((json_int_t)result->to_ms));
+}
+
+static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
+{
+    const struct flo_gate_rule *rule = &core->gates[gate];
+    struct flo_gate_result result;
+    char title[FLO_GATE_TITLE];
+    char text[FLO_GATE_TEXT], because[FLO_GATE_TEXT];
+
+    flo_rollout_gate(core, gate, core->phase, &result);
+    flo_gate_title(rule, title);
+    flo_gate_text(rule, &result, text);
+    flo_gate_because(rule, &result, because);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s}", "name", title, "gate",
+        flo_gate_word(rule->gate), "phase", (int)core->phase + 1, "phase_name",
+        core->phases[core->phase].name, "limit", result.limit, "unit",
+        flo_gate_unit(rule->gate), "verdict", flo_verdict_word(result.verdict),
+        "text", text, "because", because, "action",
+        flo_on_fail_word(rule->has_action ? rule->action : core->on_fail));
+    if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
+        view_ratio(&result, out);
+    } else {
+        view_share(&result, out);
+    }
+    return out;
+}
+
+/* The numbers of a rule's newest finding. */
+static void view_finding(const struct flo_statistic_result *result, json_t *out)
+{
+    json_t *numbers = flo_statistic_result_json(result);
+    bool is_ratio = result->kind == FLO_STATISTIC_RATIO;
+    json_t *value = json_object_get(numbers, is_ratio ? "effect_pct" : "ratio");
+    json_t *interval =
+        json_object_get(numbers, is_ratio ? "ci_pct" : "ci_ratio");
+
+    json_object_set(out, "value", value != NULL ? value : json_null());
+    if (json_is_number(json_array_get(interval, 0)) &&
+        json_is_number(json_array_get(interval, 1))) {
+        json_object_set(out, "interval", interval);
+    }
+    json_object_set_new(out, "result", numbers);
+}
+
+/* The verdict of this phase, or that of an earlier one where this one has no
+ * say: the last phase leaves no controls. */
+static enum flo_verdict verdict_of(const struct flo_rollout *core,
+                                   uint32_t index, bool is_awaited,
+                                   uint32_t *phase)
+{
+    const struct flo_study_state *state = &core->study.state;
+    enum flo_verdict verdict = state->standing[index].verdict;
+    uint8_t passed_in = state->passed_in[index];
+
+    *phase = core->phase;
+    if (verdict == FLO_VERDICT_INCONCLUSIVE && passed_in > 0 &&
+        passed_in <= core->phase && !is_awaited) {
+        *phase = passed_in - 1u;
+        return FLO_VERDICT_PASS;
+    }
+    return verdict;
+}
+
+/* A statistical gate: a rule of the rollout's study. */
+static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
+{
+    const struct flo_study *study = &core->study;
+    const struct flo_study_rule *rule = &study->rules.rules[index];
+    const struct flo_study_standing *standing = &study->state.standing[index];
+    const struct flo_measure_fact *fact = flo_measure_fact(rule->measure);
+    char text[FLO_STUDY_TEXT], because[FLO_STUDY_TEXT];
+    bool is_awaited =
+        flo_rollout_study_waits(core, core->phase) &&
+        flo_study_is_critical(&study->rules, index, core->phase,
+                              core->phase + 1 == core->phase_count);
+    uint32_t phase;
+    enum flo_verdict verdict = verdict_of(core, index, is_awaited, &phase);
+
+    flo_rollout_study_text(core, index, text);
+    flo_rollout_study_because(core, index, is_awaited, because);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "name",
+        fact->title, "gate", fact->word, "phase", (int)phase + 1, "phase_name",
+        core->phases[phase].name, "limit", rule->limit, "unit",
+        fact->kind == FLO_STATISTIC_RATIO ? "%" : "times", "verdict",
+        flo_verdict_word(verdict), "text", text, "because", because, "action",
+        flo_on_fail_word(rule->has_action ? rule->action : study->on_fail),
+        "statistical", 1, "critical", (int)is_awaited);
+    if (standing->has_result) {
+        view_finding(&standing->result, out);
+    }
+    uint32_t look;
+    uint64_t at_ms;
+    if (standing->verdict == FLO_VERDICT_INCONCLUSIVE &&
+        json_is_true(json_object_get(out, "critical")) &&
+        flo_rollout_next_look(core, &look, &at_ms)) {
+        json_object_set_new(out, "look", json_integer((json_int_t)look));
+        json_object_set_new(out, "look_at_ms", json_integer((json_int_t)at_ms));
+    }
+    return out;
+}
+
+/* A gate is one row: of the present phase. */
+json_t *flo_object_rollout_gates(const struct flo_rollout *core)
+{
+    json_t *gates = json_array();
+
+    for (uint32_t gate = 0; gate < core->gate_count; gate++) {
+        json_array_append_new(gates, view_gate(core, gate));
+    }
+    for (uint32_t rule = 0; rule < core->study.rules.count; rule++) {
+        json_array_append_new(gates, view_rule(core, rule));
+    }
+    return gates;
+}
