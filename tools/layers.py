@@ -68,10 +68,11 @@ MAY = [
                                         "agent/shell/report/"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
-    # It reads a rollout's specification as the controller does.
+    # It reads a rollout's specification and a serial as the controller does.
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
                           "server-stub/cli/", "server-stub/core/spec/",
                           "server-stub/core/gate/study/",
+                          "server-stub/core/member/serial.h",
                           "server-stub/core/rollout/rollout_states.def"]),
     # The controller's rooms, from below: each may include those before it.
     ("server-stub/store/calls/", SERVER + [

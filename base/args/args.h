@@ -41,8 +41,8 @@ enum flo_flag_kind {
     }
 
 /* "--name VALUE", "--name=VALUE", "--switch"; with a letter, or a name of one
- * letter, also "-o VALUE".  When a flag is given twice, the last one counts.  A
- * table ends with FLO_FLAGS_END. */
+ * letter, also "-o VALUE" and "-oVALUE".  When a flag is given twice, the last
+ * one counts.  A table ends with FLO_FLAGS_END. */
 struct flo_flag {
     const char *name;  /* without the dashes */
     const char *value; /* NULL: a switch; "json|table", small: one of these */
@@ -70,6 +70,8 @@ struct flo_args {
     const char *values[FLO_ARGS_MAX + 1]; /* "" of a switch */
     size_t flag_count;
     bool is_json; /* --json, --output json */
+    bool
+        is_told; /* the program: an answer is on stdout, also before an error */
 };
 
 struct flo_verb {

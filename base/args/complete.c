@@ -35,7 +35,7 @@ static void take_flag(struct spot *spot, const char *word)
     const struct flo_flag *flag =
         line->verb != NULL ? flo_args_find(line, word, false)
                            : flo_args_find_in(spot->program->flags, word);
-    const char *value = strchr(word, '=');
+    const char *value = flo_args_value_in(word);
 
     if (flag == NULL) {
         return;
@@ -44,7 +44,7 @@ static void take_flag(struct spot *spot, const char *word)
         spot->open = flag;
     } else if (line->flag_count < FLO_ARGS_MAX) {
         line->flags[line->flag_count] = flag;
-        line->values[line->flag_count++] = value != NULL ? value + 1 : "";
+        line->values[line->flag_count++] = value != NULL ? value : "";
     }
 }
 

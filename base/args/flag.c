@@ -23,6 +23,28 @@ static size_t name_of(const char *word, const char **name)
     return strcspn(*name, "=");
 }
 
+const char *flo_args_value_in(const char *word)
+{
+    const char *equals = strchr(word, '=');
+
+    if (word[1] != '-' && word[2] != '\0') {
+        return word + (word[2] == '=' ? 3 : 2);
+    }
+    return equals != NULL ? equals + 1 : NULL;
+}
+
+/* "-o", "-o=json" and, where it takes a value, "-ojson"; "-output" is none. */
+static bool fits_letter(const struct flo_flag *flag, const char *name,
+                        size_t chars)
+{
+    bool is_it = flag->letter == name[0] ||
+                 (flag->name[0] == name[0] && flag->name[1] == '\0');
+    bool is_name =
+        strlen(flag->name) == chars && memcmp(flag->name, name, chars) == 0;
+
+    return is_it && (chars == 1 || (flag->value != NULL && !is_name));
+}
+
 const struct flo_flag *flo_args_find_in(const struct flo_flag *flags,
                                         const char *word)
 {
@@ -31,10 +53,9 @@ const struct flo_flag *flo_args_find_in(const struct flo_flag *flags,
     bool is_short = word[1] != '-';
 
     for (; flags != NULL && flags->name != NULL; flags++) {
-        bool is_named = strlen(flags->name) == chars &&
-                        memcmp(flags->name, name, chars) == 0;
-        if (is_short ? chars == 1 && (is_named || flags->letter == name[0])
-                     : is_named) {
+        if (is_short ? fits_letter(flags, name, chars)
+                     : strlen(flags->name) == chars &&
+                           memcmp(flags->name, name, chars) == 0) {
             return flags;
         }
     }
@@ -74,7 +95,7 @@ void flo_args_refuse_flag(const struct flo_args_program *program,
     }
     flo_args_call(program, verb, call);
     snprintf(bare, sizeof(bare), "%.*s", (int)chars, name);
-    const char *near = word[1] == '-' ? flo_nearest(bare, names, count) : NULL;
+    const char *near = chars > 1 ? flo_nearest(bare, names, count) : NULL;
     flo_fail(err, FLO_E_USAGE, "`%.*s` is no flag of `%s`",
              (int)(name - word) + (int)chars, word, call);
     if (near != NULL) {
@@ -235,7 +256,7 @@ int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv,
                        int *at, bool is_global, struct flo_err *err)
 {
     const char *word = argv[*at];
-    const char *value = strchr(word, '=');
+    const char *value = flo_args_value_in(word);
     const struct flo_flag *flag = flo_args_find(args, word, is_global);
 
     if (flag == NULL) {
@@ -250,12 +271,10 @@ int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv,
     }
     if (flag->value == NULL) {
         value = "";
-    } else if (value != NULL) {
-        value++;
-    } else if (*at + 1 == argc) {
+    } else if (value == NULL && *at + 1 == argc) {
         return flo_fail(err, FLO_E_USAGE, "--%s needs a value: %s", flag->name,
                         flag->value);
-    } else {
+    } else if (value == NULL) {
         value = argv[++*at];
     }
     args->flags[args->flag_count] = flag;

@@ -83,12 +83,10 @@ static void look_for_json(struct flo_args *args, int argc, char *const *argv,
         const struct flo_flag *flag = flo_args_is_flag(argv[at])
                                           ? flo_args_find(args, argv[at], false)
                                           : NULL;
-        const char *value = strchr(argv[at], '=');
+        const char *value = flo_args_value_in(argv[at]);
 
         if (flag != NULL) {
-            value = value != NULL   ? value + 1
-                    : at + 1 < argc ? argv[at + 1]
-                                    : "";
+            value = value != NULL ? value : at + 1 < argc ? argv[at + 1] : "";
             args->is_json = args->is_json || flo_args_asks_json(flag, value);
         }
     }

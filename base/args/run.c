@@ -26,6 +26,27 @@ static void print_json(const struct flo_err *err)
     flo_buf_deinit(&out);
 }
 
+/* The same for a line whose command nobody knows. */
+static bool words_ask_json(int argc, char *const *argv)
+{
+    for (int at = 1; at < argc; at++) {
+        const struct flo_flag *flag =
+            flo_args_is_flag(argv[at])
+                ? flo_args_find_in(flo_flags_json, argv[at])
+                : NULL;
+        const char *value = flag != NULL ? flo_args_value_in(argv[at]) : NULL;
+
+        if (flag != NULL && value == NULL && at + 1 < argc) {
+            value = argv[at + 1];
+        }
+        if (flag != NULL &&
+            flo_args_asks_json(flag, value != NULL ? value : "")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int run(struct flo_args *args, struct flo_err *err)
 {
     const struct flo_args_program *program = args->program;
@@ -69,7 +90,9 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
         rv = run(args, &err);
     }
     flo_buf_deinit(&help);
-    if (rv < 0 && program->tells_json && args != NULL && args->is_json) {
+    bool is_json = args != NULL ? args->is_json && !args->is_told
+                                : words_ask_json(argc, argv);
+    if (rv < 0 && program->tells_json && is_json) {
         print_json(&err);
     }
     return rv < 0 ? flo_err_print(stderr, &err) : rv;

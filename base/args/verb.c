@@ -64,11 +64,14 @@ static bool is_noun(const struct flo_args_program *program, const char *noun)
     return false;
 }
 
-/* The nearest first word of a verb, or of a noun's verbs the second. */
+#define ALIASES_MAX 32
+/* The nearest first word of a verb, or of a noun's verbs the second; of an
+ * alias the word that it stands for. */
 static const char *near_of(const struct flo_args_program *program,
                            const char *noun, const char *word, char names[][32])
 {
-    const char *list[FLO_VERBS_MAX] = {NULL};
+    const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
+    const char *const(*alias)[2] = program->aliases;
     size_t count = 0;
 
     for (size_t i = 0; i < program->count && i < FLO_VERBS_MAX; i++) {
@@ -83,7 +86,16 @@ static const char *near_of(const struct flo_args_program *program,
             list[count++] = name + first + 1;
         }
     }
-    return flo_nearest(word, list, count);
+    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list);
+         alias++) {
+        bool is_here =
+            noun == NULL ? is_noun(program, (*alias)[1])
+                         : flo_args_verb_of(program, noun, (*alias)[1]) != NULL;
+        list[count] = (*alias)[0];
+        count += is_here;
+    }
+    const char *near = flo_nearest(word, list, count);
+    return near == NULL ? NULL : flo_args_plain(program, near);
 }
 
 static int refuse_verb(const struct flo_args_program *program, const char *noun,
@@ -132,7 +144,7 @@ static int next_word(const struct flo_args_program *program, int argc,
             *odd = at;
             return 0;
         }
-        at += flag->value != NULL && strchr(word, '=') == NULL;
+        at += flag->value != NULL && flo_args_value_in(word) == NULL;
     }
     return 0;
 }

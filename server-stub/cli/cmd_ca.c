@@ -87,8 +87,8 @@ int flo_cmd_ca_show(struct flo_cli *cli, struct flo_err *err)
     int rv = flo_api_get(cli, "/v1/ca/revoked", &files, err);
 
     if (rv == 0) {
-        fputs(flo_out_text(files, revoked ? "revoked" : "authorities", ""),
-              stdout);
+        const char *name = revoked ? "revoked" : "authorities";
+        flo_out_whole(cli, name, flo_out_text(files, name, ""));
     }
     return rv;
 }

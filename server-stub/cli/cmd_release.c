@@ -258,6 +258,9 @@ int flo_cmd_release_sign(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_file_write(to, out.data, out.bytes, 0644, err);
     }
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "file", to), "%s is signed\n", to);
+    }
     flo_buf_deinit(&out);
     return rv;
 }

@@ -28,11 +28,17 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
         if (strcmp(shells[i].name, wanted) == 0) {
             const char *at = (const char *)shells[i].text;
             const char *next;
+            struct flo_buf FLO_CLEANUP(flo_buf_deinit) script = {0};
             for (; (next = strstr(at, mark)) != NULL;
                  at = next + sizeof(mark) - 1) {
-                printf("%.*s%s", (int)(next - at), at, FLO_SHELL_PROGRAMS);
+                flo_buf_printf(&script, "%.*s%s", (int)(next - at), at,
+                               FLO_SHELL_PROGRAMS);
             }
-            fputs(at, stdout);
+            flo_buf_text(&script, at);
+            if (script.failed) {
+                return flo_fail(err, FLO_E_MEMORY, "completion");
+            }
+            flo_out_whole(cli, "script", script.data);
             return 0;
         }
     }

@@ -8,6 +8,7 @@ const struct flo_flag flo_global_flags[] = {
     {"output", "table|wide|json|jsonl|yaml|csv|name",
      "how answers are printed; wide and csv: all columns", FLO_ASKED,
      .letter = 'o'},
+    {"json", NULL, "the same as --output json", FLO_ASKED},
     {"fields", "NAME,…", "these fields alone, as name,serving.version",
      FLO_ASKED},
     {"sort", "NAME,…", "order of a list, -NAME: downward", FLO_ASKED},

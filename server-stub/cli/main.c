@@ -25,13 +25,11 @@ static const struct flo_verb *const verbs[] = {
 };
 
 static const char *const aliases[][2] = {
-    {"devices", "device"},   {"releases", "release"},
-    {"rollouts", "rollout"}, {"models", "model"},
-    {"tokens", "token"},     {"users", "user"},
-    {"keys", "key"},         {"bundles", "bundle"},
-    {"contexts", "context"}, {"orders", "order"},
-    {"ls", "list"},          {"rm", "delete"},
-    {"show", "get"},         {NULL, NULL},
+    {"devices", "device"}, {"releases", "release"}, {"rollouts", "rollout"},
+    {"models", "model"},   {"tokens", "token"},     {"users", "user"},
+    {"keys", "key"},       {"bundles", "bundle"},   {"contexts", "context"},
+    {"orders", "order"},   {"ls", "list"},          {"rm", "delete"},
+    {"show", "get"},       {"apply", "start"},      {NULL, NULL},
 };
 
 /* Commands that need no controller. */
@@ -58,6 +56,7 @@ static int run(struct flo_args *args, struct flo_err *err)
     int rv = is_local(command) ? 0 : flo_context_load(&cli, err);
     rv = rv < 0 ? rv : command->run(&cli, err);
     int end = rv >= 0 ? flo_out_end(err) : 0;
+    args->is_told = flo_out_is_told();
     return end < 0 ? end : rv;
 }
 
@@ -78,6 +77,7 @@ int main(int argc, char **argv)
         .count = FLO_COUNT(verbs),
         .flags = flo_global_flags,
         .aliases = aliases,
+        .tells_json = true,
         .run = run,
         .names = names,
     };

@@ -1,5 +1,5 @@
-"""Each row of commands.def on a live fleet: --dry-run, and flags that nobody
-knows.  A new row without a word here is red."""
+"""Each row of commands.def on a live fleet: --dry-run, -o json, and flags that
+nobody knows.  A new row without a word here is red."""
 import functools
 import json
 import os
@@ -14,6 +14,10 @@ from controller_parts import (BIN, ROOT, Controller, Device, Publisher,
                               make_key, public_of)
 from waits import HANG_S, until
 
+# Exit codes of lines that do not end with 0: nobody answers in so short a time,
+# or there is no such thing, or an end that was not wished for.
+ENDS = {"device logs": 6, "device doctor": 6, "rollout watch": 8,
+        "order report": 3, "order wait": 6}
 MODELS = os.path.join(ROOT, "tests", "models")
 ROW = re.compile(r'^FLO_COMMAND\("([^"]+)", (\w+),', re.M)
 
@@ -52,7 +56,7 @@ WORDS = {
     "group delete": (CHANGES, "yard --confirm yard"),
     "model import": (CHANGES, "%(gguf)s"),
     "model remove": (CHANGES, "tiny --device gw-3 --confirm tiny",
-                     "tiny --group lab --keep-files --confirm tiny"),
+                     "tiny --group attic --keep-files --confirm tiny"),
     "release list": (READS, "", "--model tiny"),
     "release get": (READS, "tiny@1.0.0"),
     "release create": (
@@ -71,7 +75,7 @@ WORDS = {
     "rollout start": (CHANGES, "tiny@2.0.0 --group lab --soak 1h"),
     "rollout watch": (READS, "%(done)s"),
     "rollout wait": (READS, "%(done)s --for aborted"),
-    "rollout approve": (CHANGES, "%(asks)s"),
+    "rollout approve": (CHANGES, "%(asks)s --token-file %(kim)s"),
     "rollout pause": (CHANGES, "%(rollout)s"),
     "rollout resume": (CHANGES, "%(rollout)s"),
     "rollout promote": (CHANGES, "%(rollout)s"),
@@ -110,7 +114,7 @@ WORDS = {
     "key trust": (CHANGES, "%(other)s --root %(root)s"),
     "key move": (FILES, "%(dir)s/keys/fresh.key --to %(dir)s/stick"),
     "key list": (READS, ""),
-    "key rotate": (FILES, "release %(dir)s/stick/fresh.pub --old %(keyid)s "
+    "key rotate": (FILES, "release %(dir)s/keys/fresh.pub --old %(keyid)s "
                    "--to %(dir)s/draft1"),
     "key revoke": (FILES, "tiny@3.0.0 --to %(dir)s/draft2"),
     "trust init": (FILES, "--root %(root_pub)s --to %(dir)s/draft3 "
@@ -135,15 +139,16 @@ WORDS = {
     "bundle create": (FILES, "tiny@1.0.0 --to %(dir)s/bundle"),
     "alert list": (READS, ""),
     "alert ack": (CHANGES, "%(alert)s --reason seen"),
-    "alert silence": (CHANGES, "away --reason night", "away --end"),
+    "alert silence": (CHANGES, "away --reason night",
+                      "away --end --reason day"),
     "alert-rule list": (READS, ""),
     "alert-rule create": (CHANGES, "hot --where state=offline --above 0"),
     "alert-rule delete": (CHANGES, "hot"),
     "webhook list": (READS, ""),
     "webhook create": (CHANGES, "https://127.0.0.1:9/x"),
-    "webhook delete": (CHANGES, "%(webhook)s"),
     "webhook deliveries": (READS, "%(webhook)s"),
     "webhook replay": (CHANGES, "%(webhook)s"),
+    "webhook delete": (CHANGES, "%(webhook)s"),
     "audit list": (READS, "", "--all"),
     "audit verify": (READS, ""),
     "controller list": (READS, ""),
@@ -171,10 +176,11 @@ def flags_of(name):
     return re.findall(r"^  (?:-\w, )?--([a-z-]+)", out, re.M)
 
 
-def run(*words):
+def run(*words, config="/nonexistent"):
     done = subprocess.run([os.path.join(BIN, "flotilla"), *words],
                           capture_output=True, text=True, timeout=HANG_S,
-                          stdin=subprocess.DEVNULL)
+                          stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, XDG_CONFIG_HOME=config))
     return done.returncode, done.stdout, done.stderr
 
 
@@ -205,6 +211,8 @@ class Fleet:
         self.names[name] = path
 
     def files(self):
+        self.path("held", json.dumps(self.ask("GET", "/v1/trust", None)))
+        os.mkdir(os.path.join(self.dir, "stick"))
         self.path("labels", "name,wave\ngw-1,3\ngw-3,4\n")
         self.path("names", "name\ngw-3\n")
         self.path("claims", "serial,name\nSN-1,later\n")
@@ -260,11 +268,12 @@ class Fleet:
     def others(self):
         """One of each other thing, by its name in the lines above."""
         ask, names = self.ask, self.names
+        assert self.call("login", WORDS["login"][1])[0] == 0
+        ask("PUT", "/v1/approvals/lab", {"people": 1})
         names["done"] = ask("POST", "/v1/rollouts", {
             "release": "tiny@2.0.0", "group": "lab"})["id"]
         ask("POST", "/v1/rollouts/%s/actions" % names["done"],
             {"action": "abort"})
-        ask("PUT", "/v1/approvals/lab", {"people": 1})
         names["asks"] = ask("POST", "/v1/rollouts", {
             "release": "tiny@3.0.0", "group": "lab"})["id"]
         for name, group in (("experiment", "desk"), ("second", "pair")):
@@ -272,6 +281,9 @@ class Fleet:
                                        "50%% --group " + group, "-o", "json")
             assert code == 0, err
             names[name] = json.loads(out)["id"]
+            # Paused, it writes no evidence by itself.
+            ask("POST", "/v1/rollouts/%s/actions" % names[name],
+                {"action": "pause"})
         names["order"] = ask("POST", "/v1/orders", {
             "op": "config", "everywhere": True, "heartbeat_ms": 600000,
             "confirm": "test"})["id"]
@@ -301,8 +313,9 @@ class Fleet:
         self.path("root_pub", public_of(self.controller.root))
         self.path("body", json.dumps(self.publisher.document(
             "5.0.0", b"five")[0]))
-        names["keyid"] = "x"
-        self.path("held", json.dumps(ask("GET", "/v1/trust", None)))
+        names["keyid"] = [key["keyid"] for key in json.loads(
+            self.call("key list", "", "-o", "json")[1])
+            if key["role"] == "release"][0]
 
     def call(self, row, line, *more):
         words = shlex.split(line % self.names)
@@ -310,7 +323,7 @@ class Fleet:
                                            self.controller.rest)
         if "--token-file" not in words:
             reach += ("--token-file", self.names["token_file"])
-        return run(*row.split(), *words, *reach, *more)
+        return run(*row.split(), *words, *reach, *more, config=self.dir)
 
     def state(self):
         """All that is stored, with the audit."""
@@ -406,3 +419,47 @@ def test_an_unknown_flag_is_refused_and_the_near_one_named(fleet):
         assert (code, out) == (2, ""), (name, wrong, code, out)
         assert "did you mean `--%s`" % flag in err, (name, wrong, err)
     assert fleet.state() == before
+
+
+def document(out):
+    """The one JSON document that stands there, or None."""
+    try:
+        return json.loads(out)
+    except ValueError:
+        return None
+
+
+def test_an_error_is_one_object_of_json_too(fleet):
+    for name, (kind, line, *_) in WORDS.items():
+        code, out, err = fleet.call(name, line, "--zzyzx", "-o", "json")
+        assert document(out)["error"]["id"] == "cli.usage", (name, out)
+        assert code == 2 and "error[cli.usage]" in err
+        if kind == FILES:
+            continue
+        code, out, _ = fleet.call(name, line, "--token-file", "/none",
+                                  "--controller", "http://127.0.0.1:1",
+                                  "-o", "json")
+        assert document(out) is not None, (name, code, out)
+    for words in ("nosuch", "devce list", "device lst", "device"):
+        code, out, err = run(*words.split(), "-ojson")
+        assert code == 2 and document(out)["error"]["fix"], (words, out)
+
+
+def says_one_document(fleet, name, line):
+    code, out, err = fleet.call(name, line, "-o", "json")
+    assert code == ENDS.get(name, 0), (name, line, out, err)
+    assert document(out) is not None, (name, line, out, err)
+
+
+def test_each_command_says_one_document(fleet):
+    """The last story: it takes the fleet apart."""
+    before = fleet.state()
+    for name, kind, line in lines():
+        if kind == READS:
+            says_one_document(fleet, name, line)
+    assert fleet.state() == before
+    for name, kind, line in lines():
+        if kind != READS:
+            before = fleet.state()
+            says_one_document(fleet, name, line)
+            assert kind == FILES or fleet.state() != before, (name, line)

@@ -230,9 +230,15 @@ int flo_cmd_alert_rule_create(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_alert_rule_delete(struct flo_cli *cli, struct flo_err *err)
 {
     char path[160];
+    const char *name = cli->args.words[0];
     int rv = rule_path(cli, "", path, sizeof(path), err);
 
-    return rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "name", name),
+                     "%s is watched no more\n", name);
+    }
+    return rv;
 }
 
 /* ---- webhooks ---- */
@@ -262,7 +268,7 @@ int flo_cmd_webhook_create(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *hook = NULL;
     int rv = flo_api_call(cli, "POST", "/v1/webhooks", body, &hook, err);
 
-    if (rv == 0 && cli->args.is_json) {
+    if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_json(cli, hook);
     } else if (rv == 0) {
         printf("webhook %s\nsecret  %s (shown once: it checks "
@@ -288,9 +294,15 @@ static int hook_path(const struct flo_cli *cli, const char *end, char *out,
 int flo_cmd_webhook_delete(struct flo_cli *cli, struct flo_err *err)
 {
     char path[160];
+    const char *id = cli->args.words[0];
     int rv = hook_path(cli, "", path, sizeof(path), err);
 
-    return rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "id", id),
+                     "webhook %s is deleted\n", id);
+    }
+    return rv;
 }
 
 int flo_cmd_webhook_deliveries(struct flo_cli *cli, struct flo_err *err)

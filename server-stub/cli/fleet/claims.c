@@ -4,6 +4,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/fleet/fleet.h"
+#include "server-stub/core/member/serial.h"
 
 #define ITEMS_MAX 1000 /* of one request */
 
@@ -96,13 +97,13 @@ int flo_cmd_claim_list(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_claim_remove(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *serial = cli->args.words[0];
+    char serial[FLO_NAME_MAX + 1];
     char path[160];
 
-    if (!flo_name_is_valid(serial)) {
+    if (!flo_serial_normal(cli->args.words[0], serial)) {
         return flo_fail(err, FLO_E_ABSENT,
                         "`%.80s` is not on the list: flotilla claim list",
-                        serial);
+                        cli->args.words[0]);
     }
     snprintf(path, sizeof(path), "/v1/claims/%s", serial);
     int rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);

@@ -7,13 +7,17 @@
 #include "server-stub/cli/cli.h"
 
 static struct flo_err refused; /* the first --fields or --sort that is wrong */
+static bool is_told;           /* an answer is on stdout */
 
 enum flo_out_form flo_out_form(const struct flo_cli *cli)
 {
     enum flo_out_form form = FLO_OUT_TABLE;
 
-    const char *word = flo_args_text(&cli->args, "output", "table");
+    const char *word = flo_args_text(&cli->args, "output", NULL);
 
+    if (word == NULL) {
+        return cli->args.is_json ? FLO_OUT_JSON : FLO_OUT_TABLE;
+    }
     /* base/args has refused other words */
     return flo_out_form_parse(word, &form) < 0 ? FLO_OUT_TABLE : form;
 }
@@ -50,6 +54,7 @@ static void show(const struct flo_cli *cli, const struct flo_out_wish *wish,
         refused = refused.code == 0 ? err : refused;
     } else if (text.bytes > 0) {
         fwrite(text.data, 1, text.bytes, stdout);
+        is_told = true;
     }
 }
 
@@ -109,6 +114,21 @@ void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
         va_end(args);
     }
     json_decref(object);
+}
+
+void flo_out_whole(const struct flo_cli *cli, const char *name,
+                   const char *text)
+{
+    if (flo_out_is_data(cli)) {
+        flo_out_done(cli, json_pack("{s:s}", name, text), " ");
+    } else {
+        fputs(text, stdout);
+    }
+}
+
+bool flo_out_is_told(void)
+{
+    return is_told;
 }
 
 int flo_out_end(struct flo_err *err)

@@ -133,6 +133,12 @@ void flo_out_json(const struct flo_cli *cli, const json_t *json);
  * object. */
 void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
                   ...) FLO_PRINTF(3, 4);
+/* A text that is no object: as it is, or for a program as the one member `name`
+ * of an object. */
+void flo_out_whole(const struct flo_cli *cli, const char *name,
+                   const char *text);
+/* Is an answer on stdout? */
+bool flo_out_is_told(void);
 /* After the command: the first --fields or --sort that was wrong. */
 FLO_MUST_USE int flo_out_end(struct flo_err *err);
 

@@ -297,11 +297,16 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
         rv = flo_context_save(name, cli, path, sizeof(path), err);
     }
     if (rv == 0) {
-        printf("logged in to fleet %s at %s as %s (%s) · context \"%s\" "
-               "written to %s\n",
-               flo_out_text(version, "fleet", "?"), cli->controller,
-               flo_out_text(me, "name", "?"), flo_out_text(me, "role", "?"),
-               name, path);
+        const char *fleet = flo_out_text(version, "fleet", "?");
+        const char *as = flo_out_text(me, "name", "?");
+        const char *role = flo_out_text(me, "role", "?");
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "fleet", fleet,
+                               "controller", cli->controller, "name", as,
+                               "role", role, "context", name, "file", path),
+                     "logged in to fleet %s at %s as %s (%s) · context \"%s\" "
+                     "written to %s\n",
+                     fleet, cli->controller, as, role, name, path);
     }
     return rv;
 }
@@ -319,9 +324,12 @@ int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)
     }
     rv = flo_context_forget(cli, err);
     if (rv == 0) {
-        printf("logged out of %s%s\n", cli->controller,
-               was_session ? ": the session has ended"
-                           : ": its token is forgotten here");
+        flo_out_done(cli,
+                     json_pack("{s:s,s:b}", "controller", cli->controller,
+                               "ended", (int)was_session),
+                     "logged out of %s%s\n", cli->controller,
+                     was_session ? ": the session has ended"
+                                 : ": its token is forgotten here");
     }
     return rv;
 }

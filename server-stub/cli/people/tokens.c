@@ -107,5 +107,10 @@ int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
     const char *id = cli->args.words[0];
 
     snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
-    return flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    int rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "id", id),
+                     "token %s is refused from now on\n", id);
+    }
+    return rv;
 }

@@ -109,7 +109,13 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_user_delete(struct flo_cli *cli, struct flo_err *err)
 {
     char path[128];
+    const char *name = cli->args.words[0];
     int rv = user_path(cli, path, sizeof(path), err);
 
-    return rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    if (rv == 0) {
+        flo_out_done(cli, json_pack("{s:s}", "name", name),
+                     "%s and its tokens are deleted\n", name);
+    }
+    return rv;
 }

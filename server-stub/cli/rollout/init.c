@@ -26,22 +26,23 @@ static bool is_for_people(const struct flo_spec_field *field)
 }
 
 /* The standard, else the example: the first of several words. */
-static void print_value(const struct flo_spec_field *field)
+static void print_value(struct flo_buf *out, const struct flo_spec_field *field)
 {
     const char *text =
         field->standard[0] != '\0' ? field->standard : field->possible;
 
-    printf("%.*s", (int)strcspn(text, "|"), text);
+    flo_buf_printf(out, "%.*s", (int)strcspn(text, "|"), text);
 }
 
-static void print_meaning(const struct flo_spec_field *field,
+static void print_meaning(struct flo_buf *out,
+                          const struct flo_spec_field *field,
                           const char *indent, const char *mark)
 {
     bool is_word = strcmp(field->kind, "WORD") == 0;
 
-    printf("%s#%s %s%s%s%s\n", indent, mark, field->meaning,
-           is_word ? " (" : "", is_word ? field->possible : "",
-           is_word ? ")" : "");
+    flo_buf_printf(out, "%s#%s %s%s%s%s\n", indent, mark, field->meaning,
+                   is_word ? " (" : "", is_word ? field->possible : "",
+                   is_word ? ")" : "");
 }
 
 static enum flo_spec_part part_of(const struct flo_spec_field *field)
@@ -52,7 +53,8 @@ static enum flo_spec_part part_of(const struct flo_spec_field *field)
 }
 
 /* An object in one line, each of its fields explained above it. */
-static void print_object(const struct flo_spec_field *of, const char *indent)
+static void print_object(struct flo_buf *out, const struct flo_spec_field *of,
+                         const char *indent)
 {
     enum flo_spec_part part = part_of(of);
     bool is_list = strcmp(of->kind, "LIST") == 0;
@@ -63,39 +65,40 @@ static void print_object(const struct flo_spec_field *of, const char *indent)
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
         if (field.part == part && is_for_people(&field)) {
             snprintf(mark, sizeof(mark), "   - %s:", field.name);
-            print_meaning(&field, indent, mark);
+            print_meaning(out, &field, indent, mark);
         }
     }
-    printf("%s# %s: %s{", indent, of->name, is_list ? "[" : "");
+    flo_buf_printf(out, "%s# %s: %s{", indent, of->name, is_list ? "[" : "");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
         if (field.part == part && is_for_people(&field)) {
-            printf("%s%s: ", between, field.name);
-            print_value(&field);
+            flo_buf_printf(out, "%s%s: ", between, field.name);
+            print_value(out, &field);
             between = ", ";
         }
     }
-    printf("}%s\n", is_list ? "]" : "");
+    flo_buf_printf(out, "}%s\n", is_list ? "]" : "");
 }
 
-static void print_comment(const struct flo_spec_field *field,
+static void print_comment(struct flo_buf *out,
+                          const struct flo_spec_field *field,
                           const char *indent)
 {
-    print_meaning(field, indent, "");
+    print_meaning(out, field, indent, "");
     if (strcmp(field->kind, "PART") == 0 || strcmp(field->kind, "LIST") == 0) {
-        print_object(field, indent);
+        print_object(out, field, indent);
     } else if (strcmp(field->kind, "GATES") == 0) {
-        printf("%s# gates: {failed: {max_pct: 2}}\n", indent);
+        flo_buf_printf(out, "%s# gates: {failed: {max_pct: 2}}\n", indent);
     } else if (strcmp(field->kind, "POLICY") == 0) {
-        printf("%s# policy: {tries: 3}\n", indent);
+        flo_buf_printf(out, "%s# policy: {tries: 3}\n", indent);
     } else {
-        printf("%s# %s: ", indent, field->name);
-        print_value(field);
-        printf("\n");
+        flo_buf_printf(out, "%s# %s: ", indent, field->name);
+        print_value(out, field);
+        flo_buf_printf(out, "\n");
     }
 }
 
 /* The fields of a phase as comments. */
-static void print_phase(const char *indent)
+static void print_phase(struct flo_buf *out, const char *indent)
 {
     struct flo_spec_field field;
 
@@ -103,38 +106,38 @@ static void print_phase(const char *indent)
         if (field.part == FLO_SPEC_PHASE && is_for_people(&field) &&
             strcmp(field.name, "name") != 0 &&
             strcmp(field.name, "size") != 0) {
-            print_comment(&field, indent);
+            print_comment(out, &field, indent);
         }
     }
 }
 
-static void print_phases(void)
+static void print_phases(struct flo_buf *out)
 {
-    printf("phases:\n"
-           "  - name: canary\n"
-           "    size: 1\n"
-           "  - size: 1%%\n");
-    print_phase("    ");
-    printf("  - size: 10%%\n"
-           "  - size: 100%%\n");
+    flo_buf_printf(out, "phases:\n"
+                        "  - name: canary\n"
+                        "    size: 1\n"
+                        "  - size: 1%%\n");
+    print_phase(out, "    ");
+    flo_buf_printf(out, "  - size: 10%%\n"
+                        "  - size: 100%%\n");
 }
 
-static void print_field(const struct printer *printer,
+static void print_field(struct flo_buf *out, const struct printer *printer,
                         const struct flo_spec_field *field)
 {
     if (strcmp(field->name, "release") == 0) {
-        print_meaning(field, "", "");
-        printf("release: %s\n", printer->release);
+        print_meaning(out, field, "", "");
+        flo_buf_printf(out, "release: %s\n", printer->release);
     } else if (strcmp(field->name, "target") == 0) {
-        print_meaning(field, "", "");
-        printf("target:\n  group: %s\n", printer->group);
+        print_meaning(out, field, "", "");
+        flo_buf_printf(out, "target:\n  group: %s\n", printer->group);
     } else if (strcmp(field->name, "phases") == 0) {
-        print_meaning(field, "", "");
-        print_phases();
+        print_meaning(out, field, "", "");
+        print_phases(out);
     } else {
-        print_comment(field, "");
+        print_comment(out, field, "");
     }
-    printf("\n");
+    flo_buf_printf(out, "\n");
 }
 
 int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
@@ -143,6 +146,7 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
     struct printer printer = {.release = args->word_count > 0 ? args->words[0]
                                                               : "MODEL@VERSION",
                               .group = flo_args_text(args, "group", "all")};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
     struct flo_spec_field field;
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -157,14 +161,19 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name",
                         printer.group);
     }
-    printf("# A rollout: flotilla rollout start -f FILE [--dry-run]\n"
-           "# All but `release` may be left out.\n\n");
+    flo_buf_text(&out, "# A rollout: flotilla rollout start -f FILE "
+                       "[--dry-run]\n"
+                       "# All but `release` may be left out.\n\n");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
         /* `group` is short for the target, which stands there. */
         if (field.part == FLO_SPEC_SPEC && is_for_people(&field) &&
             strcmp(field.name, "group") != 0) {
-            print_field(&printer, &field);
+            print_field(&out, &printer, &field);
         }
     }
+    if (out.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout.yaml");
+    }
+    flo_out_whole(cli, "file", out.data);
     return 0;
 }

@@ -168,8 +168,10 @@ static void the_last_of_a_flag_counts_and_each_can_be_asked(void **state)
 static void flags_of_the_program_stand_anywhere(void **state)
 {
     static const char *const lines[] = {
-        "-o json ship list", "ship -o json list", "ship list --output=json",
-        "--context c -o json ships ls"};
+        "-o json ship list",       "ship -o json list",
+        "ship list --output=json", "--context c -o json ships ls",
+        "ship list -ojson",        "-ojson ship list",
+        "ship -o=json list"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(lines); i++) {
@@ -250,6 +252,15 @@ static void near_words_are_offered(void **state)
             "did you mean `--context`?");
     refused("ship make a -x", "`-x` is no flag of `yard ship make`",
             "yard ship make --help lists the flags");
+    refused("ship make a -fil x", "`-fil` is no flag of `yard ship make`",
+            "did you mean `--file`?");
+    refused("ship make a -context x",
+            "`-context` is no flag of `yard ship make`",
+            "did you mean `--context`?");
+    refused("ship la", "`ship la` is no command of yard",
+            "did you mean `ship list`?");
+    refused("shps list", "`shps` is no command of yard",
+            "did you mean `ship`?");
     refused("shp list", "`shp` is no command of yard", "did you mean `ship`?");
     refused("ship lst", "`ship lst` is no command of yard",
             "did you mean `ship list`?");
