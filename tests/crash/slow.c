@@ -1,15 +1,76 @@
-/* slow: a preloaded library with which each sync of the disk takes 20 ms, as on
- * a worn flash card. */
+/* slow: a preloaded library with which each sync of the disk takes long, as on
+ * a worn flash card: FLO_SLOW_MS milliseconds, or 20.
+ *
+ * FLO_SLOW_HOLD=FILE names a part of a path: while FILE is there, the agent's
+ * syncs of files with that part in their path do not end.  FILE.held is there
+ * while one waits.  Other programs (engines, the updater) go on: their
+ * sandboxes forbid to look. */
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+static void pass(unsigned long ms)
+{
+    const struct timespec time = {.tv_sec = (time_t)(ms / 1000),
+                                  .tv_nsec = (long)(ms % 1000 * 1000000)};
+
+    nanosleep(&time, NULL);
+}
+
+static bool is_held(const char *hold, int fd)
+{
+    char self[40], path[4096], part[256] = "";
+    FILE *file = fopen(hold, "re");
+
+    if (file == NULL) {
+        return false;
+    }
+    bool is_named = fscanf(file, "%255s", part) == 1;
+    fclose(file);
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    ssize_t chars = readlink(self, path, sizeof(path) - 1);
+    path[chars < 0 ? 0 : chars] = '\0';
+    return is_named && strstr(path, part) != NULL;
+}
+
+static void hold(int fd)
+{
+    const char *name = getenv("FLO_SLOW_HOLD");
+    bool was_held = false;
+    char held[4096];
+
+    if (name == NULL ||
+        strcmp(program_invocation_short_name, "flotilla-agent") != 0) {
+        return;
+    }
+    snprintf(held, sizeof(held), "%s.held", name);
+    while (is_held(name, fd)) {
+        int made = open(held, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (made >= 0) {
+            close(made);
+        }
+        was_held = true;
+        pass(5);
+    }
+    if (was_held) {
+        unlink(held);
+    }
+}
+
 static int slowly(const char *name, int fd)
 {
+    const char *ms = getenv("FLO_SLOW_MS");
     int (*real)(int);
 
     *(void **)&real = dlsym(RTLD_NEXT, name);
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    pass(ms == NULL ? 20 : strtoul(ms, NULL, 10));
+    hold(fd);
     return real(fd);
 }
 
