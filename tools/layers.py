@@ -8,7 +8,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 SERVE_LOW = ["base/", "proto/", "engine/wire/",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
-             "agent/serve/state.h", "agent/serve/timing.h"]
+             "agent/serve/state.h", "agent/serve/timing.h",
+             "agent/serve/apart/"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 # The headers that the rooms above the store include.
 STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
@@ -39,6 +40,8 @@ MAY = [
     ("engine/", ["base/", "engine/"]),
     ("updater/", ["base/", "proto/", "updater/"]),
     ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
+    ("agent/serve/apart/", ["base/", "agent/serve/serve.h",
+                            "agent/serve/apart/"]),
     ("agent/serve/engines/", SERVE_LOW + ["agent/serve/engines/"]),
     ("agent/serve/openai/", SERVE_LOW + ["agent/serve/engines/",
                                          "agent/serve/openai/"]),

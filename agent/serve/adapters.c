@@ -40,10 +40,9 @@ static void unlist(struct serve_engine *engine, const char *name)
 
 static void tell(struct serve_engine *engine, const struct flo_err *err)
 {
-    const struct flo_serve_handlers *handlers = &engine->serve->handlers;
-    if (handlers->on_adapter != NULL && !engine->serve->is_closing) {
-        handlers->on_adapter(handlers->context, engine->place->model,
-                             engine->role, engine->change.name, err);
+    if (!engine->serve->is_closing) {
+        flo_news_adapter(engine->serve->news, engine->place->model,
+                         engine->role, engine->change.name, err);
     }
 }
 
@@ -109,6 +108,7 @@ int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
                            struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    FLO_INSIDE(serve);
     return change(&serve->places[model], role, adapter->name, adapter->fd,
                   adapter->is_private, err);
 }
@@ -118,6 +118,7 @@ int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
                            struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     int rv = change(place, role, name, -1, false, err);
     if (rv == 0) {

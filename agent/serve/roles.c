@@ -16,12 +16,11 @@
 static void engine_ready(struct serve_engine *engine)
 {
     struct serve_place *place = engine->place;
-    const struct flo_serve_handlers *handlers = &place->serve->handlers;
     place->numbers.loads++;
     flo_router_next_turn(place->serve);
-    if (engine->has_role && handlers->on_loaded != NULL) {
-        handlers->on_loaded(handlers->context, place->model, engine->role,
-                            flo_now_ms() - engine->started_ms, NULL);
+    if (engine->has_role) {
+        flo_news_loaded(place->serve->news, place->model, engine->role,
+                        flo_now_ms() - engine->started_ms, NULL);
     }
     flo_router_release_held(place);
 }
@@ -44,14 +43,13 @@ static void engine_gone(struct serve_engine *engine)
 static void engine_ended(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
-    const struct flo_serve_handlers *handlers = &serve->handlers;
+    unsigned model = engine->place->model;
     if (serve->is_closing) {
         return;
     }
-    if (engine->was_live && engine->drains && handlers->on_drained != NULL) {
+    if (engine->was_live && engine->drains) {
         engine->was_live = false;
-        handlers->on_drained(handlers->context, engine->place->model,
-                             &engine->release);
+        flo_news_drained(serve->news, model, &engine->release);
     }
     if (engine->is_expected) {
         return;
@@ -65,18 +63,13 @@ static void engine_ended(struct serve_engine *engine)
         if (engine->end.code != FLO_E_PACKED &&
             engine->role == FLO_ROLE_CURRENT &&
             engine->place->demand.is_asked) {
-            flo_serve_wanted_failed(serve, engine->place->model, &engine->end);
+            flo_serve_wanted_failed(serve, model, &engine->end);
         }
-        if (handlers->on_loaded != NULL) {
-            handlers->on_loaded(handlers->context, engine->place->model,
-                                engine->role, 0, &engine->end);
-        }
-    } else if (handlers->on_engine_lost != NULL) {
-        handlers->on_engine_lost(handlers->context, engine->place->model,
-                                 engine->role, &engine->end);
+        flo_news_loaded(serve->news, model, engine->role, 0, &engine->end);
+    } else {
+        flo_news_lost(serve->news, model, engine->role, &engine->end);
         if (engine->is_shared) {
-            handlers->on_engine_lost(handlers->context, engine->place->model,
-                                     FLO_ROLE_CANDIDATE, &engine->end);
+            flo_news_lost(serve->news, model, FLO_ROLE_CANDIDATE, &engine->end);
         }
     }
 }
@@ -99,10 +92,7 @@ static void engine_idle(struct serve_engine *engine)
     struct flo_serve *serve = engine->serve;
     if (engine->was_live) {
         engine->was_live = false;
-        if (serve->handlers.on_drained != NULL) {
-            serve->handlers.on_drained(serve->handlers.context,
-                                       engine->place->model, &engine->release);
-        }
+        flo_news_drained(serve->news, engine->place->model, &engine->release);
     }
     if (engine->drains && engine->state != ENGINE_DYING) {
         end_quietly(engine, FLO_E_STATE, "its work is done");
@@ -122,20 +112,6 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     }
 }
 
-/* The role's engine that has died and is only waited for; NULL: none. */
-static struct serve_engine *find_dead(const struct serve_place *place,
-                                      enum flo_serve_role role)
-{
-    struct serve_engine *engine = place->serve->engines;
-    while (engine != NULL && !(engine->state == ENGINE_DYING &&
-                               engine->has_role && engine->place == place &&
-                               (engine->role == role || engine->is_shared) &&
-                               !engine->is_expected)) {
-        engine = engine->next;
-    }
-    return engine;
-}
-
 /* One of its two roles goes. */
 static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
 {
@@ -148,7 +124,7 @@ static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
 static struct serve_engine *take_dead(const struct serve_place *place,
                                       enum flo_serve_role role)
 {
-    struct serve_engine *engine = find_dead(place, role);
+    struct serve_engine *engine = flo_serve_engine_dead(place, role);
     if (engine != NULL && engine->is_shared) {
         leave_shared(engine, role);
     } else if (engine != NULL) {
@@ -170,18 +146,27 @@ static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
     return &serve->places[model];
 }
 
+/* Nothing is told of the engine that had the role before. */
+static int take_role(struct serve_place *place, enum flo_serve_role role,
+                     struct flo_err *err)
+{
+    FLO_INSIDE(place->serve);
+    (void)take_dead(place, role);
+    flo_news_drop(place->serve->news, place->model, role);
+    flo_names_take(place);
+    return place->roles[role] == NULL
+               ? 0
+               : flo_fail(err, FLO_E_STATE, "%s is loaded there already",
+                          place->roles[role]->name);
+}
+
 int flo_serve_load(struct flo_serve *serve, unsigned model,
                    enum flo_serve_role role,
                    const struct flo_serve_model *source, struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
-    int rv;
-    (void)take_dead(place, role);
-    flo_names_take(place);
-    if (place->roles[role] != NULL) {
-        rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
-                      place->roles[role]->name);
-    } else {
+    int rv = take_role(place, role, err);
+    if (rv == 0) {
         rv = flo_serve_engine_start(place, role, source, &events,
                                     &place->roles[role], err);
     }
@@ -223,26 +208,28 @@ static void set_live(struct serve_place *place, bool is_live,
     }
 }
 
+/* The loss of the role's engine is told by this, and not once more. */
 static int check_ready(struct serve_place *place, enum flo_serve_role role,
                        struct flo_err *err)
 {
     const struct serve_engine *engine = place->roles[role];
-    if (engine == NULL || engine->state != ENGINE_READY) {
-        engine = take_dead(place, role);
-        if (engine != NULL) {
-            return flo_fail(err, FLO_E_ENGINE_CRASH,
-                            "the engine of %s ended before it was live",
-                            engine->name);
-        }
-        return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
+    if (engine != NULL && engine->state == ENGINE_READY) {
+        return 0;
     }
-    return 0;
+    int rv = flo_serve_engine_loss(place, role, err);
+    if (rv < 0) {
+        (void)take_dead(place, role);
+        flo_news_drop(place->serve->news, place->model, role);
+        return rv;
+    }
+    return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
 }
 
 int flo_serve_flip(struct flo_serve *serve, unsigned model,
                    enum flo_serve_role role, struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
+    FLO_INSIDE(serve);
     int rv = check_ready(place, role, err);
     if (rv == 0) {
         set_live(place, true, role);
@@ -257,6 +244,7 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
                          struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
+    FLO_INSIDE(serve);
     bool was_live = place->is_live;
     bool is_news = !flo_digest_equal(&place->route.release, &route->release);
     int rv = check_ready(place, role, err);
@@ -278,6 +266,7 @@ int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
 
 void flo_serve_hold(struct flo_serve *serve, unsigned model)
 {
+    FLO_INSIDE(serve);
     set_live(place_of(serve, model), false, FLO_ROLE_CURRENT);
 }
 
@@ -294,6 +283,7 @@ static void end_drains(struct serve_place *place, enum flo_serve_role role)
 
 bool flo_serve_is_ending(const struct flo_serve *serve)
 {
+    FLO_INSIDE(serve);
     const struct serve_engine *engine = serve->engines;
 
     while (engine != NULL && engine->has_role) {
@@ -302,10 +292,10 @@ bool flo_serve_is_ending(const struct flo_serve *serve)
     return engine != NULL;
 }
 
-void flo_serve_unload(struct flo_serve *serve, unsigned model,
-                      enum flo_serve_role role, bool drain)
+static void unload(struct serve_place *place, enum flo_serve_role role,
+                   bool drain)
 {
-    struct serve_place *place = place_of(serve, model);
+    struct flo_serve *serve = place->serve;
     struct serve_engine *engine = place->roles[role];
     if (engine == NULL) {
         if (!drain) {
@@ -327,12 +317,22 @@ void flo_serve_unload(struct flo_serve *serve, unsigned model,
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
 
+void flo_serve_unload(struct flo_serve *serve, unsigned model,
+                      enum flo_serve_role role, bool drain)
+{
+    FLO_INSIDE(serve);
+    unload(place_of(serve, model), role, drain);
+    flo_news_drop(serve->news, model, role);
+}
+
 void flo_serve_promote(struct flo_serve *serve, unsigned model)
 {
+    FLO_INSIDE(serve);
     struct serve_place *place = place_of(serve, model);
     struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
     struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
-    struct serve_engine *dead = find_dead(place, FLO_ROLE_CANDIDATE);
+    struct serve_engine *dead =
+        flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
         dead->role = FLO_ROLE_CURRENT; /* its loss is the current one's */
         dead->is_shared = false;
@@ -351,12 +351,14 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
         candidate->is_shared = false;
     }
     place->live = FLO_ROLE_CURRENT;
+    flo_news_promote(serve->news, model);
     flo_router_release_held(place);
 }
 
 int flo_serve_share(struct flo_serve *serve, unsigned model,
                     struct flo_err *err)
 {
+    FLO_INSIDE(serve);
     struct serve_place *place = place_of(serve, model);
     struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
     struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
@@ -372,6 +374,7 @@ int flo_serve_share(struct flo_serve *serve, unsigned model,
         }
         engine_let_go(candidate, candidate->state == ENGINE_READY);
     }
+    flo_news_drop(serve->news, model, FLO_ROLE_CANDIDATE);
     place->roles[FLO_ROLE_CANDIDATE] = current;
     current->is_shared = true;
     current->was_live = false;

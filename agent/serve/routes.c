@@ -52,6 +52,7 @@ int flo_serve_route_set(struct flo_serve *serve, unsigned model,
                         struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     int rv = check(route, err);
     if (rv < 0) {
@@ -85,6 +86,7 @@ void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
                            enum flo_serve_gone gone)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     uint64_t ms = serve->removal_ms;
     const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
@@ -111,6 +113,7 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
                              const struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     flo_demand_failed(place, err);
     flo_router_fail_held(place, err);

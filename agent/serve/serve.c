@@ -41,11 +41,9 @@ int flo_serve_open(struct event_base *base,
         return flo_fail(err, FLO_E_MEMORY, "no memory for serving");
     }
     serve->base = base;
+    serve->home = base;
     for (unsigned i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         serve->places[i] = (struct serve_place){.serve = serve, .model = i};
-    }
-    if (handlers != NULL) {
-        serve->handlers = *handlers;
     }
     serve->hold_ms_max =
         options->hold_ms_max > 0 ? options->hold_ms_max : HOLD_MS;
@@ -56,7 +54,13 @@ int flo_serve_open(struct event_base *base,
     serve->removal_ms =
         options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
-    int rv = flo_reaper_open(serve, err);
+    int rv = options->is_apart
+                 ? flo_apart_open(&serve->apart, &serve->base, err)
+                 : 0;
+    rv = rv < 0 ? rv
+                : flo_news_open(options->is_apart ? base : NULL, handlers,
+                                &serve->news, err);
+    rv = rv < 0 ? rv : flo_reaper_open(serve, err);
     if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
         rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
     }
@@ -65,12 +69,17 @@ int flo_serve_open(struct event_base *base,
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
+    if (rv == 0 && options->is_apart) {
+        rv = flo_apart_start(serve->apart, err);
+    }
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
         flo_reaper_close(serve);
         if (serve->turn != NULL) {
             event_free(serve->turn);
         }
+        flo_news_close(serve->news);
+        flo_apart_close(serve->apart);
         free(serve);
         return rv;
     }
@@ -83,6 +92,7 @@ void flo_serve_close(struct flo_serve *serve)
     if (serve == NULL) {
         return;
     }
+    flo_apart_stop(serve->apart);
     serve->is_closing = true;
     if (serve->probe != NULL) {
         flo_probe_close(serve->probe);
@@ -100,7 +110,19 @@ void flo_serve_close(struct flo_serve *serve)
             event_free(serve->places[i].removal);
         }
     }
+    flo_news_close(serve->news);
+    flo_apart_close(serve->apart);
     free(serve);
+}
+
+void flo_serve_hear(struct flo_serve *serve)
+{
+    flo_news_hear(serve->news);
+}
+
+void flo_serve_hear_ends(struct flo_serve *serve)
+{
+    flo_news_hear_ends(serve->news);
 }
 
 uint16_t flo_serve_port(const struct flo_serve *serve)
@@ -108,12 +130,21 @@ uint16_t flo_serve_port(const struct flo_serve *serve)
     return serve->port;
 }
 
-void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
-                          struct flo_serve_status *out)
+/* Pages in memory are counted afterwards: that may take the kernel long. */
+static void count_memory(struct flo_serve_status *out)
 {
-    assert(model < FLO_SERVE_MODELS_MAX);
-    const struct serve_place *place = &serve->places[model];
-    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < FLO_ROLE_COUNT; i++) {
+        if (out->roles[i].is_loaded &&
+            !flo_process_pss(out->roles[i].pid, &out->roles[i].pss_bytes)) {
+            out->roles[i].pss_bytes = 0;
+        }
+    }
+}
+
+static void look(const struct serve_place *place, struct flo_serve_status *out)
+{
+    FLO_INSIDE(place->serve);
+
     out->is_live = flo_serve_engine_live(place) != NULL;
     out->live = place->live;
     out->held = (uint32_t)place->n_held;
@@ -142,11 +173,17 @@ void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
         if (!flo_serve_engine_memory(engine, &out->roles[i].rss_bytes, NULL)) {
             out->roles[i].rss_bytes = 0;
         }
-        if (!flo_process_pss(engine->pid, &out->roles[i].pss_bytes)) {
-            out->roles[i].pss_bytes = 0;
-        }
         memcpy(out->kernel, engine->kernel, sizeof(out->kernel));
     }
+}
+
+void flo_serve_get_status(const struct flo_serve *serve, unsigned model,
+                          struct flo_serve_status *out)
+{
+    assert(model < FLO_SERVE_MODELS_MAX);
+    memset(out, 0, sizeof(*out));
+    look(&serve->places[model], out);
+    count_memory(out);
 }
 
 int flo_serve_template_read(const char *value, char **text, struct flo_err *err)
@@ -162,6 +199,7 @@ bool flo_serve_ability_parse(const char *word, uint64_t *bit)
 void flo_serve_limit(struct flo_serve *serve,
                      const struct flo_serve_limits *limits)
 {
+    FLO_INSIDE(serve);
     struct flo_serve_limits before = serve->limits;
 
     serve->limits = *limits;

@@ -4,9 +4,14 @@
  * flotilla-engine process per loaded role.  The router sends every new request
  * to the live role of its model and lets requests under way end where they
  * began, so a flip loses nothing.  No model's flip, hold or loss touches
- * another model.  Everything runs on the thread of the event base.  The
- * agent tells it which models to load and when to flip; it tells the agent of
- * every event.  It decides nothing about releases. */
+ * another model.  The agent tells it which models to load and when to flip; it
+ * tells the agent of every event.  It decides nothing about releases.
+ *
+ * All calls come from the thread of the event base that it was opened with, and
+ * all handlers are called there.  Clients and engines are read in the same
+ * loop, or (is_apart) by a thread of serve's own: then no client waits while
+ * the caller's thread waits for a disk.  A handler is then called some time
+ * after what it tells of; flo_serve_hear() calls those that are due. */
 #ifndef FLOTILLA_SERVE_H
 #define FLOTILLA_SERVE_H
 
@@ -141,6 +146,7 @@ struct flo_serve_options {
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
     uint32_t requests_max; /* queued + running; 0: 64 */
     enum flo_sandbox_mode sandbox; /* of the engines */
+    bool is_apart;                 /* a thread of its own */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base,
@@ -150,6 +156,11 @@ FLO_MUST_USE int flo_serve_open(struct event_base *base,
 /* Kills the engines (they hold no state) and waits for all killed processes,
  * some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
+/* Call the handlers of all that happened until now, in its order.  (The loop of
+ * the event base does so, too.) */
+void flo_serve_hear(struct flo_serve *serve);
+/* The same for on_request and on_feedback alone: they count, no more. */
+void flo_serve_hear_ends(struct flo_serve *serve);
 /* Port of the first TCP listener, 0 if none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
 
@@ -180,8 +191,8 @@ FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
 void flo_serve_unload(struct flo_serve *serve, unsigned model,
                       enum flo_serve_role role, bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
- * held requests are released.  FLO_E_ENGINE_CRASH: its engine has just ended;
- * on_engine_lost does not tell it once more. */
+ * held requests are released.  FLO_E_ENGINE_CRASH, or another reason of its
+ * own: its engine has just ended; on_engine_lost does not tell it once more. */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model,
                                 enum flo_serve_role role, struct flo_err *err);
 /* Does an engine that was unloaded still drain or die?  It has its files open:
@@ -378,7 +389,8 @@ struct flo_probe_result {
  * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
  * nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA when
  * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
- * runs, of whichever model. */
+ * runs, of whichever model; the reason of its end where the candidate had one
+ * that was not heard. */
 FLO_MUST_USE int flo_serve_probe(
     struct flo_serve *serve, unsigned model, struct flo_golden *golden,
     const struct flo_probe_limits *limits,

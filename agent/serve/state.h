@@ -7,10 +7,13 @@
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   requests    which engine takes which request     probe  is a candidate good
  *   openai      bodies read, answers written
- *   engines     one engine process and its calls */
+ *   engines     one engine process and its calls
+ *   apart       the thread of all this, and what its caller hears */
 #ifndef FLOTILLA_SERVE_STATE_H
 #define FLOTILLA_SERVE_STATE_H
 
+#include "agent/serve/apart/apart.h"
+#include "agent/serve/apart/news.h"
 #include "agent/serve/serve.h"
 #include "agent/serve/timing.h"
 
@@ -64,8 +67,10 @@ struct serve_place {
 };
 
 struct flo_serve {
-    struct event_base *base;
-    struct flo_serve_handlers handlers;
+    struct event_base *base;   /* of clients and engines */
+    struct event_base *home;   /* of the caller's thread; or the same one */
+    struct serve_apart *apart; /* NULL: it is the same one */
+    struct flo_news *news;
     char engine_path[512];
     enum flo_sandbox_mode sandbox;
     char token[256];

@@ -15,7 +15,6 @@
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 
-#define BREATH_MS 20
 #define SLEEP_MS_MIN 1000
 
 static struct flo_agent_actions actions; /* one loop, one thread, one list */
@@ -350,17 +349,24 @@ static void settle(struct flo_shell *shell)
     flo_shell_link_flush(shell);
 }
 
+/* The next event that waits; what serve has to tell is heard between two steps,
+ * when no list is half carried out. */
+static bool take_event(struct flo_shell *shell, struct flo_agent_event *out)
+{
+    flo_serve_hear(shell->serve);
+    return flo_queue_take(&shell->queue, out);
+}
+
 /* Take the events that wait.  A slot write syncs the disk and stops the loop
- * for that long.  Unless it is urgent, output that piled up (tokens of open
- * streams above all) goes out first. */
+ * for that long: unless it is urgent, others have their turn behind it. */
 static void take_waiting(struct flo_shell *shell, bool is_urgent)
 {
     struct flo_agent_event event;
 
-    while (flo_queue_take(&shell->queue, &event)) {
+    while (take_event(shell, &event)) {
         step(shell, &event);
         if (!is_urgent && flo_queue_is_next(&shell->queue, FLO_AGENT_WRITTEN)) {
-            flo_queue_pause(&shell->queue, BREATH_MS);
+            flo_queue_yield(&shell->queue);
             return;
         }
     }

@@ -1,7 +1,8 @@
 /* State of the agent's shell, which carries out the core's actions.
  *
- * Everything runs on the thread of the event loop.  flo_agent_step() gives the
- * actions.  Rooms, each knowing only those below it:
+ * Everything runs on the thread of the event loop, which stands still while it
+ * syncs; only clients and their engines have another one (agent/serve/apart).
+ * flo_agent_step() gives the actions.  Rooms, each knowing only those below it:
  *   main.c commands/      a person at the device
  *   run.c                 open everything, boot, stop
  *   link/ local/          input: the controller, the control socket

@@ -22,9 +22,11 @@ if [ "$preset" = tsan ]; then
     # Probes (test_probes_loaded) only compute more of the same, for a minute.
     targets='launch test_server_lane test_mqtt test_mqtt_close test_mqtt_queue
         test_pool test_session test_step test_job test_serve_requests
-        test_serve_flips test_serve_crashes'
+        test_serve_apart test_serve_flips test_serve_crashes'
+    # With the serving thread: both threads of an agent meet there.
     # shellcheck disable=SC2086
-    names="^($(echo $targets | tr ' ' '|'))\$"
+    names="^($(echo $targets | tr ' ' '|' |
+        sed 's/_\(flips\|crashes\)/_\1_apart/g'))\$"
     labels=.
     # Randomised addresses with many bits confuse the shadow memory.
     run="setarch $(uname -m) -R"

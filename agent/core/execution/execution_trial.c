@@ -452,7 +452,7 @@ static bool fails_too_often(struct flo_agent_execution *execution,
             fails_of_late(execution, limit));
 }
 
-void flo_execution_request(struct step *s)
+static void take_request(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
 
@@ -476,6 +476,13 @@ void flo_execution_request(struct step *s)
             (unsigned)__builtin_popcountll(execution->recent), RECENT,
             (unsigned long long)execution->policy.soak_errors_ppm,
             flo_error_id(s->event->error.code));
+    }
+}
+
+void flo_execution_request(struct step *s)
+{
+    for (uint32_t i = 0; i <= s->event->more; i++) {
+        take_request(s);
     }
 }
 

@@ -223,7 +223,8 @@ enum flo_agent_event_kind {
     FLO_AGENT_LOST,       /* role, error: died, hung or could not load */
     FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */
     FLO_AGENT_PROBED,     /* detail, error (0: passed, FLO_E_PROBE_UNSURE) */
-    FLO_AGENT_REQUEST,    /* release, error: a user's request ended */
+    FLO_AGENT_REQUEST,    /* release, error: a user's request ended; and `more`
+                             others like it */
     FLO_AGENT_PLACED,     /* is_on_demand, is_other_rung: the plan's word */
     FLO_AGENT_WANTED,     /* on demand: a request waits for its load */
     FLO_AGENT_EVICT,      /* on demand: another model needs its memory */
@@ -266,7 +267,8 @@ struct flo_agent_event {
     bool is_on_demand;
     bool is_other_rung; /* the current engine has another one's memory */
     uint32_t lacks;     /* a set of enum flo_wait */
-    bool is_linked;     /* the engine that is ready has no requests */
+    uint32_t more;
+    bool is_linked; /* the engine that is ready has no requests */
     bool is_forgotten;
     bool is_split;     /* the current release only shares another model's
                           requests: the device can be without it */

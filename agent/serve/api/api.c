@@ -311,11 +311,8 @@ static void on_feedback(void *context, struct flo_httpd_request *http)
         flo_httpd_answer_err(http, &err);
         return;
     }
-    if (serve->handlers.on_feedback != NULL) {
-        serve->handlers.on_feedback(
-            serve->handlers.context, place->model,
-            json_is_true(json_object_get(body, "good")));
-    }
+    flo_news_feedback(serve->news, place->model,
+                      json_is_true(json_object_get(body, "good")));
     flo_buf_printf(&out, "{\"object\":\"feedback\",\"model\":\"%s@%s\"}",
                    place->route.model, place->route.version);
     answer_json(http, 200, &out);

@@ -32,6 +32,34 @@ struct serve_engine *flo_serve_engine_live(const struct serve_place *place)
     return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
 }
 
+struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
+                                           enum flo_serve_role role)
+{
+    struct serve_engine *engine = place->serve->engines;
+    while (engine != NULL && !(engine->state == ENGINE_DYING &&
+                               engine->has_role && engine->place == place &&
+                               (engine->role == role || engine->is_shared) &&
+                               !engine->is_expected)) {
+        engine = engine->next;
+    }
+    return engine;
+}
+
+int flo_serve_engine_loss(const struct serve_place *place,
+                          enum flo_serve_role role, struct flo_err *err)
+{
+    const struct serve_engine *dead = flo_serve_engine_dead(place, role);
+    if (dead == NULL) {
+        return flo_news_find_lost(place->serve->news, place->model, role, err);
+    }
+    if (dead->end.code != 0 && dead->end.code != FLO_E_ENGINE_CRASH) {
+        *err = dead->end;
+        return err->code;
+    }
+    return flo_fail(err, FLO_E_ENGINE_CRASH,
+                    "the engine of %s ended before it was live", dead->name);
+}
+
 /* ---- change of an adapter, cancel ---- */
 
 static void close_change(struct serve_engine *engine)
@@ -553,6 +581,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv;
     }
     rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
+    FLO_INSIDE(serve); /* the start of a process may wait for a disk */
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
         engine->bev =

@@ -136,6 +136,13 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            struct serve_engine **out, struct flo_err *err);
 /* The engine that takes the model's new requests, or NULL. */
 struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
+/* The role's engine that has died and is only waited for; NULL: none. */
+struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
+                                           enum flo_serve_role role);
+/* Why the role has no engine any more, where the caller has not heard of it; 0:
+ * it has, or the role never had one. */
+int flo_serve_engine_loss(const struct serve_place *place,
+                          enum flo_serve_role role, struct flo_err *err);
 /* Ask how much memory its processes use; engine->has_stats when it has told. */
 void flo_serve_engine_ask_stats(struct serve_engine *engine);
 /* List the call and send `message` (its request id is set here), at once or,

@@ -195,9 +195,9 @@ static int start(struct serve_packer *packer, struct flo_err *err)
     }
     (void)setpriority(PRIO_PROCESS, (id_t)packer->pid, NICENESS);
     evutil_make_socket_nonblocking(packer->fd);
-    packer->readable = event_new(serve->base, packer->fd, EV_READ | EV_PERSIST,
+    packer->readable = event_new(serve->home, packer->fd, EV_READ | EV_PERSIST,
                                  on_readable, packer);
-    packer->tick = event_new(serve->base, -1, EV_PERSIST, on_tick, packer);
+    packer->tick = event_new(serve->home, -1, EV_PERSIST, on_tick, packer);
     if (packer->readable == NULL || packer->tick == NULL ||
         event_add(packer->readable, NULL) != 0 || start_ticks(packer) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");

@@ -152,9 +152,9 @@ static int start(struct serve_planner *planner, struct flo_err *err)
         return rv;
     }
     evutil_make_socket_nonblocking(planner->fd);
-    planner->readable = event_new(serve->base, planner->fd,
+    planner->readable = event_new(serve->home, planner->fd,
                                   EV_READ | EV_PERSIST, on_readable, planner);
-    planner->deadline = evtimer_new(serve->base, on_deadline, planner);
+    planner->deadline = evtimer_new(serve->home, on_deadline, planner);
     if (planner->readable == NULL || planner->deadline == NULL ||
         event_add(planner->readable, NULL) != 0 ||
         event_add(planner->deadline, &tv) != 0) {

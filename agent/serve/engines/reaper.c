@@ -54,7 +54,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 int flo_reaper_open(struct flo_serve *serve, struct flo_err *err)
 {
-    serve->reaper = event_new(serve->base, -1, EV_PERSIST, on_tick, serve);
+    serve->reaper = event_new(serve->home, -1, EV_PERSIST, on_tick, serve);
     return serve->reaper == NULL ? flo_fail(err, FLO_E_MEMORY, "no event") : 0;
 }
 

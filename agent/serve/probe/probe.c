@@ -49,9 +49,11 @@ static void tell(struct probe *probe)
     struct flo_probe_result result = probe->result;
     void (*done)(void *context, const struct flo_probe_result *result) =
         probe->done;
+    struct flo_news *news = probe->serve->news;
+    unsigned model = probe->place->model;
     void *context = probe->context;
     flo_probe_close(probe);
-    done(context, &result);
+    flo_news_probed(news, model, done, context, &result);
 }
 
 /* ---- frames ---- */
@@ -296,12 +298,10 @@ static void probe_next(struct probe *probe)
     }
 }
 
-static int read_file(const struct probe *probe, const char *name,
+static int read_file(const struct flo_probe_limits *limits, const char *name,
                      size_t bytes_max, char **data, size_t *bytes,
                      struct flo_err *err)
 {
-    const struct flo_probe_limits *limits = &probe->limits;
-
     return limits->read_file == NULL
                ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
                : limits->read_file(limits->file_context, name, bytes_max, data,
@@ -309,8 +309,8 @@ static int read_file(const struct probe *probe, const char *name,
 }
 
 /* The speech that a case has in place of a prompt. */
-static int read_audio(struct probe *probe, struct flo_golden_case *c,
-                      struct flo_err *err)
+static int read_audio(const struct flo_probe_limits *limits,
+                      struct flo_golden_case *c, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
     size_t bytes = 0;
@@ -319,17 +319,19 @@ static int read_audio(struct probe *probe, struct flo_golden_case *c,
         return 0;
     }
     int rv =
-        read_file(probe, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
+        read_file(limits, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
     rv = rv < 0 ? rv : flo_golden_set_audio(c, data, bytes, err);
     return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
 }
 
 /* The vectors and the speech that its cases name. */
-static int read_files(struct probe *probe, struct flo_err *err)
+static int read_files(struct flo_golden *golden,
+                      const struct flo_probe_limits *limits,
+                      struct flo_err *err)
 {
-    for (uint32_t i = 0; i < probe->golden.n_cases; i++) {
-        struct flo_golden_case *c = &probe->golden.cases[i];
-        int read = read_audio(probe, c, err);
+    for (uint32_t i = 0; i < golden->n_cases; i++) {
+        struct flo_golden_case *c = &golden->cases[i];
+        int read = read_audio(limits, c, err);
         if (read < 0) {
             return read;
         }
@@ -340,7 +342,7 @@ static int read_files(struct probe *probe, struct flo_err *err)
             if (c->expect[k].kind != FLO_GOLDEN_COSINE) {
                 continue;
             }
-            rv = read_file(probe, c->expect[k].text,
+            rv = read_file(limits, c->expect[k].text,
                            FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data, &bytes,
                            err);
             rv = rv < 0
@@ -390,6 +392,20 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
         (unsigned long long)silent_ms);
 }
 
+static int check_ready(const struct serve_place *place,
+                       const struct serve_engine *candidate,
+                       struct flo_err *err)
+{
+    if (place->serve->probe != NULL) {
+        return flo_fail(err, FLO_E_STATE, "a probe runs already");
+    }
+    if (candidate != NULL && candidate->state == ENGINE_READY) {
+        return 0;
+    }
+    int rv = flo_serve_engine_loss(place, FLO_ROLE_CANDIDATE, err);
+    return rv < 0 ? rv : flo_fail(err, FLO_E_STATE, "no candidate is loaded");
+}
+
 int flo_serve_probe(struct flo_serve *serve, unsigned model,
                     struct flo_golden *golden,
                     const struct flo_probe_limits *limits,
@@ -398,14 +414,18 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
+    int rv = read_files(golden, limits, err); /* which waits for a disk */
+    if (rv < 0) {
+        flo_golden_deinit(golden);
+        return rv;
+    }
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
-    if (candidate == NULL || candidate->state != ENGINE_READY ||
-        serve->probe != NULL) {
+    rv = check_ready(place, candidate, err);
+    if (rv < 0) {
         flo_golden_deinit(golden);
-        return flo_fail(err, FLO_E_STATE,
-                        serve->probe != NULL ? "a probe runs already"
-                                             : "no candidate is loaded");
+        return rv;
     }
     flo_score_stop(serve->score, true); /* its work would disturb times */
     struct probe *probe = calloc(1, sizeof(*probe));
@@ -435,17 +455,11 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
     if (!candidate->is_silent) {
         probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
     }
-    int rv = read_files(probe, err);
-    if (rv == 0) {
-        probe->deadline = evtimer_new(serve->base, on_deadline, probe);
-        probe->wake = evtimer_new(serve->base, on_wake, probe);
-        if (probe->deadline == NULL || probe->wake == NULL) {
-            rv = flo_fail(err, FLO_E_MEMORY, "no memory for a probe");
-        }
-    }
-    if (rv < 0) {
+    probe->deadline = evtimer_new(serve->base, on_deadline, probe);
+    probe->wake = evtimer_new(serve->base, on_wake, probe);
+    if (probe->deadline == NULL || probe->wake == NULL) {
         probe_free(probe);
-        return rv;
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a probe");
     }
     uint64_t ms = probe->limits.timeout_ms;
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000),

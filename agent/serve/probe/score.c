@@ -51,12 +51,14 @@ static void finish(struct score *score, int error)
     struct flo_serve_scored result = score->result;
     void (*done)(void *context, const struct flo_serve_scored *scored) =
         score->done;
+    struct flo_news *news = score->serve->news;
+    unsigned model = score->place->model;
     void *context = score->context;
 
     result.error = error;
     result.ppm = flo_likelihood_ppm(score->losses, result.answers);
     score_free(score);
-    done(context, &result);
+    flo_news_scored(news, model, done, context, &result);
 }
 
 void flo_score_stop(struct score *score, bool is_told)
@@ -205,6 +207,7 @@ int flo_serve_score(struct flo_serve *serve, unsigned model,
                                  const struct flo_serve_scored *scored),
                     void *context, struct flo_err *err)
 {
+    FLO_INSIDE(serve);
     struct serve_place *place = &serve->places[model];
     struct serve_engine *live = flo_serve_engine_live(place);
     struct score *score = NULL;

@@ -111,8 +111,8 @@ void flo_demand_tell(struct flo_serve *serve)
         demand->is_told = true;
         if (serve->places[i].n_held == 0) {
             demand->is_asked = false; /* they are gone */
-        } else if (serve->handlers.on_wanted != NULL) {
-            serve->handlers.on_wanted(serve->handlers.context, i);
+        } else {
+            flo_news_wanted(serve->news, i);
         }
     }
 }

@@ -115,10 +115,8 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     }
     /* The release is judged by its answers alone, and by none that the agent
      * itself breaks off. */
-    if (request->kind != REQUEST_EMBED && !serve->is_closing &&
-        serve->handlers.on_request != NULL) {
-        serve->handlers.on_request(serve->handlers.context,
-                                   request->place->model, &stats);
+    if (request->kind != REQUEST_EMBED && !serve->is_closing) {
+        flo_news_request(serve->news, request->place->model, &stats);
     }
 }
 
@@ -162,18 +160,14 @@ void flo_router_abandon(struct serve_request *request)
 static void first_token(struct serve_request *request,
                         const struct serve_engine *engine)
 {
-    const struct flo_serve_handlers *handlers = &request->serve->handlers;
     struct serve_place *place = request->place;
     request->first_us = flo_now_us();
     if (!place->awaits_first_answer || engine != flo_serve_engine_live(place)) {
         return;
     }
     place->awaits_first_answer = false;
-    if (handlers->on_first_answer != NULL) {
-        handlers->on_first_answer(handlers->context, place->model,
-                                  &request->release,
-                                  flo_now_ms() - place->flip_ms);
-    }
+    flo_news_first_answer(request->serve->news, place->model, &request->release,
+                          flo_now_ms() - place->flip_ms);
 }
 
 static void on_token(struct serve_request *request,

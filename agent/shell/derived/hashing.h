@@ -1,5 +1,5 @@
 /* SHA-256 of a large file on the event loop's thread, some milliseconds at a
- * time: answers, heartbeats and orders go on in between. */
+ * time: heartbeats and orders go on in between. */
 #ifndef FLOTILLA_AGENT_SHELL_HASHING_H
 #define FLOTILLA_AGENT_SHELL_HASHING_H
 

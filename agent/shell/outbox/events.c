@@ -1,8 +1,8 @@
 /* Events of the outbox: kept until the controller has acknowledged them.
  *
- * A sync stops the loop, and with it the tokens of all clients.  An event that
- * is not urgent therefore waits shortly in memory and shares one sync with
- * others (flo_events_flush).  Without a file events are sent from memory. */
+ * A sync stops the loop.  An event that is not urgent therefore waits shortly
+ * in memory and shares one sync with others (flo_events_flush).  Without a file
+ * events are sent from memory. */
 #include <stdlib.h>
 #include <string.h>
 

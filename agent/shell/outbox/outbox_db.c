@@ -3,8 +3,8 @@
  * Events are synced before they are sent (synchronous FULL) and stay until the
  * controller has acknowledged their sequence.  An event and the state of its
  * execution are one transaction, so an execution ends exactly once.  A sync
- * stops the loop, and with it the tokens of all clients.  An event that is not
- * urgent waits shortly in memory and shares one sync (flo_events_flush).
+ * stops the loop: an event that is not urgent waits shortly in memory and
+ * shares one sync (flo_events_flush).
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
  * never sent altered.  A lost file is no obstacle: a damaged one is set aside.

@@ -12,12 +12,11 @@ void flo_queue_wake(struct flo_queue *queue)
     }
 }
 
-void flo_queue_pause(struct flo_queue *queue, unsigned in_ms)
+void flo_queue_yield(struct flo_queue *queue)
 {
-    const struct timeval delay = {
-        .tv_sec = in_ms / 1000, .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+    static const struct timeval now = {0};
 
-    evtimer_add(queue->turn, &delay);
+    evtimer_add(queue->turn, &now);
 }
 
 void flo_queue_post(struct flo_queue *queue,
@@ -40,6 +39,29 @@ bool flo_queue_offer(struct flo_queue *queue,
     return true;
 }
 
+static struct flo_agent_event *event_at(struct flo_queue *queue, size_t i)
+{
+    return &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
+}
+
+bool flo_queue_offer_request(struct flo_queue *queue,
+                             const struct flo_agent_event *event)
+{
+    for (size_t i = queue->count; i > 0; i--) {
+        struct flo_agent_event *before = event_at(queue, i - 1);
+        if (before->kind != FLO_AGENT_REQUEST) {
+            break;
+        }
+        if (before->model == event->model &&
+            before->error.code == event->error.code &&
+            flo_digest_equal(&before->release, &event->release)) {
+            before->more++;
+            return true;
+        }
+    }
+    return flo_queue_offer(queue, event);
+}
+
 bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out)
 {
     if (queue->count == 0) {
@@ -57,11 +79,6 @@ bool flo_queue_is_next(const struct flo_queue *queue,
                        enum flo_agent_event_kind kind)
 {
     return queue->count > 0 && queue->events[queue->first].kind == kind;
-}
-
-static struct flo_agent_event *event_at(struct flo_queue *queue, size_t i)
-{
-    return &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
 }
 
 static bool is_of_engine(const struct flo_agent_event *event, uint32_t model,

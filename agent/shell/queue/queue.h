@@ -34,6 +34,10 @@ void flo_queue_post(struct flo_queue *queue,
  * their share is used, the event is left out. */
 FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue,
                                   const struct flo_agent_event *event);
+/* The same for the end of a request.  Those that wait behind all other events
+ * and are alike are one: after a long sync there are thousands. */
+FLO_MUST_USE bool flo_queue_offer_request(struct flo_queue *queue,
+                                          const struct flo_agent_event *event);
 /* false: nothing waits. */
 bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
 /* Is the next one of that kind? */
@@ -47,9 +51,9 @@ void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model,
                              enum flo_agent_role role);
 /* The second engine becomes the current one, and so do its events. */
 void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model);
-/* The loop's next turn: as soon as others had theirs, or then. */
+/* The loop's next turn: as soon as it may, or when all others had theirs. */
 void flo_queue_wake(struct flo_queue *queue);
-void flo_queue_pause(struct flo_queue *queue, unsigned in_ms);
+void flo_queue_yield(struct flo_queue *queue);
 void flo_queue_close(struct flo_queue *queue);
 
 #endif

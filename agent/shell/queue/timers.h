@@ -5,7 +5,7 @@
 #include "agent/shell/shell.h"
 
 void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
-/* Write waiting events and collect garbage soon: not between two tokens. */
+/* Write waiting events and collect garbage soon. */
 void flo_shell_later(struct event *event, unsigned in_ms);
 
 #endif

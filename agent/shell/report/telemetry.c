@@ -144,6 +144,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     struct flo_buf text = {0};
     json_t *json;
 
+    flo_serve_hear_ends(shell->serve); /* those that belong to this window */
     if (flo_digest_is_zero(&telemetry->release.digest)) {
         telemetry->begin_ms = now; /* nothing served yet */
         return;

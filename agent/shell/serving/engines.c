@@ -49,6 +49,9 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
         return;
     }
     flo_serve_get_status(shell->serve, model, &status);
+    if (!status.roles[role].is_loaded) {
+        return; /* it ended since: that is told next */
+    }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {
         flo_derived_accepted(&shell->derived);
@@ -80,7 +83,7 @@ static void on_request(void *context, unsigned model,
     flo_telemetry_request(&shell->models[model].telemetry.measures, stats);
     flo_telemetry_recent(&shell->models[model], stats);
     event.error.code = stats->error;
-    if (!flo_queue_offer(&shell->queue, &event)) {
+    if (!flo_queue_offer_request(&shell->queue, &event)) {
         flo_log(FLO_LOG_ERROR, "core",
                 "too many events wait, a request's end is left out");
     }
@@ -171,6 +174,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .hold_ms_max = flo_config_u64(config, "hold"),
         .hang_ms_max = flo_config_u64(config, "hang"),
         .sandbox = shell->settings.sandbox,
+        .is_apart = !shell->is_local, /* who syncs here keeps no client */
     };
 
     for (size_t i = 0; i < shell->settings.token_count; i++) {

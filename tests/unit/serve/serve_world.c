@@ -62,6 +62,21 @@ static void load_adapter(void)
                      0);
 }
 
+static void on_engine_lost(void *context, unsigned model,
+                           enum flo_serve_role role, const struct flo_err *err)
+{
+    (void)model;
+    (void)context;
+    world.lost++;
+    world.lost_error = err->code;
+    world.lost_role = role;
+    snprintf(world.lost_what, sizeof(world.lost_what), "%s", err->what);
+    if (world.reloads) {
+        LOOK_INSIDE(world.serve->hang_ms_max = WAITS_HANG_MS);
+        load(role, V2, "2.0.0");
+    }
+}
+
 static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
                       uint64_t ms, const struct flo_err *err)
 {
@@ -75,8 +90,11 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
     world.loaded++;
     world.swapped[model] += role == FLO_ROLE_CANDIDATE;
-    if (role == FLO_ROLE_CURRENT) {
-        assert_int_equal(flo_serve_flip(world.serve, model, role, &failure), 0);
+    if (role == FLO_ROLE_CURRENT &&
+        flo_serve_flip(world.serve, model, role, &failure) < 0) {
+        /* It ended before it was heard of, which is told by this alone. */
+        on_engine_lost(NULL, model, role, &failure);
+        return;
     }
     if (world.loads_adapter) {
         world.loads_adapter = false;
@@ -92,20 +110,6 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
     (void)role;
     (void)name;
     world.adapters_changed += err == NULL;
-}
-
-static void on_engine_lost(void *context, unsigned model,
-                           enum flo_serve_role role, const struct flo_err *err)
-{
-    (void)model;
-    (void)context;
-    world.lost++;
-    world.lost_error = err->code;
-    snprintf(world.lost_what, sizeof(world.lost_what), "%s", err->what);
-    if (world.reloads) {
-        world.serve->hang_ms_max = WAITS_HANG_MS;
-        load(role, V2, "2.0.0");
-    }
 }
 
 static void on_request(void *context, unsigned model,
@@ -206,7 +210,8 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
         .removal_ms = 300,
         .tokens = tokens,
         .n_tokens = n_tokens,
-        .sandbox = FLO_SANDBOX_PREFERRED};
+        .sandbox = FLO_SANDBOX_PREFERRED,
+        .is_apart = getenv("FLO_SERVE_APART") != NULL};
     world.base = event_base_new();
     world.pulse = event_new(world.base, -1, EV_PERSIST, on_pulse, NULL);
     event_add(world.pulse, &pulse);

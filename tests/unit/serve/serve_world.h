@@ -32,6 +32,7 @@ struct world {
     /* what the handlers saw */
     int loaded, failed, lost, drained, first_answers;
     int load_error, lost_error;
+    enum flo_serve_role lost_role;
     char lost_what[512];
     int stats_errors, adapters_changed;
     int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
@@ -50,7 +51,8 @@ struct world {
 };
 extern struct world world;
 
-/* NULL: flotilla-engine; 0 ms: no hang is seen, a request is held as long. */
+/* With FLO_SERVE_APART in the environment serve has a thread of its own.
+ * NULL: flotilla-engine; 0 ms: no hang is seen, a request is held as long. */
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
 void world_open(void);
 /* TCP takes this token alone. */
@@ -62,6 +64,12 @@ void world_turn(void);
 #define RUN_UNTIL(is_true) WAIT_TURNING(is_true, world_turn())
 
 struct flo_serve_status status_now(void);
+/* The value of something in serve, between two of its steps. */
+#define LOOK_INSIDE(expression)                                                \
+    __extension__({                                                            \
+        FLO_INSIDE(world.serve);                                               \
+        expression;                                                            \
+    })
 
 /* Begin to load; a current model becomes live when it is. */
 void load(enum flo_serve_role role, const char *path, const char *version);

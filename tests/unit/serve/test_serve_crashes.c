@@ -88,7 +88,7 @@ static void a_hanging_engine_is_killed_and_its_requests_live(void **state)
     world.reloads = true; /* without a limit that a busy machine reaches */
     open_current(V2, "2.0.0");
     kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGSTOP);
-    world.serve->hang_ms_max = 1000;
+    LOOK_INSIDE(world.serve->hang_ms_max = 1000);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     client_end(&client);
     assert_int_equal(client.good, 1);
@@ -123,7 +123,7 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
             fail_msg("%s gave %s", cases[i].deed,
                      flo_error_id(world.load_error));
         }
-        world.serve->hang_ms_max = WAITS_HANG_MS;
+        LOOK_INSIDE(world.serve->hang_ms_max = WAITS_HANG_MS);
         open_current(V2, "2.0.0");
         ask(&client, "/v1/chat/completions", CHAT);
         assert_int_equal(client.good, 1);
@@ -189,7 +189,8 @@ the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
     open_candidate(V21, "2.1.0");
     flip(FLO_ROLE_CANDIDATE);
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
-    RUN_UNTIL(world.serve->places[0].roles[FLO_ROLE_CANDIDATE] == NULL);
+    RUN_UNTIL(
+        LOOK_INSIDE(world.serve->places[0].roles[FLO_ROLE_CANDIDATE] == NULL));
     assert_int_equal(world.lost, 0); /* its process is waited for */
 
     world.reloads = true;

@@ -112,11 +112,12 @@ static void an_engine_is_unloaded_by_who_hears_of_its_request(void **state)
         fcntl(fd, F_SETFL, O_NONBLOCK);
         RUN_UNTIL(recv(fd, text, sizeof(text), 0) > 0);
         close(fd);
-        RUN_UNTIL(world.serve->running == NULL);
+        RUN_UNTIL(LOOK_INSIDE(world.serve->running == NULL));
+        flo_serve_hear(world.serve);
     }
     assert_int_equal(world.stats_errors, 1);
-    assert_int_equal(world.serve->n_running, 0);
-    RUN_UNTIL(world.serve->engines == NULL);
+    assert_int_equal(LOOK_INSIDE(world.serve->n_running), 0);
+    RUN_UNTIL(LOOK_INSIDE(world.serve->engines == NULL));
     assert_int_equal(world.lost, 0); /* it was asked for */
     world_close();
 }
@@ -133,11 +134,11 @@ static void force_ends_an_engine_that_still_drains(void **state)
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
-    assert_int_equal(world.serve->engines->state, ENGINE_READY);
+    assert_int_equal(LOOK_INSIDE(world.serve->engines->state), ENGINE_READY);
 
     flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, false);
 
-    assert_int_equal(world.serve->engines->state, ENGINE_DYING);
+    assert_int_equal(LOOK_INSIDE(world.serve->engines->state), ENGINE_DYING);
     assert_int_equal(status_now().held, 1); /* nothing of it was sent yet */
     open_current(V21, "2.1.0");
     client_end(&client);

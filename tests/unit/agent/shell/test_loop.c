@@ -20,6 +20,14 @@ static struct flo_agent_actions wanted[FLO_AGENT_EVENT_COUNT];
 static char heard[512]; /* what was stepped and done, in that order */
 static bool write_fails;
 static bool write_interrupts; /* after it the assigned order goes on */
+static enum flo_agent_event_kind serve_tells; /* 0: nothing */
+
+static void post(enum flo_agent_event_kind kind)
+{
+    const struct flo_agent_event event = {.kind = kind};
+
+    flo_queue_post(&shell.queue, &event);
+}
 
 static void say(const char *word)
 {
@@ -204,6 +212,16 @@ int flo_shell_flip(struct flo_shell *unused, uint32_t model,
     return flo_fail(err, FLO_E_ENGINE_CRASH, "it ended in between");
 }
 
+/* Told by serve since the step before. */
+void flo_serve_hear(struct flo_serve *unused)
+{
+    (void)unused;
+    if (serve_tells != 0) {
+        post(serve_tells);
+        serve_tells = 0;
+    }
+}
+
 void flo_telemetry_close(struct flo_shell *unused, uint32_t model)
 {
     (void)unused, (void)model;
@@ -331,6 +349,7 @@ static int begin(void **state)
     memset(wanted, 0, sizeof(wanted));
     heard[0] = '\0';
     write_fails = write_interrupts = false;
+    serve_tells = 0;
     shell.base = event_base_new();
     assert_non_null(shell.base);
     return flo_loop_open(&shell, NULL);
@@ -351,13 +370,6 @@ static struct flo_agent_action *want(enum flo_agent_event_kind event,
 
     list->list[list->count].kind = action;
     return &list->list[list->count++];
-}
-
-static void post(enum flo_agent_event_kind kind)
-{
-    const struct flo_agent_event event = {.kind = kind};
-
-    flo_queue_post(&shell.queue, &event);
 }
 
 static void happens(enum flo_agent_event_kind kind)
@@ -400,6 +412,18 @@ static void others_have_their_turn_behind_a_write(void **state)
     assert_string_equal(heard, "staged - slots |");
     assert_int_equal(event_base_loop(shell.base, EVLOOP_ONCE), 0);
     assert_string_equal(heard, "staged - slots | written |");
+}
+
+/* An end while the loop stood in a write is known before the next step. */
+static void what_serve_tells_is_heard_between_two_steps(void **state)
+{
+    (void)state;
+    shell.is_local = true;
+    want(FLO_AGENT_STAGED, FLO_DO_SLOT_STAGE);
+    post(FLO_AGENT_STAGED);
+    serve_tells = FLO_AGENT_LOST;
+    assert_int_equal(event_base_loop(shell.base, EVLOOP_ONCE), 0);
+    assert_string_equal(heard, "staged - slots | lost | written |");
 }
 
 static void a_command_waits_for_nobody(void **state)
@@ -483,6 +507,7 @@ int main(void)
         TEST(what_waits_comes_before_what_comes_from_outside),
         TEST(what_is_posted_has_its_turn_without_anything_else),
         TEST(others_have_their_turn_behind_a_write),
+        TEST(what_serve_tells_is_heard_between_two_steps),
         TEST(a_command_waits_for_nobody),
         TEST(an_install_is_not_taken_for_the_assigned_order),
         TEST(a_start_that_could_not_be_counted_is_none),

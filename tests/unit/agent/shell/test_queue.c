@@ -69,6 +69,32 @@ static void those_who_may_say_anything_leave_room_for_the_rest(void **state)
     }
 }
 
+static void requests_that_end_alike_are_one_event(void **state)
+{
+    struct flo_agent_event ended = {.kind = FLO_AGENT_REQUEST};
+    struct flo_agent_event event;
+
+    (void)state;
+    for (int i = 0; i < 3 * FLO_QUEUE_EVENTS_MAX; i++) {
+        ended.error.code = i % 3 == 0 ? FLO_E_ENGINE_CRASH : 0;
+        assert_true(flo_queue_offer_request(&queue, &ended));
+    }
+    post(FLO_AGENT_LOST, FLO_AGENT_CURRENT, 0);
+    assert_true(flo_queue_offer_request(&queue, &ended));
+
+    assert_true(flo_queue_take(&queue, &event));
+    assert_int_equal(event.error.code, FLO_E_ENGINE_CRASH);
+    assert_int_equal(event.more, FLO_QUEUE_EVENTS_MAX - 1);
+    assert_true(flo_queue_take(&queue, &event));
+    assert_int_equal(event.error.code, 0);
+    assert_int_equal(event.more, 2 * FLO_QUEUE_EVENTS_MAX - 1);
+    assert_true(flo_queue_take(&queue, &event));
+    assert_int_equal(event.kind, FLO_AGENT_LOST);
+    assert_true(flo_queue_take(&queue, &event)); /* behind the loss */
+    assert_int_equal(event.more, 0);
+    assert_false(flo_queue_take(&queue, &event));
+}
+
 static void one_event_too_many_ends_the_program(void **state)
 {
     const struct rlimit no_core = {0, 0};
@@ -144,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(events_are_taken_in_the_order_in_which_they_came),
         TEST(those_who_may_say_anything_leave_room_for_the_rest),
+        TEST(requests_that_end_alike_are_one_event),
         TEST(one_event_too_many_ends_the_program),
         TEST(a_new_engine_is_not_taken_for_the_one_before_in_its_role),
         TEST(the_loss_of_a_promoted_engine_is_the_current_ones),
