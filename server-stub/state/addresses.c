@@ -35,6 +35,21 @@ static int public_host(struct flo_controller *controller, struct flo_err *err)
     return 0;
 }
 
+int flo_address_check(const char *address, struct flo_err *err)
+{
+    const char *colon = strrchr(address, ':');
+    bool bracket = address[0] == '[';
+    size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
+
+    if (colon == NULL || chars == 0 || chars > 200 ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
+        (bracket && colon[-1] != ']')) {
+        return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", address);
+    }
+    return 0;
+}
+
 int flo_addresses_read(struct flo_controller *controller, struct flo_err *err)
 {
     const char *addresses[] = {controller->options.listen,
@@ -50,16 +65,12 @@ int flo_addresses_read(struct flo_controller *controller, struct flo_err *err)
                      controller->addresses.people);
             continue;
         }
-        const char *colon = strrchr(address, ':');
         bool bracket = address[0] == '[';
-        size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
-        if (colon == NULL || chars == 0 || chars > 200 ||
-            strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-            colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
-            (bracket && colon[-1] != ']')) {
-            return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT",
-                            address);
+        int rv = flo_address_check(address, err);
+        if (rv < 0) {
+            return rv;
         }
+        size_t chars = (size_t)(strrchr(address, ':') - address);
         snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
                  address + (bracket ? 1 : 0));
     }

@@ -19,6 +19,8 @@ struct flo_addresses {
     char mqtt_own[FLO_URL_TEXT]; /* ours */
 };
 
+/* FLO_E_USAGE: it is no HOST:PORT, with [HOST] of IPv6. */
+FLO_MUST_USE int flo_address_check(const char *address, struct flo_err *err);
 /* Hosts out of --listen and --listen-devices (certificates name them).
  * FLO_E_USAGE. */
 FLO_MUST_USE int flo_addresses_read(struct flo_controller *controller,

@@ -8,6 +8,8 @@ import subprocess
 import urllib.error
 import urllib.request
 
+import pytest
+
 import fleet as F
 from controller_parts import (BIN, Controller, Device, Publisher, held, listens,
                               start)
@@ -228,6 +230,27 @@ def test_devices_are_told_the_public_host(folder):
         device.client.close()
     finally:
         one.stop()
+
+
+@pytest.mark.parametrize("flag,value", [
+    ("--broker", "nonsense"), ("--broker", "mqtts://h:99999"),
+    ("--broker", "embedded:99999"), ("--broker", "mqtt://elsewhere:1883"),
+    ("--broker", "mqtts://u@h:8883"), ("--listen", "nonsense"),
+    ("--listen-devices", "nonsense"), ("--listen-health", "nonsense")])
+def test_what_the_start_refuses_the_check_refuses(folder, flag, value):
+    """By the same words: one function decides."""
+    said = []
+    for more in ([], ["--check"]):
+        place = os.path.join(folder, "check-%d" % len(said))
+        done = subprocess.run(
+            [os.path.join(BIN, "flotilla-controller"), "--data", place,
+             *(["--listen", "127.0.0.1:0"] if flag != "--listen" else []),
+             flag, value, *more],
+            capture_output=True, text=True, timeout=HANG_S)
+        assert done.returncode == 2, (done.stdout, done.stderr)
+        said.append([line for line in done.stderr.splitlines()
+                     if line.startswith("error[")])
+    assert said[0] == said[1] != []
 
 
 def test_wrong_options_are_said(folder):

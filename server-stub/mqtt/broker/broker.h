@@ -21,6 +21,10 @@ struct flo_broker;
 int flo_broker_keeper(const char *dir, const char *linger_ms,
                       const char *config);
 
+/* Can this be the broker: embedded (NULL too), or an address that the client
+ * takes?  The word of --check and of the start.  FLO_E_CFG_RANGE. */
+FLO_MUST_USE int flo_broker_check(const char *broker_or_null,
+                                  struct flo_err *err);
 /* Write the files, start it, watch it.  Sets the addresses of MQTT.  *out is
  * set as soon as there is something to close, also when it fails. */
 FLO_MUST_USE int flo_broker_open(struct flo_controller *controller,

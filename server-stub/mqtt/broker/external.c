@@ -46,6 +46,16 @@ static bool split(const char *url, char host[256], uint16_t *port)
     return *port != 0;
 }
 
+int flo_broker_check(const char *broker_or_null, struct flo_err *err)
+{
+    uint16_t port;
+    int rv = flo_address_is_embedded(broker_or_null, &port)
+                 ? 0
+                 : flo_url_check(broker_or_null, &flo_url_mqtt, err);
+
+    return rv < 0 ? flo_wrap(err, rv, "--broker") : 0;
+}
+
 /* Every address of the broker's machine, but on loopback only that one. */
 static const char *listens_on(const char *host)
 {

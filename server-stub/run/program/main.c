@@ -324,6 +324,12 @@ static int run(void *state, struct flo_err *err)
         return print_fingerprint(options->dir, err);
     }
     int rv = check_name(options, err);
+    if (rv == 0) {
+        rv = flo_broker_check(options->broker, err);
+    }
+    if (rv == 0 && line.listen_health != NULL) {
+        rv = flo_address_check(line.listen_health, err);
+    }
     if (rv == 0) { /* root's command for a service: its keys and files */
         rv = flo_process_as_owner(options->dir, err);
     }
