@@ -82,6 +82,8 @@ def again(fleet):
 def test_memory_pressure_loads_the_model_smaller_and_it_answers(fleet, sensors):
     gw = fleet.devices["gw"]
     assert facts(fleet)["rung"] == 0
+    assert size_of_current(fleet) == sum(os.path.getsize(path) for path in (
+        os.path.join(MODELS, "tiny-v1.Q8_0.gguf"), GOLDEN))
     before = gw.children("flotilla-engine")
     sensors.pressure(40)
     until("a step down", lambda: facts(fleet)["rung"] > 0)
@@ -245,6 +247,14 @@ def test_in_a_full_memory_cgroup_the_model_gets_smaller_and_nobody_is_killed(
     assert "memory is short" in log and "goes to rung" in log
     assert gw.process.pid == agent and gw.process.poll() is None
     assert group.kills() == 0
+
+
+def size_of_current(fleet):
+    """Bytes of the variant that is here, not of all that the release has."""
+    said = json.loads(fleet.program(
+        "flotilla-agent", "status", "--config",
+        fleet.devices["gw"].config, "-o", "json")[1])
+    return said["models"][0]["slots"]["current"]["bytes"]
 
 
 def variants(fleet):

@@ -60,6 +60,8 @@ struct flo_fetch {
 
     /* Results. */
     uint64_t fetched_bytes;     /* over the network, bodies only */
+    uint64_t found_bytes;       /* of the first artifact, in partial/ from an
+                                   earlier run */
     bool is_passing;            /* the last error may pass with time */
     struct flo_http *handle;    /* opened at first use */
     struct flo_http *elsewhere; /* for a store to which a mirror leads */

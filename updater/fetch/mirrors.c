@@ -138,6 +138,9 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
         return rv;
     }
     flo_fetch_tell_kept(fetch, part);
+    if (fetch->fetched_bytes == 0 && fetch->found_bytes == 0) {
+        fetch->found_bytes = flo_part_kept(part);
+    }
     rv = flo_neighbours_ask(fetch, part, artifact, err);
     if (rv < 0) {
         fetch->is_passing = rv == FLO_E_DISK_FULL || rv == FLO_E_INTERRUPTED;

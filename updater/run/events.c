@@ -156,6 +156,7 @@ void flo_event_staged(int fd, const struct flo_digest *release,
     begin(&buf, "staged");
     add_text(&buf, "release", digest);
     add_number(&buf, "fetched_bytes", fetch->fetched_bytes);
+    add_number(&buf, "found_bytes", fetch->found_bytes);
     add_number(&buf, "neighbour_bytes", fetch->neighbours.bytes);
     add_number(&buf, "took_ms", took_ms);
     add_text(&buf, "codec", flo_codec_word(plan->codec));

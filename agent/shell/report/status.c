@@ -4,12 +4,28 @@
 
 #include "agent/shell/report/report.h"
 
+/* Files of the variant that was chosen; 0: none of them is whole here. */
+static uint64_t variant_bytes(const struct flo_shell *shell,
+                              const struct flo_release_ref *ref,
+                              const struct flo_release *release)
+{
+    int chosen = flo_store_release_variant(shell->store, &ref->digest, release);
+    uint64_t bytes = 0;
+
+    if (chosen >= 0) {
+        const struct flo_release_variant *variant = &release->variants[chosen];
+        for (uint32_t i = 0; i < variant->file_count; i++) {
+            bytes += release->files[variant->files[i]].bytes;
+        }
+    }
+    return bytes;
+}
+
 static json_t *slot_status(struct flo_shell *shell,
                            const struct flo_release_ref *ref, const char *state)
 {
     struct flo_release *release;
     uint64_t bytes = 0;
-    uint32_t i;
 
     if (flo_digest_is_zero(&ref->digest)) {
         return json_null();
@@ -17,11 +33,7 @@ static json_t *slot_status(struct flo_shell *shell,
     release = calloc(1, sizeof(*release));
     if (release != NULL && flo_store_release_load(shell->store, &ref->digest,
                                                   release, NULL) == 0) {
-        for (i = 0; i < release->file_count; i++) {
-            bytes += flo_release_is_step(&release->files[i])
-                         ? 0
-                         : release->files[i].bytes;
-        }
+        bytes = variant_bytes(shell, ref, release);
         flo_release_deinit(release);
     }
     free(release);

@@ -120,8 +120,13 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
         .kind = FLO_AGENT_STAGED, .model = job->model, .job = job->number};
 
     copy_plan(json, &event.detail);
+    uint64_t found = 0; /* by an earlier run that was cut: of this download */
     (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
                             &event.detail.bytes, NULL);
+    (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
+    event.detail.bytes = flo_add_u64(event.detail.bytes, found, &found)
+                             ? found
+                             : event.detail.bytes;
     (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0,
                             &event.detail.neighbour_bytes, NULL);
     shell->neighbour_counts.in_bytes += event.detail.neighbour_bytes;

@@ -718,6 +718,12 @@ static void the_byte_budget_ends_it(void **state)
     world->fetch.fetched_bytes = 0;
     assert_int_equal(fetch(world, &world->artifact), 0);
     assert_true(world->fetch.fetched_bytes < SIZE - CHUNK + 65536);
+
+    /* Both runs together fetched the whole, and the second one says so. */
+    assert_true(world->fetch.found_bytes >= CHUNK);
+    assert_true(world->fetch.found_bytes + world->fetch.fetched_bytes >= SIZE);
+    assert_true(world->fetch.found_bytes + world->fetch.fetched_bytes <
+                SIZE + 65536);
 }
 
 static void it_stops_when_the_agent_goes_away(void **state)
