@@ -65,19 +65,9 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), 0};
 
 /* ---- before ---- */
 
-static void adjust_oom_score(void)
-{
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t n = write(fd, "500", 3);
-        (void)n; /* a wish */
-        close(fd);
-    }
-}
-
 void flo_sandbox_prepare(int socket)
 {
-    adjust_oom_score();
+    flo_process_goes_first(FLO_GOES_FIRST_ENGINE);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, 0);

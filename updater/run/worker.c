@@ -45,6 +45,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
     int rv = read_line(fd, line, &bytes, err);
 
     flo_process_idle(); /* answers go before updates */
+    flo_process_goes_first(FLO_GOES_FIRST_UPDATER);
     if (rv == 0) {
         rv = flo_job_parse(line, bytes, &job, err);
     }

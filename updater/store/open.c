@@ -73,6 +73,25 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     return 0;
 }
 
+/* A release is written into files without a name.  Some file systems have none
+ * (FUSE, NFS, JFFS2): better said now than by the first release. */
+static int check_nameless(const struct flo_store *store, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
+        return 0; /* any other reason may pass */
+    }
+    flo_fail_errno(err, FLO_E_IO_OPEN,
+                   "%s: its file system makes no file without a name "
+                   "(O_TMPFILE)",
+                   store->path);
+    return flo_err_fix(err, "put state_dir on ext4, xfs, btrfs, f2fs, tmpfs or "
+                            "UBIFS");
+}
+
 /* Files that a cut left half written: "….new", and "….tmp-<hex>" of
  * flo_file_write. */
 static int remove_new(void *context, const char *name)
@@ -113,7 +132,7 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
         (rv = open_folder(store, "slots", &store->slots_fd, err)) < 0) {
         return rv;
     }
-    if (lock) {
+    if (lock && (rv = check_nameless(store, err)) == 0) {
         rv = take_lock(store, err);
         if (rv == 0) {
             (void)flo_store_each_name(store->blobs_fd, remove_new,

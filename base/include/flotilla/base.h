@@ -441,6 +441,12 @@ int flo_process_close_at_exec(unsigned first);
  * and the disk that nobody else wants.  A limit that the system refuses is
  * left out. */
 void flo_process_idle(void);
+/* When memory is short, the kernel ends the process with the highest score
+ * first, 1000 at most; one of 0 by what it uses alone (proc(5),
+ * oom_score_adj).  Left out where the system refuses. */
+#define FLO_GOES_FIRST_ENGINE 500
+#define FLO_GOES_FIRST_UPDATER 700 /* it goes on where it was, later */
+void flo_process_goes_first(unsigned score);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);

@@ -344,6 +344,17 @@ static void malformed_job_lines_are_refused(void **state)
     assert_event(world, "cfg.range");
 }
 
+static int score_of(pid_t pid)
+{
+    char path[64], text[16] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    return atoi(text);
+}
+
 static void it_ends_when_the_agent_goes_away(void **state)
 {
     struct world *world = *state;
@@ -361,6 +372,8 @@ static void it_ends_when_the_agent_goes_away(void **state)
     strcpy(pause, "\"attempts_max\":1000}\n");
     pid_t pid = stage_start(line, strlen(line), &fd);
     WAIT_UNTIL(world->mirror.requests != 0);
+    /* Memory that is short costs the update, and not who serves. */
+    assert_int_equal(score_of(pid), FLO_GOES_FIRST_UPDATER);
 
     close(fd);
 

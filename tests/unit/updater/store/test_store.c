@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -406,6 +407,48 @@ static void a_folder_that_others_may_enter_is_refused(void **state)
     assert_int_equal(chmod(world->dir, 0700), 0);
 }
 
+static int no_nameless; /* errno of an open without a name; 0: it works */
+
+int openat(int dir, const char *path, int flags, ...) /* before the libc's */
+{
+    va_list rest;
+
+    va_start(rest, flags);
+    unsigned mode = va_arg(rest, unsigned);
+    va_end(rest);
+    if ((flags & O_TMPFILE) == O_TMPFILE && no_nameless != 0) {
+        errno = no_nameless;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+static void
+a_file_system_without_nameless_files_is_refused_at_open(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        int number, code;
+    } rows[] = {{EOPNOTSUPP, FLO_E_IO_OPEN},
+                {EISDIR, FLO_E_IO_OPEN},
+                {EROFS, 0}, /* what is there is served */
+                {ENOSPC, 0},
+                {0, 0}};
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_store_close(world->store);
+        world->store = NULL;
+        no_nameless = rows[i].number;
+        int rv = flo_store_open(world->dir, true, &world->store, &err);
+        no_nameless = 0;
+        assert_int_equal(rv, rows[i].code);
+        if (rv < 0) {
+            assert_non_null(strstr(err.what, "O_TMPFILE"));
+        }
+    }
+}
+
 static void a_planted_symbolic_link_is_refused(void **state)
 {
     struct world *world = *state;
@@ -459,6 +502,7 @@ int main(void)
             the_device_record_survives_a_write_torn_at_any_sector_and_byte),
         with_store(a_second_holder_is_told_the_pid_of_the_first),
         with_store(a_folder_that_others_may_enter_is_refused),
+        with_store(a_file_system_without_nameless_files_is_refused_at_open),
         with_store(a_planted_symbolic_link_is_refused),
     };
 
