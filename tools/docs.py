@@ -68,6 +68,7 @@ def states():
              for r in rows("proto/execution.def", "FLO_EXECUTION")]
     words = {r[0]: r[1] for r in rows("proto/execution.def", "FLO_EXECUTION")}
     moves = "agent/core/execution/moves.def"
+    conditions = "server-stub/core/device/conditions.def"
     return ("# States of an execution\n\n" + NOTE % "proto/execution.def" +
             "An execution is one device's attempt to get to a release. Up to "
             "the end of `activating` an unwanted end is `failed`; from then "
@@ -77,7 +78,14 @@ def states():
             "A cell says which state follows; an empty one, that the move "
             "cannot happen there. The core asserts it. While a candidate is "
             "on trial, `fail`, `expire` and `cancel` become `take back`."
-            "\n\n" + matrix(moves, "move", list(words), words))
+            "\n\n" + matrix(moves, "move", list(words), words) +
+            "\n## Conditions of a device\n\n" + NOTE % conditions +
+            "A device has one condition: the first row that is true of it. "
+            "The dashboard, `device list`, `top`, REST, metrics, selectors "
+            "and alerts have the same word.\n\n" + table(
+                ["condition", "meaning"],
+                [["`%s`" % r[1], r[3]]
+                 for r in rows(conditions, "FLO_CONDITION")]))
 
 
 def check_measured(names):

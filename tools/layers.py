@@ -74,6 +74,7 @@ MAY = [
     # It reads a rollout's specification and a serial as the controller does.
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
                           "server-stub/cli/", "server-stub/core/spec/",
+                          "server-stub/core/device/",
                           "server-stub/core/gate/study/",
                           "server-stub/core/member/serial.h",
                           "server-stub/core/rollout/rollout_states.def"]),

@@ -325,6 +325,11 @@ json_t *flo_object_device(const struct flo_fleet_device *device)
                              "labels", parse_or(device->labels, json_object()),
                              "profile", view_profile(device->profile));
 
+    json_object_set_new(
+        json, "condition",
+        json_string(flo_condition_word(flo_condition_decide(
+            device->is_retired, device->maintenance[0] != '\0',
+            device->is_online, flo_fleet_condition_said(reported)))));
     view_reported(json, reported);
     json_decref(reported);
     json_object_set_new(json, "last_seen_at_ms",

@@ -4,6 +4,7 @@
 #ifndef FLOTILLA_SERVER_FLEET_H
 #define FLOTILLA_SERVER_FLEET_H
 
+#include "server-stub/core/device/condition.h"
 #include "server-stub/core/select/select.h"
 #include "server-stub/store/store.h"
 
@@ -32,6 +33,8 @@ flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
                                            const char *id, bool *out,
                                            struct flo_err *err);
+/* The first in the order of precedence of all that a report says. */
+enum flo_condition flo_fleet_condition_said(const json_t *report);
 /* Does its list of groups name this one?  `all` names everybody. */
 bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
                            const char *group);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "server-stub/cli/live/live.h"
+#include "server-stub/core/device/condition.h"
 
 #define REFRESH_MS 3000
 #define KEY_LOOK_MS 200
@@ -15,7 +16,8 @@ struct top {
     struct flo_cli *cli;
     json_t *version, *ready, *releases, *rollouts;
     json_t *rows; /* a release each */
-    uint64_t all, online, drifting, silent;
+    uint64_t all, online, silent;
+    uint64_t conditions[FLO_CONDITION_COUNT];
 };
 
 /* ---- numbers ---- */
@@ -193,7 +195,12 @@ static int gather(struct top *top, struct flo_err *err)
     top->rows = json_array();
     top->all = total(cli, NULL, err);
     top->online = total(cli, "state=online", err);
-    top->drifting = total(cli, "drifts", err);
+    for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
+        char where[64];
+        snprintf(where, sizeof(where), "condition=%s",
+                 flo_condition_word((enum flo_condition)i));
+        top->conditions[i] = total(cli, where, err);
+    }
     top->silent = total(cli, "state=online and last_seen>10m", err);
     count_devices(top, err);
     put_quantiles(top, "ttft_us", ttft, err);
@@ -229,12 +236,18 @@ static void head(const struct top *top, struct flo_buf *out)
                                                             : "   NO BROKER",
         json_is_true(json_object_get(top->version, "frozen")) ? "   FROZEN"
                                                               : "");
-    flo_buf_printf(
-        out,
-        "%llu devices   online %llu (%.1f %%)   drifting %llu   "
-        "silent %llu\n\n",
-        (unsigned long long)top->all, (unsigned long long)top->online, share,
-        (unsigned long long)top->drifting, (unsigned long long)top->silent);
+    flo_buf_printf(out, "%llu devices   online %llu (%.1f %%)   silent %llu\n",
+                   (unsigned long long)top->all,
+                   (unsigned long long)top->online, share,
+                   (unsigned long long)top->silent);
+    for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
+        if (top->conditions[i] > 0) {
+            flo_buf_printf(out, "%s %llu   ",
+                           flo_condition_word((enum flo_condition)i),
+                           (unsigned long long)top->conditions[i]);
+        }
+    }
+    flo_buf_text(out, "\n\n");
 }
 
 static void text_of(const struct top *top, struct flo_out_wish wish,

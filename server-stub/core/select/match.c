@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server-stub/core/device/condition.h"
 #include "server-stub/core/select/inside.h"
 
 static const char *label_of(const struct flo_select_device *device,
@@ -238,6 +239,9 @@ int flo_select_compare(const struct flo_select_name *name,
         return 0;
     case FLO_SELECT_TEXT:
         break;
+    }
+    if (name->field == FLO_SELECT_CONDITION) { /* the worst first */
+        return flo_condition_compare(one.text, other.text);
     }
     return flo_natural_compare(one.text, strlen(one.text), other.text,
                                strlen(other.text));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server-stub/core/device/condition.h"
 #include "server-stub/core/select/inside.h"
 
 #define STEADY false
@@ -181,6 +182,15 @@ static int check_word(const struct flo_select_token *token,
         return flo_select_fail(err, token->column,
                                "state: online or offline belongs here, not "
                                "`%.80s`",
+                               token->text);
+    }
+    enum flo_condition condition;
+    if (name->field == FLO_SELECT_CONDITION &&
+        !flo_condition_parse(token->text, &condition)) {
+        return flo_select_fail(err, token->column,
+                               "condition: maintenance, failed, degraded, "
+                               "offline, drift, updating or ok belongs here, "
+                               "not `%.80s`",
                                token->text);
     }
     return 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/device/condition.h"
 #include "server-stub/rest/metrics/metrics.h"
 #include "server-stub/store/fleet.h"
 
@@ -39,6 +40,7 @@ struct pass {
     uint64_t now_ms;
     uint64_t devices, online, drifting, never, maintenance;
     uint64_t unheard[FLO_COUNT(unheard)];
+    uint64_t conditions[FLO_CONDITION_COUNT];
     char classes[CLASSES_MAX][FLO_HARDWARE_TEXT];
     size_t class_count;
     struct pair pairs[FLO_METRICS_PAIRS_MAX];
@@ -137,6 +139,10 @@ static int count_device(void *context, const struct flo_select_device *device)
             seen_at_ms != 0 && seen_at_ms + unheard[i].ms < pass->now_ms ? 1
                                                                          : 0;
     }
+    enum flo_condition condition;
+    if (flo_condition_parse(values[FLO_SELECT_CONDITION].text, &condition)) {
+        pass->conditions[condition]++;
+    }
     count_pairs(pass, device, reading.class, is_online);
     for (size_t i = 0; i < FLO_COUNT(spreads); i++) {
         reading.values[i] = values[spreads[i].field].number;
@@ -218,6 +224,13 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_UNHEARD,
                         (const char *const[]){unheard[i].text},
                         (double)pass->unheard[i]);
+    }
+    /* A retired device is none of the fleet's. */
+    for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
+        flo_samples_add(
+            samples, FLO_EXPOSED_DEVICES_CONDITION,
+            (const char *const[]){flo_condition_word((enum flo_condition)i)},
+            (double)pass->conditions[i]);
     }
     for (size_t i = 0; i < pass->pair_count; i++) {
         const struct pair *pair = &pass->pairs[i];

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/store/fleet.h"
 #include "server-stub/store/roster/roster.h"
 
 void flo_roster_deinit(struct flo_roster *roster)
@@ -150,6 +151,7 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     }
     free(entry->said);
     entry->said = said;
+    entry->condition_said = (uint8_t)flo_fleet_condition_said(report);
     entry->groups_said =
         json_is_array(json_object_get(report, "groups"))
             ? flo_roster_names(json_object_get(report, "groups"))

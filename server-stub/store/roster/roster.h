@@ -16,12 +16,13 @@ struct flo_roster_entry {
     bool is_stale; /* its row may say something else */
     bool is_touched;
     bool is_online;
-    bool is_changed;      /* stands in `changed` */
-    uint32_t groups_are;  /* checksum of its groups; 0: not known */
-    uint32_t groups_said; /* of those that it reported */
-    uint8_t stated;       /* desired carries a statement: 0 not known, 1 no,
-                             2 yes */
-    uint64_t seen_at_ms;  /* as it was read; newer ones are facts */
+    bool is_changed;        /* stands in `changed` */
+    uint32_t groups_are;    /* checksum of its groups; 0: not known */
+    uint32_t groups_said;   /* of those that it reported */
+    uint8_t stated;         /* desired carries a statement: 0 not known, 1 no,
+                               2 yes */
+    uint8_t condition_said; /* enum flo_condition, by its report */
+    uint64_t seen_at_ms;    /* as it was read; newer ones are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
     void *own;  /* texts of its row */

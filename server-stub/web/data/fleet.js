@@ -1,10 +1,10 @@
 // All devices, as little of each as the map and the counts need, page by page.
 
 import { call } from "/app/data/api.js";
-import { kind, models, text, title } from "/app/data/words.js";
+import { models, text, title } from "/app/data/words.js";
 
 const PAGE = 1000;
-const FIELDS = "id,name,state,labels,maintenance,profile.arch,profile.class,models,last_seen_at_ms";
+const FIELDS = "id,name,state,condition,labels,profile.arch,profile.class,models,last_seen_at_ms";
 
 export async function readAll(where, some) {
   const found = [];
@@ -24,19 +24,11 @@ export async function count(where) {
     where ? `&where=${encodeURIComponent(where)}` : ""}`)).total;
 }
 
-// One word for a device: the worst that is true of it.
-export function condition(device) {
-  const list = models(device);
-  return device.maintenance ? "maintenance"
-    : list.some((m) => m.state === "down" || m.state === "failed") ? "failed"
-      : device.state !== "online" ? "offline"
-        : list.some((m) => m.drift) ? "drift"
-          : list.some((m) => m.execution && kind(text(m.execution.state)) === "busy") ? "updating"
-            : "ok";
-}
-
-export const RANK = ["failed", "drift", "offline", "maintenance", "updating", "ok"];
-const MAP_KINDS = { failed: "bad", drift: "warn", offline: "off", maintenance: "hold", updating: "busy", ok: "ok" };
+// The controller decides the one word for a device (core/device/conditions.def);
+// the worst stands first.
+export const condition = (device) => text(device.condition);
+export const RANK = ["failed", "degraded", "drift", "offline", "maintenance", "updating", "ok"];
+const MAP_KINDS = { failed: "bad", degraded: "warn", drift: "warn", offline: "off", maintenance: "hold", updating: "busy", ok: "ok" };
 export const mapKind = (word) => MAP_KINDS[word];
 
 // The meaning of the words of agent/core/drift.c, for people.
@@ -46,12 +38,25 @@ const DRIFTS = { behind: "it runs another release than the assigned one", ahead:
 
 // Why it needs a look, as a sentence.
 export function why(device) {
+  if (device.degraded) {
+    return `${text(device.degraded.text)} (${text(device.degraded.id)})`;
+  }
+  const down = models(device).find((m) => m.serving && ["down", "failed"].includes(m.state));
+  if (down) {
+    return `${text(down.model)} does not answer`;
+  }
+  const failed = condition(device) === "failed" && models(device).find((m) => m.execution);
+  if (failed) {
+    const cause = failed.execution.error;
+    return `${text(failed.model)}: ${text(failed.execution.state)}${cause ? `, ${text(cause.what || cause.id)}` : ""}`;
+  }
   const drift = models(device).find((m) => m.drift);
   if (drift) {
     const said = drift.drift.why || DRIFTS[drift.drift.kind];
     return `${text(drift.model)}: ${text(drift.drift.kind)}${said ? `, ${text(said)}` : ""}`;
   }
-  return device.state === "online" ? "" : "not heard; it follows at contact";
+  return condition(device) === "maintenance" ? text(device.maintenance)
+    : device.state === "online" ? "" : "not heard; it follows at contact";
 }
 
 export const hardware = (d) => text(d.profile?.class ?? d.profile?.arch ?? "unknown");

@@ -36,8 +36,8 @@ function Notice({ d }) {
   if (condition(d) === "ok" || condition(d) === "updating") {
     return null;
   }
-  return html`<div class="notice ${condition(d) === "failed" || models(d).some((m) => m.drift) ? "n-bad" : "n-warn"}">
-    <p class="big">${d.maintenance ? `In maintenance: ${text(d.maintenance)}` : why(d) || `${text(d.name)} is ${condition(d)}`}</p>
+  return html`<div class="notice ${["failed", "degraded", "drift"].includes(condition(d)) ? "n-bad" : "n-warn"}">
+    <p class="big">${condition(d) === "maintenance" ? `In maintenance: ${text(d.maintenance)}` : why(d) || `${text(d.name)} is ${condition(d)}`}</p>
     ${d.state !== "online" ? html`<p>Last heard ${ago(d.last_seen_at_ms)}. Orders wait for it and act at contact.</p>` : null}
     ${wanting.map((m) => html`<p><b>${text(m.model)} has no memory. </b>${text(m.drift.why)} <b>Next:</b> ship a smaller variant, remove a model here, unpin one, or raise memory_budget.</p>`)}</div>`;
 }
@@ -91,13 +91,12 @@ export class Device extends Screen {
     const can = (d.groups || []).some((g) => may("operator", g)) || may("operator");
     const list = models(d), close = () => this.setState({ remove: null, edit: null }), done = () => { close(); this.readNow(); };
     const change = (body) => call("PATCH", `/v1/devices/${encodeURIComponent(d.id)}`, body);
-    return html`<div class="head mid"><h1>${text(d.name)}</h1><${State} word=${text(d.state)} />${condition(d) !== text(d.state) && condition(d) !== "ok" && condition(d) !== "offline"
-  ? html`<${State} word=${condition(d)} />` : null}<span class="soft">seen ${ago(d.last_seen_at_ms)}</span><span class="push"></span>
+    return html`<div class="head mid"><h1>${text(d.name)}</h1><${State} word=${condition(d)} /><span class="soft">seen ${ago(d.last_seen_at_ms)}</span><span class="push"></span>
       ${can ? html`<span class="row"><button type="button" onclick=${() => this.setState({ edit: true })}>${d.maintenance ? "End maintenance…" : "Maintenance…"}</button>
         ${list[0]?.slots?.previous ? html`<a class="btn danger" href=${link(["emergency"], { release: title(list[0].serving), scope: "device", which: d.name })}>Roll back…</a>` : null}</span>` : null}</div>
     ${remove ? html`<${Remove} model=${remove} device=${d.name} close=${close} done=${done} />` : null}
     ${edit ? html`<${Armed} title=${d.maintenance ? `End the maintenance of ${d.name}` : `Put ${d.name} into maintenance`} calm button=${d.maintenance ? "End maintenance" : "Put into maintenance"}
-      close=${close} done=${done} act=${(reason) => change({ maintenance: d.maintenance ? null : reason || "maintenance", ...(reason ? { reason } : {}) })}>
+      close=${close} done=${done} act=${(reason) => change({ maintenance: d.maintenance ? "" : reason || "maintenance", ...(reason ? { reason } : {}) })}>
       <p>${d.maintenance ? "It takes rollouts again." : "It takes no rollout until that ends. It serves on."}</p><//>` : null}
     <${Notice} d=${d} />
     <${Card} title="Models" at="c8">${list.length === 0 ? html`<p class="soft">None.</p>` : html`<${Table} label="Models" heads=${["serves", "state", "health", "+previous", "+rung", can ? "" : "+"]} rows=${

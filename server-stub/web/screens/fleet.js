@@ -11,15 +11,16 @@ import { html } from "/app/parts/html.js";
 import { Card, Chips, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
 import { Problems, Screen } from "/app/parts/screen.js";
 
-const LOOK = "drifts or state = offline";
-const CHIPS = [["needs a look", LOOK], ["all", ""], ["drift", "drifts"], ["offline", "state = offline"],
-  ["disk < 1 GiB", "disk_free < 1GiB"], ["hot", "temperature > 80"], ["maintenance", "maintenance"]];
+const LOOK = "condition in (failed, degraded, drift, offline)";
+const CHIPS = [["needs a look", LOOK], ["all", ""], ["failed", "condition = failed"], ["drift", "condition = drift"], ["offline", "condition = offline"],
+  ["disk < 1 GiB", "disk_free < 1GiB"], ["hot", "temperature > 80"], ["maintenance", "condition = maintenance"]];
 const SHOWN = 25;
 const ROWS = { site: (d) => text(d.labels?.site ?? "no site"), hardware, release: (d) =>
   models(d).map((m) => title(m.serving)).join(", ") || "none" };
-const DETAIL = "id,name,state,labels,maintenance,profile.arch,profile.class,profile.temperature_mc,models,rss_bytes,last_seen_at_ms";
+const DETAIL = "id,name,state,condition,labels,maintenance,degraded,profile.arch,profile.class,profile.temperature_mc,models,rss_bytes,last_seen_at_ms";
 
 const WORST_ROWS = 12;
+const RENEW_MS = 1000; // between two drawings of all devices
 
 // A row of the map: one cell is one device, the worst first.
 function cells(devices) {
@@ -62,7 +63,7 @@ function Where({ devices, rows }) {
   return html`<${Card} title="Where" at="c8" head=${html`<${Chips} label="Rows of the map" items=${Object.keys(ROWS).map((word) =>
     ({ word, on: word === (ROWS[rows] ? rows : "site"), href: link(["fleet"], { ...read().query, rows: word }) }))} />
     <span class="soft">one cell is one device, the worst first</span>`}>
-    <p class="legend"><${State} word="failed" /><span class="st warn">drift</span><span class="st off">offline</span>
+    <p class="legend"><${State} word="failed" /><${State} word="degraded" /><span class="st warn">drift</span><span class="st off">offline</span>
       <span class="st hold">maintenance</span><span class="st busy">updating</span></p>
     <${Table} label="Devices by place" heads=${["", "needs a look", "devices", "#all"]} rows=${
   shown.map(({ name, list, weight: n }) => [
@@ -103,22 +104,50 @@ export class Fleet extends Screen {
   async read({ query }) {
     const where = query.where ?? LOOK;
     const at = where ? `&where=${encodeURIComponent(where)}` : "";
-    const [version, list, rollouts, total, offline, drift, freezes] = await Promise.all([
+    const [version, list, rollouts, total, offline, freezes] = await Promise.all([
       call("GET", "/v1/version"),
-      call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "-state,name")}&fields=${DETAIL}${at}`)
+      call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "condition,name")}&fields=${DETAIL}${at}`)
         .catch((problem) => ({ items: [], total: 0, problem })),
-      call("GET", "/v1/rollouts"), count(""), count("state = offline"), count("drifts"), call("GET", "/v1/change-freezes")]);
-    if (!this.state.devices || time.now() > this.mapNext) {
-      this.mapNext = time.now() + Math.max(5000, total * 6);
-      time.after(0, () => readAll("", null).then((devices) => this.setState({ devices })).catch(() => {}));
+      call("GET", "/v1/rollouts"), count(""), count("state = offline"), call("GET", "/v1/change-freezes")]);
+    if (!this.isWhole || this.state.devices?.length !== total) {
+      this.isWhole = true; // from here on events keep it so
+      time.after(0, () => readAll("", null).then((devices) => { this.setState({ devices }); this.renew(); })
+        .catch(() => { this.isWhole = false; }));
     }
-    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, drift, freezes: freezes.items.filter((f) => f.on) };
+    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, freezes: freezes.items.filter((f) => f.on) };
   }
 
-  hear(name) {
+  fresh = new Map();
+
+  // All devices are read once; then each event brings its device.
+  hear(name, value) {
+    this.isWhole = this.isWhole && name !== "resync";
+    if (name === "device" && value?.id) {
+      this.fresh.set(value.id, value);
+      this.renewal ||= time.after(RENEW_MS, () => this.renew());
+    }
     if (name === "order" || name === "rollout") { // few, and somebody waits for them
       this.next = Math.min(this.next, time.now() + 1000);
     }
+  }
+
+  renew() {
+    const { devices, data } = this.state;
+    this.renewal = null;
+    if (!devices || !data) {
+      return; // they wait for the rest
+    }
+    const newer = (d) => this.fresh.get(d.id) || d;
+    const known = new Set(devices.map((d) => d.id));
+    const all = [...devices.map(newer), ...[...this.fresh.values()].filter((d) => !known.has(d.id))];
+    data.list.items = data.list.items.map(newer);
+    this.fresh = new Map();
+    this.setState({ devices: all.filter((d) => d.state !== "retired"), data });
+  }
+
+  componentWillUnmount() {
+    super.componentWillUnmount();
+    time.stop(this.renewal);
   }
 
   componentDidUpdate(before) {
@@ -128,7 +157,7 @@ export class Fleet extends Screen {
     }
   }
 
-  draw({ version, list, rollouts, total, offline, drift, freezes }, { query }, { devices }) {
+  draw({ version, list, rollouts, total, offline, freezes }, { query }, { devices }) {
     const where = query.where ?? LOOK;
     const open = rollouts.filter((r) => isOpen(r) || r.state === "halted").slice(0, 6);
     const conditions = new Map();
@@ -137,15 +166,12 @@ export class Fleet extends Screen {
     if (total === 0) {
       return html`<h1>0 devices</h1><${Empty} />`;
     }
-    const tile = (word, n, to) => ({ word, n: number(n), kind: n > 0 ? mapKind(word) : null, href: link(["fleet"], { where: to }) });
+    const tile = (word) => ({ word, n: number(conditions.get(word) || 0), kind: conditions.get(word) ? mapKind(word) : null,
+      href: link(["fleet"], { where: `condition = ${word}` }) });
     return html`<div class="head mid"><h1>${many(total, "device")}</h1>
       <span class="soft">${number(total - offline)} of ${number(total)} online</span><span class="push"></span>
       ${maySomewhere("operator") ? html`<a class="btn primary" href=${link(["rollouts", "new"])}>New rollout…</a>` : null}</div>
-    <${Card} label="Summary"><${Counts} items=${[conditions.get("failed") ? { word: "failed", n: number(conditions.get("failed")), kind: "bad" } : null,
-  tile("drift", drift, "drifts"), tile("offline", offline, "state = offline"),
-  conditions.get("maintenance") ? tile("maintenance", conditions.get("maintenance"), "maintenance") : null,
-  conditions.has("updating") ? { word: "updating", n: number(conditions.get("updating")), kind: "busy" } : null,
-  devices ? { word: "ok", n: number(conditions.get("ok") || 0), kind: "ok" } : null,
+    <${Card} label="Summary"><${Counts} items=${[...(devices ? RANK : []).filter((word) => conditions.has(word) || ["drift", "offline", "ok"].includes(word)).map(tile),
   { word: "rollouts under way", n: number(rollouts.filter(isOpen).length), href: link(["rollouts"]) }]} /><//>
     <${Notices} rollouts=${rollouts} total=${total} offline=${offline} frozen=${version.frozen} freezes=${freezes} /><${Alerts} />
     ${devices ? html`<${Where} devices=${devices} rows=${query.rows} />`
@@ -165,9 +191,9 @@ export class Fleet extends Screen {
       <${Chips} label="Ready filters" items=${CHIPS.map(([word, w]) => ({ word, on: w === where, href: `${link(["fleet"], { ...query, where: null })}${
   Object.keys({ ...query, where: undefined }).some((k) => k !== "where" && query[k]) ? "&" : "?"}where=${encodeURIComponent(w)}` }))} />
       <${Problems} problem=${list.problem} />
-      <${Table} label="Devices" heads=${["device", "state", "why", "+site", "+hardware", "serves", "+#memory", "+#°C", "#seen"]} rows=${
+      <${Table} label="Devices" heads=${["device", "condition", "why", "+site", "+hardware", "serves", "+#memory", "+#°C", "#seen"]} rows=${
   [...list.items].sort((a, b) => RANK.indexOf(condition(a)) - RANK.indexOf(condition(b))).map((d) => ({ hit: condition(d) === "failed", cells: [html`<a href=${link(["devices", d.name])}>${text(d.name)}</a>`,
-    html`<${State} word=${condition(d) === "ok" ? text(d.state) : condition(d)} />`, why(d), text(d.labels?.site), hardware(d),
+    html`<${State} word=${condition(d)} />`, why(d), text(d.labels?.site), hardware(d),
     models(d).map((m) => title(m.serving)).join(", ") || "–", bytes(d.rss_bytes),
     typeof d.profile?.temperature_mc === "number" ? (d.profile.temperature_mc / 1000).toFixed(0) : "–", ago(d.last_seen_at_ms)] }))} />
       <p class="soft">${number(list.items.length)} of ${number(list.total)} shown.${list.total > list.items.length ? html` <a href=${link(["fleet"], { ...query, limit: list.items.length * 4 })}>Show more</a>, or narrow it by a selector.` : ""}</p><//>

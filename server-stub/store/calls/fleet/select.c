@@ -104,6 +104,10 @@ static void freshen(struct flo_fleet_store *store, size_t number)
         }
     }
     values[FLO_SELECT_STATE].text = entry->is_online ? "online" : "offline";
+    values[FLO_SELECT_CONDITION].text = flo_condition_word(flo_condition_decide(
+        false, values[FLO_SELECT_MAINTENANCE].flag, entry->is_online,
+        entry->said != NULL ? (enum flo_condition)entry->condition_said
+                            : FLO_CONDITION_OK));
     values[FLO_SELECT_LAST_SEEN].at_ms = seen_at_ms;
     if (rss_bytes > 0) {
         values[FLO_SELECT_RSS].number = (double)rss_bytes;

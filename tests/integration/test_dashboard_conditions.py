@@ -1,0 +1,159 @@
+"""A device has one condition, and page, command line, REST, selectors and
+metrics have the same word for it: through a first install, one that fails, a
+drift, a failing disk, maintenance and a lost connection."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import chromium
+from chromium import go, press
+from controller_parts import BIN, Controller, Device
+from waits import HANG_S, same, until
+
+if not chromium.PROGRAM:
+    pytest.skip("chromium-headless-shell is not installed",
+                allow_module_level=True)
+TILES = ("[...document.querySelectorAll('[aria-label=Summary] li')].filter(e =>"
+         " Number(e.querySelector('b').innerText) > 0).map(e =>"
+         " e.querySelector('span').innerText).join()")
+ROW = ("document.querySelector('[aria-label=Devices] tbody tr td:nth-child(2)')"
+       "?.innerText")
+MAP = "document.querySelector('.map path')?.getAttribute('class')"
+KIND = {"failed": "bad", "degraded": "warn", "drift": "warn", "offline": "off",
+        "maintenance": "hold", "updating": "busy", "ok": "ok"}
+NEW = {"version": "1", "release": "sha256:" + "a" * 64}
+
+
+def model(state, execution=None, serving=None, **more):
+    said = {"model": "tiny", "state": state, "serving": serving,
+            "slots": {"current": serving, "previous": None}, **more}
+    if execution:
+        said["execution"] = {"id": "r-0001.1", "rollout": "r-0001",
+                             "state": execution}
+    return [said]
+
+
+# Reports of the device, each with its one word.
+MOMENTS = (
+    [("nothing", [], {}, "ok")] +
+    [(word, model("down", word), {}, "updating")
+     for word in ("accepted", "downloading", "applying", "verifying", "staged",
+                  "probing", "activating")] +
+    [("behind", model("down", "downloading",
+                      drift={"kind": "behind", "since_at_ms": 1}), {},
+      "updating"),
+     ("loading", model("loading", "activating", NEW), {}, "updating"),
+     ("soaking", model("ready", "soaking", NEW), {}, "updating"),
+     ("succeeded", model("ready", "succeeded", NEW), {}, "ok"),
+     ("dead", model("down", None, NEW), {}, "failed"),
+     ("alive", model("ready", None, NEW), {}, "ok"),
+     ("drifts", model("ready", None, NEW,
+                      drift={"kind": "behind", "since_at_ms": 1}), {},
+      "drift"),
+     ("next", model("ready", "downloading", NEW), {}, "updating"),
+     ("disk", model("ready", None, NEW),
+      {"degraded": {"id": "disk.io", "text": "the disk does not write"}},
+      "degraded"),
+     ("whole", model("ready", None, NEW), {}, "ok"),
+     ("failed", model("down", "failed"), {}, "failed"),
+     ("rejected", model("down", "rejected"), {}, "failed"),
+     ("resting", model("on-demand", None, NEW), {}, "ok")])
+
+
+@pytest.fixture(scope="module")
+def controller():
+    folder = tempfile.mkdtemp(prefix="flo-w-", dir="/tmp")
+    one = Controller(folder).start()
+    one.folder = folder
+    yield one
+    one.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def device(controller):
+    one = Device(controller, controller.folder, "gw", controller.enrol_token())
+    one.connect()
+    return one
+
+
+@pytest.fixture(scope="module")
+def page(controller, device):
+    one = chromium.Page(controller.folder)
+    one.open(controller.rest)
+    one.run("sessionStorage.setItem('flotilla.token', %s)"
+            % json.dumps(controller.token))
+    one.open("about:blank")
+    one.open(controller.rest)
+    go(one, "fleet?where=", "[aria-label=Devices] tbody tr")
+    yield one
+    one.close()
+
+
+def shown(controller, page):
+    """The word in each place; the page draws again as its clock goes on."""
+    env = dict(os.environ, FLOTILLA_CONTROLLER=controller.rest,
+               FLOTILLA_TOKEN_FILE=controller.facts["token"], HOME=controller.folder)
+
+    def cli(*words):
+        return subprocess.run([os.path.join(BIN, "flotilla"), *words], env=env,
+                              capture_output=True, text=True, check=True,
+                              timeout=HANG_S).stdout
+
+    text = controller.ask("GET", "/metrics", token="").body.decode()
+    counts = dict(re.findall(
+        r'^flotilla_devices_condition\{condition="(\w+)"\} (\d+)', text, re.M))
+    for _ in range(8):
+        page.run("flotillaTime.step()")
+    said = controller.ask("GET", "/v1/devices/gw").json["condition"]
+    matched = controller.ask(
+        "GET", "/v1/devices?where=condition%%3D%s" % said).json["total"]
+    return {"rest": said, "selector": said if matched == 1 else matched,
+            "metrics": ",".join(w for w, n in counts.items() if n == "1"),
+            "list": cli("device", "list", "--fields", "condition",
+                        "-o", "json").split('"')[3],
+            "get": json.loads(cli("device", "get", "gw", "-o",
+                                  "json"))["condition"],
+            "tile": page.run(TILES), "row": page.run(ROW),
+            "map": page.run(MAP)}
+
+
+def all_say(controller, page, word):
+    wanted = dict.fromkeys(("rest", "selector", "metrics", "list", "get",
+                            "tile", "row"), word)
+    wanted["map"] = "k-" + KIND[word]
+    until("all say " + word, lambda: same(shown(controller, page), wanted))
+
+
+def test_page_and_all_others_have_one_word_at_each_moment(
+        controller, device, page):
+    for revision, (name, models, more, word) in enumerate(MOMENTS, 1):
+        device.report(revision, models, **more)
+        all_say(controller, page, word)
+    assert len(MOMENTS) >= 20
+    top = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "top"], env=dict(
+            os.environ, FLOTILLA_CONTROLLER=controller.rest,
+            FLOTILLA_TOKEN_FILE=controller.facts["token"]), capture_output=True, text=True,
+        timeout=HANG_S)
+    assert "ok 1" in top.stdout, top
+
+
+def test_maintenance_and_a_lost_connection_have_one_word(
+        controller, device, page):
+    assert controller.ask("PATCH", "/v1/devices/gw", {
+        "maintenance": "a new disk"}).status == 200
+    all_say(controller, page, "maintenance")
+    go(page, "devices/gw", "[aria-label=Inventory], [aria-label=Hardware]")
+    press(page, "End maintenance…")
+    page.until("document.querySelector('dialog button.act')")
+    page.run("document.querySelector('dialog button.act').click()")
+    page.until("document.querySelector('main .head .st').innerText === 'ok'")
+    go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
+    device.client.kill()
+    all_say(controller, page, "offline")
