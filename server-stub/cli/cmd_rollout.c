@@ -166,33 +166,38 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* An event and the reason why it changed nothing, as two lines. */
-static bool is_ignored(const json_t *trace, size_t i)
-{
-    const char *why = json_string_value(json_array_get(trace, i + 1));
-    const char *after = json_string_value(json_array_get(trace, i + 2));
-
-    return why != NULL && strstr(why, " why      ignored: ") != NULL &&
-           (after == NULL || after[0] == '[');
-}
-
-static void print_trace(const json_t *trace, bool is_whole)
+static void print_trace(const json_t *trace)
 {
     char plain[FLO_OUT_PLAIN];
-    size_t left_out = 0;
 
     for (size_t i = 0; i < json_array_size(trace); i++) {
-        if (!is_whole && is_ignored(trace, i)) {
-            left_out++;
-            i++; /* its reason */
-            continue;
-        }
         json_t *line = json_pack("{s:O}", "line", json_array_get(trace, i));
         printf("%s\n", flo_out_plain(line, "line", "", plain));
         json_decref(line);
     }
-    if (left_out > 0) {
-        printf("(%zu events changed nothing: --all)\n", left_out);
+}
+
+/* The time of day at which it was decided, and what. */
+static void print_decisions(const json_t *decisions)
+{
+    char plain[FLO_OUT_PLAIN];
+    char at[25];
+    size_t i, k;
+    json_t *one, *line;
+
+    json_array_foreach(decisions, i, one)
+    {
+        flo_time_text(flo_out_u64(one, "at_ms"), at);
+        json_array_foreach(json_object_get(one, "lines"), k, line)
+        {
+            json_t *shown = json_pack("{s:O}", "line", line);
+            printf("%-24s  %s%s\n", k == 0 ? at : "", k == 0 ? "" : "  ",
+                   flo_out_plain(shown, "line", "", plain));
+            json_decref(shown);
+        }
+    }
+    if (json_array_size(decisions) > 0) {
+        printf("(the steps of each device: --all)\n");
     }
 }
 
@@ -216,8 +221,11 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
         printf(
             "(steps of devices and older lines are in the controller's log)\n");
     }
-    print_trace(json_object_get(told, "trace"),
-                flo_args_has(&cli->args, "all"));
+    if (flo_args_has(&cli->args, "all")) {
+        print_trace(json_object_get(told, "trace"));
+    } else {
+        print_decisions(json_object_get(told, "decisions"));
+    }
     json_array_foreach(json_object_get(told, "gates"), i, item)
     {
         printf("gate %s: %s: %s\n", flo_out_text(item, "gate", "?"),

@@ -224,7 +224,8 @@ FLAGS(rollout_get) = {
      .letter = 'o'},
     END};
 FLAGS(rollout_explain) = {
-    {"all", NULL, "events that changed nothing too", FLO_ASKED}, END};
+    {"all", NULL, "the steps of each device, and what was ignored", FLO_ASKED},
+    END};
 FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED},
                        END};
 FLAGS(rollout_start) = {

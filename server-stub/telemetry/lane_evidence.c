@@ -107,28 +107,58 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm,
     return 0;
 }
 
+/* SIZE_MAX: the row is of no device or release that counts. */
+static size_t device_of(const struct flo_lane_evidence *evidence,
+                        const struct flo_window_row *row, size_t *arm)
+{
+    struct flo_digest release;
+
+    if (!flo_digest_parse(row->release, &release)) {
+        return SIZE_MAX;
+    }
+    *arm = arm_of(evidence, &release);
+    const char(*found)[37] =
+        *arm < 2
+            ? bsearch(row->device, evidence->devices, evidence->device_count,
+                      sizeof(*evidence->devices), by_id)
+            : NULL;
+    return found != NULL
+               ? (size_t)(found - (const char(*)[37])evidence->devices)
+               : SIZE_MAX;
+}
+
+#define IS_UPDATED 0x80 /* in seen[] of a device's first arm */
+_Static_assert(FLO_GATES_MAX <= 8, "`failed` needs no bit");
+
+/* A device that has the release is in one arm, whatever it said before. */
+static int mark_row(void *context, const struct flo_window_row *row)
+{
+    struct flo_lane_evidence *evidence = ((struct gather *)context)->evidence;
+    size_t arm = 2;
+    size_t device = device_of(evidence, row, &arm);
+
+    if (device != SIZE_MAX && arm == 0) {
+        evidence->seen[2 * device] |= IS_UPDATED;
+    }
+    return 0;
+}
+
 static int take_row(void *context, const struct flo_window_row *row)
 {
     struct gather *gather = context;
     struct flo_lane_evidence *evidence = gather->evidence;
-    struct flo_digest release;
+    size_t arm = 2;
+    size_t device = device_of(evidence, row, &arm);
     int rv = 0;
 
-    if (!flo_digest_parse(row->release, &release)) {
+    if (device == SIZE_MAX ||
+        (arm == 1 && (evidence->seen[2 * device] & IS_UPDATED) != 0)) {
         return 0;
     }
-    size_t arm = arm_of(evidence, &release);
-    const char(*found)[37] =
-        arm < 2
-            ? bsearch(row->device, evidence->devices, evidence->device_count,
-                      sizeof(*evidence->devices), by_id)
-            : NULL;
-    const char *hardware =
-        found != NULL ? gather->hardware(gather->context, row->device) : NULL;
+    const char *hardware = gather->hardware(gather->context, row->device);
     if (hardware == NULL || hardware[0] == '\0') {
         return 0;
     }
-    size_t device = (size_t)(found - (const char(*)[37])evidence->devices);
     for (size_t i = 0; i < evidence->count && rv == 0; i++) {
         rv = add_metric(gather, i, arm, device, hardware, row);
     }
@@ -153,8 +183,13 @@ int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
     int rv = gather.scratch == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
                  : flo_windows_newest(store, evidence->model, evidence->from_ms,
-                                      FLO_EVIDENCE_ROWS_MAX, take_row, &gather,
+                                      FLO_EVIDENCE_ROWS_MAX, mark_row, &gather,
                                       &is_cut, err);
+    if (rv == 0) {
+        rv = flo_windows_newest(store, evidence->model, evidence->from_ms,
+                                FLO_EVIDENCE_ROWS_MAX, take_row, &gather,
+                                &is_cut, err);
+    }
     for (size_t i = 0; i < evidence->count; i++) {
         evidence->items[i].is_cut = is_cut;
     }

@@ -320,6 +320,24 @@ def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
     cli(controller, "rollout", "abort", rollout)
 
 
+def test_who_waits_for_devices_that_are_all_away_is_told_how_to_end(
+        controller, devices, publisher):
+    publisher.publish("3.0.6")
+    for device in devices:
+        goes(controller, device, "offline")
+    process = begin(controller, "rollout", "start", "tiny@3.0.6", "--wait")
+    said = ""
+    while "every device of phase 1 is away" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    rollout = said.split("flotilla rollout abort ")[1].split()[0]
+    assert cli(controller, "rollout", "abort", rollout)[0] == 0
+    process.communicate(timeout=HANG_S)
+    for device in devices:
+        goes(controller, device, "online")
+
+
 def test_a_gate_that_can_never_decide_is_refused_at_the_start(
         controller, devices, publisher):
     publisher.publish("3.0.5")

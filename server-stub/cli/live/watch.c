@@ -63,6 +63,14 @@ static void draw(const struct flo_cli *cli, const json_t *rollout,
     block->last = text;
 }
 
+/* Other lines stand below the block: the next one is a new block. */
+static void block_ends(struct block *block)
+{
+    flo_buf_deinit(&block->last);
+    block->last = (struct flo_buf){0};
+    block->lines = 0;
+}
+
 static bool is_in(const char *word, const char *const *words)
 {
     for (; *words != NULL; words++) {
@@ -163,6 +171,33 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence,
     return true;
 }
 
+/* Every device of the phase is away: nothing ends until one comes. */
+static bool is_nobody_there(const json_t *rollout)
+{
+    const json_t *phase =
+        json_array_get(json_object_get(rollout, "phases"),
+                       (size_t)flo_out_u64(rollout, "phase") - 1);
+    uint64_t devices = flo_out_u64(phase, "devices");
+
+    return strcmp(flo_out_text(rollout, "state", ""), "running") == 0 &&
+           devices > 0 && flo_out_u64(phase, "away") == devices;
+}
+
+/* Once; its line stands below the block. */
+static void say_nobody(const struct flo_cli *cli, const json_t *rollout,
+                       struct block *block, bool *is_said)
+{
+    if (is_nobody_there(rollout) && !*is_said) {
+        flo_out_say(cli,
+                    "every device of phase %llu is away: it waits until one "
+                    "comes back. To end it: flotilla rollout abort %s",
+                    (unsigned long long)flo_out_u64(rollout, "phase"),
+                    flo_out_text(rollout, "id", "?"));
+        *is_said = true;
+        block->lines = 0;
+    }
+}
+
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
                       uint64_t timeout_ms, struct flo_err *err)
 {
@@ -170,6 +205,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     struct block block = {.lines = 0};
     uint64_t begin = flo_now_ms();
     struct presence presence = {.was_there = false};
+    bool has_said_nobody = false;
 
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
@@ -185,10 +221,8 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         const char *state = flo_out_text(rollout, "state", "?");
         bool was_away = presence.away_at_ms > 0;
         bool is_away = is_only_away(cli, &presence, rv);
-        if (was_away || is_away) { /* lines of ours stand below the block */
-            flo_buf_deinit(&block.last);
-            block.last = (struct flo_buf){0};
-            block.lines = 0;
+        if (was_away || is_away) {
+            block_ends(&block);
         }
         if (is_away && flo_now_ms() - begin <= timeout_ms) {
             (void)flo_stop_pause(POLL_MS);
@@ -196,6 +230,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         }
         if (rv == 0) {
             draw(cli, rollout, &block);
+            say_nobody(cli, rollout, &block, &has_said_nobody);
         }
         bool is_over = rv < 0 || strcmp(state, wanted) == 0 || is_end(state);
         if (!is_over && flo_now_ms() - begin > timeout_ms) {

@@ -285,6 +285,17 @@ static uint64_t soaks_to_come(const json_t *rollout)
     return sum;
 }
 
+/* The rest of the soak that is under way; nothing else moves meanwhile. */
+static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
+{
+    uint64_t at_ms = flo_out_u64(rollout, "next.at_ms");
+    const char *what = json_string_value(flo_out_at(rollout, "next.what"));
+
+    return what != NULL && strstr(what, "its soak") != NULL && at_ms > now_ms
+               ? at_ms - now_ms
+               : 0;
+}
+
 static uint64_t good_of_all(const json_t *rollout)
 {
     uint64_t good = 0;
@@ -303,7 +314,8 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
 {
     uint64_t good = good_of_all(rollout);
     uint64_t members = flo_out_u64(rollout, "members");
-    uint64_t took_ms = now_ms - view->begin_ms;
+    uint64_t to_ms = view->moved_ms > 0 ? view->moved_ms : now_ms;
+    uint64_t took_ms = to_ms - view->begin_ms;
 
     if (strcmp(flo_out_text(rollout, "state", ""), "running") != 0 ||
         good <= view->begin_good || took_ms == 0 || good >= members) {
@@ -311,7 +323,7 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
     }
     double per_ms = (double)(good - view->begin_good) / (double)took_ms;
     return (uint64_t)((double)(members - good) / per_ms) +
-           soaks_to_come(rollout);
+           soak_left(rollout, now_ms) + soaks_to_come(rollout);
 }
 
 static void end_lines(const struct flo_view *view, const json_t *rollout,
@@ -368,6 +380,10 @@ void flo_view_rollout(struct flo_view *view, const json_t *rollout,
     if (view->begin_ms == 0) {
         view->begin_ms = now_ms;
         view->begin_good = good_of_all(rollout);
+    }
+    if (view->moved_ms == 0 || view->moved_good != good_of_all(rollout)) {
+        view->moved_ms = now_ms;
+        view->moved_good = good_of_all(rollout);
     }
     head_line(rollout, has_colour, out);
     json_array_foreach(phases, i, phase)

@@ -18,6 +18,7 @@ struct flo_view {
     } gates[FLO_TREND_GATES];
     size_t gate_count;
     uint64_t begin_ms, begin_good; /* of the watching */
+    uint64_t moved_ms, moved_good; /* the newest good end that was seen */
 };
 
 /* Text of the present state, lines of any length.  On a terminal also what

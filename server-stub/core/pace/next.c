@@ -215,9 +215,13 @@ static void say_experiment(const struct flo_rollout *rollout,
         updated.seen, updated.assigned, waiting.seen, waiting.assigned);
     say(out, "%s",
         flo_sample_ratio_fits(&updated, &waiting)
-            ? " are compared"
+            ? " are there"
             : " do not fit the shares: trust no comparison, look at who is "
               "missing");
+    if (rollout->study.state.treated > 0) {
+        say(out, "; the newest evidence compares %u with %u",
+            rollout->study.state.treated, rollout->study.state.controls);
+    }
 }
 
 /* ---- states ---- */

@@ -450,44 +450,75 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
+/* How many have it, failed, are under way and are still to come. */
+struct outcome {
+    uint32_t members, good, bad, under_way, away;
+};
+
+static struct outcome outcome_of(const struct flo_rollout *rollout)
+{
+    struct outcome out = {0};
+
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        const struct flo_rollout_phase *phase = &rollout->phases[i];
+        uint32_t lapsed = phase->silent + phase->overdue;
+        uint32_t on_way = 0;
+        for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+            enum flo_execution one = (enum flo_execution)state;
+            on_way += state != FLO_EXECUTION_QUEUED &&
+                              flo_execution_kind(one) == FLO_EXECUTION_WAY
+                          ? phase->counts[state]
+                          : 0;
+            out.bad += flo_execution_kind(one) == FLO_EXECUTION_END_BAD
+                           ? phase->counts[state]
+                           : 0;
+        }
+        out.members += phase->members;
+        out.away += phase->away;
+        out.bad += lapsed;
+        out.good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
+                    phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
+        out.under_way += on_way > lapsed ? on_way - lapsed : 0;
+    }
+    /* Who is away may be queued, or told. */
+    out.under_way -= out.away < out.under_way ? out.away : out.under_way;
+    return out;
+}
+
+static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
+{
+    char causes[120];
+    char *reason = rollout->reason;
+    size_t bytes = sizeof(rollout->reason);
+
+    flo_rollout_causes_text(rollout, causes, sizeof(causes));
+    int used = snprintf(reason, bytes, "%u of %u devices have it", out->good,
+                        out->members);
+    if (out->bad > 0) {
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s",
+                         out->bad, causes);
+    }
+    if (out->under_way > 0) {
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u under way",
+                         out->under_way);
+    }
+    if (out->away > 0) {
+        snprintf(reason + used, bytes - (size_t)used, ", %u %s back", out->away,
+                 out->away == 1 ? "follows when it comes"
+                                : "follow when they come");
+    }
+}
+
 /* A release that no device got is no success, whatever was allowed to fail. */
 static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {
-    char causes[120];
-    uint32_t good = 0;
-    uint32_t ended = 0;
-    uint32_t away = 0;
-    uint32_t members = 0;
+    struct outcome out = outcome_of(rollout);
 
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        const struct flo_rollout_phase *phase = &rollout->phases[i];
-        members += phase->members;
-        away += phase->away;
-        good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
-                phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
-        for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
-            bool is_bad = flo_execution_kind((enum flo_execution)state) ==
-                          FLO_EXECUTION_END_BAD;
-            ended += is_bad ? phase->counts[state] : 0;
-        }
-        ended += phase->silent + phase->overdue;
-    }
-    flo_rollout_causes_text(rollout, causes, sizeof(causes));
-    int used = snprintf(rollout->reason, sizeof(rollout->reason),
-                        "%u of %u devices have it", good, members);
-    if (ended > 0) {
-        used += snprintf(rollout->reason + used,
-                         sizeof(rollout->reason) - (size_t)used,
-                         ", %u failed: %s", ended, causes);
-    }
-    if (away > 0) {
-        snprintf(rollout->reason + used, sizeof(rollout->reason) - (size_t)used,
-                 ", %u follow when they come back", away);
-    }
+    say_outcome(rollout, &out);
     flo_rollout_state_set(rollout,
-                          good == 0 && ended > 0 ? FLO_ROLLOUT_HALTED
-                                                 : FLO_ROLLOUT_COMPLETED,
+                          out.good == 0 && out.bad > 0 ? FLO_ROLLOUT_HALTED
+                                                       : FLO_ROLLOUT_COMPLETED,
                           now_ms, actions);
 }
 
@@ -565,6 +596,10 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     if (hold_out_is_due(rollout, now_ms)) {
         flo_rollout_why(actions, "the watch is over, the hold-out follows");
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
+    }
+    if (rollout->state == FLO_ROLLOUT_COMPLETED && actions->count > 0) {
+        struct outcome out = outcome_of(rollout); /* some follow later */
+        say_outcome(rollout, &out);
     }
     if (rollout->state == FLO_ROLLOUT_RUNNING &&
         rollout->phase + 1 == rollout->phase_count &&

@@ -4,6 +4,7 @@
  * its trace (core/rollout/trace.c).  FLO_EXPLAIN_BYTES of a rollout are kept
  * while it is in memory: of older times the decisions alone, and the newest
  * when that is too much.  The log has all of it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -112,6 +113,84 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
     cut(entry);
 }
 
+/* ---- the decisions alone ---- */
+
+/* Lines that carry a decision out, or tell of a single device. */
+static bool is_detail(const char *line)
+{
+    static const char *const begins[] = {
+        "device ", "devices ", "desired ", "order ",
+        "each ",   "recall ",  "record ",  "why      ignored"};
+
+    for (size_t i = 0; i < FLO_COUNT(begins); i++) {
+        if (strncmp(line, begins[i], strlen(begins[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_line(const struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry, json_t *lines,
+                     const char *line, size_t chars)
+{
+    size_t blanks = strspn(line, " ");
+
+    if (blanks < chars && !is_detail(line + blanks)) {
+        json_array_append_new(
+            lines, flo_rollouts_named(controller, &entry->core, line + blanks,
+                                      chars - blanks));
+    }
+}
+
+/* A step's line begins with "[seconds.ms]", since the rollout was made. */
+static json_t *decision(const struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry, const char *step,
+                        const char *end)
+{
+    json_t *lines = json_array();
+    const char *close = strchr(step, ']');
+    double seconds = strtod(step + 1, NULL);
+    size_t chars = strcspn(step, "\n");
+
+    if (close == NULL || close >= step + chars) {
+        close = step - 1; /* the rest of a step that was cut */
+    }
+    add_line(controller, entry, lines, close + 1,
+             (size_t)(step + chars - close - 1));
+    for (const char *at = step + chars; at < end; at += chars) {
+        at += *at == '\n';
+        chars = strcspn(at, "\n");
+        add_line(controller, entry, lines, at, chars);
+    }
+    return json_pack(
+        "{s:I,s:o}", "at_ms",
+        (json_int_t)(entry->core.created_at_ms + (uint64_t)(seconds * 1000)),
+        "lines", lines);
+}
+
+static json_t *decisions(const struct flo_controller *controller,
+                         const struct flo_rollout_entry *entry)
+{
+    json_t *list = json_array();
+    const char *step = entry->trace.data != NULL ? entry->trace.data : "";
+
+    while (*step != '\0') {
+        const char *next = strstr(step, "\n[");
+        const char *end = next != NULL ? next : step + strlen(step);
+        if (*step == '[' && !is_of_device(step)) {
+            json_t *one = decision(controller, entry, step, end);
+            /* an event alone decided nothing */
+            if (json_array_size(json_object_get(one, "lines")) > 1) {
+                json_array_append(list, one);
+            }
+            json_decref(one);
+        }
+        step = next != NULL ? next + 1 : end;
+    }
+    return list;
+}
+
 json_t *flo_rollouts_explained(const struct flo_controller *controller,
                                const struct flo_rollout_entry *entry)
 {
@@ -132,6 +211,7 @@ json_t *flo_rollouts_explained(const struct flo_controller *controller,
         "created_at_ms", (json_int_t)entry->core.created_at_ms, "cut_bytes",
         (json_int_t)entry->trace_cut, "trace", lines);
     if (json != NULL) {
+        json_object_set_new(json, "decisions", decisions(controller, entry));
         flo_rollouts_show_remaining(controller, entry, json);
     }
     return json;

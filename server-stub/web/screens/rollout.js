@@ -146,10 +146,10 @@ export class Rollout extends Screen {
   async read({ path }) {
     const at = `/v1/rollouts/${encodeURIComponent(path[1])}`;
     const [one, explained] = await Promise.all([call("GET", `${at}?devices=${SHOWN}`), call("GET", `${at}/explain`)]);
-    return { one, trace: explained.trace };
+    return { one, decisions: explained.decisions };
   }
 
-  draw({ one, trace }, { query }, { ask }) {
+  draw({ one, decisions }, { query }, { ask }) {
     const state = rolloutState(one);
     const done = () => { this.setState({ ask: null }); this.readNow(); };
     const failed = (one.causes || []).reduce((n, c) => n + c.devices, 0);
@@ -169,7 +169,7 @@ export class Rollout extends Screen {
   one.approvals ? { n: `${one.approvals.given.length} of ${one.approvals.needed}`, word: "approvals" } : null]} /><//>
     <${Phases} one=${one} /><${Gates} rollout=${one} chosen=${query.gate} /><${Funnel} one=${one} /><${Members} one=${one} query=${query} />
     <${Card} title="What was decided, newest first" label="Events"><div class="trace mono" tabindex="0" role="group" aria-label="Decisions"><ol>${
-  (trace || []).slice(-60).reverse().map((line) => html`<li>${text(line)}</li>`)}</ol></div><//>
+  (decisions || []).slice(-60).reverse().map((d) => html`<li>${clock(d.at_ms)} ${(d.lines || []).map((line, i) => html`${i > 0 ? html`<br />` : null}${text(line)}`)}</li>`)}</ol></div><//>
     <${Same} command=${`flotilla rollout watch ${one.id}`} call=${`GET /v1/rollouts/${one.id}`} />`;
   }
 }

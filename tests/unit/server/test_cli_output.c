@@ -275,6 +275,13 @@ static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
 
     /* 20 in 10 s; 60 are left */
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 30000);
+    view.moved_ms = NOW; /* none ended later: the pace is what it was */
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 30000);
+    json_object_set_new(rollout, "next",
+                        json_pack("{s:s,s:I}", "what", "phase 2: its soak",
+                                  "at_ms", (json_int_t)(NOW + 100000)));
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 40000);
+    view.moved_ms = 0;
     view.begin_good = 50; /* none since */
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 0);
     json_object_set_new(rollout, "state", json_string("halted"));

@@ -616,7 +616,7 @@ static void an_experiment_says_when_its_arms_are_no_comparison(void **state)
     }
     waits_for(world,
               "phase 1: a person (promote, abort, rollback); 100 of 100 : 100 "
-              "of 100 devices are compared",
+              "of 100 devices are there",
               5000);
 
     for (size_t device = 1; device <= 30; device++) {
@@ -625,7 +625,7 @@ static void an_experiment_says_when_its_arms_are_no_comparison(void **state)
     }
     waits_for(world,
               "phase 1: a person (promote, abort, rollback); 70 of 100 : 70 "
-              "of 100 devices are compared",
+              "of 100 devices are there",
               5000);
 
     for (size_t device = 101; device <= 130; device++) {

@@ -89,7 +89,13 @@ static void an_offline_device_catches_up_later(void **state)
     goes_well(world, 3);
     wait_ms(world, 3600000);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    assert_string_equal(world->rollout.reason,
+                        "3 of 4 devices have it, 1 follows when it comes back");
+    says(world, 4, 1, FLO_EXECUTION_APPLYING, NULL);
+    assert_string_equal(world->rollout.reason,
+                        "3 of 4 devices have it, 1 under way");
     goes_well(world, 4);
+    assert_string_equal(world->rollout.reason, "4 of 4 devices have it");
 
     assert_int_equal(state_of(world, 4), FLO_EXECUTION_SUCCEEDED);
     assert_int_equal(world->rollout.phases[1].silent, 0);

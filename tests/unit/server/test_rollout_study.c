@@ -207,7 +207,7 @@ static void an_experiment_stays_until_a_person_promotes_it(void **state)
     assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
     assert_string_equal(next.what, "phase 1: a person (promote, abort, "
                                    "rollback); 5 of 5 : 15 of 15 devices are "
-                                   "compared");
+                                   "there");
 
     assert_int_equal(
         step(world,

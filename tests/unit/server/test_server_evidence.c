@@ -142,6 +142,8 @@ static void telemetry_of_a_slow_release_halts_the_rollout(void **state)
     struct scene scene;
     scene_begin(&scene, *state);
 
+    /* before its swap the canary had the old one: that is no second arm */
+    measures(&scene, scene.canary, NEXT_DIGEST, 400000);
     all_measure(&scene, 800000);
     ask_until(&scene, is_halted);
 
@@ -382,6 +384,16 @@ static void explain_says_what_was_decided_and_why(void **state)
     assert_non_null(
         strstr(text.data, "why      gate ratio fails: ttft_us p95"));
     assert_non_null(strstr(text.data, "state    halted"));
+    const json_t *decisions = json_object_get(json, "decisions");
+    const json_t *last =
+        json_array_get(decisions, json_array_size(decisions) - 1);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) decided = {0};
+    flo_json_dump(decisions, &decided);
+    assert_null(strstr(decided.data, "device   "));
+    assert_null(strstr(decided.data, "ignored"));
+    assert_non_null(strstr(decided.data, "gate ratio fails: ttft_us p95"));
+    assert_true(json_integer_value(json_object_get(last, "at_ms")) >=
+                json_integer_value(json_object_get(json, "created_at_ms")));
     assert_non_null(
         strstr(text.data, "ignored: the controller alone says that"));
     json_decref(json);
