@@ -67,6 +67,19 @@ done
     echo "  fix: apt-get install dpkg-dev debhelper lintian debootstrap" >&2
     exit 3
 }
+for arch in ${*:-amd64 arm64 armhf}; do
+    case $arch in
+    arm64) cross=gcc-aarch64-linux-gnu libc=libc6-dev-arm64-cross ;;
+    armhf) cross=gcc-arm-linux-gnueabihf libc=libc6-dev-armhf-cross ;;
+    *) continue ;;
+    esac
+    [ "$arch" = "$(dpkg --print-architecture)" ] ||
+        command -v "${cross#gcc-}-gcc" >/dev/null || {
+        echo "error[absent]: no compiler for $arch is installed" >&2
+        echo "  fix: apt-get install $cross $libc" >&2
+        exit 3
+    }
+done
 # When two Debians have packages of one version, the newer Debian's is the
 # newer.
 release=$(. /etc/os-release && echo "$VERSION_ID")

@@ -42,6 +42,7 @@ int main(int argc, char **argv)
         .count = FLO_COUNT(verbs),
         .flags = place_flags,
         .standard = "run",
+        .tells_json = true,
         .more = "serve takes neither: it reads no configuration.\n",
     };
     return flo_args_main(&program, argc, argv);

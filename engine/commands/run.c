@@ -1,5 +1,7 @@
 /* flotilla-engine run: answer a prompt, streaming text to stdout. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <flotilla/prefix.h>
 
@@ -212,25 +214,58 @@ static int answer(struct run *run, struct flo_err *err)
     return rv;
 }
 
+#define PROMPT_BYTES_MAX (16u << 20)
+
+/* All of stdin; the line end that a shell adds is no part of it. */
+static int read_prompt(struct flo_buf *out, struct flo_err *err)
+{
+    char piece[4096];
+    size_t bytes;
+
+    out->bytes_max = PROMPT_BYTES_MAX;
+    flo_buf_text(out, "");
+    while ((bytes = fread(piece, 1, sizeof(piece), stdin)) > 0) {
+        flo_buf_add(out, piece, bytes);
+    }
+    if (ferror(stdin) != 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "stdin");
+    }
+    if (out->failed || out->data == NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--prompt -: stdin has more than %u MiB",
+                        PROMPT_BYTES_MAX >> 20);
+    }
+    if (out->bytes > 0 && out->data[out->bytes - 1] == '\n') {
+        out->data[--out->bytes] = '\0';
+    }
+    return 0;
+}
+
 static int run_model(void *context, struct flo_err *err)
 {
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct run *run = context;
-    int rv;
+    int rv = 0;
 
     if (run->prefix_path != NULL && run->tool.lora != NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--prefix-file and --lora exclude each other");
     }
     run->tool.caches_packed = !run->no_pack;
-    rv = flo_tool_answer_open(&run->tool, FLO_VOCABULARY_NEEDED, &run->answer,
-                              err);
+    if (rv == 0 && strcmp(run->prompt.prompt, "-") == 0) {
+        rv = read_prompt(&text, err);
+        run->prompt.prompt = text.data;
+    }
+    rv = rv < 0 ? rv
+                : flo_tool_answer_open(&run->tool, FLO_VOCABULARY_NEEDED,
+                                       &run->answer, err);
     return rv < 0 ? rv : answer(run, err);
 }
 
 static struct run state = {.tool.count = 256};
 static const struct flo_flag flags[] = {
-    {"prompt", "TEXT", "what to answer", FLO_TEXT(struct run, prompt.prompt),
-     .is_needed = true},
+    {"prompt", "TEXT", "what to answer; - reads stdin",
+     FLO_TEXT(struct run, prompt.prompt), .is_needed = true},
     {"system", "TEXT", "a system message", FLO_TEXT(struct run, prompt.system)},
     {"raw", NULL, "no chat template: the text as it is, control tokens read",
      FLO_SWITCH(struct run, prompt.is_raw)},

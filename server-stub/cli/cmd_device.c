@@ -90,12 +90,29 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next,
     return rv;
 }
 
+/* Nobody is in it: is there such a group at all? */
+static int check_group(struct flo_cli *cli, const char *group,
+                       struct flo_err *err)
+{
+    char path[160];
+
+    if (!flo_name_is_valid(group)) {
+        return flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.80s", group);
+    }
+    snprintf(path, sizeof(path), "/v1/groups/%s", group);
+    return flo_api_get(cli, path, NULL, err);
+}
+
 static int list_devices(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     char next[256];
     int rv = fetch_devices(cli, &items, next, sizeof(next), err);
 
+    const char *group = flo_args_text(&cli->args, "group", NULL);
+    if (rv == 0 && group != NULL && json_array_size(items) == 0) {
+        rv = check_group(cli, group, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -278,11 +295,54 @@ static void print_certificate(const json_t *device)
     }
 }
 
+/* "labels: site=lyon wave=2", "groups: all shop". */
+static void print_words(const json_t *device)
+{
+    const json_t *labels = json_object_get(device, "labels");
+    char text[FLO_OUT_PLAIN];
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    printf("labels:%s", json_object_size(labels) == 0 ? " none" : "");
+    json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+    {
+        printf(" %s=%s", key, flo_out_plain(labels, key, "?", text));
+    }
+    printf("\ngroups:");
+    json_array_foreach(json_object_get(device, "groups"), i, value)
+    {
+        printf(" %s", json_string_value(value));
+    }
+    printf("\n");
+    print_line(device, "note", "note");
+    print_line(device, "maintenance", "in maintenance");
+}
+
+/* "hardware: rpi5, aarch64, 4 processors, 8.0 GiB memory". */
+static void print_hardware(const json_t *profile)
+{
+    char class[FLO_OUT_PLAIN];
+    char arch[FLO_OUT_PLAIN];
+    char memory[32];
+
+    if (!json_is_object(profile)) {
+        return;
+    }
+    flo_out_bytes(flo_out_u64(profile, "memory_bytes"), memory);
+    flo_out_plain(profile, "class", "", class);
+    printf("hardware: %s%s%s, %llu processors, %s memory\n", class,
+           class[0] != '\0' ? ", " : "",
+           flo_out_plain(profile, "arch", "?", arch),
+           (unsigned long long)flo_out_u64(profile, "cpus"), memory);
+}
+
 static void print_profile(const struct flo_cli *cli, const json_t *device)
 {
     const json_t *profile = json_object_get(device, "profile");
     const json_t *list = json_object_get(profile, "runtimes");
 
+    print_words(device);
     print_line(device, "replaces", "took the place of");
     print_line(device, "replaced_by", "its place has");
     print_pins(device);
@@ -291,6 +351,8 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     print_variants(device);
     print_no_memory(device);
     if (!flo_args_has(&cli->args, "profile")) {
+        print_hardware(profile);
+        print_state(profile);
         return;
     }
     print_line(profile, "class", "class");

@@ -690,3 +690,40 @@ def test_a_line_that_is_not_whole_is_told_as_what_it_is(line, says):
     done = subprocess.run([os.path.join(BIN, words[0]), *words[1:]],
                           capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode in (2, 3) and says in done.stderr, done.stderr
+
+
+def test_the_agents_commands_say_json_by_the_same_name(folder):
+    def run(*words):
+        done = subprocess.run(
+            [os.path.join(BIN, "flotilla-agent"), *words, "--state-dir",
+             os.path.join(folder, "no-state")], capture_output=True, text=True,
+            timeout=HANG_S)
+        return done.returncode, json.loads(done.stdout)
+
+    for words in (("-o", "json"), ("--json",), ("-ojson",)):
+        code, checks = run("doctor", *words)
+        assert code != 0 and {"ok", "check", "found"} == set(checks[0])
+        assert [one["check"] for one in checks if not one["ok"]]
+        code, said = run("explain", *words)
+        assert code != 0 and said["error"]["id"] == "absent"
+
+
+def test_a_group_that_is_not_there_is_no_empty_list(controller, folder):
+    code, out, err = cli(controller, "device", "list", "--group", "nope")
+    assert (code, out) == (3, "") and "error[group.absent]" in err
+    assert controller.ask("POST", "/v1/groups", {"name": "hall"}).status == 201
+    assert cli(controller, "device", "list", "--group", "hall")[0] == 0
+    Device(controller, folder, "shown", controller.enrol_token(),
+           labels={"site": "lyon"})
+    code, out, _ = cli(controller, "device", "get", "shown")
+    assert code == 0 and "labels: site=lyon\n" in out
+    assert "hardware: x86_64, 2 processors" in out, out
+
+
+def test_a_prompt_comes_from_standard_input():
+    said = [subprocess.run(
+        [os.path.join(BIN, "flotilla-engine"), "run", "--model",
+         os.path.join(MODELS, "tiny-v2.Q4_0.gguf"), "-n", "8", "--temp", "0",
+         "--prompt", prompt], input="hello\n", capture_output=True, text=True,
+        check=True, timeout=HANG_S).stdout for prompt in ("hello", "-")]
+    assert said[0] == said[1] != ""

@@ -506,7 +506,8 @@ static int explain(void *line, struct flo_err *err)
         rv = flo_run_settings(args, &settings, err);
     }
     if (rv == 0) {
-        rv = flo_traces_print(settings.state_dir, (unsigned)lines, err);
+        rv = flo_traces_print(settings.state_dir, (unsigned)lines,
+                              args->is_json, err);
         flo_settings_deinit(&settings);
     }
     return rv;
@@ -518,9 +519,9 @@ static const struct flo_flag explain_flags[] = {
 };
 const struct flo_verb flo_verb_explain = {
     .name = "explain",
-    .usage = "[--lines N]",
+    .usage = "[--lines N] [-o json]",
     .help = "what the agent did and why",
-    .flags = {explain_flags},
+    .flags = {explain_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = explain,
 };

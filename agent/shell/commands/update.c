@@ -189,6 +189,7 @@ static void show_answer(const struct flo_args *args, const json_t *answer)
     const char *codec = json_string_value(json_object_get(detail, "codec"));
 
     if (args->is_json) {
+        flo_agent_line.is_told = true;
         json_dumpf(answer, stdout, JSON_COMPACT);
         printf("\n");
         return;
@@ -292,6 +293,7 @@ static void tell_failure(const struct flo_args *args,
                          const struct flo_err *err)
 {
     if (args->is_json) {
+        flo_agent_line.is_told = true;
         json_t *json =
             json_pack("{s:s, s:s, s:{s:s, s:s}}", "model", release->model,
                       "version", release->version, "error", "id",

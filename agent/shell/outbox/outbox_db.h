@@ -31,8 +31,8 @@ void flo_values_set_number(struct flo_outbox_db *db, const char *key,
                            int64_t value);
 
 void flo_traces_add(struct flo_outbox_db *db, const char *text);
-/* Print the stored trace of a state directory. */
+/* Print the stored trace of a state directory, as text or {"lines":[…]}. */
 FLO_MUST_USE int flo_traces_print(const char *state_dir, unsigned lines,
-                                  struct flo_err *err);
+                                  bool is_json, struct flo_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* The trace of the core's steps, for `flotilla-agent explain`. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/shell/outbox/inside.h"
@@ -31,11 +32,14 @@ void flo_traces_add(struct flo_outbox_db *db, const char *text)
     }
 }
 
-int flo_traces_print(const char *state_dir, unsigned lines, struct flo_err *err)
+int flo_traces_print(const char *state_dir, unsigned lines, bool is_json,
+                     struct flo_err *err)
 {
     char path[4200];
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
     struct flo_db_statement *statement;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    const char *between = "";
     bool has_row = true;
     int rv;
 
@@ -54,9 +58,19 @@ int flo_traces_print(const char *state_dir, unsigned lines, struct flo_err *err)
     }
     while (rv == 0 && has_row) {
         rv = flo_db_step(statement, &has_row, err);
-        if (rv == 0 && has_row) {
+        if (rv == 0 && has_row && is_json) {
+            const char *text = flo_db_column_text(statement, 0);
+            flo_buf_printf(&out, "%s\"", between);
+            flo_buf_json_text(&out, text, strcspn(text, "\n"));
+            flo_buf_text(&out, "\"");
+            between = ",";
+        } else if (rv == 0 && has_row) {
             fputs(flo_db_column_text(statement, 0), stdout);
         }
+    }
+    if (rv == 0 && is_json) {
+        printf("{\"lines\":[%s]}\n", out.data != NULL ? out.data : "");
+        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "history") : 0;
     }
     return rv;
 }

@@ -37,7 +37,13 @@ static int check_closed(const char *path, const struct stat *st,
     if ((st->st_mode & 077) != 0) {
         flo_fail(err, FLO_E_CFG_PERM, "%s: mode %04o lets group or others in",
                  path, (unsigned)(st->st_mode & 07777));
-        flo_err_fix(err, "chmod 0600 %s", path);
+        const char *ending = strrchr(path, '.');
+        if (ending != NULL && strcmp(ending, ".pub") == 0) {
+            flo_err_fix(err, "this is the public half; %.*s.key belongs here",
+                        (int)(ending - path), path);
+        } else {
+            flo_err_fix(err, "chmod 0600 %s", path);
+        }
         return FLO_E_CFG_PERM;
     }
     if (st->st_uid != us && st->st_uid != 0 && (us != 0 || !from_others)) {

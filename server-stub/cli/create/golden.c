@@ -40,7 +40,9 @@ static int run_model(const char *const *words, struct flo_err *err)
         return 0;
     }
     return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                    "flotilla-model %s %s said so (%s %d)", words[0], words[1],
+                    "the model does not do as the golden prompts say: its "
+                    "lines stand above (flotilla-model %s %s, %s %d)",
+                    words[0], words[1],
                     WIFEXITED(status) ? "exit code" : "signal",
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
@@ -55,7 +57,9 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_golden_read(text, bytes, &golden, err);
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", path);
+        flo_wrap(err, rv, "%s", path);
+        return flo_err_fix(err, "correct the file: docs/reference/golden.md, "
+                                "or let flotilla-model golden make it");
     }
     flo_golden_deinit(&golden);
     return 0;

@@ -325,6 +325,11 @@ static void a_key_that_others_can_read_is_refused(void **state)
     }
     assert_non_null(strstr(err.what, "mode 0601"));
     assert_non_null(strstr(err.fix, "chmod 0600"));
+    assert_int_equal(
+        flo_public_key_save(flo_key_public(key), path_in("open.pub"), NULL), 0);
+    assert_int_equal(flo_key_load(path_in("open.pub"), &back, &err),
+                     FLO_E_CFG_PERM);
+    assert_non_null(strstr(err.fix, "open.key belongs here"));
     assert_int_equal(chmod(path_in("open.pem"), 0400), 0);
     assert_int_equal(flo_key_load(path_in("open.pem"), &back, NULL), 0);
     flo_key_free(back);
