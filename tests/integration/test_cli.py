@@ -643,7 +643,7 @@ def test_each_form_of_an_answer_is_of_one_description(controller, devices):
         for word in (device["name"], device["id"])]
     assert out("get", "b", "-o", "yaml", "--fields", "name") == "name: b\n"
     assert "\033" not in out("list", "-o", "wide")
-    assert "\033[32monline" in out("list", "--color", "always")
+    assert "\033[32mok" in out("list", "--color", "always")
     code, _, err = cli(controller, "device", "list", "--fields", "nmae")
     assert code == 2 and "did you mean `name`?" in err, (code, err)
 
