@@ -107,11 +107,13 @@ static ssize_t read_raw(struct bundle_input *input)
 
 static ssize_t fail_zstd(struct bundle_input *input, size_t result)
 {
-    bool is_window =
-        ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge;
+    ZSTD_ErrorCode why = ZSTD_getErrorCode(result);
 
     (void)flo_fail(&input->err,
-                   is_window ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_FORMAT,
+                   why == ZSTD_error_frameParameter_windowTooLarge
+                       ? FLO_E_BUNDLE_BOMB
+                   : why == ZSTD_error_memory_allocation ? FLO_E_MEMORY
+                                                         : FLO_E_BUNDLE_FORMAT,
                    "the bundle's zstd frame near byte %" PRIu64 ": %s",
                    input->offset, ZSTD_getErrorName(result));
     return -1;

@@ -18,6 +18,7 @@ static void *part_alloc(void *context, int count, int bytes)
     }
     uint64_t *block = malloc((size_t)need);
     if (block == NULL) {
+        memory->is_short = true;
         return NULL;
     }
     memory->bytes += need;
@@ -110,10 +111,14 @@ static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
         if (result == BZ_STREAM_END) {
             part->is_ended = true;
         } else if (result == BZ_MEM_ERROR) {
-            return flo_fail(err, FLO_E_PATCH_LIMIT,
-                            "the patch's %s part needs more memory than "
-                            "allowed",
-                            part->name);
+            const struct part_memory *memory = part->stream.opaque;
+            return memory->is_short
+                       ? flo_fail(err, FLO_E_MEMORY,
+                                  "no memory to decode the patch")
+                       : flo_fail(err, FLO_E_PATCH_LIMIT,
+                                  "the patch's %s part needs more memory than "
+                                  "allowed",
+                                  part->name);
         } else if (result != BZ_OK) {
             return flo_fail(err, FLO_E_PATCH_STREAM,
                             "the patch's %s part is damaged near byte "

@@ -13,6 +13,7 @@
 struct part_memory {
     uint64_t bytes;
     uint64_t bytes_max;
+    bool is_short; /* the system had none to give */
 };
 
 struct part {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define LEVEL 19
 #define THREAD_BYTES (8 << 20) /* a piece that a thread encodes */
@@ -150,7 +151,9 @@ static int decode_run(struct decode *decode, struct flo_err *err)
             out.pos = 0;
             hint = ZSTD_decompressStream(decode->stream, &out, &decode->in);
             if (ZSTD_isError(hint)) {
-                return flo_fail(err, FLO_E_PATCH_STREAM,
+                bool lacks =
+                    ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation;
+                return flo_fail(err, lacks ? FLO_E_MEMORY : FLO_E_PATCH_STREAM,
                                 "the zstd frame is damaged near byte "
                                 "%" PRIu64 ": %s",
                                 decode->offset, ZSTD_getErrorName(hint));

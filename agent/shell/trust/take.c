@@ -192,13 +192,10 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way,
                     const json_t *envelope, enum flo_trust_standing *standing,
                     struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit)
-        text = {.bytes_max = FLO_TRUST_BYTES_MAX};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_json_dump_canonical(envelope, &text);
-    return text.failed ? flo_fail(err, FLO_E_META_TOO_LARGE,
-                                  "a trust statement has more than %d bytes",
-                                  FLO_TRUST_BYTES_MAX)
+    flo_json_dump_canonical(envelope, &text); /* its reader has the bound */
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes,
                               standing, err);
 }
@@ -246,8 +243,9 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
 /* The statement is good, and is asked for again with a heartbeat. */
 static bool is_of_this_device(int code)
 {
-    return code == FLO_E_IO_OPEN || code == FLO_E_IO_WRITE ||
-           code == FLO_E_DISK_FULL || code == FLO_E_STATE;
+    return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
+           code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL ||
+           code == FLO_E_MEMORY || code == FLO_E_STATE;
 }
 
 bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,

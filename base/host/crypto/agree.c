@@ -47,9 +47,8 @@ int flo_key_agree(const struct flo_key *key, const struct flo_public_key *other,
     int result = common(key, other, x);
 
     if (result != 0) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "agree with key %.16s (mbedTLS -0x%04x)", other->keyid,
-                        (unsigned)-result);
+        int rv = flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "agree");
+        return flo_wrap(err, rv, "key %.16s", other->keyid);
     }
     flo_hmac_sha256(no_salt, sizeof(no_salt),
                     &(struct flo_hmac_piece){x, sizeof(x)}, 1, &drawn);

@@ -34,16 +34,6 @@ static void key_deinit(EVP_PKEY **key)
     EVP_PKEY_free(*key);
 }
 
-/* With libcrypto's own word for it, which is then forgotten. */
-int flo_x509_fail(struct flo_err *err, int code, const char *what)
-{
-    const char *why = ERR_reason_error_string(ERR_peek_last_error());
-
-    ERR_clear_error();
-    return flo_fail(err, code, "%s (%s)", what,
-                    why == NULL ? "libcrypto" : why);
-}
-
 /* ---- keys between the two libraries ---- */
 
 static EVP_PKEY *public_of(const struct flo_public_key *key)
@@ -78,7 +68,7 @@ static int public_from(const EVP_PKEY *key, struct flo_public_key *out,
 
     if (key == NULL || i2d_PUBKEY(key, NULL) != FLO_SPKI_BYTES ||
         i2d_PUBKEY(key, &at) != FLO_SPKI_BYTES) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
+        return flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
     }
     memcpy(point.point, spki + FLO_SPKI_BYTES - sizeof(point.point),
            sizeof(point.point));
@@ -115,17 +105,6 @@ static bool name_add(X509_NAME *name, const char *common_name)
     return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
                                       (const unsigned char *)common_name, -1,
                                       -1, 0) == 1;
-}
-
-static int pem_open(const char *pem, size_t bytes, BIO **out,
-                    struct flo_err *err)
-{
-    if (bytes > FLO_PEM_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
-                        bytes, (int)FLO_PEM_BYTES_MAX);
-    }
-    *out = BIO_new_mem_buf(pem, (int)bytes);
-    return *out == NULL ? flo_fail(err, FLO_E_MEMORY, "%zu bytes", bytes) : 0;
 }
 
 /* Append what `bio` holds, and free it; NULL: it could not be written. */
@@ -193,7 +172,7 @@ static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
                    struct flo_err *err)
 {
     BIO *bio;
-    int rv = pem_open(pem, bytes, &bio, err);
+    int rv = flo_pem_open(pem, bytes, &bio, err);
 
     if (rv < 0) {
         return rv;
@@ -428,13 +407,18 @@ int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
                    struct flo_err *err)
 {
     BIO *bio;
-    int rv = pem_open(pem, bytes, &bio, err);
+    int rv = flo_pem_open(pem, bytes, &bio, err);
 
     if (rv < 0) {
         return rv;
     }
     *out = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     BIO_free(bio);
+    if (flo_x509_lacks()) { /* a certificate whose key was not read is one, too
+                             */
+        X509_free(*out);
+        *out = NULL;
+    }
     return *out == NULL ? flo_x509_fail(err, FLO_E_SIG_FORMAT,
                                         "not a certificate in PEM")
                         : 0;
@@ -526,7 +510,7 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
     X509 *authority;
     size_t count = 0;
     BIO *bio;
-    int rv = pem_open(pem, bytes, &bio, err);
+    int rv = flo_pem_open(pem, bytes, &bio, err);
 
     if (rv < 0) {
         return rv;
@@ -536,7 +520,7 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
         X509_free(authority);
     }
     BIO_free(bio);
-    if (count == 0) {
+    if (count == 0 || flo_x509_lacks()) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "no authority in PEM");
     }
     ERR_clear_error(); /* the end of the text counts as one */
@@ -580,8 +564,11 @@ static int verify(const char *pem, size_t bytes, const char *authority_pem,
         return rv;
     }
     ERR_clear_error();
-    return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
-                    X509_verify_cert_error_string(problem));
+    return flo_x509_lacks()
+               ? flo_x509_fail(err, FLO_E_MEMORY, "verify a certificate")
+               : flo_fail(err, FLO_E_NET_TLS,
+                          "the certificate does not hold: %s",
+                          X509_verify_cert_error_string(problem));
 }
 
 int flo_certificate_verify(const char *pem, size_t bytes,

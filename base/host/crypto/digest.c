@@ -1,4 +1,5 @@
-/* Digests: SHA-256 by libcrypto's EVP, in memory and over files. */
+/* Digests: SHA-256 by libcrypto, in memory and over files. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init: see `hash` */
 #include "base/host/digest.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 enum { READ_BYTES = 256 << 10 };
 
@@ -67,30 +69,27 @@ void flo_sha256_deinit(struct flo_sha256 *sha)
     sha->context = NULL;
 }
 
-void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)
-{
-    /* A wrong digest must never be returned: no memory ends the process. */
-    if (EVP_Digest(data, bytes, out->bytes, NULL, sha256(), NULL) != 1) {
-        abort();
-    }
-}
-
 #define BLOCK 64 /* of SHA-256 */
 
+/* `pad`, if there is one, then the pieces.  Nothing is allocated, so it cannot
+ * fail: EVP wants a context, and a wrong digest must never be returned. */
 static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces,
                  size_t count, struct flo_digest *out)
 {
-    FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
-    struct flo_err err = {0};
+    SHA256_CTX context;
 
-    if (flo_sha256_init(&sha, &err) < 0) {
-        abort(); /* as above */
-    }
-    flo_sha256_update(&sha, pad, BLOCK);
+    SHA256_Init(&context);
+    SHA256_Update(&context, pad, pad == NULL ? 0 : BLOCK);
     for (size_t i = 0; i < count; i++) {
-        flo_sha256_update(&sha, pieces[i].data, pieces[i].bytes);
+        SHA256_Update(&context, pieces[i].data, pieces[i].bytes);
     }
-    flo_sha256_final(&sha, out);
+    SHA256_Final(out->bytes, &context);
+    OPENSSL_cleanse(&context, sizeof(context)); /* of a key, too */
+}
+
+void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)
+{
+    hash(NULL, &(struct flo_hmac_piece){data, bytes}, 1, out);
 }
 
 void flo_hmac_sha256(const void *key, size_t key_bytes,

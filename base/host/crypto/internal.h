@@ -23,9 +23,15 @@ struct flo_key {
 /* flo_random in the shape that mbedTLS wants. */
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes);
 
+/* FLO_E_... from a result of mbedTLS: memory or `code`, with its number. */
+int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what);
+
 /* A pair of libcrypto for this key; the caller frees it. */
 EVP_PKEY *flo_x509_private(const struct flo_key *key);
-/* Fail with libcrypto's own word for it, which is then forgotten. */
+/* Did libcrypto lack memory in this thread since the last flo_pem_open()? */
+bool flo_x509_lacks(void);
+/* Fail with libcrypto's own word for it, which is then forgotten; with
+ * FLO_E_MEMORY where one of its words says that. */
 int flo_x509_fail(struct flo_err *err, int code, const char *what);
 /* Append what `bio` holds, and free it; NULL: it could not be written. */
 FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem,
@@ -34,6 +40,13 @@ bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
 /* The first certificate of a PEM text; the caller frees it. */
 FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
                                 struct flo_err *err);
+
+/* A text of at most FLO_PEM_BYTES_MAX; the caller frees it. */
+FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out,
+                              struct flo_err *err);
+/* Does libcrypto read this private key?  FLO_E_SIG_FORMAT, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes,
+                                   struct flo_err *err);
 
 /* SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
 void flo_spki_write(const uint8_t *point, uint8_t *out);

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbedtls/asn1.h>
 #include <mbedtls/error.h>
+#include <mbedtls/md.h>
+#include <mbedtls/pem.h>
 #include <mbedtls/version.h>
 
 #include "base/host/digest.h"
@@ -16,13 +19,23 @@ int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
     return 0;
 }
 
-/* FLO_E_... from an mbedTLS result: memory or `code`, with its number. */
-static int mbed_fail(struct flo_err *err, int code, int result,
-                     const char *what)
+/* A result may be the sum of a part's and its caller's: the low 7 bits are of
+ * numbers, points or ASN.1, the rest is of keys, curves or PEM. */
+static bool is_no_memory(int result)
 {
-    if (result == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
-        result == MBEDTLS_ERR_PK_ALLOC_FAILED ||
-        result == MBEDTLS_ERR_ECP_ALLOC_FAILED) {
+    int low = -(-result & 0x7f), high = -(-result & 0x7f80);
+
+    return low == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
+           low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_PK_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_ECP_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_MD_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_PEM_ALLOC_FAILED;
+}
+
+int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
+{
+    if (is_no_memory(result)) {
         code = FLO_E_MEMORY;
     }
     return flo_fail(err, code, "%s (mbedTLS -0x%04x)", what, (unsigned)-result);
@@ -53,13 +66,17 @@ static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
         return flo_fail(err, FLO_E_SIG_FORMAT, "not an EC key");
     }
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(*pk);
-    if (pair->grp.id != MBEDTLS_ECP_DP_SECP256R1 ||
-        mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q) != 0 ||
-        mbedtls_ecp_point_write_binary(&pair->grp, &pair->Q,
-                                       MBEDTLS_ECP_PF_UNCOMPRESSED, &bytes,
-                                       key.point, sizeof(key.point)) != 0 ||
-        bytes != sizeof(key.point)) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
+    int result = pair->grp.id == MBEDTLS_ECP_DP_SECP256R1
+                     ? mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q)
+                     : MBEDTLS_ERR_ECP_FEATURE_UNAVAILABLE;
+    if (result == 0) {
+        result = mbedtls_ecp_point_write_binary(
+            &pair->grp, &pair->Q, MBEDTLS_ECP_PF_UNCOMPRESSED, &bytes,
+            key.point, sizeof(key.point));
+    }
+    if (result != 0 || bytes != sizeof(key.point)) {
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "not a key on curve P-256");
     }
     flo_spki_write(key.point, spki);
     flo_sha256(spki, sizeof(spki), &digest);
@@ -135,7 +152,7 @@ int flo_key_generate(struct flo_key **out, struct flo_err *err)
                                 mbedtls_pk_ec(key->pk), flo_mbed_random, NULL);
     }
     if (result != 0) {
-        return mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
+        return flo_mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
     }
     int rv = mbed_public(&key->pk, &key->public_half, err);
     if (rv < 0) {
@@ -176,9 +193,16 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     int result = parse_private(&key->pk, copy, bytes + 1);
     flo_secret_wipe(copy, bytes);
     free(copy);
+    if (result == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT) {
+        /* Also when no memory was left for the public half. */
+        if ((rv = flo_x509_key_look(pem, bytes, err)) < 0) {
+            return rv;
+        }
+        result = MBEDTLS_ERR_PK_ALLOC_FAILED;
+    }
     if (result != 0) {
-        return mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                         "not a private key in PEM");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "not a private key in PEM");
     }
     rv = mbed_public(&key->pk, &key->public_half, err);
     if (rv < 0) {
@@ -193,8 +217,8 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
     if (!fits) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "the private key does not fit its public half");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "the private key does not fit its public half");
     }
     *out = key;
     key = NULL;
@@ -222,8 +246,9 @@ int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
     int result =
         mbedtls_pk_write_key_pem(&pk, (unsigned char *)out, FLO_KEY_PEM_MAX);
 
-    return result != 0 ? mbed_fail(err, FLO_E_INTERNAL, result, "write a key")
-                       : 0;
+    return result != 0
+               ? flo_mbed_fail(err, FLO_E_INTERNAL, result, "write a key")
+               : 0;
 }
 
 int flo_key_save(const struct flo_key *key, const char *path,
@@ -254,8 +279,8 @@ int flo_public_key_parse(const char *pem, size_t bytes,
     mbedtls_pk_init(&pk);
     int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy,
                                              bytes + 1);
-    rv = result != 0 ? mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                                 "not a public key in PEM")
+    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                                     "not a public key in PEM")
                      : mbed_public(&pk, out, err);
     mbedtls_pk_free(&pk);
     return rv;
@@ -326,7 +351,9 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     }
     mbedtls_mpi_free(&r);
     mbedtls_mpi_free(&s);
-    return result == 0 ? 0 : mbed_fail(err, FLO_E_INTERNAL, result, "sign");
+    /* The key is a good one: memory alone can lack, which mbedTLS tells by
+     * other numbers, too. */
+    return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_MEMORY, result, "sign");
 }
 
 /* mbedTLS objects of one verification. */
@@ -380,8 +407,8 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
         result = mbedtls_mpi_read_binary(&check.s, raw + 32, 32);
     }
     if (result != 0) {
-        return mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                         "read key and signature");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "read key and signature");
     }
     if (!is_in_range(&check.r, &check.group.N) ||
         !is_in_range(&check.s, &check.group.N)) {
@@ -397,7 +424,8 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
                         "no signature of key %.16s over these bytes",
                         key->keyid);
     }
-    return result == 0 ? 0 : mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
+    return result == 0 ? 0
+                       : flo_mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
 }
 
 bool flo_signature_is_low(const uint8_t *signature)

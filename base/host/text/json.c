@@ -2,6 +2,7 @@
 #include "base/host/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/host/text/json_quick.h"
@@ -36,6 +37,32 @@ static int check_parts(const char *text, size_t bytes, struct flo_err *err)
     return 0;
 }
 
+/* ---- no memory ---- */
+
+/* jansson does not say everywhere that memory lacked, and leaves out of a text
+ * what its buffer did not take.  So its allocations come by here. */
+static _Thread_local bool lacks;
+
+static void *allocate(size_t bytes)
+{
+    void *data = malloc(bytes);
+
+    lacks = lacks || data == NULL;
+    return data;
+}
+
+__attribute__((constructor)) static void watch(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+/* ---- reading ---- */
+
+static int no_memory(size_t bytes, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);
+}
+
 int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
                    json_t **out, struct flo_err *err)
 {
@@ -54,6 +81,7 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     }
     /* A part has two bytes: a short document cannot have too many. */
     bool is_short = bytes <= 2 * FLO_JSON_PARTS_MAX;
+    lacks = false;
     json_t *json = is_short ? flo_json_quick(text, bytes) : NULL;
     int rv = json != NULL ? 0 : check_parts(text, bytes, err);
     if (rv < 0) {
@@ -62,13 +90,14 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (!is_short) {
         json = flo_json_quick(text, bytes);
     }
-    if (json == NULL) { /* its own reader knows why not */
+    if (json == NULL && !lacks) { /* its own reader knows why not */
         json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     }
+    if (lacks) {
+        json_decref(json);
+        return no_memory(bytes, err);
+    }
     if (json == NULL) {
-        if (json_error_code(&why) == json_error_out_of_memory) {
-            return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);
-        }
         /* A number that no field may have: JSON knows no bounds. */
         bool is_number = json_error_code(&why) == json_error_numeric_overflow;
         return flo_fail(err, is_number ? FLO_E_META_SCHEMA : FLO_E_META_JSON,

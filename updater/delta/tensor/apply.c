@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 struct apply {
     const struct flo_delta_job *job;
@@ -40,6 +41,11 @@ static int read_patch(const struct apply *apply, void *out, size_t bytes,
 }
 
 /* ---- head and index ---- */
+
+static bool lacks_memory(size_t result)
+{
+    return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation;
+}
 
 /* The bytes are one frame that states this size, and nothing behind it: what is
  * decoded ends there. */
@@ -125,6 +131,9 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     if (is_one_frame(packed, head->packed_bytes, head->index_bytes)) {
         got = ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes,
                                   packed, head->packed_bytes);
+    }
+    if (lacks_memory(got)) {
+        return flo_fail(err, FLO_E_MEMORY, "the index of the patch");
     }
     if (ZSTD_isError(got) || got != head->index_bytes) {
         return flo_fail(err, FLO_E_PATCH_STREAM,
@@ -297,6 +306,9 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry,
         got = ZSTD_decompressDCtx(apply->zstd, apply->fresh,
                                   (size_t)entry->new_bytes, apply->payload,
                                   entry->payload_bytes);
+    }
+    if (lacks_memory(got)) {
+        return flo_fail(err, FLO_E_MEMORY, "a part of the patch");
     }
     return !ZSTD_isError(got) && got == entry->new_bytes
                ? 0

@@ -1,0 +1,102 @@
+/* libcrypto: its memory, its words, and texts that it reads. */
+#include "base/host/crypto/internal.h"
+
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+/* ---- no memory ---- */
+
+/* libcrypto does not say everywhere that memory lacked: a certificate that
+ * could not be decoded is then "not in PEM", and a signature "bad".  So its
+ * allocations come by here. */
+static _Thread_local bool lacks;
+
+static void *allocate(size_t bytes, const char *file, int line)
+{
+    void *data = bytes == 0 ? NULL : malloc(bytes);
+
+    (void)file, (void)line;
+    lacks = lacks || (data == NULL && bytes > 0);
+    return data;
+}
+
+static void *allocate_again(void *old, size_t bytes, const char *file, int line)
+{
+    void *data = realloc(old, bytes);
+
+    (void)file, (void)line;
+    lacks = lacks || (data == NULL && bytes > 0);
+    return data;
+}
+
+static void forget(void *data, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(data);
+}
+
+/* Only before its first allocation; later it refuses, and its own words are
+ * what there is. */
+__attribute__((constructor)) static void watch(void)
+{
+    (void)CRYPTO_set_mem_functions(allocate, allocate_again, forget);
+}
+
+bool flo_x509_lacks(void)
+{
+    return lacks;
+}
+
+/* Its next failure is of what comes now. */
+static void begin(void)
+{
+    ERR_clear_error();
+    lacks = false;
+}
+
+int flo_x509_fail(struct flo_err *err, int code, const char *what)
+{
+    unsigned long last = ERR_peek_last_error();
+    const char *why = ERR_reason_error_string(last);
+
+    if (lacks || ERR_GET_REASON(last) == ERR_R_MALLOC_FAILURE) {
+        code = FLO_E_MEMORY;
+        why = "no memory";
+    }
+    begin();
+    return flo_fail(err, code, "%s (%s)", what,
+                    why == NULL ? "libcrypto" : why);
+}
+
+/* ---- texts ---- */
+
+int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err)
+{
+    if (bytes > FLO_PEM_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
+                        bytes, (int)FLO_PEM_BYTES_MAX);
+    }
+    begin();
+    *out = BIO_new_mem_buf(pem, (int)bytes);
+    return *out == NULL ? flo_fail(err, FLO_E_MEMORY, "%zu bytes", bytes) : 0;
+}
+
+int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err)
+{
+    BIO *bio;
+    int rv = flo_pem_open(pem, bytes, &bio, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    bool is_one = key != NULL;
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+    return !is_one ? flo_x509_fail(err, FLO_E_SIG_FORMAT,
+                                   "not a private key in PEM")
+                   : 0;
+}
