@@ -72,6 +72,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;
     case FLO_E_PROBE_MEMORY:
+    case FLO_E_ENGINE_KILLED: /* each time; an order can lift it */
         return FLO_DENIAL_MEMORY;
     default:
         break;

@@ -278,7 +278,61 @@ def struck(up, lab, version, how, times, *more):
 
 
 def test_a_candidate_whose_engine_dies_is_refused(up, lab):
-    fails(up, lab, "20", signal.SIGKILL, 6, "engine.crash")
+    fails(up, lab, "20", signal.SIGSEGV, 1, "engine.crash")
+
+
+def killed_in(up, lab, version, state, enough):
+    """A rollout whose candidate's engines are killed in that state, as the
+    kernel does for want of memory, until the device says `enough`; its end."""
+    golden = long_probe(up.scratch, os.path.join(MODELS,
+                                                 "golden-tiny-v2.1.json"))
+    up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf", golden, "--label",
+               version)
+    begin = os.path.getsize(lab.log)
+    known = set(lab.children("flotilla-engine"))
+    started = up.ask("rollout", "start", "tiny@" + version, "--group", "lab",
+                     "--phase", "100%", "--soak", "1s", "--probe-timeout",
+                     "10m")["id"]
+
+    def strike():
+        one = up.rollout_device(started, "b")
+        if one["state"] == state and not says(lab, begin, enough):
+            for pid in set(lab.children("flotilla-engine")) - known:
+                signalled(pid, signal.SIGKILL)
+        return one["state"] in ("succeeded", "failed", "rolled-back",
+                                "timed-out")
+    until("the end", strike, every=0.005)
+    assert says(lab, begin, enough)
+    return started, up.rollout_device(started, "b")
+
+
+@pytest.mark.parametrize("state", ["probing", "soaking"])
+def test_a_candidate_killed_once_from_outside_is_tried_again(up, lab, state):
+    before = lab.ask(QUESTION, "tiny")[1]
+    started, one = killed_in(up, lab, "30-" + state, state,
+                             "tried again: kill 1 from outside")
+    assert one["state"] == "succeeded", one
+    up.cli("rollout", "rollback", started, "--confirm", "tiny@30-" + state,
+           "--wait")
+    serves(lab, before)
+
+
+def test_one_that_is_killed_each_time_is_denied_until_lifted(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
+    _, one = killed_in(up, lab, "31", "probing", "engine.killed: 3 times")
+    assert one["state"] == "failed", one
+    assert one["error"]["id"] == "engine.killed", one["error"]
+    assert "signal 9" in one["error"]["what"]
+    serves(lab, before)
+    again = up.ask("rollout", "start", "tiny@31", "--group", "lab",
+                   "--phase", "100%")["id"]
+    until("it is refused", lambda: up.rollout_device(again, "b")[
+        "state"] == "rejected")
+    error = up.rollout_device(again, "b")["error"]
+    assert error["id"] == "target.denied", error
+    assert "killed from outside each time" in error["what"]
+    up.roll("tiny@31", "--group", "lab", "--lift")
+    serves(lab, "tiny@31")
 
 
 def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
@@ -305,7 +359,8 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
         return ended()
     until("taken back", strike, every=0.2)
     one = up.rollout_device(started, "b")
-    assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
+    assert one["error"]["id"] in ("engine.crash", "engine.killed",
+                                  "soak.failed"), one
     serves(lab, before)
 
 

@@ -282,7 +282,8 @@ static const char *because(enum flo_denial_cause cause)
     case FLO_DENIAL_SPEED:
         return "the release was too slow on this device";
     case FLO_DENIAL_MEMORY:
-        return "the release took too much memory on this device";
+        return "the release took too much memory on this device, or its engine "
+               "was killed from outside each time";
     case FLO_DENIAL_ORDERED:
         return "the release was taken back on this device";
     default:

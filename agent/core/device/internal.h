@@ -18,6 +18,9 @@
 #define COMMIT_RETRY_MS 5000
 #define UNSURE_WAIT_MS_MIN 60000 /* before the second probe */
 #define UNSURE_WAIT_FACTOR 30    /* longer each time */
+#define KILLS_PARDONED 2u        /* of an update, by something outside */
+#define KILL_WAIT_MS_MIN 1000    /* before the probe after the first */
+#define KILL_WAIT_FACTOR 30      /* longer after the next */
 #define PROBES_PER_TRY 3         /* agents may be killed for other reasons */
 #define REPAIR_MS_MIN 15000      /* between two repairs of a release */
 #define REPAIR_MS_MAX 3600000

@@ -295,7 +295,7 @@ static const char *cause_text(enum flo_denial_cause cause)
     case FLO_DENIAL_SPEED:
         return "too slow here";
     case FLO_DENIAL_MEMORY:
-        return "too large here";
+        return "too large here, or killed each time";
     case FLO_DENIAL_ORDERED:
         return "taken back";
     case FLO_DENIAL_ALLOWED:

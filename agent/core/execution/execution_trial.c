@@ -218,7 +218,7 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        if (serve_on_trial(s)) { /* after a restart */
+        if (!execution->is_writing && serve_on_trial(s)) { /* once more */
             flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         }
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
@@ -228,6 +228,23 @@ void flo_execution_loaded(struct step *s)
             flo_do_serving(s, "restarted", &execution->release);
         }
     }
+}
+
+/* Something outside killed its engine: perhaps the kernel, for memory that
+ * others took.  It is started again before that counts; a release that takes
+ * too much is killed each time.  true: this kill does not count. */
+static bool is_pardoned(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+
+    if (s->event->error.code != FLO_E_ENGINE_KILLED ||
+        execution->kills >= KILLS_PARDONED) {
+        return false;
+    }
+    execution->kills++;
+    flo_do_note(s, "tried again: kill %u from outside, %u do not count",
+                execution->kills, KILLS_PARDONED);
+    return true;
 }
 
 static void lost_on_trial(struct step *s)
@@ -249,6 +266,10 @@ static void lost_on_trial(struct step *s)
     if (error->code == FLO_E_HOOK_FAILED) { /* another try would not help */
         flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s",
                           error->what);
+        return;
+    }
+    if (is_pardoned(s)) {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         return;
     }
     execution->crashes++;
@@ -299,6 +320,16 @@ static void probe_later(struct step *s, uint64_t wait_ms)
     flo_execution_enter(s, FLO_MOVE_PUT_OFF, 0);
 }
 
+static void killed_at_probe(struct step *s)
+{
+    uint64_t wait_ms = KILL_WAIT_MS_MIN;
+
+    for (uint32_t i = 1; i < s->model->execution.kills; i++) {
+        wait_ms *= KILL_WAIT_FACTOR;
+    }
+    probe_later(s, wait_ms);
+}
+
 /* The device was too busy for a verdict: a minute, half an hour, then fifteen
  * hours. */
 static void device_was_busy(struct step *s)
@@ -347,6 +378,20 @@ static void runtime_failed(struct step *s)
     probe_later(s, wait_ms);
 }
 
+/* Before it served. */
+static void end_lost(struct step *s)
+{
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (error->code == FLO_E_ENGINE_KILLED) {
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code,
+                          "%u times, the last one: %s", KILLS_PARDONED + 1,
+                          error->what);
+    } else {
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
+    }
+}
+
 void flo_execution_lost(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -359,12 +404,19 @@ void flo_execution_lost(struct step *s)
     case FLO_EXECUTION_PROBING:
         if (flo_agent_is_runtimes_fault(error->code)) {
             runtime_failed(s);
-            break;
+        } else if (is_pardoned(s)) {
+            killed_at_probe(s);
+        } else {
+            end_lost(s);
         }
-        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
         break;
     case FLO_EXECUTION_ACTIVATING:
-        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
+        if (is_pardoned(s)) { /* as after a restart */
+            execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
+            flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+        } else {
+            end_lost(s);
+        }
         break;
     case FLO_EXECUTION_SOAKING:
         lost_on_trial(s);
@@ -402,6 +454,10 @@ void flo_execution_probed(struct step *s)
     execution->detail.passed = told->passed;
     execution->detail.ratio = told->ratio;
     execution->detail.memory_bytes = told->memory_bytes;
+    if (s->event->error.code == FLO_E_ENGINE_CRASH) {
+        flo_do_note(s, "its engine is gone: the loss that follows says why");
+        return;
+    }
     if (s->event->error.code == FLO_E_PROBE_UNSURE) {
         device_was_busy(s);
         return;
@@ -463,6 +519,10 @@ static void take_request(struct step *s)
     bool is_blamed = flo_agent_blames_serving(s->event->error.code);
     if (s->event->error.code != 0 && !is_blamed) {
         return; /* it says nothing of the release */
+    }
+    if (s->event->error.code == FLO_E_ENGINE_CRASH ||
+        s->event->error.code == FLO_E_ENGINE_KILLED) {
+        return; /* the loss itself counts, or is pardoned */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;

@@ -128,6 +128,7 @@ struct flo_agent_execution {
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
+    uint32_t kills;         /* of its engine, by something outside */
     struct flo_bet failing; /* requests: yes is an error */
     uint64_t recent;        /* the last 64 of them, bit 0 the last one */
 };

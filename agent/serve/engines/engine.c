@@ -226,6 +226,13 @@ static void engine_fall(struct serve_engine *engine)
     tick_after(engine, REAP_TICK_MS);
 }
 
+/* A later signal 9 is no stranger's. */
+static void end_process(struct serve_engine *engine)
+{
+    engine->is_killed = true;
+    kill(engine->pid, SIGKILL);
+}
+
 void flo_serve_engine_kill(struct serve_engine *engine,
                            const struct flo_err *err)
 {
@@ -235,7 +242,7 @@ void flo_serve_engine_kill(struct serve_engine *engine,
     /* Not reaped yet: the pid is still ours.  A runtime gets its time: its
      * proxy ends it when the socket is closed. */
     if (engine->stop_ms == 0) {
-        kill(engine->pid, SIGKILL);
+        end_process(engine);
     }
     engine_fall(engine);
 }
@@ -246,7 +253,13 @@ static void describe_end(struct serve_engine *engine, int status)
         (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
         return; /* we know better why */
     }
-    if (WIFSIGNALED(status)) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+        !engine->is_killed) {
+        flo_fail(&engine->end, FLO_E_ENGINE_KILLED,
+                 "the engine of %s was killed by signal 9, which this agent "
+                 "did not send: a person, or the kernel for want of memory",
+                 engine->name);
+    } else if (WIFSIGNALED(status)) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
                  "the engine of %s was killed by signal %d (%s)", engine->name,
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -266,7 +279,7 @@ static void reap(struct serve_engine *engine)
     if (waitpid(engine->pid, &status, WNOHANG) == 0) {
         if (++engine->reap_ticks ==
             REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS) {
-            kill(engine->pid, SIGKILL);
+            end_process(engine);
         }
         tick_after(engine, REAP_TICK_MS);
         return;

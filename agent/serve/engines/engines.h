@@ -72,6 +72,7 @@ struct serve_engine {
     enum flo_serve_role role;
     bool drains;      /* ends when the last call does */
     bool was_live;    /* and was flipped away from: on_drained follows */
+    bool is_killed;   /* by us */
     bool is_expected; /* its end is asked for and not reported */
     pid_t pid;
     struct bufferevent *bev;

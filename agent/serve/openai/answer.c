@@ -63,8 +63,9 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
     struct flo_httpd_request *http = request->http;
     struct flo_buf out = {.bytes_max = 65536};
     int status = flo_httpd_status_of(err->code);
-    if (err->code == FLO_E_ENGINE_CRASH || err->code == FLO_E_ENGINE_HANG ||
-        err->code == FLO_E_INFER_CANCELLED || err->code == FLO_E_STATE) {
+    if (err->code == FLO_E_ENGINE_CRASH || err->code == FLO_E_ENGINE_KILLED ||
+        err->code == FLO_E_ENGINE_HANG || err->code == FLO_E_INFER_CANCELLED ||
+        err->code == FLO_E_STATE) {
         status = 503; /* another try can help */
     }
     const char *param = flo_format_param(&request->params, err);

@@ -33,7 +33,7 @@ static void a_killed_engine_takes_no_unanswered_request_along(void **state)
         assert_int_equal(clients[i].good, 1);
     }
     assert_int_equal(world.lost, 1);
-    assert_int_equal(world.lost_error, FLO_E_ENGINE_CRASH);
+    assert_int_equal(world.lost_error, FLO_E_ENGINE_KILLED); /* not by us */
     assert_non_null(strstr(world.lost_what, "signal 9"));
     assert_true(status_now().roles[FLO_ROLE_CURRENT].pid != pid);
     world_close();

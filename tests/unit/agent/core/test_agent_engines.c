@@ -237,6 +237,75 @@ static void a_crash_loop_leaves_its_place_to_the_candidate(void **state)
     }
 }
 
+/* ---- killed by something outside ---- */
+
+static void kill_candidate(void)
+{
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOST,
+        .role = FLO_AGENT_BESIDE,
+        .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
+
+    world_event(&world, &event);
+}
+
+static enum flo_execution state_now(void)
+{
+    return world.agent.models[0].has_execution
+               ? world.agent.models[0].execution.state
+               : end_of("r-0001.1");
+}
+
+static void until_state(enum flo_execution state)
+{
+    for (unsigned i = 0; state_now() != state && i < 100000; i++) {
+        world_run(&world, 1);
+    }
+    assert_int_equal(state_now(), state);
+}
+
+static void
+a_candidate_that_is_killed_twice_in_any_state_is_tried_again(void **state)
+{
+    static const enum flo_execution states[] = {
+        FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING, FLO_EXECUTION_SOAKING};
+
+    for (size_t i = 0; i < FLO_COUNT(states); i++) {
+        for (size_t k = i; k < FLO_COUNT(states); k++) {
+            story_end(state);
+            story_begin(state);
+            world.write_ms = 20;
+            boot();
+            world_desire(&world, 3, 1);
+            until_state(states[i]);
+            kill_candidate();
+            until_state(states[k]);
+            kill_candidate();
+            world_run(&world, 900000);
+
+            assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+            assert_true(is_current(3));
+            assert_false(is_denied(3));
+        }
+    }
+}
+
+static void one_that_is_killed_each_time_is_denied_until_lifted(void **state)
+{
+    (void)state;
+    boot();
+    world.candidate_load_error = FLO_E_ENGINE_KILLED;
+    world_desire(&world, 3, 1);
+    world_run(&world, 900000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_int_equal(flo_agent_denial_cause(FLO_E_ENGINE_KILLED),
+                     FLO_DENIAL_MEMORY); /* which an order lifts */
+    assert_story("bad-killed");
+}
+
 static void a_candidate_that_cannot_load_alone_gives_way_again(void **state)
 {
     (void)state;
@@ -265,6 +334,8 @@ int main(void)
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_crash_loop_leaves_its_place_to_the_candidate),
+        STORY(a_candidate_that_is_killed_twice_in_any_state_is_tried_again),
+        STORY(one_that_is_killed_each_time_is_denied_until_lifted),
         STORY(a_candidate_that_cannot_load_alone_gives_way_again),
     };
 

@@ -406,8 +406,8 @@ static void write_slots(struct world *world,
         event->error.code = FLO_E_ENGINE_CRASH;
     }
     if (answers || rv < 0) {
-        event =
-            later(world, 0, rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
+        event = later(world, world->write_ms,
+                      rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
         event->model = model;
         event->error.code = rv;
         memcpy(event->error.what, err.what, sizeof(event->error.what) - 1);

@@ -80,6 +80,7 @@ struct world {
     bool fits_one_only;
     bool is_split;          /* every current release */
     int staged_error;       /* there is no memory for it */
+    uint64_t write_ms;      /* that a write takes */
     bool slots_fail;        /* writes of slots fail */
     bool lost_in_write;     /* the other engine dies in a rotation */
     unsigned requests_fail; /* requests that fail after activation */
