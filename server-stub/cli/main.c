@@ -80,6 +80,14 @@ int main(int argc, char **argv)
         .tells_json = true,
         .run = run,
         .names = names,
+        .more =
+            "Start here:\n"
+            "  flotilla login URL --token-file FILE\n"
+            "  flotilla doctor                         is all well?\n"
+            "  flotilla device list --where 'state=offline'\n"
+            "  flotilla rollout start MODEL@VERSION --group G --dry-run\n"
+            "  flotilla rollout watch ID\n"
+            "  flotilla rollout rollback ID --dry-run  what would go back\n",
     };
 
     signal(SIGPIPE, SIG_IGN);
