@@ -3,8 +3,9 @@
  *
  * FLO_SLOW_HOLD=FILE names a part of a path: while FILE is there, the agent's
  * syncs of files with that part in their path do not end.  FILE.held is there
- * while one waits.  Other programs (engines, the updater) go on: their
- * sandboxes forbid to look. */
+ * while one waits; who removes it lets that one go, and the next one waits.
+ * Other programs (engines, the updater) go on: their sandboxes forbid to look.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,24 +43,22 @@ static bool is_held(const char *hold, int fd)
 static void hold(int fd)
 {
     const char *name = getenv("FLO_SLOW_HOLD");
-    bool was_held = false;
     char held[4096];
+    int made = -1;
 
     if (name == NULL ||
-        strcmp(program_invocation_short_name, "flotilla-agent") != 0) {
+        strcmp(program_invocation_short_name, "flotilla-agent") != 0 ||
+        !is_held(name, fd)) {
         return;
     }
     snprintf(held, sizeof(held), "%s.held", name);
-    while (is_held(name, fd)) {
-        int made = open(held, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        if (made >= 0) {
-            close(made);
-        }
-        was_held = true;
+    made = open(held, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (made >= 0 && is_held(name, fd) && access(held, F_OK) == 0) {
         pass(5);
     }
-    if (was_held) {
+    if (made >= 0) {
         unlink(held);
+        close(made);
     }
 }
 
