@@ -1,4 +1,5 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "tests/unit/server/world.h"
@@ -138,6 +139,52 @@ static void a_device_speaks_only_for_itself(void **state)
              ids[canary]);
     send(world, other, "reported", text);
     assert_int_equal(world->ingest.dropped, dropped + 1);
+}
+
+static void who_was_retired_says_nothing_any_more(void **state)
+{
+    struct world *world = *state;
+    uint64_t dropped = world->ingest.dropped;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    send(world, 0, "presence", "{\"v\":1,\"online\":true}");
+    send(world, 0, "reported",
+         "{\"v\":2,\"device\":\"11111111-1111-4111-8111-"
+         "111111111111\",\"models\":[]}");
+    assert_int_equal(world->ingest.dropped, dropped + 2);
+}
+
+static void a_word_about_another_release_moves_no_rollout(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    size_t at = flo_rollout_find(&entry->core, ids[canary]);
+
+    event_of(world, "r-0001", NEXT_DIGEST, canary, "succeeded");
+    assert_int_equal(entry->core.members[at].state, FLO_EXECUTION_NOTIFIED);
+    event_of(world, "r-0001", DIGEST, canary, "succeeded");
+    assert_int_equal(entry->core.members[at].state, FLO_EXECUTION_SUCCEEDED);
+}
+
+static void an_event_that_comes_twice_counts_once(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    const struct flo_update_counts *updates = &world->controller->updates;
+
+    for (int i = 0; i < 2; i++) {
+        world->seq = 0;
+        event(world, canary, "succeeded");
+    }
+    assert_int_equal(updates->count, 1);
+    assert_int_equal(updates->items[0].ends[FLO_EXECUTION_SUCCEEDED], 1);
 }
 
 static uint64_t drifting(struct world *world)
@@ -623,6 +670,9 @@ int main(void)
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
+        WITH_WORLD(who_was_retired_says_nothing_any_more),
+        WITH_WORLD(a_word_about_another_release_moves_no_rollout),
+        WITH_WORLD(an_event_that_comes_twice_counts_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

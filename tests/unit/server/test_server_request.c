@@ -127,7 +127,7 @@ static void a_value_that_its_type_does_not_allow_is_refused(void **state)
     (void)state;
     static const char shape[] =
         "uses release yank by[:dimension] quantiles[:quantile] "
-        "phases[devices:uses name] labels{:label_value} policy{*}";
+        "phases[devices:uses name] labels{:label_value} policy{*} role serial";
     static const char *const good[] = {
         "{\"uses\":1}",
         "{\"uses\":100000}",
@@ -139,6 +139,8 @@ static void a_value_that_its_type_does_not_allow_is_refused(void **state)
         "{\"phases\":[{\"devices\":1,\"name\":\"x\"}]}",
         "{\"labels\":{\"any\":\"\u00e9\"}}",
         "{\"policy\":{}}",
+        "{\"role\":\"viewer,operator:lab\"}",
+        "{\"serial\":\"SN 1\"}",
     };
     static const struct {
         const char *body;
@@ -161,7 +163,15 @@ static void a_value_that_its_type_does_not_allow_is_refused(void **state)
         {"{\"phases\":[{},1]}", "/phases/1"},
         {"{\"phases\":[{},{\"devices\":0}]}", "/phases/1/devices"},
         {"{\"labels\":{\"a/b~c\":1}}", "/labels/a~1b~0c"},
+        {"{\"labels\":{\"a/b\":\"text\"}}", "/labels/a~1b"},
         {"{\"labels\":[]}", "/labels"},
+        {"{\"role\":\"king\"}", "/role"},
+        {"{\"role\":\"admin:lab\"}", "/role"},
+        {"{\"serial\":\"\"}", "/serial"},
+        {"{\"serial\":\"S\\nN\"}", "/serial"},
+        {"{\"serial\":\"0123456789012345678901234567890123456789012345678901234"
+         "5678901234\"}",
+         "/serial"},
         {"{\"policy\":[]}", "/policy"},
     };
     struct flo_err err = {0};

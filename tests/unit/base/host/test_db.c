@@ -485,6 +485,27 @@ static void more_texts_than_are_kept_take_turns(void **state)
     flo_db_close(db);
 }
 
+/* Writes would go to a file that nobody finds again. */
+static void a_file_that_was_taken_away_or_replaced_is_told(void **state)
+{
+    char other[110];
+    struct flo_db *db = opened();
+    (void)state;
+
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE a(b)", NULL), 0);
+    assert_int_equal(flo_db_look(db, NULL), 0);
+    snprintf(other, sizeof(other), "%s.other", path);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(flo_db_look(db, NULL), FLO_E_DB_REPLACED);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(flo_db_look(db, NULL), FLO_E_DB_REPLACED);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(flo_db_look(db, NULL), 0);
+    flo_db_close(db);
+}
+
 int main(void)
 {
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -504,6 +525,7 @@ int main(void)
         WITH_FILE(a_copy_that_fails_leaves_no_file_and_takes_none),
         WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
+        WITH_FILE(a_file_that_was_taken_away_or_replaced_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
