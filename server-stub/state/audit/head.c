@@ -23,6 +23,7 @@ struct flo_audit_head {
     size_t next;                    /* mark that the walk meets next */
     size_t lines;                   /* good ones in the file */
     uint64_t from_ms;               /* of the first line, or the last restart */
+    uint64_t latest_ms;             /* of all lines */
     char line[FLO_AUDIT_LINE_TEXT]; /* the newest; "": none, or a restart */
     char file_what[128];            /* the fault of the file; "" none */
 };
@@ -69,6 +70,8 @@ static void remember(struct flo_audit_head *head,
     if (head->lines++ == 0 || mark->is_restart) {
         head->from_ms = mark->at_ms;
     }
+    head->latest_ms =
+        mark->at_ms > head->latest_ms ? mark->at_ms : head->latest_ms;
     bool is_told = !mark->is_restart && mark->number > 0;
     snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0,
              line);
@@ -109,6 +112,11 @@ static int read_line(struct flo_audit_head *head, const char *line,
     }
     if (!is_signed(head, &mark, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
+    }
+    /* It excuses what was signed above it: put there again, or moved there, it
+     * would excuse a cut. */
+    if (mark.is_restart && mark.at_ms < head->latest_ms) {
+        return bad_file(head, number, "is a restart from before those above");
     }
     int rv = room_for_one(head, err);
     if (rv == 0 && !flo_audit_marks_add(head->marks, &head->count, &mark)) {
@@ -265,6 +273,7 @@ int flo_audit_head_restart(struct flo_controller *controller,
     }
     int rv = newest_record(controller, &mark, err);
     mark.is_restart = true;
+    mark.at_ms = mark.at_ms > head->latest_ms ? mark.at_ms : head->latest_ms;
     if (rv == 0) {
         rv = write_mark(head, &mark, err);
     }
@@ -480,6 +489,7 @@ static int open_file(struct flo_controller *controller,
         (controller->options.is_restored || controller->audit.has_new_key)) {
         head->file_what[0] = '\0';
         head->count = head->lines = 0;
+        head->latest_ms = 0;
         flo_key_free(head->key);
         head->key = NULL;
         return make_file(controller, head, path, key, err);

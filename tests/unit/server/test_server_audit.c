@@ -318,6 +318,41 @@ static void an_old_head_at_the_end_of_the_file_excuses_no_cut(void **state)
     assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
 }
 
+/* `harm` puts the line of a restart behind what came later; the table ends
+ * where that line says. */
+static void excuse_a_cut(struct world *world, const char *harm)
+{
+    char command[512];
+
+    act(world, 10, "x");
+    flo_controller_close(world->controller);
+    open_controller(world, true);
+    act(world, 140, "y");
+    assert_int_equal(verify(world, NULL), 0);
+    flo_controller_close(world->controller);
+    snprintf(command, sizeof(command),
+             "cd '%s' && r=$(grep '^restart ' audit.head) && %s && python3 -c "
+             "\"import sqlite3, sys; c = sqlite3.connect('control.db');"
+             " c.execute('DELETE FROM audit WHERE n > ' + sys.argv[2]);"
+             " c.commit()\" $r",
+             world->dir, harm);
+    assert_int_equal(system(command), 0);
+    open_controller(world, false);
+    assert_true(world->controller->audit.is_broken);
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+}
+
+static void a_restart_that_is_written_again_excuses_no_cut(void **state)
+{
+    excuse_a_cut(*state, "echo \"$r\" >>audit.head");
+}
+
+static void a_restart_that_is_moved_to_the_end_excuses_no_cut(void **state)
+{
+    excuse_a_cut(*state, "sed -i '/^restart /d' audit.head && "
+                         "echo \"$r\" >>audit.head");
+}
+
 static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
 {
     struct world *world = *state;
@@ -483,6 +518,10 @@ int main(void)
             a_broken_chain_gets_no_further_signature, setup, teardown),
         cmocka_unit_test_setup_teardown(
             an_old_head_at_the_end_of_the_file_excuses_no_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_restart_that_is_written_again_excuses_no_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_restart_that_is_moved_to_the_end_excuses_no_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(
