@@ -136,21 +136,29 @@ static inline int close_rest(void **state)
     return rv;
 }
 
-static inline void exchange(struct world *world, uint16_t port,
-                            const char *text, size_t bytes)
+/* A connection on which `text` was sent. */
+static inline int sends(uint16_t port, const char *text, size_t bytes)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(port),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    size_t got = 0;
-    ssize_t n = -1;
 
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
                      0);
     assert_int_equal(send(fd, text, bytes, MSG_NOSIGNAL), bytes);
+    return fd;
+}
+
+/* Until the controller closes the connection. */
+static inline void hears(struct world *world, int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    size_t got = 0;
+    ssize_t n = -1;
+
     while (n != 0) {
+        flo_outgoing_durable(world->controller);
         event_base_loop(world->base, EVLOOP_NONBLOCK);
         assert_true(poll(&ready, 1, 1) >= 0);
         n = recv(fd, world->answer + got, sizeof(world->answer) - 1 - got,
@@ -179,7 +187,7 @@ static inline int asks_at(struct world *world, uint16_t port, const char *token,
     chars += snprintf(text + chars, (1 << 16) - (size_t)chars,
                       "%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
                       headers, strlen(body), body);
-    exchange(world, port, text, (size_t)chars);
+    hears(world, sends(port, text, (size_t)chars));
     free(text);
     assert_memory_equal(world->answer, "HTTP/1.1 ", 9);
     return atoi(world->answer + 9);

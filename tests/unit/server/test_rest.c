@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 #include "server-stub/state/trust/trust.h"
+#include "server-stub/store/calls/inside.h"
 #include "tests/unit/updater/publisher.h"
 #include "tests/unit/waits.h"
 
@@ -349,6 +350,100 @@ static void no_device_gets_the_id_of_another_as_its_name(void **state)
                  "{\"name\":\"" TWO "\"}"));
 }
 
+/* ---- a slow disk ---- */
+
+static struct {
+    struct flo_store_ops ops;
+    const struct flo_store_ops *real;
+    int gate[2];   /* a byte for each sync: 'f' fails it */
+    bool is_early; /* an answer was there before */
+} disk;
+
+static int slow_sync(struct flo_store_engine *engine, struct flo_err *err)
+{
+    char byte = 'f';
+
+    if (read(disk.gate[0], &byte, 1) != 1 || byte == 'f') {
+        return flo_fail(err, FLO_E_IO_WRITE, "the disk is gone");
+    }
+    return disk.real->sync(engine, err);
+}
+
+static void wake(void *context)
+{
+    (void)context;
+}
+
+static void slow_disk(struct world *world)
+{
+    struct flo_store_engine *engine = world->controller->store->engine;
+
+    assert_int_equal(pipe(disk.gate), 0);
+    disk.real = engine->ops;
+    disk.ops = *disk.real;
+    disk.ops.sync = slow_sync;
+    engine->ops = &disk.ops;
+    assert_int_equal(flo_fleet_queue_start(world->controller->store, wake, NULL,
+                                           &world->err),
+                     0);
+}
+
+/* A request that commits while the disk is slow. */
+static int asks_slowly(struct world *world)
+{
+    char text[512], byte;
+    const char body[] = "{\"name\":\"x\"}";
+    uint64_t before = flo_fleet_committed(world->controller->store);
+    int chars = snprintf(text, sizeof(text),
+                         "POST /v1/groups HTTP/1.1\r\nHost: localhost\r\n"
+                         "Authorization: Bearer %s\r\nContent-Length: %zu\r\n"
+                         "Connection: close\r\n\r\n%s",
+                         world->admin, strlen(body), body);
+    int fd = sends(world->people, text, (size_t)chars);
+
+    while (flo_fleet_committed(world->controller->store) == before) {
+        event_base_loop(world->base, EVLOOP_NONBLOCK);
+    }
+    for (int i = 0; i < 100; i++) {
+        event_base_loop(world->base, EVLOOP_NONBLOCK);
+        flo_outgoing_durable(world->controller);
+    }
+    disk.is_early = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0;
+    return fd;
+}
+
+/* The answer to such a request, when the sync went so. */
+static void answer_when_the_disk(struct world *world, const char *goes)
+{
+    slow_disk(world);
+    int fd = asks_slowly(world);
+    assert_int_equal(write(disk.gate[1], goes, 1), 1);
+    hears(world, fd);
+    close(disk.gate[1]);
+    assert_int_equal(
+        flo_fleet_queue_stop(world->controller->store, &world->err), 0);
+    world->controller->store->engine->ops = disk.real;
+    close(disk.gate[0]);
+    assert_false(disk.is_early);
+}
+
+static void an_answer_waits_until_what_it_says_is_on_the_disk(void **state)
+{
+    struct world *world = *state;
+
+    answer_when_the_disk(world, "s");
+    assert_memory_equal(world->answer, "HTTP/1.1 201", 12);
+}
+
+static void an_answer_says_when_the_disk_did_not_take_it(void **state)
+{
+    struct world *world = *state;
+
+    answer_when_the_disk(world, "f");
+    assert_memory_equal(world->answer, "HTTP/1.1 5", 10);
+    assert_non_null(strstr(world->answer, "not known whether this was stored"));
+}
+
 /* ---- enrolment ---- */
 
 static int enrols(struct world *world, const char *token, const char *more)
@@ -567,6 +662,8 @@ int main(void)
         STORY(a_token_of_a_group_enrols_into_no_other),
         STORY(a_release_is_signed_and_the_only_one_of_its_number),
         STORY(an_artifact_has_its_digest),
+        STORY(an_answer_waits_until_what_it_says_is_on_the_disk),
+        STORY(an_answer_says_when_the_disk_did_not_take_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
