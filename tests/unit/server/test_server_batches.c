@@ -187,12 +187,40 @@ static void an_answer_overtakes_other_devices_and_never_its_own(void **state)
     }
 }
 
+static void what_has_no_proof_does_not_wait(void **state)
+{
+    struct link *link = *state;
+
+    link->controller->refuses_unproved = true;
+    comes(link, 0, "reported", "{\"v\":2}");
+    assert_int_equal(flo_batches_count(link->batches).dropped, 1);
+}
+
+/* Others are heard, whatever one of them sends. */
+static void a_device_that_floods_leaves_room_to_others(void **state)
+{
+    struct link *link = *state;
+
+    for (int i = 0; i < 1000; i++) {
+        comes(link, 0, "reported", "{\"v\":2}");
+    }
+    uint64_t dropped = flo_batches_count(link->batches).dropped;
+    assert_true(dropped > 0);
+    comes(link, 1, "presence", "{\"v\":1,\"online\":true}");
+    assert_int_equal(flo_batches_count(link->batches).dropped, dropped);
+    while (!is_online(link->controller->store, ids[1])) {
+        write_batch(link);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(presence_is_not_lost_behind_the_telemetry_of_an_outage),
         TEST(an_answer_overtakes_other_devices_and_never_its_own),
+        TEST(what_has_no_proof_does_not_wait),
+        TEST(a_device_that_floods_leaves_room_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

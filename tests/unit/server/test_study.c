@@ -51,6 +51,34 @@ static void a_preset_is_a_whole_set(void **state)
     }
 }
 
+static double weight_in(const struct flo_study_rules *rules, uint32_t rule,
+                        uint32_t segments, bool is_all)
+{
+    struct flo_statistic_rule test;
+
+    flo_study_test(rules, rule, 0, segments, is_all, &test);
+    return test.kind == FLO_STATISTIC_RATIO   ? test.ratio.weight
+           : test.kind == FLO_STATISTIC_COUNT ? test.count.weight
+                                              : 0;
+}
+
+/* A fleet in many parts raises no more false alarms. */
+static void segments_share_the_weight_of_their_rule(void **state)
+{
+    (void)state;
+    struct flo_study_rules rules;
+
+    flo_study_preset(FLO_PRESET_NORMAL, &rules);
+    for (uint32_t i = 0; i < rules.count; i++) {
+        double whole = weight_in(&rules, i, 1, true);
+        for (uint32_t n = 2; n <= FLO_SEGMENTS_MAX; n++) {
+            double sum = weight_in(&rules, i, n, true) +
+                         n * weight_in(&rules, i, n, false);
+            assert_true(fabs(sum - whole) < 1e-9);
+        }
+    }
+}
+
 static void phases_of_normal_are_those_of_its_table(void **state)
 {
     /* members, hold-out, then devices up to and with each phase */
@@ -667,6 +695,7 @@ int main(void)
         cmocka_unit_test(a_changed_record_is_found_out),
         cmocka_unit_test(a_record_of_one_segment_is_small),
         cmocka_unit_test(sentences_say_what_was_found),
+        cmocka_unit_test(segments_share_the_weight_of_their_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
