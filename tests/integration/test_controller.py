@@ -851,9 +851,11 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     assert controller.ask("DELETE", "/v1/devices/leaver").status == 200
     context = ssl.create_default_context(cafile=controller.ca)
     context.load_cert_chain(device.cert, device.key)
-    answer = controller.ask("GET", "/v1/blobs/sha256:" + "1" * 64, token="",
-                            base=controller.facts["devices"], context=context)
-    assert answer.status == 403
+    for path in ("/v1/blobs/sha256:" + "1" * 64, "/v1/trust/statements",
+                 "/v1/revoked"):
+        answer = controller.ask("GET", path, token="", context=context,
+                                base=controller.facts["devices"])
+        assert answer.status == 403, path
     device.hears_nothing(controller, devices[0])
     device.client.close()
     try:
