@@ -341,6 +341,66 @@ static void the_audit_has_no_secret(void **state)
     assert_null(strstr(text.data, token));
 }
 
+static void a_webhook_is_https_and_has_no_password(void **state)
+{
+    static const char *const urls[] = {"http://hooks.example.com/x",
+                                       "https://a:b@hooks.example.com/x",
+                                       "https:///x", "file:///etc/passwd"};
+    struct world *world = *state;
+    char body[160];
+
+    for (size_t i = 0; i < FLO_COUNT(urls); i++) {
+        snprintf(body, sizeof(body), "{\"url\":\"%s\"}", urls[i]);
+        ANSWERS(world, 422, "rest.meaning",
+                asks(world, world->admin, "POST /v1/webhooks", body));
+    }
+}
+
+/* Both are there before the controller looks. */
+static void an_account_has_one_check_of_the_audit_at_a_time(void **state)
+{
+    struct world *world = *state;
+    char text[512];
+    int fds[2];
+
+    begin(world);
+    for (int i = 0; i < 5000; i++) { /* many slices */
+        assert_int_equal(flo_controller_audit(world->controller, "ops", "x",
+                                              "y", "ok", "", &world->err),
+                         0);
+    }
+    commit(world);
+    int chars = snprintf(text, sizeof(text),
+                         "GET /v1/audit/verify HTTP/1.1\r\nHost: localhost\r\n"
+                         "Authorization: Bearer %s\r\n"
+                         "Connection: close\r\n\r\n",
+                         world->admin);
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        fds[i] = sends(world->people, text, (size_t)chars);
+    }
+    size_t refused = 0;
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        hears(world, fds[i]);
+        refused +=
+            strstr(world->answer, "a check of the audit is under way") != NULL;
+    }
+    assert_int_equal(refused, 1);
+    ANSWERS(world, 200, "\"ok\":true",
+            asks(world, world->admin, "GET /v1/audit/verify", ""));
+}
+
+static void no_token_is_for_a_group_by_a_selector(void **state)
+{
+    struct world *world = *state;
+
+    ANSWERS(world, 201, "vip",
+            asks(world, world->admin, "POST /v1/groups",
+                 "{\"name\":\"vip\",\"selector\":\"label.tier=vip\"}"));
+    ANSWERS(world, 409, "takes no named devices",
+            asks(world, world->admin, "POST /v1/tokens",
+                 "{\"kind\":\"enroll\",\"group\":\"vip\"}"));
+}
+
 static void no_device_gets_the_id_of_another_as_its_name(void **state)
 {
     struct world *world = *state;
@@ -664,6 +724,9 @@ int main(void)
         STORY(an_artifact_has_its_digest),
         STORY(an_answer_waits_until_what_it_says_is_on_the_disk),
         STORY(an_answer_says_when_the_disk_did_not_take_it),
+        STORY(a_webhook_is_https_and_has_no_password),
+        STORY(an_account_has_one_check_of_the_audit_at_a_time),
+        STORY(no_token_is_for_a_group_by_a_selector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,6 +369,35 @@ static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
     assert_int_equal(verify(world, NULL), 0);
 }
 
+static int take_detail(void *context, const struct flo_audit_record *record,
+                       const struct flo_digest *hash)
+{
+    (void)hash;
+    snprintf(context, 64, "%s", record->detail);
+    return 0;
+}
+
+/* Whoever reads it reads it in a terminal. */
+static void the_audit_has_no_control_characters(void **state)
+{
+    struct world *world = *state;
+    char detail[64] = "";
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_controller_audit(world->controller, "ops", "x", "y",
+                                          "ok", "a\x1b[2Jb\nc", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
+                                            1, take_detail, detail,
+                                            &world->err),
+                     0);
+    assert_non_null(strstr(detail, "c"));
+    for (size_t i = 0; detail[i] != '\0'; i++) {
+        assert_true((unsigned char)detail[i] >= ' ');
+    }
+}
+
 /* ---- witnesses ---- */
 
 static void hear(struct world *world, const char *line)
@@ -524,6 +553,8 @@ int main(void)
             a_restart_that_is_moved_to_the_end_excuses_no_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_audit_has_no_control_characters,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_witness_shows_that_table_and_file_were_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_that_grew_again_is_shown, setup,

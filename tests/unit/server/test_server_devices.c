@@ -296,6 +296,7 @@ a_pin_brings_its_release_and_unpinning_the_groups_release(void **state)
 
     assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
     assert_string_equal(ordered(world, 0), DIGEST);
+    is_for(world, order_of(world, 0), ids[0]);
     pin_shows(world, 0, "on-its-way the device has the order");
     reports(world, 0, DIGEST);
     pin_shows(world, 0, "there ");

@@ -3,6 +3,7 @@
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
+#include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
 #define ALL_AT_ONCE                                                            \
@@ -221,6 +222,47 @@ static void set_group(struct world *world, size_t device, bool is_in)
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
+static int take_envelope(void *context,
+                         const struct flo_fleet_group_statement *statement)
+{
+    flo_buf_text(context, statement->envelope);
+    return 0;
+}
+
+static void the_groups_of_a_device_are_told_to_it_alone(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char body[2048] = "", expected[80];
+    bool is_news;
+
+    send(world, 0, "reported",
+         "{\"v\":2,\"device\":\"11111111-1111-4111-8111-111111111111\","
+         "\"groups\":[\"all\"],\"models\":[]}");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_groups_enrol(world->controller, "lab", &world->err),
+                     0);
+    assert_int_equal(flo_groups_member(world->controller, "lab", ids[0], true,
+                                       &is_news, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    while (flo_groups_turn(world->controller, waits_now_ms())) {
+    }
+    assert_int_equal(flo_fleet_group_statement_get(world->controller->store,
+                                                   ids[0], take_envelope, &text,
+                                                   &world->err),
+                     0);
+    json_t *json = json_loads(text.data, 0, NULL);
+    const char *payload = json_string_value(json_object_get(json, "payload"));
+    assert_non_null(payload);
+    assert_true(flo_base64_decode(payload, strlen(payload), body) > 0);
+    snprintf(expected, sizeof(expected), "\"scope\":{\"device\":\"%s\"}",
+             ids[0]);
+    assert_non_null(strstr(body, expected));
+    assert_non_null(strstr(body, "\"lab\""));
+    json_decref(json);
+}
+
 static size_t waiting(const struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -327,6 +369,7 @@ int main(void)
         WITH_WORLD(who_joins_or_leaves_the_group_joins_or_leaves_the_rollout),
         WITH_WORLD(a_snapshot_keeps_the_members_that_it_began_with),
         WITH_WORLD(a_device_counts_where_its_label_says_now),
+        WITH_WORLD(the_groups_of_a_device_are_told_to_it_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,6 +238,7 @@ static void a_lost_answer_is_seen_in_the_report(void **state)
 
     bring_two_models(world);
     assert_int_equal(removes(world, "help", NULL, 0, id), 0);
+    is_for(world, id, ids[0]);
     reports(world, 0, 99, "{\"model\":\"help\",\"state\":\"ready\"}");
     assert_string_equal(assigned(world, 0, "help"), id);
     reports(world, 0, 99,
@@ -393,6 +394,7 @@ static void a_report_is_asked_of_one_device_by_name(void **state)
     assert_int_equal(world->controller->outgoing.groups.count, 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_string_equal(assigned(world, 1, "tiny"), "");
+    is_for(world, id, ids[1]);
 }
 
 int main(void)

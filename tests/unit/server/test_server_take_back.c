@@ -211,6 +211,7 @@ static void a_rollback_of_one_device_changes_nothing_elsewhere(void **state)
     assert_int_equal(
         orders(world, (struct flo_take_back){.device = ids[0]}, id), 0);
 
+    is_for(world, id, ids[0]);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_string_equal(state_of_release(world), "published");
     assert_string_equal(op_of(world, ids[0]), "rollback");

@@ -233,6 +233,30 @@ static inline const char *op_of(struct world *world, const char *device)
     return op;
 }
 
+static inline int take_scope(void *context, const struct flo_fleet_order *order)
+{
+    json_t *body = json_loads(order->body, 0, NULL);
+    json_t *scope = json_object_get(body, "scope");
+
+    flo_json_dump(scope, context);
+    json_decref(body);
+    return 0;
+}
+
+/* An order for this device and for nobody else. */
+static inline void is_for(struct world *world, const char *order,
+                          const char *device)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) scope = {0};
+    char expected[64];
+
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order,
+                                         take_scope, &scope, &world->err),
+                     0);
+    snprintf(expected, sizeof(expected), "{\"device\":\"%s\"}", device);
+    assert_string_equal(scope.data, expected);
+}
+
 #define NEWCOMER "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"
 
 /* The order of a device that came just now. */
