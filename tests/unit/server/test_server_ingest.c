@@ -187,6 +187,22 @@ static void an_event_that_comes_twice_counts_once(void **state)
     assert_int_equal(updates->items[0].ends[FLO_EXECUTION_SUCCEEDED], 1);
 }
 
+/* The order came once more, and is refused for its number. */
+static void a_refusal_ends_no_update_that_has_begun(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    size_t at = flo_rollout_find(&entry->core, ids[canary]);
+
+    event(world, canary, "downloading");
+    send(world, canary, "ack",
+         "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"refused\",\"error\":{"
+         "\"id\":\"cmd.replayed\",\"what\":\"again\"}}");
+    assert_int_equal(entry->core.members[at].state, FLO_EXECUTION_DOWNLOADING);
+}
+
 static uint64_t drifting(struct world *world)
 {
     struct flo_fleet_device_count count;
@@ -673,6 +689,7 @@ int main(void)
         WITH_WORLD(who_was_retired_says_nothing_any_more),
         WITH_WORLD(a_word_about_another_release_moves_no_rollout),
         WITH_WORLD(an_event_that_comes_twice_counts_once),
+        WITH_WORLD(a_refusal_ends_no_update_that_has_begun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
