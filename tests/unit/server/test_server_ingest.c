@@ -146,6 +146,8 @@ static void who_was_retired_says_nothing_any_more(void **state)
     struct world *world = *state;
     uint64_t dropped = world->ingest.dropped;
 
+    send(world, 0, "presence", "{\"v\":1,\"online\":true}");
+    assert_int_equal(world->ingest.dropped, dropped);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
                      0);

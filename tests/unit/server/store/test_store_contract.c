@@ -51,11 +51,19 @@ static void devices_are_found_by_id_name_and_group(void **state)
         listed(store, (struct flo_fleet_device_filter){.online = 1}), 0);
 }
 
+static int count_one(void *context, const char *device)
+{
+    (void)device;
+    ++*(int *)context;
+    return 0;
+}
+
 static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
     uint64_t rev;
+    int members = 0;
     bool active = true;
 
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
@@ -64,6 +72,9 @@ static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
     assert_int_equal(flo_fleet_device_is_active(store, DEVICE, &active, &err),
                      0);
     assert_false(active);
+    assert_int_equal(
+        flo_fleet_group_each(store, "lab", count_one, &members, &err), 0);
+    assert_int_equal(members, 0);
     assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err),
                      FLO_E_DEVICE_ABSENT);
