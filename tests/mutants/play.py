@@ -213,6 +213,17 @@ def drawn(rows):
     return [rows[place] for place in sorted(places)]
 
 
+def listed(row):
+    """True: its line is not there."""
+    try:
+        changed(row)
+        print("%-32s %-44s %s" % (row["name"], row["file"], row["tests"]))
+        return False
+    except LookupError as error:
+        print(error)
+        return True
+
+
 def verdict(row, build):
     try:
         noticed = play(row, build)
@@ -233,10 +244,7 @@ def main():
     args = parse.parse_args()
     rows = table()
     if args.list:
-        for row in rows:
-            changed(row)
-            print("%-32s %-44s %s" % (row["name"], row["file"], row["tests"]))
-        return 0
+        return sum([listed(row) for row in rows]) > 0
     rows = drawn(rows) if not args.only else [
         row for row in rows if row["name"] in args.only.split(",")]
     build = Build(args.build)
