@@ -230,7 +230,7 @@ static struct flo_order held_by(struct world *world, const char *device)
     return order;
 }
 
-static bool is_for(const struct flo_order *order, const char *device)
+static bool is_in_scope(const struct flo_order *order, const char *device)
 {
     return flo_scope_holds(&order->scope, device, NULL, 0);
 }
@@ -244,7 +244,7 @@ static void what_is_signed_again_for_a_device_is_for_no_other(void **state)
 
     take_back_the_release_before(world, id);
     struct flo_order before = held_by(world, ids[0]);
-    assert_true(is_for(&before, ids[1]));
+    assert_true(is_in_scope(&before, ids[1]));
     hour(world);
 
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -256,7 +256,7 @@ static void what_is_signed_again_for_a_device_is_for_no_other(void **state)
         assert_string_equal(order.rollout, "r-0002");
         assert_int_equal(order.seq, 4 + i);
         for (size_t j = 0; j < FLO_COUNT(ids); j++) {
-            assert_int_equal(is_for(&order, ids[j]), i == j);
+            assert_int_equal(is_in_scope(&order, ids[j]), i == j);
         }
     }
 }
@@ -289,7 +289,7 @@ static void a_newcomer_gets_no_order_of_another_device(void **state)
 
     assert_int_equal(order.op, FLO_ORDER_DEPLOY);
     assert_true(order.seq > 3);
-    assert_true(is_for(&order, NEWCOMER));
+    assert_true(is_in_scope(&order, NEWCOMER));
 }
 
 static void what_many_hold_is_signed_once_for_all_of_them(void **state)
@@ -317,8 +317,8 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
     hour(world);
     struct flo_order order = held_by(world, device);
 
-    assert_true(is_for(&order, device));
-    assert_true(is_for(&order, ids[0]));
+    assert_true(is_in_scope(&order, device));
+    assert_true(is_in_scope(&order, ids[0]));
     assert_int_equal(world->controller->orders.signed_count, before + 1);
 }
 
