@@ -227,11 +227,15 @@ def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
     has(page, "#go-back", "1 of 1 device go back")
     assert page.run("document.getElementById('act').disabled")
     write(page, "#typed", "tiny@9")
+    write(page, "#reason", "it is bad")
     page.until("!document.getElementById('act').disabled")
     assert page.text("#act") == "■ Take 1 device back"
     page.run("document.getElementById('act').click()")
     page.until("location.hash.startsWith('#/orders/')")
     has(page, "[role=status].huge", "0 of %s devices done" % format(DEVICES, ","))
+    has(page, "main h1", "rollback tiny@9")
+    has(page, "main", "For all, by admin, given")
+    has(page, "main", ": it is bad.")
 
 
 def test_a_yanked_release_is_not_offered_and_the_audit_says_who(page):

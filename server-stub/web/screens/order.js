@@ -2,18 +2,44 @@
 
 import { call } from "/app/data/api.js";
 import { time } from "/app/data/time.js";
-import { clock, duration, kind, many, number, text } from "/app/data/words.js";
+import { clock, digest, duration, kind, many, number, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { html } from "/app/parts/html.js";
 import { Card, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
 import { Screen } from "/app/parts/screen.js";
+
+// The words of the request stand in the audit, in a record behind the order's.
+function reasonOf(order, audit) {
+  const own = audit.find((a) => a.object === order.id);
+  // The request's record comes behind all that it did.
+  const asked = own && audit.filter((a) => a.number > own.number && String(a.object).startsWith("/v1/")).at(-1);
+  try {
+    const words = JSON.parse(asked?.detail || "{}");
+    return (words.op || order.op) === order.op && typeof words.reason === "string" ? words.reason : "";
+  } catch { /* a detail that is no request */ }
+  return "";
+}
+
+// The order's own words: what, where, by whom and why, as far as they are known.
+function given(order, releases, audit) {
+  const body = order.body || {}, args = body.args || {}, scope = body.scope || {};
+  const said = Object.values(args).flat();
+  const named = releases.find((r) => said.includes(r.digest));
+  const word = (value) => typeof value === "string" && value ? value : "";
+  return { what: named ? `${named.model}@${named.version}` : word(args.model) || (word(args.release) ? digest(args.release) : ""),
+    where: order.rollout || (scope.device ? many(order.scope_devices, "device") : word(order.group) || "everywhere"),
+    by: word(body.by), why: reasonOf(order, audit) };
+}
 
 export class Order extends Screen {
   topics = ["order", "audit"];
   every = 500;
 
   async read({ path }) {
-    return call("GET", `/v1/orders/${encodeURIComponent(path[1])}?devices=200`);
+    const none = () => ({ items: [] });
+    const [order, releases, audit] = await Promise.all([call("GET", `/v1/orders/${encodeURIComponent(path[1])}?devices=200`),
+      call("GET", "/v1/releases").catch(none), call("GET", "/v1/audit?order=newest&limit=200").catch(none)]);
+    return { order, given: given(order, releases.items, audit.items) };
   }
 
   componentWillUnmount() {
@@ -21,15 +47,15 @@ export class Order extends Screen {
     super.componentWillUnmount();
   }
 
-  draw(order) {
+  draw({ order, given: say }) {
     const ended = (order.done || 0) + (order.failed || 0);
     const all = ended + (order.pending || 0);
     const left = [...(order.devices || [])].sort((a, b) => Number(kind(text(b.outcome)) === "bad") - Number(kind(text(a.outcome)) === "bad")
       || Number(!!a.outcome) - Number(!!b.outcome));
     time.stop(this.again); // an order that acts is watched
     this.again = order.awaited > 0 ? time.after(1000, () => this.want()) : null;
-    return html`<div class="head mid"><h1>${order.id} · ${order.op} ${text(order.body?.release ?? "")}</h1><${State} word=${order.state} />
-      <span class="soft">given ${clock(order.issued_at_ms)}</span></div>
+    return html`<div class="head mid"><h1>${order.id} · ${order.op}${say.what ? ` ${say.what}` : ""}</h1><${State} word=${order.state} /></div>
+    <p class="soft">For ${say.where}${say.by ? `, by ${say.by}` : ""}, given ${clock(order.issued_at_ms)}${say.why ? `: ${say.why}` : ""}.</p>
     <${Card} label="Progress"><p class="huge" role="status">${number(order.done)} of ${many(all, "device")} done</p>
       <${Meter} of=${all} label=${`${order.done} done, ${order.failed} cannot`} parts=${[["ok", order.done], ["bad", order.failed]]} />
       <${Counts} items=${[{ n: number(order.failed), word: "cannot", kind: order.failed > 0 ? "bad" : null },

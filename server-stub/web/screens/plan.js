@@ -16,6 +16,17 @@ const FIELDS = [["phases", "phases up to", "1, 10%, 100%"], ["soak", "soak on ea
 const FLAGS = (query) => [...String(query.phases || "").split(",").map((word) => word.trim()).filter((word) => word).map((word) => ` --phase ${word}`),
   query.soak ? ` --soak ${query.soak}` : "", query.failed ? ` --max-failed ${query.failed}` : "", query.pace ? ` --pace ${query.pace}` : ""].join("");
 
+async function allGroups() {
+  const names = new Set(["all"]);
+  let next = "";
+  do {
+    const page = await call("GET", `/v1/groups?limit=1000${next}`);
+    page.items.forEach((g) => names.add(g.name));
+    next = page.next ? `&cursor=${encodeURIComponent(page.next)}` : "";
+  } while (next);
+  return [...names].sort();
+}
+
 export class Plan extends Screen {
   topics = ["release"];
 
@@ -33,8 +44,7 @@ export class Plan extends Screen {
 
   async read(props) {
     const releases = (await call("GET", "/v1/releases")).items.filter((r) => r.state === "published");
-    const devices = (await call("GET", "/v1/devices?limit=1000&fields=groups")).items;
-    const groups = [...new Set(["all", ...devices.flatMap((d) => d.groups || [])])].sort();
+    const groups = await allGroups();
     const asked = this.body(props);
     let answer = null, problem = null;
     if ((props.query.release || this.state.file) && maySomewhere("operator")) {

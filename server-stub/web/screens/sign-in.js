@@ -5,6 +5,7 @@ import { Component, html } from "/app/parts/html.js";
 
 export class SignIn extends Component {
   componentDidMount() {
+    this.base.querySelector?.("#token")?.focus();
     provider().then(({ name }) => this.setState({ name })).catch(() => {});
   }
 
