@@ -285,3 +285,47 @@ def test_orderly_restarts_cost_a_candidate_nothing(device):
         device.again()
         assert device.says("candidate tiny@3.0.0 on trial, 3 starts left")
         device.wait(lambda: device.says("serving restarted tiny@3.0.0"))
+
+
+# ---- the doctor ----
+
+def doctor(device):
+    done = subprocess.run(
+        [os.path.join(device.bin, "flotilla-agent"), "doctor", "--config",
+         device.config], env=device.env, stdout=subprocess.PIPE, text=True,
+        check=False, timeout=HANG_S)
+    return done.stdout
+
+
+def test_the_doctor_reads_every_byte_that_serves(device):
+    device.wait(device.serves)
+    told = doctor(device)
+    assert "✓ tiny" in told and "each has its digest" in told, told
+    blobs = os.path.join(device.state, "blobs")
+    model = max((os.path.join(blobs, name) for name in os.listdir(blobs)),
+                key=os.path.getsize)
+    os.chmod(model, 0o600)
+    with open(model, "r+b") as file:
+        file.seek(os.path.getsize(model) // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+    told = doctor(device)
+    assert "✗ tiny" in told and "target.hash" in told, told
+    assert os.path.exists(model)  # it only looks
+
+
+def test_the_doctor_says_that_the_folder_takes_no_byte(device):
+    device.wait(device.serves)
+    assert "✓ state directory" in doctor(device)
+    if subprocess.run(["unshare", "-m", "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    told = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && '
+         'mount -o remount,ro,bind "$0" && exec "$@"', device.state,
+         os.path.join(device.bin, "flotilla-agent"), "doctor", "--config",
+         device.config], stdout=subprocess.PIPE, text=True, check=False,
+        timeout=HANG_S).stdout
+    assert "✗ state directory" in told and "Read-only" in told, told

@@ -6,19 +6,13 @@
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
+#include "base/host/digest.h"
 
 static unsigned bad;
-static json_t *checks; /* NULL: lines for people */
 
 static void tell(bool is_good, const char *name, const char *text)
 {
-    if (checks != NULL) {
-        json_array_append_new(checks,
-                              json_pack("{s:b, s:s, s:s}", "ok", (int)is_good,
-                                        "check", name, "found", text));
-    } else {
-        printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
-    }
+    printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
     bad += is_good ? 0 : 1;
 }
 
@@ -95,15 +89,137 @@ static void check_identity(const struct flo_settings *settings)
     flo_identity_deinit(&identity);
 }
 
+/* ---- what is on the disk ---- */
+
+#define FREE_MIN (UINT64_C(128) << 20) /* as the agent's own findings */
+
+/* Only looks: the agent alone moves damaged bytes away. */
+static int check_blob(struct flo_store *store, const struct flo_digest *digest,
+                      uint64_t *read, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_digest actual;
+    uint64_t bytes = 0;
+    int rv = flo_store_blob_open(store, digest, &fd, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_sha256_fd(fd, &actual, &bytes, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    *read += bytes;
+    return flo_digest_equal(&actual, digest)
+               ? 0
+               : flo_fail(err, FLO_E_TARGET_HASH,
+                          "its %llu bytes on the disk are not the signed ones; "
+                          "the next start of the agent fetches them again",
+                          (unsigned long long)bytes);
+}
+
+/* Every file of the variant that serves, as a start of the agent reads it. */
+static int check_files(struct flo_store *store, const struct flo_digest *digest,
+                       const struct flo_release *release, uint32_t *files,
+                       uint64_t *read, struct flo_err *err)
+{
+    int index = flo_store_release_variant(store, digest, release);
+    int rv = 0;
+
+    if (index < 0) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s@%s: files are missing",
+                        release->model, release->version);
+    }
+    for (uint32_t i = 0; rv == 0 && i < release->variants[index].file_count;
+         i++) {
+        const struct flo_release_file *file =
+            &release->files[release->variants[index].files[i]];
+        rv = check_blob(store, &file->digest, read, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s@%s, %s", release->model,
+                            release->version, file->name);
+        }
+        (*files)++;
+    }
+    return 0;
+}
+
+static int check_release(struct flo_store *store,
+                         const struct flo_digest *digest, uint32_t *files,
+                         uint64_t *read, struct flo_err *err)
+{
+    static struct flo_release release; /* large, one thread */
+    int rv = check_blob(store, digest, read, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "release document");
+    }
+    rv = flo_store_release_load(store, digest, &release, err);
+    if (rv == 0) {
+        rv = check_files(store, digest, &release, files, read, err);
+        flo_release_deinit(&release);
+    }
+    return rv;
+}
+
+static void check_model(struct flo_store *store, const char *model)
+{
+    struct flo_slots slots;
+    struct flo_err err = {0};
+    char line[200];
+    uint32_t files = 0;
+    uint64_t read = 0;
+    int rv = flo_store_slots_read(store, model, &slots, &err);
+    struct flo_digest serving = flo_slots_serving(&slots);
+
+    if (rv == 0 && flo_digest_is_zero(&serving)) {
+        tell(true, model, "slot record is whole; nothing of it serves");
+        return;
+    }
+    if (rv == 0) {
+        rv = check_release(store, &serving, &files, &read, &err);
+    }
+    if (rv < 0) {
+        tell_err(model, &err);
+        return;
+    }
+    snprintf(line, sizeof(line),
+             "slot record, release document and %u file%s were read now, %llu "
+             "MiB: each has its digest",
+             files, files == 1 ? "" : "s", (unsigned long long)(read >> 20));
+    tell(true, model, line);
+}
+
+/* A folder that takes no byte serves, but no order and no update is kept. */
+static int check_writes(const char *folder, struct flo_err *err)
+{
+    char path[4200];
+
+    snprintf(path, sizeof(path), "%.4000s/.doctor", folder);
+    int rv = flo_file_write(path, "1", 1, 0600, err);
+    (void)unlink(path);
+    return rv;
+}
+
+static void check_folder(const struct flo_settings *settings, uint64_t free)
+{
+    struct flo_err err = {0};
+    char line[260];
+
+    if (check_writes(settings->state_dir, &err) < 0) {
+        tell_err("state directory", &err);
+        return;
+    }
+    snprintf(line, sizeof(line), "%.150s, %llu MiB free%s", settings->state_dir,
+             (unsigned long long)(free >> 20),
+             free < FREE_MIN ? ": updates and records need 128" : "");
+    tell(free >= FREE_MIN, "state directory", line);
+}
+
 static void check_store(const struct flo_settings *settings)
 {
     struct flo_store *store = NULL;
-    struct flo_slots slots;
     struct flo_err err = {0};
-    char models[8][FLO_NAME_MAX + 1];
-    char line[200];
-    size_t count;
-    size_t i;
+    char models[FLO_AGENT_MODELS_MAX][FLO_NAME_MAX + 1];
 
     if (access(settings->state_dir, F_OK) != 0) {
         tell(false, "state directory", "is not there: flotilla-agent enroll");
@@ -113,26 +229,10 @@ static void check_store(const struct flo_settings *settings)
         tell_err("state directory", &err);
         return;
     }
-    snprintf(line, sizeof(line), "%.150s, %llu MiB free", settings->state_dir,
-             (unsigned long long)(flo_store_disk_free(store) >> 20));
-    tell(true, "state directory", line);
-    count = flo_store_models(store, models, FLO_COUNT(models));
-    for (i = 0; i < count; i++) {
-        int fd = -1;
-        uint64_t bytes = 0;
-        int rv = flo_store_slots_read(store, models[i], &slots, &err);
-        struct flo_digest serving = flo_slots_serving(&slots);
-
-        if (rv == 0 && !flo_digest_is_zero(&serving)) {
-            rv = flo_store_blob_open_verified(store, &serving, &fd, &bytes,
-                                              &err);
-            flo_fd_cleanup(&fd);
-        }
-        if (rv < 0) {
-            tell_err(models[i], &err);
-        } else {
-            tell(true, models[i], "slot record and release document are whole");
-        }
+    check_folder(settings, flo_store_disk_free(store));
+    size_t count = flo_store_models(store, models, FLO_COUNT(models));
+    for (size_t i = 0; i < count; i++) {
+        check_model(store, models[i]);
     }
     flo_store_close(store);
 }
@@ -181,7 +281,6 @@ static int doctor(void *typed, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    checks = args->is_json ? json_array() : NULL;
     tell(true, "configuration", flo_args_text(args, "config", "none"));
     check_program("flotilla-engine");
     check_program("flotilla-updater");
@@ -197,19 +296,13 @@ static int doctor(void *typed, struct flo_err *err)
         tell(temperature < 90000, "temperature", line);
     }
     flo_settings_deinit(&settings);
-    if (checks != NULL) {
-        json_dumpf(checks, stdout, JSON_COMPACT);
-        printf("\n");
-        json_decref(checks);
-    }
     return bad == 0 ? 0 : FLO_EXIT_STATE;
 }
 
 const struct flo_verb flo_verb_doctor = {
     .name = "doctor",
-    .usage = "[-o json]",
+    .usage = "",
     .help = "what is wrong on this device",
-    .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = doctor,
 };
