@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-SERVE_LOW = ["base/", "proto/", "engine/wire/",
+SERVE_LOW = ["base/", "proto/", "engine/wire/", "agent/core/trouble.h",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/serve/state.h", "agent/serve/timing.h",
              "agent/serve/apart/"]
@@ -28,6 +28,7 @@ SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/checkup/checkup.h", "agent/core/linking.h",
              "agent/serve/serve.h",
              "agent/core/renew.h", "agent/core/neighbours.h",
+             "agent/core/trouble.h",
              "agent/shell/identity/pair.h",
              "agent/shell/shell.h", "agent/config.def",
              "agent/runtimes.def"]

@@ -5,9 +5,9 @@
 
 const char *flo_drift_word(enum flo_drift drift)
 {
-    static const char *const words[] = {"none",   "behind",      "ahead",
-                                        "denied", "below-floor", "frozen",
-                                        "paused", "no-memory",   "runtime"};
+    static const char *const words[] = {
+        "none",   "behind", "ahead",     "denied", "below-floor",
+        "frozen", "paused", "no-memory", "disk",   "runtime"};
 
     assert(drift < FLO_COUNT(words));
     return words[drift];
@@ -63,6 +63,9 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
     }
     if (flo_digest_equal(&model->let_down, &target->release)) {
         return FLO_DRIFT_RUNTIME;
+    }
+    if (agent->is_disk_gone) {
+        return FLO_DRIFT_DISK;
     }
     return target->number != 0 && target->number < target->current_number
                ? FLO_DRIFT_AHEAD

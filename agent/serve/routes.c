@@ -118,3 +118,22 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
     flo_demand_failed(place, err);
     flo_router_fail_held(place, err);
 }
+
+void flo_serve_down(struct flo_serve *serve, unsigned model,
+                    const struct flo_err *err)
+{
+    assert(model < FLO_SERVE_MODELS_MAX);
+    assert(err->code != 0);
+    FLO_INSIDE(serve);
+    serve->places[model].down = *err;
+    flo_router_fail_held(&serve->places[model], err);
+}
+
+void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err)
+{
+    FLO_INSIDE(serve);
+    memset(&serve->degraded, 0, sizeof(serve->degraded));
+    if (err != NULL) {
+        serve->degraded = *err;
+    }
+}

@@ -275,6 +275,13 @@ void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
 void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
                              const struct flo_err *err);
 
+/* No engine of the model can be had for now, and not for its bytes: who waits
+ * for one, and who comes, gets this error at once.  Until the next flip. */
+void flo_serve_down(struct flo_serve *serve, unsigned model,
+                    const struct flo_err *err);
+/* The trouble that /health names; NULL: all is well. */
+void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
+
 /* ---- processes that were killed ---- */
 
 /* Kill a child process.  The call does not wait for its end, which comes when

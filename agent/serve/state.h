@@ -58,6 +58,7 @@ struct serve_place {
     enum flo_serve_gone gone; /* ... and why; `route` is what it was */
     struct event *removal;    /* the end of what was under way */
     struct serve_demand demand;
+    struct flo_err down; /* why nothing is live; code 0: it is waited for */
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;
@@ -82,6 +83,7 @@ struct flo_serve {
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;
     bool had_route;
+    struct flo_err degraded; /* code 0: all is well */
     uint64_t removal_ms;
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;

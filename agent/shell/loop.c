@@ -340,6 +340,7 @@ static void report_change(struct flo_shell *shell)
 
 static void settle(struct flo_shell *shell)
 {
+    flo_shell_down_look(shell);
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         flo_shell_trust_look(shell, i);
         look_at_drift(shell, i);

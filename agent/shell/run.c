@@ -411,8 +411,10 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     }
     if (outbox != NULL) {
         *err = *outbox;
+        return true;
     }
-    return outbox != NULL;
+    return shell->reading.code != 0 &&
+           flo_fail(err, shell->reading.code, "%s", shell->reading.what) < 0;
 }
 
 /* Orders that were not kept come again with a heartbeat, and say so before the
@@ -421,16 +423,18 @@ static void degraded_look(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
+    flo_trouble_look(&shell->reading);
     if (is_degraded(shell, &err)) {
         (void)flo_shell_degrade(shell, &err);
-    } else if (shell->degraded.error.code != 0 && !shell->has_unkept) {
-        shell->device_is_dirty = true;
-        if (flo_shell_device_keep(shell, &err) == 0) {
-            flo_log(FLO_LOG_INFO, "degraded", "over: %s",
-                    shell->degraded.error.what);
-            memset(&shell->degraded, 0, sizeof(shell->degraded));
-            shell->degraded.is_news = true;
-        }
+        shell->agent.is_disk_gone =
+            shell->device_is_unread || flo_outbox_db_failure(shell->db) != NULL;
+    } else if (shell->degraded.error.code != 0 && !shell->has_unkept &&
+               flo_shell_writes(shell)) {
+        flo_log(FLO_LOG_INFO, "degraded", "over: %s",
+                shell->degraded.error.what);
+        memset(&shell->degraded, 0, sizeof(shell->degraded));
+        shell->degraded.is_news = true;
+        flo_serve_degraded(shell->serve, NULL);
     }
     if (shell->degraded.is_news) {
         flo_shell_link_reported(shell);

@@ -31,6 +31,7 @@
 
 #include "agent/core/checkup/checkup.h"
 #include "agent/core/memory/strain.h"
+#include "agent/core/trouble.h"
 #include "agent/serve/serve.h"
 #include "agent/shell/identity/pair.h"
 #include "agent/shell/outbox/answers.h"
@@ -209,6 +210,8 @@ struct flo_hosting {
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
+    struct flo_err down; /* the disk gave no engine; code 0: it did, or that was
+                            told */
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */
     struct {
@@ -359,6 +362,7 @@ struct flo_shell {
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
     } degraded; /* the device cannot keep what it is told: device.h */
+    struct flo_trouble reading; /* what its disk does not give */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
 };
 

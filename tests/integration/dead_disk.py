@@ -25,32 +25,19 @@ class Disk:
         os.mkdir(path)
         with open(self.image, "wb") as file:
             file.truncate(megabytes << 20)
-        self.is_mounted = _run("mkfs.ext4", "-q", "-m", "0", self.image) and \
-            self._mount()
-
-    def _mount(self):
-        return _run("mount", "-o", "loop", self.image, self.path)
+        self.is_mounted = _run("mkfs.ext4", "-q", self.image) and \
+            _run("mount", "-o", "loop", self.image, self.path)
 
     def die(self):
-        """For good, or until back()."""
+        """For good."""
+        device = subprocess.run(
+            ["losetup", "-n", "-O", "NAME", "-j", self.image], check=True,
+            capture_output=True, text=True).stdout.strip()
         folder = os.open(self.path, os.O_RDONLY)
         fcntl.ioctl(folder, SHUTDOWN, struct.pack("I", LOG_FLUSH))
         os.close(folder)
-        with open(self.image, "rb") as file, \
-                open(self.image + ".kept", "wb") as kept:
-            while piece := file.read(1 << 20):
-                kept.write(piece)
-        os.truncate(self.image, 0)  # the device itself reads no sector
-
-    def back(self):
-        """Put in again: a new mount of the same files."""
-        _run("umount", "-l", self.path)
-        os.rename(self.image + ".kept", self.image)
-        assert self._mount()
-
-    def only_read(self, is_so):
-        assert _run("mount", "-o", "remount," + ("ro" if is_so else "rw"),
-                    self.path)
+        os.truncate(self.image, 0)  # it has no sector any more
+        assert _run("losetup", "--set-capacity", device)
 
     def close(self):
         if self.is_mounted:

@@ -3,6 +3,8 @@ answered, what is not says so."""
 import collections
 import json
 import os
+import signal
+import subprocess
 
 import pytest
 
@@ -30,8 +32,24 @@ class OnDisk(Device):
         self.log = os.path.join(folder, "agent.log")
         self.api = os.path.join(folder, "api.sock")
 
-    def start(self, more="", limits=None):
+    def start(self, more="heartbeat: 1s\n", limits=None):
         super().start(more + "listen:\n  - unix:%s\n" % self.api, limits)
+
+    def engines(self):
+        with open("/proc/%d/task/%d/children" % (
+                self.process.pid, self.process.pid)) as file:
+            return [int(pid) for pid in file.read().split()]
+
+    def health(self):
+        connection = F.UnixConnection(self.api, HANG_S)
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        return answer.status, body
+
+    def degraded(self):
+        return self.health()[1].get("degraded", {}).get("id")
 
     def close(self):
         super().close()
@@ -73,3 +91,33 @@ def test_what_is_in_memory_is_answered_without_the_disk(device):
 
     device.disk.die()
     assert device.ask_all() == asked
+    device.wait(lambda: device.degraded())
+    said = subprocess.run(
+        [os.path.join(device.bin, "flotilla-agent"), "status", "--config",
+         device.config], check=True, capture_output=True, text=True)
+    assert "DEGRADED " in said.stdout, said.stdout
+    assert device.health()[0] == 200
+
+
+def test_who_asks_an_engine_that_died_with_the_disk_hears_why(device):
+    device.disk.die()
+    for pid in device.engines():
+        os.kill(pid, signal.SIGBUS)  # as the kernel, at a page it cannot read
+    status, body = device.ask(0)  # held at most until the start has failed
+    assert status == 503, body
+    assert body["error"]["code"].startswith("io."), body
+    assert device.ask(1)[0] == 503
+    assert device.health()[0] == 503
+    assert device.health()[1]["status"] == "down"
+    assert device.count("flip to current") == 0 and not device.says(
+        "the previous release serves")
+
+
+def test_a_page_that_was_not_read_once_is_told_and_forgotten(device):
+    for pid in device.engines():
+        os.kill(pid, signal.SIGBUS)
+    device.wait(lambda: device.degraded() == "io.read")
+    assert device.ask(0)[0] == 200  # it was read again
+
+    device.wait(lambda: not device.degraded())
+    assert device.says("over: ")

@@ -82,11 +82,11 @@ void flo_engine_loaded(struct step *s)
 
 /* The bytes are not the signed ones, not there, or on a sector that cannot be
  * read.  Two places find this: the store, and the hash of every file before it
- * is loaded. */
-static bool bytes_are_wrong(int code)
+ * is loaded.  A disk that is gone as a whole says nothing about them. */
+static bool bytes_are_wrong(const struct flo_agent *agent, int code)
 {
     return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
-           code == FLO_E_IO_READ;
+           (code == FLO_E_IO_READ && !agent->is_disk_gone);
 }
 
 /* The current release is damaged: the previous one serves meanwhile. */
@@ -130,7 +130,7 @@ static bool give_way(struct step *s, int code)
     struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
 
     assert(flo_ref_is(&model->slots.current));
-    if (bytes_are_wrong(code)) {
+    if (bytes_are_wrong(s->agent, code)) {
         current->is_damaged = true;
         return fall_back_to_previous(s);
     }

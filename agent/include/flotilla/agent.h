@@ -194,6 +194,8 @@ struct flo_agent {
     uint64_t revision; /* grows when the report changes */
     bool is_booted;
     bool is_frozen;
+    bool is_disk_gone; /* it cannot be written: what cannot be read may be as
+                          it was */
     uint32_t jobs;
     uint32_t models_max; /* by configuration */
     uint32_t waits;      /* ... what every update waits for: a set */
@@ -411,6 +413,7 @@ enum flo_drift {
     FLO_DRIFT_PAUSED,      /* it waits for its rollout */
     FLO_DRIFT_NO_MEMORY,   /* the target, or the running release, has no room
                             * next to the other models */
+    FLO_DRIFT_DISK,        /* the disk takes nothing: it could not come */
     FLO_DRIFT_RUNTIME      /* the device's runtime failed it, and since the
                             * agent's start nothing better came */
 };

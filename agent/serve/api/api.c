@@ -231,14 +231,24 @@ static void on_health(void *context, struct flo_httpd_request *http)
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 4096};
     const struct serve_engine *engine = any_live(serve);
+    const struct flo_err *degraded = &serve->degraded;
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
-        flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"}",
+        flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"",
                        engine->name);
     } else {
         flo_httpd_add_header(http, "Retry-After", "1");
-        flo_buf_text(&out, "{\"status\":\"loading\"}");
+        flo_buf_printf(&out, "{\"status\":\"%s\"",
+                       degraded->code == 0 ? "loading" : "down");
     }
+    if (degraded->code != 0) {
+        flo_buf_printf(&out, ",\"degraded\":{\"id\":\"%s\",\"text\":",
+                       flo_error_id(degraded->code));
+        flo_answer_add_text(&out, (struct flo_wire_text){
+                                      degraded->what, strlen(degraded->what)});
+        flo_buf_text(&out, "}");
+    }
+    flo_buf_text(&out, "}");
     answer_json(http, engine != NULL ? 200 : 503, &out);
 }
 

@@ -263,6 +263,12 @@ static void describe_end(struct serve_engine *engine, int status)
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
                  "the engine of %s was killed by signal %d (%s)", engine->name,
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
+        if (WTERMSIG(status) == SIGBUS) { /* a page of a file that is mapped */
+            flo_fail(&engine->end, FLO_E_IO_READ,
+                     "the engine of %s ended: the disk does not give the "
+                     "bytes of its files (signal %d)",
+                     engine->name, WTERMSIG(status));
+        }
         if (WTERMSIG(status) == SIGSYS) {
             flo_err_why(&engine->end, "it did what its sandbox forbids");
         }

@@ -2,6 +2,7 @@
  *
  * Before the engine's first token nothing goes to a client.  Until then an
  * error has its own HTTP status, and the request can move to another engine. */
+#include "agent/core/trouble.h"
 #include "agent/serve/openai/format.h"
 #include "agent/serve/openai/openai.h"
 
@@ -65,7 +66,7 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
     int status = flo_httpd_status_of(err->code);
     if (err->code == FLO_E_ENGINE_CRASH || err->code == FLO_E_ENGINE_KILLED ||
         err->code == FLO_E_ENGINE_HANG || err->code == FLO_E_INFER_CANCELLED ||
-        err->code == FLO_E_STATE) {
+        err->code == FLO_E_STATE || flo_trouble_is_read(err->code)) {
         status = 503; /* another try can help */
     }
     const char *param = flo_format_param(&request->params, err);

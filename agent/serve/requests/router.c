@@ -561,7 +561,9 @@ static void refuse_removed(struct serve_request *request)
 static void wait_for_model(struct serve_request *request)
 {
     struct flo_err err = {0};
-    if (!is_put_off(request) && flo_demand_admit(request, &err) < 0) {
+    if (request->place->down.code != 0) {
+        request_fail(request, &request->place->down);
+    } else if (!is_put_off(request) && flo_demand_admit(request, &err) < 0) {
         request_fail(request, &err);
     } else {
         request_hold(request);

@@ -432,6 +432,15 @@ static void print_neighbours(const json_t *json)
     printf("\n");
 }
 
+static void print_degraded(const json_t *degraded)
+{
+    if (json_is_object(degraded)) {
+        printf("DEGRADED %s: %s\n",
+               json_string_value(json_object_get(degraded, "id")),
+               json_string_value(json_object_get(degraded, "text")));
+    }
+}
+
 static void print_status(const json_t *json)
 {
     bool is_running = !json_is_false(json_object_get(json, "running"));
@@ -451,6 +460,7 @@ static void print_status(const json_t *json)
     }
     printf("%s\n",
            json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
+    print_degraded(json_object_get(json, "degraded"));
     print_models(json_object_get(json, "models"), is_running);
     print_neighbours(json_object_get(json, "neighbours"));
 }

@@ -54,6 +54,12 @@ void flo_shell_note(struct flo_shell *shell, const char *type,
  * of its kind is a note (true); report, status and doctor have it until a
  * heartbeat finds that records are taken again (run.c). */
 bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err);
+/* An error of flo_trouble_is_read(): an engine, or a load (`is_whole`), was not
+ * given the bytes of its files. */
+void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err,
+                      bool is_whole);
+/* Does the disk take a record now? */
+bool flo_shell_writes(struct flo_shell *shell);
 /* clock.c: what time it is taken to be. */
 /* Was it set since the last call?  Orders that it refused may hold now. */
 bool flo_shell_clock_was_set(struct flo_shell *shell);

@@ -22,6 +22,28 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err)
     error->code = err->code;
     snprintf(error->what, sizeof(error->what), "%.255s", err->what);
     shell->degraded.is_news = true;
+    if (shell->serve != NULL) {
+        flo_serve_degraded(shell->serve, err);
+    }
     flo_shell_note(shell, "note", err);
     return true;
+}
+
+void flo_shell_unread(struct flo_shell *shell, const struct flo_err *err,
+                      bool is_whole)
+{
+    struct flo_err told = {0};
+
+    flo_trouble_read(&shell->reading, err, is_whole);
+    if (shell->reading.code == 0) {
+        return;
+    }
+    flo_fail(&told, shell->reading.code, "%s", shell->reading.what);
+    if (shell->degraded.error.code == 0) {
+        (void)flo_shell_degrade(shell, &told);
+    }
+    if (shell->degraded.is_news) {
+        shell->agent.revision++; /* reported with this turn */
+        flo_queue_wake(&shell->queue);
+    }
 }

@@ -116,6 +116,20 @@ int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
     return rv;
 }
 
+bool flo_shell_writes(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    shell->device_is_dirty = true;
+    bool writes =
+        !shell->device_is_unread && flo_shell_device_keep(shell, &err) == 0;
+    if (err.code != 0 && shell->degraded.error.code == 0) {
+        (void)flo_shell_degrade(shell, &err);
+    }
+    shell->agent.is_disk_gone = !writes;
+    return writes;
+}
+
 void flo_shell_device_write(struct flo_shell *shell)
 {
     struct flo_err err = {0};

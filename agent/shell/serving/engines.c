@@ -82,6 +82,14 @@ static void on_request(void *context, unsigned model,
 
     flo_telemetry_request(&shell->models[model].telemetry.measures, stats);
     flo_telemetry_recent(&shell->models[model], stats);
+    if (flo_trouble_is_read(stats->error)) {
+        struct flo_err err = {0};
+        flo_fail(&err, stats->error,
+                 "requests to %s failed: the disk does not give the bytes of "
+                 "its files",
+                 shell->models[model].slots.model);
+        flo_shell_unread(shell, &err, false);
+    }
     event.error.code = stats->error;
     if (!flo_queue_offer_request(&shell->queue, &event)) {
         flo_log(FLO_LOG_ERROR, "core",

@@ -18,6 +18,11 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
             flo_serve_wanted_failed(shell->serve, model, err);
         }
     }
+    if (flo_trouble_is_read(err->code)) {
+        (void)flo_shell_writes(shell); /* or is the whole disk gone? */
+        flo_shell_unread(shell, err, true);
+        shell->models[model].down = *err;
+    }
     /* Perhaps of bytes that are no longer those that were hashed. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);
@@ -29,4 +34,18 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
     event.error.code = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", err->what);
     flo_queue_post(&shell->queue, &event);
+}
+
+void flo_shell_down_look(struct flo_shell *shell)
+{
+    for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
+        const struct flo_agent_model *model = &shell->agent.models[i];
+        struct flo_err *down = &shell->models[i].down;
+
+        if (down->code != 0 && model->live < 0 &&
+            model->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_WAITING) {
+            flo_serve_down(shell->serve, i, down);
+            down->code = 0;
+        }
+    }
 }

@@ -143,8 +143,14 @@ void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model,
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
 /* lost.c: an engine is lost, or could not be had; told once. */
+/* The disk gave no engine, and the core waits to try again: clients are told.
+ */
+void flo_shell_down_look(struct flo_shell *shell);
 void flo_shell_lost(struct flo_shell *shell, uint32_t model,
                     enum flo_agent_role role, const struct flo_err *err);
+/* The disk gave no engine, and the core waits to try again: clients are told.
+ */
+void flo_shell_down_look(struct flo_shell *shell);
 
 /* releases.c */
 FLO_MUST_USE int flo_shell_release_get(struct flo_shell *shell,

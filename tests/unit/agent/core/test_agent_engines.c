@@ -182,6 +182,19 @@ static void one_that_cannot_be_read_gives_way_like_it(void **state)
                            "                    slots: go back to tiny@1.0.0"));
 }
 
+static void without_a_disk_nothing_is_known_of_its_bytes(void **state)
+{
+    (void)state;
+    world.current_load_error = FLO_E_IO_READ;
+    world_boot(&world);
+    world.agent.is_disk_gone = true;
+    world_run(&world, 60000);
+
+    assert_null(strstr(world.trace.data, "its bytes are wrong"));
+    assert_non_null(strstr(world.trace.data, "started again in"));
+    assert_true(is_current(2));
+}
+
 static void an_engine_lost_in_the_commit_is_started_behind_it(void **state)
 {
     (void)state;
@@ -331,6 +344,7 @@ int main(void)
         STORY(a_crash_on_trial_begins_the_soak_again),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(one_that_cannot_be_read_gives_way_like_it),
+        STORY(without_a_disk_nothing_is_known_of_its_bytes),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_crash_loop_leaves_its_place_to_the_candidate),

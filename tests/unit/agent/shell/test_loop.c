@@ -182,6 +182,11 @@ void flo_shell_trust_look(struct flo_shell *unused, uint32_t model)
     (void)unused, (void)model;
 }
 
+void flo_shell_down_look(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
 void flo_shell_seats_look(struct flo_shell *unused)
 {
     (void)unused;
