@@ -139,7 +139,7 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
     }
     flo_fetch_tell_kept(fetch, part);
     if (fetch->fetched_bytes == 0 && fetch->found_bytes == 0) {
-        fetch->found_bytes = flo_part_kept(part);
+        fetch->found_bytes = flo_part_position(part);
     }
     rv = flo_neighbours_ask(fetch, part, artifact, err);
     if (rv < 0) {

@@ -9,10 +9,17 @@
 #include "base/host/digest.h"
 
 static unsigned bad;
+static json_t *checks; /* NULL: lines for people */
 
 static void tell(bool is_good, const char *name, const char *text)
 {
-    printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
+    if (checks != NULL) {
+        json_array_append_new(checks,
+                              json_pack("{s:b, s:s, s:s}", "ok", (int)is_good,
+                                        "check", name, "found", text));
+    } else {
+        printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
+    }
     bad += is_good ? 0 : 1;
 }
 
@@ -281,6 +288,7 @@ static int doctor(void *typed, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    checks = args->is_json ? json_array() : NULL;
     tell(true, "configuration", flo_args_text(args, "config", "none"));
     check_program("flotilla-engine");
     check_program("flotilla-updater");
@@ -296,13 +304,19 @@ static int doctor(void *typed, struct flo_err *err)
         tell(temperature < 90000, "temperature", line);
     }
     flo_settings_deinit(&settings);
+    if (checks != NULL) {
+        json_dumpf(checks, stdout, JSON_COMPACT);
+        printf("\n");
+        json_decref(checks);
+    }
     return bad == 0 ? 0 : FLO_EXIT_STATE;
 }
 
 const struct flo_verb flo_verb_doctor = {
     .name = "doctor",
-    .usage = "",
+    .usage = "[-o json]",
     .help = "what is wrong on this device",
+    .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = doctor,
 };

@@ -112,7 +112,7 @@ static void a_flip_tells_the_loss_that_was_not_heard(void **state)
     open_candidate(V21, "2.1.0");
     kill_unheard(FLO_ROLE_CANDIDATE);
     assert_int_equal(flo_serve_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &err),
-                     FLO_E_ENGINE_CRASH);
+                     FLO_E_ENGINE_KILLED);
     assert_non_null(strstr(err.what, "killed by signal 9"));
 
     flo_serve_hear(world.serve);
@@ -132,7 +132,7 @@ static void a_probe_tells_why_its_candidate_is_gone(void **state)
     kill_unheard(FLO_ROLE_CANDIDATE);
     assert_int_equal(
         flo_serve_probe(world.serve, 0, &golden, &limits, NULL, NULL, &err),
-        FLO_E_ENGINE_CRASH);
+        FLO_E_ENGINE_KILLED);
 
     flo_serve_hear(world.serve);
     assert_int_equal(world.lost, 1); /* as of one that ends in a probe */
