@@ -318,7 +318,7 @@ class Fleet:
             if key["role"] == "release"][0]
 
     def call(self, row, line, *more):
-        words = shlex.split(line % self.names)
+        words = [word % self.names for word in shlex.split(line)]
         reach = () if row == "login" else ("--controller",
                                            self.controller.rest)
         if "--token-file" not in words:
