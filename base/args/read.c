@@ -83,9 +83,9 @@ static void look_for_json(struct flo_args *args, int argc, char *const *argv,
         const struct flo_flag *flag = flo_args_is_flag(argv[at])
                                           ? flo_args_find(args, argv[at], false)
                                           : NULL;
-        const char *value = flo_args_value_in(argv[at]);
 
         if (flag != NULL) {
+            const char *value = flo_args_value_in(argv[at]);
             value = value != NULL ? value : at + 1 < argc ? argv[at + 1] : "";
             args->is_json = args->is_json || flo_args_asks_json(flag, value);
         }
