@@ -13,8 +13,8 @@ void flo_args_call(const struct flo_args_program *program,
 /* ---- flag.c ---- */
 
 bool flo_args_is_flag(const char *word);
-/* Of a word that is a flag: the value inside "--name=value", "-n=value" and
- * "-nvalue"; NULL: none. */
+/* The value inside a flag's word: "--name=value", "-n=value", "-nvalue"; NULL:
+ * none. */
 const char *flo_args_value_in(const char *word);
 /* The row of "--name", "--name=value" or "-n" in one table; NULL: none. */
 const struct flo_flag *flo_args_find_in(const struct flo_flag *flags,
