@@ -32,6 +32,18 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
     va_end(list);
 }
 
+void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format,
+                            ...)
+{
+    size_t used = strlen(rollout->reason);
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
+              list);
+    va_end(list);
+}
+
 /* Sign, publish, and write into desired of the members that are in `states`. */
 void flo_rollout_order(struct flo_rollout_actions *actions,
                        enum flo_order_op op, uint32_t phase, uint32_t from,

@@ -5,8 +5,6 @@
  * While one may still serve it, the rollout is `partly-back`: the device has
  * nothing to go back to, or it has not answered.  Both states follow the
  * devices, so the last one that leaves the release makes it rolled-back. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
@@ -138,36 +136,23 @@ static struct remaining remaining_of(const struct flo_rollout *rollout,
 #define UNREACHED "; not reached: "
 #define NAMED 8 /* devices in a reason */
 
-static void add(struct flo_rollout *rollout, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void add(struct flo_rollout *rollout, const char *format, ...)
-{
-    size_t used = strlen(rollout->reason);
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
-              list);
-    va_end(list);
-}
-
 /* Ids, as in every trace; the shell puts names in their place. */
 static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 {
     uint32_t named = 0;
 
-    add(rollout, "%u with nothing to go back to (", kept);
+    flo_rollout_reason_add(rollout, "%u with nothing to go back to (", kept);
     for (size_t i = 0; i < rollout->member_count && named < NAMED; i++) {
         if (flo_rollout_has_begun(rollout, i) &&
             flo_rollout_member_stays(&rollout->members[i])) {
-            add(rollout, "%s%.8s", named++ > 0 ? ", " : "",
-                rollout->members[i].device);
+            flo_rollout_reason_add(rollout, "%s%.8s", named++ > 0 ? ", " : "",
+                                   rollout->members[i].device);
         }
     }
     if (kept > named) {
-        add(rollout, " and %u more", kept - named);
+        flo_rollout_reason_add(rollout, " and %u more", kept - named);
     }
-    add(rollout, ")");
+    flo_rollout_reason_add(rollout, ")");
 }
 
 /* The person's or the gate's reason stays; who is left follows it. */
@@ -184,17 +169,17 @@ static void say_remaining(struct flo_rollout *rollout,
         }
     }
     if (left->kept + silent > 0) {
-        add(rollout, TAIL);
+        flo_rollout_reason_add(rollout, TAIL);
     }
     if (left->kept > 0) {
         name_kept(rollout, left->kept);
     }
     if (silent > 0) {
-        add(rollout, "%s%u without an answer", left->kept > 0 ? ", " : "",
-            silent);
+        flo_rollout_reason_add(rollout, "%s%u without an answer",
+                               left->kept > 0 ? ", " : "", silent);
     }
     if (left->unreached > 0) {
-        add(rollout, UNREACHED "%u", left->unreached);
+        flo_rollout_reason_add(rollout, UNREACHED "%u", left->unreached);
     }
 }
 
@@ -208,9 +193,10 @@ static void abort_check(struct flo_rollout *rollout, uint64_t now_ms,
         return;
     }
     if (silent > 0) {
-        add(rollout, "; %u do%s not answer, %s when %s back", silent,
-            silent == 1 ? "es" : "", silent == 1 ? "follows" : "follow",
-            silent == 1 ? "it comes" : "they come");
+        flo_rollout_reason_add(rollout, "; %u do%s not answer, %s when %s back",
+                               silent, silent == 1 ? "es" : "",
+                               silent == 1 ? "follows" : "follow",
+                               silent == 1 ? "it comes" : "they come");
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
 }

@@ -36,6 +36,9 @@ void flo_rollout_do(struct flo_rollout_actions *actions,
 /* Say why something is done, or why nothing is: a line of the trace. */
 void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
                      ...) __attribute__((format(printf, 2, 3)));
+/* Go on with the reason of the rollout's state. */
+void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format,
+                            ...) __attribute__((format(printf, 2, 3)));
 void flo_rollout_evidence(struct flo_rollout *rollout,
                           const struct flo_rollout_event *event,
                           struct flo_rollout_actions *actions);

@@ -1,7 +1,6 @@
 /* Operators' events of a rollout: start, pause, resume, promote, abort,
  * rollback, freeze, taken back by an emergency order. */
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,19 +100,6 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
 }
 
-static void add_reason(struct flo_rollout *rollout, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void add_reason(struct flo_rollout *rollout, const char *format, ...)
-{
-    size_t used = strlen(rollout->reason);
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
-              list);
-    va_end(list);
-}
-
 static void store_members(struct flo_rollout_actions *actions)
 {
     flo_rollout_do(actions,
@@ -148,7 +134,7 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
 
     if (rollout->start_at_ms > 0) {
         flo_time_text(rollout->start_at_ms, at);
-        add_reason(rollout, "; begins at %s", at);
+        flo_rollout_reason_add(rollout, "; begins at %s", at);
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_SCHEDULED, now_ms, actions);
 }
@@ -157,8 +143,8 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms,
                   struct flo_rollout_actions *actions)
 {
     if (rollout->approvals < rollout->approvals_needed) {
-        add_reason(rollout, "; %u of %u approvals", rollout->approvals,
-                   rollout->approvals_needed);
+        flo_rollout_reason_add(rollout, "; %u of %u approvals",
+                               rollout->approvals, rollout->approvals_needed);
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms,
                               actions);
         store_members(actions); /* for a restart */
@@ -176,8 +162,8 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
     rollout->approvals++;
-    add_reason(rollout, "; %u of %u approvals", rollout->approvals,
-               rollout->approvals_needed);
+    flo_rollout_reason_add(rollout, "; %u of %u approvals", rollout->approvals,
+                           rollout->approvals_needed);
     if (rollout->approvals < rollout->approvals_needed) {
         store_reason(rollout, actions);
     } else {
