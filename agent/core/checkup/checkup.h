@@ -22,6 +22,9 @@ struct flo_sensed {
     uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
 };
 
+/* Free bytes of the disk that updates and records need. */
+#define FLO_CHECKUP_DISK_MIN (UINT64_C(128) << 20)
+
 struct flo_checkup {
     struct flo_sensed sensed;
     uint32_t cpus;    /* that the agent may use */

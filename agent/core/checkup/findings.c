@@ -15,7 +15,6 @@
 #define OPS_PER_BYTE 4 /* a byte of 4-bit weights: two products, two sums */
 #define CONTEXT_LARGE 8192
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
-#define DISK_FREE_MIN (UINT64_C(128) << 20)
 #define CERTIFICATE_DAYS_MIN 14
 #define HEAT_MARGIN_MC 5000
 #define TRIP_STANDARD_MC 80000
@@ -280,10 +279,10 @@ static void find_health(const struct flo_checkup *c, struct flo_findings *out)
                     (unsigned long long)(c->sensed.memory_free_bytes >> 20)),
                 (double)c->sensed.memory_free_bytes, (double)MEMORY_FREE_MIN);
     }
-    if (c->disk_free_bytes < DISK_FREE_MIN) {
+    if (c->disk_free_bytes < FLO_CHECKUP_DISK_MIN) {
         numbers(add(out, FLO_FINDING_DISK, "%llu MiB of disk are free",
                     (unsigned long long)(c->disk_free_bytes >> 20)),
-                (double)c->disk_free_bytes, (double)DISK_FREE_MIN);
+                (double)c->disk_free_bytes, (double)FLO_CHECKUP_DISK_MIN);
     }
     if (c->has_certificate && c->certificate_days < CERTIFICATE_DAYS_MIN) {
         numbers(add(out, FLO_FINDING_CERTIFICATE,

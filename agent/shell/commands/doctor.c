@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/core/checkup/checkup.h"
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/identity/identity.h"
@@ -97,8 +98,6 @@ static void check_identity(const struct flo_settings *settings)
 }
 
 /* ---- what is on the disk ---- */
-
-#define FREE_MIN (UINT64_C(128) << 20) /* as the agent's own findings */
 
 /* Only looks: the agent alone moves damaged bytes away. */
 static int check_blob(struct flo_store *store, const struct flo_digest *digest,
@@ -218,8 +217,9 @@ static void check_folder(const struct flo_settings *settings, uint64_t free)
     }
     snprintf(line, sizeof(line), "%.150s, %llu MiB free%s", settings->state_dir,
              (unsigned long long)(free >> 20),
-             free < FREE_MIN ? ": updates and records need 128" : "");
-    tell(free >= FREE_MIN, "state directory", line);
+             free < FLO_CHECKUP_DISK_MIN ? ": updates and records need 128"
+                                         : "");
+    tell(free >= FLO_CHECKUP_DISK_MIN, "state directory", line);
 }
 
 static void check_store(const struct flo_settings *settings)
