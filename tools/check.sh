@@ -2,7 +2,7 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|stops|clocks|text|vendor|voice ...]
+#                        inputs|promises|mutants|stops|clocks|text|vendor|voice ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -102,6 +102,10 @@ check_callbacks() {
 # One clock for all tests, and no wait shorter than a hang.
 check_clocks() { python3 tools/clocks.py && say clocks ok || bad clocks; }
 
+check_mutants() {
+    python3 tests/mutants/play.py --list >/dev/null && say mutants ok ||
+        bad mutants
+}
 check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
@@ -118,7 +122,7 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises stops callbacks clocks text vendor voice}; do
+    inputs promises mutants stops callbacks clocks text vendor voice}; do
     "check_$check"
 done
 exit $failed

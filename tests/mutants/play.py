@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Take one check out of the product after another: a test has to notice each.
 
-usage: play.py BUILD [--only NAME[,NAME]] [--list]
+usage: play.py [BUILD] [--only NAME[,NAME]] [--list]
 
 The tables of this folder name each check: its source, the lines without which
 the product would be blind, and the tests that notice.  Only that source is
@@ -220,7 +220,7 @@ def listed(row):
         print("%-32s %-44s %s" % (row["name"], row["file"], row["tests"]))
         return False
     except LookupError as error:
-        print(error)
+        print(error, file=sys.stderr)
         return True
 
 
@@ -238,7 +238,8 @@ def verdict(row, build):
 
 def main():
     parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parse.add_argument("build")
+    parse.add_argument("build", nargs="?", default=os.path.join(
+        ROOT, "build", "release"))
     parse.add_argument("--only", default="")
     parse.add_argument("--list", action="store_true")
     args = parse.parse_args()
