@@ -281,9 +281,9 @@ def test_a_candidate_whose_engine_dies_is_refused(up, lab):
     fails(up, lab, "20", signal.SIGSEGV, 1, "engine.crash")
 
 
-def killed_in(up, lab, version, state, enough):
-    """A rollout whose candidate's engines are killed in that state, as the
-    kernel does for want of memory, until the device says `enough`; its end."""
+def killed(up, lab, version, soak, is_time, enough):
+    """A rollout whose candidate's engines are killed when it is time, as the
+    kernel does for want of memory, until the device says `enough`."""
     golden = long_probe(up.scratch, os.path.join(MODELS,
                                                  "golden-tiny-v2.1.json"))
     up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf", golden, "--label",
@@ -291,36 +291,58 @@ def killed_in(up, lab, version, state, enough):
     begin = os.path.getsize(lab.log)
     known = set(lab.children("flotilla-engine"))
     started = up.ask("rollout", "start", "tiny@" + version, "--group", "lab",
-                     "--phase", "100%", "--soak", "1s", "--probe-timeout",
+                     "--phase", "100%", "--soak", soak, "--probe-timeout",
                      "10m")["id"]
 
     def strike():
-        one = up.rollout_device(started, "b")
-        if one["state"] == state and not says(lab, begin, enough):
-            for pid in set(lab.children("flotilla-engine")) - known:
+        engines = set(lab.children("flotilla-engine")) - known
+        if engines and is_time(started, begin):
+            for pid in engines:
                 signalled(pid, signal.SIGKILL)
-        return one["state"] in ("succeeded", "failed", "rolled-back",
-                                "timed-out")
-    until("the end", strike, every=0.005)
-    assert says(lab, begin, enough)
-    return started, up.rollout_device(started, "b")
+            known.update(engines)
+        return says(lab, begin, enough)
+    until(enough, strike, every=0.005)
+    return started
 
 
-@pytest.mark.parametrize("state", ["probing", "soaking"])
-def test_a_candidate_killed_once_from_outside_is_tried_again(up, lab, state):
-    before = lab.ask(QUESTION, "tiny")[1]
-    started, one = killed_in(up, lab, "30-" + state, state,
-                             "tried again: kill 1 from outside")
-    assert one["state"] == "succeeded", one
-    up.cli("rollout", "rollback", started, "--confirm", "tiny@30-" + state,
+def at_once(_started, _begin):
+    return True
+
+
+def taken_back(up, lab, started, version, before):
+    up.cli("rollout", "rollback", started, "--confirm", "tiny@" + version,
            "--wait")
     serves(lab, before)
 
 
+ONCE = "tried again: kill 1 from outside"
+
+
+def test_a_candidate_killed_once_at_its_probe_is_tried_again(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
+    started = killed(up, lab, "30", "300ms", lambda _, begin:
+                     says(lab, begin, "  probe tiny@30"), ONCE)
+    until("the end", lambda: up.rollout_device(started, "b")[
+        "state"] == "succeeded")
+    taken_back(up, lab, started, "30", before)
+
+
+def test_a_candidate_killed_once_on_trial_is_tried_again(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
+    started = killed(up, lab, "30-trial", "1h", lambda started, _:
+                     up.rollout_device(started, "b")["state"] == "soaking",
+                     ONCE)
+    serves(lab, "tiny@30-trial")
+    assert up.rollout_device(started, "b")["state"] == "soaking"
+    taken_back(up, lab, started, "30-trial", before)
+
+
 def test_one_that_is_killed_each_time_is_denied_until_lifted(up, lab):
     before = lab.ask(QUESTION, "tiny")[1]
-    _, one = killed_in(up, lab, "31", "probing", "engine.killed: 3 times")
-    assert one["state"] == "failed", one
+    started = killed(up, lab, "31", "300ms", at_once, "engine.killed: 3 times")
+    until("the end", lambda: up.rollout_device(started, "b")[
+        "state"] == "failed")
+    one = up.rollout_device(started, "b")
     assert one["error"]["id"] == "engine.killed", one["error"]
     assert "signal 9" in one["error"]["what"]
     serves(lab, before)

@@ -454,7 +454,8 @@ void flo_execution_probed(struct step *s)
     execution->detail.passed = told->passed;
     execution->detail.ratio = told->ratio;
     execution->detail.memory_bytes = told->memory_bytes;
-    if (s->event->error.code == FLO_E_ENGINE_CRASH) {
+    if (s->event->error.code == FLO_E_ENGINE_CRASH ||
+        s->event->error.code == FLO_E_ENGINE_KILLED) {
         flo_do_note(s, "its engine is gone: the loss that follows says why");
         return;
     }

@@ -17,15 +17,14 @@
 
 #include "unit/serve/serve_world.h"
 
-static size_t engines(void)
+static bool has_engine(pid_t pid)
 {
     FLO_INSIDE(world.serve);
-    size_t count = 0;
-    for (struct serve_engine *engine = world.serve->engines; engine != NULL;
-         engine = engine->next) {
-        count++;
+    struct serve_engine *engine = world.serve->engines;
+    while (engine != NULL && engine->pid != pid) {
+        engine = engine->next;
     }
-    return count;
+    return engine != NULL;
 }
 
 /* Nothing turns the caller's loop here. */
@@ -39,9 +38,9 @@ static void load_unheard(enum flo_serve_role role, const char *path,
 /* Its loss waits to be heard. */
 static void kill_unheard(enum flo_serve_role role)
 {
-    size_t before = engines();
-    kill(status_now().roles[role].pid, SIGKILL);
-    WAIT_UNTIL(engines() == before - 1);
+    pid_t pid = status_now().roles[role].pid;
+    kill(pid, SIGKILL);
+    WAIT_UNTIL(!has_engine(pid));
 }
 
 static void clients_have_their_answers_while_the_caller_stands(void **state)

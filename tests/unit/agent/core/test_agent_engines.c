@@ -303,6 +303,38 @@ a_candidate_that_is_killed_twice_in_any_state_is_tried_again(void **state)
     }
 }
 
+/* Its probe hears of it first. */
+static void kill_probed(void)
+{
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_PROBED,
+        .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
+
+    for (unsigned i = 0;
+         i < 100000 && world.agent.models[0].engines[FLO_AGENT_BESIDE].state !=
+                           FLO_ENGINE_READY;
+         i++) {
+        world_run(&world, 1);
+    }
+    assert_int_equal(state_now(), FLO_EXECUTION_PROBING);
+    world_event(&world, &event);
+    assert_int_equal(state_now(), FLO_EXECUTION_PROBING);
+    kill_candidate();
+}
+
+static void a_kill_in_a_probe_counts_as_any_other(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    kill_probed();
+    kill_probed();
+    kill_probed();
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_denied(3));
+    assert_story("bad-killed-probe");
+}
+
 static void one_that_is_killed_each_time_is_denied_until_lifted(void **state)
 {
     (void)state;
@@ -349,6 +381,7 @@ int main(void)
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_crash_loop_leaves_its_place_to_the_candidate),
         STORY(a_candidate_that_is_killed_twice_in_any_state_is_tried_again),
+        STORY(a_kill_in_a_probe_counts_as_any_other),
         STORY(one_that_is_killed_each_time_is_denied_until_lifted),
         STORY(a_candidate_that_cannot_load_alone_gives_way_again),
     };
