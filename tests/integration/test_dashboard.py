@@ -282,6 +282,17 @@ def drawn(page, role, **changes):
         % (json.dumps(role), json.dumps({**ROLLOUT, **changes})))
 
 
+def rendered(page, module, name, props, read):
+    """What a piece of the page shows; `read` is a script about its `place`."""
+    return page.run(
+        "Promise.all([import(%s), import('/app/parts/html.js')]).then(([m, p])"
+        " => { const place = document.body.appendChild("
+        "document.createElement('div')); p.render(p.html`<${m.%s} ...${%s} />`,"
+        " place); const shown = %s; p.render(null, place); place.remove();"
+        " return shown; })" % (json.dumps(module), name, json.dumps(props),
+                               read))
+
+
 def test_a_halted_rollout_says_why_and_what_can_be_done(page):
     shown = drawn(page, "admin", state="halted")
     assert "probe.golden on 1 of 3 devices: a golden prompt got" in (
@@ -317,6 +328,58 @@ def test_the_page_names_who_leads_and_who_is_silent(page):
     assert "Led before: south" in shown["text"]
     assert shown["states"] == ["st ok", "st bad"], shown
     assert len(shown["hits"]) == 1 and "south" in shown["hits"][0], shown
+
+
+def test_a_timeline_names_releases_and_marks_nothing_as_under_way(page):
+    release = {"model": "tiny", "release": digest("1"), "version": "1.4.0"}
+    events = [{"type": "serving", "serving": "ready", **release,
+               "first_answer_ms": 42, "at_ms": 5},
+              {"type": "serving", "serving": "down", **release, "at_ms": 4},
+              {"type": "drift", "kind": "behind", **release, "at_ms": 3},
+              {"type": "execution", "state": "succeeded", "rollout": "r-0007",
+               **release, "at_ms": 2},
+              {"type": "note", "error": {"id": "disk.io", "what": "no write"},
+               "at_ms": 1}]
+    rows = rendered(page, "/app/parts/timeline.js", "Timeline",
+                    {"events": events},
+                    "[...place.querySelectorAll('tbody tr')].map(r =>"
+                    " [r.innerText.split('\\t').slice(1).join('|'),"
+                    " r.querySelector('.st').className])")
+    assert rows == [
+        ["serves|tiny@1.4.0|first answer after 42 ms", "st ok"],
+        ["down|tiny@1.4.0|", "st bad"],
+        ["drift: behind|tiny@1.4.0|", "st warn"],
+        ["succeeded|tiny@1.4.0 · r-0007|", "st ok"],
+        ["note|disk.io no write|", "st warn"]], rows
+
+
+def test_the_audit_has_words_and_tells_tokens_of_one_name_apart(
+        page, controller):
+    for _ in range(2):
+        assert controller.ask("POST", "/v1/tokens", {
+            "kind": "access", "role": "viewer", "name": "admin"}).status == 201
+    assert controller.ask("POST", "/v1/orders", {
+        "op": "freeze", "everywhere": True, "confirm": "test",
+        "reason": "a moving day"}).status == 202
+    assert controller.ask("POST", "/v1/orders", {
+        "op": "unfreeze", "everywhere": True, "confirm": "test"}).status == 202
+    go(page, "activity", "[aria-label=Audit] tbody tr")
+    has(page, "[aria-label=Audit]", "a moving day")
+    rows = page.run("[...document.querySelectorAll('[aria-label=Audit] tbody"
+                    " tr')].map(r => [...r.cells].map(c => c.innerText))")
+    asked = next(r for r in rows if "a moving day" in r[5])
+    assert asked[5] == "op freeze, everywhere, confirm test, reason a moving day"
+    assert not any("{" in r[5] or '"' in r[5] for r in rows), rows
+    issued = next(r for r in rows if r[2] == "order.issue")
+    assert issued[5].startswith("op unfreeze, group all, body "), issued
+    own = asked[1].split()  # its name, and the begin of its token's number
+    assert own[0] == "admin" and len(own) == 2 and len(own[1]) == 6, asked
+    tokens = page.text("[aria-label='Users and tokens'] tbody")
+    assert own[1] in tokens
+    wide = page.run("[...document.querySelectorAll('.scroll')].map(s =>"
+                    " [s.getAttribute('aria-label'), s.scrollWidth -"
+                    " s.clientWidth]).filter(([, more]) => more > 0)")
+    assert wide == [], wide
 
 
 def test_who_may_only_look_sees_no_button_that_acts(page):

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/host/digest.h"
+
 #include "server-stub/state/controller.h"
 
 /* A name for `by`: letters that are not allowed become '-'. */
@@ -66,6 +68,39 @@ int flo_orders_sign_alone(struct flo_controller *controller,
     return rv < 0 ? rv : sign(controller, order, &body, envelope, err);
 }
 
+/* A record has no room for the whole body: its digest names it. */
+static int audit(struct flo_controller *controller,
+                 const struct flo_order *order, const char *release,
+                 const struct flo_buf *body, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_digest digest;
+    char hex[FLO_DIGEST_TEXT];
+    const char *facts[][2] = {{"model", order->model},
+                              {"release", release},
+                              {"rollout", order->rollout},
+                              {"group", order->scope.group},
+                              {"device", order->scope.device},
+                              {"reason", order->reason},
+                              {"body", hex}};
+    json_t *said = json_pack("{s:s}", "op", flo_order_op_word(order->op));
+
+    flo_sha256(body->data, body->bytes, &digest);
+    flo_digest_text(&digest, hex);
+    for (size_t i = 0; i < FLO_COUNT(facts); i++) {
+        if (facts[i][1][0] != '\0') {
+            json_object_set_new(said, facts[i][0], json_string(facts[i][1]));
+        }
+    }
+    flo_json_dump(said, &text);
+    json_decref(said);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "order");
+    }
+    return flo_controller_audit(controller, order->by, "order.issue", order->id,
+                                "ok", text.data, err);
+}
+
 int flo_orders_issue_row(struct flo_controller *controller,
                          struct flo_order *order, struct flo_fleet_order row,
                          char *id, struct flo_err *err)
@@ -109,8 +144,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {
         flo_outgoing_group(controller, order->scope.group);
     }
-    return flo_controller_audit(controller, order->by, "order.issue", order->id,
-                                "ok", body.data, err);
+    return audit(controller, order, release, &body, err);
 }
 
 int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
