@@ -5,7 +5,7 @@ import { may } from "/app/data/access.js";
 import { condition, why } from "/app/data/fleet.js";
 import { ask, gauge, histogram, SPANS } from "/app/data/series.js";
 import { time } from "/app/data/time.js";
-import { ago, bytes, clock, digest, duration, kind, models, text, title } from "/app/data/words.js";
+import { ago, bytes, clock, digest, duration, models, text, title } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
 import { Chart } from "/app/parts/chart.js";
@@ -14,22 +14,12 @@ import { Card, Chips, Facts, Same, State, Table } from "/app/parts/parts.js";
 import { Remove } from "/app/parts/remove.js";
 import { Reports } from "/app/parts/reports.js";
 import { Screen } from "/app/parts/screen.js";
+import { Timeline } from "/app/parts/timeline.js";
 
 const num = (value) => typeof value === "number" ? value : null;
 const CHARTS = [["ttft_us", "Time to first token", (v) => duration(v), histogram], ["token_us", "Time per token", (v) => duration(v), histogram],
   ["engine_rss_bytes", "Engine memory", (v) => bytes(v), (s) => gauge(s)],
   ["temperature_mc", "Temperature", (v) => typeof v === "number" ? `${v.toFixed(0)} °C` : "–", (s) => gauge(s, 0.001)]];
-
-// An event as the device or the controller wrote it.
-function line(event) {
-  const state = text(event.state ?? event.outcome ?? event.kind ?? event.event ?? event.type ?? "");
-  const said = [event.model, event.release, event.rollout ?? event.execution, event.reason, event.what,
-    event.error?.id && `${text(event.error.id)} ${text(event.error.what ?? "")}`].filter((w) => typeof w === "string" && w)
-    .map((w) => w.startsWith("sha256:") ? digest(w) : w);
-  const detail = event.detail || {};
-  return { state, words: said.join(" · "), at: event.at_ms ?? event.received_at_ms ?? event.since_at_ms,
-    more: [num(detail.bytes) && bytes(detail.bytes), num(detail.took_ms) && duration(detail.took_ms)].filter((w) => w).join(", ") };
-}
 
 function Notice({ d }) {
   const wanting = models(d).filter((m) => m.drift?.kind === "no-memory");
@@ -110,9 +100,7 @@ export class Device extends Screen {
       <span class="soft">solid: p95 or most, dashed: p50 or mean</span>`}>
       <div class="four">${CHARTS.map(([, what, format], i) => html`<div><h3>${what}</h3><${Chart} label=${what} format=${format}
         series=${numbers[i].map((s) => ({ name: this.name(s.digest, d), points: s.points }))} /></div>`)}</div><//>
-    <${Card} title="Timeline, newest first" label="Timeline">${timeline.length === 0 ? html`<p class="soft">Nothing was reported yet.</p>`
-  : html`<${Table} label="Timeline" heads=${["when", "what", "more", "+#cost"]} rows=${timeline.map(line).map((e) => ({ hit: kind(e.state) === "bad",
-    cells: [clock(e.at), html`<${State} word=${e.state} />`, e.words, e.more] }))} />`}<//>
+    <${Timeline} events=${timeline} />
     ${can ? html`<${Reports} device=${d} />` : null}
     <${Same} command=${`flotilla device get ${text(d.name)} --timeline`} call=${`GET /v1/devices/${text(d.name)}`} />`;
   }
