@@ -222,6 +222,43 @@ def test_a_rollout_shows_its_plan_then_starts_and_ends(page):
     has(page, "main .head", "abort")
 
 
+PHASES = ("[...document.querySelectorAll('[aria-label=Phases] tbody tr')].map("
+          "r => [...r.cells].map(c => c.innerText))")
+
+
+def test_a_plan_says_who_gets_it_when_and_what_the_way_back_takes(page):
+    go(page, "rollouts/new?release=tiny%409&phases=10,100%25&soak=30s",
+       "#start")
+    takes, devices = (int(page.text("#start").split()[i].replace(",", ""))
+                      for i in (2, 4))
+    rows = page.run(PHASES)
+    get, of = (sum(int(row[i].replace(",", "")) for row in rows)
+               for i in (1, 2))
+    assert (get, of) == (takes, devices) and takes < devices
+    assert all(row[4][0].isdigit() for row in rows), rows
+    has(page, "[aria-label=Plan]", "at least")
+    has(page, "[aria-label='The way back']", "≈ 1 s each, no download")
+
+
+def test_a_plan_says_that_its_start_is_refused_and_what_helps(
+        page, controller):
+    go(page, "rollouts/new?release=tiny%409", "#start")
+    page.until("!document.getElementById('start').disabled")
+    for op, is_frozen in (("freeze", True), ("unfreeze", False)):
+        assert controller.ask("POST", "/v1/orders", {
+            "op": op, "everywhere": True, "confirm": "test"}).status == 202
+        page.until("document.getElementById('start').disabled === %s"
+                   % json.dumps(is_frozen))
+        assert ("A start now is refused" in page.text("main")) is is_frozen
+    assert rendered(page, "/app/parts/forecast.js", "Refusals", {"plan": {
+        "refusals": [{"id": "gate.undecidable", "what": "it never decides",
+                      "fix": "give `--hold-for-person` or 8 devices"}]}},
+        "[place.innerText, place.querySelectorAll('code')[1].innerText]") == [
+            "A start now is refused: it never decides\n\n"
+            "gate.undecidable Next: give --hold-for-person or 8 devices",
+            "--hold-for-person"]
+
+
 def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
     go(page, "emergency?release=tiny%409", "#go-back")
     has(page, "#go-back", "1 of 1 device go back")
@@ -283,7 +320,7 @@ def drawn(page, role, **changes):
 
 
 def rendered(page, module, name, props, read):
-    """What a piece of the page shows; `read` is a script about its `place`."""
+    """Result of `read`, a script about the `place` of a piece of the page."""
     return page.run(
         "Promise.all([import(%s), import('/app/parts/html.js')]).then(([m, p])"
         " => { const place = document.body.appendChild("

@@ -5,7 +5,7 @@ import { ago, text } from "/app/data/words.js";
 import { listen } from "/app/data/live.js";
 import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
-import { Card, State, Table } from "/app/parts/parts.js";
+import { Card, Prose, State, Table } from "/app/parts/parts.js";
 import { Problems } from "/app/parts/screen.js";
 
 const figure = (value, unit) => typeof value === "number" ? `${Number(value).toPrecision(4)} ${text(unit ?? "")}` : "–";
@@ -14,7 +14,7 @@ function Body({ report }) {
   const facts = Object.entries(report.facts || {});
   return html`<h3>${text(report.op)}, ${report.id}</h3>
     ${(report.findings || []).length > 0 ? html`<${Table} label="Findings" heads=${["level", "found", "measured", "expected", "do"]} rows=${
-  report.findings.map((f) => [html`<${State} word=${f.level} />`, text(f.what), figure(f.measured, f.unit), figure(f.expected), text(f.fix)])} />` : null}
+  report.findings.map((f) => [html`<${State} word=${f.level} />`, text(f.what), figure(f.measured, f.unit), figure(f.expected), html`<${Prose} words=${f.fix} />`])} />` : null}
     ${facts.length > 0 ? html`<${Table} label="Facts" heads=${["fact", "value"]} rows=${facts.map(([name, value]) =>
     [name, typeof value === "boolean" ? (value ? "yes" : "no") : text(value)])} />` : null}
     ${(report.lines || []).length > 0 ? html`<pre class="code log" tabindex="0">${report.lines.map(text).join("\n")}</pre>` : null}`;

@@ -5,6 +5,7 @@ import { Problem } from "/app/data/exchange.js";
 import { listen } from "/app/data/live.js";
 import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
+import { Prose } from "/app/parts/parts.js";
 
 export class Screen extends Component {
   every = 2000;
@@ -88,6 +89,6 @@ export class Screen extends Component {
 }
 
 export function Problems({ problem }) {
-  return problem ? html`<div class="notice n-bad" role="alert"><b>${problem.message}</b>
-    <p>${problem.code ? html`<code>${problem.code}</code> ` : null}${problem.fix || ""}</p></div>` : null;
+  return problem ? html`<div class="notice n-bad" role="alert"><b><${Prose} words=${problem.message} /></b>
+    <p>${problem.code ? html`<code>${problem.code}</code> ` : null}<${Prose} words=${problem.fix || ""} /></p></div>` : null;
 }

@@ -3,11 +3,12 @@
 
 import { call } from "/app/data/api.js";
 import { maySomewhere } from "/app/data/access.js";
-import { bytes, many, number, text } from "/app/data/words.js";
+import { many, number } from "/app/data/words.js";
 import { go, link, set } from "/app/data/url.js";
 import { announce } from "/app/parts/announce.js";
+import { Forecast } from "/app/parts/forecast.js";
 import { html } from "/app/parts/html.js";
-import { Card, Counts, Same, Table } from "/app/parts/parts.js";
+import { Card, Same } from "/app/parts/parts.js";
 import { Problems, Screen } from "/app/parts/screen.js";
 
 // Fields of the address, as the specification of a rollout writes them.
@@ -28,7 +29,7 @@ async function allGroups() {
 }
 
 export class Plan extends Screen {
-  topics = ["release"];
+  topics = ["release", "rollout", "order"]; // a freeze may end meanwhile
 
   // The file as a person left it, else the form.
   body({ query }) {
@@ -95,26 +96,13 @@ export class Plan extends Screen {
     <${Problems} problem=${problem} />
     ${!p ? html`<p class="soft">${maySomewhere("operator") ? query.release ? problem ? "" : "Reading the plan…" : "Choose a release: the plan stands here before anything starts."
     : "This token may look, not plan or start. Ask an operator."}</p>` : html`
-    <${Card} label="Plan"><${Counts} items=${[{ n: number(p.takes), word: `of ${number(p.devices)} get it` },
-  { n: number(p.cannot), word: "cannot", kind: p.cannot > 0 ? "warn" : null }, { n: number(p.has), word: "have it" },
-  { n: number(p.silent), word: "never reported", kind: p.silent > 0 ? "off" : null },
-  { n: number(p.offline), word: "of them offline", kind: p.offline > 0 ? "off" : null },
-  { n: bytes(p.bytes), word: "to send" }]} /><//>
-    <div class="col c8">
-    ${p.reasons.length + p.excluded.length > 0 ? html`<${Card} title="Who does not get it"><${Table} label="Left out" heads=${["cause", "#devices", "why", "do", "+first"]} rows=${
-    [...p.reasons, ...p.excluded].map((r) => [html`<code>${r.id}</code>`, number(r.devices), r.what, r.fix, r.names.map(text).join(", ")])} /><//>` : null}
-    <${Card} title="Phases"><${Table} label="Phases" heads=${["phase", "#devices", "chosen by"]} rows=${(answer.phases || []).map((f) =>
-    [html`<b>${f.number} ${f.name}</b>`, number(f.devices), f.canary ? "canary, spread over the fleet" : "stable hash"])} />
-      <p class="soft">Gates: ${(answer.gates || []).map((g) => g.name).join(", ") || "none"}. When one fails: ${answer.on_fail}.</p><//>
-    <${Card} title="Bytes"><${Table} label="Ways" heads=${["way", "variant", "#devices", "#each", "#sum", "+#whole instead"]} rows=${p.ways.map((w) =>
-    [w.way, w.variant, number(w.devices), bytes(w.bytes_each), bytes(w.bytes), bytes(w.full_bytes)])} />
-      <p class="soft">Each device keeps its release as previous: taking it back needs no download.</p><//></div>
+    <${Forecast} answer=${answer} />
     <div class="col c4">${(answer.overlaps || []).map((o) => html`<div class="notice n-warn"><b>Overlap.</b> <a href=${link(["rollouts", o.rollout])}>${o.rollout}</a> ${o.release}, ${o.state}, holds ${
     many(o.devices, "device")} of these. The newest wins: they read superseded there.</div>`)}
     <${Card} title="Start"><form onsubmit=${(e) => this.start(e)}>
       ${held ? null : html`<label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>`}
       <${Problems} problem=${failed} />
-      <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form><//></div>`}
+      <button type="submit" id="start" class="primary" disabled=${busy || p.takes + p.silent === 0 || p.refusals.length > 0}>Start on ${number(p.takes)} of ${many(p.devices, "device")}</button></form><//></div>`}
     <${Same} command=${held ? "flotilla rollout start --file rollout.yaml --dry-run"
     : `flotilla rollout start ${query.release || "MODEL@VERSION"} --group ${query.group || "all"}${FLAGS(query)} --dry-run`} call="POST /v1/rollouts?dry_run=true" />`;
   }

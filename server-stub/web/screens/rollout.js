@@ -8,7 +8,7 @@ import { Armed } from "/app/parts/armed.js";
 import { announce } from "/app/parts/announce.js";
 import { Gates } from "/app/parts/gates.js";
 import { html } from "/app/parts/html.js";
-import { Card, Chips, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
+import { Card, Chips, Counts, Meter, Prose, Same, State, Table } from "/app/parts/parts.js";
 import { Screen } from "/app/parts/screen.js";
 
 const SHOWN = 200; // asked for; the controller gives failed ones first
@@ -30,8 +30,8 @@ export function Notice({ one }) {
   return html`<div class="notice ${back ? "" : ended && one.state !== "partly-back" ? "n-bad" : "n-warn"}" aria-label="Cause" role="region">
     <p class="big">${causes[0] ? causes[0].meaning || causes[0].id : one.reason}</p>
     ${causes.map((c) => html`<p><code>${c.id}</code> on ${number(c.devices)} of ${many(touched(one), "device")}${
-      c.meaning ? `: ${c.meaning}` : ""}${c.fix ? html` · <b>Next:</b> ${c.fix}` : null}</p>`)}
-    ${remaining.length > 0 ? html`<p><b>Not back:</b> ${remaining.map((d) => d.name).join(", ")} · <b>Next:</b> ${one.remedy}</p>` : null}
+      c.meaning ? `: ${c.meaning}` : ""}${c.fix ? html` · <b>Next:</b> <${Prose} words=${c.fix} />` : null}</p>`)}
+    ${remaining.length > 0 ? html`<p><b>Not back:</b> ${remaining.map((d) => d.name).join(", ")} · <b>Next:</b> <${Prose} words=${one.remedy} /></p>` : null}
     <p class="soft">${one.reason} · ${number(one.holders)} have ${one.release} now, ${
   number(Math.max(one.members - touched(one), 0))} of ${number(one.members)} never touched.</p></div>`;
 }
