@@ -448,10 +448,20 @@ def cli():
            "They may also stand before the command; `-o`, `-q`, `-h` are "
            "short for `--output`, `--quiet`, `--help`.\n\n" +
            table(["flag", "meaning"], flags.pop("global_flags")))
-    for call, name, usage, about in rows("server-stub/cli/commands.def",
-                                         "FLO_COMMAND"):
-        out += "\n## flotilla %s\n\n%s.\n\n```\nflotilla %s\n```\n" % (
-            call, about[:1].upper() + about[1:], (call + " " + usage).strip())
+    commands = "server-stub/cli/commands.def"
+    titles = dict(rows(commands, "^FLO_COMMAND_GROUP"))
+    nouns = {group: [] for group in titles}
+    for call, _, group, *_ in rows(commands, "^FLO_COMMAND"):
+        noun = "`%s`" % call.split()[0]
+        nouns[group] += [noun] if noun not in nouns[group] else []
+    out += "\n## Commands\n\n" + table(["group", "commands"], [
+        [title, ", ".join(nouns[group])] for group, title in titles.items()])
+    for call, name, _, usage, example, about in rows(commands, "^FLO_COMMAND"):
+        out += ("\n## flotilla %s\n\n%s.\n\n```\nflotilla %s\n```\n"
+                "\nExample: `flotilla %s`\n" % (
+                    call, about[:1].upper() + about[1:],
+                    (call + " " + usage).strip(),
+                    (call + " " + example).strip()))
         if flags[name]:
             out += "\n" + table(["flag", "meaning"], flags[name])
     return out

@@ -89,6 +89,19 @@ def sections(text):
     return list(zip(parts[1::2], parts[2::2]))
 
 
+EXAMPLE = re.compile(r"^Example:(?: `|\n  )(.*?)`?\n", re.M)
+
+
+def examples(text):
+    """(the text without its examples, a section of all of them)."""
+    out = []
+    for _, body in sections(text):
+        about = re.search(r"^[A-Z].*\.$", body, re.M)
+        out += [line for call in EXAMPLE.findall(body) for line in
+                (".TP", escape(about.group(0)), "\\fB%s\\fR" % escape(call))]
+    return EXAMPLE.sub("", text), [".SH EXAMPLES", *out] if out else []
+
+
 def page(name, section, about, source, program):
     text = read(source)
     text = re.sub(r"^# .*\n\n(?:Made by `make docs`.*?\n\n)?", "", text)
@@ -99,9 +112,10 @@ def page(name, section, about, source, program):
     out = ['.TH %s %d "" Flotilla' % (name.upper().replace("-", "\\-"),
                                       section),
            ".SH NAME", "%s \\- %s" % (name.replace("-", "\\-"), about)]
+    text, shown = examples(text)
     body = roff(text)
     out += ([] if body[:1] and body[0].startswith(".SH") else
-            [".SH DESCRIPTION"]) + body
+            [".SH DESCRIPTION"]) + body + shown
     out += [".SH FILES AND DOCUMENTS",
             "/usr/share/doc/flotilla*/docs: tour, runbook, reference."]
     return "\n".join(line for line in out if line is not None) + "\n"
@@ -119,11 +133,12 @@ def nouns():
 
 def noun_page(noun, text):
     name = "flotilla-" + noun
+    text, shown = examples(text)
     verbs = ", ".join(re.findall(r"^## flotilla \S+ (\S+)", text, re.M))
     return "\n".join([
         '.TH %s 1 "" Flotilla' % name.upper().replace("-", "\\-"),
         ".SH NAME", "%s \\- %s" % (name.replace("-", "\\-"), escape(verbs)),
-        *roff(text), ".SH SEE ALSO",
+        *roff(text), *shown, ".SH SEE ALSO",
         "flotilla(1): flags of every command; flotilla\\-errors(7): exit codes"
         ]) + "\n"
 

@@ -18,6 +18,7 @@ static const struct flo_verb run = {
     .flags = {run_flags},
     .state = &flo_agent_line,
     .run = flo_run,
+    .example = "--config /etc/flotilla/agent.yaml",
 };
 static const struct flo_verb *const verbs[] = {
     &run,

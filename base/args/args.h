@@ -84,7 +84,10 @@ struct flo_verb {
     void *state; /* begins with a struct flo_args */
     /* Exit code or FLO_E_...; the error is printed by the caller. */
     int (*run)(void *state, struct flo_err *err);
-    const char *more; /* end of its help, or NULL */
+    const char *more;    /* end of its help, or NULL */
+    const char *example; /* behind its name, as in a shell; "": the name does;
+                            NULL: a program calls it, no person */
+    const char *group;   /* its part of the program's help, or NULL */
 };
 
 struct flo_args_program {
@@ -106,6 +109,9 @@ struct flo_args_program {
     void (*names)(const struct flo_args *line, const char *what,
                   struct flo_buf *out);
     const char *more; /* end of the help, or NULL */
+    /* Verbs that come first in a help with groups, up to NULL.  NULL: its help
+     * has no groups. */
+    const struct flo_verb *const *start;
 };
 
 /* -o json and --json, of commands that answer either way. */

@@ -6,6 +6,8 @@
 
 #define COLUMN 27 /* after "  --release-version TEXT " */
 #define WIDTH 80
+#define NOUN_COLUMN 17 /* after "  change-freeze  " */
+#define START_COLUMN 6
 
 void flo_args_call(const struct flo_args_program *program,
                    const struct flo_verb *verb, char *out)
@@ -14,6 +16,17 @@ void flo_args_call(const struct flo_args_program *program,
 
     snprintf(out, FLO_CALL_BYTES, "%s%s%s", program->name, is_named ? " " : "",
              is_named ? verb->name : "");
+}
+
+/* Columns of a text: its characters, whatever bytes they have. */
+static size_t columns(const char *text)
+{
+    size_t count = 0;
+
+    for (; text[0] != '\0'; text++) {
+        count += ((unsigned char)text[0] & 0xc0) != 0x80;
+    }
+    return count;
 }
 
 /* `text` from `column` on, in as many lines as it takes; `at` is where the
@@ -46,17 +59,27 @@ static void help_flags(const struct flo_flag *flag, struct flo_buf *out)
         char head[160], help[512], letter[] = "-?, ";
 
         letter[1] = flag->letter;
-        int chars = snprintf(head, sizeof(head), "  %s%s%s%s%s",
-                             flag->letter != 0 ? letter : "",
-                             flag->name[1] == '\0' ? "-" : "--", flag->name,
-                             flag->value != NULL ? " " : "",
-                             flag->value != NULL ? flag->value : "");
+        snprintf(head, sizeof(head), "  %s%s%s%s%s",
+                 flag->letter != 0 ? letter : "",
+                 flag->name[1] == '\0' ? "-" : "--", flag->name,
+                 flag->value != NULL ? " " : "",
+                 flag->value != NULL ? flag->value : "");
         snprintf(help, sizeof(help), "%s%s%s", flag->help,
                  flag->more != NULL ? " " : "",
                  flag->more != NULL ? flag->more() : "");
         flo_buf_text(out, head);
-        wrap(out, (size_t)chars, COLUMN, help);
+        wrap(out, columns(head), COLUMN, help);
     }
+}
+
+static void help_example(const struct flo_args_program *program,
+                         const struct flo_verb *verb, struct flo_buf *out)
+{
+    char call[FLO_CALL_BYTES];
+
+    flo_args_call(program, verb, call);
+    flo_buf_printf(out, "  %s%s%s\n", call, verb->example[0] != '\0' ? " " : "",
+                   verb->example);
 }
 
 static void help_verb(const struct flo_args_program *program,
@@ -70,6 +93,10 @@ static void help_verb(const struct flo_args_program *program,
                    toupper((unsigned char)verb->help[0]), verb->help + 1);
     for (size_t i = 0; i < FLO_VERB_TABLES; i++) {
         help_flags(verb->flags[i], out);
+    }
+    if (verb->example != NULL) {
+        flo_buf_text(out, "\nExample:\n");
+        help_example(program, verb, out);
     }
     if (verb->more != NULL) {
         flo_buf_printf(out, "\n%s", verb->more);
@@ -100,6 +127,58 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
     }
 }
 
+/* ---- a program whose verbs have groups ---- */
+
+/* A line for each noun, with its verbs; for a verb without a noun its help. */
+static void help_group(const struct flo_args_program *program,
+                       const char *group, struct flo_buf *out)
+{
+    const char *last = "";
+
+    flo_buf_printf(out, "\n%s:\n", group);
+    for (size_t i = 0; i < program->count; i++) {
+        const char *name = program->verbs[i]->name;
+        size_t chars = strcspn(name, " ");
+        FLO_CLEANUP(flo_buf_deinit) struct flo_buf verbs = {0};
+
+        if (strcmp(program->verbs[i]->group, group) != 0 ||
+            (name[chars] == ' ' && strncmp(last, name, chars + 1) == 0)) {
+            continue;
+        }
+        last = name;
+        for (size_t k = i; name[chars] == ' ' && k < program->count; k++) {
+            const char *other = program->verbs[k]->name;
+            if (strncmp(other, name, chars + 1) == 0) {
+                flo_buf_printf(&verbs, "%s%s", k > i ? ", " : "",
+                               other + chars + 1);
+            }
+        }
+        flo_buf_printf(out, "  %.*s", (int)chars, name);
+        wrap(out, 2 + chars, NOUN_COLUMN,
+             name[chars] == ' ' && !verbs.failed ? (const char *)verbs.data
+                                                 : program->verbs[i]->help);
+    }
+}
+
+static void help_groups(const struct flo_args_program *program,
+                        struct flo_buf *out)
+{
+    const char *last = "";
+
+    flo_buf_text(out, "Start here:\n");
+    for (size_t i = 0; program->start[i] != NULL; i++) {
+        help_example(program, program->start[i], out);
+        wrap(out, 0, START_COLUMN, program->start[i]->help);
+    }
+    for (size_t i = 0; i < program->count; i++) {
+        const char *group = program->verbs[i]->group;
+        if (strcmp(last, group) != 0) {
+            help_group(program, group, out);
+        }
+        last = group;
+    }
+}
+
 void flo_args_help(const struct flo_args_program *program, const char *noun,
                    const struct flo_verb *verb, struct flo_buf *out)
 {
@@ -116,7 +195,11 @@ void flo_args_help(const struct flo_args_program *program, const char *noun,
     if (noun == NULL) {
         flo_buf_printf(out, "%s.\n\n", program->about);
     }
-    help_verbs(program, noun, out);
+    if (noun == NULL && program->start != NULL) {
+        help_groups(program, out);
+    } else {
+        help_verbs(program, noun, out);
+    }
     if (program->flags != NULL && noun == NULL) {
         flo_buf_text(out, "\nFlags of every command:\n\n");
         help_flags(program->flags, out);
@@ -124,7 +207,7 @@ void flo_args_help(const struct flo_args_program *program, const char *noun,
     if (program->more != NULL && noun == NULL) {
         flo_buf_printf(out, "\n%s", program->more);
     }
-    flo_buf_printf(out, "\n%s%s%s COMMAND --help tells its flags.\n",
-                   program->name, noun == NULL ? "" : " ",
-                   noun == NULL ? "" : noun);
+    flo_buf_printf(
+        out, "\n%s%s%s COMMAND --help tells its flags, with an example.\n",
+        program->name, noun == NULL ? "" : " ", noun == NULL ? "" : noun);
 }

@@ -77,6 +77,12 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
         flo_buf_deinit(&help);
         return FLO_EXIT_OK;
     }
+    if (argc > 1 && strcmp(argv[1], "__read") == 0) {
+        argv[1] = argv[0]; /* the tables take the line, nothing is done */
+        int rv = flo_args_read(program, argc - 1, argv + 1, &args, &help, &err);
+        flo_buf_deinit(&help);
+        return rv < 0 ? flo_err_print(stderr, &err) : FLO_EXIT_OK;
+    }
     if (argc < 2 && !is_one) {
         flo_args_help(program, NULL, NULL, &help);
         fputs(help.failed ? "" : help.data, stderr);

@@ -268,4 +268,5 @@ const struct flo_verb flo_verb_bench = {
     .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = run_bench,
+    .example = "--model helpdesk.gguf",
 };

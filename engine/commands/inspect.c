@@ -337,4 +337,5 @@ const struct flo_verb flo_verb_inspect = {
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = inspect,
+    .example = "helpdesk.gguf",
 };

@@ -117,4 +117,5 @@ const struct flo_verb flo_verb_pack = {
     .flags = {flags, FLO_FLAGS_JSON_ALONE},
     .state = &state,
     .run = run,
+    .example = "helpdesk.gguf -o helpdesk.pack",
 };

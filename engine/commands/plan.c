@@ -91,4 +91,5 @@ const struct flo_verb flo_verb_plan = {
     .flags = {FLO_FLAGS_ADAPTER, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = plan,
+    .example = "--model helpdesk.gguf --ctx 2048",
 };

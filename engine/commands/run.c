@@ -285,4 +285,5 @@ const struct flo_verb flo_verb_run = {
     .flags = {FLO_FLAGS_SAMPLING, flags},
     .state = &state,
     .run = run_model,
+    .example = "--model helpdesk.gguf --prompt 'When do you open?'",
 };

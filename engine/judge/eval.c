@@ -410,4 +410,6 @@ const struct flo_verb flo_verb_eval = {
     .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON_ALONE},
     .state = &state,
     .run = eval,
+    .example =
+        "suite.json --model helpdesk-2.4.0.gguf --against helpdesk-2.3.1.gguf",
 };

@@ -604,6 +604,7 @@ const struct flo_verb flo_verb_golden_create = {
     .flags = {FLO_FLAGS_ADAPTER, flags},
     .state = &state,
     .run = create,
+    .example = "golden.json --model helpdesk.gguf --prompts prompts.txt",
 };
 const struct flo_verb flo_verb_golden_play = {
     .name = "golden play",
@@ -612,4 +613,5 @@ const struct flo_verb flo_verb_golden_play = {
     .flags = {FLO_FLAGS_ADAPTER},
     .state = &state,
     .run = play_file,
+    .example = "golden.json --model helpdesk.gguf",
 };

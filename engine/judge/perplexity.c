@@ -139,4 +139,5 @@ const struct flo_verb flo_verb_perplexity = {
     .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = perplexity,
+    .example = "--model helpdesk.gguf --text corpus.txt",
 };

@@ -198,4 +198,5 @@ const struct flo_verb flo_verb_convert_lora = {
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = convert_lora,
+    .example = "--model helpdesk.gguf --lora peft-folder --out shop-lora.gguf",
 };

@@ -104,4 +104,5 @@ const struct flo_verb flo_verb_embed = {
     .flags = {FLO_FLAGS_MODEL, flags},
     .state = &state,
     .run = embed,
+    .example = "'opening hours' --model embedder.gguf",
 };

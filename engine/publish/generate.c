@@ -92,4 +92,5 @@ const struct flo_verb flo_verb_generate = {
     .flags = {FLO_FLAGS_SAMPLING, flags},
     .state = &state,
     .run = generate,
+    .example = "--model helpdesk.gguf --tokens 1,15043 -n 16",
 };

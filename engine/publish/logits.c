@@ -76,4 +76,5 @@ const struct flo_verb flo_verb_logits = {
     .flags = {FLO_FLAGS_BACKEND, flags},
     .state = &state,
     .run = logits,
+    .example = "--model helpdesk.gguf --tokens 1,15043 --out logits.bin",
 };

@@ -214,4 +214,5 @@ const struct flo_verb flo_verb_merge_lora = {
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = merge_lora,
+    .example = "--model helpdesk.gguf --lora shop-lora.gguf --out shop.gguf",
 };

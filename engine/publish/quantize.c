@@ -433,4 +433,5 @@ const struct flo_verb flo_verb_quantize = {
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = quantize,
+    .example = "helpdesk.F16.gguf helpdesk.Q4_0.gguf Q4_0",
 };

@@ -118,4 +118,5 @@ const struct flo_verb flo_verb_tokenize = {
     .flags = {flags},
     .state = &state,
     .run = tokenize,
+    .example = "--model helpdesk.gguf",
 };

@@ -97,11 +97,10 @@ FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
 /* ---- commands: a row per verb in commands.def ---- */
 
 extern const struct flo_flag flo_global_flags[];
-#define FLO_COMMAND(name, function, usage, help)                               \
+#define FLO_COMMAND(name, function, group, usage, example, help)               \
     extern const struct flo_flag flo_flags_##function[];                       \
     int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err);
 #include "server-stub/cli/commands.def"
-#undef FLO_COMMAND
 
 /* Does it ask the controller only where no file says it?  Keys of the root
  * stand on machines without a network. */

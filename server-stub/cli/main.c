@@ -11,18 +11,34 @@ struct command {
     struct flo_verb verb;
     int (*run)(struct flo_cli *cli, struct flo_err *err);
 };
-#define FLO_COMMAND(name, function, usage, help)                               \
-    static const struct command command_##function = {                         \
-        {name, usage, help, {flo_flags_##function}, &cli, NULL, NULL},         \
-        flo_cmd_##function};
+#define FLO_COMMAND_GROUP(group, title)                                        \
+    static const char group_##group[] = title;
+#define FLO_COMMAND(name, function, group, usage, example, help)               \
+    static const struct command command_##function = {{name,                   \
+                                                       usage,                  \
+                                                       help,                   \
+                                                       {flo_flags_##function}, \
+                                                       &cli,                   \
+                                                       NULL,                   \
+                                                       NULL,                   \
+                                                       example,                \
+                                                       group_##group},         \
+                                                      flo_cmd_##function};
 #include "server-stub/cli/commands.def"
-#undef FLO_COMMAND
 
 static const struct flo_verb *const verbs[] = {
-#define FLO_COMMAND(name, function, usage, help) &command_##function.verb,
+#define FLO_COMMAND(name, function, group, usage, example, help)               \
+    &command_##function.verb,
 #include "server-stub/cli/commands.def"
-#undef FLO_COMMAND
 };
+
+static const struct flo_verb *const start[] = {&command_login.verb,
+                                               &command_doctor.verb,
+                                               &command_device_list.verb,
+                                               &command_rollout_start.verb,
+                                               &command_rollout_watch.verb,
+                                               &command_rollout_rollback.verb,
+                                               NULL};
 
 static const char *const aliases[][2] = {
     {"devices", "device"}, {"releases", "release"}, {"rollouts", "rollout"},
@@ -80,14 +96,7 @@ int main(int argc, char **argv)
         .tells_json = true,
         .run = run,
         .names = names,
-        .more =
-            "Start here:\n"
-            "  flotilla login URL --token-file FILE\n"
-            "  flotilla doctor                         is all well?\n"
-            "  flotilla device list --where 'state=offline'\n"
-            "  flotilla rollout start MODEL@VERSION --group G --dry-run\n"
-            "  flotilla rollout watch ID\n"
-            "  flotilla rollout rollback ID --dry-run  what would go back\n",
+        .start = start,
     };
 
     signal(SIGPIPE, SIG_IGN);

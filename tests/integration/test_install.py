@@ -3,6 +3,7 @@ them."""
 import json
 import os
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -94,13 +95,18 @@ def pages(folder):
     return folder + "/man"
 
 
+def commands_def():
+    with open(os.path.join(ROOT, "server-stub/cli/commands.def"),
+              encoding="utf-8") as text:
+        return re.findall(r'^FLO_COMMAND\("([\w -]+)"', text.read(), re.M)
+
+
 def test_every_command_has_its_place_in_the_manual(pages):
     with open(pages + "/flotilla.1", encoding="utf-8") as text:
         manual = text.read()
-    with open(os.path.join(ROOT, "server-stub/cli/commands.def"),
-              encoding="utf-8") as text:
-        commands = re.findall(r'^FLO_COMMAND\("([\w -]+)"', text.read(), re.M)
+    commands = commands_def()
     assert len(commands) > 30
+    assert manual.count("\\fBflotilla ") == len(commands)  # EXAMPLES
     for call in commands:
         heading = ".SH FLOTILLA " + call.upper()
         assert heading.replace("-", "\\-") + "\n" in manual
@@ -110,6 +116,8 @@ def verbs(program):
     """[the words of each of its commands], from its help."""
     said = subprocess.run([os.path.join(BIN, program), "--help"],
                           capture_output=True, text=True, timeout=HANG_S).stdout
+    if program == "flotilla":
+        return said, [name.split() for name in commands_def()]
     listed = said.split("\nFlags of every command")[0]
     return said, [name.split() for name in re.findall(
         r"^  ([a-z][a-z-]*(?: [a-z-]+)?)  ", listed, re.M)] or [[]]
@@ -130,6 +138,49 @@ def test_a_usage_names_flags_that_its_command_has(program):
         named = re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", usage)
         short = re.findall(r"^  (-\w), --", rows + whole, re.M)
         assert set(named) <= set(known) | set(short), usage
+
+
+# Started by the agent on a descriptor, or not built yet: no person types them.
+UNTYPED = (["worker"], ["proxy"], ["share"], ["tuf"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_command_has_an_example_that_its_tables_take(program):
+    """The one in its help, as a shell cuts it into words; nothing is done."""
+    def read(*words):
+        return subprocess.run([os.path.join(BIN, program), "__read", *words],
+                              capture_output=True, text=True, timeout=HANG_S)
+    with open(os.path.join(ROOT, "docs/reference", "cli.md" if program ==
+                           "flotilla" else "programs.md"),
+              encoding="utf-8") as text:
+        pages = text.read()
+    for call in verbs(program)[1]:
+        said = subprocess.run(
+            [os.path.join(BIN, program), *call, "--help"], check=True,
+            capture_output=True, text=True, timeout=HANG_S).stdout
+        shown = re.findall(r"^Example:\n  (.*)$", said, re.M)
+        assert len(shown) == (call not in UNTYPED), (call, said)
+        for line in shown:
+            words = shlex.split(line)
+            assert words[:len(call) + 1] == [program, *call]
+            done = read(*words[1:])
+            assert (done.returncode, done.stdout) == (0, ""), (line, done)
+            assert read(*words[1:], "--nosuch").returncode == 2, line
+            assert line in pages
+
+
+def test_help_begins_with_a_start_and_has_each_noun_once():
+    said = verbs("flotilla")[0]
+    before, *groups = re.split(r"^([A-Z][a-z ]+):\n", said, flags=re.M)
+    parts = dict(zip(groups[::2], groups[1::2]))
+    assert list(parts)[0] == "Start here" and "login https://" in \
+        parts["Start here"]
+    assert "flotilla login" not in before
+    nouns = [noun for title, part in list(parts.items())[1:-1]
+             for noun in re.findall(r"^  (\S+)", part, re.M)]
+    assert sorted(nouns) == sorted({name.split()[0]
+                                    for name in commands_def()})
+    assert len(parts) > 6 and said.count("\n") < 100
 
 
 def test_the_shell_completes_nouns_verbs_and_flags(pages):

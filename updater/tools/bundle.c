@@ -128,6 +128,7 @@ const struct flo_verb tool_bundle_verify = {
     .flags = {tool_flags_trust, verify_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = verify,
+    .example = "helpdesk.bundle --trust trust.json",
 };
 
 /* ---- create ---- */
@@ -220,4 +221,5 @@ const struct flo_verb tool_bundle_create = {
     .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = create,
+    .example = "helpdesk.bundle --release release.json --blobs blobs",
 };

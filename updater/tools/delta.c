@@ -144,6 +144,7 @@ const struct flo_verb tool_delta_create = {
     .flags = {create_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = create,
+    .example = "helpdesk-2.3.1.gguf helpdesk-2.4.0.gguf helpdesk.delta",
 };
 
 /* ---- apply ---- */
@@ -366,6 +367,7 @@ const struct flo_verb tool_delta_apply = {
     .flags = {apply_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = apply,
+    .example = "helpdesk-2.3.1.gguf helpdesk.delta helpdesk-2.4.0.gguf",
 };
 
 /* ---- info ---- */
@@ -409,4 +411,5 @@ const struct flo_verb tool_delta_info = {
     .flags = {FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = info,
+    .example = "helpdesk.delta",
 };

@@ -53,6 +53,7 @@ const struct flo_verb tool_release_sign = {
     .flags = {sign_flags, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = sign,
+    .example = "body.json release.json --key publisher.key",
 };
 
 /* ---- verify ---- */
@@ -96,6 +97,7 @@ const struct flo_verb tool_release_verify = {
     .flags = {tool_flags_trust, FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = verify,
+    .example = "release.json --trust trust.json",
 };
 
 /* ---- inspect ---- */
@@ -178,4 +180,5 @@ const struct flo_verb tool_release_inspect = {
     .flags = {FLO_FLAGS_JSON},
     .state = &tool_line,
     .run = inspect,
+    .example = "release.json",
 };

@@ -653,6 +653,7 @@ const struct flo_verb flo_verb_serve = {
     .flags = {flags},
     .state = &standalone,
     .run = serve,
+    .example = "--model helpdesk.gguf --listen 127.0.0.1:8080",
     .more = "SIGHUP: look at the adapters' files again; new and changed ones "
             "are\nloaded, those that are gone are dropped, and answers go on "
             "meanwhile.\n",

@@ -251,6 +251,7 @@ const struct flo_verb flo_verb_rollback = {
     .flags = {rollback_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = rollback,
+    .example = "--model helpdesk",
 };
 
 static int remove_model(void *line, struct flo_err *err)
@@ -280,6 +281,7 @@ const struct flo_verb flo_verb_remove = {
     .flags = {remove_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = remove_model,
+    .example = "--model helpdesk",
 };
 
 /* ---- status ---- */
@@ -503,6 +505,7 @@ const struct flo_verb flo_verb_status = {
     .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = status,
+    .example = "",
 };
 
 static int explain(void *line, struct flo_err *err)
@@ -534,4 +537,5 @@ const struct flo_verb flo_verb_explain = {
     .flags = {explain_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = explain,
+    .example = "--lines 20",
 };

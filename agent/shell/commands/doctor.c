@@ -319,4 +319,5 @@ const struct flo_verb flo_verb_doctor = {
     .flags = {FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = doctor,
+    .example = "",
 };

@@ -361,4 +361,6 @@ const struct flo_verb flo_verb_enroll = {
     .flags = {flags},
     .state = &flo_agent_line,
     .run = run,
+    .example = "--controller https://fleet.example:8443 --token-file "
+               "enroll.token --label site=lyon",
 };

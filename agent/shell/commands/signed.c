@@ -103,6 +103,7 @@ const struct flo_verb flo_verb_order = {
     .flags = {file_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = order,
+    .example = "--file stop.json",
 };
 
 /* ---- trust ---- */
@@ -158,4 +159,5 @@ const struct flo_verb flo_verb_trust = {
     .flags = {file_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = trust,
+    .example = "--file 4.json",
 };

@@ -364,4 +364,5 @@ const struct flo_verb flo_verb_update = {
     .flags = {update_flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = update,
+    .example = "--bundle helpdesk.bundle",
 };

@@ -408,6 +408,7 @@ const struct flo_verb flo_verb_backup = {
     .flags = {flags},
     .state = &line,
     .run = run,
+    .example = "/backup/monday --data /var/lib/flotilla-controller",
     .more =
         "TO appears whole or not at all.  Whoever reads it can enrol devices "
         "and sign\norders.  docs/runbook.md, \"Database from a backup\", "

@@ -377,6 +377,7 @@ int main(int argc, char **argv)
         .flags = {flags},
         .state = &line,
         .run = run,
+        .example = "--data /var/lib/flotilla-controller",
         .more = "root goes on as the user who owns DIR.\n",
     };
     static const struct flo_verb *const verbs[] = {&verb, &flo_verb_backup};

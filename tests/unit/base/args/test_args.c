@@ -323,6 +323,48 @@ static void help_comes_from_the_tables(void **state)
     assert_string_equal(said, "yard " FLO_VERSION "\n");
 }
 
+static void help_of_many_verbs_has_groups_and_a_start(void **state)
+{
+    static const struct flo_verb port = {"port",        "",
+                                         "the harbour", .state = &line,
+                                         .example = "", .group = "Land"};
+    static const struct flo_verb make_one = {
+        "ship make",   "NAME", "a ship", .state = &line, .example = "'the one'",
+        .group = "Sea"};
+    static const struct flo_verb list_them = {"ship list",   "",
+                                              "ships",       .state = &line,
+                                              .example = "", .group = "Sea"};
+    static const struct flo_verb *const grouped[] = {&port, &make_one,
+                                                     &list_them};
+    static const struct flo_verb *const start[] = {&make_one, NULL};
+    const struct flo_args_program many = {.name = "yard",
+                                          .about = "Builds ships",
+                                          .verbs = grouped,
+                                          .count = FLO_COUNT(grouped),
+                                          .start = start};
+
+    (void)state;
+    assert_int_equal(read_line_of(&many, "--help"), 0);
+    assert_string_equal(
+        said, "usage: yard COMMAND [FLAG...]\n"
+              "\n"
+              "Builds ships.\n"
+              "\n"
+              "Start here:\n"
+              "  yard ship make 'the one'\n"
+              "      a ship\n"
+              "\n"
+              "Land:\n"
+              "  port           the harbour\n"
+              "\n"
+              "Sea:\n"
+              "  ship           make, list\n"
+              "\n"
+              "yard COMMAND --help tells its flags, with an example.\n");
+    assert_int_equal(read_line_of(&many, "port --help"), 0);
+    assert_non_null(strstr(said, "\nExample:\n  yard port\n"));
+}
+
 static void a_line_without_a_verb_is_of_the_standard_one(void **state)
 {
     const struct flo_args_program with = {.name = "yard",
@@ -433,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_command_that_moved_is_told_where_it_is),
         cmocka_unit_test(json_is_seen_behind_what_is_wrong),
         cmocka_unit_test(help_comes_from_the_tables),
+        cmocka_unit_test(help_of_many_verbs_has_groups_and_a_start),
         cmocka_unit_test(a_line_without_a_verb_is_of_the_standard_one),
         cmocka_unit_test(a_program_of_one_command_has_no_verb),
         cmocka_unit_test(the_shell_is_told_what_may_stand_there),

@@ -59,10 +59,12 @@ expect 2 'judge needs --pin-grid' "$@" "$model" quantize $tiny \
     "$work/q" Q8_0 --judge tests/models/ops-eval.jsonl
 expect 2 'old-floats needs --pin-grid' "$@" "$model" quantize $tiny \
     "$work/none" Q8_0 --old-floats $tiny
-# Help stands in two columns: the option with its value, what it is.
+# Help stands in two columns: the option with its value, what it is.  Then the
+# example.
 for command in engine:run engine:bench engine:pack model:eval model:quantize \
     model:merge-lora model:embed; do
-    "$@" "${engine%engine}${command%:*}" "${command#*:}" --help | sed 1,4d |
+    "$@" "${engine%engine}${command%:*}" "${command#*:}" --help |
+        sed '1,4d; /^Example:$/,$d' |
         grep -v '^  -.\{24\}[^ ]\|^ \{27\}[^ ]\|^$' &&
         failed=1
 done
