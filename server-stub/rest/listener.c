@@ -240,7 +240,7 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
             return false;
         }
         if (!flo_digest_equal(&stored, request)) {
-            flo_fail(&err, FLO_E_CMD_NONCE_REUSED,
+            flo_fail(&err, FLO_E_REST_KEY_REUSED,
                      "Idempotency-Key %s was used for another request", key);
             flo_err_fix(&err, "use a new key for a new request");
         } else if ((route->flags & SECRET) != 0) {

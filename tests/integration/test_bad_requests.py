@@ -147,7 +147,8 @@ def test_an_old_etag_and_another_body_under_a_used_key_are_refused(up):
     assert rest(up, "POST", "/v1/orders", body, headers=key) == first
     status, answer = rest(up, "POST", "/v1/orders", dict(body, reason="x"),
                           headers=key)
-    assert status == 422, answer
+    assert (status, answer["code"]) == (422, "rest.key_reused"), answer
+    assert "Idempotency-Key" in answer["title"], answer
     status, answer = rest(up, "POST", "/v1/rollouts/r-0001/actions",
                           {"action": "pause"}, headers={
                               "If-Match": '"stale"'})

@@ -37,7 +37,7 @@ def test_a_secret_is_shown_once_not_again_for_its_key(controller):
     assert len(controller.ask("GET", "/v1/tokens").json["items"]) == count
     other = controller.ask("POST", "/v1/tokens", dict(ACCESS, name="w"),
                            headers=KEY)
-    assert (other.status, other.json["code"]) == (422, "cmd.nonce_reused")
+    assert (other.status, other.json["code"]) == (422, "rest.key_reused")
 
 
 def stream(controller, token):

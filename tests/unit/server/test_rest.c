@@ -259,7 +259,7 @@ static void a_request_with_a_key_happens_once_and_is_no_other(void **state)
             asks_with(world, key, "POST /v1/groups", "{\"name\":\"x\"}"));
     ANSWERS(world, 201, "Idempotent-Replayed",
             asks_with(world, key, "POST /v1/groups", "{\"name\":\"x\"}"));
-    ANSWERS(world, 422, "cmd.nonce_reused",
+    ANSWERS(world, 422, "rest.key_reused",
             asks_with(world, key, "POST /v1/groups", "{\"name\":\"y\"}"));
     ANSWERS(world, 404, "group.absent",
             asks(world, world->admin, "GET /v1/groups/y", ""));
