@@ -23,7 +23,7 @@ struct flo_key {
 /* flo_random in the shape that mbedTLS wants. */
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes);
 
-/* FLO_E_... from a result of mbedTLS: memory or `code`, with its number. */
+/* FLO_E_... from a result of mbedTLS: memory or `code`, with its words. */
 int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what);
 
 /* A pair of libcrypto for this key; the caller frees it. */

@@ -35,10 +35,19 @@ static bool is_no_memory(int result)
 
 int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
 {
+    const char *whole = mbedtls_high_level_strerr(result);
+    const char *part = mbedtls_low_level_strerr(result);
+
     if (is_no_memory(result)) {
         code = FLO_E_MEMORY;
     }
-    return flo_fail(err, code, "%s (mbedTLS -0x%04x)", what, (unsigned)-result);
+    flo_fail(err, code, "%s", what);
+    if (whole != NULL || part != NULL) {
+        flo_err_why(err, "%s%s%s", whole != NULL ? whole : "",
+                    whole != NULL && part != NULL ? ": " : "",
+                    part != NULL ? part : "");
+    }
+    return code;
 }
 
 void flo_spki_write(const uint8_t *point, uint8_t *out)

@@ -8,12 +8,11 @@
 
 static int tls_fail(struct flo_err *err, const char *what, const char *file)
 {
-    char why[128];
-    unsigned long code = ERR_peek_last_error();
-    ERR_error_string_n(code, why, sizeof(why));
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+
     ERR_clear_error();
     flo_fail(err, FLO_E_NET_TLS, "%s %s cannot be used", what, file);
-    flo_err_why(err, "%s", why);
+    flo_err_why(err, "%s", why != NULL ? why : "libssl gives no reason");
     return FLO_E_NET_TLS;
 }
 

@@ -378,9 +378,16 @@ static void what_is_no_p256_key_is_refused(void **state)
         "-----END PUBLIC KEY-----\n";
     struct flo_public_key key;
     struct flo_key *private_key = NULL;
+    struct flo_err err = {0};
     char pem[sizeof(rfc_key)];
     (void)state;
 
+    assert_int_equal(flo_public_key_parse(p384, strlen(p384) - 60, &key, &err),
+                     FLO_E_SIG_FORMAT);
+    /* Words, and no number of the library. */
+    assert_string_not_equal(err.why, "");
+    assert_null(strstr(err.what, "0x"));
+    assert_null(strstr(err.why, "0x"));
     assert_int_equal(flo_public_key_parse(p384, strlen(p384), &key, NULL),
                      FLO_E_SIG_FORMAT);
     assert_int_equal(flo_public_key_parse("", 0, &key, NULL), FLO_E_SIG_FORMAT);
