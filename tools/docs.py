@@ -270,7 +270,8 @@ def spec_fields():
         else:
             value = KINDS[kind].replace("%s", name)
             if kind in ("COUNT", "DEVICES", "REAL", "PER", "RETRIES"):
-                value += ", %s to %s" % (least, most)
+                value += ", only %s" % least if least == most else \
+                    ", %s to %s" % (least, most)
         lines.append(["`%s%s`" % (where[part], name), value,
                       "`%s`" % standard if standard else "–",
                       "`--%s`" % flag[0] if flag else "–", what])

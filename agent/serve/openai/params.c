@@ -41,12 +41,24 @@ static json_t *field_of(const struct reader *reader, const char *field)
     return json_is_null(value) ? NULL : value;
 }
 
+/* OpenAI lets clients choose; here one value is built. */
+static int refuse_other(struct reader *reader, const char *field, double only)
+{
+    return refuse(reader, field, "can only be %g: other values are not built",
+                  only);
+}
+
 static int read_real(struct reader *reader, const char *field, double min,
                      double max, double *out)
 {
     json_t *value = field_of(reader, field);
     if (value == NULL) {
         return 0;
+    }
+    if (min >= max &&
+        (!json_is_number(value) || json_number_value(value) < min ||
+         json_number_value(value) > max)) {
+        return refuse_other(reader, field, min);
     }
     if (!json_is_number(value)) {
         return refuse(reader, field, "must be a number from %g to %g", min,
@@ -67,6 +79,10 @@ static int read_whole(struct reader *reader, const char *field, int64_t min,
     json_t *value = field_of(reader, field);
     if (value == NULL) {
         return 0;
+    }
+    if (min == max &&
+        (!json_is_integer(value) || json_integer_value(value) != min)) {
+        return refuse_other(reader, field, (double)min);
     }
     if (!json_is_integer(value)) {
         return refuse(reader, field, "must be a whole number from %lld to %lld",

@@ -88,8 +88,13 @@ static int read_count(const struct field *field, const struct place *place,
 
     if (!json_is_integer(value) ||
         !flo_spec_is_within(field, (double)json_integer_value(value))) {
-        snprintf(should, sizeof(should), "a whole number from %.0f to %.0f",
-                 field->least, field->most);
+        if (field->least < field->most) {
+            snprintf(should, sizeof(should), "a whole number from %.0f to %.0f",
+                     field->least, field->most);
+        } else {
+            snprintf(should, sizeof(should), "%.0f and no other number",
+                     field->least);
+        }
         return flo_spec_wrong(place, field->name, should);
     }
     *(uint64_t *)flo_spec_at(field, place) =
