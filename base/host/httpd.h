@@ -120,8 +120,10 @@ FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
 /* ---- the request: borrowed until it is answered or on_closed ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request);
+/* Decoded but for slashes and percent signs. */
 const char *flo_httpd_path(const struct flo_httpd_request *request);
-/* Decoded path parameter or query parameter; NULL when absent. */
+/* Path parameter or query parameter, decoded (the rest of "/..." as the path
+ * is); NULL when absent. */
 const char *flo_httpd_param(const struct flo_httpd_request *request,
                             const char *name);
 const char *flo_httpd_query(const struct flo_httpd_request *request,

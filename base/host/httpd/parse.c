@@ -15,6 +15,9 @@ static bool is_token_char(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
+/* Text of a path, of a query (where '+' is a blank), of a path's segment. */
+enum escaped { ESCAPED_PATH, ESCAPED_QUERY, ESCAPED_SEGMENT };
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9') {
@@ -29,9 +32,17 @@ static int hex_value(char c)
     return -1;
 }
 
-/* "%41" -> "A" in place ('+' -> ' ' when is_query); false on a bad escape, a
- * NUL or another control character. */
-static bool unescape(char *text, bool is_query)
+/* Routes are found by slashes, so an escaped one, which is part of a segment,
+ * is decoded later.  An escaped percent sign stays, too: each text has one
+ * meaning. */
+static bool stays_escaped(int value)
+{
+    return value == '/' || value == '%';
+}
+
+/* "%41" -> "A" in place; false on a bad escape, a NUL or another control
+ * character. */
+static bool unescape(char *text, enum escaped what)
 {
     char *out = text;
     for (const char *in = text; *in != '\0'; in++) {
@@ -43,8 +54,14 @@ static bool unescape(char *text, bool is_query)
                 return false;
             }
             value = high * 16 + low;
+            if (what == ESCAPED_PATH && stays_escaped(value)) {
+                memcpy(out, value == '/' ? "%2F" : "%25", 3);
+                out += 3;
+                in += 2;
+                continue;
+            }
             in += 2;
-        } else if (*in == '+' && is_query) {
+        } else if (*in == '+' && what == ESCAPED_QUERY) {
             value = ' ';
         }
         if (value < 0x20 || value == 0x7f) {
@@ -54,6 +71,11 @@ static bool unescape(char *text, bool is_query)
     }
     *out = '\0';
     return true;
+}
+
+void flo_httpd_segment_decode(char *text)
+{
+    unescape(text, ESCAPED_SEGMENT);
 }
 
 static int refuse(int *status, int value, struct flo_err *err, const char *what)
@@ -79,8 +101,8 @@ static int parse_query(char *text, struct httpd_head *head, int *status,
         } else {
             value = text + strlen(text);
         }
-        if (!unescape(text, true) ||
-            (*value != '\0' && !unescape(value, true))) {
+        if (!unescape(text, ESCAPED_QUERY) ||
+            (*value != '\0' && !unescape(value, ESCAPED_QUERY))) {
             return refuse(status, 400, err, "a bad escape in the query");
         }
         if (*text != '\0') {
@@ -140,7 +162,7 @@ static int parse_request_line(char *line, struct httpd_head *head, int *status,
     if (query != NULL) {
         *query++ = '\0';
     }
-    if (!unescape(path, false)) {
+    if (!unescape(path, ESCAPED_PATH)) {
         return refuse(status, 400, err, "a bad escape in the path");
     }
     head->method = line;

@@ -19,8 +19,10 @@ struct httpd_pair {
 /* All text lies in the parsed block and ends with NUL. */
 struct httpd_head {
     const char *method;
-    const char *path; /* percent-decoded, no query, begins with '/' */
-    int minor;        /* HTTP/1.minor */
+    /* No query, begins with '/'; percent-decoded but for %2F and %25, which
+     * flo_httpd_segment_decode() decodes in one segment. */
+    const char *path;
+    int minor; /* HTTP/1.minor */
     size_t n_headers;
     struct httpd_pair headers[HTTPD_HEADERS_MAX];
     size_t n_query;
@@ -37,6 +39,8 @@ struct httpd_head {
 FLO_MUST_USE int flo_httpd_head_parse(char *text, size_t bytes,
                                       struct httpd_head *head, int *status,
                                       struct flo_err *err);
+/* Decode what a path left escaped, in place. */
+void flo_httpd_segment_decode(char *text);
 /* Value of the first header of that name (any case), or NULL. */
 const char *flo_httpd_head_find(const struct httpd_head *head,
                                 const char *name);

@@ -99,7 +99,8 @@ static bool pattern_fits(const char *pattern, char *path,
     }
 }
 
-/* Second pass, for the route that fits: end each value at its slash. */
+/* Second pass, for the route that fits: end each value at its slash, and then
+ * decode slashes that belong to it. */
 static void params_cut(struct flo_httpd_request *request)
 {
     for (size_t i = 0; i < request->n_params; i++) {
@@ -108,6 +109,7 @@ static void params_cut(struct flo_httpd_request *request)
             size_t offset = (size_t)(param->value - request->param_text);
             char *value = request->param_text + offset;
             value[strcspn(value, "/")] = '\0';
+            flo_httpd_segment_decode(value);
         }
     }
 }

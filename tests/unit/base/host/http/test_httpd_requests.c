@@ -27,6 +27,20 @@ static void routes_give_parameters_query_and_token(void **state)
            "Content-Length: ");
 }
 
+static void an_escaped_slash_is_part_of_its_segment(void **state)
+{
+    (void)state;
+    expect("GET /v1/things/a%2Fb HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=a/b ");
+    expect("GET /v1/things/7%2fmore HTTP/1.1\r\n" END, "HTTP/1.1 200",
+           "id=7/more ");
+    expect("GET /v1%2Fthings/7 HTTP/1.1\r\n" END, "HTTP/1.1 404", "rest.not");
+    expect("GET /v1/things/a%252Fb HTTP/1.1\r\n" END, "HTTP/1.1 200",
+           "id=a%2Fb ");
+    expect("GET /%761/things/a%25 HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=a% ");
+    expect("GET /app/a%2F..%2Fb HTTP/1.1\r\n" END, "HTTP/1.1 200",
+           "a%2F..%2Fb");
+}
+
 static void unknown_paths_methods_and_hosts_are_refused(void **state)
 {
     (void)state;
@@ -211,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_give_parameters_query_and_token),
+        cmocka_unit_test(an_escaped_slash_is_part_of_its_segment),
         cmocka_unit_test(unknown_paths_methods_and_hosts_are_refused),
         cmocka_unit_test(a_refused_method_is_told_what_is_allowed),
         cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
