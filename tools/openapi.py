@@ -177,6 +177,8 @@ class Shapes:
     def body(self, shape, where):
         if shape == "@rollout":
             return specification("SPEC")
+        if shape == "@envelope":
+            return self.element(shape, where, True)
         return self.forms(shape, where)
 
     def forms(self, shape, where):
@@ -366,6 +368,27 @@ FREE = {
               {"type": "array", "items": {"$ref": "#/components/schemas/free"}},
               {"type": "object", "propertyNames": {"pattern": TEXT},
                "additionalProperties": {"$ref": "#/components/schemas/free"}}]}
+BASE64 = "[A-Za-z0-9+/]"
+ENVELOPE = {
+    "type": "object",
+    "description": "A DSSE envelope, as text without blanks and in this order: "
+                   "docs/internals/contracts.md section 2",
+    "required": ["payload", "payloadType", "signatures"],
+    "additionalProperties": False,
+    "properties": {
+        "payload": {"type": "string", "pattern":
+                    "^(%s{4})*(%s{2}==|%s{3}=)?$" % (3 * (BASE64,))},
+        "payloadType": {"type": "string", "minLength": 1, "pattern":
+                        "^application/vnd\\.flotilla\\.[a-z0-9.-]+\\+json$"},
+        "signatures": {
+            "type": "array", "minItems": 1, "maxItems": 8,
+            "items": {
+                "type": "object", "required": ["keyid", "sig"],
+                "additionalProperties": False,
+                "properties": {
+                    "keyid": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                    "sig": {"type": "string",
+                            "pattern": "^%s{86}==$" % BASE64}}}}}}
 PROBLEM = {
     "type": "object",
     "description": "RFC 9457. `code` is a stable id of docs/reference/"
@@ -393,7 +416,10 @@ def problems():
 
 
 def path_parameters(pattern):
-    kinds = {"name": {"type": "string", "pattern": TITLE},
+    is_release = pattern.startswith("/v1/releases/")
+    kinds = {"name": {"type": "string",
+                      "pattern": TITLE if is_release else NAME},
+             "group": {"type": "string", "pattern": NAME},
              "digest": {"type": "string",
                         "pattern": "^sha256:[0-9a-f]{64}$"}}
     return [{"name": name, "in": "path", "required": True,
@@ -445,17 +471,14 @@ def call(shapes, row, answers):
         responses[code] = {"description": meaning, "content": json_content(
             shapes.answer(shape, handler))}
     out["responses"] = dict(responses, **problems())
-    if method in ("POST", "PATCH", "PUT") and ("RAW" not in flags or body):
+    if method in ("POST", "PATCH", "PUT"):
         schema = shapes.body(body, handler)
-        out["requestBody"] = {"required": "oneOf" in schema or
-                              "required" in schema,
+        out["requestBody"] = {"required": bool({"oneOf", "required", "$ref"} &
+                                               set(schema)),
                               "content": json_content(schema)}
         if "YAML" in flags: # the same tree, for people
             out["requestBody"]["content"]["application/yaml"] = {
                 "schema": schema}
-    elif method == "POST":
-        out["requestBody"] = {"required": True, "content": json_content(
-            {"$ref": "#/components/schemas/envelope"})}
     if "WRITE" in flags and method == "POST" and access != "NONE":
         out.setdefault("parameters", []).append(header(
             "Idempotency-Key", "the same key and request give the same "
@@ -509,33 +532,79 @@ def stream(shapes, row):
     return pattern, method.lower(), out
 
 
-def add_links(paths):
+# Members of answers that name a thing of another path: the answer's object, or
+# the call that answers it; the pointer; the call that takes it.  The id of a
+# report is that of the order that asked for it.
+NAMED = (("@release", "digest", "envelope"),
+         ("release", "document/files/0/get/0/digest", "blob"),
+         ("@order", "id", "report"), ("@report_head", "id", "report"))
+
+
+def add_links(paths, objects):
     """From an answer that names a thing to the calls that take its name."""
     for pattern, calls in paths.items():
-        for call in calls.values():
-            for word in ("id", "name", "digest"):
-                inside = [one for deep in paths
-                          if deep.startswith(pattern + "/{%s}" % word)
-                          for one in paths[deep].values()]
-                for status in ("200", "201", "202"):
-                    answer = call["responses"].get(status)
-                    place = answer and place_of(answer, word)
-                    if place and inside:
-                        answer["links"] = {one["operationId"]: {
-                            "operationId": one["operationId"],
-                            "parameters": {word: "$response.body#" + place}}
-                            for one in inside}
+        for method, call in calls.items():
+            for status in ("200", "201", "202"):
+                answer = call["responses"].get(status)
+                if answer is None or method == "delete":
+                    continue
+                for one, word, place in named_by(
+                        pattern, method, call, answer, paths, objects):
+                    answer.setdefault("links", {})[one] = {
+                        "operationId": one, "parameters": {
+                            word: "$response.body#" + place}}
 
 
-def place_of(answer, word):
-    """JSON pointer of that member in an answer; None: it is not there."""
+def named_by(pattern, method, call, answer, paths, objects):
+    """(call, parameter, JSON pointer) of what an answer names.  A list names
+    its elements, an answer to a change the thing that is changed."""
+    for word in sorted(set(re.findall(r"{(\w+)}", " ".join(paths)))):
+        place = place_of(method, answer, word, objects)
+        for deep in paths if place else ():
+            if deep.startswith(pattern + "/{%s}" % word) or \
+                    (deep == pattern and deep.endswith("/{%s}" % word)):
+                for one in paths[deep].values():
+                    if one is not call:
+                        yield one["operationId"], word, place
+    for source, below, one in NAMED:
+        word = "digest" if below.endswith("digest") else "id"
+        if source == call["operationId"]:
+            yield one, word, "/" + below
+        for form in forms_of(answer):
+            inside = form.get("properties", {}).get("items", {})
+            if "@" + refers(form) == source:
+                yield one, word, "/" + below
+            if "@" + refers(inside.get("items", {})) == source:
+                yield one, word, "/items/0/" + below
+
+
+def forms_of(answer):
     schema = answer.get("content", {}).get("application/json", {}).get(
         "schema", {})
-    if "items" in schema.get("properties", {}):
-        return "/items/0/" + word
-    shape = schema.get("$ref", "").rsplit("/", 1)[-1]
-    return "/" + word if word in schema.get("properties", {}) or \
-        shape in ("release", "rollout", "order", "token_made") else None
+    return schema.get("anyOf", [schema])
+
+
+def refers(schema):
+    return schema.get("$ref", "").rsplit("/", 1)[-1]
+
+
+def place_of(method, answer, word, objects):
+    """JSON pointer of that member in an answer; None: it is not there.  An id
+    may be a name.  The list in a plan is of other things."""
+    def members(schema):
+        return objects.get(refers(schema), schema).get("properties", {})
+
+    for form in forms_of(answer):
+        inside, before = members(form), "/"
+        if "items" in inside:
+            inside, before = members(inside["items"].get("items", {})), \
+                "/items/0/"
+            if method != "get":
+                return None
+        for member in (word, "name") if word == "id" else (word,):
+            if member in inside:
+                return before + member
+    return None
 
 
 def document(version):
@@ -552,14 +621,12 @@ def document(version):
         paths.setdefault(pattern, {})[method] = out
     objects = {r[0]: shapes.object(r[1], r[0], False)
                for r in rows(OBJECTS, "FLO_REST_OBJECT")}
-    add_links(paths)
+    add_links(paths, objects)
     unused = set(shapes.types) - shapes.used - {"any_list", "any_object"}
     if unused:
         raise SystemExit("%s: no shape uses %s" % (TYPES,
                                                    " ".join(sorted(unused))))
-    objects["envelope"] = {
-        "type": "object", "description": "a DSSE envelope: "
-        "docs/internals/contracts.md section 2"}
+    objects["envelope"] = ENVELOPE
     objects["free"] = FREE
     objects["problem"] = PROBLEM
     return {

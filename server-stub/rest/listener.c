@@ -132,7 +132,7 @@ static int parse_body(struct flo_rest_call *call, const struct route *route,
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
     bool is_raw = (route->flags & RAW) != 0 &&
-                  (route->body[0] == '\0' || bytes == 0 || body[0] != '{');
+                  (route->body[0] == '@' || bytes == 0 || body[0] != '{');
 
     if (is_raw || bytes == 0) {
         return 0;
@@ -242,7 +242,6 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
         if (!flo_digest_equal(&stored, request)) {
             flo_fail(&err, FLO_E_REST_KEY_REUSED,
                      "Idempotency-Key %s was used for another request", key);
-            flo_err_fix(&err, "use a new key for a new request");
         } else if ((route->flags & SECRET) != 0) {
             flo_fail(&err, FLO_E_STATE,
                      "made already, under the Idempotency-Key %s: the secret "

@@ -86,6 +86,34 @@ def test_a_problem_leads_to_its_meaning_and_its_place(controller):
     assert controller.ask("GET", "/errors/no.such").status == 404
 
 
+def test_a_body_that_is_refused_for_its_form_is_no_valid_one(controller):
+    for path in ("/v1/releases", "/v1/trust/statements", "/v1/emergencies"):
+        body = openapi_parts.DOCUMENT["paths"][path]["post"]["requestBody"]
+        schema = body["content"]["application/json"]["schema"]
+        assert body["required"], path
+        assert "lacks" in openapi_parts.wrong({}, schema), path
+        assert controller.ask("POST", path, {}).status in (400, 422), path
+
+
+def test_every_name_in_a_path_comes_from_an_answer():
+    paths = openapi_parts.DOCUMENT["paths"]
+    linked = {name for calls in paths.values() for call in calls.values()
+              for answer in call["responses"].values()
+              for name in answer.get("links", {})}
+    for path, calls in paths.items():
+        if "{" in path and path != "/errors/{id}":
+            assert linked & {one["operationId"] for one in calls.values()}, path
+
+
+def test_only_releases_have_names_with_a_version():
+    for path, calls in openapi_parts.DOCUMENT["paths"].items():
+        for call in calls.values():
+            for one in call.get("parameters", []):
+                if "{name}" in path and one["name"] == "name":
+                    assert ("@" in one["schema"]["pattern"]) == \
+                        path.startswith("/v1/releases/"), path
+
+
 def test_schemathesis_finds_nothing(full, folder):
     program = tool()
     if program is None:

@@ -25,21 +25,10 @@ static int carry(struct flo_rest_call *call, const json_t *orders, json_t *ids,
 
 int flo_rest_emergency_carry(struct flo_rest_call *call, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    json_t *orders = NULL;
+    const json_t *orders = json_object_get(call->in, "orders");
     json_t *news = json_array();
-    size_t bytes;
-    const char *body = flo_httpd_body(call->request, &bytes);
-    int rv = flo_json_parse(body != NULL ? body : "", bytes, FLO_REST_BODY_MAX,
-                            &json, err);
+    int rv = carry(call, orders, news, err);
 
-    if (rv == 0) {
-        rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX,
-                                &orders, err);
-    }
-    if (rv == 0) {
-        rv = carry(call, orders, news, err);
-    }
     call->out = json_pack("{s:i,s:o}", "orders", (int)json_array_size(orders),
                           "news", news);
     return rv;
