@@ -10,7 +10,7 @@ import pytest
 
 import fleet as F
 from bad_parts import expect, rest, serves
-from conftest import ROOT, Small
+from conftest import MODELS, ROOT, Small
 from waits import HANG_S, same, until
 
 FILES = {1: ("tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
@@ -167,3 +167,20 @@ def test_a_bundle_below_the_floor_is_refused_and_changes_nothing(up):
     until("the files it brought are gone",
           lambda: not has_model(up, a, "tiny@1"))
     serves(a, "tiny@3")
+
+
+def test_a_lower_version_made_later_has_the_higher_number(up):
+    """Creation says so, and so does the refusal of the higher version."""
+    up.roll("tiny@3")
+    file, golden = FILES[2]
+    _, _, said = up.cli(
+        "release", "create", "tiny@2.5", "--model-file",
+        os.path.join(MODELS, file), "--golden", up.few(golden),
+        "--sign-with", up.key, "--skip-play", "--publish", "--delta-from",
+        "none")
+    assert "2.5 has number 4, above 3 (number 3)" in said, said
+    assert "order of making" in said, said
+    up.roll("tiny@2.5")
+    plan = up.cli("rollout", "start", "tiny@1", "--phase", "100%",
+                  "--dry-run", check=False)
+    assert "one that was made later ran here" in plan[1] + plan[2], plan

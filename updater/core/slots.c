@@ -234,13 +234,22 @@ static bool is_held(const struct flo_slots *slots,
            flo_digest_equal(release, &slots->baseline);
 }
 
-static int below(const struct flo_slots *slots, uint64_t number, uint64_t floor,
-                 const char *word, struct flo_err *err)
+/* Numbers follow the order in which releases were made, not their versions. */
+static int below(const struct flo_slots *slots, uint64_t number,
+                 struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_TARGET_FLOOR,
-                    "%s: release number %llu is below the %s %llu",
-                    slots->model, (unsigned long long)number, word,
-                    (unsigned long long)floor);
+    bool is_hard = number < slots->floor_hard;
+
+    flo_fail(err, FLO_E_TARGET_FLOOR,
+             "%s: release number %llu is below the %s %llu: one that was made "
+             "later %s",
+             slots->model, (unsigned long long)number,
+             is_hard ? "hard floor" : "floor",
+             (unsigned long long)(is_hard ? slots->floor_hard : slots->floor),
+             is_hard ? "forbids it" : "ran here");
+    return is_hard ? flo_err_fix(err, "make it again under a new version: "
+                                      "nothing goes below a hard floor")
+                   : FLO_E_TARGET_FLOOR;
 }
 
 int flo_slots_admit(const struct flo_slots *slots,
@@ -255,7 +264,7 @@ int flo_slots_admit(const struct flo_slots *slots,
         return 0;
     }
     if (number < slots->floor_hard) {
-        return below(slots, number, slots->floor_hard, "hard floor", err);
+        return below(slots, number, err);
     }
     if (slots->current_number > 0 && number == slots->current_number) {
         return flo_fail(err, FLO_E_META_EQUIVOCATION,
@@ -263,7 +272,7 @@ int flo_slots_admit(const struct flo_slots *slots,
                         slots->model, (unsigned long long)number);
     }
     if (number < slots->floor && !is_named) {
-        return below(slots, number, slots->floor, "floor", err);
+        return below(slots, number, err);
     }
     if (slots->floor > 0 && number > slots->floor + FLO_VERSION_JUMP_MAX) {
         return flo_fail(

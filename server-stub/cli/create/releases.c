@@ -174,6 +174,38 @@ static int find_candidates(struct flo_create *create, const json_t *items,
     return 0;
 }
 
+/* Numbers follow the order of making.  A device that ran the new release
+ * refuses one with a higher version that was made before it. */
+static void tell_order(struct flo_cli *cli, const struct flo_create *create,
+                       const json_t *items)
+{
+    const char *highest = create->version;
+    uint64_t number = 0;
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(items, i, item)
+    {
+        const char *version = flo_out_text(item, "version", "");
+        if (strcmp(flo_out_text(item, "model", ""), create->model_name) == 0 &&
+            strcmp(flo_out_text(item, "state", ""), "yanked") != 0 &&
+            flo_natural_compare(version, strlen(version), highest,
+                                strlen(highest)) > 0) {
+            highest = version;
+            number = flo_out_u64(item, "number");
+        }
+    }
+    if (number > 0) {
+        flo_out_say(cli,
+                    "%s has number %llu, above %s (number %llu): numbers "
+                    "follow the order of making, so devices that run %s will "
+                    "refuse %s until it is made again",
+                    create->version, (unsigned long long)create->author.number,
+                    highest, (unsigned long long)number, create->version,
+                    highest);
+    }
+}
+
 /* The newest, which devices will have when this one comes, and those that most
  * devices have now. */
 static int add_best(struct flo_cli *cli, struct flo_create *create,
@@ -208,6 +240,9 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
     int rv = flo_api_list(cli, "/v1/releases", &items, err);
 
     rv = rv < 0 ? rv : find_candidates(create, items, &list, &count, err);
+    if (rv == 0) {
+        tell_order(cli, create, items);
+    }
     if (rv < 0 || strcmp(choice, "none") == 0) {
         return rv;
     }

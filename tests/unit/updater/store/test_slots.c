@@ -254,8 +254,13 @@ static void a_committed_floor_holds_against_every_order(void **state)
     slots.stated.target = old;
     slots.stated.below_floor = true;
     assert_int_equal(flo_slots_admit(&slots, &old, 38, NULL), 0);
-    assert_int_equal(flo_slots_admit(&slots, &old, 37, NULL),
+    struct flo_err err = {0};
+    assert_int_equal(flo_slots_admit(&slots, &old, 37, &err),
                      FLO_E_TARGET_FLOOR);
+    assert_string_equal(err.what,
+                        "tiny: release number 37 is below the hard floor 38: "
+                        "one that was made later forbids it");
+    assert_null(strstr(err.fix, "--below-floor"));
 }
 
 static void a_removed_model_keeps_floors_denials_and_its_statement(void **state)
