@@ -421,6 +421,15 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
                             json_real(tenth(sight.proves_pct)));
         json_object_set_new(out, "prove_pct", json_real(sight.prove_pct));
     }
+    struct flo_rollout_soak soak;
+    if (flo_rollout_state_is_active(core->state) &&
+        flo_rollout_soak(core, index, &soak)) {
+        json_object_set_new(out, "soak",
+                            json_pack("{s:i,s:I,s:I}", "devices",
+                                      (int)soak.devices, "from_ms",
+                                      (json_int_t)soak.from_ms, "until_ms",
+                                      (json_int_t)soak.until_ms));
+    }
     return out;
 }
 

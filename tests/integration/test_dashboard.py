@@ -367,6 +367,26 @@ def test_the_page_names_who_leads_and_who_is_silent(page):
     assert len(shown["hits"]) == 1 and "south" in shown["hits"][0], shown
 
 
+def test_a_soak_counts_down_and_its_bar_fills_with_the_time(page):
+    now = page.run("flotillaTime.now()")
+    one = {"phases": [{"number": 1, "name": "canary", "devices": 4,
+                       "state": "running", "counts": {
+                           "soaking": 3, "succeeded": 1}, "soak": {
+                               "devices": 3, "from_ms": now - 10000,
+                               "until_ms": now + 30000}}]}
+    words, ok, busy = rendered(
+        page, "/app/parts/phases.js", "Phases", {"one": one},
+        "[place.querySelector('.words .soft').innerText,"
+        " ...['ok', 'busy'].map(k => Number(place.querySelector('.f-' + k)"
+        ".getAttribute('width')))]")
+    assert words == "soak of 3 devices ends in 30 s", words
+    assert ok == 25 and abs(busy - 75 / 4) < 0.5, (ok, busy)
+    one["phases"][0]["soak"].update(devices=0, until_ms=now - 1)
+    assert "soak of the phase ends now" in rendered(
+        page, "/app/parts/phases.js", "Phases", {"one": one},
+        "place.innerText")
+
+
 def test_a_timeline_names_releases_and_marks_nothing_as_under_way(page):
     release = {"model": "tiny", "release": digest("1"), "version": "1.4.0"}
     events = [{"type": "serving", "serving": "ready", **release,

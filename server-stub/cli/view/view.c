@@ -267,33 +267,54 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
     }
 }
 
+/* Soaks of phases that did not begin: on each device, and of the phase. */
 static uint64_t soaks_to_come(const json_t *rollout)
 {
     const json_t *phases = flo_out_at(rollout, "spec.phases");
-    uint64_t sum = 0, ms;
+    const char *own = flo_out_text(flo_out_at(rollout, "spec"), "soak", "0s");
+    uint64_t sum = 0, ms, own_ms = 0;
     size_t i;
     json_t *phase;
 
+    (void)flo_duration_parse(own, &own_ms);
     json_array_foreach(phases, i, phase)
     {
         const char *soak = flo_out_text(phase, "soak", "0s");
-        if (i + 1 > flo_out_u64(rollout, "phase") &&
-            flo_duration_parse(soak, &ms)) {
-            sum += ms;
+        if (i + 1 > flo_out_u64(rollout, "phase")) {
+            sum += own_ms + (flo_duration_parse(soak, &ms) ? ms : 0);
         }
     }
     return sum;
 }
 
-/* The rest of the soak that is under way; nothing else moves meanwhile. */
+static const json_t *phase_now(const json_t *rollout)
+{
+    return json_array_get(json_object_get(rollout, "phases"),
+                          (size_t)flo_out_u64(rollout, "phase") - 1);
+}
+
+/* The rest of the soak that is under way. */
 static uint64_t soak_left(const json_t *rollout, uint64_t now_ms)
 {
-    uint64_t at_ms = flo_out_u64(rollout, "next.at_ms");
-    const char *what = json_string_value(flo_out_at(rollout, "next.what"));
+    uint64_t at_ms = flo_out_u64(phase_now(rollout), "soak.until_ms");
 
-    return what != NULL && strstr(what, "its soak") != NULL && at_ms > now_ms
-               ? at_ms - now_ms
-               : 0;
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+/* Each device of the phase is on trial or ended: only time goes on. */
+static bool only_soaks(const json_t *rollout)
+{
+    const json_t *phase = phase_now(rollout);
+    const json_t *counts = json_object_get(phase, "counts");
+    uint64_t still = flo_out_u64(phase, "soak.devices");
+
+    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
+        enum flo_execution state = (enum flo_execution)i;
+        still += flo_execution_is_end(state)
+                     ? flo_out_u64(counts, flo_execution_word(state))
+                     : 0;
+    }
+    return still >= flo_out_u64(phase, "devices");
 }
 
 static uint64_t good_of_all(const json_t *rollout)
@@ -318,12 +339,18 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
     uint64_t took_ms = to_ms - view->begin_ms;
 
     if (strcmp(flo_out_text(rollout, "state", ""), "running") != 0 ||
-        good <= view->begin_good || took_ms == 0 || good >= members) {
+        good >= members) {
+        return 0;
+    }
+    uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
+    if (soak_left(rollout, now_ms) > 0 && only_soaks(rollout)) {
+        return soaks_ms; /* a pace says nothing where nobody can end */
+    }
+    if (good <= view->begin_good || took_ms == 0) {
         return 0;
     }
     double per_ms = (double)(good - view->begin_good) / (double)took_ms;
-    return (uint64_t)((double)(members - good) / per_ms) +
-           soak_left(rollout, now_ms) + soaks_to_come(rollout);
+    return (uint64_t)((double)(members - good) / per_ms) + soaks_ms;
 }
 
 static void end_lines(const struct flo_view *view, const json_t *rollout,

@@ -18,7 +18,7 @@ struct awaited {
     uint64_t now_ms;
     uint64_t report_ms;
     uint64_t at_ms; /* the earliest */
-    uint32_t under_way, ready, waiting, away, lost;
+    uint32_t under_way, soaking, ready, waiting, away, lost;
     uint32_t held[FLO_HOLD_RETRY + 1];
 };
 
@@ -91,6 +91,10 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
     } else if (member->is_away) {
         awaited->away++;
         by_report(awaited, member);
+    } else if (rollout->state == FLO_ROLLOUT_RUNNING &&
+               flo_rollout_soaks_until(rollout, member) > awaited->now_ms) {
+        awaited->soaking++;
+        look_at(awaited, flo_rollout_soaks_until(rollout, member));
     } else {
         awaited->under_way++;
         by_deadline(awaited, rollout, member);
@@ -150,6 +154,7 @@ static void say_devices(struct flo_rollout_next *out,
                         const struct awaited *awaited)
 {
     say_count(out, awaited->under_way, "is under way", "are under way");
+    say_count(out, awaited->soaking, "soaks", "soak");
     say_count(out, awaited->ready, "comes in its turn", "come in their turn");
     say_count(out, awaited->held[FLO_HOLD_WINDOW], "waits for its window",
               "wait for their window");
@@ -247,7 +252,7 @@ static void next_running(const struct flo_rollout *rollout,
     say_devices(out, awaited);
     bool is_nobody = out->what[strlen(out->what) - 1] == ' ';
     if (phase->is_until_promoted && awaited->under_way == 0 &&
-        awaited->ready == 0) {
+        awaited->soaking == 0 && awaited->ready == 0) {
         say(out, "%s", is_nobody ? "" : "; ");
         say_experiment(rollout, out);
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);

@@ -391,4 +391,5 @@ void flo_rollout_deadlines(struct flo_rollout *rollout,
     of[FLO_EXECUTION_ACCEPTED] += policy->start_jitter_ms;
     of[FLO_EXECUTION_PROBING] += policy->probe_timeout_ms;
     of[FLO_EXECUTION_SOAKING] += policy->soak_ms;
+    rollout->soak_ms = policy->soak_ms;
 }

@@ -203,6 +203,7 @@ struct flo_rollout {
     uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
     uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
+    uint64_t soak_ms; /* on each device, at least; 0: none */
     char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
     uint32_t cause_count;
     struct flo_rollout_member *members; /* the shell's array */
@@ -420,6 +421,17 @@ struct flo_rollout_next {
 };
 bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
                       uint64_t report_ms, struct flo_rollout_next *out);
+/* Until when a device is on trial at least; 0: it is not. */
+uint64_t flo_rollout_soaks_until(const struct flo_rollout *rollout,
+                                 const struct flo_rollout_member *member);
+/* Devices on trial and the last end of their trials, or the phase's own soak
+ * when all of them ended.  false: nothing soaks. */
+struct flo_rollout_soak {
+    uint32_t devices; /* 0: the whole phase does */
+    uint64_t from_ms, until_ms;
+};
+bool flo_rollout_soak(const struct flo_rollout *rollout, uint32_t index,
+                      struct flo_rollout_soak *out);
 /* Stored evidence, after loading: its verdict counts again. */
 void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
                           const struct flo_comparison *evidence);

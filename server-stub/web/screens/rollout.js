@@ -8,7 +8,8 @@ import { Armed } from "/app/parts/armed.js";
 import { announce } from "/app/parts/announce.js";
 import { Gates } from "/app/parts/gates.js";
 import { html } from "/app/parts/html.js";
-import { Card, Chips, Counts, Meter, Prose, Same, State, Table } from "/app/parts/parts.js";
+import { Card, Chips, Counts, Prose, Same, State, Table } from "/app/parts/parts.js";
+import { countdown, Phases, seconds, Ticking } from "/app/parts/phases.js";
 import { Screen } from "/app/parts/screen.js";
 
 const SHOWN = 200; // asked for; the controller gives failed ones first
@@ -85,20 +86,6 @@ function Ask({ one, action, close, done }) {
     <p>${what.say(one)}</p><//>`;
 }
 
-function Phases({ one }) {
-  return html`<${Card} title="Phases"><${Table} label="Phases" heads=${["phase", "#devices", "state", "+done", "now"]} rows=${
-    (one.phases || []).map((p) => {
-      const sums = {};
-      Object.entries(p.counts || {}).forEach(([word, n]) => { sums[kind(word)] = (sums[kind(word)] || 0) + n; });
-      const words = [...Object.entries(p.counts || {}), ...["away", "silent", "overdue"].filter((w) => p[w] > 0).map((w) => [w, p[w]])];
-      return { hit: p.state === "failed", cells: [html`<b>${p.number} ${p.name}</b>`, number(p.devices), html`<${State} word=${p.state} />`,
-        html`<${Meter} of=${p.devices} label=${words.map(([w, n]) => `${n} ${w}`).join(", ") || "nothing yet"}
-          parts=${["bad", "back", "ok", "busy"].map((k) => [k === "back" ? "hold" : k, sums[k] || 0])} />`,
-        html`<span class="words">${words.map(([w, n]) => html`<span>${number(n)} <${State} word=${w} /></span>`)}</span>`] };
-    })} />${one.phases?.some((p) => typeof p.finds_pct === "number") ? html`<p class="soft">What the gates can find: ${one.phases
-    .filter((p) => typeof p.finds_pct === "number").map((p) => `phase ${p.number} a change of ${p.finds_pct.toFixed(0)} %`).join(", ")}.</p>` : null}<//>`;
-}
-
 // Devices by the state that they are in now, over all phases, failed first.
 function Funnel({ one }) {
   const all = {};
@@ -133,6 +120,13 @@ const fetched = (t) => (t.full_bytes > t.bytes
   ? `fetched, ${bytes(t.full_bytes - t.bytes)} saved (${Math.floor(100 * (1 - t.bytes / t.full_bytes))} %)`
   : "fetched") + (t.neighbour_bytes > 0 ? `, ${bytes(t.neighbour_bytes)} from neighbours` : "");
 
+// A soak counts down.  Else the time is a limit, as of a silence, and no end.
+function waits(one) {
+  const soak = one.phases?.[one.phase - 1]?.soak;
+  return soak ? { n: html`<${Ticking} say=${(now) => countdown(soak, now)} />`, word: text(one.next.what) }
+    : { n: "waits", word: html`${text(one.next.what)}<${Ticking} say=${(now) => one.next.at_ms > now ? `, looks again in ≤ ${seconds(one.next.at_ms - now)}` : ""} />` };
+}
+
 export class Rollout extends Screen {
   topics = ["rollout"];
   every = 1000;
@@ -165,7 +159,7 @@ export class Rollout extends Screen {
   { n: `${number(one.holders)} of ${number(one.members)}`, word: "have it" },
   { n: `${(one.gates || []).filter((g) => g.verdict === "pass").length} of ${(one.gates || []).length}`, word: "gates hold" },
   one.transfer ? { n: bytes(one.transfer.bytes), word: fetched(one.transfer) } : null,
-  one.next ? { n: one.next.at_ms ? clock(one.next.at_ms) : "–", word: text(one.next.what) } : null,
+  one.next ? waits(one) : null,
   one.approvals ? { n: `${one.approvals.given.length} of ${one.approvals.needed}`, word: "approvals" } : null]} /><//>
     <${Phases} one=${one} /><${Gates} rollout=${one} chosen=${query.gate} /><${Funnel} one=${one} /><${Members} one=${one} query=${query} />
     <${Card} title="What was decided, newest first" label="Events"><div class="trace mono" tabindex="0" role="group" aria-label="Decisions"><ol>${

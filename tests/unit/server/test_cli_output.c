@@ -277,10 +277,17 @@ static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 30000);
     view.moved_ms = NOW; /* none ended later: the pace is what it was */
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 30000);
-    json_object_set_new(rollout, "next",
-                        json_pack("{s:s,s:I}", "what", "phase 2: its soak",
-                                  "at_ms", (json_int_t)(NOW + 100000)));
+    json_t *phase = json_array_get(json_object_get(rollout, "phases"), 1);
+    json_object_set_new(phase, "soak",
+                        json_pack("{s:i,s:I}", "devices", 2, "until_ms",
+                                  (json_int_t)(NOW + 100000)));
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 40000);
+    /* Nobody but those on trial is left: the time falls with the clock. */
+    json_object_set_new(json_object_get(phase, "soak"), "devices",
+                        json_integer(58));
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 10000);
+    assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 95000), 5000);
+    json_object_del(phase, "soak");
     view.moved_ms = 0;
     view.begin_good = 50; /* none since */
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW), 0);

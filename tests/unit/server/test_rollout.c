@@ -102,6 +102,45 @@ static void an_offline_device_catches_up_later(void **state)
     ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-offline");
 }
 
+static void soaks_until(const struct world *world, uint32_t devices,
+                        const char *what, uint64_t until_ms)
+{
+    struct flo_rollout_soak soak;
+    struct flo_rollout_next next;
+
+    assert_true(flo_rollout_soak(&world->rollout, 0, &soak));
+    assert_int_equal(soak.devices, devices);
+    assert_int_equal(soak.until_ms, until_ms);
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    assert_string_equal(next.what, what);
+    assert_true(next.at_ms <= until_ms);
+}
+
+static void
+a_soak_says_when_it_ends_on_the_devices_and_for_the_phase(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 3);
+    struct flo_rollout_soak soak;
+    world->rollout.phases[0].soak_ms = 30000;
+    world->rollout.soak_ms = 60000;
+    assert_false(flo_rollout_soak(&world->rollout, 0, &soak));
+
+    says(world, 1, 1, FLO_EXECUTION_SOAKING, NULL);
+    wait_ms(world, 20000);
+    says(world, 2, 1, FLO_EXECUTION_SOAKING, NULL);
+    says(world, 3, 1, FLO_EXECUTION_SOAKING, NULL);
+    soaks_until(world, 3, "phase 1: 3 soak",
+                world->rollout.members[2].since_at_ms + 60000);
+
+    for (size_t device = 1; device <= 3; device++) {
+        says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    }
+    soaks_until(world, 0, "phase 1: its soak",
+                world->rollout.phases[0].settled_at_ms + 30000);
+    world_free(world);
+}
+
 static void repeated_and_reordered_events_change_nothing(void **state)
 {
     (void)state;
@@ -676,6 +715,8 @@ int main(void)
         cmocka_unit_test(
             a_device_that_falls_silent_with_the_release_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),
+        cmocka_unit_test(
+            a_soak_says_when_it_ends_on_the_devices_and_for_the_phase),
         cmocka_unit_test(repeated_and_reordered_events_change_nothing),
         cmocka_unit_test(any_order_of_events_gives_the_same_counts),
         cmocka_unit_test(counts_kept_by_steps_equal_counts_made_again),
