@@ -57,7 +57,8 @@ FLAGS(device_list) = {
      FLO_ASKED},
     {"limit", "N", "at most so many, and the cursor of the next", FLO_ASKED},
     {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
-    {"watch", NULL, "show it again when something changes, until Ctrl-C",
+    {"watch", NULL,
+     "show it again when something changes, until Ctrl-C; json: a line each",
      FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(device_label) = {
@@ -141,11 +142,12 @@ FLAGS(model_remove) = {
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"wait", NULL, "wait until every online device answered", FLO_ASKED},
     END};
-FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED},
-                       {"watch", NULL,
-                        "show it again when something changes, until Ctrl-C",
-                        FLO_ASKED, .letter = 'w'},
-                       END};
+FLAGS(release_list) = {
+    {"model", "M", "of this model only", FLO_ASKED},
+    {"watch", NULL,
+     "show it again when something changes, until Ctrl-C; json: a line each",
+     FLO_ASKED, .letter = 'w'},
+    END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model", FLO_ASKED},
@@ -211,13 +213,14 @@ FLAGS(release_collect) = {
     {"dry-run", NULL, "show what would go, change nothing", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     END};
-FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
-                       {"limit", "N", "so many (56)", FLO_ASKED},
-                       {"all", NULL, "each there ever was", FLO_ASKED},
-                       {"watch", NULL,
-                        "show it again when something changes, until Ctrl-C",
-                        FLO_ASKED, .letter = 'w'},
-                       END};
+FLAGS(rollout_list) = {
+    {"model", "M", "of this model only", FLO_ASKED},
+    {"limit", "N", "so many (56)", FLO_ASKED},
+    {"all", NULL, "each there ever was", FLO_ASKED},
+    {"watch", NULL,
+     "show it again when something changes, until Ctrl-C; json: a line each",
+     FLO_ASKED, .letter = 'w'},
+    END};
 FLAGS(rollout_get) = {
     {"output", "table|wide|json|jsonl|yaml|csv|name",
      "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
@@ -321,12 +324,13 @@ FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                          END};
 FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
                            END};
-FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
-                     {"all", NULL, "each there ever was", FLO_ASKED},
-                     {"watch", NULL,
-                      "show it again when something changes, until Ctrl-C",
-                      FLO_ASKED, .letter = 'w'},
-                     END};
+FLAGS(order_list) = {
+    {"limit", "N", "so many (50)", FLO_ASKED},
+    {"all", NULL, "each there ever was", FLO_ASKED},
+    {"watch", NULL,
+     "show it again when something changes, until Ctrl-C; json: a line each",
+     FLO_ASKED, .letter = 'w'},
+    END};
 FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
@@ -541,7 +545,8 @@ FLAGS(webhook_replay) = {END};
 FLAGS(audit_list) = {
     {"limit", "N", "records, the newest first (50)", FLO_ASKED},
     {"all", NULL, "every record, the oldest first", FLO_ASKED},
-    {"watch", NULL, "show it again when something changes, until Ctrl-C",
+    {"watch", NULL,
+     "show it again when something changes, until Ctrl-C; json: a line each",
      FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(audit_verify) = {

@@ -460,17 +460,21 @@ def test_a_used_or_foreign_enrolment_token_makes_no_device(up):
     text = open(token).read().strip()
     state = os.path.join(up.scratch, "e")
 
-    def enrol(name, secret, code, ids):
+    def enrol(name, secret, code, ids, *more):
         path = scratch(up, "t", secret.encode())
         os.chmod(path, 0o600)
         done = up.program("flotilla-agent", "enroll", "--controller",
                           up.devices_url, "--token-file", path, "--state-dir",
-                          state + name, "--name", name, check=False)
+                          state + name, "--name", name, *more, check=False)
         if code:
             expect(done, code, ids)
         else:
             assert done[0] == 0, done
-    enrol("first", text, 0, ())
+        return done[1]
+    told = json.loads(enrol("first", text, 0, (), "-o", "json"))
+    assert (told["name"], told["groups"]) == ("first", ["all"]), told
+    assert set(told) == {"device", "name", "fleet", "controller", "broker",
+                         "key", "groups"}
     enrol("second", text, 4, "enrol.token")
     enrol("third", text[:-1] + ("0" if text[-1] != "0" else "1"), (4, 6),
           ("net.tls", "enrol.token"))  # another authority's fingerprint

@@ -27,8 +27,9 @@ def update(device, bundle):
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
          device.config, "--bundle", bundle, "-o", "json"],
         capture_output=True, text=True, timeout=HANG_S)
-    return done.returncode, [json.loads(line)
-                             for line in done.stdout.splitlines()]
+    said = json.loads(done.stdout)  # one document
+    assert ("error" in said) == (done.returncode != 0), said
+    return done.returncode, said["releases"]
 
 
 def versions(device):

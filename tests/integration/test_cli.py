@@ -447,10 +447,17 @@ def test_top_and_a_watched_list_show_what_changes(controller, devices):
     goes(controller, devices[0], "offline")
     until("offline shown", lambda: watch.stdout.readline().split() == [
         "a", "offline"])
+    data = begin(controller, "device", "list", "-w", "-o", "json",
+                 "--fields", "name,state", "--sort", "name")
+    first = json.loads(data.stdout.readline())  # a document a line
+    assert first[0] == {"name": "a", "state": "offline"}, first
     goes(controller, devices[0], "online")
-    watch.send_signal(signal.SIGINT)
-    watch.communicate(timeout=HANG_S)
-    assert watch.returncode == 0
+    until("online told", lambda: json.loads(
+        data.stdout.readline())[0]["state"] == "online")
+    for one in (watch, data):
+        one.send_signal(signal.SIGINT)
+        one.communicate(timeout=HANG_S)
+        assert one.returncode == 0
 
 
 def test_names_that_exist_are_completed(controller, devices, served):

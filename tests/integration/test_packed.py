@@ -513,11 +513,14 @@ def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
     answer = ask(device)[0]
     update = subprocess.run(
         [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
-         device.config, "--bundle", device.bundles[1]],
+         device.config, "--bundle", device.bundles[1], "-o", "json"],
         capture_output=True, text=True, timeout=HANG_S)
 
     assert update.returncode == 1, update.stderr
     assert "error[worker.protocol]" in update.stderr
+    said = json.loads(update.stdout)
+    assert [one["error"] for one in said["releases"]] == [said["error"]]
+    assert said["error"]["id"] == "worker.protocol"
     assert device.says("failed at probing worker.protocol")
     # It packs, is refused, packs again, is refused, then goes without.
     assert os.path.getsize(tmp_path / "starts") <= 5

@@ -90,6 +90,31 @@ static int converse(int fd, json_t *request,
     return rv;
 }
 
+json_t *flo_tell_error(const struct flo_err *err)
+{
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+
+    return json_pack("{s:s, s:s, s:s, s:s}", "id", flo_error_id(err->code),
+                     "what", err->what, "why", err->why, "fix",
+                     fix != NULL ? fix : "");
+}
+
+void flo_tell_several(const char *name, json_t *told, int rv,
+                      const struct flo_err *err)
+{
+    if (json_array_size(told) > 0) {
+        json_t *all = json_pack("{s:O}", name, told);
+        if (rv < 0) {
+            json_object_set_new(all, "error", flo_tell_error(err));
+        }
+        json_dumpf(all, stdout, JSON_COMPACT);
+        printf("\n");
+        json_decref(all);
+        flo_agent_line.is_told = true;
+    }
+    json_decref(told);
+}
+
 int flo_answer_error(const json_t *json, struct flo_err *err)
 {
     const json_t *error = json_object_get(json, "error");

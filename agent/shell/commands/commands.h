@@ -28,6 +28,12 @@ FLO_MUST_USE int flo_ask(const struct flo_args *args, json_t *request,
  * then. */
 FLO_MUST_USE int flo_give_trust(const struct flo_args *args, json_t *envelope,
                                 json_t **answer, struct flo_err *err);
+/* For a program: the answers of a command that gives several, in one document
+ * `{"name": […]}`, with the command's error if there is one; without an answer
+ * the error is told alone.  Takes `told`; NULL: nothing is told. */
+void flo_tell_several(const char *name, json_t *told, int rv,
+                      const struct flo_err *err);
+json_t *flo_tell_error(const struct flo_err *err);
 /* The error that an answer tells, or 0. */
 FLO_MUST_USE int flo_answer_error(const json_t *json, struct flo_err *err);
 

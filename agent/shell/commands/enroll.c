@@ -23,6 +23,7 @@ struct wish {
     char serial[FLO_NAME_MAX + 1]; /* "": none is known */
     char folder[4096];
     json_t *labels;
+    json_t *told; /* what the device is now */
 };
 
 static int take_label(struct wish *wish, const char *text, struct flo_err *err)
@@ -161,7 +162,7 @@ static int remove_before(const char *dir, struct flo_err *err)
     return 0;
 }
 
-static int save_pair(const struct wish *wish, const struct flo_key *key,
+static int save_pair(struct wish *wish, const struct flo_key *key,
                      const struct flo_enrol_answer *answer, struct flo_err *err)
 {
     struct flo_identity_pairs pairs;
@@ -173,13 +174,16 @@ static int save_pair(const struct wish *wish, const struct flo_key *key,
                              answer->at_ms, flo_wall_ms(), &place, err);
     }
     if (rv == 0) {
-        printf(" ✓ key kept           %s (0600, never leaves the device)\n",
-               pairs.files[place]);
+        wish->told = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device",
+                               answer->device, "name", wish->name, "fleet",
+                               answer->fleet, "controller", wish->controller,
+                               "broker", answer->broker, "key",
+                               pairs.files[place], "groups", answer->groups);
     }
     return rv;
 }
 
-static int save_answer(const struct wish *wish, const char *dir,
+static int save_answer(struct wish *wish, const char *dir,
                        const struct flo_key *key,
                        const struct flo_enrol_answer *answer,
                        struct flo_err *err)
@@ -204,15 +208,10 @@ static int save_answer(const struct wish *wish, const char *dir,
         rv = save(dir, "identity.json", text.data, 0644, err);
     }
     flo_buf_deinit(&text);
-    if (rv == 0) {
-        printf(" ✓ certificate        CN=%s, fleet %s\n", answer->device,
-               answer->fleet);
-        printf(" ✓ broker             %s\n", answer->broker);
-    }
     return rv;
 }
 
-static int ask(const struct wish *wish, const char *dir, const char *token,
+static int ask(struct wish *wish, const char *dir, const char *token,
                const char *fingerprint, const struct flo_key *key,
                const char *csr, struct flo_err *err)
 {
@@ -278,7 +277,7 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
     return rv;
 }
 
-static int enroll(const struct wish *wish, struct flo_err *err)
+static int enroll(struct wish *wish, struct flo_err *err)
 {
     char dir[4200];
     char path[4300];
@@ -327,19 +326,38 @@ static int enroll(const struct wish *wish, struct flo_err *err)
     return rv;
 }
 
+static void tell(const json_t *told, bool is_json)
+{
+    if (is_json) {
+        json_dumpf(told, stdout, JSON_COMPACT);
+        printf("\n");
+        return;
+    }
+    printf(" ✓ key kept           %s (0600, never leaves the device)\n"
+           " ✓ certificate        CN=%s, fleet %s\n"
+           " ✓ broker             %s\n"
+           "enrolled.  next: systemctl restart flotilla-agent, or "
+           "flotilla-agent run\n",
+           json_string_value(json_object_get(told, "key")),
+           json_string_value(json_object_get(told, "device")),
+           json_string_value(json_object_get(told, "fleet")),
+           json_string_value(json_object_get(told, "broker")));
+}
+
 static int run(void *line, struct flo_err *err)
 {
+    const struct flo_args *args = line;
     struct wish wish = {.labels = json_object()};
-    int rv = fill(&wish, line, err);
+    int rv = fill(&wish, args, err);
 
     if (rv == 0) {
         rv = enroll(&wish, err);
     }
-    json_decref(wish.labels);
     if (rv == 0) {
-        printf("enrolled.  next: systemctl restart flotilla-agent, or "
-               "flotilla-agent run\n");
+        tell(wish.told, args->is_json);
     }
+    json_decref(wish.labels);
+    json_decref(wish.told);
     return rv;
 }
 
@@ -356,9 +374,9 @@ static const struct flo_flag flags[] = {
 const struct flo_verb flo_verb_enroll = {
     .name = "enroll",
     .usage = "--controller URL --token-file FILE [--name NAME] [--serial "
-             "NUMBER] [--label K=V]",
+             "NUMBER] [--label K=V] [-o json]",
     .help = "become a device of a fleet",
-    .flags = {flags},
+    .flags = {flags, FLO_FLAGS_JSON},
     .state = &flo_agent_line,
     .run = run,
     .example = "--controller https://fleet.example:8443 --token-file "

@@ -42,16 +42,6 @@ static int read_file(const struct flo_args *args, const char *key,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-/* true: it was shown as JSON. */
-static bool show_json(const struct flo_args *args, const json_t *answer)
-{
-    if (args->is_json) {
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        printf("\n");
-    }
-    return args->is_json;
-}
-
 /* ---- order ---- */
 
 static int begin_order(struct flo_shell *shell, void *context,
@@ -64,8 +54,9 @@ static int begin_order(struct flo_shell *shell, void *context,
                                            err);
 }
 
+/* The answer goes to `told`, or to people where that is NULL. */
 static int give_order(const struct flo_args *args, json_t *envelope,
-                      struct flo_err *err)
+                      json_t *told, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     int rv = flo_ask(
@@ -76,7 +67,9 @@ static int give_order(const struct flo_args *args, json_t *envelope,
     if (rv == 0) {
         rv = flo_answer_error(answer, err);
     }
-    if (rv == 0 && !show_json(args, answer)) {
+    if (rv == 0 && told != NULL) {
+        json_array_append(told, answer);
+    } else if (rv == 0) {
         printf("order %s: %s\n",
                json_string_value(json_object_get(answer, "order")),
                json_string_value(json_object_get(answer, "outcome")));
@@ -88,11 +81,13 @@ static int order(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
     FLO_CLEANUP(flo_json_cleanup) json_t *list = NULL;
+    json_t *told = args->is_json ? json_array() : NULL;
     int rv = read_file(args, "orders", &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        rv = give_order(args, json_array_get(list, i), err);
+        rv = give_order(args, json_array_get(list, i), told, err);
     }
+    flo_tell_several("orders", told, rv, err);
     return rv;
 }
 
@@ -104,6 +99,8 @@ const struct flo_verb flo_verb_order = {
     .state = &flo_agent_line,
     .run = order,
     .example = "--file stop.json",
+    .more =
+        "-o json: {\"orders\": [...]}, with an \"error\" where one failed.\n",
 };
 
 /* ---- trust ---- */
@@ -144,7 +141,10 @@ static int trust(void *line, struct flo_err *err)
         answer = NULL;
         rv = flo_give_trust(args, json_array_get(list, i), &answer, err);
     }
-    if (rv == 0 && answer != NULL && !show_json(args, answer)) {
+    if (rv == 0 && answer != NULL && args->is_json) {
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        printf("\n");
+    } else if (rv == 0 && answer != NULL) {
         printf(
             "trust statement %lld holds\n",
             (long long)json_integer_value(json_object_get(answer, "number")));

@@ -27,6 +27,7 @@ struct update {
     bool is_to_end;                       /* ... and waited for */
     bool is_quiet;
     json_t *trust; /* the statements that it brings */
+    json_t *told;  /* an element a release, for a program; NULL: for people */
 };
 
 /* ---- which releases are in it? ---- */
@@ -183,15 +184,13 @@ static int verdict(const json_t *answer, struct flo_err *err)
                : 0;
 }
 
-static void show_answer(const struct flo_args *args, const json_t *answer)
+static void show_answer(struct update *update, json_t *answer)
 {
     const json_t *detail = json_object_get(answer, "detail");
     const char *codec = json_string_value(json_object_get(detail, "codec"));
 
-    if (args->is_json) {
-        flo_agent_line.is_told = true;
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        printf("\n");
+    if (update->told != NULL) {
+        json_array_append(update->told, answer);
         return;
     }
     printf("%s %s: %s, %lld bytes read (%s)\n",
@@ -279,7 +278,7 @@ static int install(const struct flo_args *args, struct update *update,
         rv = verdict(answer, err);
     }
     if (rv == 0) {
-        show_answer(args, answer);
+        show_answer(update, answer);
     }
     return rv;
 }
@@ -288,34 +287,34 @@ static int install(const struct flo_args *args, struct update *update,
 
 /* When there are several, each bad verdict is told where it stands; the first
  * is the command's error too. */
-static void tell_failure(const struct flo_args *args,
+static void tell_failure(struct update *update,
                          const struct flo_release_ref *release,
                          const struct flo_err *err)
 {
-    if (args->is_json) {
-        flo_agent_line.is_told = true;
-        json_t *json =
-            json_pack("{s:s, s:s, s:{s:s, s:s}}", "model", release->model,
-                      "version", release->version, "error", "id",
-                      flo_error_id(err->code), "what", err->what);
-        json_dumpf(json, stdout, JSON_COMPACT);
-        printf("\n");
-        json_decref(json);
-        return;
+    if (update->told != NULL) {
+        json_array_append_new(
+            update->told,
+            json_pack("{s:s, s:s, s:o}", "model", release->model, "version",
+                      release->version, "error", flo_tell_error(err)));
+    } else if (update->count > 1) {
+        printf("%s %s: %s: %s\n", release->model, release->version,
+               flo_error_id(err->code), err->what);
     }
-    printf("%s %s: %s: %s\n", release->model, release->version,
-           flo_error_id(err->code), err->what);
 }
 
-static void tell_passed(const struct flo_args *args,
+static void tell_passed(struct update *update,
                         const struct flo_release_ref *release,
                         const struct flo_release_ref *current)
 {
-    printf(
-        args->is_json
-            ? "{\"model\":\"%s\",\"version\":\"%s\",\"passed_over\":\"%s\"}\n"
-            : "%s %s: passed over, %s is current\n",
-        release->model, release->version, current->version);
+    if (update->told != NULL) {
+        json_array_append_new(
+            update->told,
+            json_pack("{s:s, s:s, s:s}", "model", release->model, "version",
+                      release->version, "passed_over", current->version));
+        return;
+    }
+    printf("%s %s: passed over, %s is current\n", release->model,
+           release->version, current->version);
 }
 
 static int update(void *line, struct flo_err *err)
@@ -326,20 +325,21 @@ static int update(void *line, struct flo_err *err)
     int rv = read_head(args, &update, err);
 
     update.is_quiet = flo_args_has(args, "quiet") || !isatty(2);
+    update.told = args->is_json ? json_array() : NULL;
     for (uint32_t i = 0; is_told && i < update.count && (rv == 0 || i > 0);
          i++) {
         struct flo_err why = {0};
         const struct flo_release_ref *current = already(&update, i);
         if (current != NULL) {
-            tell_passed(args, &update.releases[i], current);
+            tell_passed(&update, &update.releases[i], current);
             continue;
         }
         int one = install(args, &update, i, &is_told, &why);
         if (one == 0) {
             continue;
         }
+        tell_failure(&update, &update.releases[i], &why);
         if (update.count > 1) {
-            tell_failure(args, &update.releases[i], &why);
             one = flo_wrap(&why, one, "%s %s", update.releases[i].model,
                            update.releases[i].version);
         }
@@ -348,6 +348,7 @@ static int update(void *line, struct flo_err *err)
             rv = one;
         }
     }
+    flo_tell_several("releases", update.told, rv, err);
     return rv;
 }
 
@@ -365,4 +366,6 @@ const struct flo_verb flo_verb_update = {
     .state = &flo_agent_line,
     .run = update,
     .example = "--bundle helpdesk.bundle",
+    .more =
+        "-o json: {\"releases\": [...]}, with an \"error\" where one failed.\n",
 };
