@@ -5,11 +5,12 @@ import os
 import re
 import shlex
 import subprocess
+import textwrap
 
 import pytest
 
 from conftest import BIN, ROOT
-from waits import HANG_S
+from waits import HANG_S, until
 
 BUILD = os.environ.get("FLOTILLA_BUILD",
                        os.path.join(ROOT, "build", "release"))
@@ -213,3 +214,91 @@ def test_a_started_controller_can_see_the_broker_of_its_last_start():
     assert ("KillMode", "process") in unit
     assert not {("ProtectProc", "invisible"),
                 ("PrivateUsers", "yes")} <= set(unit)
+
+
+def program(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\n" + text)
+    os.chmod(path, 0o755)
+
+
+def deployed(name):
+    with open(os.path.join(ROOT, "deploy", name), encoding="utf-8") as text:
+        return text.read()
+
+
+def commands_of_containers():
+    """(words, environment) of each container that starts a controller."""
+    start = os.path.join(ROOT, "deploy", "compose", "start.sh")
+    for line in re.findall(r"^    command: (\[.*\])$",
+                           deployed("compose/compose.yaml"), re.M):
+        yield ["sh", start, *(word.replace("${PUBLIC_HOST:-localhost}", "here")
+                              for word in json.loads(line))], {}
+    [(line, variables)] = re.findall(
+        r"^          args:\n            - (.*?)\n          env:\n(.*?)"
+        r"\n          ports:", deployed("kubernetes/flotilla.yaml"), re.M | re.S)
+    env = dict(re.findall(r"name: (\w+)(?:,|\n) +value: ([^\s}]+)", variables))
+    assert set(env) == {"FLOTILLA_STORE", "FLOTILLA_PGPASS", "FLOTILLA_BROKER"}
+    yield ["sh", "-c", " ".join(line.split()).replace("/start.sh", start)], \
+        dict(env, POD="controller-0")
+
+
+def test_containers_start_a_controller_with_flags_that_it_takes(folder):
+    place = folder + "/containers"
+    os.makedirs(place + "/bin")
+    program(place + "/bin/flotilla-controller",
+            'exec "%s/flotilla-controller" __read "$@" $MORE\n' % BIN)
+    with open(place + "/pgpass", "w", encoding="utf-8") as file:
+        file.write("database:5432:fleet:flotilla:secret\n")
+    commands = list(commands_of_containers())
+    assert len(commands) == 3
+    for number, (words, more) in enumerate(commands):
+        data = "%s/data-%d" % (place, number)
+        os.mkdir(data)
+        env = dict(os.environ, PATH=place + "/bin:" + os.environ["PATH"],
+                   **dict(more, FLOTILLA_DATA=data,
+                          FLOTILLA_FLEET=place + "/fleet",
+                          FLOTILLA_PGPASS=place + "/pgpass"))
+        for extra, code in (("", 0), ("--nosuch", 2)):
+            done = subprocess.run(words, env=dict(env, MORE=extra),
+                                  capture_output=True, text=True,
+                                  timeout=HANG_S)
+            assert done.returncode == code, (words, done)
+        assert os.path.realpath(data + "/keys") == place + "/fleet/keys"
+        assert os.stat(data + "/pgpass").st_mode & 0o777 == 0o600
+
+
+def test_the_brokers_container_reads_what_changed_again(folder):
+    """watch.sh, the same in both files, around a broker that writes down what
+    it is told."""
+    script = re.sub(r"^#.*\n", "", deployed("compose/watch.sh"), flags=re.M)
+    assert "  watch.sh: |\n" + textwrap.indent(script, "    ") in \
+        deployed("kubernetes/flotilla.yaml")
+    place = folder + "/broker"
+    os.makedirs(place + "/bin")
+    program(place + "/bin/mosquitto",
+            'echo "$@" >>told; trap "echo again >>told" HUP\n'
+            'trap "exit 0" TERM; while :; do sleep 0.1; done\n')
+
+    def told():
+        return os.path.exists(place + "/told") and \
+            open(place + "/told", encoding="utf-8").read().split("\n")[:-1]
+
+    def write(*names):
+        for name in names:
+            with open(os.path.join(place, name), "a", encoding="utf-8") as file:
+                file.write("x\n")
+
+    write("acl", "broker.pem", "revoked.pem")
+    box = subprocess.Popen(
+        ["sh", "-c", script], cwd=place,
+        env=dict(os.environ, PATH=place + "/bin:" + os.environ["PATH"]))
+    write("mosquitto.conf")
+    until("the broker starts", lambda: told() == ["-c mosquitto.conf"])
+
+    def changes():
+        write("revoked.pem")
+        return "again" in told()
+    until("it reads again", changes)
+    box.terminate()
+    assert box.wait(timeout=HANG_S) in (0, 128 + 15, -15)
