@@ -46,8 +46,7 @@ static bool is_possible(const struct flo_count_arm *arm)
     return true;
 }
 
-/* Variance of the sum over that of independent events. */
-static double clustering(const struct flo_count_arm *arm)
+double flo_count_clustering(const struct flo_count_arm *arm)
 {
     if (arm->devices < 2 || arm->events <= 0 || arm->expected <= 0) {
         return 1;
@@ -70,7 +69,8 @@ static void measure(const struct flo_count_arm *treated,
                     struct flo_count_result *out)
 {
     out->has_numbers = true;
-    out->phi = fmax(clustering(treated), clustering(control));
+    out->phi =
+        fmax(flo_count_clustering(treated), flo_count_clustering(control));
     out->p0 = treated->expected / (treated->expected + control->expected);
     double norm = (1 - out->p0) / out->p0;
     *mixture = (struct flo_beta_mixture){.a = 0.5,

@@ -50,6 +50,8 @@ struct flo_count_result {
 /* One more device. */
 void flo_count_add(struct flo_count_arm *arm, double events, double expected,
                    double exposure);
+/* Variance of the sum of events over that of independent ones, at least 1. */
+double flo_count_clustering(const struct flo_count_arm *arm);
 /* Errors to expect of so many requests, from the device's own past and from the
  * errors per request of controls before. */
 double flo_expected_errors(double requests, double errors_before,

@@ -138,6 +138,31 @@ struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b)
     return (struct flo_ln_sides){.below = other.above, .above = other.below};
 }
 
+/* ---- Student ---- */
+
+/* See Lindon, Ham, Tingley and Bojinov, "Anytime-valid inference in linear
+ * models". */
+static double both_sides(double t, double r, double nu)
+{
+    double square = t * t;
+
+    return -0.5 * log1p(r) +
+           (nu + 1) / 2 * (log1p(square / nu) - log1p(square / (nu * (1 + r))));
+}
+
+double flo_student_off(double t, double r, double nu)
+{
+    assert(nu > 0 && r > 0);
+    return flo_ln_cut(both_sides(t, r, nu));
+}
+
+double flo_student_above(double t, double r, double nu)
+{
+    assert(nu > 0 && r > 0);
+    return flo_ln_cut(both_sides(t, r, nu) + M_LN2 +
+                      flo_ln_phi(t * sqrt(r / (1 + r))));
+}
+
 /* ---- mixtures ---- */
 
 /* The part of `against` that does not depend on p, and costs most. */
@@ -201,26 +226,34 @@ struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
         .high = mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
 }
 
-double flo_share_upper(double hits, double misses, double alpha)
+/* Where ln I_p(a, b) is `level`. */
+static double share_at(double a, double b, double level)
 {
-    double level = log1p(-alpha);
     double low = 0;
     double high = 1;
 
-    assert(alpha > 0 && alpha < 1);
-    if (misses <= 0) {
-        return 1;
-    }
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         if (middle == low || middle == high) {
             break;
         }
-        if (flo_ln_incomplete_beta(middle, hits + 1, misses).below < level) {
+        if (flo_ln_incomplete_beta(middle, a, b).below < level) {
             low = middle;
         } else {
             high = middle;
         }
     }
     return (low + high) / 2;
+}
+
+double flo_share_lower(double hits, double misses, double alpha)
+{
+    assert(alpha > 0 && alpha < 1);
+    return hits > 0 ? share_at(hits, misses + 1, log(alpha)) : 0;
+}
+
+double flo_share_upper(double hits, double misses, double alpha)
+{
+    assert(alpha > 0 && alpha < 1);
+    return misses > 0 ? share_at(hits + 1, misses, log1p(-alpha)) : 1;
 }

@@ -50,6 +50,17 @@ struct flo_interval {
 };
 struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
                                          double centre);
+/* ln of the e-value of a t statistic with nu degrees of freedom: the effect
+ * over the standard deviation of one device has a normal prior of variance
+ * FLO_EFFECT_PRIOR, r is that times the pooled variance over the variance of
+ * the effect.  One-sided: the prior's upper half counts. */
+#define FLO_EFFECT_PRIOR 0.5
+double flo_student_above(double t, double r, double nu);
+double flo_student_off(double t, double r, double nu);
+
+/* The share p at which I_p(hits, misses + 1) is alpha: Clopper-Pearson's lower
+ * bound.  0 without hits. */
+double flo_share_lower(double hits, double misses, double alpha);
 /* The share p at which I_p(hits + 1, misses) is 1 - alpha: Clopper-Pearson's
  * upper bound.  1 without misses. */
 double flo_share_upper(double hits, double misses, double alpha);

@@ -1,25 +1,19 @@
 /* Ratio: paired differences in differences of logarithms, by a Student mixture.
- *
- * The effect over its standard deviation has a normal prior of variance PRIOR,
- * of which the upper half counts.  For the mixture of a t statistic see
- * Lindon, Ham, Tingley and Bojinov, "Anytime-valid inference in linear
- * models". */
+ */
 #include <assert.h>
 #include <math.h>
 
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/ratio.h"
 
-#define PRIOR 0.5
-#define VARIANCE_MIN 1e-4 /* 1 %, squared: no two readings agree better */
-#define SHRINK 5          /* weight of the pooled variance, in devices */
+#define SHRINK 5 /* weight of the pooled variance, in devices */
 #define FREEDOM_MIN 8
 #define LN_20 2.995732273553991 /* 95 % */
 #define SQUARES_SLACK 1e-12     /* rounding may leave so little below 0 */
 
 /* ---- what counts ---- */
 
-static bool is_possible(const struct flo_ratio_arm *arm)
+bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm)
 {
     return arm->devices >= 0 && isfinite(arm->mean) && isfinite(arm->m2) &&
            arm->m2 >= -SQUARES_SLACK;
@@ -84,6 +78,14 @@ static double effect(const struct flo_ratio_segment *segments, size_t count,
     return delta;
 }
 
+double flo_variance_treated(double pooled, double squares, double nu)
+{
+    double own = nu / (nu + SHRINK);
+
+    return nu < 1 ? pooled
+                  : fmax(pooled, (1 - own) * pooled + own * squares / nu);
+}
+
 /* Variances of one device: pooled, and of an updated one.  A release that is
  * better here and worse there scatters; that counts once it is known. */
 struct variances {
@@ -93,15 +95,10 @@ struct variances {
 
 static struct variances variances_of(const struct sums *sums)
 {
-    double pooled = fmax(sums->squares / sums->nu, VARIANCE_MIN);
-    double treated = pooled;
+    double pooled = fmax(sums->squares / sums->nu, FLO_VARIANCE_MIN);
+    double treated =
+        flo_variance_treated(pooled, sums->squares_treated, sums->nu_treated);
 
-    if (sums->nu_treated >= 1) {
-        double own = sums->nu_treated / (sums->nu_treated + SHRINK);
-        treated =
-            fmax(pooled, (1 - own) * pooled +
-                             own * sums->squares_treated / sums->nu_treated);
-    }
     return (struct variances){.pooled = pooled, .treated = treated};
 }
 
@@ -126,18 +123,6 @@ static double variance_of_effect(const struct flo_ratio_segment *segments,
 
 /* ---- evidence ---- */
 
-static double ln_e_of(const struct flo_ratio_result *result)
-{
-    double square = result->t * result->t;
-    double nu = result->nu;
-    double r = result->r;
-    double both =
-        -0.5 * log1p(r) +
-        (nu + 1) / 2 * (log1p(square / nu) - log1p(square / (nu * (1 + r))));
-
-    return flo_ln_cut(both + M_LN2 + flo_ln_phi(result->t * sqrt(r / (1 + r))));
-}
-
 static double half_width(const struct flo_ratio_result *result, double variance)
 {
     double nu = result->nu;
@@ -161,8 +146,8 @@ static void measure(const struct flo_ratio_segment *segments, size_t count,
     out->nu = sums->nu;
     out->se = sqrt(variance);
     out->t = out->delta / out->se;
-    out->r = PRIOR * of.pooled / variance;
-    out->ln_e = ln_e_of(out);
+    out->r = FLO_EFFECT_PRIOR * of.pooled / variance;
+    out->ln_e = flo_student_above(out->t, out->r, out->nu);
     double half = half_width(out, variance);
     out->low = out->delta - half;
     out->high = out->delta + half;
@@ -206,8 +191,8 @@ bool flo_ratio_evaluate(const struct flo_ratio_rule *rule,
     assert(look == FLO_LOOK_NONE || look < FLO_LOOKS_MAX);
     *out = (struct flo_ratio_result){.verdict = FLO_VERDICT_INCONCLUSIVE};
     for (size_t i = 0; i < count; i++) {
-        if (!is_possible(&segments[i].treated) ||
-            !is_possible(&segments[i].control)) {
+        if (!flo_ratio_arm_is_possible(&segments[i].treated) ||
+            !flo_ratio_arm_is_possible(&segments[i].control)) {
             return false;
         }
         all += (double)segments[i].treated.devices;

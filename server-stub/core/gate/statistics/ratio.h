@@ -18,6 +18,15 @@ struct flo_ratio_arm {
     double mean;
     double m2;
 };
+/* false: negative, or not finite. */
+bool flo_ratio_arm_is_possible(const struct flo_ratio_arm *arm);
+/* No two readings agree better than 1 %: this is its square. */
+#define FLO_VARIANCE_MIN 1e-4
+/* Variance of an updated device, from the pooled one and from the squares of
+ * the updated arm about its mean, with nu degrees of freedom.  A release that
+ * is better here and worse there scatters; that counts once it is known. */
+double flo_variance_treated(double pooled, double squares, double nu);
+
 struct flo_ratio_segment {
     struct flo_ratio_arm treated;
     struct flo_ratio_arm control;

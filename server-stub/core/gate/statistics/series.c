@@ -2,15 +2,13 @@
 #include <assert.h>
 #include <math.h>
 
+#include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/series.h"
 
-#define EXACT 64         /* values below have a bucket each */
-#define CLIP_CONTROLS 20 /* fewer cannot say what is far */
+#define EXACT 64 /* values below have a bucket each */
 #define CLIP_TIMES 4.0
-#define NORMAL_MAD 1.4826 /* of the median deviation, to a standard one */
 #define CLIP_MIN 0.25
-#define CLIP_ALONE 1.3862943611198906 /* ln 4 */
-#define SLOW 0.4054651081081644       /* ln 1.5 */
+#define SLOW 0.4054651081081644 /* ln 1.5 */
 #define GAUGE_FIRST 4
 
 /* ---- read-out ---- */
@@ -159,58 +157,6 @@ void flo_curve_end(struct flo_curve *curve)
     curve->members = 0;
 }
 
-/* ---- medians ---- */
-
-/* Hoare's selection: items[k] is the one that belongs there, smaller ones
- * before it, larger ones behind. */
-static double select_place(double *items, size_t count, size_t k)
-{
-    size_t low = 0;
-    size_t high = count - 1;
-
-    assert(k < count);
-    while (low < high) {
-        double pivot = items[low + (high - low) / 2];
-        size_t i = low;
-        size_t j = high;
-        for (;;) {
-            while (items[i] < pivot) {
-                i++;
-            }
-            while (items[j] > pivot) {
-                j--;
-            }
-            if (i >= j) {
-                break;
-            }
-            double swap = items[i];
-            items[i++] = items[j];
-            items[j--] = swap;
-        }
-        /* [low, j] are at most the pivot, the rest at least. */
-        if (k <= j) {
-            high = j;
-        } else {
-            low = j + 1;
-        }
-    }
-    return items[k];
-}
-
-static double median(double *items, size_t count)
-{
-    double upper = select_place(items, count, count / 2);
-    double lower = items[0];
-
-    if (count % 2 == 1) {
-        return upper;
-    }
-    for (size_t i = 1; i < count / 2; i++) {
-        lower = fmax(lower, items[i]);
-    }
-    return 0.5 * (lower + upper);
-}
-
 /* ---- the two arms ---- */
 
 bool flo_difference_is_slow(double d)
@@ -218,14 +164,8 @@ bool flo_difference_is_slow(double d)
     return d > SLOW;
 }
 
-/* Outside of these a difference counts as one at the edge. */
-struct edges {
-    double low;
-    double high;
-};
-
-static struct edges edges_of(const struct flo_difference *items, size_t count,
-                             double *scratch)
+static struct flo_clip clip_of(const struct flo_difference *items, size_t count,
+                               double *scratch)
 {
     size_t controls = 0;
 
@@ -234,32 +174,18 @@ static struct edges edges_of(const struct flo_difference *items, size_t count,
             scratch[controls++] = items[i].d;
         }
     }
-    if (controls < CLIP_CONTROLS) {
-        return (struct edges){.low = -CLIP_ALONE, .high = CLIP_ALONE};
-    }
-    double middle = median(scratch, controls);
-    for (size_t i = 0; i < controls; i++) {
-        scratch[i] = fabs(scratch[i] - middle);
-    }
-    double reach =
-        fmax(CLIP_TIMES * NORMAL_MAD * median(scratch, controls), CLIP_MIN);
-    return (struct edges){.low = middle - reach, .high = middle + reach};
-}
-
-static double clip(double d, const struct edges *edges)
-{
-    return fmin(fmax(d, edges->low), edges->high);
+    return flo_clip_of(scratch, controls, CLIP_TIMES, CLIP_MIN);
 }
 
 static void add_difference(const struct flo_difference *item,
-                           const struct edges *edges, struct flo_arms *out)
+                           const struct flo_clip *clip, struct flo_arms *out)
 {
     struct flo_ratio_arm *arm =
         item->is_treated ? &out->arms.treated : &out->arms.control;
     uint64_t *clipped =
         item->is_treated ? &out->clipped_treated : &out->clipped_control;
     uint64_t *slow = item->is_treated ? &out->slow_treated : &out->slow_control;
-    double d = clip(item->d, edges);
+    double d = flo_clipped(clip, item->d);
 
     arm->devices++;
     arm->mean += d; /* the sum, until it is divided */
@@ -270,12 +196,12 @@ static void add_difference(const struct flo_difference *item,
 void flo_arms_build(const struct flo_difference *items, size_t count,
                     double *scratch, struct flo_arms *out)
 {
-    struct edges edges = edges_of(items, count, scratch);
+    struct flo_clip clip = clip_of(items, count, scratch);
     struct flo_ratio_arm *arms[] = {&out->arms.control, &out->arms.treated};
 
     *out = (struct flo_arms){0};
     for (size_t i = 0; i < count; i++) {
-        add_difference(&items[i], &edges, out);
+        add_difference(&items[i], &clip, out);
     }
     for (size_t i = 0; i < FLO_COUNT(arms); i++) {
         arms[i]->mean =
@@ -283,7 +209,7 @@ void flo_arms_build(const struct flo_difference *items, size_t count,
     }
     for (size_t i = 0; i < count; i++) {
         struct flo_ratio_arm *arm = arms[items[i].is_treated ? 1 : 0];
-        double off = clip(items[i].d, &edges) - arm->mean;
+        double off = flo_clipped(&clip, items[i].d) - arm->mean;
         arm->m2 += off * off;
     }
 }
