@@ -14,6 +14,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import circles  # noqa: E402
 
 API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
+# Functions of these headers wait for the rollout, which does not call them yet.
+WAITING = ("server-stub/core/gate/slices/*.h",)
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
     "flo_statistic_replay": "a golden vector is one whole test",
@@ -42,7 +44,7 @@ def main():
     build = sys.argv[1]
     defines, needs = circles.symbols(build, circles.objects(build))
     needed = set().union(*needs.values())
-    public = words(r"flo_\w+", *API)
+    public = words(r"flo_\w+", *API, *WAITING)
     tested = words(r"flo_\w+", "tests")
     bad = 0
     for name, owners in sorted(defines.items()):

@@ -1,0 +1,138 @@
+/* Levels: a table of at most four releases for a device and metric. */
+#include <assert.h>
+#include <math.h>
+
+#include "server-stub/core/gate/slices/level.h"
+
+#define WARM_BLOCKS 2     /* after a change of release: caches are cold */
+#define RESUME_BLOCKS 288 /* 24 h: a level may go on */
+#define OLD_BLOCKS 2016   /* 7 days: a level may be compared with */
+
+static struct flo_level *level_of(struct flo_levels *levels, uint64_t release)
+{
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        if (levels->levels[i].release == release) {
+            return &levels->levels[i];
+        }
+    }
+    return NULL;
+}
+
+/* A free place, or that of the release that was read longest ago. */
+static struct flo_level *place_for(struct flo_levels *levels, uint64_t release)
+{
+    struct flo_level *place = &levels->levels[0];
+
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        struct flo_level *one = &levels->levels[i];
+        if (one->release == 0) {
+            place = one;
+            break;
+        }
+        if (one->last < place->last) {
+            place = one;
+        }
+    }
+    *place = (struct flo_level){.release = release};
+    return place;
+}
+
+static void change(struct flo_levels *levels, uint64_t release, uint32_t block)
+{
+    struct flo_level *old = level_of(levels, release);
+
+    /* Nothing is known of a change before the first window. */
+    levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
+    levels->running = release;
+    if (old != NULL && block - old->last > RESUME_BLOCKS) {
+        *old = (struct flo_level){0};
+    }
+}
+
+bool flo_levels_add(struct flo_levels *levels, uint64_t release,
+                    const double *y, uint32_t block)
+{
+    assert(release != 0);
+    if (y != NULL && !isfinite(*y)) {
+        return false;
+    }
+    if (levels->running != release) {
+        change(levels, release, block);
+    }
+    if (y == NULL || block < levels->warm_from) {
+        return true;
+    }
+    struct flo_level *level = level_of(levels, release);
+    if (level == NULL) {
+        level = place_for(levels, release);
+    }
+    level->mean.sum += *y;
+    level->mean.count++;
+    level->last = block;
+    if (level->mean.count >= FLO_BASE_READINGS_MAX) {
+        level->mean.sum /= 2;
+        level->mean.count /= 2;
+    }
+    return true;
+}
+
+static bool is_older_choice(const struct flo_levels *levels,
+                            const struct flo_level *one, uint32_t block)
+{
+    return one->release != 0 && one->release != levels->running &&
+           one->mean.count >= FLO_LEVEL_FULL && block - one->last <= OLD_BLOCKS;
+}
+
+enum flo_reference flo_levels_reference(const struct flo_levels *levels,
+                                        uint32_t block,
+                                        const struct flo_level **level)
+{
+    const struct flo_level *own = NULL;
+    const struct flo_level *older = NULL;
+
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        const struct flo_level *one = &levels->levels[i];
+        if (one->release != 0 && one->release == levels->running) {
+            own = one;
+        } else if (is_older_choice(levels, one, block) &&
+                   (older == NULL || one->last > older->last)) {
+            older = one;
+        }
+    }
+    *level = own;
+    if (own != NULL && own->mean.count >= FLO_LEVEL_FULL) {
+        return FLO_REFERENCE_OWN;
+    }
+    if (older != NULL) {
+        *level = older;
+        return FLO_REFERENCE_OLDER;
+    }
+    if (own != NULL && own->mean.count >= FLO_LEVEL_THIN) {
+        return FLO_REFERENCE_THIN;
+    }
+    *level = NULL;
+    return FLO_REFERENCE_NONE;
+}
+
+bool flo_growing_add(struct flo_growing *growing, double y)
+{
+    struct flo_mean *part = growing->before.count < FLO_LEVEL_FULL
+                                ? &growing->before
+                                : &growing->after;
+
+    if (!isfinite(y)) {
+        return false;
+    }
+    part->sum += y;
+    part->count++;
+    return true;
+}
+
+bool flo_growing_difference(const struct flo_growing *growing, double *out)
+{
+    if (growing->before.count < FLO_LEVEL_FULL || growing->after.count == 0) {
+        return false;
+    }
+    *out = flo_mean_of(&growing->after) - flo_mean_of(&growing->before);
+    return true;
+}

@@ -1,0 +1,22 @@
+/* Slices: where a release is worse, and how much.
+ *
+ * A slice is all members with one label=value.  This header is all of it; each
+ * part is a header of its own.
+ *
+ *   level.h   shape.h   a device's level by release, and its hour of the day
+ *   plain.h             most devices above their own past: no base is needed
+ *   told.h              what people read: never clipped
+ *
+ * Pure: no clock, no heap, no state but what is passed.  Differences are those
+ * of logarithms, so 0.69 is twice as slow.  Sums run in the order of the
+ * arrays, hence the same evidence gives the same bits.  A function that refuses
+ * its evidence (not finite, or negative where it cannot be) says false. */
+#ifndef FLOTILLA_SERVER_SLICES_H
+#define FLOTILLA_SERVER_SLICES_H
+
+#include "server-stub/core/gate/slices/level.h"
+#include "server-stub/core/gate/slices/plain.h"
+#include "server-stub/core/gate/slices/shape.h"
+#include "server-stub/core/gate/slices/told.h"
+
+#endif

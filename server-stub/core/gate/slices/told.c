@@ -1,0 +1,261 @@
+/* Told: Hodges and Lehmann's shift with Walsh's averages, and medians with
+ * Price and Bonett's error. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "server-stub/core/gate/slices/told.h"
+#include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/statistics/robust.h"
+#include "server-stub/core/gate/statistics/series.h"
+
+#define Z95 1.959963984540054 /* two-sided 95 % */
+#define RANKS_MIN 6           /* fewer devices have no interval by ranks */
+#define ORDERED_MIN 5         /* fewer have no error of their median */
+#define ALPHA_SIDE 0.025
+#define OPEN_END (1 - 1e-15)
+#define HALVINGS 200
+#define Z_MAX 12.0
+
+/* ---- error of a median ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double one = *(const double *)a;
+    double other = *(const double *)b;
+
+    return (one > other) - (one < other);
+}
+
+static void sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), by_value);
+}
+
+static double middle_of_sorted(const double *values, size_t count)
+{
+    return count % 2 == 1 ? values[count / 2]
+                          : 0.5 * (values[count / 2 - 1] + values[count / 2]);
+}
+
+/* P(Bin(n, 1/2) < c). */
+static double below_half(double n, size_t c)
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < c; k++) {
+        sum += exp(lgamma(n + 1) - lgamma((double)k + 1) -
+                   lgamma(n - (double)k + 1) - n * M_LN2);
+    }
+    return sum;
+}
+
+/* The z at which Phi(-z) is p. */
+static double normal_tail(double p)
+{
+    double low = 0;
+    double high = Z_MAX;
+
+    for (int i = 0; i < HALVINGS; i++) {
+        double middle = (low + high) / 2;
+        if (exp(flo_ln_phi(-middle)) > p) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return (low + high) / 2;
+}
+
+/* Standard error of the median of sorted values; at least 5. */
+static double median_error(const double *sorted, size_t count)
+{
+    double n = (double)count;
+    double place = floor((n + 1) / 2 - sqrt(n) + 0.5);
+    size_t c = place < 1 ? 1 : (size_t)place;
+    double z = normal_tail(below_half(n, c));
+
+    return (sorted[count - c] - sorted[c - 1]) / (2 * z);
+}
+
+/* ---- effect ---- */
+
+struct side {
+    double middle;
+    double down, up; /* half widths */
+    bool has_width;
+};
+
+/* Means of all pairs, a device with itself too. */
+static size_t pairs_of(const double *values, size_t count, double *out)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = i; j < count; j++) {
+            out[used++] = 0.5 * (values[i] + values[j]);
+        }
+    }
+    return used;
+}
+
+/* The updated devices; sorted, as the pairs. */
+static struct side by_ranks(const double *values, size_t count, double *pairs)
+{
+    size_t used = pairs_of(values, count, pairs);
+    double n = (double)count;
+    struct side side = {.has_width = count >= RANKS_MIN};
+
+    sort(pairs, used);
+    side.middle = middle_of_sorted(pairs, used);
+    if (side.has_width) {
+        double place =
+            floor(n * (n + 1) / 4 - Z95 * sqrt(n * (n + 1) * (2 * n + 1) / 24));
+        size_t k = place < 0 ? 0 : (size_t)place;
+        side.down = side.middle - pairs[k];
+        side.up = pairs[used - 1 - k] - side.middle;
+    }
+    return side;
+}
+
+static struct side by_median(const double *values, size_t count)
+{
+    double half = Z95 * median_error(values, count);
+
+    return (struct side){.middle = middle_of_sorted(values, count),
+                         .down = half,
+                         .up = half,
+                         .has_width = true};
+}
+
+/* Fewer than six: the controls scatter as these would, or these do more. */
+static double width_of_few(const double *values, size_t count,
+                           const double *controls, size_t control_count,
+                           double centre, double *numbers)
+{
+    static const double range_sd[] = {1.128, 1.693, 2.059, 2.326};
+
+    assert(count >= 1 && count < RANKS_MIN);
+    for (size_t i = 0; i < control_count; i++) {
+        numbers[i] = controls[i];
+    }
+    double sd = flo_robust_deviation(numbers, control_count, centre);
+    if (count > 1) {
+        sd = fmax(sd, (values[count - 1] - values[0]) / range_sd[count - 2]);
+    }
+    return Z95 * sd / sqrt((double)count);
+}
+
+static bool are_finite(const double *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t flo_told_numbers(size_t updated, size_t controls)
+{
+    size_t pairs =
+        updated <= FLO_TOLD_PAIRS_DEVICES_MAX ? updated * (updated + 1) / 2 : 0;
+
+    return pairs > controls ? pairs : controls;
+}
+
+bool flo_told_effect(double *updated, size_t updated_count, double *controls,
+                     size_t control_count, double *numbers,
+                     struct flo_told *out)
+{
+    *out =
+        (struct flo_told){.updated = updated_count, .controls = control_count};
+    if (!are_finite(updated, updated_count) ||
+        !are_finite(controls, control_count)) {
+        return false;
+    }
+    if (updated_count == 0) {
+        return true;
+    }
+    sort(updated, updated_count);
+    sort(controls, control_count);
+    for (size_t i = 0; i < updated_count; i++) {
+        out->above_half += flo_difference_is_slow(updated[i]) ? 1 : 0;
+    }
+    struct side side = updated_count <= FLO_TOLD_PAIRS_DEVICES_MAX
+                           ? by_ranks(updated, updated_count, numbers)
+                           : by_median(updated, updated_count);
+    double centre =
+        control_count > 0 ? middle_of_sorted(controls, control_count) : 0;
+    out->has_effect = true;
+    out->effect = side.middle - centre;
+    if (control_count >= ORDERED_MIN && !side.has_width) {
+        side.has_width = true;
+        side.down = side.up = width_of_few(updated, updated_count, controls,
+                                           control_count, centre, numbers);
+    }
+    /* Few controls are worse than none: their middle is a guess. */
+    out->has_interval =
+        side.has_width && (control_count == 0 || control_count >= ORDERED_MIN);
+    if (out->has_interval) {
+        double wide =
+            control_count > 0 ? Z95 * median_error(controls, control_count) : 0;
+        out->low = out->effect - hypot(side.down, wide);
+        out->high = out->effect + hypot(side.up, wide);
+    }
+    return true;
+}
+
+/* ---- rates ---- */
+
+static bool is_possible(const struct flo_count_arm *arm)
+{
+    const double all[] = {arm->devices, arm->events, arm->exposure,
+                          arm->sxx,     arm->sxl,    arm->sll};
+
+    for (size_t i = 0; i < FLO_COUNT(all); i++) {
+        if (!isfinite(all[i]) || all[i] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How events cluster when each exposure expects the same. */
+static double clustering(const struct flo_count_arm *arm)
+{
+    struct flo_count_arm raw = *arm;
+
+    raw.expected = raw.exposure;
+    return flo_count_clustering(&raw);
+}
+
+static double as_ratio(double share, double norm)
+{
+    return share >= OPEN_END ? INFINITY : share / (1 - share) * norm;
+}
+
+bool flo_told_ratio(const struct flo_count_arm *updated,
+                    const struct flo_count_arm *controls,
+                    struct flo_told_rate *out)
+{
+    *out = (struct flo_told_rate){0};
+    if (!is_possible(updated) || !is_possible(controls)) {
+        return false;
+    }
+    if (updated->exposure <= 0 || controls->exposure <= 0) {
+        return true;
+    }
+    double norm = controls->exposure / updated->exposure;
+    out->has_rates = true;
+    out->rate_updated = updated->events / updated->exposure;
+    out->rate_control = controls->events / controls->exposure;
+    out->phi = fmax(clustering(updated), clustering(controls));
+    double hits = updated->events / out->phi;
+    double misses = controls->events / out->phi;
+    out->has_ratio = controls->events > 0;
+    out->ratio = out->has_ratio ? updated->events / controls->events * norm : 0;
+    out->low = as_ratio(flo_share_lower(hits, misses, ALPHA_SIDE), norm);
+    out->high = as_ratio(flo_share_upper(hits, misses, ALPHA_SIDE), norm);
+    return true;
+}
