@@ -2,6 +2,8 @@
 #ifndef TESTS_UNIT_SERVER_SLICE_ANSWERS_H
 #define TESTS_UNIT_SERVER_SLICE_ANSWERS_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 /* {"error": "evidence"}: refused.  A new reference. */

@@ -22,8 +22,8 @@
 static void a_reading_that_is_no_number_changes_nothing(void **state)
 {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
-    struct flo_levels levels = {0};
-    struct flo_levels before;
+    struct flo_level_table levels = {0};
+    struct flo_level_table before;
     double good = 5;
 
     (void)state;
@@ -37,7 +37,7 @@ static void a_reading_that_is_no_number_changes_nothing(void **state)
 
 static void a_level_of_many_years_stays_a_level(void **state)
 {
-    struct flo_levels levels = {0};
+    struct flo_level_table levels = {0};
     const struct flo_level *level;
 
     (void)state;

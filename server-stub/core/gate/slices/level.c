@@ -8,7 +8,8 @@
 #define RESUME_BLOCKS 288 /* 24 h: a level may go on */
 #define OLD_BLOCKS 2016   /* 7 days: a level may be compared with */
 
-static struct flo_level *level_of(struct flo_levels *levels, uint64_t release)
+static struct flo_level *level_of(struct flo_level_table *levels,
+                                  uint64_t release)
 {
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         if (levels->levels[i].release == release) {
@@ -19,7 +20,8 @@ static struct flo_level *level_of(struct flo_levels *levels, uint64_t release)
 }
 
 /* A free place, or that of the release that was read longest ago. */
-static struct flo_level *place_for(struct flo_levels *levels, uint64_t release)
+static struct flo_level *place_for(struct flo_level_table *levels,
+                                   uint64_t release)
 {
     struct flo_level *place = &levels->levels[0];
 
@@ -37,7 +39,8 @@ static struct flo_level *place_for(struct flo_levels *levels, uint64_t release)
     return place;
 }
 
-static void change(struct flo_levels *levels, uint64_t release, uint32_t block)
+static void change(struct flo_level_table *levels, uint64_t release,
+                   uint32_t block)
 {
     struct flo_level *old = level_of(levels, release);
 
@@ -49,7 +52,7 @@ static void change(struct flo_levels *levels, uint64_t release, uint32_t block)
     }
 }
 
-bool flo_levels_add(struct flo_levels *levels, uint64_t release,
+bool flo_levels_add(struct flo_level_table *levels, uint64_t release,
                     const double *y, uint32_t block)
 {
     assert(release != 0);
@@ -76,14 +79,14 @@ bool flo_levels_add(struct flo_levels *levels, uint64_t release,
     return true;
 }
 
-static bool is_older_choice(const struct flo_levels *levels,
+static bool is_older_choice(const struct flo_level_table *levels,
                             const struct flo_level *one, uint32_t block)
 {
     return one->release != 0 && one->release != levels->running &&
            one->mean.count >= FLO_LEVEL_FULL && block - one->last <= OLD_BLOCKS;
 }
 
-enum flo_reference flo_levels_reference(const struct flo_levels *levels,
+enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
                                         uint32_t block,
                                         const struct flo_level **level)
 {

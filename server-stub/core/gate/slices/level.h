@@ -20,7 +20,7 @@ struct flo_level {
     uint32_t last; /* block of its newest reading */
 };
 /* One device and metric.  All zero: nothing was read. */
-struct flo_levels {
+struct flo_level_table {
     struct flo_level levels[FLO_LEVELS_MAX];
     uint64_t running;   /* release of the newest window; 0: none came */
     uint32_t warm_from; /* first block whose reading counts */
@@ -33,7 +33,7 @@ struct flo_levels {
  * that comes back after more than 24 h begins from zero.
  *
  * false: *y is not finite; nothing changed. */
-bool flo_levels_add(struct flo_levels *levels, uint64_t release,
+bool flo_levels_add(struct flo_level_table *levels, uint64_t release,
                     const double *y, uint32_t block);
 
 /* The past that a device which swaps in `block` is compared with. */
@@ -44,7 +44,7 @@ enum flo_reference {
     FLO_REFERENCE_THIN   /* the release that it runs, 3 readings */
 };
 /* *level: which; NULL with FLO_REFERENCE_NONE.  Borrowed from `levels`. */
-enum flo_reference flo_levels_reference(const struct flo_levels *levels,
+enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
                                         uint32_t block,
                                         const struct flo_level **level);
 

@@ -6,6 +6,11 @@
  *   level.h   shape.h   a device's level by release, and its hour of the day
  *   plain.h             most devices above their own past: no base is needed
  *   told.h              what people read: never clipped
+ *   slow.h    crash.h   devices that doubled or crashed, nothing in common
+ *   leak.h              memory that grows
+ *   spread.h            the order in which members get a release
+ *   pooled.h            the last phase, proven by all waves
+ *   detect.h            what a phase can find
  *
  * Pure: no clock, no heap, no state but what is passed.  Differences are those
  * of logarithms, so 0.69 is twice as slow.  Sums run in the order of the
@@ -14,9 +19,15 @@
 #ifndef FLOTILLA_SERVER_SLICES_H
 #define FLOTILLA_SERVER_SLICES_H
 
+#include "server-stub/core/gate/slices/crash.h"
+#include "server-stub/core/gate/slices/detect.h"
+#include "server-stub/core/gate/slices/leak.h"
 #include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/slices/plain.h"
+#include "server-stub/core/gate/slices/pooled.h"
 #include "server-stub/core/gate/slices/shape.h"
+#include "server-stub/core/gate/slices/slow.h"
+#include "server-stub/core/gate/slices/spread.h"
 #include "server-stub/core/gate/slices/told.h"
 
 #endif

@@ -1,0 +1,43 @@
+/* Detect: what a phase can find, told before it begins.  Pure. */
+#ifndef FLOTILLA_SERVER_SLICES_DETECT_H
+#define FLOTILLA_SERVER_SLICES_DETECT_H
+
+#include <flotilla/base.h>
+
+/* A comparison as it is planned. */
+struct flo_detect {
+    double updated;  /* devices */
+    double controls; /* devices */
+    double devices_min;
+    double sd; /* of a device's d */
+    double nu; /* degrees of freedom; 0: those of the devices */
+    double alpha, weight;
+    double limit_pct;
+    double clip;      /* 4 for a gate, 8 for a slice */
+    double prove_pct; /* 0: nothing is to be proven */
+};
+struct flo_detected {
+    bool has_t;    /* enough devices could fail */
+    bool has_find; /* and clipped differences can reach it */
+    bool has_odds; /* something is to be proven */
+    double t;      /* at which the test fails */
+    double find;   /* smallest ln ratio that is found in 95 % of runs */
+    double odds;   /* that a release without effect is proven */
+};
+/* false: not finite; *out has nothing. */
+bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out);
+
+struct flo_detect_events {
+    double expected_updated; /* events without effect */
+    double expected_control;
+    double alpha, weight;
+    double limit_ratio;
+};
+/* *events: the fewest that fail when controls have what is expected.
+ * *ratio: of the rates, found in 95 % of runs.
+ *
+ * false: none, 10,000 events do not fail, or the plan is not finite. */
+bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
+                      double *ratio);
+
+#endif

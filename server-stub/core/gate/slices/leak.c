@@ -1,0 +1,161 @@
+/* Leak: least squares for a device, a clipped difference of means for two
+ * arms. */
+#include <assert.h>
+#include <math.h>
+
+#include "server-stub/core/gate/slices/leak.h"
+#include "server-stub/core/gate/statistics/numbers.h"
+#include "server-stub/core/gate/statistics/ratio.h"
+#include "server-stub/core/gate/statistics/robust.h"
+
+#define BLOCKS_AN_HOUR 12.0
+#define READINGS_MIN 10
+#define LATEST_MIN 6
+#define CLIP_TIMES 8
+#define CLIP_MIN 0.005
+#define VARIANCE_MIN 4e-6
+#define LATEST_SHARE 0.75
+
+/* ---- one device ---- */
+
+/* Both sums are about the means: years of blocks lose nothing. */
+static double fit(const struct flo_slope_reading *readings, size_t count)
+{
+    double mean_t = 0;
+    double mean_y = 0;
+    double both = 0;
+    double squares = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        mean_t += readings[i].block / BLOCKS_AN_HOUR / (double)count;
+        mean_y += readings[i].y / (double)count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double t = readings[i].block / BLOCKS_AN_HOUR - mean_t;
+        both += t * (readings[i].y - mean_y);
+        squares += t * t;
+    }
+    assert(squares > 0);
+    return both / squares;
+}
+
+bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
+                  struct flo_slope *out)
+{
+    size_t half = count / 2;
+
+    *out = (struct flo_slope){0};
+    for (size_t i = 0; i < count; i++) {
+        assert(i == 0 || readings[i].block > readings[i - 1].block);
+        if (!isfinite(readings[i].y)) {
+            return false;
+        }
+    }
+    out->has_slope = count >= READINGS_MIN;
+    out->has_latest = count - half >= LATEST_MIN;
+    out->slope = out->has_slope ? fit(readings, count) : 0;
+    out->latest = out->has_latest ? fit(readings + half, count - half) : 0;
+    return true;
+}
+
+/* ---- two arms ---- */
+
+/* The devices that count, their slopes and then their latest ones.
+ * SIZE_MAX: one is not finite. */
+static size_t gather(const struct flo_slope *slopes, size_t count,
+                     double *numbers, double *latest)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!slopes[i].has_slope || !slopes[i].has_latest) {
+            continue;
+        }
+        if (!isfinite(slopes[i].slope) || !isfinite(slopes[i].latest)) {
+            return SIZE_MAX;
+        }
+        numbers[used] = slopes[i].slope;
+        latest[used++] = slopes[i].latest;
+    }
+    return used;
+}
+
+static struct flo_ratio_arm arm_of(const struct flo_slope *slopes, size_t count,
+                                   const struct flo_clip *clip)
+{
+    struct flo_ratio_arm arm = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        if (slopes[i].has_slope && slopes[i].has_latest) {
+            arm.devices++;
+            arm.mean += flo_clipped(clip, slopes[i].slope);
+        }
+    }
+    arm.mean /= (double)arm.devices;
+    for (size_t i = 0; i < count; i++) {
+        if (slopes[i].has_slope && slopes[i].has_latest) {
+            double off = flo_clipped(clip, slopes[i].slope) - arm.mean;
+            arm.m2 += off * off;
+        }
+    }
+    return arm;
+}
+
+static double evidence_of(const struct flo_ratio_arm *updated,
+                          const struct flo_ratio_arm *controls)
+{
+    double n = (double)updated->devices;
+    double others = (double)controls->devices;
+    double nu = n + others - 2;
+    double pooled = fmax((updated->m2 + controls->m2) / nu, VARIANCE_MIN);
+    double variance =
+        flo_variance_treated(pooled, updated->m2, n - 1) / n + pooled / others;
+
+    return flo_student_above((updated->mean - controls->mean) / sqrt(variance),
+                             FLO_EFFECT_PRIOR * pooled / variance, nu);
+}
+
+bool flo_leak_evaluate(const struct flo_leak_rule *rule,
+                       const struct flo_slope *updated, size_t updated_count,
+                       const struct flo_slope *controls, size_t control_count,
+                       double *numbers, struct flo_leak_result *out)
+{
+    double limit = log1p(rule->limit_pct / 100);
+    struct flo_clip clip;
+
+    assert(rule->alpha > 0 && rule->weight > 0 && rule->limit_pct > -100);
+    *out = (struct flo_leak_result){.verdict = FLO_VERDICT_INCONCLUSIVE};
+    size_t n = gather(updated, updated_count, numbers, numbers + updated_count);
+    if (n == SIZE_MAX) {
+        return false;
+    }
+    double middle = n > 0 ? flo_median(numbers, n) : 0;
+    double late = n > 0 ? flo_median(numbers + updated_count, n) : 0;
+    size_t others =
+        gather(controls, control_count, numbers, numbers + control_count);
+    if (others == SIZE_MAX) {
+        return false;
+    }
+    out->updated = n;
+    out->controls = others;
+    if (n < 1 || others < 1 || n + others < 3 || n < rule->devices_min ||
+        others < rule->controls_min) {
+        return true;
+    }
+    clip.centre = flo_median(numbers, others);
+    clip.reach =
+        fmax(CLIP_TIMES * flo_robust_deviation(numbers, others, clip.centre),
+             CLIP_MIN);
+    late -= flo_median(numbers + control_count, others);
+    struct flo_ratio_arm arm = arm_of(updated, updated_count, &clip);
+    struct flo_ratio_arm other = arm_of(controls, control_count, &clip);
+    out->has_slope = true;
+    out->slope = middle - clip.centre;
+    out->ln_e = evidence_of(&arm, &other);
+    if (out->ln_e >= -log(rule->alpha * rule->weight) &&
+        arm.mean - other.mean >= limit &&
+        late >= fmax(limit, LATEST_SHARE * out->slope)) {
+        out->verdict = FLO_VERDICT_FAIL;
+    }
+    return true;
+}

@@ -1,0 +1,51 @@
+/* Leak: memory that grows on updated devices and not on their controls.
+ *
+ * Each device gives the slope of its readings over time, and that of the latest
+ * half of them: a cache that fills slows down, a leak does not.  Pure. */
+#ifndef FLOTILLA_SERVER_SLICES_LEAK_H
+#define FLOTILLA_SERVER_SLICES_LEAK_H
+
+#include "server-stub/core/gate/share.h"
+
+/* The logarithm of a gauge in a block of 5 minutes, both since whenever. */
+struct flo_slope_reading {
+    uint32_t block;
+    double y;
+};
+/* Slopes of ln per hour. */
+struct flo_slope {
+    bool has_slope;  /* 10 readings */
+    bool has_latest; /* 6 in their latest half */
+    double slope;
+    double latest;
+};
+/* Readings in the order of their blocks, from 30 minutes after the swap on.
+ *
+ * false: one is not finite; *out has nothing. */
+bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
+                  struct flo_slope *out);
+
+struct flo_leak_rule {
+    double limit_pct; /* an hour */
+    double alpha, weight;
+    uint64_t devices_min;
+    uint64_t controls_min;
+};
+struct flo_leak_result {
+    enum flo_verdict verdict; /* fail (action: pause), or inconclusive */
+    uint64_t updated;         /* devices with both slopes */
+    uint64_t controls;
+    double ln_e;
+    bool has_slope; /* enough of both */
+    double slope;   /* difference of the medians, ln per hour, unclipped */
+};
+/* Slopes of both arms; devices without both do not count.  `numbers` is room
+ * for twice as many doubles as the greater arm has devices.
+ *
+ * false: one is not finite; *out is inconclusive. */
+bool flo_leak_evaluate(const struct flo_leak_rule *rule,
+                       const struct flo_slope *updated, size_t updated_count,
+                       const struct flo_slope *controls, size_t control_count,
+                       double *numbers, struct flo_leak_result *out);
+
+#endif
