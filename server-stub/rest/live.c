@@ -172,10 +172,28 @@ static void leave_out(struct flo_live *live)
 
 /* ---- changes ---- */
 
+struct taken {
+    const struct flo_controller *controller;
+    json_t *object;
+};
+
 static int take_device(void *context, const struct flo_fleet_device *device)
 {
-    *(json_t **)context = flo_object_device(device);
+    struct taken *taken = context;
+
+    taken->object = flo_object_device(taken->controller, device);
     return 0;
+}
+
+static int view_device(struct flo_controller *controller, const char *key,
+                       json_t **out, struct flo_err *err)
+{
+    struct taken taken = {.controller = controller};
+    int rv =
+        flo_fleet_device_get(controller->store, key, take_device, &taken, err);
+
+    *out = taken.object;
+    return rv;
 }
 
 static int take_release(void *context, const struct flo_fleet_release *release)
@@ -215,8 +233,7 @@ static int view(struct flo_controller *controller,
 {
     switch (change->object) {
     case FLO_OBJECT_DEVICE:
-        return flo_fleet_device_get(controller->store, change->key, take_device,
-                                    out, err);
+        return view_device(controller, change->key, out, err);
     case FLO_OBJECT_ORDER:
         return flo_object_order(controller, change->key, 0, out, err);
     case FLO_OBJECT_RELEASE:

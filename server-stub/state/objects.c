@@ -313,7 +313,8 @@ static json_t *id_or_null(const char *id)
     return id[0] != '\0' ? json_string(id) : json_null();
 }
 
-json_t *flo_object_device(const struct flo_fleet_device *device)
+json_t *flo_object_device(const struct flo_controller *controller,
+                          const struct flo_fleet_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
     json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
@@ -329,7 +330,8 @@ json_t *flo_object_device(const struct flo_fleet_device *device)
         json, "condition",
         json_string(flo_condition_word(flo_condition_decide(
             device->is_retired, device->maintenance[0] != '\0',
-            device->is_online, flo_fleet_condition_said(reported)))));
+            device->is_online,
+            flo_fleet_said(controller->store, reported).condition))));
     view_reported(json, reported);
     json_decref(reported);
     json_object_set_new(json, "last_seen_at_ms",

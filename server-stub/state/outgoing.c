@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
+#include "server-stub/store/fleet.h"
 
 /* ---- lists ---- */
 
@@ -165,6 +166,17 @@ void flo_outgoing_change(struct flo_controller *controller,
 
     snprintf(change.key, sizeof(change.key), "%s", key);
     flo_changes_add(&controller->outgoing.changes, &change);
+}
+
+static int change_device(void *context, const char *device)
+{
+    flo_outgoing_change(context, FLO_OBJECT_DEVICE, device);
+    return 0;
+}
+
+void flo_outgoing_denied(struct flo_controller *controller)
+{
+    (void)flo_fleet_denied(controller->store, change_device, controller);
 }
 
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record)

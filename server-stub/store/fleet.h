@@ -33,8 +33,20 @@ flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
                                            const char *id, bool *out,
                                            struct flo_err *err);
-/* The first in the order of precedence of all that a report says. */
-enum flo_condition flo_fleet_condition_said(const json_t *report);
+/* A report, with the knowledge of which releases are still wanted. */
+struct flo_fleet_said {
+    enum flo_condition condition; /* the first in the order of precedence */
+    bool drifts;
+    bool has_denied; /* it refused a release, wanted or not */
+};
+struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
+                                     const json_t *report);
+/* Devices that refused the release that they were told to run. */
+int flo_fleet_denied(struct flo_fleet_store *store, flo_fleet_text_fn fn,
+                     void *context);
+/* Neither yanked, nor stopped in the newest rollout of it. */
+bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
+                         const char *release);
 /* Does its list of groups name this one?  `all` names everybody. */
 bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
                            const char *group);

@@ -11,8 +11,8 @@ import tempfile
 import pytest
 
 import chromium
-from chromium import go, press
-from controller_parts import BIN, Controller, Device
+from chromium import go, has, press
+from controller_parts import BIN, Controller, Device, Publisher, start
 from waits import HANG_S, same, until
 
 if not chromium.PROGRAM:
@@ -20,7 +20,8 @@ if not chromium.PROGRAM:
                 allow_module_level=True)
 TILES = ("[...document.querySelectorAll('[aria-label=Summary] li')].filter(e =>"
          " Number(e.querySelector('b').innerText) > 0).map(e =>"
-         " e.querySelector('span').innerText).join()")
+         " e.querySelector('span').innerText).filter(word =>"
+         " !word.startsWith('rollouts')).join()")
 ROW = ("document.querySelector('[aria-label=Devices] tbody tr td:nth-child(2)')"
        "?.innerText")
 MAP = "document.querySelector('.map path')?.getAttribute('class')"
@@ -142,6 +143,22 @@ def test_page_and_all_others_have_one_word_at_each_moment(
             FLOTILLA_TOKEN_FILE=controller.facts["token"]), capture_output=True, text=True,
         timeout=HANG_S)
     assert "ok 1" in top.stdout, top
+
+
+def test_who_refused_a_release_is_ok_once_nobody_wants_it(
+        controller, device, page):
+    release = Publisher(controller, controller.folder).publish("2")
+    rollout = start(controller, "tiny@2", phases=[{"share_pct": 100}])["id"]
+    device.report(len(MOMENTS) + 1, model(
+        "ready", None, NEW, drift={"kind": "denied", "since_at_ms": 1},
+        target={"release": release, "number": 2, "by": 1, "order": "o-0001"}))
+    all_say(controller, page, "drift")
+    assert controller.ask("POST", "/v1/rollouts/%s/actions" % rollout,
+                          {"action": "abort"}).status in (200, 202)
+    all_say(controller, page, "ok")
+    go(page, "devices/gw", "[aria-label=Models] tbody tr")
+    has(page, "[aria-label=Models] tbody", "it refused a release that was")
+    go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
 
 
 def test_maintenance_and_a_lost_connection_have_one_word(

@@ -68,9 +68,9 @@ flo_condition_of_model(const struct flo_condition_model *model)
     if (is_under_way && !model->serves) {
         return FLO_CONDITION_UPDATING;
     }
-    return model->drifts  ? FLO_CONDITION_DRIFT
-           : is_under_way ? FLO_CONDITION_UPDATING
-                          : FLO_CONDITION_OK;
+    return model->drifts && !model->is_let_go ? FLO_CONDITION_DRIFT
+           : is_under_way                     ? FLO_CONDITION_UPDATING
+                                              : FLO_CONDITION_OK;
 }
 
 enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance,

@@ -132,7 +132,7 @@ static int take_device(void *context, const struct flo_fleet_device *device)
 {
     struct flo_rest_call *call = context;
 
-    call->out = flo_object_device(device);
+    call->out = flo_object_device(call->controller, device);
     json_object_set_new(call->out, "pinned",
                         flo_devices_pins(call->controller, device));
     return 0;

@@ -307,9 +307,16 @@ static int narrow(json_t **object, const struct fields *fields,
 
 /* ---- the page ---- */
 
+struct taken {
+    const struct flo_controller *controller;
+    json_t *object;
+};
+
 static int take_object(void *context, const struct flo_fleet_device *device)
 {
-    *(json_t **)context = flo_object_device(device);
+    struct taken *taken = context;
+
+    taken->object = flo_object_device(taken->controller, device);
     return 0;
 }
 
@@ -317,9 +324,10 @@ static int add_device(struct flo_rest_call *call, const char *id,
                       const struct fields *fields, json_t *items,
                       struct flo_err *err)
 {
-    json_t *object = NULL;
+    struct taken taken = {.controller = call->controller};
     int rv = flo_fleet_device_get(call->controller->store, id, take_object,
-                                  &object, err);
+                                  &taken, err);
+    json_t *object = taken.object;
 
     if (rv == 0 && fields->count > 0) {
         rv = narrow(&object, fields, err);

@@ -4,6 +4,7 @@
 
 #include "base/host/json.h"
 #include "server-stub/store/calls/inside.h"
+#include "server-stub/store/fleet.h"
 
 /* ---- a device ---- */
 
@@ -161,7 +162,8 @@ int flo_fleet_device_add(struct flo_fleet_store *store,
             profile = NULL;
         }
         flo_roster_row(&store->roster, number, device);
-        flo_roster_report(&store->roster, number, NULL, profile);
+        struct flo_fleet_said said = flo_fleet_said(store, NULL);
+        flo_roster_report(&store->roster, number, NULL, profile, &said);
     }
     return rv;
 }
@@ -400,7 +402,9 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
         flo_roster_stale(&store->roster, flo_fleet_number(store, id));
         return 0;
     }
-    flo_roster_report(&store->roster, flo_fleet_number(store, id), said, facts);
+    struct flo_fleet_said meant = flo_fleet_said(store, said);
+    flo_roster_report(&store->roster, flo_fleet_number(store, id), said, facts,
+                      &meant);
     return 0;
 }
 

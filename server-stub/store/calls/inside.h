@@ -66,12 +66,26 @@ struct flo_fleet_seals {
     size_t count;
 };
 
+/* Releases with a rollout or a yank (wanted.c). */
+struct flo_wanted {
+    char release[FLO_DIGEST_TEXT];
+    uint64_t rollout; /* number of the newest */
+    bool is_stopped;  /* that one */
+    bool is_yanked;
+};
+struct flo_fleet_wanted {
+    struct flo_wanted *items;
+    size_t count, room;
+    bool is_changed; /* by this transaction */
+};
+
 struct flo_fleet_store {
     struct flo_store_engine *engine; /* its own: closed with it */
     struct flo_fleet_facts facts;
     struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
+    struct flo_fleet_wanted wanted;
     uint64_t statements;
     uint64_t changes;        /* statements that may have changed something */
     uint64_t changes_before; /* the transaction */
@@ -132,6 +146,16 @@ FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store,
                                               const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
+/* With the roster; then each change of a rollout or a release is told. */
+FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store,
+                                       struct flo_err *err);
+void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
+                              const char *release, uint64_t number,
+                              const char *state);
+void flo_fleet_wanted_release(struct flo_fleet_store *store,
+                              const char *release, const char *state);
+void flo_fleet_wanted_doubt(struct flo_fleet_store *store);
+void flo_fleet_wanted_deinit(struct flo_fleet_store *store);
 /* The seal of the row that these changes make, all sealed fields among them.
  * FLO_E_KEYS_ABSENT: there is no key. */
 FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store,

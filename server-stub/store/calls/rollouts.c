@@ -48,14 +48,13 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store,
                           const struct flo_fleet_rollout *rollout,
                           struct flo_err *err)
 {
-    const char *number = strchr(rollout->id, '-');
-
-    return flo_fleet_put(
+    const char *word = strchr(rollout->id, '-');
+    uint64_t number = word != NULL ? strtoull(word + 1, NULL, 10) : 0;
+    int rv = flo_fleet_put(
         store, FLO_TABLE_ROLLOUT,
         CHANGES(
             set_text(FLO_FIELD_ROLLOUT_ID, rollout->id),
-            set_number(FLO_FIELD_ROLLOUT_NUMBER,
-                       number != NULL ? strtoull(number + 1, NULL, 10) : 0),
+            set_number(FLO_FIELD_ROLLOUT_NUMBER, number),
             set_first(FLO_FIELD_ROLLOUT_GROUP,
                       rollout->group != NULL ? rollout->group : "all"),
             set_first(FLO_FIELD_ROLLOUT_SPEC, rollout->spec),
@@ -67,6 +66,12 @@ int flo_fleet_rollout_put(struct flo_fleet_store *store,
                                       .how = FLO_CHANGE_SET_FIRST,
                                       .value.number = rollout->created_at_ms}),
         err);
+
+    if (rv == 0) {
+        flo_fleet_wanted_rollout(store, rollout->digest, number,
+                                 rollout->state);
+    }
+    return rv;
 }
 
 int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id,

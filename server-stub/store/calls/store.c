@@ -69,6 +69,7 @@ void flo_fleet_close(struct flo_fleet_store *store)
         }
         store->engine->ops->close(store->engine);
         flo_roster_deinit(&store->roster);
+        flo_fleet_wanted_deinit(store);
         flo_fleet_facts_deinit(&store->facts);
         free(store);
     }
@@ -99,9 +100,11 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     store->is_open = false;
     if (rv < 0) {
         flo_roster_cancel(&store->roster);
+        flo_fleet_wanted_doubt(store);
         flo_fleet_facts_doubt(store);
     } else {
         flo_roster_commit(&store->roster);
+        store->wanted.is_changed = false;
     }
     if (rv == 0 && store->changes != store->changes_before) {
         flo_fleet_queue_add(store);
@@ -114,6 +117,7 @@ void flo_fleet_roll_back(struct flo_fleet_store *store)
     store->engine->ops->cancel(store->engine);
     store->is_open = false;
     flo_roster_cancel(&store->roster);
+    flo_fleet_wanted_doubt(store);
     flo_fleet_facts_doubt(store);
 }
 

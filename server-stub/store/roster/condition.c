@@ -1,29 +1,55 @@
 /* Condition: what a report says, for the core. */
+#include <string.h>
+
 #include "server-stub/store/fleet.h"
 
-static enum flo_condition of_model(const json_t *model)
+static const char *text_in(const json_t *model, const char *object,
+                           const char *key)
 {
-    const json_t *execution = json_object_get(model, "execution");
-    struct flo_condition_model said = {
-        .state = json_string_value(json_object_get(model, "state")),
-        .execution = json_string_value(json_object_get(execution, "state")),
-        .serves = json_is_object(json_object_get(model, "serving")),
-        .drifts = json_is_object(json_object_get(model, "drift"))};
+    const char *text =
+        json_string_value(json_object_get(json_object_get(model, object), key));
 
-    return flo_condition_of_model(&said);
+    return text != NULL ? text : "";
 }
 
-enum flo_condition flo_fleet_condition_said(const json_t *report)
+static bool has_denied(const json_t *model)
+{
+    return strcmp(text_in(model, "drift", "kind"), "denied") == 0;
+}
+
+/* It refused a release that nobody wants any more, and runs another one. */
+static bool is_let_go(const struct flo_fleet_store *store, const json_t *model)
+{
+    const char *target = text_in(model, "target", "release");
+
+    return has_denied(model) &&
+           strcmp(target, text_in(model, "serving", "release")) != 0 &&
+           !flo_fleet_is_wanted(store, target);
+}
+
+struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
+                                     const json_t *report)
 {
     const json_t *models = json_object_get(report, "models");
-    enum flo_condition first =
-        json_is_object(json_object_get(report, "degraded"))
-            ? FLO_CONDITION_DEGRADED
-            : FLO_CONDITION_OK;
+    struct flo_fleet_said said = {
+        .condition = json_is_object(json_object_get(report, "degraded"))
+                         ? FLO_CONDITION_DEGRADED
+                         : FLO_CONDITION_OK};
 
     for (size_t i = 0; i < json_array_size(models); i++) {
-        enum flo_condition one = of_model(json_array_get(models, i));
-        first = one < first ? one : first;
+        const json_t *model = json_array_get(models, i);
+        const json_t *execution = json_object_get(model, "execution");
+        struct flo_condition_model one = {
+            .state = json_string_value(json_object_get(model, "state")),
+            .execution = json_string_value(json_object_get(execution, "state")),
+            .serves = json_is_object(json_object_get(model, "serving")),
+            .drifts = json_is_object(json_object_get(model, "drift")),
+            .is_let_go = is_let_go(store, model)};
+        enum flo_condition condition = flo_condition_of_model(&one);
+        said.condition =
+            condition < said.condition ? condition : said.condition;
+        said.drifts = said.drifts || (one.drifts && !one.is_let_go);
+        said.has_denied = said.has_denied || has_denied(model);
     }
-    return first;
+    return said;
 }

@@ -228,18 +228,6 @@ static double number_of(const json_t *json, double scale)
     return json_is_number(json) ? json_number_value(json) * scale : (double)NAN;
 }
 
-/* Drift of any model counts. */
-static bool drifts(const json_t *models)
-{
-    for (size_t i = 0; i < json_array_size(models); i++) {
-        if (json_is_object(
-                json_object_get(json_array_get(models, i), "drift"))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static double battery_of(const json_t *power)
 {
     double percent = number_of(json_object_get(power, "battery_pct"), 1);
@@ -288,8 +276,6 @@ static void fill_report(struct block *block, const void *from,
     values[FLO_SELECT_BATTERY].number = battery_of(power);
     values[FLO_SELECT_MAINS].flag =
         json_is_true(json_object_get(power, "mains"));
-    values[FLO_SELECT_DRIFTS].flag =
-        drifts(json_object_get(said->report, "models"));
     values[FLO_SELECT_DEGRADED].flag =
         json_is_object(json_object_get(said->report, "degraded"));
     values[FLO_SELECT_FROZEN].flag =

@@ -137,7 +137,8 @@ void flo_roster_row(struct flo_roster *roster, size_t number,
 }
 
 void flo_roster_report(struct flo_roster *roster, size_t number,
-                       const json_t *report, const json_t *profile_or_null)
+                       const json_t *report, const json_t *profile_or_null,
+                       const struct flo_fleet_said *meant)
 {
     struct flo_roster_entry *entry = touch(roster, number);
 
@@ -151,7 +152,9 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     }
     free(entry->said);
     entry->said = said;
-    entry->condition_said = (uint8_t)flo_fleet_condition_said(report);
+    entry->condition_said = (uint8_t)meant->condition;
+    entry->has_denied = meant->has_denied;
+    entry->say.values[FLO_SELECT_DRIFTS].flag = meant->drifts;
     entry->groups_said =
         json_is_array(json_object_get(report, "groups"))
             ? flo_roster_names(json_object_get(report, "groups"))
@@ -183,6 +186,15 @@ void flo_roster_stale(struct flo_roster *roster, size_t number)
     if (entry != NULL && !entry->is_stale) {
         entry->is_stale = true;
         roster->stale_count++;
+    }
+}
+
+void flo_roster_denied_stale(struct flo_roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++) {
+        if (roster->items[i].is_there && roster->items[i].has_denied) {
+            flo_roster_stale(roster, i);
+        }
     }
 }
 

@@ -11,6 +11,8 @@
 #include "server-stub/core/select/select.h"
 #include "server-stub/store/store.h"
 
+struct flo_fleet_said;
+
 struct flo_roster_entry {
     bool is_there; /* not retired */
     bool is_stale; /* its row may say something else */
@@ -22,7 +24,8 @@ struct flo_roster_entry {
     uint8_t stated;         /* desired carries a statement: 0 not known, 1 no,
                                2 yes */
     uint8_t condition_said; /* enum flo_condition, by its report */
-    uint64_t seen_at_ms;    /* as it was read; newer ones are facts */
+    bool has_denied;
+    uint64_t seen_at_ms; /* as it was read; newer ones are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
     void *own;  /* texts of its row */
@@ -46,7 +49,10 @@ void flo_roster_deinit(struct flo_roster *roster);
 void flo_roster_row(struct flo_roster *roster, size_t number,
                     const struct flo_fleet_device *device);
 void flo_roster_report(struct flo_roster *roster, size_t number,
-                       const json_t *report, const json_t *profile_or_null);
+                       const json_t *report, const json_t *profile_or_null,
+                       const struct flo_fleet_said *meant);
+/* Who refused a release is read again: another one may be wanted now. */
+void flo_roster_denied_stale(struct flo_roster *roster);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);
 void flo_roster_gone(struct flo_roster *roster, size_t number);
 /* The number of the next one that changed, or SIZE_MAX. */

@@ -11,7 +11,8 @@
 static const char *of(const char *state, const char *execution, bool serves,
                       bool drifts)
 {
-    struct flo_condition_model model = {state, execution, serves, drifts};
+    struct flo_condition_model model = {state, execution, serves, drifts,
+                                        false};
 
     return flo_condition_word(flo_condition_of_model(&model));
 }
@@ -45,6 +46,19 @@ static void a_model_that_should_answer_and_does_not_has_failed(void **state)
     assert_string_equal(of("removed", "failed", false, true), "ok");
     assert_string_equal(of("on-demand", "nonsense", true, false), "ok");
     assert_string_equal(of(NULL, NULL, true, true), "drift");
+}
+
+static void
+who_refused_what_nobody_wants_any_more_is_as_it_should_be(void **state)
+{
+    struct flo_condition_model model = {"ready", "failed", true, true, true};
+
+    (void)state;
+    assert_int_equal(flo_condition_of_model(&model), FLO_CONDITION_OK);
+    model.execution = "downloading";
+    assert_int_equal(flo_condition_of_model(&model), FLO_CONDITION_UPDATING);
+    model.state = "down";
+    assert_int_equal(flo_condition_of_model(&model), FLO_CONDITION_FAILED);
 }
 
 static enum flo_condition decided(bool is_retired, bool in_maintenance,
@@ -84,6 +98,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_install_is_updating_until_it_serves_or_fails),
         cmocka_unit_test(a_model_that_should_answer_and_does_not_has_failed),
+        cmocka_unit_test(
+            who_refused_what_nobody_wants_any_more_is_as_it_should_be),
         cmocka_unit_test(the_first_in_the_order_of_precedence_holds),
         cmocka_unit_test(the_worst_stands_first_in_a_list),
     };

@@ -20,8 +20,9 @@ static int read_device(void *context, const struct flo_fleet_device *device)
                        &profile, NULL) < 0) {
         profile = NULL;
     }
+    struct flo_fleet_said said = flo_fleet_said(store, report);
     flo_roster_row(&store->roster, number, device);
-    flo_roster_report(&store->roster, number, report, profile);
+    flo_roster_report(&store->roster, number, report, profile, &said);
     return 0;
 }
 
@@ -30,8 +31,11 @@ int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
     const struct flo_fleet_device_filter filter = {.online = -1};
 
     flo_roster_deinit(&store->roster);
+    int rv = flo_fleet_wanted_load(store, err);
     store->roster.is_loaded = true;
-    int rv = flo_fleet_device_list(store, &filter, read_device, store, err);
+    if (rv == 0) {
+        rv = flo_fleet_device_list(store, &filter, read_device, store, err);
+    }
     flo_roster_commit(&store->roster);
     if (rv == 0 && store->roster.is_lost) {
         rv = flo_fail(err, FLO_E_MEMORY, "the roster of devices");
@@ -132,6 +136,20 @@ int flo_fleet_select(struct flo_fleet_store *store,
                                         now_ms);
         }
         rv = fits ? fn(context, &roster->items[i].say) : 0;
+    }
+    return rv;
+}
+
+int flo_fleet_denied(struct flo_fleet_store *store, flo_fleet_text_fn fn,
+                     void *context)
+{
+    const struct flo_roster *roster = &store->roster;
+    int rv = 0;
+
+    for (size_t i = 0; i < roster->count && rv == 0; i++) {
+        if (roster->items[i].is_there && roster->items[i].has_denied) {
+            rv = fn(context, store->facts.ids.items[i]);
+        }
     }
     return rv;
 }

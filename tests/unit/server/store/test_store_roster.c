@@ -130,6 +130,56 @@ static void a_change_that_was_taken_back_is_forgotten(void **state)
     assert_string_equal(who(store, "arch"), "1 ");
 }
 
+#define TARGET "sha256:bb"
+#define REFUSED                                                                \
+    "{\"profile\":{\"arch\":\"x\"},\"models\":[{\"model\":\"help\","           \
+    "\"state\":\"ready\",\"serving\":{\"release\":\"sha256:aa\"},"             \
+    "\"target\":{\"release\":\"" TARGET                                        \
+    "\"},\"drift\":{\"kind\":\"denied\"}}]}"
+
+static void rollout_is(struct flo_fleet_store *store, const char *id,
+                       const char *state)
+{
+    struct flo_err err = {0};
+    struct flo_fleet_rollout row = {
+        .id = id, .spec = "{}", .state = state, .core = "{}", .digest = TARGET};
+
+    assert_int_equal(flo_fleet_rollout_put(store, &row, &err), 0);
+}
+
+static void
+who_refused_a_release_drifts_as_long_as_somebody_wants_it(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    bool is_news;
+
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(
+        flo_fleet_device_online(store, DEVICE, true, &is_news, &err), 0);
+    report(store, DEVICE, REFUSED);
+    rollout_is(store, "r-0002", "running");
+    assert_string_equal(who(store, "drifts and condition=drift"), "1 ");
+    rollout_is(store, "r-0002", "halted");
+    assert_string_equal(who(store, "drifts or condition=drift"), "");
+    /* The newest rollout of it counts, and memory is as the tables are. */
+    begin(store);
+    rollout_is(store, "r-0003", "completed");
+    assert_string_equal(who(store, "drifts"), "1 ");
+    flo_fleet_roll_back(store);
+    assert_string_equal(who(store, "drifts"), "");
+    rollout_is(store, "r-0003", "completed");
+    rollout_is(store, "r-0002", "rolled-back");
+    assert_string_equal(who(store, "drifts"), "1 ");
+    assert_int_equal(flo_fleet_release_state(store, TARGET, "yanked", &err), 0);
+    assert_string_equal(who(store, "drifts"), "");
+    assert_int_equal(flo_fleet_release_state(store, TARGET, "published", &err),
+                     0);
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_string_equal(who(store, "condition=drift"), "1 ");
+}
+
 static void a_name_is_one_devices_alone(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -186,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_ALL(a_selector_sees_rows_reports_and_what_was_heard),
         OVER_ALL(a_change_that_was_taken_back_is_forgotten),
+        OVER_ALL(who_refused_a_release_drifts_as_long_as_somebody_wants_it),
         OVER_ALL(a_name_is_one_devices_alone),
         {"in memory: ten_thousand_devices_are_chosen_from_in_50_ms",
          ten_thousand_devices_are_chosen_from_in_50_ms, in_memory, close_store,

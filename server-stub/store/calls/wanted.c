@@ -1,0 +1,161 @@
+/* Wanted: releases that nobody wants on a device any more, in memory.
+ *
+ * A release is not wanted when it was yanked, or when the newest rollout of it
+ * was stopped.  A device that refused such a release is as it should be. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/calls/inside.h"
+#include "server-stub/store/fleet.h"
+
+static bool is_stopped(const char *state)
+{
+    static const char *const stopped[] = {"aborting",     "aborted",
+                                          "rolling-back", "rolled-back",
+                                          "partly-back",  "halted"};
+
+    for (size_t i = 0; i < FLO_COUNT(stopped); i++) {
+        if (strcmp(state, stopped[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct flo_wanted *find(const struct flo_fleet_store *store,
+                               const char *release)
+{
+    for (size_t i = 0; i < store->wanted.count; i++) {
+        if (strcmp(store->wanted.items[i].release, release) == 0) {
+            return &store->wanted.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Made when there is none; NULL without memory: it counts as wanted. */
+static struct flo_wanted *place(struct flo_fleet_store *store,
+                                const char *release)
+{
+    struct flo_fleet_wanted *all = &store->wanted;
+    struct flo_wanted *one = find(store, release);
+
+    if (one != NULL) {
+        return one;
+    }
+    if (all->count == all->room) {
+        size_t room = 2 * all->room + 16;
+        struct flo_wanted *items = realloc(all->items, room * sizeof(*items));
+        if (items == NULL) {
+            return NULL;
+        }
+        all->items = items;
+        all->room = room;
+    }
+    one = &all->items[all->count++];
+    *one = (struct flo_wanted){.rollout = 0};
+    snprintf(one->release, sizeof(one->release), "%s", release);
+    return one;
+}
+
+bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
+                         const char *release)
+{
+    const struct flo_wanted *one = find(store, release);
+
+    return one == NULL || (!one->is_yanked && !one->is_stopped);
+}
+
+/* Devices that refused a release are read again. */
+static void changed(struct flo_fleet_store *store, bool was,
+                    const char *release)
+{
+    if (was != flo_fleet_is_wanted(store, release)) {
+        store->wanted.is_changed = true;
+        flo_roster_denied_stale(&store->roster);
+    }
+}
+
+void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
+                              const char *release, uint64_t number,
+                              const char *state)
+{
+    bool was = flo_fleet_is_wanted(store, release);
+    struct flo_wanted *one = place(store, release);
+
+    if (one != NULL && number >= one->rollout) {
+        one->rollout = number;
+        one->is_stopped = is_stopped(state);
+        changed(store, was, release);
+    }
+}
+
+void flo_fleet_wanted_release(struct flo_fleet_store *store,
+                              const char *release, const char *state)
+{
+    bool was = flo_fleet_is_wanted(store, release);
+    struct flo_wanted *one = place(store, release);
+
+    if (one != NULL) {
+        one->is_yanked = strcmp(state, "yanked") == 0;
+        changed(store, was, release);
+    }
+}
+
+/* ---- from the tables ---- */
+
+static int take_rollout(void *context, const struct flo_row *row)
+{
+    flo_fleet_wanted_rollout(context,
+                             flo_row_text(row, FLO_FIELD_ROLLOUT_DIGEST),
+                             flo_row_number(row, FLO_FIELD_ROLLOUT_NUMBER),
+                             flo_row_text(row, FLO_FIELD_ROLLOUT_STATE));
+    return 0;
+}
+
+static int take_release(void *context, const struct flo_row *row)
+{
+    flo_fleet_wanted_release(context,
+                             flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
+                             flo_row_text(row, FLO_FIELD_RELEASE_STATE));
+    return 0;
+}
+
+int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err)
+{
+    flo_fleet_wanted_deinit(store);
+    int rv =
+        flo_fleet_find(store, &(struct flo_query){.table = FLO_TABLE_ROLLOUT},
+                       take_rollout, store, err);
+    if (rv == 0) {
+        rv = flo_fleet_find(
+            store,
+            &(struct flo_query){
+                .table = FLO_TABLE_RELEASE,
+                WHERE(text_is(FLO_FIELD_RELEASE_STATE, "yanked"))},
+            take_release, store, err);
+    }
+    store->wanted.is_changed = false;
+    return rv;
+}
+
+/* The transaction was taken back: memory may be ahead of the tables. */
+void flo_fleet_wanted_doubt(struct flo_fleet_store *store)
+{
+    struct flo_err err = {0};
+
+    if (!store->wanted.is_changed) {
+        return;
+    }
+    if (flo_fleet_wanted_load(store, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    }
+    flo_roster_denied_stale(&store->roster);
+    flo_roster_commit(&store->roster);
+}
+
+void flo_fleet_wanted_deinit(struct flo_fleet_store *store)
+{
+    free(store->wanted.items);
+    store->wanted = (struct flo_fleet_wanted){.count = 0};
+}
