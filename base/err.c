@@ -165,6 +165,8 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
         code = FLO_E_DISK_FULL;
     } else if (number == ENOMEM) {
         code = FLO_E_MEMORY;
+    } else if (number == EMFILE || number == ENFILE) {
+        code = FLO_E_DESCRIPTORS;
     }
     unheard = code;
     if (err != NULL) {

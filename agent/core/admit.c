@@ -86,6 +86,11 @@ bool flo_agent_is_runtimes_fault(int code)
     return code != 0 && strncmp(flo_error_id(code), "runtime.", 8) == 0;
 }
 
+bool flo_agent_lacks(int code)
+{
+    return code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS;
+}
+
 bool flo_agent_blames_serving(int code)
 {
     switch (code) {

@@ -400,6 +400,20 @@ static void device_again(struct flo_shell *shell)
     }
 }
 
+/* An update waits for what any release would need. */
+static const struct flo_agent_error *lacking(const struct flo_agent *agent)
+{
+    for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
+        const struct flo_agent_model *model = &agent->models[i];
+        if (model->has_execution &&
+            !flo_execution_is_end(model->execution.state) &&
+            flo_agent_lacks(model->execution.error.code)) {
+            return &model->execution.error;
+        }
+    }
+    return NULL;
+}
+
 /* A cause that shows without a try. */
 static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
 {
@@ -413,8 +427,12 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
         *err = *outbox;
         return true;
     }
-    return shell->reading.code != 0 &&
-           flo_fail(err, shell->reading.code, "%s", shell->reading.what) < 0;
+    if (shell->reading.code != 0) {
+        return flo_fail(err, shell->reading.code, "%s", shell->reading.what) <
+               0;
+    }
+    const struct flo_agent_error *lack = lacking(&shell->agent);
+    return lack != NULL && flo_fail(err, lack->code, "%s", lack->what) < 0;
 }
 
 /* Orders that were not kept come again with a heartbeat, and say so before the

@@ -647,6 +647,9 @@ int flo_object_rollout(struct flo_controller *controller,
         struct members members = {.core = core, .list = json_array()};
         int rv = flo_fleet_member_show(controller->store, core->id, devices_max,
                                        view_member, &members, err);
+        rv = rv < 0 ? rv
+                    : flo_rollouts_show_why(controller, core->id, members.list,
+                                            err);
         json_object_set_new(json, "devices", members.list);
         if (rv < 0) {
             json_decref(json);

@@ -246,6 +246,7 @@ enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
     case FLO_E_DISK_FULL:
     case FLO_E_INTERRUPTED:
     case FLO_E_MEMORY:
+    case FLO_E_DESCRIPTORS:
     case FLO_E_NET_BUDGET:
     case FLO_E_STATE:
         return FLO_GET_FATAL;

@@ -760,7 +760,7 @@ static bool may_pass(const struct stage *stage, int code)
 {
     return stage->fetch.is_passing || code == FLO_E_DISK_FULL ||
            code == FLO_E_INTERRUPTED || code == FLO_E_MEMORY ||
-           code == FLO_E_NET_BUDGET;
+           code == FLO_E_DESCRIPTORS || code == FLO_E_NET_BUDGET;
 }
 
 static int run(struct stage *stage, struct flo_err *err)

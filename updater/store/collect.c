@@ -139,7 +139,8 @@ static bool is_other(const struct any_of *any, int rv, const char *name)
         return false;
     }
     return (rv != FLO_E_TARGET_HASH && rv != FLO_E_IO_READ &&
-            rv != FLO_E_IO_OPEN && rv != FLO_E_MEMORY) ||
+            rv != FLO_E_IO_OPEN && rv != FLO_E_MEMORY &&
+            rv != FLO_E_DESCRIPTORS) ||
            (fstatat(any->keep->store->blobs_fd, name, &st,
                     AT_SYMLINK_NOFOLLOW) == 0 &&
             st.st_size > FLO_RELEASE_BYTES_MAX);

@@ -111,7 +111,8 @@ static int adopt(struct flo_store *store, const uint8_t *digest,
 static bool is_disk(int rv)
 {
     return rv == FLO_E_IO_READ || rv == FLO_E_IO_WRITE || rv == FLO_E_IO_OPEN ||
-           rv == FLO_E_DISK_FULL || rv == FLO_E_MEMORY;
+           rv == FLO_E_DISK_FULL || rv == FLO_E_MEMORY ||
+           rv == FLO_E_DESCRIPTORS;
 }
 
 static int find(struct flo_store *store, const uint8_t *digest,
@@ -314,7 +315,8 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
 
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);
-        if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN) {
+        if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN ||
+            rv == FLO_E_DESCRIPTORS) {
             rv = 0; /* the disk, not the record: tried at the next start */
         }
     }

@@ -41,6 +41,19 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
     s->agent->revision++;
 }
 
+void flo_engine_load_later(struct step *s, enum flo_agent_role role,
+                           const struct flo_release_ref *release,
+                           uint64_t wait_ms)
+{
+    struct flo_agent_engine *engine = &s->model->engines[role];
+
+    assert(role < FLO_AGENT_ROLES);
+    assert(s->model->live != (int)role);
+    engine->state = FLO_ENGINE_WAITING;
+    engine->release = *release;
+    engine->retry_at_ms = s->now + wait_ms;
+}
+
 void flo_engine_rest(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release)
 {

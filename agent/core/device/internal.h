@@ -21,8 +21,11 @@
 #define KILLS_PARDONED 2u        /* of an update, by something outside */
 #define KILL_WAIT_MS_MIN 1000    /* before the probe after the first */
 #define KILL_WAIT_FACTOR 30      /* longer after the next */
-#define PROBES_PER_TRY 3         /* agents may be killed for other reasons */
-#define REPAIR_MS_MIN 15000      /* between two repairs of a release */
+#define LACKS_MAX 20u            /* in a row: about a quarter of an hour */
+#define LACK_WAIT_MS_MIN 1000
+#define LACK_WAIT_MS_MAX 60000
+#define PROBES_PER_TRY 3    /* agents may be killed for other reasons */
+#define REPAIR_MS_MIN 15000 /* between two repairs of a release */
 #define REPAIR_MS_MAX 3600000
 #define JOB_RETRY_MS_MIN 500
 #define JOB_RETRY_MS_MAX 60000
@@ -97,6 +100,10 @@ bool flo_engine_is(const struct flo_agent_model *model,
                    enum flo_agent_role role, enum flo_agent_engine_state state);
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
+/* The same after a while; nothing is started before. */
+void flo_engine_load_later(struct step *s, enum flo_agent_role role,
+                           const struct flo_release_ref *release,
+                           uint64_t wait_ms);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 /* Load it; one on demand, for which nobody waits, rests. */
 void flo_engine_want(struct step *s, enum flo_agent_role role,
@@ -191,7 +198,7 @@ void flo_execution_freeze(struct step *s);
 /* When its window opens; 0: it does not wait for one. */
 uint64_t flo_wait_until(const struct flo_agent *agent,
                         const struct flo_agent_model *model, uint64_t now_ms);
-#define FLO_WAIT_REASON 128
+#define FLO_WAIT_REASON FLO_AGENT_REASON_BYTES
 /* Something that it has to wait for is not so. */
 bool flo_wait_is_needed(const struct flo_agent *agent,
                         const struct flo_agent_model *model);

@@ -38,7 +38,7 @@ void flo_execution_set_reason(struct step *s, const char *reason)
 
     assert(s->model->has_execution);
     if (strcmp(execution->reason, reason) != 0) {
-        snprintf(execution->reason, sizeof(execution->reason), "%.127s",
+        snprintf(execution->reason, sizeof(execution->reason), "%.255s",
                  reason);
         s->agent->revision++;
         if (reason[0] != '\0' && !flo_execution_is_end(execution->state)) {

@@ -86,6 +86,9 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
+    if (flo_agent_lacks(execution->error.code)) { /* it has it again */
+        memset(&execution->error, 0, sizeof(execution->error));
+    }
     /* A second file may be downloaded after the first was verified: the table
      * has no way back. */
     if (move_to(s->event->state, &move) &&
@@ -153,15 +156,16 @@ void flo_execution_job_failed(struct step *s)
         uint64_t delay_ms =
             flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
                                JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
-        char reason[128];
+        char reason[FLO_AGENT_REASON_BYTES];
 
         execution->error = *error;
         execution->retry_at_ms = s->now + delay_ms + 1;
         if (flo_execution_is_own(execution)) {
             execution->deadline_ms = 0; /* each try has a deadline of its own */
         }
-        snprintf(reason, sizeof(reason), "%s, again in %llu ms",
-                 flo_error_id(error->code), (unsigned long long)delay_ms);
+        snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms",
+                 flo_error_id(error->code), error->what,
+                 (unsigned long long)delay_ms);
         flo_execution_set_reason(s, reason);
         return;
     }

@@ -46,6 +46,26 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
+/* Its next probe has to wait, or its start. */
+static const char *is_put_off(const struct flo_agent_execution *execution,
+                              char text[FLO_WAIT_REASON])
+{
+    const struct flo_agent_error *error = &execution->error;
+
+    if (error->code == FLO_E_ENGINE_KILLED || flo_agent_lacks(error->code)) {
+        snprintf(text, FLO_WAIT_REASON, "%s: %.180s, another probe follows",
+                 flo_error_id(error->code), error->what);
+        return text;
+    }
+    return execution->runtime_failures > 0
+               ? "its runtime failed, another probe follows"
+           : execution->unsure > 0
+               ? "the probe came to no verdict, another follows"
+           : execution->kills > 0
+               ? "its engine was killed, another probe follows"
+               : "its start is spread";
+}
+
 /* NULL: nothing. `text` has room for a sentence that is not always the same. */
 static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
 {
@@ -66,11 +86,7 @@ static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
         return "the rollout is paused";
     }
     if (s->now < execution->start_at_ms) {
-        return execution->runtime_failures > 0
-                   ? "its runtime failed, another probe follows"
-               : execution->unsure > 0
-                   ? "the probe came to no verdict, another follows"
-                   : "its start is spread";
+        return is_put_off(execution, text);
     }
     if (flo_wait_is_needed(agent, model)) {
         flo_wait_reason(agent, model, text);

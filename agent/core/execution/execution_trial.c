@@ -57,6 +57,14 @@ static void committed(struct step *s)
     flo_execution_serves(s, FLO_MOVE_COMMIT);
 }
 
+static void lacks_nothing(struct flo_agent_execution *execution)
+{
+    execution->lacks = 0;
+    if (flo_agent_lacks(execution->error.code)) {
+        memset(&execution->error, 0, sizeof(execution->error));
+    }
+}
+
 /* A soak is time in which the candidate serves.  It begins here, and begins
  * again after a crash or a restart. */
 static void begin_soak(struct step *s)
@@ -64,6 +72,7 @@ static void begin_soak(struct step *s)
     struct flo_agent_execution *execution = &s->model->execution;
 
     assert(s->model->live == FLO_AGENT_BESIDE && !s->model->is_switching);
+    lacks_nothing(execution);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
     execution->deadline_ms = 0; /* for requests after the soak */
     flo_execution_set_reason(s, "");
@@ -247,6 +256,30 @@ static bool is_pardoned(struct step *s)
     return true;
 }
 
+/* The device lacks what any release would need, at its load or in its probe.
+ * How long the next try waits; 0: it is no such loss, or there were too many.
+ */
+static uint64_t lack_wait_ms(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+
+    if (!flo_agent_lacks(s->event->error.code) ||
+        execution->lacks >= LACKS_MAX) {
+        return 0;
+    }
+    uint64_t wait_ms =
+        flo_retry_delay_ms(execution->lacks++, LACK_WAIT_MS_MIN,
+                           LACK_WAIT_MS_MAX, flo_agent_random(s->agent)) +
+        1;
+    flo_agent_error_set(&execution->error, s->event->error.code,
+                        flo_execution_word(execution->state), "%s",
+                        s->event->error.what);
+    flo_do_note(s,
+                "because the device lacks it: try %u of %u, again in %llu ms",
+                execution->lacks, LACKS_MAX, (unsigned long long)wait_ms);
+    return wait_ms;
+}
+
 static void lost_on_trial(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -270,6 +303,13 @@ static void lost_on_trial(struct step *s)
     }
     if (is_pardoned(s)) {
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+        return;
+    }
+    /* Where nothing else serves, nobody waits. */
+    uint64_t wait_ms = model->live == -1 ? 0 : lack_wait_ms(s);
+    if (wait_ms > 0) {
+        flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release,
+                              wait_ms);
         return;
     }
     execution->crashes++;
@@ -328,6 +368,16 @@ static void killed_at_probe(struct step *s)
         wait_ms *= KILL_WAIT_FACTOR;
     }
     probe_later(s, wait_ms);
+}
+
+static bool lacked_at_probe(struct step *s)
+{
+    uint64_t wait_ms = lack_wait_ms(s);
+
+    if (wait_ms > 0) {
+        probe_later(s, wait_ms);
+    }
+    return wait_ms > 0;
 }
 
 /* The device was too busy for a verdict: a minute, half an hour, then fifteen
@@ -396,6 +446,7 @@ void flo_execution_lost(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
     const struct flo_agent_error *error = &s->event->error;
+    uint64_t wait_ms;
 
     if (execution == NULL) {
         return;
@@ -406,12 +457,18 @@ void flo_execution_lost(struct step *s)
             runtime_failed(s);
         } else if (is_pardoned(s)) {
             killed_at_probe(s);
-        } else {
+        } else if (!lacked_at_probe(s)) {
             end_lost(s);
         }
         break;
     case FLO_EXECUTION_ACTIVATING:
-        if (is_pardoned(s)) { /* as after a restart */
+        wait_ms = lack_wait_ms(s);
+        if (wait_ms > 0) {
+            execution->deadline_ms =
+                s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
+            flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release,
+                                  wait_ms);
+        } else if (is_pardoned(s)) { /* as after a restart */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         } else {
@@ -467,11 +524,15 @@ void flo_execution_probed(struct step *s)
         runtime_failed(s);
         return;
     }
+    if (lacked_at_probe(s)) {
+        return;
+    }
     if (s->event->error.code != 0) {
         flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%s",
                           s->event->error.what);
         return;
     }
+    lacks_nothing(execution);
     execution->is_probed = true;
     execution->deadline_ms = 0;
 }
@@ -528,8 +589,10 @@ static void take_request(struct step *s)
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
+        int code = s->event->error.code; /* a want is no fault of the release */
         flo_execution_end(
-            s, FLO_MOVE_TAKE_BACK, FLO_E_SOAK_FAILED,
+            s, FLO_MOVE_TAKE_BACK,
+            flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
             "%llu of %llu requests failed, %u of the last %u, at most %llu "
             "per million may (%s)",
             (unsigned long long)execution->errors,

@@ -95,6 +95,7 @@ bool flo_bet_is_above(const struct flo_bet *bet, double limit, double odds);
 bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
+#define FLO_AGENT_REASON_BYTES 256
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
@@ -114,8 +115,8 @@ struct flo_agent_execution {
     uint32_t unsure; /* probes that came to no verdict */
     uint32_t runtime_failures; /* probes that the runtime's own fault ended */
     struct flo_agent_detail detail;
-    struct flo_agent_error error; /* of the end, or of the last try */
-    char reason[128];             /* why it waits; empty: it does not */
+    struct flo_agent_error error;        /* of the end, or of the last try */
+    char reason[FLO_AGENT_REASON_BYTES]; /* why it waits; empty: it does not */
     uint64_t start_at_ms; /* its start is spread, or its next probe has to
                              wait; 0: neither */
 
@@ -129,6 +130,7 @@ struct flo_agent_execution {
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
     uint32_t kills;         /* of its engine, by something outside */
+    uint32_t lacks;         /* losses in a row for want of something */
     struct flo_bet failing; /* requests: yes is an error */
     uint64_t recent;        /* the last 64 of them, bit 0 the last one */
 };
@@ -517,6 +519,8 @@ enum flo_denial_cause flo_agent_denial_cause(int code);
 #define FLO_AGENT_RUNTIME_TRIES 3
 /* The runtime of the device failed: its files, its process, its answers. */
 bool flo_agent_is_runtimes_fault(int code);
+/* The device has not what any release would need: memory, descriptors. */
+bool flo_agent_lacks(int code);
 /* Does a request with this end count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 

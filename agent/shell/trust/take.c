@@ -245,7 +245,8 @@ static bool is_of_this_device(int code)
 {
     return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
            code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL ||
-           code == FLO_E_MEMORY || code == FLO_E_STATE;
+           code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS ||
+           code == FLO_E_STATE;
 }
 
 bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,

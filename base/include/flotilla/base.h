@@ -62,7 +62,8 @@ struct flo_err {
 int flo_fail(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* As flo_fail, with ": strerror(errno)" at the end.  ENOSPC and EDQUOT become
- * FLO_E_DISK_FULL and ENOMEM FLO_E_MEMORY, whatever `code` says. */
+ * FLO_E_DISK_FULL, ENOMEM FLO_E_MEMORY, EMFILE and ENFILE FLO_E_DESCRIPTORS,
+ * whatever `code` says. */
 int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* Put "context: " in front of the sentence; returns `code` unchanged. */

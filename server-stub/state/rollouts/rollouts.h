@@ -150,6 +150,11 @@ json_t *flo_rollouts_named(const struct flo_controller *controller,
 void flo_rollouts_show_remaining(const struct flo_controller *controller,
                                  const struct flo_rollout_entry *entry,
                                  json_t *json);
+/* Why members that are under way do not get on, as their devices say it:
+ * `reason` of at most 200 of the views in `members`. */
+FLO_MUST_USE int flo_rollouts_show_why(struct flo_controller *controller,
+                                       const char *rollout, json_t *members,
+                                       struct flo_err *err);
 /* The same event to every rollout in memory that it can concern. */
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event,

@@ -88,7 +88,7 @@ static void a_context_stands_in_front(void **state)
     assert_string_equal(err.what, "stage a@1: 812 MB needed");
 }
 
-static void no_room_and_no_memory_win_over_the_given_code(void **state)
+static void what_the_system_lacks_wins_over_the_given_code(void **state)
 {
     struct flo_err err = {0};
     (void)state;
@@ -98,6 +98,12 @@ static void no_room_and_no_memory_win_over_the_given_code(void **state)
                      FLO_E_DISK_FULL);
     errno = ENOMEM;
     assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"), FLO_E_MEMORY);
+    errno = EMFILE;
+    assert_int_equal(flo_fail_errno(&err, FLO_E_IO_OPEN, "f"),
+                     FLO_E_DESCRIPTORS);
+    errno = ENFILE;
+    assert_int_equal(flo_fail_errno(&err, FLO_E_PROCESS, "f"),
+                     FLO_E_DESCRIPTORS);
     errno = EACCES;
     assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"), FLO_E_IO_WRITE);
     assert_string_equal(err.what, "f: Permission denied");
@@ -184,7 +190,7 @@ int main(void)
         cmocka_unit_test(what_a_terminal_obeys_in_utf8_is_escaped_too),
         cmocka_unit_test(a_long_sentence_is_cut_between_characters),
         cmocka_unit_test(a_context_stands_in_front),
-        cmocka_unit_test(no_room_and_no_memory_win_over_the_given_code),
+        cmocka_unit_test(what_the_system_lacks_wins_over_the_given_code),
         cmocka_unit_test(everything_accepts_null),
         cmocka_unit_test(the_printed_form_has_two_or_three_lines),
         cmocka_unit_test(every_row_is_found_by_its_id),

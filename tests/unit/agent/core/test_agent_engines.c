@@ -351,6 +351,59 @@ static void one_that_is_killed_each_time_is_denied_until_lifted(void **state)
     assert_story("bad-killed");
 }
 
+/* ---- the device lacks what any release would need ---- */
+
+static void lose_candidate(int code)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
+                                    .role = FLO_AGENT_BESIDE,
+                                    .error = {.code = code, .what = "start"}};
+
+    world_event(&world, &event);
+}
+
+static void
+a_candidate_without_memory_or_descriptors_waits_for_them(void **state)
+{
+    static const enum flo_execution states[] = {
+        FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING, FLO_EXECUTION_SOAKING};
+    static const int codes[] = {FLO_E_MEMORY, FLO_E_DESCRIPTORS};
+
+    for (size_t i = 0; i < FLO_COUNT(states) * FLO_COUNT(codes); i++) {
+        story_end(state);
+        story_begin(state);
+        world.write_ms = 20;
+        boot();
+        world_desire(&world, 3, 1);
+        until_state(states[i / FLO_COUNT(codes)]);
+        lose_candidate(codes[i % FLO_COUNT(codes)]);
+        assert_true(is_current(2));
+        world_run(&world, 900000);
+
+        assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+        assert_true(is_current(3));
+        assert_false(is_denied(3));
+    }
+}
+
+static void one_that_never_has_memory_ends_with_the_reason(void **state)
+{
+    (void)state;
+    boot();
+    world.candidate_load_error = FLO_E_MEMORY;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+    assert_non_null(
+        strstr(world.agent.models[0].execution.reason, "memory.exhausted: "));
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_false(is_denied(3));
+    assert_non_null(strstr(world.trace.data, "end r-0001.1 failed at probing "
+                                             "memory.exhausted"));
+}
+
 static void a_candidate_that_cannot_load_alone_gives_way_again(void **state)
 {
     (void)state;
@@ -383,6 +436,8 @@ int main(void)
         STORY(a_candidate_that_is_killed_twice_in_any_state_is_tried_again),
         STORY(a_kill_in_a_probe_counts_as_any_other),
         STORY(one_that_is_killed_each_time_is_denied_until_lifted),
+        STORY(a_candidate_without_memory_or_descriptors_waits_for_them),
+        STORY(one_that_never_has_memory_ends_with_the_reason),
         STORY(a_candidate_that_cannot_load_alone_gives_way_again),
     };
 
