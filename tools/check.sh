@@ -2,7 +2,7 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|mutants|stops|clocks|text|vendor|voice ...]
+#                        inputs|promises|mutants|stops|clocks|plurals|text|vendor|voice ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -110,6 +110,9 @@ check_promises() {
     python3 tools/promises.py && say promises ok || bad promises
 }
 
+# No count with the plural that is wrong for one.
+check_plurals() { python3 tools/plurals.py && say plurals ok || bad plurals; }
+
 # Words that must not land: pretended work, wide files.
 check_text() {
     out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
@@ -122,7 +125,7 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises mutants stops callbacks clocks text vendor voice}; do
+    inputs promises mutants stops callbacks clocks plurals text vendor voice}; do
     "check_$check"
 done
 exit $failed

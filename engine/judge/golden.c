@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "base/ticker.h"
 #include "engine/judge/suite.h"
 #include "engine/kernel/kernel.h"
@@ -462,13 +464,14 @@ static int write_golden(const struct golden *g,
         put_case(one, &out);
     }
     flo_buf_text(&out, "\n]}\n");
-    fprintf(stderr, "%zu of %zu prompts became cases\n", kept, g->count);
+    fprintf(stderr, "%zu of %zu prompt%s became cases\n", kept, g->count,
+            flo_s(g->count));
     int rv = 0;
     if (kept == 0) {
         rv = flo_fail(err, FLO_E_PROBE_GOLDEN,
-                      "no case is left of %zu prompts: ask for what the model "
+                      "no case is left of %zu prompt%s: ask for what the model "
                       "is sure of, or give it --prompts of its own kind",
-                      g->count);
+                      g->count, flo_s(g->count));
     } else if (out.failed) {
         rv = flo_fail(err, FLO_E_META_TOO_LARGE,
                       "golden cases of more than %d bytes", FILE_BYTES_MAX);
@@ -578,11 +581,12 @@ static int play_file(void *context, struct flo_err *err)
                     g->cases[i].why);
         }
     }
-    return failed == 0 ? 0
-                       : flo_fail(err, FLO_E_PROBE_GOLDEN,
-                                  "%s: %u of %zu cases fail with %s",
-                                  g->tool.args.words[0], failed, g->count,
-                                  g->tool.model);
+    return failed == 0
+               ? 0
+               : flo_fail(
+                     err, FLO_E_PROBE_GOLDEN, "%s: %u of %zu case%s %s with %s",
+                     g->tool.args.words[0], failed, g->count, flo_s(g->count),
+                     flo_plural(failed, "fails", "fail"), g->tool.model);
 }
 
 /* ---- the commands ---- */

@@ -1,6 +1,8 @@
 /* A plan that cannot fit, in words: every model's bytes and the budget. */
 #include "proto/memory/inside.h"
 
+#include <flotilla/plural.h>
+
 #define MB UINT64_C(1000000)
 
 int flo_memory_refuse(const struct flo_memory_set *resident,
@@ -25,8 +27,10 @@ int flo_memory_refuse(const struct flo_memory_set *resident,
     snprintf(text, sizeof(text), "%s", list.data != NULL ? list.data : "");
     flo_buf_deinit(&list);
     return flo_fail(err, FLO_E_MEMORY_BUDGET,
-                    "%zu models need %llu bytes of memory, the budget is %llu "
+                    "%zu model%s %s %llu bytes of memory, the budget is %llu "
                     "(%s; shared files count once)",
-                    resident->count, (unsigned long long)plan->planned,
+                    resident->count, flo_s(resident->count),
+                    flo_plural(resident->count, "needs", "need"),
+                    (unsigned long long)plan->planned,
                     (unsigned long long)plan->budget, text);
 }

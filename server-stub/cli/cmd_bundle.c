@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"
@@ -199,12 +200,13 @@ static void show_bundle(const struct flo_cli *cli, const char *to,
         flo_buf_printf(&titles, "%s%s", i > 0 ? ", " : "", cli->args.words[i]);
     }
     flo_out_bytes(facts->bytes, text);
-    flo_out_done(
-        cli,
-        json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes",
-                  (json_int_t)facts->bytes, "blobs", (json_int_t)facts->blobs,
-                  "release", cli->args.words[0], "releases", list),
-        "%s  %s in %u artifacts of %s\n", to, text, facts->blobs, titles.data);
+    flo_out_done(cli,
+                 json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes",
+                           (json_int_t)facts->bytes, "blobs",
+                           (json_int_t)facts->blobs, "release",
+                           cli->args.words[0], "releases", list),
+                 "%s  %s in %u artifact%s of %s\n", to, text, facts->blobs,
+                 flo_s(facts->blobs), titles.data);
 }
 
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)

@@ -1,6 +1,8 @@
 /* Commands about the fleet's authorities. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/cli/cli.h"
 
 static void print_status(struct flo_cli *cli, const json_t *status)
@@ -14,14 +16,18 @@ static void print_status(struct flo_cli *cli, const json_t *status)
     flo_out_table(cli, json_object_get(status, "authorities"),
                   FLO_COLUMNS(authority));
     flo_out_ms(flo_out_u64(status, "life_ms"), life);
-    printf("certificates live %s · %llu devices have less than a sixth left, "
+    printf("certificates live %s · %llu device%s %s less than a sixth left, "
            "%llu have ended\n",
            life, (unsigned long long)flo_out_u64(status, "ending"),
+           flo_s(flo_out_u64(status, "ending")),
+           flo_plural(flo_out_u64(status, "ending"), "has", "have"),
            (unsigned long long)flo_out_u64(status, "ended"));
     if (flo_out_u64(status, "cut_off") > 0) {
-        printf("%llu devices hold certificates of an authority that is gone: "
+        printf("%llu device%s %s certificates of an authority that is gone: "
                "they must enrol again\n",
-               (unsigned long long)flo_out_u64(status, "cut_off"));
+               (unsigned long long)flo_out_u64(status, "cut_off"),
+               flo_s(flo_out_u64(status, "cut_off")),
+               flo_plural(flo_out_u64(status, "cut_off"), "holds", "hold"));
     }
 }
 

@@ -1,6 +1,8 @@
 /* release collect: artifacts that no device needs. */
 #include "server-stub/cli/cli.h"
 
+#include <flotilla/plural.h>
+
 static void show(const struct flo_cli *cli, const json_t *answer)
 {
     const json_t *items = json_object_get(answer, "items");
@@ -16,16 +18,19 @@ static void show(const struct flo_cli *cli, const json_t *answer)
     flo_out_bytes(flo_out_u64(found, "bytes"), kept);
     flo_out_bytes(flo_out_u64(found, "delta_bytes"), deltas);
     flo_out_bytes(flo_out_u64(found, "unnamed_bytes"), unnamed);
-    (void)printf("%s: %llu deltas that no device can begin with, %s; "
-                 "%llu files of no release, %s\n",
+    (void)printf("%s: %llu delta%s that no device can begin with, %s; %llu "
+                 "file%s of no release, %s\n",
                  json_is_true(json_object_get(answer, "dry_run"))
                      ? "would be removed"
                      : "removed",
-                 (unsigned long long)flo_out_u64(found, "deltas"), deltas,
-                 (unsigned long long)flo_out_u64(found, "unnamed"), unnamed);
+                 (unsigned long long)flo_out_u64(found, "deltas"),
+                 flo_s(flo_out_u64(found, "deltas")), deltas,
+                 (unsigned long long)flo_out_u64(found, "unnamed"),
+                 flo_s(flo_out_u64(found, "unnamed")), unnamed);
     flo_out_ms(flo_out_u64(found, "kept_ms"), age);
-    (void)printf("kept: %llu files, %s; nothing goes before it is %s old\n",
-                 (unsigned long long)flo_out_u64(found, "files"), kept, age);
+    (void)printf("kept: %llu file%s, %s; nothing goes before it is %s old\n",
+                 (unsigned long long)flo_out_u64(found, "files"),
+                 flo_s(flo_out_u64(found, "files")), kept, age);
 }
 
 int flo_cmd_release_collect(struct flo_cli *cli, struct flo_err *err)

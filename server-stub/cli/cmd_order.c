@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/live/live.h"
@@ -63,9 +64,10 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
         return rv;
     }
     if (!flo_out_is_data(cli)) {
-        printf("order %s signed and sent to %llu devices\n",
+        printf("order %s signed and sent to %llu device%s\n",
                flo_out_text(order, "id", "?"),
-               (unsigned long long)flo_out_u64(order, "scope_devices"));
+               (unsigned long long)flo_out_u64(order, "scope_devices"),
+               flo_s(flo_out_u64(order, "scope_devices")));
         fflush(stdout);
     }
     if (!flo_args_has(&cli->args, "wait")) {
@@ -134,12 +136,14 @@ void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan)
     json_t *item;
 
     flo_out_bytes(flo_out_u64(plan, "download_bytes"), bytes);
-    printf("%llu of %llu devices that run %s go back: %llu keep what they go "
-           "to, %llu download (%s in all); %llu cannot, %llu are offline and "
-           "follow at contact\n",
+    printf("%llu of %llu device%s with %s %s back: %llu to a release on the "
+           "disk, %llu by download (%s in all); cannot: %llu; offline, at "
+           "contact: %llu\n",
            (unsigned long long)flo_out_u64(plan, "go_back"),
            (unsigned long long)flo_out_u64(plan, "devices"),
+           flo_s(flo_out_u64(plan, "devices")),
            flo_out_text(plan, "release", "?"),
+           flo_plural(flo_out_u64(plan, "go_back"), "goes", "go"),
            (unsigned long long)flo_out_u64(plan, "kept"),
            (unsigned long long)flo_out_u64(plan, "download"), bytes,
            (unsigned long long)flo_out_u64(plan, "cannot"),
@@ -180,9 +184,11 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
     json_t *item;
     size_t i;
 
-    printf("%llu devices lose %s, %llu more are told of it and have nothing of "
-           "it yet; %llu are offline and follow at contact\n",
+    printf("%llu device%s %s %s; told, with nothing of it yet: %llu; offline, "
+           "at contact: %llu\n",
            (unsigned long long)flo_out_u64(plan, "devices"),
+           flo_s(flo_out_u64(plan, "devices")),
+           flo_plural(flo_out_u64(plan, "devices"), "loses", "lose"),
            flo_out_text(plan, "model", "?"),
            (unsigned long long)flo_out_u64(plan, "assigned"),
            (unsigned long long)flo_out_u64(plan, "offline"));

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 static const char *const words[FLO_CERTIFICATE_STATES] = {
     [FLO_CERTIFICATE_ISSUED] = "issued",
     [FLO_CERTIFICATE_HELD] = "held",
@@ -49,10 +51,11 @@ static int check_out_of_date(const struct flo_certificate_ask *ask,
     }
     return ask->now_ms - ask->until_ms <= ask->grace_ms
                ? 0
-               : flo_fail(err, FLO_E_CERT_OVERDUE,
-                          "the certificate ended on %.10s, more than %llu days "
-                          "ago",
-                          text, (unsigned long long)(ask->grace_ms / 86400000));
+               : flo_fail(
+                     err, FLO_E_CERT_OVERDUE,
+                     "the certificate ended on %.10s, more than %llu day%s ago",
+                     text, (unsigned long long)(ask->grace_ms / 86400000),
+                     flo_s((ask->grace_ms / 86400000)));
 }
 
 int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
@@ -75,9 +78,9 @@ int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
     return ask->count < FLO_CERTIFICATES_MAX
                ? 0
                : flo_fail(err, FLO_E_REST_LIMIT,
-                          "the device got %llu certificates in a twelfth of "
+                          "the device got %llu certificate%s in a twelfth of "
                           "their life",
-                          (unsigned long long)ask->count);
+                          (unsigned long long)ask->count, flo_s(ask->count));
 }
 
 int flo_authority_may_retire(bool is_newest, uint64_t holders,
@@ -91,6 +94,7 @@ int flo_authority_may_retire(bool is_newest, uint64_t holders,
     return holders == 0 || is_confirmed
                ? 0
                : flo_fail(err, FLO_E_CA_HELD,
-                          "%llu devices hold certificates of it",
-                          (unsigned long long)holders);
+                          "%llu device%s %s certificates of it",
+                          (unsigned long long)holders, flo_s(holders),
+                          flo_plural(holders, "holds", "hold"));
 }

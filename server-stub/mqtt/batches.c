@@ -4,6 +4,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/mqtt_queue.h"
 
 #include "server-stub/mqtt/batches.h"
@@ -394,8 +396,8 @@ static void heal(struct flo_batches *batches)
     }
     batches->heal_at_ms = 0;
     flo_log(FLO_LOG_WARN, "mqtt",
-            "%llu messages had no room so far: devices' states are read again",
-            (unsigned long long)dropped);
+            "%llu message%s had no room so far: devices' states are read again",
+            (unsigned long long)dropped, flo_s(dropped));
     if (batches->controller->options.broker_forgets) {
         batches->listens = false; /* then all are asked */
     } else if (subscribe(batches, &err) < 0 ||

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"
@@ -329,9 +331,9 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
     }
     if (json_array_size(missing) > 0) {
         flo_fail(err, FLO_E_BUNDLE_MISSING,
-                 "%zu artifacts miss, the first is "
-                 "%s",
-                 json_array_size(missing),
+                 "%zu artifact%s %s, the first is %s", json_array_size(missing),
+                 flo_s(json_array_size(missing)),
+                 flo_plural(json_array_size(missing), "misses", "miss"),
                  json_string_value(json_array_get(missing, 0)));
         flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
         return FLO_E_BUNDLE_MISSING;

@@ -198,7 +198,7 @@ def test_a_person_sees_what_would_go(fleet):
     fleet.cli("model", "import", os.path.join(MODELS, "tiny-v1.Q8_0.gguf"))
     age(fleet)
     _, out, _ = fleet.cli("release", "collect", "--dry-run", "-o", "table")
-    assert "would be removed: " in out and "1 files of no release" in out, out
+    assert "would be removed: " in out and "1 file of no release" in out, out
 
 
 def test_who_is_no_admin_removes_nothing(fleet):

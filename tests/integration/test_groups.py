@@ -146,7 +146,7 @@ def test_notes_pins_and_maintenance_are_kept(controller, devices, publisher,
     assert "1.0.0" in json.dumps(devices["gw-2"].order("deploy")[1])
     assert "pinned to tiny@1.0.0, runs none: on-its-way" in \
         cli("device", "get", "gw-2")
-    assert "0 of 1 devices changed" in cli(
+    assert "0 of 1 device changed" in cli(
         "device", "pin", "--where", "pinned=tiny@1.0.0", "tiny@1.0.0")
     assert cli("device", "set", "gw-2", "--pin", "tiny@9", code=3)
     cli("device", "set", "gw-2", "--note", "", "--maintenance", "off",

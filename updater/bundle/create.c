@@ -528,11 +528,11 @@ static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 static int parse_releases(struct writer *writer, struct flo_err *err)
 {
     size_t count = writer->spec->document_count;
-    int rv =
-        count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
-            ? 0
-            : flo_fail(err, FLO_E_USAGE, "%zu releases, a bundle has 1 to %d",
-                       count, FLO_BUNDLE_RELEASES_MAX);
+    int rv = count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
+                 ? 0
+                 : flo_fail(err, FLO_E_USAGE,
+                            "a bundle has 1 to %d releases, not %zu",
+                            FLO_BUNDLE_RELEASES_MAX, count);
 
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = parse_one(writer, i, err);

@@ -1,6 +1,7 @@
 /* Read a bundle from front to back.  The first entries, the release documents,
  * are verified before anything else is used.  After them, only the files that a
  * document names are taken, with its size and digest. */
+#include <flotilla/plural.h>
 #include <flotilla/release.h>
 
 #include <errno.h>
@@ -338,8 +339,9 @@ static int take_document(struct reader *reader, uint32_t number,
     if (!is_same_kind || number != count || reader->facts.blobs > 0 ||
         reader->stray[0] != '\0') {
         return flo_fail(err, FLO_E_BUNDLE_ORDER,
-                        "entry %s stands behind %u documents and %u blobs",
-                        shown, count, reader->facts.blobs);
+                        "entry %s stands behind %u documents and %u blob%s",
+                        shown, count, reader->facts.blobs,
+                        flo_s(reader->facts.blobs));
     }
     reader->is_numbered = is_numbered;
     return read_document(reader, bytes, shown, err);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/release.h>
 
 #include "updater/fetch/fetch.h"
@@ -204,8 +205,9 @@ static int take_once(struct taking *taking, const char *path,
     flo_part_close(taking->part);
     if (rv == 0 && taking->taken != taking->wanted_count) {
         return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "%zu of %zu artifacts are in the bundle", taking->taken,
-                        taking->wanted_count);
+                        "%zu of %zu artifact%s %s in the bundle", taking->taken,
+                        taking->wanted_count, flo_s(taking->wanted_count),
+                        flo_plural(taking->taken, "is", "are"));
     }
     return rv;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
@@ -251,8 +252,9 @@ static int refuse(const struct flo_plan_input *input, const char *why,
                         (unsigned long long)input->profile->disk_free_bytes);
     }
     return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
-                    "%s: none of its %u variants fits arch %s, engine %s%s%s",
-                    title, release->variant_count, input->profile->arch,
+                    "%s: none of its %u variant%s fits arch %s, engine %s%s%s",
+                    title, release->variant_count,
+                    flo_s(release->variant_count), input->profile->arch,
                     engines, needs_more(release) ? ": " : "",
                     needs_more(release) ? why : "");
 }
@@ -485,8 +487,9 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
         making->largest_file = facts->bytes;
         plan->codec = taken->codec;
         if (chain.count > 0) {
-            snprintf(plan->reason, sizeof(plan->reason), "a chain of %u deltas",
-                     chain.count + 1);
+            snprintf(plan->reason, sizeof(plan->reason),
+                     "a chain of %u delta%s", chain.count + 1,
+                     flo_s(chain.count + 1));
         } else {
             snprintf(plan->reason, sizeof(plan->reason), "%s",
                      why_full(input, file, taken));

@@ -7,6 +7,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/httpd.h"
 #include "base/host/tls_time.h"
 #include "updater/share/share.h"
@@ -80,8 +82,10 @@ static int check_load(struct share *share, struct flo_httpd_request *request,
     if (flo_httpd_files(share->httpd) >= share->job->transfers_max) {
         flo_httpd_add_header(request, "Retry-After", "1");
         return flo_fail(err, FLO_E_NEIGHBOUR_BUSY,
-                        "%llu artifacts are being sent, the most at once",
-                        (unsigned long long)share->job->transfers_max);
+                        "%llu artifact%s %s being sent, the most at once",
+                        (unsigned long long)share->job->transfers_max,
+                        flo_s(share->job->transfers_max),
+                        flo_plural(share->job->transfers_max, "is", "are"));
     }
     return 0;
 }

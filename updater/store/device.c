@@ -22,6 +22,8 @@
  * between sectors; the CRC tells, and the other record stands. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "updater/store/store.h"
 
 static const struct flo_record_kind KIND = {"FLDR", 2, 4096};
@@ -181,8 +183,9 @@ static int check(const struct disk_device *disk, const char *path,
     }
     if (disk->group_count > FLO_GROUPS_MAX) {
         return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s: %u groups do not fit", path, NAME,
-                        disk->group_count);
+                        "%s/slots/%s: %u group%s %s not fit", path, NAME,
+                        disk->group_count, flo_s(disk->group_count),
+                        flo_plural(disk->group_count, "does", "do"));
     }
     return 0;
 }

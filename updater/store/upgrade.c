@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/digest.h"
 #include "updater/store/store.h"
 
@@ -268,9 +270,8 @@ static int move_to_models(struct flo_store *store, const uint8_t *record,
     }
     if (rv == 0 && dropped > 0) {
         flo_log(FLO_LOG_WARN, "store",
-                "%u releases that were denied are not here any more: their "
-                "denials are dropped",
-                dropped);
+                "%u denied release%s %s not here any more: no denial is kept",
+                dropped, flo_s(dropped), flo_plural(dropped, "is", "are"));
     }
     return rv;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 /* ---- verify ---- */
 
 struct listing {
@@ -82,8 +84,9 @@ static void show_listing(const char *path, const struct listing *listing,
     if (lacks != NULL) {
         (void)snprintf(more, sizeof more, "; the device must have %s", lacks);
     }
-    tool_answer(json, "%s: %s; %u blobs of %" PRIu64 " bytes%s\n", path,
-                listing->text.data, facts->blobs, facts->bytes, more);
+    tool_answer(json, "%s: %s; %u blob%s of %" PRIu64 " bytes%s\n", path,
+                listing->text.data, facts->blobs, flo_s(facts->blobs),
+                facts->bytes, more);
 }
 
 static int verify(void *state, struct flo_err *err)
@@ -167,8 +170,9 @@ static void show_created(const char *path, const struct flo_bundle_facts *facts)
                           releases, "blobs", (int)facts->blobs, "bytes",
                           (json_int_t)facts->bytes, "compressed",
                           (int)facts->compressed),
-                "%s: %u releases, %u blobs of %" PRIu64 " bytes\n", path,
-                facts->release_count, facts->blobs, facts->bytes);
+                "%s: %u release%s, %u blob%s of %" PRIu64 " bytes\n", path,
+                facts->release_count, flo_s(facts->release_count), facts->blobs,
+                flo_s(facts->blobs), facts->bytes);
 }
 
 static int create(void *state, struct flo_err *err)

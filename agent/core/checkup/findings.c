@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #define PRESSURE_CENTI 1000 /* 10 % */
 #define SPEED_PART 60       /* of what the memory gives, in % */
 /* Measured on a Zen 5 with 4 threads: 0.18 ms a token for the smallest model
@@ -286,8 +288,9 @@ static void find_health(const struct flo_checkup *c, struct flo_findings *out)
     }
     if (c->has_certificate && c->certificate_days < CERTIFICATE_DAYS_MIN) {
         numbers(add(out, FLO_FINDING_CERTIFICATE,
-                    "its certificate ends in %lld days",
-                    (long long)c->certificate_days),
+                    "its certificate ends in %lld day%s",
+                    (long long)c->certificate_days,
+                    flo_s((uint64_t)c->certificate_days)),
                 (double)c->certificate_days, CERTIFICATE_DAYS_MIN);
     }
     if (c->sandbox_lacks != NULL) {

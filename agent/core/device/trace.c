@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "agent/core/device/internal.h"
 
 #define INDENT "                    "
@@ -68,7 +70,8 @@ static void add_detail(struct flo_buf *out,
                        (unsigned long long)detail->full_bytes);
     }
     if (detail->cases != 0) {
-        flo_buf_printf(out, " %u of %u cases", detail->passed, detail->cases);
+        flo_buf_printf(out, " %u of %u case%s", detail->passed, detail->cases,
+                       flo_s(detail->cases));
     }
     if (detail->ratio > 0) {
         flo_buf_printf(out, " %.2f x time", detail->ratio);

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "agent/core/device/internal.h"
 
 #define PROBE_TIMEOUTS 3 /* the golden cases', and two for the speed */
@@ -29,8 +31,9 @@ void flo_execution_probe(struct step *s)
     assert(!execution->is_writing && execution->job == 0);
     if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
         flo_execution_end(s, FLO_MOVE_FAIL, FLO_E_ENGINE_CRASH,
-                          "%u probes were begun and none came to an end",
-                          execution->starts);
+                          "%u probe%s %s begun and none came to an end",
+                          execution->starts, flo_s(execution->starts),
+                          flo_plural(execution->starts, "was", "were"));
         return;
     }
     execution->starts++;
@@ -316,8 +319,8 @@ static void lost_on_trial(struct step *s)
     if (execution->crashes > execution->policy.soak_crashes_max) {
         flo_execution_end(
             s, FLO_MOVE_TAKE_BACK, error->code,
-            "lost %llu times on trial, at most %llu: %s",
-            (unsigned long long)execution->crashes,
+            "lost %llu time%s on trial, at most %llu: %s",
+            (unsigned long long)execution->crashes, flo_s(execution->crashes),
             (unsigned long long)execution->policy.soak_crashes_max,
             error->what);
         return;
@@ -390,18 +393,18 @@ static void device_was_busy(struct step *s)
     assert(execution->unsure < FLO_AGENT_UNSURE_MAX);
     if (++execution->unsure >= FLO_AGENT_UNSURE_MAX) {
         flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
-                          "%u probes, the last one: %s", execution->unsure,
-                          s->event->error.what);
+                          "%u probe%s, the last one: %s", execution->unsure,
+                          flo_s(execution->unsure), s->event->error.what);
         return;
     }
     for (uint32_t i = 1; i < execution->unsure; i++) {
         wait_ms *= UNSURE_WAIT_FACTOR;
     }
-    flo_do_note(s,
-                "because the device was too busy: %u of %u probes, the "
-                "next in %llu s",
-                execution->unsure, FLO_AGENT_UNSURE_MAX,
-                (unsigned long long)wait_ms / 1000);
+    flo_do_note(
+        s,
+        "because the device was too busy: %u of %u probe%s, the next in %llu s",
+        execution->unsure, FLO_AGENT_UNSURE_MAX, flo_s(FLO_AGENT_UNSURE_MAX),
+        (unsigned long long)wait_ms / 1000);
     probe_later(s, wait_ms);
 }
 
@@ -415,16 +418,16 @@ static void runtime_failed(struct step *s)
     assert(execution->state == FLO_EXECUTION_PROBING);
     assert(execution->runtime_failures < FLO_AGENT_RUNTIME_TRIES);
     if (++execution->runtime_failures >= FLO_AGENT_RUNTIME_TRIES) {
-        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
-                          "%u probes, the last one: %s",
-                          execution->runtime_failures, s->event->error.what);
+        flo_execution_end(
+            s, FLO_MOVE_FAIL, s->event->error.code,
+            "%u probe%s, the last one: %s", execution->runtime_failures,
+            flo_s(execution->runtime_failures), s->event->error.what);
         return;
     }
-    flo_do_note(s,
-                "because the runtime failed: %u of %u probes, the next in %llu "
-                "ms",
-                execution->runtime_failures, FLO_AGENT_RUNTIME_TRIES,
-                (unsigned long long)wait_ms);
+    flo_do_note(
+        s, "because the runtime failed: %u of %u probe%s, the next in %llu ms",
+        execution->runtime_failures, FLO_AGENT_RUNTIME_TRIES,
+        flo_s(FLO_AGENT_RUNTIME_TRIES), (unsigned long long)wait_ms);
     probe_later(s, wait_ms);
 }
 
@@ -435,8 +438,8 @@ static void end_lost(struct step *s)
 
     if (error->code == FLO_E_ENGINE_KILLED) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code,
-                          "%u times, the last one: %s", KILLS_PARDONED + 1,
-                          error->what);
+                          "%u time%s, the last one: %s", KILLS_PARDONED + 1,
+                          flo_s(KILLS_PARDONED + 1), error->what);
     } else {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
@@ -593,10 +596,10 @@ static void take_request(struct step *s)
         flo_execution_end(
             s, FLO_MOVE_TAKE_BACK,
             flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
-            "%llu of %llu requests failed, %u of the last %u, at most %llu "
+            "%llu of %llu request%s failed, %u of the last %u, at most %llu "
             "per million may (%s)",
             (unsigned long long)execution->errors,
-            (unsigned long long)execution->requests,
+            (unsigned long long)execution->requests, flo_s(execution->requests),
             (unsigned)__builtin_popcountll(execution->recent), RECENT,
             (unsigned long long)execution->policy.soak_errors_ppm,
             flo_error_id(s->event->error.code));
@@ -639,11 +642,12 @@ void flo_execution_soak_due(struct step *s)
             flo_do_note(s, "soak_requests does not count: it has no requests");
         }
         flo_do_note(s,
-                    "because it soaked %llu s: %llu of %llu requests "
-                    "failed, crashes: %llu",
+                    "because it soaked %llu s: %llu of %llu request%s failed, "
+                    "crashes: %llu",
                     (unsigned long long)execution->policy.soak_ms / 1000,
                     (unsigned long long)execution->errors,
                     (unsigned long long)execution->requests,
+                    flo_s(execution->requests),
                     (unsigned long long)execution->crashes);
         flo_do_release(s,
                        flo_variant_is_exchanged(model) ? FLO_DO_VARIANT

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #define TIMEOUT_MS 60000
 #define STALLED_PARTS 4 /* nothing for so much of the timeout: a hang */
 
@@ -227,16 +229,20 @@ static void end_cases(struct probe *probe)
 {
     uint32_t played = probe->result.cases - probe->n_unable;
     if (played == 0) {
-        flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
-                         "none of %u golden cases can be played on the "
-                         "runtime of %s",
-                         probe->result.cases, probe->candidate->name);
+        flo_probe_finish(
+            probe, FLO_E_PROBE_GOLDEN,
+            "none of %u golden case%s can be played on the runtime of %s",
+            probe->result.cases, flo_s(probe->result.cases),
+            probe->candidate->name);
         return;
     }
     if (probe->n_unable > 0) {
         flo_log(FLO_LOG_INFO, "probe",
-                "%u of %u golden cases need more than the runtime of %s has",
-                probe->n_unable, probe->result.cases, probe->candidate->name);
+                "%u of %u golden case%s %s more than the runtime of %s has",
+                probe->n_unable, probe->result.cases,
+                flo_s(probe->result.cases),
+                flo_plural(probe->n_unable, "needs", "need"),
+                probe->candidate->name);
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
@@ -248,8 +254,8 @@ static void end_cases(struct probe *probe)
         return;
     }
     flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
-                     "%u of %u golden cases passed, first failed: %s",
-                     probe->result.passed, played,
+                     "%u of %u golden case%s passed, first failed: %s",
+                     probe->result.passed, played, flo_s(played),
                      probe->first_fault.what[0] != '\0'
                          ? probe->first_fault.what
                          : probe->result.failed_case);
@@ -386,8 +392,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
     }
     flo_probe_finish(
         probe, is_stalled ? FLO_E_PROBE_TIMEOUT : FLO_E_PROBE_UNSURE,
-        "%u of %u cases after %llu ms, the limit; the last answer %llu ms ago",
-        probe->next_case, probe->result.cases,
+        "%u of %u case%s after %llu ms, the limit; the last answer %llu ms ago",
+        probe->next_case, probe->result.cases, flo_s(probe->result.cases),
         (unsigned long long)probe->limits.timeout_ms,
         (unsigned long long)silent_ms);
 }

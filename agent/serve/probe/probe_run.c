@@ -4,6 +4,8 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #define STATS_MS 20 /* between two looks whether they have come */
 
 bool flo_probe_can_play(const struct serve_engine *engine,
@@ -123,8 +125,9 @@ void flo_probe_judge_memory(struct probe *probe)
                          "the engine used %llu bytes at most, %llu are allowed",
                          (unsigned long long)peak, (unsigned long long)max);
     } else {
-        flo_probe_finish(probe, 0, "%u of %u cases passed%s",
+        flo_probe_finish(probe, 0, "%u of %u case%s passed%s",
                          probe->result.passed, probe->result.cases,
+                         flo_s(probe->result.cases),
                          probe->is_unasked ? ", speed is not compared" : "");
     }
 }

@@ -1,6 +1,8 @@
 /* Models on demand: who waits for a load, and when the next one is tried. */
 #include "agent/serve/requests/demand.h"
 
+#include <flotilla/plural.h>
+
 #include "agent/serve/requests/names.h"
 #include "proto/memory/memory.h"
 
@@ -50,8 +52,10 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
     uint64_t now_ms = flo_now_ms(), hold_ms = place->serve->hold_ms_max;
     if (place->n_held >= SERVE_WAITING_MAX && has_neighbours(place)) {
         return flo_fail(err, FLO_E_INFER_BUSY,
-                        "%llu requests wait for this model, at most %d",
-                        (unsigned long long)place->n_held, SERVE_WAITING_MAX);
+                        "%llu request%s %s for this model, at most %d",
+                        (unsigned long long)place->n_held, flo_s(place->n_held),
+                        flo_plural(place->n_held, "waits", "wait"),
+                        SERVE_WAITING_MAX);
     }
     if (!is_on_demand(place)) {
         return 0;

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 static void request_dispatch(struct serve_request *request);
 
 /* ---- lists ---- */
@@ -543,8 +545,8 @@ static bool make_place(struct flo_serve *serve,
         return false;
     }
     flo_fail(&err, FLO_E_INFER_BUSY,
-             "%u requests of this client are here, and others ask as well",
-             most);
+             "%u request%s of this client %s here, and others ask as well",
+             most, flo_s(most), flo_plural(most, "is", "are"));
     request_fail(found, &err);
     return true;
 }
@@ -826,7 +828,8 @@ void flo_router_submit(struct serve_request *request)
     }
     if (present >= most && !make_place(serve, request)) {
         flo_fail(&err, FLO_E_INFER_BUSY,
-                 "%u requests are under way, at most %u", present, most);
+                 "%u request%s %s under way, at most %u", present,
+                 flo_s(present), flo_plural(present, "is", "are"), most);
         request_fail(request, &err);
         return;
     }

@@ -2,6 +2,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "agent/core/checkup/checkup.h"
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/device/runtimes.h"
@@ -63,11 +65,12 @@ static void check_certificate(const struct flo_identity *identity)
         tell_err("certificate", &err);
         return;
     }
+    long long days =
+        ((long long)pair->facts.not_after_ms - (long long)flo_wall_ms()) /
+        86400000;
     snprintf(line, sizeof(line),
-             "CN=%s, valid for %lld more days, renewal %llu",
-             pair->facts.common_name,
-             ((long long)pair->facts.not_after_ms - (long long)flo_wall_ms()) /
-                 86400000,
+             "CN=%s, valid for %lld more day%s, renewal %llu",
+             pair->facts.common_name, days, flo_s((uint64_t)days),
              (unsigned long long)pair->number - 1);
     tell(true, "certificate", line);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "agent/core/linking.h"
 #include "agent/shell/device/runtimes.h"
 #include "base/host/config.h"
@@ -477,8 +479,9 @@ static void tell_ill(struct flo_hook *hook)
     char what[256];
 
     if (activation->misses > 0) {
-        snprintf(what, sizeof(what), "%s was not healthy %u times in a row",
-                 url != NULL ? url : "soak_command", activation->misses);
+        snprintf(what, sizeof(what), "%s was not healthy %u time%s in a row",
+                 url != NULL ? url : "soak_command", activation->misses,
+                 flo_s(activation->misses));
     } else {
         snprintf(what, sizeof(what),
                  "%s was not healthy within %llu ms after the hook",

@@ -1,6 +1,8 @@
 /* Blobs that nothing names: when they go. */
 #include "agent/shell/update/update.h"
 
+#include <flotilla/plural.h>
+
 /* Gives the number of files that are gone. */
 uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
                          size_t keep_count)
@@ -12,8 +14,9 @@ uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
         0) {
         flo_log_err(FLO_LOG_WARN, "store", &err);
     } else if (collected.files > 0) {
-        flo_log(FLO_LOG_INFO, "store", "removed %u files, %llu bytes",
-                collected.files, (unsigned long long)collected.bytes);
+        flo_log(FLO_LOG_INFO, "store", "removed %u file%s, %llu bytes",
+                collected.files, flo_s(collected.files),
+                (unsigned long long)collected.bytes);
     }
     return collected.files;
 }

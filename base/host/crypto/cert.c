@@ -15,6 +15,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <flotilla/plural.h>
+
 enum {
     NAMES_MAX = 16, /* of each kind in one certificate */
     DNS_BYTES_MAX = 253,
@@ -213,8 +215,9 @@ static int check_wish(const struct flo_certificate_wish *wish,
                         (unsigned long long)wish->life_ms, (int)DAYS_MAX);
     }
     if (wish->life_ms == 0 && (wish->days < 1 || wish->days > DAYS_MAX)) {
-        return flo_fail(err, FLO_E_USAGE, "%u days are not within 1 to %d",
-                        wish->days, (int)DAYS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "%u day%s %s not within 1 to %d",
+                        wish->days, flo_s(wish->days),
+                        flo_plural(wish->days, "is", "are"), (int)DAYS_MAX);
     }
     if (wish->dns_count > NAMES_MAX || wish->address_count > NAMES_MAX) {
         return flo_fail(err, FLO_E_USAGE,

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/cli/cli.h"
 
 int flo_cmd_alert_list(struct flo_cli *cli, struct flo_err *err)
@@ -335,8 +337,10 @@ int flo_cmd_webhook_replay(struct flo_cli *cli, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_api_call(cli, "POST", path, NULL, &answer, err);
     if (rv == 0) {
-        flo_out_done(cli, answer, "%llu messages are sent again\n",
-                     (unsigned long long)flo_out_u64(answer, "count"));
+        flo_out_done(cli, answer, "%llu message%s %s sent again\n",
+                     (unsigned long long)flo_out_u64(answer, "count"),
+                     flo_s(flo_out_u64(answer, "count")),
+                     flo_plural(flo_out_u64(answer, "count"), "is", "are"));
     }
     return rv;
 }

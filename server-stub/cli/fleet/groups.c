@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/fleet/fleet.h"
@@ -48,9 +49,10 @@ static void show(const struct flo_cli *cli, const json_t *group)
         flo_out_object(cli, group, FLO_COLUMNS(group));
         return;
     }
-    printf("%s: %llu devices, %llu online, priority %llu%s\n",
+    printf("%s: %llu device%s, %llu online, priority %llu%s\n",
            flo_out_text(group, "name", "?"),
            (unsigned long long)flo_out_u64(group, "devices"),
+           flo_s(flo_out_u64(group, "devices")),
            (unsigned long long)flo_out_u64(group, "online"),
            (unsigned long long)flo_out_u64(group, "priority"),
            json_is_true(json_object_get(group, "ends")) ? ", it ends" : "");
@@ -182,8 +184,11 @@ int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    snprintf(what, sizeof(what), "%llu devices leave group %s, then it is gone",
-             (unsigned long long)flo_out_u64(group, "devices"), name);
+    snprintf(what, sizeof(what), "%llu device%s %s group %s, then it is gone",
+             (unsigned long long)flo_out_u64(group, "devices"),
+             flo_s(flo_out_u64(group, "devices")),
+             flo_plural(flo_out_u64(group, "devices"), "leaves", "leave"),
+             name);
     rv = flo_out_confirm(cli, what, name, err);
     rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, &answer, err);
     if (rv == 0) {
@@ -298,8 +303,8 @@ static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
                      json_pack("{s:s,s:I,s:I}", "group", name, "devices",
                                (json_int_t)count, "changed",
                                (json_int_t)changed),
-                     "%llu of %llu devices %s %s%s\n", changed, count,
-                     ways[is_dry][strcmp(word, "add") == 0], name,
+                     "%llu of %llu device%s %s %s%s\n", changed, count,
+                     flo_s(count), ways[is_dry][strcmp(word, "add") == 0], name,
                      is_dry ? "; nothing was done" : "");
     }
     return rv;

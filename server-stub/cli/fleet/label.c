@@ -1,6 +1,7 @@
 /* Commands that write on devices: labels, notes, pins, maintenance. */
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/fleet/fleet.h"
@@ -59,10 +60,11 @@ static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
 {
     bool is_dry = flo_args_has(&cli->args, "dry-run");
 
-    flo_out_done(
-        cli, json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
-        "%lld of %lld devices %s\n", (long long)changed, (long long)devices,
-        is_dry ? "would change; nothing was done" : "changed");
+    flo_out_done(cli,
+                 json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
+                 "%lld of %lld device%s %s\n", (long long)changed,
+                 (long long)devices, flo_s((uint64_t)devices),
+                 is_dry ? "would change; nothing was done" : "changed");
 }
 
 /* One request after another, until the controller says that there is no
@@ -83,7 +85,8 @@ static int send_pages(struct flo_cli *cli, const char *path, json_t *body,
         if (!json_is_string(next)) {
             return 0;
         }
-        flo_out_say(cli, "%lld devices …", (long long)*devices);
+        flo_out_say(cli, "%lld device%s …", (long long)*devices,
+                    flo_s((uint64_t)*devices));
         json_object_set(body, "cursor", next);
     }
 }

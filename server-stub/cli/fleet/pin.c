@@ -1,6 +1,7 @@
 /* Commands that pin a release on devices, or take a pin off: one or many. */
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/fleet/fleet.h"
@@ -64,8 +65,9 @@ static int pin_where(struct flo_cli *cli, const char *where, json_t *body,
     flo_out_done(cli,
                  json_pack("{s:I,s:I,s:I}", "devices", devices, "changed",
                            changed, "refused", refused),
-                 "%lld of %lld devices changed, %lld cannot\n",
-                 (long long)changed, (long long)devices, (long long)refused);
+                 "%lld of %lld device%s changed, %lld cannot\n",
+                 (long long)changed, (long long)devices,
+                 flo_s((uint64_t)devices), (long long)refused);
     return 0;
 }
 

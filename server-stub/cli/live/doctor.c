@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/live/live.h"
 
@@ -162,16 +164,17 @@ static void check_ready(struct doctor *doctor)
     bool is_up = json_is_true(json_object_get(ready, "broker"));
     tell(doctor, is_up ? GOOD : BAD, "broker",
          is_up ? "" : "the controller's log names the cause (docs/runbook.md)",
-         is_up ? "connected, %llu devices online" : "not connected%.0llu",
-         (unsigned long long)flo_out_u64(ready, "devices_online"));
+         is_up ? "connected, %llu device%s online" : "not connected%.0llu%.0s",
+         (unsigned long long)flo_out_u64(ready, "devices_online"),
+         flo_s(flo_out_u64(ready, "devices_online")));
     uint64_t unproved = flo_out_u64(ready, "devices_unproved");
     tell(doctor, unproved > 0 ? ODD : GOOD, "proofs",
          unproved > 0 ? "newer agents there, then --unproved refuse "
                         "(docs/install.md, Upgrade)"
                       : "",
-         unproved > 0 ? "%llu devices never proved a message"
-                      : "all devices prove their messages%.0llu",
-         (unsigned long long)unproved);
+         unproved > 0 ? "%llu device%s never proved a message"
+                      : "all devices prove their messages%.0llu%.0s",
+         (unsigned long long)unproved, flo_s(unproved));
     const char *lane = flo_out_text(ready, "telemetry.state", "?");
     bool is_ok = strcmp(lane, "ok") == 0;
     tell(doctor, is_ok ? GOOD : ODD, "telemetry",
@@ -355,9 +358,10 @@ static void check_trust(struct doctor *doctor)
          behind > 0 ? "flotilla trust status; they take it at their next "
                       "contact"
                     : "",
-         "statement %llu, %llu devices have an older one",
+         "statement %llu, %llu device%s %s an older one",
          (unsigned long long)flo_out_u64(status, "number"),
-         (unsigned long long)behind);
+         (unsigned long long)behind, flo_s(behind),
+         flo_plural(behind, "has", "have"));
 }
 
 /* ---- the end ---- */

@@ -4,6 +4,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/cli/live/live.h"
 #include "server-stub/core/device/condition.h"
 
@@ -236,8 +238,8 @@ static void head(const struct top *top, struct flo_buf *out)
                                                             : "   NO BROKER",
         json_is_true(json_object_get(top->version, "frozen")) ? "   FROZEN"
                                                               : "");
-    flo_buf_printf(out, "%llu devices   online %llu (%.1f %%)   silent %llu\n",
-                   (unsigned long long)top->all,
+    flo_buf_printf(out, "%llu device%s   online %llu (%.1f %%)   silent %llu\n",
+                   (unsigned long long)top->all, flo_s(top->all),
                    (unsigned long long)top->online, share,
                    (unsigned long long)top->silent);
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {

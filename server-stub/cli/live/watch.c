@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/live/live.h"
@@ -385,9 +386,9 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         struct answers answers = of(now);
         uint64_t all = answers.ended + answers.awaited;
         if (answers.ended != last) {
-            flo_out_say(cli, " %llu/%llu devices answered, %.1f s",
+            flo_out_say(cli, " %llu/%llu device%s answered, %.1f s",
                         (unsigned long long)answers.ended,
-                        (unsigned long long)all,
+                        (unsigned long long)all, flo_s(all),
                         (double)(flo_now_ms() - begin) / 1000);
             last = answers.ended;
         }
@@ -407,16 +408,16 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         *out = now;
         if (answers.awaited > 0) {
             return flo_fail(err, FLO_E_NET_TIMEOUT,
-                            "%llu of %llu devices answered in %llu ms",
+                            "%llu of %llu device%s answered in %llu ms",
                             (unsigned long long)answers.ended,
-                            (unsigned long long)all,
+                            (unsigned long long)all, flo_s(all),
                             (unsigned long long)timeout_ms);
         }
         if (answers.failed > 0) {
             flo_fail(err, FLO_E_ROLLOUT_PARTLY,
-                     "%llu of %llu devices did not get there",
+                     "%llu of %llu device%s did not get there",
                      (unsigned long long)answers.failed,
-                     (unsigned long long)all);
+                     (unsigned long long)all, flo_s(all));
             return json_object_get(now, "remedy") == NULL
                        ? FLO_E_ROLLOUT_PARTLY
                        : flo_err_fix(err, "%.250s",

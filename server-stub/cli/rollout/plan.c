@@ -2,6 +2,8 @@
  * takes at least, and what the way back costs. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/cli/rollout/rollout.h"
 
 #define WAYS_SHOWN 4
@@ -122,9 +124,10 @@ static void line_time(const json_t *rollout, const json_t *plan)
     json_t *phase;
 
     if (zoneless > 0) {
-        printf("  time       %llu of %llu devices have no zone and never begin "
+        printf("  time       %llu of %llu device%s %s no zone and never begin "
                "in a device-local window: label tz\n",
-               zoneless, count(plan, "devices"));
+               zoneless, count(plan, "devices"), flo_s(count(plan, "devices")),
+               flo_plural(zoneless, "has", "have"));
     }
     if (zoneless > 0 && zoneless == count(plan, "devices")) {
         return;
@@ -236,10 +239,11 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     const json_t *plan = json_object_get(rollout, "plan");
     char release[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
 
-    printf("plan for %s on %s: %llu devices\n",
+    printf("plan for %s on %s: %llu device%s\n",
            flo_out_plain(rollout, "release", "?", release),
            flo_out_plain(rollout, "group", "?", group),
-           count(plan, "devices") + excluded(plan));
+           count(plan, "devices") + excluded(plan),
+           flo_s(count(plan, "devices") + excluded(plan)));
     line_eligible(plan);
     line_transfer(plan);
     line_time(rollout, plan);

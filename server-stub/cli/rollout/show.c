@@ -4,6 +4,7 @@
  * wait for their turn or are done are counted. */
 #include <string.h>
 
+#include <flotilla/plural.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/rollout/rollout.h"
@@ -87,8 +88,9 @@ static void print_transfer(const json_t *rollout)
 
     if (transfer != NULL) {
         flo_out_bytes(bytes, text);
-        printf("fetched %s by %llu devices", text,
-               (unsigned long long)flo_out_u64(transfer, "devices"));
+        printf("fetched %s by %llu device%s", text,
+               (unsigned long long)flo_out_u64(transfer, "devices"),
+               flo_s(flo_out_u64(transfer, "devices")));
         flo_rollout_print_saved(bytes, flo_out_u64(transfer, "full_bytes"));
         bytes = flo_out_u64(transfer, "neighbour_bytes");
     }
@@ -113,6 +115,6 @@ void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
         flo_out_table(cli, list, FLO_COLUMNS(rollout_device));
     }
     if (count < all) {
-        printf("%zu more devices: -o wide\n", all - count);
+        printf("%zu more device%s: -o wide\n", all - count, flo_s(all - count));
     }
 }

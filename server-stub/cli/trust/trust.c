@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/trust/trust.h"
 
@@ -265,13 +267,15 @@ int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
         flo_out_json(cli, status);
         return 0;
     }
-    printf("statement %llu (%s), epoch %llu; %llu of %llu devices are behind\n",
+    printf("statement %llu (%s), epoch %llu; %llu of %llu device%s %s behind\n",
            (unsigned long long)flo_out_u64(status, "number"),
            json_is_true(json_object_get(status, "signed")) ? "signed"
                                                            : "unsigned list",
            (unsigned long long)flo_out_u64(status, "epoch"),
            (unsigned long long)flo_out_u64(status, "behind"),
-           (unsigned long long)flo_out_u64(status, "devices"));
+           (unsigned long long)flo_out_u64(status, "devices"),
+           flo_s(flo_out_u64(status, "devices")),
+           flo_plural(flo_out_u64(status, "behind"), "is", "are"));
     flo_out_table(cli, json_object_get(status, "numbers"),
                   FLO_COLUMNS(trust_number));
     return 0;

@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/gate/gate.h"
 
 static void share_fails(const struct flo_gate_result *result, char *out)
@@ -12,8 +14,8 @@ static void share_fails(const struct flo_gate_result *result, char *out)
                  "itself failed is enough");
     } else if (result->is_nobody) {
         snprintf(out, FLO_GATE_TEXT,
-                 "fails: none of the %u devices that ended has the release",
-                 result->done);
+                 "fails: none of the %u device%s that ended has the release",
+                 result->done, flo_s(result->done));
     } else if (result->limit <= 0) {
         snprintf(out, FLO_GATE_TEXT,
                  "fails: no device may end badly, and %u did", result->bad);
@@ -62,9 +64,9 @@ static void because_share(const struct flo_gate_result *result, char *out)
                  "away");
     } else {
         snprintf(out, FLO_GATE_TEXT,
-                 "waits: %u of %u devices ended; it passes when all of the "
+                 "waits: %u of %u device%s ended; it passes when all of the "
                  "phase have",
-                 result->done, result->members);
+                 result->done, result->members, flo_s(result->members));
     }
 }
 
@@ -86,9 +88,10 @@ static void because_ratio(const struct flo_gate_rule *rule,
         snprintf(out, FLO_GATE_TEXT, "passes: no device of the phase counts");
     } else {
         snprintf(out, FLO_GATE_TEXT,
-                 "waits: it compares at least %llu devices with %llu of their "
+                 "waits: it compares at least %llu device%s with %llu of their "
                  "hardware class, %llu samples each side",
                  (unsigned long long)rule->devices_min,
+                 flo_s(rule->devices_min),
                  (unsigned long long)rule->devices_min,
                  (unsigned long long)rule->samples_min);
     }

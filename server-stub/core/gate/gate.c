@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/gate/gate.h"
 
 struct gate_fact {
@@ -113,18 +115,18 @@ static void text_of_ratio(const struct flo_gate_rule *rule,
                      : "%s: too few devices still wait to be compared with",
                  title);
     } else {
-        snprintf(
-            out, FLO_GATE_TEXT,
-            "%s: %u updated (%llu samples) and %u waiting (%llu) of %.40s; "
-            "each arm needs %llu devices and %llu samples",
-            title, result->updated.devices,
-            (unsigned long long)result->updated.samples,
-            result->waiting.devices,
-            (unsigned long long)result->waiting.samples,
-            result->hardware[0] != '\0' ? result->hardware
-                                        : "any hardware class",
-            (unsigned long long)rule->devices_min,
-            (unsigned long long)rule->samples_min);
+        snprintf(out, FLO_GATE_TEXT,
+                 "%s: %u updated (%llu samples) and %u waiting (%llu) of "
+                 "%.40s; each arm needs %llu device%s and %llu samples",
+                 title, result->updated.devices,
+                 (unsigned long long)result->updated.samples,
+                 result->waiting.devices,
+                 (unsigned long long)result->waiting.samples,
+                 result->hardware[0] != '\0' ? result->hardware
+                                             : "any hardware class",
+                 (unsigned long long)rule->devices_min,
+                 flo_s(rule->devices_min),
+                 (unsigned long long)rule->samples_min);
     }
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/experiment/ratio.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
@@ -211,18 +213,20 @@ static void say_experiment(const struct flo_rollout *rollout,
     arms_of(rollout, &updated, &waiting);
     if (rollout->study.split_of[0] != '\0') {
         say(out,
-            "a person (promote, abort, rollback); %u of %u devices share the "
+            "a person (promote, abort, rollback); %u of %u device%s %s the "
             "requests for %s",
-            updated.seen, updated.assigned, rollout->study.split_of);
+            updated.seen, updated.assigned, flo_s(updated.assigned),
+            flo_plural(updated.seen, "shares", "share"),
+            rollout->study.split_of);
         return;
     }
-    say(out, "a person (promote, abort, rollback); %u of %u : %u of %u devices",
+    say(out, "a person (promote, abort, rollback); %u of %u : %u of %u",
         updated.seen, updated.assigned, waiting.seen, waiting.assigned);
     say(out, "%s",
         flo_sample_ratio_fits(&updated, &waiting)
-            ? " are there"
-            : " do not fit the shares: trust no comparison, look at who is "
-              "missing");
+            ? " devices are there"
+            : " devices do not fit the shares: trust no comparison, look at "
+              "who is missing");
     if (rollout->study.state.treated > 0) {
         say(out, "; the newest evidence compares %u with %u",
             rollout->study.state.treated, rollout->study.state.controls);

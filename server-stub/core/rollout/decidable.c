@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/rollout/inside.h"
 
 /* Members by a class of theirs, up to and with a phase, and after it. */
@@ -217,10 +219,10 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout,
     uint64_t needed = lack->updated_of + lack->waiting_of;
 
     snprintf(what, FLO_LACK_TEXT,
-             "gate %s can never pass phase %u (%s): it compares %llu "
-             "updated devices with %llu that %s%s, and gets %llu and %llu",
+             "gate %s can never pass phase %u (%s): it compares %llu updated "
+             "device%s with %llu that %s%s, and gets %llu and %llu",
              lack->gate, lack->phase + 1, phase->name,
-             (unsigned long long)lack->updated_of,
+             (unsigned long long)lack->updated_of, flo_s(lack->updated_of),
              (unsigned long long)lack->waiting_of,
              lack->waiting_of == 1 ? "waits" : "wait",
              lack->is_ratio ? ", of one hardware class" : "",
@@ -228,14 +230,15 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout,
              (unsigned long long)lack->waiting);
     int used = say_smaller(lack, fix);
     if (lack->devices >= needed) {
-        used +=
-            snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
-                     "%llu to %llu devices up to this phase",
-                     (unsigned long long)lack->updated_of,
-                     (unsigned long long)(lack->devices - lack->waiting_of));
+        used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
+                         "%llu to %llu device%s up to this phase",
+                         (unsigned long long)lack->updated_of,
+                         (unsigned long long)(lack->devices - lack->waiting_of),
+                         flo_s((lack->devices - lack->waiting_of)));
     } else {
         used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
-                         "at least %llu devices", (unsigned long long)needed);
+                         "at least %llu device%s", (unsigned long long)needed,
+                         flo_s(needed));
     }
     snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
              "; --hold-for-person (hold_for_person: true) starts it, and a "

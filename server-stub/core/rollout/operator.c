@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -143,8 +145,9 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms,
                   struct flo_rollout_actions *actions)
 {
     if (rollout->approvals < rollout->approvals_needed) {
-        flo_rollout_reason_add(rollout, "; %u of %u approvals",
-                               rollout->approvals, rollout->approvals_needed);
+        flo_rollout_reason_add(rollout, "; %u of %u approval%s",
+                               rollout->approvals, rollout->approvals_needed,
+                               flo_s(rollout->approvals_needed));
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms,
                               actions);
         store_members(actions); /* for a restart */
@@ -162,8 +165,9 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
                     struct flo_rollout_actions *actions)
 {
     rollout->approvals++;
-    flo_rollout_reason_add(rollout, "; %u of %u approvals", rollout->approvals,
-                           rollout->approvals_needed);
+    flo_rollout_reason_add(rollout, "; %u of %u approval%s", rollout->approvals,
+                           rollout->approvals_needed,
+                           flo_s(rollout->approvals_needed));
     if (rollout->approvals < rollout->approvals_needed) {
         store_reason(rollout, actions);
     } else {

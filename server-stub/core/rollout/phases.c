@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/rollout/decidable.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
@@ -69,12 +71,12 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
         snprintf(out, bytes, "%.190s: phase %u %s", text, phase, verdict);
     } else if (result->is_struck) {
         snprintf(out, bytes,
-                 "%s: the canary failed, %u of %u devices of phase %u", causes,
-                 result->bad, result->done, phase);
+                 "%s: the canary failed, %u of %u device%s of phase %u", causes,
+                 result->bad, result->done, flo_s(result->done), phase);
     } else if (result->is_nobody) {
         snprintf(out, bytes,
-                 "%s: none of %u devices that ended has it, phase %u %s",
-                 causes, result->done, phase, verdict);
+                 "%s: none of %u device%s that ended has it, phase %u %s",
+                 causes, result->done, flo_s(result->done), phase, verdict);
     } else {
         snprintf(out, bytes, "%s: %.120s: phase %u %s", causes, text, phase,
                  verdict);
@@ -492,8 +494,9 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
     size_t bytes = sizeof(rollout->reason);
 
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
-    int used = snprintf(reason, bytes, "%u of %u devices have it", out->good,
-                        out->members);
+    int used = snprintf(reason, bytes, "%u of %u device%s %s it", out->good,
+                        out->members, flo_s(out->members),
+                        flo_plural(out->good, "has", "have"));
     if (out->bad > 0) {
         used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s",
                          out->bad, causes);

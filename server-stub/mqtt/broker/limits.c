@@ -5,6 +5,8 @@
  * there. */
 #include <sys/resource.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/mqtt/broker/inside.h"
 
 #define RESERVED 32             /* of the broker's for other things */
@@ -33,9 +35,10 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
     int rv = flo_fleet_device_counts(controller->store, &count, err);
     if (rv == 0 && count.devices > *devices_max) {
         flo_log(FLO_LOG_WARN, "broker",
-                "%llu devices are enrolled, and the limit of open files (%llu) "
+                "%llu device%s %s enrolled, and the limit of open files (%llu) "
                 "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
-                (unsigned long long)count.devices,
+                (unsigned long long)count.devices, flo_s(count.devices),
+                flo_plural(count.devices, "is", "are"),
                 (unsigned long long)limit.rlim_cur,
                 (unsigned long long)*devices_max);
     }
@@ -51,10 +54,11 @@ int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,
     if (rv < 0 || devices_max == 0 || count.devices < devices_max) {
         return rv;
     }
-    flo_fail(err, FLO_E_REST_LIMIT,
-             "%llu devices are enrolled, as many as the broker has "
-             "descriptors for",
-             (unsigned long long)count.devices);
+    flo_fail(
+        err, FLO_E_REST_LIMIT,
+        "%llu device%s %s enrolled, as many as the broker has descriptors for",
+        (unsigned long long)count.devices, flo_s(count.devices),
+        flo_plural(count.devices, "is", "are"));
     return flo_err_fix(err, "restart the controller with a higher limit of "
                             "open files (LimitNOFILE, `ulimit -Hn`)");
 }

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/member/claim.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/store/groups.h"
@@ -270,8 +272,10 @@ static int is_free(struct flo_rest_call *call, const char *name,
                               err);
     return rv == 0 && kinds.by_selector >= FLO_FLEET_GROUPS_MAX
                ? flo_fail(err, FLO_E_TARGET_LIMIT,
-                          "%zu groups have a selector, at most %d may",
-                          kinds.by_selector, FLO_FLEET_GROUPS_MAX)
+                          "%zu group%s %s a selector, at most %d may",
+                          kinds.by_selector, flo_s(kinds.by_selector),
+                          flo_plural(kinds.by_selector, "has", "have"),
+                          FLO_FLEET_GROUPS_MAX)
                : rv;
 }
 

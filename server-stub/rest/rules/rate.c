@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/request/rate.h"
 #include "server-stub/rest/rest.h"
 
@@ -83,9 +85,10 @@ int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind,
         return 0;
     }
     flo_fail(err, FLO_E_REST_LIMIT,
-             "token %s made %llu requests within %llu s; a %s one is possible "
+             "token %s made %llu request%s within %llu s; a %s one is possible "
              "in %llu ms",
              call->token_id, (unsigned long long)policy->quota,
+             flo_s(policy->quota),
              (unsigned long long)seconds_up(policy->fill_ms), policy->word,
              (unsigned long long)answer.wait_ms);
     return flo_err_fix(err, "ask less often, or follow /v1/events");

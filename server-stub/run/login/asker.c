@@ -10,6 +10,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
 #include "base/host/wake.h"
@@ -371,7 +373,9 @@ static int ask(void *context, struct flo_login_job *job, struct flo_err *err)
      * back. */
     if (asker->count >= (job->has_come_back ? JOBS_MAX : JOBS_MAX / 2)) {
         return flo_fail(err, FLO_E_REST_LIMIT,
-                        "%zu logins wait for the provider", asker->count);
+                        "%zu login%s %s for the provider", asker->count,
+                        flo_s(asker->count),
+                        flo_plural(asker->count, "waits", "wait"));
     }
     asker->count++;
     pthread_mutex_lock(&asker->mutex);

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/store/sqlite/sqlite.h"
 
 enum { TRIES = 5, PATH_BYTES = 4096, PIECE = 1 << 30 };
@@ -385,8 +387,8 @@ static int run(void *state, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    printf("%s: %llu files, %llu bytes\n", to, (unsigned long long)done.files,
-           (unsigned long long)done.bytes);
+    printf("%s: %llu file%s, %llu bytes\n", to, (unsigned long long)done.files,
+           flo_s(done.files), (unsigned long long)done.bytes);
     if (!done.has_tables) {
         fputs("the tables are in PostgreSQL: pg_dump them now, too\n", stderr);
     }

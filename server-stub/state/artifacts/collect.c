@@ -3,7 +3,9 @@
  * A pass reads thousands of documents, so the hourly one goes in pieces of a
  * few milliseconds.  A release that comes in between ends it. */
 #include "server-stub/state/artifacts/inside.h"
+
 #include "server-stub/state/controller.h"
+#include <flotilla/plural.h>
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
 #define STEPS 8 /* of a piece: documents, or files */
@@ -19,11 +21,11 @@ static void finish(struct flo_collector *collector,
     collector->removed += counts->deltas + counts->unnamed;
     collector->removed_bytes += counts->delta_bytes + counts->unnamed_bytes;
     flo_log(FLO_LOG_INFO, "artifacts",
-            "removed %llu deltas that no device can begin with, %llu bytes, "
-            "and %llu files of no release, %llu bytes",
-            (unsigned long long)counts->deltas,
+            "removed %llu delta%s that no device can begin with, %llu bytes, "
+            "and %llu file%s of no release, %llu bytes",
+            (unsigned long long)counts->deltas, flo_s(counts->deltas),
             (unsigned long long)counts->delta_bytes,
-            (unsigned long long)counts->unnamed,
+            (unsigned long long)counts->unnamed, flo_s(counts->unnamed),
             (unsigned long long)counts->unnamed_bytes);
 }
 
@@ -55,10 +57,10 @@ static int audit(struct flo_controller *controller,
     int rv = flo_controller_begin(controller, err);
 
     snprintf(detail, sizeof(detail),
-             "%llu deltas, %llu bytes; %llu files of no release, %llu bytes",
-             (unsigned long long)counts->deltas,
+             "%llu delta%s, %llu bytes; %llu file%s of no release, %llu bytes",
+             (unsigned long long)counts->deltas, flo_s(counts->deltas),
              (unsigned long long)counts->delta_bytes,
-             (unsigned long long)counts->unnamed,
+             (unsigned long long)counts->unnamed, flo_s(counts->unnamed),
              (unsigned long long)counts->unnamed_bytes);
     if (rv == 0 &&
         ((rv = flo_controller_audit(controller, "controller", "blob.collect",

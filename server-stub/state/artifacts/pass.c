@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/artifacts/use.h"
 #include "server-stub/state/artifacts/inside.h"
 #include "server-stub/state/controller.h"
@@ -330,9 +332,9 @@ static int list_folder(struct flo_collect_pass *pass, struct flo_err *err)
     closedir(dir);
     if (files > 0 && !names_one) {
         flo_fail(err, FLO_E_STATE,
-                 "the database names none of the %zu files in %s: nothing is "
+                 "the database names none of the %zu file%s in %s: nothing is "
                  "collected",
-                 files, pass->folder);
+                 files, flo_s(files), pass->folder);
         return flo_err_fix(err, "see that --data and --store are of one fleet");
     }
     return 0;

@@ -2,6 +2,8 @@
  * has it memory for it?  In the order in which the device asks. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "proto/memory/figures.h"
 
 #include "server-stub/state/forecast/forecast.h"
@@ -322,8 +324,8 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out,
     candidate_figures(scene, own == SIZE_MAX ? NULL : &told[own], &candidate);
     bool is_new = own == SIZE_MAX;
     if (is_new && count == MODELS_MAX) {
-        return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu models",
-                        count);
+        return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s",
+                        count, flo_s(count));
     }
     own = is_new ? count++ : own;
     out->memory = "alone"; /* a device without another model may try */

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
@@ -60,8 +62,8 @@ static int check_somebody(const struct flo_remove *what,
         0) {
         return 0;
     }
-    flo_fail(err, FLO_E_ORDER_NOBODY, "none of %zu devices has the model %s",
-             list->count, what->model);
+    flo_fail(err, FLO_E_ORDER_NOBODY, "none of %zu device%s has the model %s",
+             list->count, flo_s(list->count), what->model);
     return flo_err_fix(err, "flotilla device list --model %s", what->model);
 }
 

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
@@ -113,9 +115,10 @@ static int check_somebody(const struct flo_take_back *what,
         return 0;
     }
     return flo_fail(err, FLO_E_ORDER_NOBODY,
-                    "%zu devices run %s and none of them can go back: no "
+                    "%zu device%s %s %s and none of them can go back: no "
                     "previous release, or it is denied",
-                    cannot, what->release);
+                    cannot, flo_s(cannot), flo_plural(cannot, "runs", "run"),
+                    what->release);
 }
 
 static int may_bring(void *context, const struct flo_fleet_device *device)

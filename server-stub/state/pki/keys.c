@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/plural.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/access/tokens.h"
@@ -45,8 +47,10 @@ static int check_known(const struct flo_controller *controller,
         rv = flo_pki_path(controller, names[i], path, err);
         if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
             rv = flo_fail(err, FLO_E_KEYS_ABSENT,
-                          "%s is not there, and %llu devices know it", path,
-                          (unsigned long long)found.devices);
+                          "%s is not there, and %llu device%s %s it", path,
+                          (unsigned long long)found.devices,
+                          flo_s(found.devices),
+                          flo_plural(found.devices, "knows", "know"));
         }
     }
     return rv;

@@ -2,6 +2,8 @@
  * meets. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
@@ -68,8 +70,9 @@ static int has_room(struct flo_controller *controller,
         return rv;
     }
     flo_fail(err, FLO_E_TARGET_LIMIT,
-             "%zu devices (%s first) have orders about %d other models",
-             full.devices, full.first, FLO_ASSIGNMENTS_MAX);
+             "%zu device%s (%s first) %s orders about %d other models",
+             full.devices, flo_s(full.devices), full.first,
+             flo_plural(full.devices, "has", "have"), FLO_ASSIGNMENTS_MAX);
     return flo_err_fix(err, "flotilla model remove MODEL, or leave them out of "
                             "the group");
 }

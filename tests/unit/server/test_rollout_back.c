@@ -101,7 +101,7 @@ static void devices_that_a_person_took_back_did_not_fail(void **state)
 
     world->rollout.gates[FLO_GATE_FAILED].margin = 2;
     says_gate(world, FLO_VERDICT_INCONCLUSIVE,
-              "waits: 0 of 1 devices ended; it passes when all of the phase "
+              "waits: 0 of 1 device ended; it passes when all of the phase "
               "have");
     for (size_t i = 1; i <= 3; i++) {
         goes_well(world, i);

@@ -175,7 +175,7 @@ static void telemetry_of_a_fast_release_lets_the_phase_go(void **state)
     event(scene.world, scene.canary, "succeeded");
     assert_int_equal(scene.entry->core.phases[0].state, FLO_PHASE_HELD);
     assert_non_null(
-        strstr(scene.entry->core.reason, "each arm needs 1 devices"));
+        strstr(scene.entry->core.reason, "each arm needs 1 device"));
     all_measure(&scene, 410000);
     ask_until(&scene, is_in_second_phase);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/study/study.h"
 
@@ -19,9 +21,10 @@ static void because_open(enum flo_open open, uint64_t treated, uint64_t control,
     case FLO_OPEN_TWO:
     case FLO_OPEN_FEW:
         snprintf(out, FLO_STUDY_TEXT,
-                 "it compares at least %llu updated devices with %llu "
+                 "it compares at least %llu updated device%s with %llu "
                  "controls, watched long enough; there are %llu and %llu",
                  (unsigned long long)rule->devices_min,
+                 flo_s(rule->devices_min),
                  (unsigned long long)rule->controls_min,
                  (unsigned long long)treated, (unsigned long long)control);
         break;

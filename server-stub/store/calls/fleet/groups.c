@@ -1,6 +1,8 @@
 /* Store: groups and their members. */
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/store/groups.h"
@@ -158,9 +160,9 @@ static int has_room(struct flo_fleet_store *store, const char *group,
     return rv < 0 || count < FLO_GROUPS_MAX
                ? rv
                : flo_fail(err, FLO_E_TARGET_LIMIT,
-                          "device %.36s is in %zu groups already: no room for "
+                          "device %.36s is in %zu group%s already: no room for "
                           "%.64s",
-                          device, count, group);
+                          device, count, flo_s(count), group);
 }
 
 int flo_fleet_group_member(struct flo_fleet_store *store, const char *group,

@@ -116,7 +116,7 @@ static void one_that_the_engine_does_not_run_is_refused(void **state)
     assert_int_equal(plan(*state, "mamba", &err), FLO_E_TARGET_INCOMPATIBLE);
 
     assert_string_equal(
-        err.what, "tiny@1: none of its 1 variants fits arch x86_64, engine "
+        err.what, "tiny@1: none of its 1 variant fits arch x86_64, engine "
                   "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
 }
 

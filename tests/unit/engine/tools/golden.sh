@@ -79,7 +79,7 @@ echo '{"prompt":"a","answer":"b"}' >"$work/suite"
 expect 7 'no document of the format' "$@" "$model" golden play \
     "$work/suite" --model $v2
 echo "Tell me something that you are not sure of." >"$work/prompts"
-expect 7 'no case is left of 1 prompts' "$@" "$model" golden create \
+expect 7 'no case is left of 1 prompt:' "$@" "$model" golden create \
     "$work/none.json" --model $v2 --prompts "$work/prompts"
 : >"$work/prompts"
 expect 2 'has no prompt' "$@" "$model" golden create "$work/none.json" \

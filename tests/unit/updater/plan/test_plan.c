@@ -520,7 +520,7 @@ static void a_device_that_no_variant_fits_is_told_so(void **state)
     assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
 
     assert_string_equal(story.err.what,
-                        "tiny@2.1.0: none of its 1 variants fits arch x86_64, "
+                        "tiny@2.1.0: none of its 1 variant fits arch x86_64, "
                         "engine llama");
 }
 

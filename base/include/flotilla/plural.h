@@ -1,0 +1,21 @@
+/* A count with its noun: "1 device has", "2 devices have".
+ * tools/plurals.py looks for formats that forget it. */
+#ifndef FLOTILLA_PLURAL_H
+#define FLOTILLA_PLURAL_H
+
+#include <stdint.h>
+
+/* The word for one, or for more and for none. */
+static inline const char *flo_plural(uint64_t count, const char *one,
+                                     const char *more)
+{
+    return count == 1 ? one : more;
+}
+
+/* The end of a noun: "device%s". */
+static inline const char *flo_s(uint64_t count)
+{
+    return flo_plural(count, "", "s");
+}
+
+#endif
