@@ -634,6 +634,7 @@ static json_t *answer_detect_count(const json_t *input)
 /* ---- all ---- */
 
 static const struct slice_kind kinds[] = {
+    {"scan", answer_scan},     {"scan-count", answer_scan_count},
     {"levels", answer_levels}, {"grow", answer_grow},
     {"shape", answer_shape},   {"plain", answer_plain},
     {"told", answer_told},     {"told-rate", answer_told_rate},

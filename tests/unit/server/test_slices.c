@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "tests/unit/server/vectors.h"
 
 #define VECTORS "tests/golden/slices/vectors.jsonl"
+#define VECTORS_HERE 124
 
 /* ---- levels ---- */
 
@@ -102,6 +104,256 @@ static void one_wild_device_of_ten_moves_what_is_told_little(void **state)
     assert_true(told.low < told.effect && told.effect < told.high);
 }
 
+/* ---- scan ---- */
+
+#define FLEET 400
+#define SITES 20
+
+/* A fleet of one label: half of each site updated in wave 0. */
+struct fleet {
+    struct flo_scan_device devices[FLEET];
+    uint16_t sites[FLEET];
+    uint8_t far[FLEET];
+    struct flo_slice_label label;
+    struct flo_scan_rule rule;
+    void *room;
+    struct flo_scan scan;
+};
+
+static uint64_t seed = 370037;
+
+/* In [-1, 1): the same numbers each time. */
+static double drawn(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (double)(seed >> 11) / 4503599627370496.0 - 1;
+}
+
+static void fleet_init(struct fleet *fleet)
+{
+    *fleet = (struct fleet){.room = malloc(flo_scan_room_bytes(FLEET))};
+    for (size_t i = 0; i < FLEET; i++) {
+        fleet->sites[i] = (uint16_t)(1 + i % SITES);
+        fleet->devices[i] = (struct flo_scan_device){
+            .d = {0.1 * drawn()}, .known = 1, .is_updated = i / SITES % 2 == 0};
+    }
+    fleet->label = (struct flo_slice_label){
+        .values = fleet->sites, .count = SITES, .judged = SITES};
+    fleet->rule = (struct flo_scan_rule){.alpha = 0.01,
+                                         .weight = 0.2,
+                                         .limit_pct = 10,
+                                         .labels = &fleet->label,
+                                         .label_count = 1};
+}
+
+static bool fleet_look(struct fleet *fleet)
+{
+    return flo_scan_look(&fleet->rule, fleet->devices, FLEET, fleet->room,
+                         fleet->far, &fleet->scan);
+}
+
+static void slow_site(struct fleet *fleet, uint16_t site, bool controls_too)
+{
+    for (size_t i = 0; i < FLEET; i++) {
+        if (fleet->sites[i] == site &&
+            (controls_too || fleet->devices[i].is_updated)) {
+            fleet->devices[i].d[0] += log(2);
+        }
+    }
+}
+
+static void a_slow_site_is_named_with_its_far_devices(void **state)
+{
+    struct fleet fleet;
+
+    (void)state;
+    fleet_init(&fleet);
+    slow_site(&fleet, 7, false);
+    assert_true(fleet_look(&fleet));
+    assert_int_equal(fleet.scan.row_count, 1);
+    assert_int_equal(fleet.scan.rows[0].slice.value, 7);
+    assert_true(fleet.scan.rows[0].is_culprit);
+    for (size_t i = 0; i < FLEET; i++) {
+        assert_int_equal(fleet.far[i] != 0,
+                         fleet.sites[i] == 7 && fleet.devices[i].is_updated);
+    }
+    free(fleet.room);
+}
+
+static void the_order_of_devices_changes_no_name(void **state)
+{
+    struct fleet fleet;
+    double ln_e;
+
+    (void)state;
+    fleet_init(&fleet);
+    slow_site(&fleet, 7, false);
+    slow_site(&fleet, 3, false);
+    assert_true(fleet_look(&fleet));
+    assert_int_equal(fleet.scan.row_count, 2);
+    ln_e = fleet.scan.rows[0].ln_e;
+    uint16_t first = fleet.scan.rows[0].slice.value;
+    for (size_t i = 0; i < FLEET / 2; i++) {
+        struct flo_scan_device device = fleet.devices[i];
+        uint16_t site = fleet.sites[i];
+        fleet.devices[i] = fleet.devices[FLEET - 1 - i];
+        fleet.sites[i] = fleet.sites[FLEET - 1 - i];
+        fleet.devices[FLEET - 1 - i] = device;
+        fleet.sites[FLEET - 1 - i] = site;
+    }
+    assert_true(fleet_look(&fleet));
+    assert_int_equal(fleet.scan.row_count, 2);
+    assert_int_equal(fleet.scan.rows[0].slice.value, first);
+    assert_true(fabs(fleet.scan.rows[0].ln_e - ln_e) < 1e-9);
+    free(fleet.room);
+}
+
+static void a_number_that_is_none_refuses_the_look(void **state)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    struct fleet fleet;
+
+    (void)state;
+    fleet_init(&fleet);
+    slow_site(&fleet, 7, false);
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        fleet.devices[5].d[0] = bad[i];
+        assert_false(fleet_look(&fleet));
+        assert_int_equal(fleet.scan.row_count, 0);
+    }
+    fleet.devices[5].known = 0; /* nobody looks at it */
+    assert_true(fleet_look(&fleet));
+    fleet.devices[5].is_updated = true;
+    fleet.devices[5].wave = FLO_SCAN_WAVES_MAX;
+    assert_false(fleet_look(&fleet));
+    free(fleet.room);
+}
+
+static void one_device_of_a_billion_milliseconds_names_no_site(void **state)
+{
+    struct fleet fleet;
+
+    (void)state;
+    fleet_init(&fleet);
+    fleet.devices[2].d[0] = log(1e9);
+    fleet.devices[22].d[0] = -log(1e9); /* one that says it is fast */
+    assert_true(fleet_look(&fleet));
+    assert_int_equal(fleet.scan.row_count, 0);
+    assert_int_equal(fleet.scan.changed_count, 0);
+    free(fleet.room);
+}
+
+static void a_site_that_changed_is_no_culprit(void **state)
+{
+    struct fleet fleet;
+
+    (void)state;
+    fleet_init(&fleet);
+    slow_site(&fleet, 7, true);
+    fleet.devices[6].d[0] = -3; /* fast, it says, where all others are slow */
+    assert_true(fleet.devices[6].is_updated && fleet.sites[6] == 7);
+    assert_true(fleet_look(&fleet));
+    assert_int_equal(fleet.scan.row_count, 0);
+    assert_int_equal(fleet.scan.changed_count, 1);
+    assert_int_equal(fleet.scan.changed[0].slice.value, 7);
+    free(fleet.room);
+}
+
+/* ---- labels ---- */
+
+#define VALUES 10000
+
+/* 10,000 texts of two devices each, but the last has twenty. */
+static void a_label_of_ten_thousand_values_is_cut_and_says_so(void **state)
+{
+    size_t count = 2 * VALUES + 18;
+    char(*words)[8] = calloc(VALUES, sizeof(*words));
+    struct flo_slice_text *texts = calloc(count, sizeof(*texts));
+    uint16_t *values = calloc(count, sizeof(*values));
+    const char *names[FLO_SLICE_VALUES_MAX + 1];
+    struct flo_slice_values out;
+
+    (void)state;
+    for (size_t i = 0; i < VALUES; i++) {
+        snprintf(words[i], sizeof(words[i]), "v%05zu", i);
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t word = i < 2 * VALUES ? i / 2 : VALUES - 1;
+        texts[i] = (struct flo_slice_text){words[word], (uint32_t)i};
+    }
+    flo_slice_values_number(texts, count, values, names, &out);
+    assert_int_equal(out.count, FLO_SLICE_VALUES_MAX);
+    assert_int_equal(out.judged, 1);
+    assert_int_equal(out.left_values, VALUES - FLO_SLICE_VALUES_MAX);
+    assert_int_equal(out.left_devices, 2 * out.left_values);
+    /* The largest one is in, with the smaller texts of the others. */
+    assert_int_equal(values[count - 1], FLO_SLICE_VALUES_MAX);
+    assert_string_equal(names[FLO_SLICE_VALUES_MAX], "v09999");
+    assert_string_equal(names[1], "v00000");
+    assert_int_equal(values[2 * 5000], 0);
+    free(words);
+    free(texts);
+    free(values);
+}
+
+static void a_member_without_the_label_has_no_number(void **state)
+{
+    struct flo_slice_text texts[] = {{"b", 0}, {NULL, 1}, {"a", 2}, {"b", 3}};
+    uint16_t values[4];
+    const char *names[FLO_SLICE_VALUES_MAX + 1];
+    struct flo_slice_values out;
+
+    (void)state;
+    flo_slice_values_number(texts, 4, values, names, &out);
+    assert_int_equal(out.count, 2);
+    assert_int_equal(out.judged, 0);
+    assert_int_equal(values[0], 2);
+    assert_int_equal(values[1], 0);
+    assert_int_equal(values[2], 1);
+    assert_int_equal(values[3], 2);
+    flo_slice_values_number(texts, 0, values, names, &out);
+    assert_int_equal(out.count, 0);
+}
+
+/* ---- order of members ---- */
+
+static void each_phase_has_its_share_of_each_site(void **state)
+{
+    static struct flo_spread_device devices[1000];
+    static struct flo_spread_group groups[1000];
+    static uint32_t order[1000];
+    uint32_t first[41] = {0};
+    uint32_t last[41] = {0};
+    uint32_t seen[1000] = {0};
+    size_t held;
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++) {
+        devices[i] = (struct flo_spread_device){
+            .value = 1 + (uint32_t)i % 40,
+            .bucket = (uint32_t)((drawn() + 1) * 5e8),
+            .id = "device"};
+    }
+    assert_true(flo_spread_order(devices, 1000, 50, groups, order, &held));
+    assert_int_equal(held, 80);
+    for (size_t i = 0; i < 1000; i++) {
+        uint32_t site = 1 + order[i] % 40;
+        seen[order[i]]++;
+        first[site] += i < 120 ? 1 : 0;
+        last[site] += i >= 1000 - held ? 1 : 0;
+    }
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(seen[i], 1);
+    }
+    for (size_t site = 1; site <= 40; site++) {
+        assert_int_equal(first[site], 3);
+        assert_int_equal(last[site], 2);
+    }
+    assert_false(flo_spread_order(devices, 10, 11, groups, order, &held));
+}
+
 int main(void)
 {
     const char *other = getenv("FLOTILLA_SLICE_VECTORS");
@@ -112,8 +364,21 @@ int main(void)
         cmocka_unit_test(a_billion_milliseconds_are_a_reading_like_any_other),
         cmocka_unit_test(what_is_told_refuses_no_numbers),
         cmocka_unit_test(one_wild_device_of_ten_moves_what_is_told_little),
+        cmocka_unit_test(a_slow_site_is_named_with_its_far_devices),
+        cmocka_unit_test(the_order_of_devices_changes_no_name),
+        cmocka_unit_test(a_number_that_is_none_refuses_the_look),
+        cmocka_unit_test(one_device_of_a_billion_milliseconds_names_no_site),
+        cmocka_unit_test(a_site_that_changed_is_no_culprit),
+        cmocka_unit_test(a_label_of_ten_thousand_values_is_cut_and_says_so),
+        cmocka_unit_test(a_member_without_the_label_has_no_number),
+        cmocka_unit_test(each_phase_has_its_share_of_each_site),
     };
 
+    if (other == NULL && json_array_size(rows) != VECTORS_HERE) {
+        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS,
+                json_array_size(rows), VECTORS_HERE);
+        return 1;
+    }
     int failed = vectors_run(rows, slice_answer);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     json_decref(rows);

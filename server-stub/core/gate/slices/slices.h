@@ -5,6 +5,9 @@
  *
  *   level.h   shape.h   a device's level by release, and its hour of the day
  *   plain.h             most devices above their own past: no base is needed
+ *   labels.h            values as numbers, at most 1,000 of a label
+ *   scan.h              the slice at which a metric is worse
+ *   count_scan.h        ... or at which errors and crashes are more
  *   told.h              what people read: never clipped
  *   slow.h    crash.h   devices that doubled or crashed, nothing in common
  *   leak.h              memory that grows
@@ -19,12 +22,15 @@
 #ifndef FLOTILLA_SERVER_SLICES_H
 #define FLOTILLA_SERVER_SLICES_H
 
+#include "server-stub/core/gate/slices/count_scan.h"
 #include "server-stub/core/gate/slices/crash.h"
 #include "server-stub/core/gate/slices/detect.h"
+#include "server-stub/core/gate/slices/labels.h"
 #include "server-stub/core/gate/slices/leak.h"
 #include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/slices/plain.h"
 #include "server-stub/core/gate/slices/pooled.h"
+#include "server-stub/core/gate/slices/scan.h"
 #include "server-stub/core/gate/slices/shape.h"
 #include "server-stub/core/gate/slices/slow.h"
 #include "server-stub/core/gate/slices/spread.h"

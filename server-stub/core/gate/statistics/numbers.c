@@ -150,6 +150,12 @@ static double both_sides(double t, double r, double nu)
            (nu + 1) / 2 * (log1p(square / nu) - log1p(square / (nu * (1 + r))));
 }
 
+double flo_student_off(double t, double r, double nu)
+{
+    assert(nu > 0 && r > 0);
+    return flo_ln_cut(both_sides(t, r, nu));
+}
+
 double flo_student_above(double t, double r, double nu)
 {
     assert(nu > 0 && r > 0);

@@ -56,6 +56,7 @@ struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
  * the effect.  One-sided: the prior's upper half counts. */
 #define FLO_EFFECT_PRIOR 0.5
 double flo_student_above(double t, double r, double nu);
+double flo_student_off(double t, double r, double nu);
 
 /* The share p at which I_p(hits, misses + 1) is alpha: Clopper-Pearson's lower
  * bound.  0 without hits. */
