@@ -23,9 +23,17 @@ FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
  * issued it says that it was not earlier.  false: none yet. */
 bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms);
 
-/* Why the last certificate was refused since flo_tls_problem_clear, in words;
- * NULL: none was, or flo_tls_time_set was not called. */
-const char *flo_tls_problem(void);
+/* Verifications of this process are watched from here on, also without a time
+ * that was set. */
+void flo_tls_watch(void);
+/* Why the last certificate was refused since flo_tls_problem_clear, in words.
+ * For one that is out of date: its two times and this clock's, one of which is
+ * wrong.  false: none was refused, or nobody watched. */
+#define FLO_TLS_PROBLEM_BYTES 256
+bool flo_tls_problem(char out[FLO_TLS_PROBLEM_BYTES]);
+/* The same words of a certificate with these times; `code` is libcrypto's. */
+void flo_tls_problem_text(int code, uint64_t from_ms, uint64_t until_ms,
+                          char out[FLO_TLS_PROBLEM_BYTES]);
 void flo_tls_problem_clear(void);
 
 #endif

@@ -42,6 +42,22 @@ def log_of(device):
         return file.read()
 
 
+def year_of(seconds):
+    return subprocess.run(["date", "-u", "-d", "@%d" % seconds, "+%Y"],
+                          check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+def holds(fleet):
+    """From when to when the broker's certificate holds, in days."""
+    with open(os.path.join(fleet.dir, "controller", "pki", "server.pem"),
+              encoding="ascii") as file:
+        said = subprocess.run(
+            ["openssl", "x509", "-noout", "-dates", "-dateopt", "iso_8601"],
+            stdin=file, check=True, capture_output=True, text=True).stdout
+    return [line.split("=")[1][:10] for line in said.split("\n") if line]
+
+
 @pytest.fixture(scope="module")
 def fleet_of_1970(fleet):
     fleet.up([])
@@ -72,18 +88,31 @@ def test_orders_reach_a_device_of_1970(fleet_of_1970):
 
 
 def test_an_expired_certificate_is_refused_all_the_same(fleet_of_1970):
-    """The clock counts where it is ahead of what is known."""
+    """The clock counts where it is ahead of what is known: ten years.  Who is
+    refused hears both times of the certificate, and the clock's."""
     fleet = fleet_of_1970
     device = fleet.devices["a"]
     device.stop()
     begin = len(log_of(device))
-    set_clock(fleet, 3 * YEAR_S)
+    set_clock(fleet, 10 * YEAR_S)
+    words = ["certificate has expired", "net.tls", "it holds from ",
+             "clock says %s-" % year_of(wall_s() + 10 * YEAR_S),
+             "which may be wrong"]
+    words += holds(fleet)
     device.start()
-    set_right(fleet)
     until("the refusal", lambda: all(
-        words in log_of(device)[begin:]
-        for words in ("certificate has expired", "net.tls")),
+        word in log_of(device)[begin:] for word in words),
         lambda: log_of(device)[begin:])
+    said = fleet.program("flotilla-agent", "doctor", "--config", device.config,
+                         check=False)[1]
+    assert words[0] in said and words[3] in said, said
+    assert device.ask("Q:", "tiny")[1] == "tiny@1"  # it serves on
+    refused = fleet.program(
+        "flotilla-agent", "enroll", "--controller", fleet.devices_url,
+        "--token-file", fleet.token, "--state-dir",
+        os.path.join(fleet.dir, "late"), "--name", "late", check=False)[2]
+    assert all(word in refused for word in words), refused
+    set_right(fleet)
     device.stop()
     set_clock(fleet, 3600 - wall_s())
     device.start()

@@ -17,6 +17,8 @@
 
 #include <flotilla/plural.h>
 
+#include "base/host/tls_time.h"
+
 enum {
     NAMES_MAX = 16, /* of each kind in one certificate */
     DNS_BYTES_MAX = 253,
@@ -567,11 +569,15 @@ static int verify(const char *pem, size_t bytes, const char *authority_pem,
         return rv;
     }
     ERR_clear_error();
-    return flo_x509_lacks()
-               ? flo_x509_fail(err, FLO_E_MEMORY, "verify a certificate")
-               : flo_fail(err, FLO_E_NET_TLS,
-                          "the certificate does not hold: %s",
-                          X509_verify_cert_error_string(problem));
+    if (flo_x509_lacks()) {
+        return flo_x509_fail(err, FLO_E_MEMORY, "verify a certificate");
+    }
+    struct flo_certificate facts = {0};
+    char why[FLO_TLS_PROBLEM_BYTES];
+    (void)!flo_certificate_read(pem, bytes, &facts, NULL);
+    flo_tls_problem_text(problem, facts.not_before_ms, facts.not_after_ms, why);
+    return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
+                    why);
 }
 
 int flo_certificate_verify(const char *pem, size_t bytes,

@@ -16,6 +16,7 @@
 #include <curl/curl.h>
 
 #include "base/host/http/pin.h"
+#include "base/host/tls_time.h"
 
 #define ANSWER_BYTES_DEFAULT (1u << 20)
 #define CONNECT_TIMEOUT_MS 10000
@@ -67,6 +68,7 @@ int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
     struct flo_http *http = calloc(1, sizeof *http);
 
     (void)pthread_once(&once, start_curl);
+    flo_tls_watch();
     if (http == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
     }
@@ -521,8 +523,12 @@ static int call_fail(const struct call *call, CURLcode result,
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
-    return flo_fail(err, code_of(call->http->curl, result, reason), "%s: %s",
-                    url,
+    char problem[FLO_TLS_PROBLEM_BYTES];
+    int code = code_of(call->http->curl, result, reason);
+    if (code == FLO_E_NET_TLS && flo_tls_problem(problem)) {
+        reason = problem;
+    }
+    return flo_fail(err, code, "%s: %s", url,
                     reason[0] != '\0' ? reason : curl_easy_strerror(result));
 }
 
@@ -537,6 +543,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
 
     memset(answer, 0, sizeof *answer);
     http->curl_error[0] = '\0';
+    flo_tls_problem_clear();
     curl_easy_reset(http->curl); /* keeps the connections */
     set_options(http->curl, &http->options);
     curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);

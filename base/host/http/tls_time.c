@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 #include <openssl/x509.h>
@@ -18,7 +19,9 @@ static _Atomic int64_t ahead_ms;
 static atomic_bool is_kept_right;
 static _Atomic uint64_t peer_from_ms;
 static _Atomic uint64_t peer_until_ms;
-static atomic_int problem; /* X509_V_ERR_... */
+static atomic_int problem;               /* X509_V_ERR_... */
+static _Atomic uint64_t refused_from_ms; /* of its certificate */
+static _Atomic uint64_t refused_until_ms;
 
 static uint64_t least_now(void)
 {
@@ -46,12 +49,19 @@ static void note_peer(const X509 *certificate)
 
 static int on_verify(int good, X509_STORE_CTX *store)
 {
-    bool is_sure = atomic_load(&is_kept_right) && flo_wall_ms() >= least_now();
+    uint64_t least = least_now();
+    bool is_sure =
+        least == 0 || (atomic_load(&is_kept_right) && flo_wall_ms() >= least);
 
     if (good == 0 && !is_sure &&
         X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         good = 1;
+    }
+    const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    if (good == 0 && certificate != NULL) {
+        atomic_store(&refused_from_ms, ms_of(X509_get0_notBefore(certificate)));
+        atomic_store(&refused_until_ms, ms_of(X509_get0_notAfter(certificate)));
     }
     if (good == 0) {
         atomic_store(&problem, X509_STORE_CTX_get_error(store));
@@ -73,10 +83,10 @@ static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data,
     (void)index;
     (void)number;
     (void)context;
-    if (least == 0 || X509_STORE_CTX_get0_param(store) == NULL) {
+    if (X509_STORE_CTX_get0_param(store) == NULL) {
         return;
     }
-    if (flo_wall_ms() < least) {
+    if (least != 0 && flo_wall_ms() < least) {
         X509_STORE_CTX_set_time(store, 0, (time_t)(least / 1000));
     }
     X509_STORE_CTX_set_verify_cb(store, on_verify);
@@ -104,12 +114,17 @@ static bool is_working(void)
     return works;
 }
 
-int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
-                     struct flo_err *err)
+void flo_tls_watch(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     (void)pthread_once(&once, begin);
+}
+
+int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
+                     struct flo_err *err)
+{
+    flo_tls_watch();
     atomic_store(&is_kept_right, is_synchronised);
     atomic_store(&ahead_ms,
                  least_ms == 0 ? 0 : (int64_t)least_ms - (int64_t)flo_now_ms());
@@ -127,11 +142,38 @@ bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms)
     return *until_ms != 0;
 }
 
-const char *flo_tls_problem(void)
+void flo_tls_problem_text(int code, uint64_t from_ms, uint64_t until_ms,
+                          char out[FLO_TLS_PROBLEM_BYTES])
+{
+    const char *words = X509_verify_cert_error_string(code);
+    char from[25], until[25], now[25];
+
+    if (code != X509_V_ERR_CERT_HAS_EXPIRED &&
+        code != X509_V_ERR_CERT_NOT_YET_VALID) {
+        snprintf(out, FLO_TLS_PROBLEM_BYTES, "%s", words);
+        return;
+    }
+    uint64_t least = least_now();
+    uint64_t wall = flo_wall_ms();
+    flo_time_text(from_ms, from);
+    flo_time_text(until_ms, until);
+    flo_time_text(wall > least ? wall : least, now);
+    snprintf(out, FLO_TLS_PROBLEM_BYTES,
+             "%s: it holds from %s to %s, and this machine's clock says %s, "
+             "which may be wrong",
+             words, from, until, now);
+}
+
+bool flo_tls_problem(char out[FLO_TLS_PROBLEM_BYTES])
 {
     int code = atomic_load(&problem);
 
-    return code == X509_V_OK ? NULL : X509_verify_cert_error_string(code);
+    if (code == X509_V_OK) {
+        return false;
+    }
+    flo_tls_problem_text(code, atomic_load(&refused_from_ms),
+                         atomic_load(&refused_until_ms), out);
+    return true;
 }
 
 void flo_tls_problem_clear(void)

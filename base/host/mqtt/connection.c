@@ -225,14 +225,15 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
                     struct flo_err *err)
 {
     const char *what = item->text[0] != '\0' ? item->text : "connection lost";
+    char problem[FLO_TLS_PROBLEM_BYTES];
     struct flo_err why = {0};
     int code;
 
     pthread_mutex_lock(&mqtt->mutex);
     code = code_of(mqtt, item->reason);
-    const char *problem = code == FLO_E_NET_TLS ? flo_tls_problem() : NULL;
+    bool is_known = code == FLO_E_NET_TLS && flo_tls_problem(problem);
     flo_fail(err, code, "broker %s: %s", mqtt->options.url,
-             problem != NULL         ? problem
+             is_known                ? problem
              : code == FLO_E_NET_TLS ? mqtt->tls_text
                                      : what);
     pthread_mutex_unlock(&mqtt->mutex);

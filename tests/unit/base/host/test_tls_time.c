@@ -143,8 +143,45 @@ static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
     clear(&world);
 }
 
+/* Both times of the certificate, and the clock's. */
+static void assert_says_times(const char *problem, const struct world *world,
+                              const char *begin)
+{
+    struct flo_certificate facts;
+    char from[25], until[25], now[25];
+
+    assert_int_equal(
+        flo_certificate_read(world->leaf.data, world->leaf.bytes, &facts, NULL),
+        0);
+    flo_time_text(facts.not_before_ms, from);
+    flo_time_text(facts.not_after_ms, until);
+    flo_time_text(waits_wall_ms(), now);
+    assert_int_equal(strncmp(problem, begin, strlen(begin)), 0);
+    assert_non_null(strstr(problem, from));
+    assert_non_null(strstr(problem, until));
+    now[10] = '\0'; /* the day */
+    assert_non_null(strstr(problem, now));
+    assert_non_null(strstr(problem, "may be wrong"));
+}
+
+static void a_clock_that_is_set_by_nobody_is_named_too(void **state)
+{
+    char problem[FLO_TLS_PROBLEM_BYTES];
+    struct world world;
+    (void)state;
+
+    make(&world, 500 * (int64_t)DAY_MS, 30);
+    assert_int_equal(flo_tls_time_set(0, false, NULL), 0);
+    flo_tls_problem_clear();
+    assert_int_equal(verify(&world), X509_V_ERR_CERT_NOT_YET_VALID);
+    assert_true(flo_tls_problem(problem));
+    assert_says_times(problem, &world, "certificate is not yet valid: it ");
+    clear(&world);
+}
+
 static void an_expired_or_foreign_certificate_never_holds(void **state)
 {
+    char problem[FLO_TLS_PROBLEM_BYTES];
     struct world world;
     struct world other;
     (void)state;
@@ -153,9 +190,10 @@ static void an_expired_or_foreign_certificate_never_holds(void **state)
     make(&other, 0, 30);
     assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
     flo_tls_problem_clear();
-    assert_null(flo_tls_problem());
+    assert_false(flo_tls_problem(problem));
     assert_int_equal(verify(&world), X509_V_ERR_CERT_HAS_EXPIRED);
-    assert_string_equal(flo_tls_problem(), "certificate has expired");
+    assert_true(flo_tls_problem(problem));
+    assert_says_times(problem, &world, "certificate has expired: it holds");
     struct flo_buf kept = world.authority;
     world.authority = other.authority;
     assert_int_not_equal(verify(&world), X509_V_OK);
@@ -190,6 +228,7 @@ int main(void)
         cmocka_unit_test(without_a_word_the_clock_counts),
         cmocka_unit_test(a_clock_that_is_behind_is_not_asked),
         cmocka_unit_test(what_begins_later_may_have_begun_where_nobody_knows),
+        cmocka_unit_test(a_clock_that_is_set_by_nobody_is_named_too),
         cmocka_unit_test(an_expired_or_foreign_certificate_never_holds),
         cmocka_unit_test(the_peers_certificate_tells_what_time_it_was),
     };
