@@ -5,7 +5,8 @@
 # Does nothing when everything is there, so it needs no network then. Prints
 # the one apt-get line before it runs it. --optional adds the tools of the
 # test lanes that are skipped without them (arm64, fuzzing, format check, the page in a browser,
-# promtool of prometheus, which Debian starts on port 9090; an identity provider);
+# promtool of prometheus, which Debian starts on port 9090; an identity provider;
+# the packages of docs/examples/device.py);
 # --model what fetches the model of `make demo-real`.
 set -eu
 
@@ -17,7 +18,7 @@ mosquitto mosquitto-clients bsdiff curl openssl procps tzdata python3 python3-py
 optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14 lld-14
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 debootstrap qemu-user-static hyperfine
-python3-venv chromium-headless-shell postgresql prometheus glewlwyd"
+python3-venv python3-cryptography python3-paho-mqtt chromium-headless-shell postgresql prometheus glewlwyd"
 
 wants_optional=0
 [ "${1:-}" = --optional ] && wants_optional=1
