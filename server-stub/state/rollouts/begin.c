@@ -5,8 +5,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-#define LOOK_AGAIN_MS 60000 /* at what forbids a begin, without a time */
-#define BARS_MS 10000       /* between two looks at the change freezes */
+#define BARS_MS 10000 /* between two looks at what forbids a step */
 
 /* ---- the begin ---- */
 
@@ -65,7 +64,7 @@ static int begin(struct flo_controller *controller,
                  struct flo_rollout_entry *entry, struct flo_err *err)
 {
     struct flo_err why = {0};
-    uint64_t until_ms = flo_wall_ms() + LOOK_AGAIN_MS;
+    uint64_t until_ms = flo_wall_ms() + BARS_MS;
     uint64_t bar_ms = 0;
     int rv = flo_rollouts_check_bars(controller, entry, &bar_ms, &why);
 
@@ -96,8 +95,7 @@ static int begin(struct flo_controller *controller,
 
 static bool is_due(const struct flo_rollout *core, uint64_t wall_ms)
 {
-    return core->state == FLO_ROLLOUT_SCHEDULED &&
-           wall_ms >= core->start_at_ms && wall_ms >= core->put_off_ms;
+    return core->state == FLO_ROLLOUT_SCHEDULED && wall_ms >= core->start_at_ms;
 }
 
 /* ---- approvals ---- */
@@ -199,14 +197,19 @@ static int look_at_bars(struct flo_controller *controller,
         err);
 }
 
-/* Bars are looked at now and then, when rules change, and when one ends. */
+/* Bars are looked at now and then, when rules change, and when one ends: what
+ * forbids a step may go before its time. */
 static bool wants_a_look(struct flo_controller *controller,
                          struct flo_rollout_entry *entry, uint64_t wall_ms)
 {
-    bool is_open = entry->core.state == FLO_ROLLOUT_RUNNING ||
-                   entry->core.state == FLO_ROLLOUT_PAUSED;
-    bool is_over = entry->core.barred_until_ms > 0 &&
-                   wall_ms >= entry->core.barred_until_ms;
+    const struct flo_rollout *core = &entry->core;
+    bool is_open = core->state == FLO_ROLLOUT_RUNNING ||
+                   core->state == FLO_ROLLOUT_PAUSED ||
+                   is_due(core, wall_ms);
+    uint64_t until_ms = core->state == FLO_ROLLOUT_SCHEDULED
+                            ? core->put_off_ms
+                            : core->barred_until_ms;
+    bool is_over = until_ms > 0 && wall_ms >= until_ms;
     uint64_t now_ms = flo_now_ms();
 
     if (!is_open || (entry->rules_seen == controller->rules.revision &&
@@ -226,12 +229,12 @@ int flo_rollouts_calendar(struct flo_controller *controller,
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (is_due(&entry->core, wall_ms)) {
-            rv = begin(controller, entry, err);
+        if (!wants_a_look(controller, entry, wall_ms)) {
+            continue;
         }
-        if (rv == 0 && wants_a_look(controller, entry, wall_ms)) {
-            rv = look_at_bars(controller, entry, wall_ms, err);
-        }
+        rv = is_due(&entry->core, wall_ms)
+                 ? begin(controller, entry, err)
+                 : look_at_bars(controller, entry, wall_ms, err);
     }
     return rv;
 }

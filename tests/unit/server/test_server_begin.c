@@ -242,7 +242,7 @@ static void what_runs_puts_it_off_and_says_so(void **state)
     assert_non_null(strstr(scheduled->core.reason, "rollout r-0002 of"));
     assert_true(scheduled->core.put_off_ms > before_ms);
     does(world, running, FLO_ROLLOUT_EVENT_ABORT);
-    scheduled->core.put_off_ms = 0;
+    scheduled->bars_at_ms = 0; /* ten seconds later */
     calendar(world);
     assert_int_equal(scheduled->core.state, FLO_ROLLOUT_RUNNING);
 }
@@ -301,7 +301,7 @@ static void nothing_starts_in_a_frozen_fleet(void **state)
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
     of_the_fleet(world, FLO_ORDER_UNFREEZE);
-    entry->core.put_off_ms = 0;
+    entry->bars_at_ms = 0; /* ten seconds later */
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
 }
@@ -331,7 +331,6 @@ static void nothing_starts_in_a_change_freeze(void **state)
     assert_int_equal(
         flo_rules_delete_freeze(world->controller, "audit", &world->err), 0);
     commit(world);
-    entry->core.put_off_ms = 0;
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
 }
