@@ -544,6 +544,18 @@ def test_a_second_person_approves_and_a_change_freeze_holds(
     assert controller.ask("POST", "/v1/rollouts", {
         "release": "tiny@3.1.1"}).status == 423
     assert "2090-01-01" in cli(controller, "change-freeze", "list")[1]
+    plan = ("rollout", "start", "tiny@3.1.1", "--dry-run")
+    assert "now        a start is refused: change freeze audit" in cli(
+        controller, *plan)[1]
+
+    # One that waits for people is taken in it, as its plan tells.
+    assert cli(controller, "approval", "set", "all")[0] == 0
+    out = cli(controller, *plan)[1]
+    assert "refused" not in out and "would not begin: change freeze" in out, out
+    code, out, err = cli(controller, "rollout", "start", "tiny@3.1.1")
+    assert code == 0 and "awaiting-approval" in out, (out, err)
+    assert cli(controller, "rollout", "abort", out.split()[1])[0] == 0
+    assert cli(controller, "approval", "delete", "all")[0] == 0
     assert cli(controller, "change-freeze", "delete", "audit")[0] == 0
     assert cli(controller, "change-freeze", "delete", "audit")[0] == 3
 

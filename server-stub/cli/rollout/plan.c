@@ -168,24 +168,29 @@ static void line_undo(const json_t *plan)
     printf("\n");
 }
 
-/* A start now would wait, or would be refused. */
-static void line_now(const json_t *rollout, const json_t *plan)
+static void line_against(const json_t *plan, const char *list, const char *head)
 {
     char text[FLO_OUT_PLAIN];
     size_t i;
     json_t *row;
 
+    json_array_foreach(json_object_get(plan, list), i, row)
+    {
+        printf("  %s: %s\n", head, flo_out_plain(row, "what", "?", text));
+        printf("             fix: %s\n", flo_out_plain(row, "fix", "", text));
+    }
+}
+
+/* A start now would wait, or would be refused. */
+static void line_now(const json_t *rollout, const json_t *plan)
+{
     if (count(rollout, "approvals.needed") > 0) {
         printf("  approval   %llu other %s must approve it\n",
                count(rollout, "approvals.needed"),
                count(rollout, "approvals.needed") == 1 ? "person" : "people");
     }
-    json_array_foreach(json_object_get(plan, "refusals"), i, row)
-    {
-        printf("  now        a start is refused: %s\n",
-               flo_out_plain(row, "what", "?", text));
-        printf("             fix: %s\n", flo_out_plain(row, "fix", "", text));
-    }
+    line_against(plan, "refusals", "now        a start is refused");
+    line_against(plan, "holds", "held       today it would not begin");
 }
 
 /* A phase that can prove less than it has to will be held. */

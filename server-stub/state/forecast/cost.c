@@ -185,21 +185,29 @@ static void add_refusal(json_t *list, int rv, const struct flo_err *err)
     }
 }
 
-/* A plan may be made in a frozen fleet, and says that it is. */
-static json_t *refusals(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry)
+/* A plan may be made in a frozen fleet, and says that it is.  A start that
+ * waits for approvals or its time is taken all the same: that alone is refused
+ * then which no time mends, and the rest holds its begin. */
+static void add_refusals(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, json_t *plan)
 {
-    json_t *list = json_array();
-    struct flo_err frozen = {0}, barred = {0}, gates = {0};
+    bool is_later = !flo_rollouts_begins_now(entry);
+    json_t *refusals = json_array();
+    json_t *holds = json_array();
+    json_t *passing = is_later ? holds : refusals;
+    struct flo_err frozen = {0}, barred = {0}, others = {0}, gates = {0};
     uint64_t until_ms;
     int rv = flo_rollouts_may_go_on(controller, &frozen);
 
-    add_refusal(list, rv, &frozen);
+    add_refusal(passing, rv, &frozen);
     rv = flo_rollouts_check_bars(controller, entry, &until_ms, &barred);
-    add_refusal(list, rv, &barred);
+    add_refusal(passing, rv, &barred);
+    rv = is_later ? flo_rollouts_may_start(controller, entry, &others) : 0;
+    add_refusal(holds, rv, &others);
     rv = flo_rollouts_check_gates(controller, entry, &gates);
-    add_refusal(list, rv, &gates);
-    return list;
+    add_refusal(refusals, rv, &gates);
+    json_object_set_new(plan, "refusals", refusals);
+    json_object_set_new(plan, "holds", holds);
 }
 
 void flo_forecast_cost_close(struct flo_forecast_costs *costs,
@@ -209,5 +217,5 @@ void flo_forecast_cost_close(struct flo_forecast_costs *costs,
     add_time(costs, entry, plan);
     json_object_set_new(plan, "groups", groups_json(costs));
     json_object_set_new(plan, "undo", undo_json(costs));
-    json_object_set_new(plan, "refusals", refusals(controller, entry));
+    add_refusals(controller, entry, plan);
 }

@@ -77,8 +77,7 @@ static int has_room(struct flo_controller *controller,
                             "the group");
 }
 
-/* Approvals and a time may come before the begin. */
-static bool begins_now(const struct flo_rollout_entry *entry)
+bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry)
 {
     return entry->core.approvals_needed == 0 &&
            entry->core.start_at_ms <= flo_wall_ms();
@@ -93,7 +92,7 @@ static int start(struct flo_controller *controller,
 
     snprintf(note, sizeof(note), "%.60s%s%.60s", entry->by,
              reason[0] != '\0' ? ", " : "", reason);
-    if (rv == 0 && begins_now(entry)) {
+    if (rv == 0 && flo_rollouts_begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
     return rv < 0 ? rv
@@ -165,7 +164,7 @@ static int may_be_made(struct flo_controller *controller,
     uint64_t until_ms;
     int rv = settle_people(controller, entry, err);
 
-    if (rv < 0 || (!dry && !begins_now(entry))) {
+    if (rv < 0 || !flo_rollouts_begins_now(entry)) {
         return rv; /* asked again when it begins */
     }
     if (!dry && (rv = flo_rollouts_may_go_on(controller, err)) < 0) {

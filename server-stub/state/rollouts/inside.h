@@ -20,11 +20,6 @@ FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,
 /* "change freeze audit until 2027-...". */
 void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
                            uint64_t until_ms, char *out, size_t bytes);
-/* Its release is published, there is room, and none of its model and group
- * runs. */
-FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
-                                        const struct flo_rollout_entry *entry,
-                                        struct flo_err *err);
 /* The number up to which denials do not count, as of now. */
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry,

@@ -118,6 +118,13 @@ FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          uint64_t *until_ms,
                                          struct flo_err *err);
+/* Its release is published, there is room, and none of its model and group
+ * runs. */
+FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        struct flo_err *err);
+/* Neither approvals nor a time come before its begin. */
+bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);
 /* Before each tick: begin those whose time came, look at change freezes. */
 FLO_MUST_USE int flo_rollouts_calendar(struct flo_controller *controller,
                                        struct flo_err *err);

@@ -6,10 +6,12 @@ import { Card, Counts, Prose, Table } from "/app/parts/parts.js";
 
 const limited = (answer) => (answer.spec?.policy?.rate_bytes_per_s || 0) > 0;
 
-// A start now would be refused, and what to change.
+// A start now would be refused, or held as long as this lasts, and what to change.
 export function Refusals({ plan }) {
-  return (plan.refusals || []).map((r) => html`<div class="notice n-bad" role="alert"><b>A start now is refused: <${Prose} words=${r.what} /></b>
-    <p><code>${r.id}</code> <b>Next:</b> <${Prose} words=${r.fix} /></p></div>`);
+  const notice = (r, kind, head) => html`<div class="notice ${kind}" role="alert"><b>${head}: <${Prose} words=${r.what} /></b>
+    <p><code>${r.id}</code> <b>Next:</b> <${Prose} words=${r.fix} /></p></div>`;
+  return [...(plan.refusals || []).map((r) => notice(r, "n-bad", "A start now is refused")),
+    ...(plan.holds || []).map((r) => notice(r, "n-warn", "It waits, and today it would not begin"))];
 }
 
 // A download without a limit of its rate is not in the time.
