@@ -20,7 +20,7 @@ struct awaited {
     uint64_t now_ms;
     uint64_t report_ms;
     uint64_t at_ms; /* the earliest */
-    uint32_t under_way, soaking, ready, waiting, away, lost;
+    uint32_t under_way, soaking, offline, ready, waiting, away, lost;
     uint32_t held[FLO_HOLD_RETRY + 1];
 };
 
@@ -98,7 +98,7 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
         awaited->soaking++;
         look_at(awaited, flo_rollout_soaks_until(rollout, member));
     } else {
-        awaited->under_way++;
+        *(member->is_online ? &awaited->under_way : &awaited->offline) += 1;
         by_deadline(awaited, rollout, member);
     }
 }
@@ -157,6 +157,7 @@ static void say_devices(struct flo_rollout_next *out,
 {
     say_count(out, awaited->under_way, "is under way", "are under way");
     say_count(out, awaited->soaking, "soaks", "soak");
+    say_count(out, awaited->offline, "is offline", "are offline");
     say_count(out, awaited->ready, "comes in its turn", "come in their turn");
     say_count(out, awaited->held[FLO_HOLD_WINDOW], "waits for its window",
               "wait for their window");
@@ -255,8 +256,9 @@ static void next_running(const struct flo_rollout *rollout,
     say(out, "phase %u: ", rollout->phase + 1);
     say_devices(out, awaited);
     bool is_nobody = out->what[strlen(out->what) - 1] == ' ';
-    if (phase->is_until_promoted && awaited->under_way == 0 &&
-        awaited->soaking == 0 && awaited->ready == 0) {
+    if (phase->is_until_promoted && awaited->under_way + awaited->soaking +
+                                            awaited->offline + awaited->ready ==
+                                        0) {
         say(out, "%s", is_nobody ? "" : "; ");
         say_experiment(rollout, out);
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);
@@ -311,7 +313,6 @@ bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
     case FLO_ROLLOUT_ABORTING:
     case FLO_ROLLOUT_ROLLING_BACK:
         say_devices(out, &awaited);
-        look_at(&awaited, now_ms + report_ms);
         break;
     default:
         next_to_begin(rollout, &awaited, out);

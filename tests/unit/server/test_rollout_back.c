@@ -137,6 +137,33 @@ static void a_gate_that_broke_keeps_the_numbers_of_that_moment(void **state)
     world_free(world);
 }
 
+static void waits_for(struct world *world, const char *what)
+{
+    struct flo_rollout_next next;
+
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 1000, &next));
+    assert_string_equal(next.what, what);
+    assert_true(next.at_ms > world->now_ms + 1000);
+}
+
+/* It may stay off for days: who reads "under way" waits for nothing. */
+static void
+one_that_goes_back_says_who_is_offline_and_for_how_long(void **state)
+{
+    (void)state;
+    struct world *world = world_started(2, 2);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    waits_for(world, "2 are under way");
+    about(world, 2, FLO_ROLLOUT_EVENT_GONE);
+    waits_for(world, "1 is under way, 1 is offline");
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    waits_for(world, "1 is offline");
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +171,8 @@ int main(void)
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
+        cmocka_unit_test(
+            one_that_goes_back_says_who_is_offline_and_for_how_long),
         cmocka_unit_test(a_gate_that_broke_keeps_the_numbers_of_that_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
