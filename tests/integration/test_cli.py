@@ -216,6 +216,9 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     assert "too slow" in json.loads(out)["reason"]
     away.event(rollout, digest, "rolled-back")
     until_rollout(controller, rollout, "rolled-back")
+    code, _, err = cli(controller, "rollout", "wait", rollout)
+    assert code == 8 and "is rolled-back, not completed" in err, (code, err)
+    assert err.endswith("fix: flotilla rollout explain %s\n" % rollout), err
     goes(controller, away, "online")
 
 
@@ -518,6 +521,11 @@ def test_a_second_person_approves_and_a_change_freeze_holds(
     assert code == 0 and "awaiting-approval: waits for 1 more" in out, (
         out, err)
     rollout = out.split()[1]
+    code, _, err = cli(controller, "rollout", "wait", rollout, "--timeout",
+                       AT_ONCE)
+    assert code == 6 and "still awaiting-approval" in err, (code, err)
+    assert "why: it waits for 1 more approval" in err, err
+    assert "fix: flotilla rollout approve %s; to end it" % rollout in err, err
     code, _, err = cli(controller, "rollout", "approve", rollout)
     assert code == 4 and "error[rollout.approver]" in err, (code, err)
     code, _, err = cli(controller, "rollout", "resume", rollout)

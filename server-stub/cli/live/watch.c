@@ -116,11 +116,36 @@ static int verdict(const json_t *rollout, const char *wanted,
     if (json_object_get(rollout, "remedy") != NULL) {
         return flo_err_fix(err, "%.250s", flo_out_text(rollout, "remedy", ""));
     }
-    return flo_err_fix(err,
-                       "flotilla rollout explain %.60s; take it back: flotilla "
-                       "rollout rollback %.60s",
-                       flo_out_text(rollout, "id", "?"),
-                       flo_out_text(rollout, "id", "?"));
+    const char *id = flo_out_text(rollout, "id", "?");
+    return strcmp(state, "rolled-back") == 0
+               ? flo_err_fix(err, "flotilla rollout explain %.60s", id)
+               : flo_err_fix(err,
+                             "flotilla rollout explain %.60s; take it back: "
+                             "flotilla rollout rollback %.60s",
+                             id, id);
+}
+
+/* Who waits no longer hears for what, and what ends it. */
+static int is_late(const json_t *rollout, uint64_t timeout_ms,
+                   struct flo_err *err)
+{
+    const char *state = flo_out_text(rollout, "state", "?");
+    const char *id = flo_out_text(rollout, "id", "?");
+    bool is_unapproved = strcmp(state, "awaiting-approval") == 0;
+    bool goes_back =
+        strcmp(state, "rolling-back") == 0 || strcmp(state, "aborting") == 0;
+
+    flo_fail(err, FLO_E_NET_TIMEOUT,
+             "rollout %.60s is still %.40s after %llu ms; it goes on", id,
+             state, (unsigned long long)timeout_ms);
+    if (flo_out_at(rollout, "next.what") != NULL) {
+        flo_err_why(err, "it waits for %.200s",
+                    json_string_value(flo_out_at(rollout, "next.what")));
+    }
+    return flo_err_fix(err, "flotilla rollout %s %.60s%s%.60s",
+                       is_unapproved ? "approve" : "watch", id,
+                       goes_back ? "" : "; to end it: flotilla rollout abort ",
+                       goes_back ? "" : id);
 }
 
 static int rollout_goes_on(const char *id, struct flo_err *err)
@@ -235,9 +260,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         }
         bool is_over = rv < 0 || strcmp(state, wanted) == 0 || is_end(state);
         if (!is_over && flo_now_ms() - begin > timeout_ms) {
-            rv = flo_fail(err, FLO_E_NET_TIMEOUT,
-                          "rollout %s is still %s after %llu ms; it goes on",
-                          id, state, (unsigned long long)timeout_ms);
+            rv = is_late(rollout, timeout_ms, err);
             is_over = true;
         } else if (is_over && rv == 0) {
             rv = verdict(rollout, wanted, err);
@@ -392,8 +415,7 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
                         (double)(flo_now_ms() - begin) / 1000);
             last = answers.ended;
         }
-        bool is_late = flo_now_ms() - begin > timeout_ms;
-        if (answers.awaited > 0 && !is_late) {
+        if (answers.awaited > 0 && flo_now_ms() - begin <= timeout_ms) {
             is_brief = says_awaited(now);
             json_decref(now);
             (void)flo_stop_pause(POLL_MS);
@@ -407,11 +429,14 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         }
         *out = now;
         if (answers.awaited > 0) {
-            return flo_fail(err, FLO_E_NET_TIMEOUT,
-                            "%llu of %llu device%s answered in %llu ms",
-                            (unsigned long long)answers.ended,
-                            (unsigned long long)all, flo_s(all),
-                            (unsigned long long)timeout_ms);
+            flo_fail(err, FLO_E_NET_TIMEOUT,
+                     "%llu of %llu device%s answered in %llu ms",
+                     (unsigned long long)answers.ended, (unsigned long long)all,
+                     flo_s(all), (unsigned long long)timeout_ms);
+            return flo_err_fix(err, "flotilla %s get %.60s says who did not",
+                               strstr(path, "/orders/") != NULL ? "order"
+                                                                : "rollout",
+                               strrchr(path, '/') + 1);
         }
         if (answers.failed > 0) {
             flo_fail(err, FLO_E_ROLLOUT_PARTLY,

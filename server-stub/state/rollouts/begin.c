@@ -204,8 +204,7 @@ static bool wants_a_look(struct flo_controller *controller,
 {
     const struct flo_rollout *core = &entry->core;
     bool is_open = core->state == FLO_ROLLOUT_RUNNING ||
-                   core->state == FLO_ROLLOUT_PAUSED ||
-                   is_due(core, wall_ms);
+                   core->state == FLO_ROLLOUT_PAUSED || is_due(core, wall_ms);
     uint64_t until_ms = core->state == FLO_ROLLOUT_SCHEDULED
                             ? core->put_off_ms
                             : core->barred_until_ms;
