@@ -526,6 +526,10 @@ def test_a_second_person_approves_and_a_change_freeze_holds(
     assert code == 6 and "still awaiting-approval" in err, (code, err)
     assert "why: it waits for 1 more approval" in err, err
     assert "fix: flotilla rollout approve %s; to end it" % rollout in err, err
+    gate = json.loads(cli(controller, "rollout", "get", rollout, "-o",
+                          "json")[1])["gates"][0]
+    assert (gate["verdict"], gate["because"]) == (
+        "inconclusive", "waits: no device was told yet"), gate
     code, _, err = cli(controller, "rollout", "approve", rollout)
     assert code == 4 and "error[rollout.approver]" in err, (code, err)
     code, _, err = cli(controller, "rollout", "resume", rollout)

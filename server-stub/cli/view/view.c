@@ -51,13 +51,15 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
             flo_buf_printf(out, "  %llu %s", number(counts, word), word);
         }
     }
+    bool is_any = false; /* they are among those counted by state */
     for (size_t i = 0; i < FLO_COUNT(besides); i++) {
         if (flo_out_u64(phase, besides[i]) > 0) {
-            flo_buf_printf(out, "  %llu %s", number(phase, besides[i]),
-                           besides[i]);
+            flo_buf_printf(out, "%s%llu %s", is_any ? ", " : "  (of them ",
+                           number(phase, besides[i]), besides[i]);
+            is_any = true;
         }
     }
-    flo_buf_text(out, "\n");
+    flo_buf_text(out, is_any ? ")\n" : "\n");
 }
 
 /* All phases together, state by state: where devices stand. */

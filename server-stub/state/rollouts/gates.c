@@ -47,6 +47,10 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     flo_gate_title(rule, title);
     flo_gate_text(rule, &result, text);
     flo_gate_because(rule, &result, because);
+    if (core->phases[core->phase].state == FLO_PHASE_WAITING) {
+        result.verdict = FLO_VERDICT_INCONCLUSIVE;
+        snprintf(because, sizeof(because), "waits: no device was told yet");
+    }
     json_t *out = json_pack(
         "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s}", "name", title, "gate",
         flo_gate_word(rule->gate), "phase", (int)core->phase + 1, "phase_name",

@@ -34,7 +34,7 @@ export function soakWords(soak, now) {
 function Bar({ phase: p, words }) {
   const sums = {};
   Object.entries(p.counts || {}).forEach(([word, n]) => { sums[kind(word)] = (sums[kind(word)] || 0) + n; });
-  const label = words.map(([w, n]) => `${n} ${w}`).join(", ") || "nothing yet";
+  const label = words.map(([w, n, of]) => `${of || ""}${n} ${w}`).join(", ") || "nothing yet";
   return html`<${Ticking} say=${(now) => {
     const trial = p.soak ? p.soak.devices : 0;
     const busy = (sums.busy || 0) - trial * (1 - (p.soak ? share(p.soak, now) : 0));
@@ -47,10 +47,11 @@ export function Phases({ one }) {
   const studied = (one.phases || []).filter((p) => typeof p.finds_pct === "number");
   return html`<${Card} title="Phases"><${Table} label="Phases" heads=${["phase", "#devices", "state", "+done", "now"]} rows=${
     (one.phases || []).map((p) => {
-      const words = [...Object.entries(p.counts || {}), ...["away", "silent", "overdue"].filter((w) => p[w] > 0).map((w) => [w, p[w]])];
+      // Who is away stands in a state too: the numbers of the states make the sum.
+      const words = [...Object.entries(p.counts || {}), ...["away", "silent", "overdue"].filter((w) => p[w] > 0).map((w) => [w, p[w], "of them "])];
       return { hit: p.state === "failed", cells: [html`<b>${p.number} ${text(p.name)}</b>`, number(p.devices), html`<${State} word=${p.state} />`,
         html`<${Bar} phase=${p} words=${words} />`,
-        html`<span class="words">${words.map(([w, n]) => html`<span>${number(n)} <${State} word=${w} /></span>`)}${
+        html`<span class="words">${words.map(([w, n, of]) => html`<span>${of}${number(n)} <${State} word=${w} /></span>`)}${
           p.soak ? html`<span class="soft"><${Ticking} say=${(now) => soakWords(p.soak, now)} /></span>` : null}</span>`] };
     })} />${studied.length > 0 ? html`<p class="soft">What the gates can find: ${studied
     .map((p) => `phase ${p.number} a change of ${p.finds_pct.toFixed(0)} %`).join(", ")}.</p>` : null}<//>`;
