@@ -166,13 +166,26 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-static void print_trace(const json_t *trace)
+/* A step's line begins with "[seconds.ms]" since the rollout was made; people
+ * read the time of day. */
+static void print_trace(const json_t *told)
 {
+    const json_t *trace = json_object_get(told, "trace");
     char plain[FLO_OUT_PLAIN];
+    char at[25] = "";
 
     for (size_t i = 0; i < json_array_size(trace); i++) {
         json_t *line = json_pack("{s:O}", "line", json_array_get(trace, i));
-        printf("%s\n", flo_out_plain(line, "line", "", plain));
+        const char *text = flo_out_plain(line, "line", "", plain);
+        const char *close = text[0] == '[' ? strchr(text, ']') : NULL;
+        if (close != NULL) {
+            flo_time_text(flo_out_u64(told, "created_at_ms") +
+                              (uint64_t)(strtod(text + 1, NULL) * 1000),
+                          at);
+            text = close + 1;
+        }
+        printf("%-24s  %s%s\n", close != NULL ? at : "",
+               close != NULL ? "" : "  ", text + strspn(text, " "));
         json_decref(line);
     }
 }
@@ -222,7 +235,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
             "(steps of devices and older lines are in the controller's log)\n");
     }
     if (flo_args_has(&cli->args, "all")) {
-        print_trace(json_object_get(told, "trace"));
+        print_trace(told);
     } else {
         print_decisions(json_object_get(told, "decisions"));
     }

@@ -463,3 +463,13 @@ def test_each_command_says_one_document(fleet):
             before = fleet.state()
             says_one_document(fleet, name, line)
             assert kind == FILES or fleet.state() != before, (name, line)
+
+
+def test_an_explanation_tells_the_time_of_day_and_its_own_devices(fleet):
+    """Devices of other groups joined, left and retired meanwhile."""
+    code, out, err = fleet.call("rollout explain", "%(rollout)s", "--all")
+    steps = [line for line in out.split("\n") if line[:1] == "2"]
+    assert code == 0 and len(steps) > 3, (out, err)
+    for line in out.split("gate failed")[0].splitlines():
+        assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z  \w| {26}", line), out
+    assert not re.search(r"\b[0-9a-f]{8}\b", out), out

@@ -431,8 +431,7 @@ static int device_step(struct flo_rollout *rollout,
         return joined(rollout, event, actions, err);
     }
     size_t index = flo_rollout_find(rollout, event->device);
-    if (index == SIZE_MAX) {
-        flo_rollout_why(actions, "ignored: it is no member");
+    if (index == SIZE_MAX) { /* no member: it tells nothing of this rollout */
         return 0;
     }
     if (event->kind == FLO_ROLLOUT_EVENT_LEFT) {
