@@ -174,9 +174,9 @@ static int change_device(void *context, const char *device)
     return 0;
 }
 
-void flo_outgoing_denied(struct flo_controller *controller)
+void flo_outgoing_lacking(struct flo_controller *controller)
 {
-    (void)flo_fleet_denied(controller->store, change_device, controller);
+    (void)flo_fleet_lacking(controller->store, change_device, controller);
 }
 
 void flo_outgoing_audit(struct flo_controller *controller, json_t *record)

@@ -107,9 +107,9 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device,
                       const char *boot, uint64_t sequence);
 void flo_outgoing_ask(struct flo_controller *controller, const char *device,
                       const char *order);
-/* Who refused a release: another one may be wanted now, and their condition
+/* Who lacks a release: another one may be wanted now, and their condition
  * another one. */
-void flo_outgoing_denied(struct flo_controller *controller);
+void flo_outgoing_lacking(struct flo_controller *controller);
 void flo_outgoing_change(struct flo_controller *controller,
                          enum flo_object object, const char *key);
 /* Before all orders of the same change. */

@@ -37,13 +37,13 @@ FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
 struct flo_fleet_said {
     enum flo_condition condition; /* the first in the order of precedence */
     bool drifts;
-    bool has_denied; /* it refused a release, wanted or not */
+    bool may_let_go; /* it lacks a release, wanted or not */
 };
 struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
                                      const json_t *report);
-/* Devices that refused the release that they were told to run. */
-int flo_fleet_denied(struct flo_fleet_store *store, flo_fleet_text_fn fn,
-                     void *context);
+/* Devices that lack the release that they were told to run. */
+int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,
+                      void *context);
 /* Neither yanked, nor stopped in the newest rollout of it. */
 bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
                          const char *release);

@@ -157,7 +157,7 @@ def test_who_refused_a_release_is_ok_once_nobody_wants_it(
                           {"action": "abort"}).status in (200, 202)
     all_say(controller, page, "ok")
     go(page, "devices/gw", "[aria-label=Models] tbody tr")
-    has(page, "[aria-label=Models] tbody", "it refused a release that was")
+    has(page, "[aria-label=Models] tbody", "it lacks a release that was")
     go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
 
 

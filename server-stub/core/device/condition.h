@@ -21,7 +21,7 @@ struct flo_condition_model {
     const char *execution; /* a word of execution.def */
     bool serves;           /* a release is there to serve */
     bool drifts;
-    bool is_let_go; /* it refused its release, which nobody wants any more */
+    bool is_let_go; /* it lacks its release, which nobody wants any more */
 };
 /* FAILED, DRIFT, UPDATING or OK.  A model without a release has no engine that
  * could be down: on the way to its first one it is updating. */

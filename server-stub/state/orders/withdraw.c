@@ -117,7 +117,7 @@ int flo_orders_withdraw(struct flo_controller *controller,
 
     flo_digest_text(release, digest);
     rv = flo_fleet_release_state(controller->store, digest, "yanked", err);
-    flo_outgoing_denied(controller);
+    flo_outgoing_lacking(controller);
     if (rv == 0) {
         rv = flo_orders_stop_rollouts(controller, digest, group, true, note,
                                       err);
@@ -140,7 +140,7 @@ int flo_orders_unyank(struct flo_controller *controller, const char *release,
     if (rv == 0) {
         rv = flo_fleet_release_state(controller->store, release, "published",
                                      err);
-        flo_outgoing_denied(controller);
+        flo_outgoing_lacking(controller);
     }
     return rv < 0 ? rv
                   : flo_fleet_orders_only_held(controller->store, release, err);

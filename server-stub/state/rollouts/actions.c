@@ -158,7 +158,7 @@ static int do_state(struct flo_controller *controller,
         reason.failed || reason.data == NULL ? entry->core.reason : reason.data;
     flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id,
             entry->core.release, word, text);
-    flo_outgoing_denied(controller);
+    flo_outgoing_lacking(controller);
     return flo_controller_audit(controller, "controller", "rollout.state",
                                 entry->core.id, word, text, err);
 }

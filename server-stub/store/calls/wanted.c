@@ -1,7 +1,7 @@
 /* Wanted: releases that nobody wants on a device any more, in memory.
  *
  * A release is not wanted when it was yanked, or when the newest rollout of it
- * was stopped.  A device that refused such a release is as it should be. */
+ * was stopped.  A device that lacks such a release is as it should be. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,13 +66,13 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
-/* Devices that refused a release are read again. */
+/* Devices that lack a release are read again. */
 static void changed(struct flo_fleet_store *store, bool was,
                     const char *release)
 {
     if (was != flo_fleet_is_wanted(store, release)) {
         store->wanted.is_changed = true;
-        flo_roster_denied_stale(&store->roster);
+        flo_roster_lacking_stale(&store->roster);
     }
 }
 
@@ -150,7 +150,7 @@ void flo_fleet_wanted_doubt(struct flo_fleet_store *store)
     if (flo_fleet_wanted_load(store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
-    flo_roster_denied_stale(&store->roster);
+    flo_roster_lacking_stale(&store->roster);
     flo_roster_commit(&store->roster);
 }
 

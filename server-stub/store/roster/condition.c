@@ -12,17 +12,20 @@ static const char *text_in(const json_t *model, const char *object,
     return text != NULL ? text : "";
 }
 
-static bool has_denied(const json_t *model)
+/* It refused its release, or its update was called off. */
+static bool may_let_go(const json_t *model)
 {
-    return strcmp(text_in(model, "drift", "kind"), "denied") == 0;
+    const char *kind = text_in(model, "drift", "kind");
+
+    return strcmp(kind, "denied") == 0 || strcmp(kind, "behind") == 0;
 }
 
-/* It refused a release that nobody wants any more, and runs another one. */
+/* It lacks a release that nobody wants any more, and runs another one. */
 static bool is_let_go(const struct flo_fleet_store *store, const json_t *model)
 {
     const char *target = text_in(model, "target", "release");
 
-    return has_denied(model) &&
+    return may_let_go(model) && target[0] != '\0' &&
            strcmp(target, text_in(model, "serving", "release")) != 0 &&
            !flo_fleet_is_wanted(store, target);
 }
@@ -49,7 +52,7 @@ struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
         said.condition =
             condition < said.condition ? condition : said.condition;
         said.drifts = said.drifts || (one.drifts && !one.is_let_go);
-        said.has_denied = said.has_denied || has_denied(model);
+        said.may_let_go = said.may_let_go || may_let_go(model);
     }
     return said;
 }

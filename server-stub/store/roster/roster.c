@@ -153,7 +153,7 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     free(entry->said);
     entry->said = said;
     entry->condition_said = (uint8_t)meant->condition;
-    entry->has_denied = meant->has_denied;
+    entry->may_let_go = meant->may_let_go;
     entry->say.values[FLO_SELECT_DRIFTS].flag = meant->drifts;
     entry->groups_said =
         json_is_array(json_object_get(report, "groups"))
@@ -189,10 +189,10 @@ void flo_roster_stale(struct flo_roster *roster, size_t number)
     }
 }
 
-void flo_roster_denied_stale(struct flo_roster *roster)
+void flo_roster_lacking_stale(struct flo_roster *roster)
 {
     for (size_t i = 0; i < roster->count; i++) {
-        if (roster->items[i].is_there && roster->items[i].has_denied) {
+        if (roster->items[i].is_there && roster->items[i].may_let_go) {
             flo_roster_stale(roster, i);
         }
     }

@@ -24,7 +24,7 @@ struct flo_roster_entry {
     uint8_t stated;         /* desired carries a statement: 0 not known, 1 no,
                                2 yes */
     uint8_t condition_said; /* enum flo_condition, by its report */
-    bool has_denied;
+    bool may_let_go;
     uint64_t seen_at_ms; /* as it was read; newer ones are facts */
     uint64_t rss_bytes;
     struct flo_select_device say;
@@ -51,8 +51,8 @@ void flo_roster_row(struct flo_roster *roster, size_t number,
 void flo_roster_report(struct flo_roster *roster, size_t number,
                        const json_t *report, const json_t *profile_or_null,
                        const struct flo_fleet_said *meant);
-/* Who refused a release is read again: another one may be wanted now. */
-void flo_roster_denied_stale(struct flo_roster *roster);
+/* Who lacks a release is read again: another one may be wanted now. */
+void flo_roster_lacking_stale(struct flo_roster *roster);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);
 void flo_roster_gone(struct flo_roster *roster, size_t number);
 /* The number of the next one that changed, or SIZE_MAX. */

@@ -140,14 +140,14 @@ int flo_fleet_select(struct flo_fleet_store *store,
     return rv;
 }
 
-int flo_fleet_denied(struct flo_fleet_store *store, flo_fleet_text_fn fn,
-                     void *context)
+int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,
+                      void *context)
 {
     const struct flo_roster *roster = &store->roster;
     int rv = 0;
 
     for (size_t i = 0; i < roster->count && rv == 0; i++) {
-        if (roster->items[i].is_there && roster->items[i].has_denied) {
+        if (roster->items[i].is_there && roster->items[i].may_let_go) {
             rv = fn(context, store->facts.ids.items[i]);
         }
     }

@@ -131,11 +131,11 @@ static void a_change_that_was_taken_back_is_forgotten(void **state)
 }
 
 #define TARGET "sha256:bb"
-#define REFUSED                                                                \
+#define LACKS(kind)                                                            \
     "{\"profile\":{\"arch\":\"x\"},\"models\":[{\"model\":\"help\","           \
     "\"state\":\"ready\",\"serving\":{\"release\":\"sha256:aa\"},"             \
-    "\"target\":{\"release\":\"" TARGET                                        \
-    "\"},\"drift\":{\"kind\":\"denied\"}}]}"
+    "\"target\":{\"release\":\"" TARGET "\"},\"drift\":{\"kind\":\"" kind      \
+    "\"}}]}"
 
 static void rollout_is(struct flo_fleet_store *store, const char *id,
                        const char *state)
@@ -158,11 +158,17 @@ who_refused_a_release_drifts_as_long_as_somebody_wants_it(void **state)
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(
         flo_fleet_device_online(store, DEVICE, true, &is_news, &err), 0);
-    report(store, DEVICE, REFUSED);
+    report(store, DEVICE, LACKS("denied"));
     rollout_is(store, "r-0002", "running");
     assert_string_equal(who(store, "drifts and condition=drift"), "1 ");
     rollout_is(store, "r-0002", "halted");
     assert_string_equal(who(store, "drifts or condition=drift"), "");
+    /* Its update was called off with the others. */
+    report(store, DEVICE, LACKS("behind"));
+    assert_string_equal(who(store, "drifts or condition=drift"), "");
+    report(store, DEVICE, LACKS("no-memory"));
+    assert_string_equal(who(store, "drifts and condition=drift"), "1 ");
+    report(store, DEVICE, LACKS("behind"));
     /* The newest rollout of it counts, and memory is as the tables are. */
     begin(store);
     rollout_is(store, "r-0003", "completed");
