@@ -245,9 +245,13 @@ class Pair(Small):
         return {} if answer is None else {
             one["name"]: one["state"] for one in answer["items"]}
 
-    def until_shown(self, through, **states):
-        until("%s is told %s" % (through, states),
-              lambda: self.shown(through) == states)
+    def until_shown(self, through, never=None, **states):
+        """`never`: (name, state) that is not shown before."""
+        def is_shown():
+            now = self.shown(through)
+            assert never is None or now.get(never[0]) != never[1], now
+            return now == states
+        until("%s is told %s" % (through, states), is_shown)
 
     def metric(self, port, name):
         with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port,
@@ -344,7 +348,7 @@ def test_the_leader_is_killed_while_a_device_soaks(pair):
     pair.running["a"].kill()
     pair.running["a"].wait()
     pair.until_leads("b", begin)
-    pair.until_shown("b", a="silent", b="leads")
+    pair.until_shown("b", never=("a", "stands-by"), a="silent", b="leads")
     until("two changes of leader", lambda: pair.metric(
         pair.ports["b"][0], "flotilla_leader_changes") >= 2)
     pair.until_metric(pair.ports["b"][0],

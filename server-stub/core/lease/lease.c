@@ -126,10 +126,11 @@ const char *flo_lease_place_word(enum flo_lease_place place)
 }
 
 enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
-                                        uint64_t age_ms)
+                                        bool is_lost, uint64_t age_ms)
 {
     if (is_holder) {
         return leads ? FLO_LEASE_LEADS : FLO_LEASE_WAITS;
     }
-    return age_ms >= FLO_LEASE_SILENT_MS ? FLO_LEASE_SILENT : FLO_LEASE_STANDS;
+    return is_lost || age_ms >= FLO_LEASE_SILENT_MS ? FLO_LEASE_SILENT
+                                                    : FLO_LEASE_STANDS;
 }

@@ -94,8 +94,9 @@ enum flo_lease_place {
     FLO_LEASE_PLACES
 };
 const char *flo_lease_place_word(enum flo_lease_place place);
-/* `is_holder`: the newest epoch is its own; `leads`: and it may act;
- * `age_ms`: of its row. */
+/* `is_holder`: the newest epoch is its own; `leads`: and it may act; `is_lost`:
+ * it led, and was not heard since another took the lead; `age_ms`: of its row.
+ * A leader that is killed is silent from the moment in which it is followed. */
 enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
-                                        uint64_t age_ms);
+                                        bool is_lost, uint64_t age_ms);
 #endif

@@ -35,12 +35,24 @@ void flo_controllers_view(const struct flo_rest *rest,
     }
 }
 
+/* It led, and its newest row is older than the epoch that followed its own. */
+static bool is_lost(const struct flo_lead_view *view,
+                    const struct flo_lead_member *one)
+{
+    for (size_t i = 1; i < view->change_count; i++) { /* newest first */
+        if (strcmp(view->changes[i].holder, one->holder) == 0) {
+            return one->heard_at_ms < view->changes[i - 1].at_ms;
+        }
+    }
+    return false;
+}
+
 enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
                                            const struct flo_lead_member *one,
                                            uint64_t now_ms)
 {
     return flo_lease_place_of(
-        one->is_holder, view->leads,
+        one->is_holder, view->leads, is_lost(view, one),
         now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 

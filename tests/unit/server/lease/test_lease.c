@@ -161,14 +161,20 @@ static void a_leader_waits_for_an_answer_while_beats_come(void **state)
 static void a_controller_is_where_its_row_and_its_lease_say(void **state)
 {
     (void)state;
-    assert_int_equal(flo_lease_place_of(true, true, 0), FLO_LEASE_LEADS);
+    assert_int_equal(flo_lease_place_of(true, true, false, 0), FLO_LEASE_LEADS);
     /* Its own row may be old: it is the one that answers. */
-    assert_int_equal(flo_lease_place_of(true, true, FLO_LEASE_FORGET_MS),
+    assert_int_equal(flo_lease_place_of(true, true, false, FLO_LEASE_FORGET_MS),
                      FLO_LEASE_LEADS);
-    assert_int_equal(flo_lease_place_of(true, false, 0), FLO_LEASE_WAITS);
-    assert_int_equal(flo_lease_place_of(false, true, FLO_LEASE_SILENT_MS - 1),
-                     FLO_LEASE_STANDS);
-    assert_int_equal(flo_lease_place_of(false, true, FLO_LEASE_SILENT_MS),
+    assert_int_equal(flo_lease_place_of(true, false, false, 0),
+                     FLO_LEASE_WAITS);
+    assert_int_equal(
+        flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS - 1),
+        FLO_LEASE_STANDS);
+    assert_int_equal(
+        flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS),
+        FLO_LEASE_SILENT);
+    /* A leader that was killed, as soon as another leads. */
+    assert_int_equal(flo_lease_place_of(false, true, true, 1),
                      FLO_LEASE_SILENT);
     for (int place = 0; place < FLO_LEASE_PLACES; place++) {
         assert_non_null(flo_lease_place_word((enum flo_lease_place)place));
