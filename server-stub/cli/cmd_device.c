@@ -536,10 +536,12 @@ static int show_report(struct flo_cli *cli, const char *id, struct flo_err *err)
     return rv;
 }
 
-/* The one device of the order refused, or is away. */
-static int no_report(const json_t *order, const char *name, struct flo_err *err)
+/* The one device of the order refused, is silent, or is away. */
+static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
+                     struct flo_err *err)
 {
     const json_t *device = json_array_get(json_object_get(order, "devices"), 0);
+    const char *id = flo_out_text(order, "id", "?");
     char what[FLO_OUT_PLAIN];
 
     if (flo_out_u64(order, "failed") > 0) {
@@ -548,11 +550,15 @@ static int no_report(const json_t *order, const char *name, struct flo_err *err)
                                       flo_out_text(device, "error.id", "?"),
                                       what));
     }
+    if (json_is_true(json_object_get(device, "online"))) {
+        flo_fail(err, FLO_E_NET_TIMEOUT,
+                 "%s is online and did not answer within %llu ms", name,
+                 (unsigned long long)timeout_ms);
+        return flo_err_fix(err, "ask later: flotilla order report %s", id);
+    }
     flo_fail(err, FLO_E_NET_TIMEOUT, "%s is offline", name);
-    return flo_err_fix(err,
-                       "it answers when it is back: flotilla order report "
-                       "%s",
-                       flo_out_text(order, "id", "?"));
+    return flo_err_fix(
+        err, "it answers when it is back: flotilla order report %s", id);
 }
 
 static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines,
@@ -585,11 +591,8 @@ static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines,
     const char *id = flo_out_text(asked, "id", "");
     flo_out_say(cli, "asked %s by order %s", name, id);
     rv = flo_watch_order(cli, id, timeout_ms, &order, err);
-    if (rv == FLO_E_NET_TIMEOUT) {
-        return flo_err_fix(err, "ask later: flotilla order report %s", id);
-    }
     if (order != NULL && flo_out_u64(order, "done") == 0) {
-        return no_report(order, name, err);
+        return no_report(order, name, timeout_ms, err);
     }
     return rv < 0 ? rv : show_report(cli, id, err);
 }

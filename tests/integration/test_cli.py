@@ -418,6 +418,17 @@ def test_a_rollout_is_a_file_that_comes_back(
     cli(controller, "rollout", "abort", json.loads(out)["id"])
 
 
+def test_a_device_that_does_not_answer_is_not_told_as_offline(controller,
+                                                              devices):
+    code, _, err = cli(controller, "device", "doctor", "a", "--timeout=1ms")
+    assert code == 6 and "a is online and did not answer" in err, err
+    assert "flotilla order report o-" in err, err
+    goes(controller, devices[0], "offline")
+    code, _, err = cli(controller, "device", "doctor", "a")
+    assert code == 6 and "a is offline" in err, err
+    goes(controller, devices[0], "online")
+
+
 def test_the_doctor_names_each_link_and_what_to_do(controller, devices):
     good = ("login", "controller", "clock", "broker", "disk")
 
