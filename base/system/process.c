@@ -42,7 +42,7 @@ int flo_process_close_at_exec(unsigned first)
 
 /* Only calls that are safe between fork and exec. */
 static void child_run(const char *const argv[], char *const environment[],
-                      int fd, int report_fd, pid_t parent)
+                      int fd, int error_fd, int report_fd, pid_t parent)
 {
     /* exec takes char *const[] for historical reasons and changes nothing. */
     union {
@@ -61,6 +61,9 @@ static void child_run(const char *const argv[], char *const environment[],
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
         flo_process_close_at_exec(PASSED_FD) < 0) {
+        goto failed;
+    }
+    if (error_fd >= 0 && dup2(error_fd, STDERR_FILENO) < 0) {
         goto failed;
     }
     if (fd == PASSED_FD) {
@@ -118,7 +121,7 @@ static bool is_kept(const char *variable, const char *const *keep)
 }
 
 static int spawn(const char *const argv[], char *const environment[], int fd,
-                 pid_t *pid, struct flo_err *err)
+                 int error_fd, pid_t *pid, struct flo_err *err)
 {
     int report[2];
     sigset_t all, before;
@@ -133,7 +136,7 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
     pid_t parent = getpid();
     pid_t child = fork();
     if (child == 0) {
-        child_run(argv, environment, fd, report[1], parent);
+        child_run(argv, environment, fd, error_fd, report[1], parent);
     }
     int fork_errno = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -161,11 +164,11 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
 int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                       struct flo_err *err)
 {
-    return spawn(argv, environ, fd, pid, err);
+    return spawn(argv, environ, fd, -1, pid, err);
 }
 
 int flo_process_spawn_with(const char *const argv[], const char *variable,
-                           pid_t *pid, struct flo_err *err)
+                           int error_fd, pid_t *pid, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
     size_t chars = strcspn(variable, "=") + 1;
@@ -173,7 +176,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
 
     while (environ[count] != NULL) {
         if (strncmp(environ[count++], variable, chars) == 0) {
-            return spawn(argv, environ, -1, pid, err);
+            return spawn(argv, environ, -1, error_fd, pid, err);
         }
     }
     environment = calloc(count + 2, sizeof(*environment));
@@ -182,7 +185,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
     }
     memcpy(environment, environ, count * sizeof(*environment));
     environment[count] = (char *)(uintptr_t)variable;
-    return spawn(argv, environment, -1, pid, err);
+    return spawn(argv, environment, -1, error_fd, pid, err);
 }
 
 int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
@@ -203,7 +206,7 @@ int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
             environment[kept++] = environ[i];
         }
     }
-    return spawn(argv, environment, fd, pid, err);
+    return spawn(argv, environment, fd, -1, pid, err);
 }
 
 /* "Name:   123 kB" lines of /proc/<pid>/status, in bytes. */

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from controller_parts import Device
-from waits import HANG_S, same, until
+from controller_parts import Controller, Device
+from waits import HANG, HANG_S, same, until
 
 ESTABLISHED = "01"  # in /proc/net/tcp
 
@@ -125,3 +125,32 @@ def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
     device.hears_nothing(controller, Device(
         controller, folder, "stayer", token).connect())
     device.client.close()
+
+
+def test_connections_that_are_cut_do_not_fill_the_log(controller, folder,
+                                                      token):
+    """Whether the broker has a keeper (its log) or not (the controller's)."""
+    log = controller.dir + ".log"
+    logs_of_cut_connections(controller, folder, token, log)
+
+
+def test_connections_that_are_cut_do_not_fill_the_brokers_log(tmp_path):
+    kept = Controller(str(tmp_path)).start("--broker-linger", HANG)
+    log = os.path.join(kept.dir, "mosquitto", "log")
+    try:
+        logs_of_cut_connections(kept, str(tmp_path), kept.enrol_token(), log)
+    finally:
+        kept.stop(signal.SIGINT)
+
+
+def logs_of_cut_connections(controller, folder, token, path):
+    def text():
+        with open(path, errors="replace") as log:
+            return log.read()
+    device = Device(controller, folder, "cut", token).connect()
+    device.client.kill()
+    until("it is counted", lambda: "without TLS's goodbye" in text())
+    for _ in range(3):
+        device.connect().client.kill()
+    until("it is away", lambda: state(controller, "cut") == "offline")
+    assert "unexpected eof" not in text(), text()

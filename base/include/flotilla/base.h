@@ -410,11 +410,12 @@ unsigned flo_cpus_of_quota(const char *cpu_max);
  * thread.  FLO_E_PROCESS when it cannot be started. */
 FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                                    struct flo_err *err);
-/* The same without a descriptor, and with "NAME=value" in its environment,
- * unless ours has that name already. */
+/* The same without a descriptor, with `error_fd` (or -1: ours) as its stderr,
+ * and with "NAME=value" in its environment, unless ours has that name already.
+ */
 FLO_MUST_USE int flo_process_spawn_with(const char *const argv[],
-                                        const char *variable, pid_t *pid,
-                                        struct flo_err *err);
+                                        const char *variable, int error_fd,
+                                        pid_t *pid, struct flo_err *err);
 /* The same for a program that parses input of strangers: its environment has
  * only the variables of `keep` (names, or "LD_*"; NULL ends). */
 FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],

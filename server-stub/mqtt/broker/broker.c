@@ -31,7 +31,8 @@ struct flo_broker {
     uint64_t retry_at_ms;
     uint64_t retry_ms;
     uint64_t starts;
-    uint64_t devices_max; /* that it has descriptors for */
+    uint64_t devices_max;        /* that it has descriptors for */
+    struct flo_broker_said said; /* without a keeper, to our own log */
 };
 
 static int path_of(const struct flo_controller *controller, const char *name,
@@ -292,7 +293,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
     int rv;
 
     if (flo_broker_program() == NULL) {
-        return flo_broker_spawn(controller->dir, &broker->pid, err);
+        return flo_broker_spawn(controller->dir, &broker->said, &broker->pid,
+                                err);
     }
     broker->is_kept =
         controller->options.broker_linger_ms > 0 &&
@@ -302,7 +304,8 @@ static int start(struct flo_broker *broker, struct flo_err *err)
     const char *const kept[] = {self,   FLO_BROKER_KEEPER, controller->dir,
                                 linger, broker->config,    NULL};
     rv = broker->is_kept ? flo_process_spawn(kept, -1, &broker->pid, err)
-                         : flo_broker_spawn(controller->dir, &broker->pid, err);
+                         : flo_broker_spawn(controller->dir, &broker->said,
+                                            &broker->pid, err);
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
         broker->pid_started = flo_broker_started(broker->pid);
@@ -447,6 +450,16 @@ static void died(struct flo_broker *broker, int status)
             (unsigned long long)lived_ms);
 }
 
+static void take_lines(struct flo_broker *broker)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
+
+    flo_broker_said(&broker->said, &out);
+    if (out.bytes > 0) {
+        (void)!write(STDERR_FILENO, out.data, out.bytes);
+    }
+}
+
 static void on_watch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_broker *broker = context;
@@ -455,10 +468,12 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    take_lines(broker);
     /* One that was taken over is no child of ours: it is just gone. */
     if (broker->pid > 0 &&
         (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
          !is_alive(broker->pid, broker->pid_started))) {
+        take_lines(broker);
         died(broker, status);
     }
     if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
@@ -505,6 +520,7 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
     }
     broker->controller = controller;
     broker->lock = -1;
+    broker->said.fd = -1;
     *out = broker;
     if ((rv = flo_broker_limits(controller, &broker->devices_max, err)) < 0 ||
         (rv = lock_take(broker, err)) < 0) {
@@ -564,6 +580,8 @@ void flo_broker_close(struct flo_broker *broker, bool ends)
         kill(broker->pid, SIGKILL);
         waitpid(broker->pid, NULL, 0);
     }
+    take_lines(broker);
+    flo_fd_cleanup(&broker->said.fd);
     flo_fd_cleanup(&broker->lock);
     free(broker);
 }

@@ -3,6 +3,7 @@
 #define FLOTILLA_SERVER_MQTT_BROKER_INSIDE_H
 
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/mqtt/broker/lines.h"
 
 /* DIR/mosquitto/broker.pid: the keeper, its mosquitto, and the digest of
  * mosquitto's settings at its start.  Start times in clock ticks since boot. */
@@ -19,9 +20,17 @@ uint64_t flo_broker_started(pid_t pid);
 FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
 /* mosquitto's path; NULL: it is not installed. */
 const char *flo_broker_program(void);
-/* Start mosquitto with DIR/mosquitto/mosquitto.conf and openssl.cnf. */
-FLO_MUST_USE int flo_broker_spawn(const char *dir, pid_t *pid,
-                                  struct flo_err *err);
+/* The lines that mosquitto writes to its stderr. */
+struct flo_broker_said {
+    int fd; /* -1: it was not started */
+    struct flo_broker_lines lines;
+};
+/* Start mosquitto with DIR/mosquitto/mosquitto.conf and openssl.cnf.  `said` is
+ * the caller's to close. */
+FLO_MUST_USE int flo_broker_spawn(const char *dir, struct flo_broker_said *said,
+                                  pid_t *pid, struct flo_err *err);
+/* Append what it said since the last call, without what is only counted. */
+void flo_broker_said(struct flo_broker_said *said, struct flo_buf *out);
 
 /* authorities.c: write DIR/mosquitto/authorities. */
 FLO_MUST_USE int flo_broker_authorities(struct flo_controller *controller,

@@ -7,13 +7,14 @@
  * next controller, with start times, because pids come again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server-stub/core/timers.h"
@@ -112,64 +113,101 @@ static bool is_controlled(int lock)
 
 /* ---- the process ---- */
 
+/* All that the keeper holds besides the lock. */
+struct keeper {
+    pid_t broker;
+    int log;
+    struct flo_broker_said said;
+};
+
 /* Leave the terminal, the pipes and the parent's fate. */
-static int detach(const char *dir, struct flo_err *err)
+static int detach(const char *dir, struct keeper *keeper, struct flo_err *err)
 {
     char path[4096];
-    struct flo_err passing = {0};
 
     if (!flo_path_join(path, sizeof(path), dir, "mosquitto/log")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    off_t bytes = log < 0 ? 0 : lseek(log, 0, SEEK_END);
-    if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-        dup2(log, 2) < 0 || (bytes > LOG_BYTES_MAX && ftruncate(log, 0) < 0)) {
+    keeper->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (null < 0 || keeper->log < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+        dup2(keeper->log, 2) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
     close(null);
-    close(log);
     if (prctl(PR_SET_PDEATHSIG, 0) < 0 || (setsid() < 0 && errno != EPERM)) {
         return flo_fail_errno(err, FLO_E_PROCESS, "keeper of the broker");
     }
-    (void)passing;
     return 0;
 }
 
-static void stop(pid_t broker)
+/* Take what mosquitto has said so far. */
+static void take_lines(struct keeper *keeper)
 {
-    kill(broker, SIGTERM);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+
+    flo_broker_said(&keeper->said, &out);
+    if (out.bytes == 0) {
+        return;
+    }
+    if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX &&
+        ftruncate(keeper->log, 0) < 0) {
+        return; /* the disk takes nothing */
+    }
+    (void)!write(keeper->log, out.data, out.bytes);
+}
+
+static void stop(struct keeper *keeper)
+{
+    kill(keeper->broker, SIGTERM);
     for (int i = 0; i < STOP_MS / 10; i++) {
-        if (waitpid(broker, NULL, WNOHANG) != 0) {
+        take_lines(keeper);
+        if (waitpid(keeper->broker, NULL, WNOHANG) != 0) {
             return;
         }
         usleep(10000);
     }
-    kill(broker, SIGKILL);
-    waitpid(broker, NULL, 0);
+    kill(keeper->broker, SIGKILL);
+    waitpid(keeper->broker, NULL, 0);
+}
+
+/* The signal that came until then, or 0. */
+static int wait_for(const struct keeper *keeper, int signals)
+{
+    struct pollfd polled[] = {{.fd = keeper->said.fd, .events = POLLIN},
+                              {.fd = signals, .events = POLLIN}};
+    struct signalfd_siginfo info;
+
+    (void)poll(polled, FLO_COUNT(polled), LOOK_MS);
+    if ((polled[0].revents & POLLIN) == 0 && polled[0].revents != 0) {
+        usleep(LOOK_MS * 1000 / 10); /* closed: mosquitto ends */
+    }
+    return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)
+               ? (int)info.ssi_signo
+               : 0;
 }
 
 /* Until the broker ends, a signal ends it, or no controller came for
  * linger_ms. */
-static void keep(pid_t broker, int lock, uint64_t linger_ms,
-                 const sigset_t *signals)
+static void keep(struct keeper *keeper, int lock, uint64_t linger_ms,
+                 int signals)
 {
-    static const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
     struct flo_alone alone = {0};
 
     for (;;) {
-        int number = sigtimedwait(signals, NULL, &look);
-        if (waitpid(broker, NULL, WNOHANG) != 0) {
+        int number = wait_for(keeper, signals);
+        bool is_over = waitpid(keeper->broker, NULL, WNOHANG) != 0;
+        take_lines(keeper);
+        if (is_over) {
             return;
         }
         if (number == SIGHUP) {
-            kill(broker, SIGHUP);
+            kill(keeper->broker, SIGHUP);
         }
-        bool is_over = flo_alone_is_over(&alone, is_controlled(lock), linger_ms,
-                                         flo_now_ms());
+        is_over = flo_alone_is_over(&alone, is_controlled(lock), linger_ms,
+                                    flo_now_ms());
         if (number == SIGTERM || is_over) {
-            stop(broker);
+            stop(keeper);
             return;
         }
     }
@@ -179,6 +217,7 @@ int flo_broker_keeper(const char *dir, const char *linger_ms,
                       const char *config)
 {
     struct flo_broker_pids pids = {.keeper = getpid()};
+    struct keeper keeper = {.log = -1, .said = {.fd = -1}};
     struct flo_err err = {0};
     sigset_t signals;
 
@@ -188,19 +227,24 @@ int flo_broker_keeper(const char *dir, const char *linger_ms,
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     snprintf(pids.config, sizeof(pids.config), "%s", config);
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     int lock = flo_broker_lock_open(dir, &err);
-    int rv = lock < 0 ? lock : detach(dir, &err);
-    if (rv == 0) {
-        rv = flo_broker_spawn(dir, &pids.broker, &err);
+    int rv = lock < 0 ? lock : detach(dir, &keeper, &err);
+    if (rv == 0 && signal_fd < 0) {
+        rv = flo_fail_errno(&err, FLO_E_PROCESS, "signals of the keeper");
     }
     if (rv == 0) {
+        rv = flo_broker_spawn(dir, &keeper.said, &keeper.broker, &err);
+    }
+    if (rv == 0) {
+        pids.broker = keeper.broker;
         pids.keeper_started = flo_broker_started(pids.keeper);
         pids.broker_started = flo_broker_started(pids.broker);
         rv = pids_write(dir, &pids, &err);
         if (rv == 0) {
-            keep(pids.broker, lock, strtoull(linger_ms, NULL, 10), &signals);
+            keep(&keeper, lock, strtoull(linger_ms, NULL, 10), signal_fd);
         } else {
-            stop(pids.broker);
+            stop(&keeper);
         }
     }
     return rv < 0 ? flo_err_print(stderr, &err) : 0;

@@ -1,4 +1,5 @@
 /* Broker: start mosquitto. */
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,12 +32,14 @@ const char *flo_broker_program(void)
     return NULL;
 }
 
-int flo_broker_spawn(const char *dir, pid_t *pid, struct flo_err *err)
+int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid,
+                     struct flo_err *err)
 {
     char conf[4096];
     char openssl[4200] = "OPENSSL_CONF=";
     size_t chars = strlen(openssl);
     const char *const argv[] = {flo_broker_program(), "-c", conf, NULL};
+    int ends[2];
 
     if (argv[0] == NULL) {
         flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
@@ -47,5 +50,24 @@ int flo_broker_spawn(const char *dir, pid_t *pid, struct flo_err *err)
                        "mosquitto/openssl.cnf")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
-    return flo_process_spawn_with(argv, openssl, pid, err);
+    /* Lines are lost where nobody takes them; mosquitto waits for nobody. */
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "pipe of the broker");
+    }
+    int rv = flo_process_spawn_with(argv, openssl, ends[1], pid, err);
+    close(ends[1]);
+    flo_fd_cleanup(&said->fd);
+    said->fd = ends[0];
+    return rv;
+}
+
+void flo_broker_said(struct flo_broker_said *said, struct flo_buf *out)
+{
+    char piece[16384];
+    ssize_t got;
+
+    while (said->fd >= 0 && (got = read(said->fd, piece, sizeof(piece))) > 0) {
+        flo_broker_lines_take(&said->lines, piece, (size_t)got, out);
+    }
+    flo_broker_lines_tell(&said->lines, flo_now_ms(), flo_wall_ms(), out);
 }
