@@ -184,6 +184,15 @@ int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     return code;
 }
 
+/* Does it begin with this name already, as an error about a file does? */
+static bool begins_with(const char *what, const char *context)
+{
+    size_t chars = strlen(context);
+
+    return strncmp(what, context, chars) == 0 &&
+           strncmp(what + chars, ": ", 2) == 0;
+}
+
 int flo_wrap(struct flo_err *err, int code, const char *format, ...)
 {
     unheard = code;
@@ -195,12 +204,15 @@ int flo_wrap(struct flo_err *err, int code, const char *format, ...)
         format_clean(context, sizeof(context), format, args);
         va_end(args);
         err->what[sizeof(err->what) - 1] = '\0';
+        err->code = code;
+        if (begins_with(err->what, context)) {
+            return code;
+        }
         int chars = snprintf(what, sizeof(what), "%s: %s", context,
                              err->what[0] != '\0' ? err->what
                                                   : flo_error_meaning(code));
         flo_text_clean(what, chars < 0 ? 0 : (size_t)chars, err->what,
                        sizeof(err->what));
-        err->code = code;
     }
     return code;
 }

@@ -66,7 +66,8 @@ int flo_fail(struct flo_err *err, int code, const char *format, ...)
  * whatever `code` says. */
 int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
-/* Put "context: " in front of the sentence; returns `code` unchanged. */
+/* Put "context: " in front of the sentence, unless it begins so; returns `code`
+ * unchanged. */
 int flo_wrap(struct flo_err *err, int code, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* Add the why or fix line; return err->code. */

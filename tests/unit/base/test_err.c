@@ -76,6 +76,21 @@ static void a_long_sentence_is_cut_between_characters(void **state)
     assert_int_equal(flo_utf8_valid(err.what, chars), chars);
 }
 
+static void a_name_that_stands_there_is_not_put_in_front_again(void **state)
+{
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_fail(&err, FLO_E_ABSENT, "README.md: No such file or directory");
+    assert_int_equal(flo_wrap(&err, FLO_E_IO_OPEN, "%s", "README.md"),
+                     FLO_E_IO_OPEN);
+    assert_int_equal(err.code, FLO_E_IO_OPEN);
+    assert_string_equal(err.what, "README.md: No such file or directory");
+    (void)flo_wrap(&err, FLO_E_IO_OPEN, "%s", "README");
+    assert_string_equal(err.what,
+                        "README: README.md: No such file or directory");
+}
+
 static void a_context_stands_in_front(void **state)
 {
     struct flo_err err = {0};
@@ -183,6 +198,7 @@ static void test_a_failure_that_nobody_hears_is_no_success(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_that_stands_there_is_not_put_in_front_again),
         cmocka_unit_test(a_failure_returns_its_code_and_keeps_the_sentence),
         cmocka_unit_test(test_a_failure_that_nobody_hears_is_no_success),
         cmocka_unit_test(a_sentence_may_be_made_from_itself),
