@@ -20,15 +20,18 @@ function reasonOf(order, audit) {
   return "";
 }
 
+// The device of an order for one.
+const deviceName = (order, id) => text((order.devices || []).find((d) => d.id === id)?.name || id);
+
 // The order's own words: what, where, by whom and why, as far as they are known.
-function given(order, releases, audit) {
+export function given(order, releases, audit) {
   const body = order.body || {}, args = body.args || {}, scope = body.scope || {};
   const said = Object.values(args).flat();
   const named = releases.find((r) => said.includes(r.digest));
   const word = (value) => typeof value === "string" && value ? value : "";
   return { what: named ? `${named.model}@${named.version}` : word(args.model) || (word(args.release) ? digest(args.release) : ""),
-    where: order.rollout || (scope.device ? many(order.scope_devices, "device") : word(order.group) || "everywhere"),
-    by: word(body.by), why: reasonOf(order, audit) };
+    where: order.rollout || (scope.device ? deviceName(order, scope.device) : word(order.group) || "everywhere"),
+    by: word(body.by), why: word(args.reason) || reasonOf(order, audit) };
 }
 
 export class Order extends Screen {
