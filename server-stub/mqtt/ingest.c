@@ -403,6 +403,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = executions(message, models, err);
     }
+    flo_rollouts_holders_reported(controller, message->device);
     if (rv == 0 && !message->retained) {
         rv = flo_ingest_forgotten(message, models, err);
     }

@@ -467,17 +467,22 @@ static json_t *view_causes(const struct flo_controller *controller,
     return list;
 }
 
-/* Devices that have the release now and would go back. */
-static json_int_t holders(const struct flo_rollout *core)
+/* Devices that have the release now and would go back; *overtaken: they got it
+ * and run another one since. */
+static json_int_t holders(const struct flo_rollout *core, int *overtaken)
 {
     json_int_t count = 0;
+
+    *overtaken = 0;
 
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
         enum flo_execution state = (enum flo_execution)member->state;
+        bool is_good = flo_execution_kind(state) == FLO_EXECUTION_END_GOOD;
+        *overtaken += is_good && member->runs_other;
         count += state == FLO_EXECUTION_ACTIVATING ||
                  state == FLO_EXECUTION_SOAKING ||
-                 flo_execution_kind(state) == FLO_EXECUTION_END_GOOD;
+                 (is_good && !member->runs_other);
     }
     return count;
 }
@@ -604,6 +609,8 @@ int flo_object_rollout(struct flo_controller *controller,
     const struct flo_rollout *core = &entry->core;
     char digest[FLO_DIGEST_TEXT];
     char etag[20];
+    int overtaken;
+    json_int_t held = holders(core, &overtaken);
     json_t *phases = json_array();
 
     for (uint32_t i = 0; i < core->phase_count; i++) {
@@ -621,13 +628,14 @@ int flo_object_rollout(struct flo_controller *controller,
         "on_fail", flo_on_fail_word(core->on_fail), "phase",
         (int)core->phase + 1, "members", (int)core->member_count, "phases",
         phases, "gates", flo_object_rollout_gates(core), "causes",
-        view_causes(controller, core), "holders", holders(core), "starts_per_s",
+        view_causes(controller, core), "holders", held, "starts_per_s",
         core->starts_per_s, "created_at_ms", (json_int_t)core->created_at_ms,
         "since_at_ms", (json_int_t)core->since_at_ms, "etag", etag, "spec",
         entry->spec);
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
+    json_object_set_new(json, "overtaken", json_integer(overtaken));
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->by));
     if (core->study.split_of[0] != '\0') {

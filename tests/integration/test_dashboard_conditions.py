@@ -161,6 +161,39 @@ def test_who_refused_a_release_is_ok_once_nobody_wants_it(
     go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
 
 
+def test_an_old_rollout_counts_nobody_who_runs_another_release(
+        controller, device, page):
+    publisher = Publisher(controller, controller.folder)
+    publisher.number = 2
+    said = []
+    for version in ("3", "4"):
+        release = publisher.publish(version)
+        one = start(controller, "tiny@" + version,
+                    phases=[{"share_pct": 100}])
+        device.event(one["id"], release, "succeeded")
+        said.append((one["id"], {"version": version, "release": release}))
+    (old, before), (new, after) = said
+
+    def shown(rollout):
+        one = controller.ask("GET", "/v1/rollouts/%s?devices=0" % rollout).json
+        return [one[key] for key in ("state", "holders", "overtaken")]
+
+    for revision, serving, olds, news in (
+            (len(MOMENTS) + 2, after, [0, 1], [1, 0]),
+            (len(MOMENTS) + 3, before, [1, 0], [0, 1])):
+        device.report(revision, model("ready", None, serving))
+        for rollout, counts in ((old, olds), (new, news)):
+            until("%s has %s" % (rollout, counts), lambda: same(
+                shown(rollout), ["completed", *counts]))
+    device.report(len(MOMENTS) + 4, model("ready", None, after))
+    go(page, "rollouts", "[aria-label=Rollouts] tbody tr")
+    row = "[...document.querySelectorAll('[aria-label=Rollouts] tbody tr')]" \
+        ".find(r => r.innerText.includes('%s'))" % old
+    page.until(row + "?.innerText.includes('1 run another since')")
+    assert "completed" in page.run(row + ".innerText")
+    go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
+
+
 def test_maintenance_and_a_lost_connection_have_one_word(
         controller, device, page):
     assert controller.ask("PATCH", "/v1/devices/gw", {

@@ -192,6 +192,7 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
     member->lapse = FLO_LAPSE_NONE;
     member->is_away = false;
     member->is_waiting = false;
+    member->runs_other = false;
     member->state = (uint8_t)state;
     member->cause =
         flo_execution_kind(state) == FLO_EXECUTION_END_BAD && cause != NULL

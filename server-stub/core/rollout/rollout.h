@@ -92,6 +92,8 @@ struct flo_rollout_member {
     bool is_dirty;    /* changed since the shell stored it */
     bool is_ready;    /* nothing but the pace is between it and its turn */
     bool is_fresh;    /* it was told in this step */
+    bool runs_other;  /* it ended well, and by its report something newer has
+                         followed: for people */
     uint8_t segment;  /* place in segments[] */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed

@@ -75,6 +75,9 @@ void flo_rollouts_name(const struct flo_controller *controller,
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
                         struct flo_err *err);
+/* After loading: as their newest reports say. */
+void flo_rollouts_holders_read(struct flo_controller *controller,
+                               struct flo_rollout_entry *entry);
 /* Takes the entry, also when it fails. */
 FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,

@@ -190,6 +190,9 @@ FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
 /* A device reported: its zone, perhaps, which nobody knew. */
 FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller,
                                        const char *device, struct flo_err *err);
+/* Members that ended well, and run another release by their report. */
+void flo_rollouts_holders_reported(struct flo_controller *controller,
+                                   const char *device);
 /* Write the rows of rollouts that device events changed: once a transaction,
  * before its commit. */
 FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller,

@@ -420,6 +420,7 @@ static int read_one(struct flo_controller *controller, const char *id,
         flo_rollouts_entry_free(load.entry);
         return rv;
     }
+    flo_rollouts_holders_read(controller, load.entry);
     rv = flo_rollouts_keep(controller, load.entry, err);
     *out = load.entry;
     return rv;

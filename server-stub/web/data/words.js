@@ -89,7 +89,7 @@ export const kind = (word) => BY_WORD.get(word) || "busy";
 // The state of a rollout for people: one whose release nobody has any more was
 // taken back, whatever it once completed.
 export function rolloutState(one) {
-  return one.state === "completed" && one.holders === 0 ? "taken-back" : one.state;
+  return one.state === "completed" && one.holders + (one.overtaken || 0) === 0 ? "taken-back" : one.state;
 }
 
 export const isOpen = (one) => ["running", "paused", "rolling-back", "aborting",

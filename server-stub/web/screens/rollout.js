@@ -156,7 +156,7 @@ export class Rollout extends Screen {
   many(o.devices, "device")} of these; they read superseded there.</p>`)}
     <${Card} label="Summary"><${Counts} items=${[{ n: `${one.phase} of ${(one.phases || []).length}`, word: `phase, ${one.phases?.[one.phase - 1]?.name || ""}` },
   { n: number(failed), word: `failed of ${number(touched(one))}`, kind: failed > 0 ? "bad" : null },
-  { n: `${number(one.holders)} of ${number(one.members)}`, word: "have it" },
+  { n: `${number(one.holders)} of ${number(one.members)}`, word: one.overtaken > 0 ? `have it, ${number(one.overtaken)} run another since` : "have it" },
   { n: `${(one.gates || []).filter((g) => g.verdict === "pass").length} of ${(one.gates || []).length}`, word: "gates hold" },
   one.transfer ? { n: bytes(one.transfer.bytes), word: fetched(one.transfer) } : null,
   one.next ? waits(one) : null,

@@ -25,7 +25,7 @@ export class Rollouts extends Screen {
   : html`<${Table} label="Rollouts" heads=${["rollout", "release", "state", "why", "#have it", "+group", "+by", "#begun"]} rows=${
     rollouts.map((r) => ({ hit: r.state === "halted" && r.holders > 0, cells: [html`<a href=${link(["rollouts", r.id])}>${r.id}</a>`, r.release,
       html`<${State} word=${rolloutState(r)} />`, r.causes?.[0] ? `${r.causes[0].id} on ${number(r.causes[0].devices)}` : r.reason || "–",
-      `${number(r.holders)} of ${number(r.members)}`, r.group, text(r.by), ago(r.created_at_ms)] }))} />`}<//>
+      html`${number(r.holders)} of ${number(r.members)}${r.overtaken > 0 ? html`<br /><span class="soft">${number(r.overtaken)} run another since</span>` : null}`, r.group, text(r.by), ago(r.created_at_ms)] }))} />`}<//>
     <${Card} title="Releases"><${Table} label="Releases" heads=${["release", "state", "#number", "+#bytes", "+digest", ""]} rows=${
   releases.map((r) => [`${r.model}@${r.version}`, html`<${State} word=${r.state} />`, number(r.number), bytes(r.bytes),
     html`<span class="mono">${(r.digest || "").slice(0, 23)}…</span>`, can && r.state === "published"
