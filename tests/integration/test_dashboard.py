@@ -350,6 +350,16 @@ def test_a_halted_rollout_says_why_and_what_can_be_done(page):
         "Roll back 2…"]
 
 
+def test_both_sides_of_a_gate_have_the_unit_of_their_metric(page):
+    gate = {"name": "ttft_us p95", "gate": "ratio", "value": 1.1, "limit": 1.5,
+            "unit": "times", "verdict": "pass", "text": "x", "because": "y",
+            "action": "halt", "updated": {"value": 52000, "unit": "us"},
+            "waiting": {"value": 3 << 20, "unit": "bytes"}}
+    assert rendered(page, "/app/parts/gates.js", "Gates", {
+        "rollout": {"gates": [gate]}}, "[...place.querySelectorAll('tbody td')]"
+        ".slice(5, 7).map(c => c.innerText)") == ["52 ms", "3.0 MiB"]
+
+
 def test_the_page_names_who_leads_and_who_is_silent(page):
     one = {"version": "1", "people": "10.0.0.1:8080", "devices": None,
            "since_ms": 1}
@@ -534,6 +544,26 @@ def test_no_screen_is_wider_than_a_phone(page):
     for screen in each_screen(page):
         width = page.run("document.documentElement.scrollWidth")
         assert width <= 360, (screen, width)
+    page.call("Emulation.clearDeviceMetricsOverride")
+
+
+SMALL = """[...document.querySelectorAll('a, button, input, select, summary')]
+ .filter(e => !e.closest('p, dd, footer, .skip, .vh, dialog:not([open])') &&
+ e.type !== 'checkbox').map(e => [e.innerText || e.name || e.id,
+ e.getBoundingClientRect()]).filter(([, r]) => r.width > 0 && r.height < 43.5)
+ .map(([word, r]) => word + ' ' + Math.round(r.height))"""
+
+
+def test_a_finger_meets_each_target_that_stands_alone(page):
+    page.call("Emulation.setDeviceMetricsOverride", width=800, height=1000,
+              deviceScaleFactor=1, mobile=True)
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True,
+              maxTouchPoints=5)
+    assert page.run("matchMedia('(pointer: coarse)').matches")
+    for screen in each_screen(page):
+        small = page.run(SMALL)
+        assert small == [], (screen, small[:9])
+    page.call("Emulation.setTouchEmulationEnabled", enabled=False)
     page.call("Emulation.clearDeviceMetricsOverride")
 
 

@@ -186,8 +186,10 @@ static json_t *gate_row(struct flo_view *view, const json_t *gate,
     if (trend.data != NULL) {
         json_object_set_new(row, "trend", json_string(trend.data));
     }
-    set_number(row, "candidate", gate, candidate, "");
-    set_number(row, "control", gate, control, "");
+    set_number(row, "candidate", gate, candidate,
+               flo_out_text(flo_out_at(gate, "updated"), "unit", ""));
+    set_number(row, "control", gate, control,
+               flo_out_text(flo_out_at(gate, "waiting"), "unit", ""));
     set_number(row, "value", gate, value, unit);
     set_number(row, "limit", gate, limit, unit);
     return row;

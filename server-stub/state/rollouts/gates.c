@@ -2,10 +2,11 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 
-static json_t *view_arm(const struct flo_gate_arm *arm)
+static json_t *view_arm(const struct flo_gate_arm *arm, enum flo_metric metric)
 {
-    return json_pack("{s:i,s:I,s:f}", "devices", (int)arm->devices, "samples",
-                     (json_int_t)arm->samples, "value", arm->value);
+    return json_pack("{s:i,s:I,s:f,s:s}", "devices", (int)arm->devices,
+                     "samples", (json_int_t)arm->samples, "value", arm->value,
+                     "unit", flo_metric_fact(metric)->unit);
 }
 
 static void view_share(const struct flo_gate_result *result, json_t *out)
@@ -21,12 +22,13 @@ static void view_share(const struct flo_gate_result *result, json_t *out)
     json_object_set_new(out, "devices", json_integer(result->members));
 }
 
-static void view_ratio(const struct flo_gate_result *result, json_t *out)
+static void view_ratio(const struct flo_gate_result *result,
+                       enum flo_metric metric, json_t *out)
 {
     json_object_set_new(out, "value", json_real(result->ratio));
     json_object_set_new(out, "hardware", json_string(result->hardware));
-    json_object_set_new(out, "updated", view_arm(&result->updated));
-    json_object_set_new(out, "waiting", view_arm(&result->waiting));
+    json_object_set_new(out, "updated", view_arm(&result->updated, metric));
+    json_object_set_new(out, "waiting", view_arm(&result->waiting, metric));
     json_object_set_new(out, "compared", json_integer(result->compared));
     json_object_set_new(out, "not_compared",
                         json_integer(result->not_compared));
@@ -59,7 +61,7 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
         "text", text, "because", because, "action",
         flo_on_fail_word(rule->has_action ? rule->action : core->on_fail));
     if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
-        view_ratio(&result, out);
+        view_ratio(&result, rule->metric, out);
     } else {
         view_share(&result, out);
     }

@@ -1,6 +1,6 @@
 // Gates: what was measured against its limit, the worst first.
 
-import { bytes, number, text } from "/app/data/words.js";
+import { bytes, duration, number, text } from "/app/data/words.js";
 import { html } from "/app/parts/html.js";
 import { Card, State, Table } from "/app/parts/parts.js";
 
@@ -21,8 +21,10 @@ function Forest({ gate }) {
     <line class="ci" x1=${at(low)} x2=${at(high)} y1="10" y2="10" /><circle class="d" cx=${at(value)} cy="10" r="4" /></svg>`;
 }
 
-const arm = (gate, a) => !a ? "–" : gate.gate?.includes("memory") || gate.gate?.includes("rss")
-  ? bytes(a.value) : Number(a.value).toPrecision(4);
+// A number of one side, with the unit of its metric.
+const UNITS = { us: (v) => duration(v / 1000), bytes };
+const arm = (a) => !a ? "–" : Object.hasOwn(UNITS, a.unit) ? UNITS[a.unit](a.value)
+  : `${Number(Number(a.value).toPrecision(4))} ${text(a.unit)}`.trim();
 
 function words(g) {
   if (g.statistical || g.updated) {
@@ -40,6 +42,6 @@ export function Gates({ rollout, chosen }) {
     ${list.length === 0 ? html`<p class="soft">This rollout has none: only its phases hold it.</p>`
   : html`<${Table} label="Gates" heads=${["gate", "verdict", "measured", "+0 to limit", "#limit", "+#new", "+#not updated", "+then"]} rows=${
     list.map((g) => ({ hit: g.verdict === "fail" || g.name === chosen, cells: [html`<b>${g.name}</b>`, html`<${State} word=${g.verdict} />`, html`${words(g)}<br /><span class="soft">${text(g.because)}</span>`,
-      html`<${Forest} gate=${g} />`, `${number(g.limit) === "0" ? g.limit : Number(g.limit)} ${g.unit}`, arm(g, g.updated), arm(g, g.waiting), g.action] }))} />`}
+      html`<${Forest} gate=${g} />`, `${number(g.limit) === "0" ? g.limit : Number(g.limit)} ${g.unit}`, arm(g.updated), arm(g.waiting), g.action] }))} />`}
     <//>`;
 }
