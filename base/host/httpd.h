@@ -30,9 +30,12 @@ struct flo_httpd_options {
                                  another site never has one (DNS rebinding) */
     /* Body of error answers (also of those that httpd makes itself); NULL:
      * RFC 9457 problem documents. */
-    void (*error_body)(const struct flo_err *err, int status,
+    void (*error_body)(const struct flo_httpd_request *request,
+                       const struct flo_err *err, int status,
                        struct flo_buf *body);
     const char *error_type; /* its content type; NULL: application/json */
+    const char *paths_fix; /* of unknown paths and methods: where the known ones
+                              are listed; NULL: as the table of errors says */
     /* Asked after each head, before a byte of its body is waited for: 0, or
      * what the client is answered.  NULL: everybody may. */
     int (*admit)(void *context, struct flo_httpd_request *request,

@@ -485,6 +485,10 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     struct flo_controller *controller = run->controller;
     struct flo_httpd **httpd = &run->rest.httpd;
     struct flo_httpd_options options = {.connections_max = 2048,
+                                        .paths_fix = "/openapi.json of the "
+                                                     "controller and "
+                                                     "docs/reference/api.md "
+                                                     "list the paths",
                                         .server_name = "flotilla",
                                         .hosts = run->host_names,
                                         .admits_addresses = true};

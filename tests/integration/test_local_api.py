@@ -346,6 +346,18 @@ def test_models_health_and_unknown_names(server):
     assert status == 404 and body["error"]["code"] == "infer.model"
     status, _, body = server.call("GET", "/nothing")
     assert status == 404 and body["error"]["code"] == "rest.not_found"
+    assert "local-api.md" in body["error"]["fix"], body
+
+
+def test_clients_of_other_apis_find_the_error_where_they_look(server):
+    """Ollama's shows `error`, Anthropic's `error.message`."""
+    status, _, body = server.call("POST", "/api/chat", {"model": NAME})
+    assert status == 404 and "no path /api/chat" in body["error"], body
+    assert "OpenAI" in body["error"], body
+    status, _, body = server.call("POST", "/v1/messages", {"model": NAME})
+    assert status == 404 and body["type"] == "error", body
+    assert body["error"]["type"] == "not_found_error", body
+    assert "OpenAI" in body["error"]["message"], body
 
 
 def test_metrics_are_prometheus_text(server):

@@ -84,6 +84,10 @@ def test_a_problem_leads_to_its_meaning_and_its_place(controller):
     other = controller.ask("GET", "/v1/devices?limit=0").json
     assert other["request_id"] != wrong["request_id"]
     assert controller.ask("GET", "/errors/no.such").status == 404
+    none = controller.ask("GET", "/v1/nothing")
+    assert none.headers.get_content_type() == "application/problem+json"
+    assert "/openapi.json" in none.json["fix"]
+    assert "local-api" not in none.json["fix"]
 
 
 def test_a_body_that_is_refused_for_its_form_is_no_valid_one(controller):

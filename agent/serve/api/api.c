@@ -479,6 +479,8 @@ int flo_api_open(struct flo_serve *serve,
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
         .error_body = flo_answer_error_body,
+        .paths_fix = "this is OpenAI's API; docs/reference/local-api.md lists "
+                     "its paths",
         .admit = admit,
         .admit_context = serve,
     };

@@ -52,10 +52,39 @@ static void error_body(const struct flo_err *err, int status, const char *param,
     flo_buf_text(out, "}}");
 }
 
-void flo_answer_error_body(const struct flo_err *err, int status,
+/* Clients of other APIs than OpenAI's show an error where they find a text of
+ * theirs; these paths are never ours. */
+static bool foreign_body(const char *path, const struct flo_err *err,
+                         struct flo_buf *out)
+{
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+    bool is_ollamas = strncmp(path, "/api/", 5) == 0;
+    bool is_anthropics = strncmp(path, "/v1/messages", 12) == 0 ||
+                         strcmp(path, "/v1/complete") == 0;
+    char text[sizeof(err->what) + sizeof(err->fix) + 4];
+    int chars = snprintf(text, sizeof(text), "%s; %s", err->what, fix);
+
+    if (!is_ollamas && !is_anthropics) {
+        return false;
+    }
+    flo_buf_text(out, is_ollamas ? "{\"error\":"
+                                 : "{\"type\":\"error\",\"error\":{\"type\":"
+                                   "\"not_found_error\",\"message\":");
+    flo_answer_add_text(
+        out, (struct flo_wire_text){text, chars < 0 ? 0 : strlen(text)});
+    flo_buf_text(out, is_ollamas ? "}" : "}}");
+    return true;
+}
+
+void flo_answer_error_body(const struct flo_httpd_request *request,
+                           const struct flo_err *err, int status,
                            struct flo_buf *body)
 {
-    error_body(err, status, NULL, body);
+    const char *path = flo_httpd_path(request);
+
+    if (status != 404 || path == NULL || !foreign_body(path, err, body)) {
+        error_body(err, status, NULL, body);
+    }
     flo_buf_text(body, "\n");
 }
 

@@ -88,7 +88,9 @@ void flo_params_deinit(struct serve_params *params);
 
 /* As a JSON string. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
-void flo_answer_error_body(const struct flo_err *err, int status,
+/* In the form of the API that the path is of; unknown ones get OpenAI's. */
+void flo_answer_error_body(const struct flo_httpd_request *request,
+                           const struct flo_err *err, int status,
                            struct flo_buf *body);
 /* Each finishes or goes on with the HTTP answer. */
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err);

@@ -268,7 +268,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
     struct flo_buf body = {.bytes_max = 65536};
     const char *type = options->error_type;
     if (options->error_body != NULL) {
-        options->error_body(err, status, &body);
+        options->error_body(request, err, status, &body);
         type = type != NULL ? type : "application/json";
     } else {
         problem_body(request, err, status, &body);

@@ -227,6 +227,9 @@ static void refuse_route(struct httpd_connection *connection)
     } else {
         flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s", request->head.path);
     }
+    if (connection->httpd->options.paths_fix != NULL) {
+        flo_err_fix(&err, "%s", connection->httpd->options.paths_fix);
+    }
     refuse(connection, methods.bytes > 0 ? 405 : 404, &err);
     flo_buf_deinit(&methods);
 }
