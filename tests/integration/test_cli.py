@@ -451,6 +451,35 @@ def test_the_doctor_names_each_link_and_what_to_do(controller, devices):
     assert "✗ controller" in done.stdout and "do: " in done.stdout
 
 
+def test_the_doctor_and_an_alert_see_a_device_that_serves_nothing(
+        controller, devices):
+    def found():
+        rows = json.loads(cli(controller, "doctor", "-o", "json")[1])
+        return {row["check"]: (row["level"], row["found"].split()[0])
+                for row in rows if row["check"] in (
+                    "failed devices", "degraded devices")}
+
+    assert found() == {"failed devices": ("ok", "none"),
+                       "degraded devices": ("ok", "none")}
+    devices[0].report(2000000, [{
+        "model": "tiny", "state": "down", "execution": None,
+        "serving": {"release": devices[0].serving, "version": "x"}}])
+    devices[1].report(2000000, degraded={
+        "id": "disk.full", "text": "no room", "since_ms": 1})
+    want = {"failed devices": ("warning", "1"), "degraded devices": ("warning", "1")}
+    until("both are found", lambda: found() == want or Seen(found()))
+    for rule, device in (("devices-failed", devices[0]),
+                         ("devices-degraded", devices[1])):
+        where = next(r["where"] for r in json.loads(cli(
+            controller, "alert-rule", "list", "-o", "json")[1])
+            if r["name"] == rule)
+        assert cli(controller, "device", "list", "--where", where, "-o",
+                   "name")[1].split() == [device.name]
+    for device in devices[:2]:
+        device.report(2000001)
+    until("all is well again", lambda: found()["failed devices"][0] == "ok")
+
+
 def test_top_and_a_watched_list_show_what_changes(controller, devices):
     code, out, err = cli(controller, "top")
     assert code == 0 and "fleet test " in out and "\033" not in out, (out, err)

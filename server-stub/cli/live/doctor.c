@@ -224,6 +224,10 @@ static void check_devices(struct doctor *doctor)
     static const struct {
         const char *check, *where, *meaning;
     } rows[] = {
+        {"failed devices", "condition=failed",
+         "serve nothing: no engine, or a first install that failed"},
+        {"degraded devices", "degraded",
+         "cannot keep what they are told: a disk, or memory"},
         {"silent devices", "state=online and last_seen>10m",
          "online, but said nothing for 10 minutes"},
         {"lost devices", "state=offline and last_seen>7d",
