@@ -98,6 +98,35 @@ static const char *near_of(const struct flo_args_program *program,
     return near == NULL ? NULL : flo_args_plain(program, near);
 }
 
+/* The first verb whose second word, or its alias, is the nearest: the noun was
+ * forgotten. */
+static const struct flo_verb *
+near_of_any(const struct flo_args_program *program, const char *word)
+{
+    const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
+    const char *const(*alias)[2] = program->aliases;
+    size_t count = 0;
+
+    for (size_t i = 0; i < program->count && i < FLO_VERBS_MAX; i++) {
+        const char *second = strchr(program->verbs[i]->name, ' ');
+        list[count] = second != NULL ? second + 1 : NULL;
+        count += second != NULL;
+    }
+    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list);
+         alias++) {
+        list[count++] = (*alias)[0];
+    }
+    const char *near = flo_nearest(word, list, count);
+    near = near != NULL ? flo_args_plain(program, near) : "";
+    for (size_t i = 0; i < program->count; i++) {
+        const char *second = strchr(program->verbs[i]->name, ' ');
+        if (second != NULL && strcmp(second + 1, near) == 0) {
+            return program->verbs[i];
+        }
+    }
+    return NULL;
+}
+
 static int refuse_verb(const struct flo_args_program *program, const char *noun,
                        const char *word, struct flo_err *err)
 {
@@ -118,6 +147,11 @@ static int refuse_verb(const struct flo_args_program *program, const char *noun,
     }
     if (near != NULL) {
         return flo_err_fix(err, "did you mean `%s%s%s`?", noun, gap, near);
+    }
+    const struct flo_verb *any =
+        noun[0] == '\0' ? near_of_any(program, word) : NULL;
+    if (any != NULL) {
+        return flo_err_fix(err, "did you mean `%s`?", any->name);
     }
     return flo_err_fix(err, "%s%s%s --help lists the commands", program->name,
                        gap, noun);

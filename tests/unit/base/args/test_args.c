@@ -264,6 +264,9 @@ static void near_words_are_offered(void **state)
     refused("shp list", "`shp` is no command of yard", "did you mean `ship`?");
     refused("ship lst", "`ship lst` is no command of yard",
             "did you mean `ship list`?");
+    refused("mkae a", "`mkae` is no command of yard",
+            "did you mean `ship make`?");
+    refused("ls", "`ls` is no command of yard", "did you mean `ship list`?");
     refused("qqqqqqq", "`qqqqqqq` is no command of yard",
             "yard --help lists the commands");
     refused("ship", "`yard ship` needs a verb", "yard ship --help lists them");
