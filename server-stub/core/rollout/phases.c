@@ -463,7 +463,9 @@ static struct outcome outcome_of(const struct flo_rollout *rollout)
 
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
-        uint32_t lapsed = phase->silent + phase->overdue;
+        uint32_t queued_away = phase->counts[FLO_EXECUTION_QUEUED] - phase->due;
+        uint32_t standing =
+            phase->silent + phase->overdue + phase->away - queued_away;
         uint32_t on_way = 0;
         for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
             enum flo_execution one = (enum flo_execution)state;
@@ -477,13 +479,11 @@ static struct outcome outcome_of(const struct flo_rollout *rollout)
         }
         out.members += phase->members;
         out.away += phase->away;
-        out.bad += lapsed;
+        out.bad += phase->silent + phase->overdue;
         out.good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
                     phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
-        out.under_way += on_way > lapsed ? on_way - lapsed : 0;
+        out.under_way += on_way > standing ? on_way - standing : 0;
     }
-    /* Who is away may be queued, or told. */
-    out.under_way -= out.away < out.under_way ? out.away : out.under_way;
     return out;
 }
 

@@ -102,6 +102,30 @@ static void an_offline_device_catches_up_later(void **state)
     ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-offline");
 }
 
+static void who_is_under_way_is_told_beside_who_is_still_away(void **state)
+{
+    (void)state;
+    struct world *world = world_new(4, 1);
+    world->rollout.concurrent_max = 1;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    about(world, 3, FLO_ROLLOUT_EVENT_GONE);
+    about(world, 4, FLO_ROLLOUT_EVENT_GONE);
+    goes_well(world, 1);
+    goes_well(world, 2);
+    wait_ms(world, 1000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    assert_string_equal(world->rollout.reason,
+                        "2 of 4 devices have it, 2 follow when they come back");
+    about(world, 3, FLO_ROLLOUT_EVENT_HEARD);
+    says(world, 3, 1, FLO_EXECUTION_APPLYING, NULL);
+    assert_string_equal(world->rollout.reason,
+                        "2 of 4 devices have it, 1 under way, 1 follows when "
+                        "it comes back");
+    world_free(world);
+}
+
 static void soaks_until(const struct world *world, uint32_t devices,
                         const char *what, uint64_t until_ms)
 {
@@ -715,6 +739,7 @@ int main(void)
         cmocka_unit_test(
             a_device_that_falls_silent_with_the_release_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),
+        cmocka_unit_test(who_is_under_way_is_told_beside_who_is_still_away),
         cmocka_unit_test(
             a_soak_says_when_it_ends_on_the_devices_and_for_the_phase),
         cmocka_unit_test(repeated_and_reordered_events_change_nothing),
