@@ -287,6 +287,7 @@ def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
 def test_a_yanked_release_is_not_offered_and_the_audit_says_who(page):
     go(page, "activity", "[aria-label=Audit] tbody tr")
     has(page, "[aria-label=Audit]", "order.emergency")
+    has(page, "[aria-label=Orders]", "rollback tiny@9")
     has(page, "[aria-label=Controllers]", "It is the only one")
     go(page, "rollouts/new", "#release")
     has(page, "#release", "tiny@1")

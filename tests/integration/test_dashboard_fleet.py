@@ -160,4 +160,4 @@ def test_an_emergency_takes_the_release_back_after_its_name_is_typed(
                ".match(/(\\d+) of [\\d,]+\\s+have it/)[1]) <= %d" % (all - done))
     # Later orders, back to the release that a group has, may fill the audit.
     go(page, "activity", "[aria-label=Audit] tbody tr")
-    has(page, "#main", "rollback\tall")
+    has(page, "#main", "rollback tiny@2\tall")

@@ -16,6 +16,8 @@ const DETAIL = 90;
 const QUIET = /^(blob\.|report\.|device\.enroll)/;
 
 const brief = (words) => words.length > DETAIL ? html`<details class="long"><summary>${words.slice(0, DETAIL)}…</summary>${words}</details>` : html`<span class="long">${words}</span>`;
+// The release that an order is about by its name, else its model.
+const about = (o, names) => Object.values(o.body?.args || {}).flat().map((one) => names.get(one)).find((name) => name) || o.body?.args?.model || "";
 // A refused request has the id of its error.
 const isBad = (result) => kind(result) === "bad" || String(result).includes(".");
 const left = (at) => at > 0 && at < time.now() + 1e12 * 4 ? at - time.now() : null;
@@ -54,7 +56,8 @@ export class Activity extends Screen {
   }
 
   draw({ orders, names, audit, trust, controllers, verified, tokens, users }, { query }, { revoke }) {
-    const soon = (tokens || []).filter((t) => left(t.expires_at_ms) !== null && left(t.expires_at_ms) > 0 && left(t.expires_at_ms) < 7 * 86400000);
+    const soon = (tokens || []).filter((t) => left(t.expires_at_ms) !== null && left(t.expires_at_ms) > 0 && left(t.expires_at_ms) < 7 * 86400000
+      && t.uses_left !== 0);
     const shown = query.all ? audit : audit.filter((a) => !QUIET.test(a.what) || a.result !== "ok");
     const words = String(query.find || "").toLowerCase();
     const found = words ? shown.filter((a) => [a.who, a.what, a.object, a.detail, said(a.detail, names)].join(" ").toLowerCase().includes(words)) : shown;
@@ -69,7 +72,7 @@ export class Activity extends Screen {
       close=${close} done=${() => { close(); this.readNow(); }} act=${() => call("DELETE", `/v1/tokens/${encodeURIComponent(revoke.id)}`)}><p>It is refused from now on. It cannot be undone.</p><//>` : null}
     ${controllers?.shared ? html`<${Controllers} ...${controllers} />` : null}
     <${Card} title="Orders">${orders.length === 0 ? html`<p class="soft">None was given yet.</p>` : html`<${Table} label="Orders" heads=${["order", "what", "scope", "#given", "#done", "state"]} rows=${orders.map((o) => ({
-  hit: o.failed > 0, cells: [html`<a href=${link(["orders", o.id])}>${o.id}</a>`, `${o.op} ${text(o.body?.release ?? o.body?.model ?? "")}`, o.rollout || o.group || "everywhere", clock(o.issued_at_ms),
+  hit: o.failed > 0, cells: [html`<a href=${link(["orders", o.id])}>${o.id}</a>`, `${o.op} ${text(about(o, names))}`, o.rollout || o.group || "everywhere", clock(o.issued_at_ms),
     `${number(o.done)} of ${number((o.done || 0) + (o.failed || 0) + (o.pending || 0))}`, html`<${State} word=${o.state} more=${o.failed > 0 ? `${number(o.failed)} cannot` : ""} />`] }))} />`}<//>
     <${Card} title="Audit, newest first" label="Audit" head=${verified ? html`<${State} word=${verified.ok ? "ok" : "failed"} more=${`${number(verified.records)} records, chain ${
   verified.ok ? "whole" : "broken"}, signed up to ${number(verified.signed)}`} />` : html`<span class="soft">who may verify: auditor, admin</span>`}>

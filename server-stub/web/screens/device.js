@@ -72,8 +72,9 @@ export class Device extends Screen {
     return { d, timeline: timeline.items.reverse(), numbers };
   }
 
-  name(release, d) {
-    const known = models(d).flatMap((m) => [m.serving, m.slots?.current, m.slots?.previous]).find((s) => s?.release === release);
+  name(release, d, timeline) {
+    const known = [...models(d).flatMap((m) => [m.serving, m.slots?.current, m.slots?.previous]), ...timeline]
+      .find((s) => s?.release === release && s.version);
     return known?.version ? text(known.version) : digest(release);
   }
 
@@ -100,7 +101,7 @@ export class Device extends Screen {
     <${Card} title="Numbers" head=${html`<${Chips} label="Span" items=${Object.keys(SPANS).map((word) => ({ word, on: word === (query.since || "1 h"), href: link(path, { ...query, since: word }) }))} />
       <span class="soft">solid: p95 or most, dashed: p50 or mean</span>`}>
       <div class="four">${CHARTS.map(([, what, format], i) => html`<div><h3>${what}</h3><${Chart} label=${what} format=${format}
-        series=${numbers[i].map((s) => ({ name: this.name(s.digest, d), points: s.points }))} /></div>`)}</div><//>
+        series=${numbers[i].map((s) => ({ name: this.name(s.digest, d, timeline), points: s.points }))} /></div>`)}</div><//>
     <${Timeline} events=${timeline} />
     ${can ? html`<${Reports} device=${d} />` : null}
     <${Same} command=${`flotilla device get ${text(d.name)} --timeline`} call=${`GET /v1/devices/${text(d.name)}`} />`;
