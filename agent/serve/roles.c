@@ -196,6 +196,7 @@ static void set_live(struct serve_place *place, bool is_live,
     flo_router_next_turn(place->serve);
     if (now != NULL) {
         place->down.code = 0;
+        place->lost = 0;
         flo_demand_met(place);
         now->was_live = false;
         place->flip_ms = flo_now_ms();

@@ -129,6 +129,13 @@ void flo_serve_down(struct flo_serve *serve, unsigned model,
     flo_router_fail_held(&serve->places[model], err);
 }
 
+void flo_serve_lost(struct flo_serve *serve, unsigned model, int error)
+{
+    assert(model < FLO_SERVE_MODELS_MAX && error != 0);
+    FLO_INSIDE(serve);
+    serve->places[model].lost = error;
+}
+
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err)
 {
     FLO_INSIDE(serve);

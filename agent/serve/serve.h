@@ -279,6 +279,10 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
  * for one, and who comes, gets this error at once.  Until the next flip. */
 void flo_serve_down(struct flo_serve *serve, unsigned model,
                     const struct flo_err *err);
+/* Engines of the model were lost with this error, several in a row: /health
+ * says `down`.  Requests wait for the next start all the same.  Until the next
+ * flip. */
+void flo_serve_lost(struct flo_serve *serve, unsigned model, int error);
 /* The trouble that /health names; NULL: all is well. */
 void flo_serve_degraded(struct flo_serve *serve, const struct flo_err *err);
 

@@ -210,6 +210,7 @@ struct flo_hosting {
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
+    int lost;            /* error of the newest loss of the current engine */
     struct flo_err down; /* the disk gave no engine; code 0: it did, or that was
                             told */
     struct flo_order assigned; /* the newest deploy order that was told */

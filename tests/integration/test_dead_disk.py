@@ -1,5 +1,5 @@
 """A disk that is gone under a device that serves: what is in memory is
-answered, what is not says so."""
+answered, what is not says so.  An engine that does not start says so too."""
 import collections
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 import fleet as F
 from dead_disk import Disk
-from test_packed import Device, published  # noqa: F401
+from test_packed import Device, programs, published, stopped  # noqa: F401
 from waits import HANG_S
 
 ASKED = int(os.environ.get("FLOTILLA_ANSWERS", "200"))
@@ -121,3 +121,47 @@ def test_a_page_that_was_not_read_once_is_told_and_forgotten(device):
 
     device.wait(lambda: not device.degraded())
     assert device.says("over: ")
+
+
+NEVER_STARTS = """#!/bin/sh
+test -e "%(folder)s/heals" && exec "%(real)s" "$@"
+exit 1
+"""
+
+
+def test_an_engine_that_does_not_start_is_down_and_not_loading(
+        published, stopped, tmp_path):  # noqa: F811
+    device = Device(published, stopped)
+    try:
+        device.bin = programs(device, str(tmp_path), "flotilla-engine",
+                              NEVER_STARTS)
+        device.start()
+
+        def health():
+            connection = F.UnixConnection(
+                os.path.join(device.state, "api.sock"), HANG_S)
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            connection.close()
+            return answer.status, body
+
+        device.wait(lambda: health()[1]["status"] != "loading")
+        status, body = health()
+        assert (status, body["status"]) == (503, "down"), body
+        assert body["why"] in ("engine.crash", "process.failed"), body
+
+        def slot():
+            said = subprocess.run(
+                [os.path.join(device.bin, "flotilla-agent"), "status",
+                 "--config", device.config, "-o", "json"], check=True,
+                capture_output=True, text=True)
+            return F.model_status(json.loads(said.stdout))["slots"]["current"]
+
+        device.wait(lambda: slot()["state"] == "down")
+        (tmp_path / "heals").touch()
+        device.wait(lambda: health()[0] == 200)
+        assert slot()["state"] == "serving"
+        assert set(health()[1]) == {"status", "model"}
+    finally:
+        device.close()

@@ -184,6 +184,17 @@ static const struct serve_engine *any_live(const struct flo_serve *serve)
     return engine;
 }
 
+/* Why none is live; 0: one is loading. */
+static int any_loss(const struct flo_serve *serve)
+{
+    int error = serve->degraded.code;
+    for (size_t i = 0; i < FLO_SERVE_MODELS_MAX && error == 0; i++) {
+        const struct serve_place *place = &serve->places[i];
+        error = place->down.code != 0 ? place->down.code : place->lost;
+    }
+    return error;
+}
+
 /* A model that is loading or being swapped does exist: come again. */
 static void answer_busy(struct flo_httpd_request *http)
 {
@@ -238,8 +249,12 @@ static void on_health(void *context, struct flo_httpd_request *http)
                        engine->name);
     } else {
         flo_httpd_add_header(http, "Retry-After", "1");
+        int why = any_loss(serve);
         flo_buf_printf(&out, "{\"status\":\"%s\"",
-                       degraded->code == 0 ? "loading" : "down");
+                       why == 0 ? "loading" : "down");
+        if (why != 0) {
+            flo_buf_printf(&out, ",\"why\":\"%s\"", flo_error_id(why));
+        }
     }
     if (degraded->code != 0) {
         flo_buf_printf(&out, ",\"degraded\":{\"id\":\"%s\",\"text\":",

@@ -53,11 +53,14 @@ static json_t *slots_status(struct flo_shell *shell,
                             const struct flo_agent_model *model)
 {
     const struct flo_agent_slots *slots = &model->slots;
-    const char *current = is_served(model, &slots->current) ? "serving"
-                          : shell->serve == NULL            ? "stopped"
-                          : flo_agent_is_resting(model)     ? "on-demand"
-                          : model->live >= 0                ? "kept"
-                                                            : "loading";
+    const char *current =
+        is_served(model, &slots->current) ? "serving"
+        : shell->serve == NULL            ? "stopped"
+        : flo_agent_is_resting(model)     ? "on-demand"
+        : model->live >= 0                ? "kept"
+        : model->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_WAITING
+            ? "down"
+            : "loading";
     const char *candidate = model->has_execution
                                 ? flo_execution_word(model->execution.state)
                                 : "staged";

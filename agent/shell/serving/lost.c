@@ -23,6 +23,10 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
         flo_shell_unread(shell, err, true);
         shell->models[model].down = *err;
     }
+    if (role == FLO_AGENT_CURRENT) {
+        shell->models[model].lost =
+            err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
+    }
     /* Perhaps of bytes that are no longer those that were hashed. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
     flo_derived_doubt(&shell->derived);
@@ -36,16 +40,28 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
     flo_queue_post(&shell->queue, &event);
 }
 
+#define LOSSES_TOLD 3 /* in a row; fewer are a restart */
+
 void flo_shell_down_look(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_agent_model *model = &shell->agent.models[i];
+        const struct flo_agent_engine *current =
+            &model->engines[FLO_AGENT_CURRENT];
         struct flo_err *down = &shell->models[i].down;
+        int *lost = &shell->models[i].lost;
 
-        if (down->code != 0 && model->live < 0 &&
-            model->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_WAITING) {
+        if (shell->serve == NULL || model->live >= 0 ||
+            current->state != FLO_ENGINE_WAITING) {
+            continue;
+        }
+        if (down->code != 0) {
             flo_serve_down(shell->serve, i, down);
             down->code = 0;
+        }
+        if (*lost != 0 && current->losses >= LOSSES_TOLD) {
+            flo_serve_lost(shell->serve, i, *lost);
+            *lost = 0;
         }
     }
 }

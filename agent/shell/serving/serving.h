@@ -143,13 +143,13 @@ void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model,
 void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model);
 
 /* lost.c: an engine is lost, or could not be had; told once. */
-/* The disk gave no engine, and the core waits to try again: clients are told.
- */
+/* The disk gave no engine, or several were lost in a row, and the core waits to
+ * try again: clients are told. */
 void flo_shell_down_look(struct flo_shell *shell);
 void flo_shell_lost(struct flo_shell *shell, uint32_t model,
                     enum flo_agent_role role, const struct flo_err *err);
-/* The disk gave no engine, and the core waits to try again: clients are told.
- */
+/* The disk gave no engine, or several were lost in a row, and the core waits to
+ * try again: clients are told. */
 void flo_shell_down_look(struct flo_shell *shell);
 
 /* releases.c */
