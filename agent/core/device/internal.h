@@ -158,6 +158,11 @@ void flo_execution_enter(struct step *s, enum flo_move move,
 void flo_execution_restart(struct step *s, enum flo_move move);
 /* Why it waits; empty: it does not. */
 void flo_execution_set_reason(struct step *s, const char *reason);
+/* The device lacks what any release would need, as the event says.  How long
+ * the next try waits; 0: it is no such loss, or there were too many. */
+uint64_t flo_execution_lack_wait_ms(struct step *s);
+/* The same of one that fetches: true when its job is started again later. */
+bool flo_execution_lacked(struct step *s);
 /* End the execution, wherever it is.  Where the release has served, it is taken
  * back, whatever else ended it; but a newer order supersedes it. */
 void flo_execution_end(struct step *s, enum flo_move move, int code,

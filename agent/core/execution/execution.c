@@ -47,6 +47,47 @@ void flo_execution_set_reason(struct step *s, const char *reason)
     }
 }
 
+/* ---- what the device lacks ---- */
+
+uint64_t flo_execution_lack_wait_ms(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+    int code = s->event->error.code;
+
+    if (!flo_agent_lacks(code) || execution->lacks >= LACKS_MAX) {
+        return 0;
+    }
+    flo_agent_error_set(&execution->error, code,
+                        flo_execution_word(execution->state), "%s",
+                        s->event->error.what);
+    flo_do_note(s, "because the device lacks it: another try, %u of %u",
+                execution->lacks + 1, LACKS_MAX);
+    return 1 + flo_retry_delay_ms(execution->lacks++, LACK_WAIT_MS_MIN,
+                                  LACK_WAIT_MS_MAX, flo_agent_random(s->agent));
+}
+
+bool flo_execution_lacked(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->model->execution;
+    uint64_t wait_ms = flo_execution_lack_wait_ms(s);
+    char reason[FLO_AGENT_REASON_BYTES];
+
+    if (wait_ms == 0) {
+        return false;
+    }
+    assert(execution->job == 0);
+    execution->is_writing = false;
+    execution->deadline_ms = 0;
+    execution->retry_at_ms = s->now + wait_ms;
+    snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms",
+             flo_error_id(s->event->error.code), s->event->error.what,
+             (unsigned long long)wait_ms);
+    flo_execution_set_reason(s, reason);
+    return true;
+}
+
+/* ---- states ---- */
+
 /* The one place where a state changes. */
 static void change_state(struct step *s, enum flo_move move)
 {

@@ -114,6 +114,9 @@ void flo_execution_staged(struct step *s)
     if (flo_repair_staged(s)) {
         return;
     }
+    if (flo_execution_lacked(s)) {
+        return;
+    }
     if (s->event->error.code != 0) { /* the other models stay */
         flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s",
                           s->event->error.what);

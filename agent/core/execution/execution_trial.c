@@ -206,6 +206,15 @@ void flo_execution_unwritten(struct step *s)
         flo_execution_set_reason(s, "the commit could not be written");
         return;
     }
+    if (execution->is_writing && flo_execution_is_fetching(execution) &&
+        flo_execution_lacked(s)) {
+        return;
+    }
+    if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
+        flo_execution_lack_wait_ms(s) > 0) { /* at once: its engine waits */
+        flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
+        return;
+    }
     flo_execution_end(s, end_of_unwritten(s, execution), error->code, "%s",
                       error->what);
 }
@@ -259,30 +268,6 @@ static bool is_pardoned(struct step *s)
     return true;
 }
 
-/* The device lacks what any release would need, at its load or in its probe.
- * How long the next try waits; 0: it is no such loss, or there were too many.
- */
-static uint64_t lack_wait_ms(struct step *s)
-{
-    struct flo_agent_execution *execution = &s->model->execution;
-
-    if (!flo_agent_lacks(s->event->error.code) ||
-        execution->lacks >= LACKS_MAX) {
-        return 0;
-    }
-    uint64_t wait_ms =
-        flo_retry_delay_ms(execution->lacks++, LACK_WAIT_MS_MIN,
-                           LACK_WAIT_MS_MAX, flo_agent_random(s->agent)) +
-        1;
-    flo_agent_error_set(&execution->error, s->event->error.code,
-                        flo_execution_word(execution->state), "%s",
-                        s->event->error.what);
-    flo_do_note(s,
-                "because the device lacks it: try %u of %u, again in %llu ms",
-                execution->lacks, LACKS_MAX, (unsigned long long)wait_ms);
-    return wait_ms;
-}
-
 static void lost_on_trial(struct step *s)
 {
     struct flo_agent_model *model = s->model;
@@ -309,7 +294,7 @@ static void lost_on_trial(struct step *s)
         return;
     }
     /* Where nothing else serves, nobody waits. */
-    uint64_t wait_ms = model->live == -1 ? 0 : lack_wait_ms(s);
+    uint64_t wait_ms = model->live == -1 ? 0 : flo_execution_lack_wait_ms(s);
     if (wait_ms > 0) {
         flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release,
                               wait_ms);
@@ -375,7 +360,7 @@ static void killed_at_probe(struct step *s)
 
 static bool lacked_at_probe(struct step *s)
 {
-    uint64_t wait_ms = lack_wait_ms(s);
+    uint64_t wait_ms = flo_execution_lack_wait_ms(s);
 
     if (wait_ms > 0) {
         probe_later(s, wait_ms);
@@ -465,7 +450,7 @@ void flo_execution_lost(struct step *s)
         }
         break;
     case FLO_EXECUTION_ACTIVATING:
-        wait_ms = lack_wait_ms(s);
+        wait_ms = flo_execution_lack_wait_ms(s);
         if (wait_ms > 0) {
             execution->deadline_ms =
                 s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;

@@ -201,8 +201,9 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
     case MQTTREASONCODE_BANNED:
         return FLO_E_MQTT_ACL;
     default:
-        return mqtt->tls_text[0] != '\0' ? FLO_E_NET_TLS
-                                         : FLO_E_NET_UNREACHABLE;
+        return strstr(mqtt->tls_text, "malloc failure") != NULL ? FLO_E_MEMORY
+               : mqtt->tls_text[0] != '\0'                      ? FLO_E_NET_TLS
+                                           : FLO_E_NET_UNREACHABLE;
     }
 }
 
@@ -233,15 +234,18 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
     code = code_of(mqtt, item->reason);
     bool is_known = code == FLO_E_NET_TLS && flo_tls_problem(problem);
     flo_fail(err, code, "broker %s: %s", mqtt->options.url,
-             is_known                ? problem
-             : code == FLO_E_NET_TLS ? mqtt->tls_text
-                                     : what);
+             is_known                                        ? problem
+             : code == FLO_E_NET_TLS || code == FLO_E_MEMORY ? mqtt->tls_text
+                                                             : what);
     pthread_mutex_unlock(&mqtt->mutex);
     if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
         mqtt->options.ca_file != NULL &&
         check_authority(mqtt->options.ca_file, &why) < 0) {
-        flo_fail(err, FLO_E_NET_TLS, "broker %s: authority %s: %s",
-                 mqtt->options.url, mqtt->options.ca_file, why.what);
+        bool is_lack =
+            why.code == FLO_E_MEMORY || why.code == FLO_E_DESCRIPTORS;
+        flo_fail(err, is_lack ? why.code : FLO_E_NET_TLS,
+                 "broker %s: authority %s: %s", mqtt->options.url,
+                 mqtt->options.ca_file, why.what);
     }
 }
 
@@ -249,6 +253,7 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
 
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
 {
+    evtimer_del(mqtt->retry);
     mqtt->is_connecting = false;
     mqtt->is_connected = true;
     mqtt->connected_at_ms = flo_now_ms();
@@ -357,6 +362,7 @@ static bool go_on_leaving(struct flo_mqtt *mqtt)
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
 {
     static const struct timeval soon = {.tv_usec = MAY_NOT_MS * 1000};
+    static const struct timeval silence = {.tv_sec = 4 * CONNECT_TIMEOUT_S};
     struct flo_mqtt *mqtt = context;
     int rv;
 
@@ -373,7 +379,14 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
         evtimer_add(mqtt->retry, &soon);
         return;
     }
+    if (mqtt->is_connecting) { /* paho lost the try, as without memory */
+        struct flo_mqtt_item silent = {.kind = FLO_MQTT_FAILED};
+        flo_mqtt_push(mqtt, &silent, "no answer of the client library");
+        evtimer_add(mqtt->retry, &silence);
+        return;
+    }
     rv = start_connect(mqtt);
+    evtimer_add(mqtt->retry, &silence);
     if (rv != MQTTASYNC_SUCCESS) {
         struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = rv};
         flo_mqtt_push(mqtt, &item, MQTTAsync_strerror(rv));
