@@ -154,14 +154,16 @@ static bool has_models(const struct flo_shell *shell)
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
     char names[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
-    size_t count;
+    size_t count = 0;
     int rv = flo_shell_device_read(shell, err);
 
     if (rv < 0 && shell->is_local) {
         return rv;
     }
-    rv = 0;
-    count = flo_store_models(shell->store, names, FLO_COUNT(names));
+    rv = flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
+    if (rv < 0) { /* a start that knows no models would serve none */
+        return rv;
+    }
     for (size_t i = 0; i < count; i++) {
         struct flo_err why = {0};
         if (read_at_last(shell, names[i], &why) < 0) {

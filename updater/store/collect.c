@@ -177,9 +177,18 @@ static int keep_all_of(struct keep *keep, const char *model,
 
     flo_log(FLO_LOG_WARN, "store",
             "the record of %s is damaged: all releases of it stay", model);
-    (void)flo_store_each_name(keep->store->releases_fd, keep_if_of, &any);
+    int listed =
+        flo_store_each_name(keep->store->releases_fd, keep_if_of, &any);
     any.is_body = true;
-    (void)flo_store_each_name(keep->store->blobs_fd, keep_if_of, &any);
+    if (listed == 0) {
+        listed = flo_store_each_name(keep->store->blobs_fd, keep_if_of, &any);
+    }
+    if (listed < 0) {
+        return flo_fail(err, listed,
+                        "nothing is collected: the record of %s is damaged, "
+                        "and what is here cannot be listed",
+                        model);
+    }
     if (any.rv < 0) {
         return flo_wrap(err, any.rv,
                         "nothing is collected: the record of %s is damaged, "
@@ -269,9 +278,12 @@ static int decide(struct keep *keep, const struct flo_digest *extra,
                   size_t extra_count, struct flo_err *err)
 {
     char models[FLO_MODELS_MAX][FLO_NAME_MAX + 1];
-    size_t count = flo_store_models(keep->store, models, FLO_MODELS_MAX);
-    int rv = 0;
+    size_t count = 0;
+    int rv = flo_store_models(keep->store, models, FLO_MODELS_MAX, &count, err);
 
+    if (rv < 0) { /* no models known is not no models */
+        return flo_wrap(err, rv, "nothing is collected");
+    }
     if (count == FLO_MODELS_MAX) {
         return flo_fail(err, FLO_E_STATE, "more than %d models have slots",
                         FLO_MODELS_MAX - 1);

@@ -59,12 +59,19 @@ int flo_store_each_name(int dir_fd,
     int rv = 0;
 
     if (dir == NULL) {
+        rv = flo_fail_errno(NULL, FLO_E_IO_READ, "list");
         if (fd >= 0) {
             close(fd);
         }
-        return FLO_E_IO_READ;
+        return rv;
     }
-    while (rv == 0 && (entry = readdir(dir)) != NULL) {
+    while (rv == 0) {
+        errno = 0;
+        entry = readdir(dir);
+        if (entry == NULL) { /* the end, or a part that cannot be read */
+            rv = errno == 0 ? 0 : flo_fail_errno(NULL, FLO_E_IO_READ, "list");
+            break;
+        }
         if (entry->d_name[0] != '.') {
             rv = call(context, entry->d_name);
         }

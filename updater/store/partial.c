@@ -138,7 +138,8 @@ void flo_store_others_want(struct flo_store *store,
     struct flo_slots *slots = calloc(1, sizeof(*slots));
 
     if (models != NULL && scratch != NULL && slots != NULL) {
-        size_t count = flo_store_models(store, models, FLO_MODELS_MAX);
+        size_t count = 0;
+        (void)!flo_store_models(store, models, FLO_MODELS_MAX, &count, NULL);
         for (size_t i = 0; i < count; i++) {
             if (flo_store_slots_read(store, models[i], slots, NULL) == 0 &&
                 slots->stated.outcome == FLO_STATED_OPEN &&

@@ -392,11 +392,16 @@ static int add_model(void *context, const char *name)
     return 0;
 }
 
-size_t flo_store_models(struct flo_store *store,
-                        char (*names)[FLO_NAME_MAX + 1], size_t models_max)
+int flo_store_models(struct flo_store *store, char (*names)[FLO_NAME_MAX + 1],
+                     size_t models_max, size_t *out, struct flo_err *err)
 {
     struct models models = {names, 0, models_max};
+    int rv = flo_store_each_name(store->slots_fd, add_model, &models);
 
-    (void)flo_store_each_name(store->slots_fd, add_model, &models);
-    return models.count;
+    if (rv < 0) {
+        return flo_fail(err, rv, "%s/slots: its models cannot be listed",
+                        store->path);
+    }
+    *out = models.count;
+    return 0;
 }

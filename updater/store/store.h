@@ -112,7 +112,9 @@ FLO_MUST_USE int flo_store_reserve(struct flo_store *store, int fd,
  * FLO_E_STATE_LOCKED. */
 FLO_MUST_USE int flo_store_partials_lock(struct flo_store *store,
                                          struct flo_err *err);
-/* Call for each regular name of a folder; stops at the first non-zero. */
+/* Call for each regular name of a folder; stops at the first non-zero, which it
+ * returns.  Below 0: not all were seen, for FLO_E_IO_READ, FLO_E_MEMORY or
+ * FLO_E_DESCRIPTORS. */
 int flo_store_each_name(int dir_fd,
                         int (*call)(void *context, const char *name),
                         void *context);

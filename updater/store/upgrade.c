@@ -311,8 +311,8 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
 int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
 {
     char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
-    size_t count = flo_store_models(store, models, FLO_COUNT(models));
-    int rv = 0;
+    size_t count = 0;
+    int rv = flo_store_models(store, models, FLO_COUNT(models), &count, err);
 
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);

@@ -333,9 +333,10 @@ static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
 static int read_models(struct flo_shell *shell, struct flo_err *err)
 {
     char names[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
-    size_t count = flo_store_models(shell->store, names, FLO_COUNT(names));
+    size_t count = 0;
     uint32_t used = 0;
-    int rv = 0;
+    int rv =
+        flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
 
     for (size_t i = 0; rv == 0 && i < count && used < FLO_AGENT_MODELS_MAX;
          i++) {

@@ -240,7 +240,10 @@ static void check_store(const struct flo_settings *settings)
         return;
     }
     check_folder(settings, flo_store_disk_free(store));
-    size_t count = flo_store_models(store, models, FLO_COUNT(models));
+    size_t count = 0;
+    if (flo_store_models(store, models, FLO_COUNT(models), &count, &err) < 0) {
+        tell_err("models", &err);
+    }
     for (size_t i = 0; i < count; i++) {
         check_model(store, models[i]);
     }

@@ -333,8 +333,12 @@ int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
     char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
 
     if (record->generation == 0) {
-        size_t count =
-            flo_store_models(shell->store, models, FLO_COUNT(models));
+        size_t count = 0;
+        int listed = flo_store_models(shell->store, models, FLO_COUNT(models),
+                                      &count, err);
+        if (listed < 0) {
+            return listed;
+        }
         if (count == FLO_COUNT(models)) {
             fold(shell, count, models);
         }

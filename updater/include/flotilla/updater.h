@@ -389,9 +389,12 @@ FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store,
                                          const char *model,
                                          struct flo_slots *out,
                                          struct flo_err *err);
-/* Names of the models that have a slot file, sorted; returns the count. */
-size_t flo_store_models(struct flo_store *store,
-                        char (*models)[FLO_NAME_MAX + 1], size_t models_max);
+/* Names of the models that have a slot file, sorted.  FLO_E_IO_READ,
+ * FLO_E_MEMORY, FLO_E_DESCRIPTORS: they are not known, which is not none. */
+FLO_MUST_USE int flo_store_models(struct flo_store *store,
+                                  char (*models)[FLO_NAME_MAX + 1],
+                                  size_t models_max, size_t *out,
+                                  struct flo_err *err);
 /* As for slots. */
 FLO_MUST_USE int flo_store_device_read(struct flo_store *store,
                                        struct flo_device *out,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +136,32 @@ static void collection_keeps_downloads_under_way(void **state)
     assert_int_equal(collected.files, 0);
     assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0),
                      0);
+}
+
+/* Models that cannot be listed are not models that are not there: descriptors,
+ * memory and reading fail in the same call. */
+static void collection_without_a_descriptor_removes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_collected collected = {0};
+    struct flo_slots slots = {.model = "tiny"};
+    struct flo_digest file;
+    struct rlimit before, none;
+
+    slots.current = put_release(world, "1.0.0", 1, "one", &file);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int rv = flo_store_collect(world->store, NULL, 0, &collected, &world->err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+    assert_int_equal(rv, FLO_E_DESCRIPTORS);
+    assert_int_equal(collected.files, 0);
+    assert_true(flo_store_blob_has(world->store, &slots.current, 0));
+    assert_true(flo_store_blob_has(world->store, &file, 0));
 }
 
 static void collection_keeps_what_slots_and_baseline_name(void **state)
@@ -413,7 +440,10 @@ static void models_are_listed_in_order(void **state)
         assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
     }
 
-    assert_int_equal(flo_store_models(world->store, models, 4), 3);
+    size_t count = 0;
+    assert_int_equal(flo_store_models(world->store, models, 4, &count, NULL),
+                     0);
+    assert_int_equal(count, 3);
     assert_string_equal(models[0], "a");
     assert_string_equal(models[1], "b");
     assert_string_equal(models[2], "c");
@@ -432,6 +462,7 @@ int main(void)
         with_store(a_rotten_blob_is_put_aside_as_it_is),
         with_store(more_than_the_disk_has_is_refused_with_numbers),
         with_store(collection_keeps_downloads_under_way),
+        with_store(collection_without_a_descriptor_removes_nothing),
         with_store(collection_keeps_what_slots_and_baseline_name),
         with_store(a_step_stays_while_its_release_is_on_its_way),
         with_store(a_document_that_rotted_or_grew_is_not_loaded),
