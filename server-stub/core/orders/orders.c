@@ -44,7 +44,7 @@ static bool replaces(const struct flo_order_card *later,
 static bool is_wanted(const struct flo_order_card *cards, size_t count,
                       size_t index, uint64_t now_ms)
 {
-    if (flo_order_fact(cards[index].op)->rank == 0 ||
+    if (flo_order_fact(cards[index].op)->rank == 0 || cards[index].is_over ||
         cards[index].expires_at_ms <= now_ms) {
         return false;
     }

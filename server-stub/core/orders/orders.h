@@ -21,16 +21,18 @@ struct flo_order_card {
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
     struct flo_digest release;      /* rollback: the release that goes */
+    bool is_over; /* of an epoch before: devices refuse its key */
 };
 
 /* The retained list of a group: indices into `cards` (ascending seq), at most
  * FLO_GROUP_ORDERS_MAX, in ascending order; returns how many.
  *
  * Deploy orders are not in it: they travel in desired, where one replaces
- * another.  Only the newest counts among freezes and unfreezes, among pauses,
- * resumes and aborts of a rollout, and among rollbacks of a release.  When
- * there are too many, the harmless go first, and before those all but four
- * rollbacks. */
+ * another.  Orders of an epoch before are not: each device would refuse them
+ * with each connection, and tell it.  Only the newest counts among freezes and
+ * unfreezes, among pauses, resumes and aborts of a rollout, and among rollbacks
+ * of a release.  When there are too many, the harmless go first, and before
+ * those all but four rollbacks. */
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
                         uint64_t now_ms, size_t *out);
 

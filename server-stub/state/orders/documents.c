@@ -145,10 +145,25 @@ int flo_orders_desired_text(struct flo_controller *controller,
 }
 
 struct cards {
+    const char *fleet;
+    uint32_t epoch;
     size_t count;
     struct flo_order_card items[CARDS_MAX];
     char *envelopes[CARDS_MAX];
 };
+
+/* Fleets whose first epoch goes on need no look into the orders. */
+static bool is_over(const struct cards *cards,
+                    const struct flo_fleet_order *row)
+{
+    struct flo_order order;
+    struct flo_err err = {0};
+
+    return cards->epoch > 1 &&
+           flo_order_parse(row->body, strlen(row->body), cards->fleet, &order,
+                           &err) == 0 &&
+           order.epoch < cards->epoch;
+}
 
 static int collect_card(void *context, const struct flo_fleet_order *order)
 {
@@ -167,7 +182,8 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
         card = &cards->items[--cards->count];
     }
     *card = (struct flo_order_card){.seq = order->seq,
-                                    .expires_at_ms = order->expires_at_ms};
+                                    .expires_at_ms = order->expires_at_ms,
+                                    .is_over = is_over(cards, order)};
     snprintf(card->rollout, sizeof(card->rollout), "%s", order->rollout);
     if (!flo_order_op_parse(order->op, &card->op)) {
         return 0;
@@ -188,6 +204,8 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group,
     if (cards == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "orders of %s", group);
     }
+    cards->fleet = controller->fleet;
+    cards->epoch = flo_trust_epoch(controller->trust);
     rv = flo_fleet_order_list(controller->store, group, flo_wall_ms(),
                               collect_card, cards, err);
     count = rv == 0 ? flo_group_orders(cards->items, cards->count,

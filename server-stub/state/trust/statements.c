@@ -366,6 +366,22 @@ void flo_trust_settle(struct flo_controller *controller, bool is_committed)
     }
 }
 
+static int tell_group(void *context, const char *group)
+{
+    flo_outgoing_group(context, group);
+    return 0;
+}
+
+/* Devices take no order of the epoch before any more: what holds is signed
+ * again, and the lists lose the rest. */
+static int leave_epoch(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(),
+                                    tell_group, controller, err);
+
+    return rv == 0 ? flo_orders_renew_each(controller, err) : rv;
+}
+
 int flo_trust_publish(struct flo_controller *controller, const char *text,
                       size_t bytes, bool *is_news, struct flo_err *err)
 {
@@ -398,9 +414,8 @@ int flo_trust_publish(struct flo_controller *controller, const char *text,
     change(controller, next, key);
     next = NULL;
     flo_outgoing_trust(controller);
-    /* Devices take no order of the epoch before any more. */
     return key != NULL || flo_trust_epoch(controller->trust) != epoch
-               ? flo_orders_renew_each(controller, err)
+               ? leave_epoch(controller, err)
                : 0;
 }
 

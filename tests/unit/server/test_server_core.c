@@ -49,6 +49,19 @@ static void expired_and_deploy_orders_are_not_listed(void **state)
     assert_int_equal(flo_group_orders(cards, 2, 1000, out), 0);
 }
 
+static void orders_of_an_epoch_before_are_not_listed(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[] = {card(FLO_ORDER_ABORT, 1, "r-1", 0),
+                                     card(FLO_ORDER_FREEZE, 2, "", 0)};
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    cards[0].is_over = true;
+
+    assert_int_equal(flo_group_orders(cards, 2, 10, out), 1);
+    assert_int_equal(out[0], 1);
+}
+
 static void pause_resume_abort_replace_each_other_per_rollout(void **state)
 {
     (void)state;
@@ -641,6 +654,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_newest_of_freeze_and_unfreeze_is_listed),
         cmocka_unit_test(expired_and_deploy_orders_are_not_listed),
+        cmocka_unit_test(orders_of_an_epoch_before_are_not_listed),
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
         cmocka_unit_test(too_many_orders_lose_the_harmless_first),
         cmocka_unit_test(
