@@ -103,6 +103,7 @@ def test_a_slower_release_is_found_by_request_and_taken_back(up, told):
     assert "time per token +" in found["reason"], found["reason"]
     gate = next(g for g in found["gates"] if g["gate"] == "token_p50")
     assert gate["verdict"] == "fail" and gate["value"] > 15, gate
+    assert gate["because"] in up.cli("experiment", "get", made)[1]
     said = up.cli("rollout", "explain", made)[1]
     assert "judged again from what is stored, 0 differ" in said, said
     until("tiny alone is left", lambda: all(

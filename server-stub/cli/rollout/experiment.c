@@ -214,12 +214,13 @@ static json_t *measure_of(const json_t *gate)
         change_text(gate, json_number_value(json_array_get(interval, 1)), high);
         snprintf(range, sizeof(range), "%s to %s", low, high);
     }
-    return json_pack("{s:s,s:s,s:s,s:O,s:O,s:s,s:s}", "measure",
+    return json_pack("{s:s,s:s,s:s,s:O,s:O,s:s,s:s,s:s}", "measure",
                      flo_out_text(gate, "name", "?"), "change", change,
                      "interval", range, "limit", json_object_get(gate, "limit"),
                      "unit", json_object_get(gate, "unit"), "verdict",
                      flo_out_text(gate, "verdict", "?"), "text",
-                     flo_out_text(gate, "text", ""));
+                     flo_out_text(gate, "text", ""), "because",
+                     flo_out_text(gate, "because", ""));
 }
 
 static json_t *measures_of(const json_t *rollout)
