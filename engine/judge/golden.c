@@ -510,8 +510,9 @@ static int take_cases(struct golden *g, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &g->suite, err);
     if (rv == 0 && !g->suite.is_golden) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "no document of the format flotilla-golden-1");
+        flo_fail(err, FLO_E_META_SCHEMA,
+                 "no document of the format flotilla-golden-1");
+        rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
         /* Who could not open it has named it. */

@@ -301,7 +301,16 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
     if (rv < 0) {
         flo_suite_deinit(suite);
     }
-    return rv;
+    /* A person wrote it: the table's fix is for what a publisher signed. */
+    return rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
+                   rv == FLO_E_META_SCHEMA
+               ? flo_err_fix(err, is_golden
+                                      ? "correct the file: "
+                                        "docs/reference/golden.md, or let "
+                                        "flotilla-model golden create make it"
+                                      : "correct the file: a golden document, "
+                                        "or a case as JSON in each line")
+               : rv;
 }
 
 void flo_suite_deinit(struct flo_suite *suite)

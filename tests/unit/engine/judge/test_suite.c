@@ -47,6 +47,21 @@ static void lines_become_cases_with_their_tasks(void **state)
     flo_suite_deinit(&suite);
 }
 
+static void a_wrong_file_is_to_be_corrected_by_its_writer(void **state)
+{
+    struct flo_suite suite;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(take("# Readme\n", &suite, &err), FLO_E_META_JSON);
+    assert_non_null(strstr(err.fix, "correct the file"));
+    assert_null(strstr(err.fix, "publisher"));
+    assert_int_equal(
+        take("{\"format\":\"flotilla-golden-1\",\"cases\":7}", &suite, &err),
+        FLO_E_META_SCHEMA);
+    assert_non_null(strstr(err.fix, "docs/reference/golden.md"));
+}
+
 static void a_golden_document_is_a_suite_too(void **state)
 {
     struct flo_suite suite;
@@ -172,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_become_cases_with_their_tasks),
         cmocka_unit_test(a_golden_document_is_a_suite_too),
+        cmocka_unit_test(a_wrong_file_is_to_be_corrected_by_its_writer),
         cmocka_unit_test(what_does_not_fit_is_refused_with_its_line),
         cmocka_unit_test(exact_is_all_but_the_space_around),
         cmocka_unit_test(json_is_strict_and_an_object_or_a_list),
