@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import textwrap
 
@@ -302,3 +303,19 @@ def test_the_brokers_container_reads_what_changed_again(folder):
     until("it reads again", changes)
     box.terminate()
     assert box.wait(timeout=HANG_S) in (0, 128 + 15, -15)
+
+
+def test_packages_without_a_compiler_name_its_package(folder):
+    place = folder + "/few"
+    os.mkdir(place)
+    for tool in ("dpkg-buildpackage", "dh", "lintian", "debootstrap"):
+        program(os.path.join(place, tool), "exit 1\n")
+    program(place + "/dpkg", "echo amd64\n")
+    for tool in ("mkdir", "dirname"):
+        os.symlink(shutil.which(tool), os.path.join(place, tool))
+    done = subprocess.run(
+        ["/bin/sh", os.path.join(ROOT, "deploy", "packages.sh"), "arm64"],
+        env={"PATH": place}, capture_output=True, text=True, timeout=HANG_S)
+    assert (done.returncode, done.stderr) == (
+        3, "error[absent]: no compiler for arm64 is installed\n"
+        "  fix: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross\n")

@@ -76,6 +76,12 @@ expect 0 '"issues":\[\]' "$@" "$engine" inspect $tiny --json
 expect 0 '"id":"model.nonfinite"' \
     "$@" "$engine" inspect tests/models/tiny-v3-bad-nan.Q4_0.gguf --json
 
+# A dash is the prompt on standard input.
+"$@" "$engine" run --model $tiny --prompt hello -n 4 >"$work/out" 2>/dev/null
+printf hello | "$@" "$engine" run --model $tiny --prompt - -n 4 \
+    >"$work/out2" 2>/dev/null
+[ -s "$work/out" ] && cmp "$work/out" "$work/out2" || failed=1
+
 # Two frames in, two lines out; the golden ids of 'hello' and ' hello'.
 printf '5\nhello6\n hello' | "$@" "$model" tokenize --model $tiny --framed \
     >"$work/out"
