@@ -171,6 +171,8 @@ def test_an_old_rollout_counts_nobody_who_runs_another_release(
         one = start(controller, "tiny@" + version,
                     phases=[{"share_pct": 100}])
         device.event(one["id"], release, "succeeded")
+        until("it completes", lambda: same(controller.ask(
+            "GET", "/v1/rollouts/" + one["id"]).json["state"], "completed"))
         said.append((one["id"], {"version": version, "release": release}))
     (old, before), (new, after) = said
 
