@@ -69,9 +69,11 @@ bench: build ## benchmarks, JSON in build/bench
 	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
 
 bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED=19)
-	@cmake --build build/release --target bench_gates
+	@cmake --build build/release --target bench_gates bench_slices
 	@mkdir -p build/bench && $(BIN)/bench_gates --json build/bench/gates.json \
-	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),19)
+	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),19) && \
+	    $(BIN)/bench_slices --json build/bench/slices.json \
+	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),37)
 
 bench-fleet: build ## simulated fleets on the real controller (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)
 	@cmake --build build/release -j $(JOBS) --target flotilla-sim

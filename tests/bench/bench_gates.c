@@ -22,119 +22,7 @@
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
 #include "server-stub/core/gate/study/study.h"
-
-/* ---- chance ---- */
-
-struct chance {
-    uint64_t s[4];
-    double spare;
-    bool has_spare;
-};
-
-static uint64_t mix(uint64_t *x)
-{
-    uint64_t z = (*x += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static void chance_init(struct chance *chance, uint64_t seed)
-{
-    *chance = (struct chance){.has_spare = false};
-    for (size_t i = 0; i < 4; i++) {
-        chance->s[i] = mix(&seed);
-    }
-}
-
-static uint64_t rotated(uint64_t x, int bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
-/* xoshiro256**, in (0, 1). */
-static double uniform(struct chance *chance)
-{
-    uint64_t *s = chance->s;
-    uint64_t result = rotated(s[1] * 5, 7) * 9;
-    uint64_t t = s[1] << 17;
-
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotated(s[3], 45);
-    return ((double)(result >> 11) + 0.5) / 9007199254740992.0;
-}
-
-static double normal(struct chance *chance)
-{
-    if (chance->has_spare) {
-        chance->has_spare = false;
-        return chance->spare;
-    }
-    double radius = sqrt(-2 * log(uniform(chance)));
-    double angle = 2 * M_PI * uniform(chance);
-    chance->spare = radius * sin(angle);
-    chance->has_spare = true;
-    return radius * cos(angle);
-}
-
-/* Variance 1. */
-static double student3(struct chance *chance)
-{
-    double z = normal(chance);
-    double a = normal(chance);
-    double b = normal(chance);
-    double c = normal(chance);
-
-    return z / sqrt(a * a + b * b + c * c);
-}
-
-static double gamma_of(struct chance *chance, double shape)
-{
-    if (shape < 1) {
-        return gamma_of(chance, shape + 1) * pow(uniform(chance), 1 / shape);
-    }
-    double d = shape - 1.0 / 3;
-    for (;;) {
-        double x = normal(chance);
-        double v = 1 + x / sqrt(9 * d);
-        if (v > 0) {
-            v = v * v * v;
-            if (log(uniform(chance)) < x * x / 2 + d - d * v + d * log(v)) {
-                return d * v;
-            }
-        }
-    }
-}
-
-static double poisson(struct chance *chance, double mean)
-{
-    double k = 0;
-    double product = 1;
-
-    while (mean > 30) { /* in parts */
-        double n = floor(mean * 0.875);
-        double x = gamma_of(chance, n);
-        if (x > mean) {
-            double hits = 0;
-            for (double i = 0; i < n - 1; i++) {
-                hits += uniform(chance) < mean / x ? 1 : 0;
-            }
-            return k + hits;
-        }
-        k += n;
-        mean -= x;
-    }
-    double limit = exp(-mean);
-    while ((product *= uniform(chance)) > limit) {
-        k++;
-    }
-    return k;
-}
+#include "tests/bench/chance.h"
 
 /* ---- rows ---- */
 
@@ -275,32 +163,33 @@ struct fleet {
 
 static double innovation(const struct row *row, struct chance *chance)
 {
-    return row->is_normal ? normal(chance) : student3(chance);
+    return row->is_normal ? chance_normal(chance) : chance_student3(chance);
 }
 
 static void fleet_draw(struct fleet *fleet, struct chance *chance)
 {
     const struct row *row = fleet->row;
 
-    fleet->start_h = 24 * uniform(chance);
+    fleet->start_h = 24 * chance_uniform(chance);
     fleet->load_at =
-        fleet->before +
-        (int)(uniform(chance) * (fleet->blocks > 1 ? fleet->blocks - 1 : 1));
+        fleet->before + (int)(chance_uniform(chance) *
+                              (fleet->blocks > 1 ? fleet->blocks - 1 : 1));
     fleet->curve = (struct flo_curve){0};
     for (int i = 0; i < fleet->count; i++) {
         bool is_treated = i < fleet->treated;
-        int late =
-            row->stagger > 0 ? (int)(uniform(chance) * (row->stagger + 1)) : 0;
+        int late = row->stagger > 0
+                       ? (int)(chance_uniform(chance) * (row->stagger + 1))
+                       : 0;
         bool has_effect =
-            is_treated && uniform(chance) < or_usual(row->share, 1);
+            is_treated && chance_uniform(chance) < or_usual(row->share, 1);
         fleet->devices[i] = (struct device){
             .noise = 0.10 * innovation(row, chance),
-            .drift = or_usual(row->drift, .05) * normal(chance),
-            .shift_h = row->shift_h * normal(chance),
+            .drift = or_usual(row->drift, .05) * chance_normal(chance),
+            .shift_h = row->shift_h * chance_normal(chance),
             .swap = is_treated ? fleet->before + late : INT32_MAX,
             .has_effect = has_effect,
-            .is_gone =
-                has_effect && row->hide > 0 && uniform(chance) < row->hide};
+            .is_gone = has_effect && row->hide > 0 &&
+                       chance_uniform(chance) < row->hide};
     }
 }
 
@@ -313,12 +202,13 @@ static double reading(const struct fleet *fleet, struct device *device,
 
     device->noise =
         0.6 * device->noise + 0.10 * sqrt(1 - 0.36) * innovation(row, chance);
-    device->walk += row->walk > 0 ? row->walk / sqrt(12) * normal(chance) : 0;
+    device->walk +=
+        row->walk > 0 ? row->walk / sqrt(12) * chance_normal(chance) : 0;
     y = 11.5 + device->noise + device->walk;
     y += row->daily * sin(2 * M_PI * hour / 24);
     y += block >= fleet->before ? device->drift : 0;
     y += row->load != 0 && block >= fleet->load_at ? row->load : 0;
-    y += row->stall > 0 && uniform(chance) < row->stall ? log(3) : 0;
+    y += row->stall > 0 && chance_uniform(chance) < row->stall ? log(3) : 0;
     y += device->has_effect && block >= device->swap ? log1p(row->effect) : 0;
     return y;
 }
@@ -485,12 +375,12 @@ static void draw_rates(const struct row *row, struct counted *devices,
 
     for (int i = 0; i < count; i++) {
         double own = row->shape > 0
-                         ? base * gamma_of(chance, row->shape) / row->shape
+                         ? base * chance_gamma(chance, row->shape) / row->shape
                          : base;
         devices[i] = (struct counted){
             .rate = own,
             .expected =
-                row->own_past ? poisson(chance, own * exposure * 6) : 0};
+                row->own_past ? chance_poisson(chance, own * exposure * 6) : 0};
         before += i >= treated ? devices[i].expected : 0;
     }
     double rate = before / ((count - treated) * exposure * 6);
@@ -529,7 +419,8 @@ static int count_run(const struct row *row, struct counted *devices,
     for (int h = 1; h <= hours; h++) {
         struct flo_count_arm arms[2] = {0};
         for (int i = 0; i < count; i++) {
-            devices[i].events += poisson(chance, devices[i].rate * exposure);
+            devices[i].events +=
+                chance_poisson(chance, devices[i].rate * exposure);
             devices[i].events += i == 0 && h == 1 ? row->chatty : 0;
             flo_count_add(&arms[i < row->treated ? 1 : 0], devices[i].events,
                           devices[i].expected * h, exposure * h);
@@ -552,9 +443,9 @@ static int deaths_run(const struct row *row, struct chance *chance)
     struct flo_deaths_result result;
 
     for (int i = 0; i < row->treated; i++) {
-        treated.died += uniform(chance) < chance_of ? 1 : 0;
+        treated.died += chance_uniform(chance) < chance_of ? 1 : 0;
     }
-    control.died = poisson(chance, .002 * control.exposure);
+    control.died = chance_poisson(chance, .002 * control.exposure);
     return flo_deaths_evaluate(&treated, &control, &result) &&
                    result.verdict == FLO_VERDICT_FAIL
                ? 1
@@ -569,7 +460,7 @@ static int share_run(const struct row *row, struct chance *chance)
     uint64_t bad = 0;
 
     for (int i = 1; i <= row->treated; i++) {
-        if (uniform(chance) >= row->rate) {
+        if (chance_uniform(chance) >= row->rate) {
             continue;
         }
         bad++;
