@@ -184,9 +184,11 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
                              uint64_t from_ms, struct flo_rollout_expected *out)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];
-    uint64_t device_ms = trip->download_ms + trip->soak_ms;
+    bool is_idle = trip->is_idle[index];
+    uint64_t device_ms = is_idle ? 0 : trip->download_ms + trip->soak_ms;
+    uint64_t jitter_ms = is_idle ? 0 : trip->jitter_ms;
     /* A device begins in the middle of the jitter; the last one at its end. */
-    double device_s = (double)(device_ms + trip->jitter_ms / 2) / 1000;
+    double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     from_ms += phase->is_hold_out ? phase->watch_ms : 0;
     *out = (struct flo_rollout_expected){.devices = members_of(rollout, index),
@@ -200,7 +202,7 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
         rollout->window.length_s > 0
             ? told_at(rollout, index, out->devices, from_ms, work_s, out)
             : from_ms + (uint64_t)(work_s * 1000);
-    out->ends_ms = out->told_ms + trip->jitter_ms + device_ms + phase->soak_ms;
+    out->ends_ms = out->told_ms + jitter_ms + device_ms + phase->soak_ms;
     return out->ends_ms;
 }
 

@@ -329,6 +329,7 @@ struct flo_rollout_trip {
     uint64_t jitter_ms;
     uint64_t download_ms; /* 0: the policy does not bound the speed */
     uint64_t soak_ms;
+    bool is_idle[FLO_ROLLOUT_PHASES_MAX]; /* nobody of the phase goes it */
 };
 struct flo_rollout_expected {
     uint32_t devices;

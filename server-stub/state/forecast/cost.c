@@ -31,6 +31,8 @@ static void add(struct flo_forecast_sum *sum, const struct flo_forecast *one)
     if (sum != NULL) {
         sum->devices++;
         sum->takes += one->result == FLO_FORECAST_TAKES;
+        sum->idle += one->result == FLO_FORECAST_HAS ||
+                     one->result == FLO_FORECAST_CANNOT;
         sum->bytes += one->result == FLO_FORECAST_TAKES ? one->bytes : 0;
     }
 }
@@ -158,6 +160,9 @@ static void add_time(const struct flo_forecast_costs *costs,
     if (policy->rate_bytes_per_s > 0) {
         trip.download_ms = (uint64_t)((double)costs->bytes_most * 1000 /
                                       (double)policy->rate_bytes_per_s);
+    }
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        trip.is_idle[i] = costs->phases[i].idle == costs->phases[i].devices;
     }
     flo_rollout_expect(core, &trip, now_ms, expected);
     for (uint32_t i = 0; i < core->phase_count; i++) {

@@ -13,6 +13,7 @@ struct flo_forecast_sum {
     char name[FLO_NAME_MAX + 1];
     uint32_t devices;
     uint32_t takes;
+    uint32_t idle; /* they have it, or cannot take it */
     uint64_t bytes;
 };
 /* Zeros are no costs. */

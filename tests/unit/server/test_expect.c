@@ -83,6 +83,20 @@ static void phases_follow_their_pace_and_their_soak(void **state)
                      world->phases[1].told_ms + 15 * MINUTE_MS);
 }
 
+static void a_phase_that_has_the_release_takes_its_own_soak_alone(void **state)
+{
+    struct world *world = *state;
+
+    world->trip.soak_ms = 15 * MINUTE_MS;
+    world->trip.jitter_ms = MINUTE_MS;
+    world->trip.is_idle[0] = true;
+    add_phase(world, 1)->soak_ms = 2 * MINUTE_MS;
+    add_phase(world, 1);
+    expect(world);
+    assert_int_equal(world->phases[0].ends_ms, MONDAY_MS + 2 * MINUTE_MS);
+    assert_int_equal(world->phases[1].ends_ms, MONDAY_MS + 18 * MINUTE_MS);
+}
+
 static void a_ramp_is_reckoned_with_the_ends_that_it_waits_for(void **state)
 {
     static const struct {
@@ -185,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(phases_follow_their_pace_and_their_soak),
+        TEST(a_phase_that_has_the_release_takes_its_own_soak_alone),
         TEST(a_ramp_is_reckoned_with_the_ends_that_it_waits_for),
         TEST(limits_make_devices_take_turns),
         TEST(windows_stretch_it_to_the_last_zone),
