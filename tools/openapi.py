@@ -27,7 +27,7 @@ class Word:
     def __init__(self, text):
         match = re.match(r"([^ {\[=|:!?~]+)(?::([^ {\[=|!?~]+))?([!?~]*)"
                          r"(?:=([^ |]+))?(.*)$", text, re.S)
-        if match is None:
+        if match is None or match.group(5)[:1] not in ("", "{", "["):
             raise SystemExit("no word of a shape: `%s`" % text)
         self.name, self.type, marks, self.value, rest = match.groups()
         self.type = self.type or self.name
