@@ -317,6 +317,33 @@ static void a_member_without_the_label_has_no_number(void **state)
     assert_int_equal(out.count, 0);
 }
 
+/* ---- waves ---- */
+
+static void swaps_within_half_an_hour_are_one_wave(void **state)
+{
+    struct flo_waves waves = {0};
+
+    (void)state;
+    assert_int_equal(flo_waves_begin(&waves, 100, false), 0);
+    assert_int_equal(flo_waves_begin(&waves, 106, false), 0);
+    assert_int_equal(flo_waves_begin(&waves, 106, true), 1);
+    assert_int_equal(flo_waves_begin(&waves, 106, false), 0);
+    assert_int_equal(flo_waves_begin(&waves, 107, false), 2);
+    assert_int_equal(flo_waves_begin(&waves, 107, true), 3);
+}
+
+static void the_ninth_wave_joins_the_eighth(void **state)
+{
+    struct flo_waves waves = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_int_equal(flo_waves_begin(&waves, 10 * i, i % 3 == 2),
+                         i < FLO_SCAN_WAVES_MAX ? i : FLO_SCAN_WAVES_MAX - 1);
+    }
+    assert_int_equal(waves.count, FLO_SCAN_WAVES_MAX);
+}
+
 /* ---- order of members ---- */
 
 static void each_phase_has_its_share_of_each_site(void **state)
@@ -371,6 +398,8 @@ int main(void)
         cmocka_unit_test(a_site_that_changed_is_no_culprit),
         cmocka_unit_test(a_label_of_ten_thousand_values_is_cut_and_says_so),
         cmocka_unit_test(a_member_without_the_label_has_no_number),
+        cmocka_unit_test(swaps_within_half_an_hour_are_one_wave),
+        cmocka_unit_test(the_ninth_wave_joins_the_eighth),
         cmocka_unit_test(each_phase_has_its_share_of_each_site),
     };
 

@@ -6,6 +6,7 @@
  *   level.h   shape.h   a device's level by release, and its hour of the day
  *   plain.h             most devices above their own past: no base is needed
  *   labels.h            values as numbers, at most 1,000 of a label
+ *   waves.h             devices whose swaps begin together
  *   scan.h              the slice at which a metric is worse
  *   count_scan.h        ... or at which errors and crashes are more
  *   told.h              what people read: never clipped
@@ -35,5 +36,6 @@
 #include "server-stub/core/gate/slices/slow.h"
 #include "server-stub/core/gate/slices/spread.h"
 #include "server-stub/core/gate/slices/told.h"
+#include "server-stub/core/gate/slices/waves.h"
 
 #endif

@@ -1,0 +1,33 @@
+/* Waves: see waves.h. */
+#include <assert.h>
+
+#include "server-stub/core/gate/slices/waves.h"
+
+#define TOGETHER_BLOCKS 6 /* 30 minutes */
+
+/* The newest wave of a phase; FLO_SCAN_WAVES_MAX: none. */
+static uint8_t newest_phase(const struct flo_waves *waves)
+{
+    for (uint8_t p = waves->count; p > 0; p--) {
+        if (!waves->waves[p - 1].is_probe) {
+            return (uint8_t)(p - 1);
+        }
+    }
+    return FLO_SCAN_WAVES_MAX;
+}
+
+uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe)
+{
+    uint8_t newest = newest_phase(waves);
+
+    assert(waves->count == 0 || block >= waves->waves[waves->count - 1].block);
+    if (!is_probe && newest < FLO_SCAN_WAVES_MAX &&
+        block - waves->waves[newest].block <= TOGETHER_BLOCKS) {
+        return newest;
+    }
+    if (waves->count < FLO_SCAN_WAVES_MAX) {
+        waves->waves[waves->count++] =
+            (struct flo_wave){.block = block, .is_probe = is_probe};
+    }
+    return (uint8_t)(waves->count - 1);
+}

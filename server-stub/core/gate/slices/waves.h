@@ -1,0 +1,24 @@
+/* Waves: devices whose swaps begin together, each with its own reference.
+ *
+ * A phase, its cover and each probe begin a wave.  A site that changes while a
+ * rollout runs then changes both arms of every wave alike.  Pure. */
+#ifndef FLOTILLA_SERVER_SLICES_WAVES_H
+#define FLOTILLA_SERVER_SLICES_WAVES_H
+
+#include "server-stub/core/gate/slices/scan.h"
+
+struct flo_wave {
+    uint32_t block; /* of its first swap */
+    bool is_probe;
+};
+/* All zero: none yet. */
+struct flo_waves {
+    struct flo_wave waves[FLO_SCAN_WAVES_MAX];
+    uint8_t count;
+};
+/* Swaps begin in `block`, not before those of any earlier call.  The number of
+ * their wave: that of the newest wave when it began within 30 minutes, which
+ * holds for no probe; the last one when there are 8; else a new one. */
+uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe);
+
+#endif
