@@ -18,10 +18,10 @@
 #define COMMIT_RETRY_MS 5000
 #define UNSURE_WAIT_MS_MIN 60000 /* before the second probe */
 #define UNSURE_WAIT_FACTOR 30    /* longer each time */
-#define KILLS_PARDONED 2u        /* of an update, by something outside */
-#define KILL_WAIT_MS_MIN 1000    /* before the probe after the first */
-#define KILL_WAIT_FACTOR 30      /* longer after the next */
-#define LACKS_MAX 20u            /* in a row: about a quarter of an hour */
+#define KILLS_PARDONED FLO_AGENT_KILLS_PARDONED
+#define KILL_WAIT_MS_MIN 1000 /* before the probe after the first */
+#define KILL_WAIT_FACTOR 30   /* longer after the next */
+#define LACKS_MAX 20u         /* in a row: about a quarter of an hour */
 #define LACK_WAIT_MS_MIN 1000
 #define LACK_WAIT_MS_MAX 60000
 #define PROBES_PER_TRY 3    /* agents may be killed for other reasons */

@@ -96,6 +96,8 @@ bool flo_bet_is_below(const struct flo_bet *bet, double limit, double odds);
 
 #define FLO_EXECUTION_ID_MAX 80
 #define FLO_AGENT_REASON_BYTES 256
+/* Kills of its engine by something outside that do not count. */
+#define FLO_AGENT_KILLS_PARDONED 2u
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
@@ -114,6 +116,7 @@ struct flo_agent_execution {
     uint32_t starts; /* probes begun: a machine that dies of it stops */
     uint32_t unsure; /* probes that came to no verdict */
     uint32_t runtime_failures; /* probes that the runtime's own fault ended */
+    uint32_t kills;            /* of its engine, by something outside */
     struct flo_agent_detail detail;
     struct flo_agent_error error;        /* of the end, or of the last try */
     char reason[FLO_AGENT_REASON_BYTES]; /* why it waits; empty: it does not */
@@ -129,7 +132,6 @@ struct flo_agent_execution {
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
-    uint32_t kills;         /* of its engine, by something outside */
     uint32_t lacks;         /* losses in a row for want of something */
     struct flo_bet failing; /* requests: yes is an error */
     uint64_t recent;        /* the last 64 of them, bit 0 the last one */

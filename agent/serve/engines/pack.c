@@ -5,14 +5,18 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NICENESS 10
 #define ANSWER_BYTES_MAX 4096
+#define END_LOOK_MS 10
+#define END_LOOKS 200
 
 struct serve_packer {
     struct flo_serve *serve;
@@ -21,7 +25,9 @@ struct serve_packer {
     int fd;
     struct event *readable, *tick;
     struct flo_work work;
-    bool has_room; /* the first answer came */
+    bool has_room;  /* the first answer came */
+    bool is_silent; /* it closed its socket without one */
+    unsigned end_looks;
     uint64_t bytes;
     size_t got;
     char answer[ANSWER_BYTES_MAX];
@@ -87,6 +93,38 @@ static int take_answer(struct serve_packer *packer,
     return packer->has_room ? 1 : give_file(packer, message->packed.bytes, err);
 }
 
+/* It said nothing and closed its socket, some moments before it can be waited
+ * for.  It is reaped elsewhere. */
+static void look_how_it_ended(struct serve_packer *packer)
+{
+    struct flo_err err = {0};
+    siginfo_t info = {0};
+
+    if (waitid(P_PID, (id_t)packer->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+            0 &&
+        info.si_pid == 0 && packer->end_looks++ < END_LOOKS) {
+        return;
+    }
+    if (info.si_pid == packer->pid && info.si_code == CLD_KILLED &&
+        info.si_status == SIGKILL) {
+        flo_fail(&err, FLO_E_ENGINE_KILLED,
+                 "the engine was killed by signal 9 while it packed, which "
+                 "this agent did not send");
+    } else {
+        flo_fail(&err, FLO_E_ENGINE_CRASH, "the engine ended while it packed");
+    }
+    end(packer, &err);
+}
+
+static void end_unasked(struct serve_packer *packer)
+{
+    static const struct timeval soon = {.tv_usec = END_LOOK_MS * 1000};
+
+    packer->is_silent = true;
+    event_del(packer->readable);
+    event_add(packer->tick, &soon);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
     static struct flo_wire_message message;
@@ -103,8 +141,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     ptrdiff_t used = flo_wire_read(packer->answer, packer->got, &message, &err);
     int rv = used > 0 ? take_answer(packer, &message, &err) : (int)used;
     if (used == 0 && (n <= 0 || packer->got == sizeof(packer->answer))) {
-        rv = flo_fail(&err, FLO_E_ENGINE_CRASH,
-                      "the engine ended while it packed");
+        end_unasked(packer);
+        return;
     }
     if (rv != 0) {
         end(packer, rv < 0 ? &err : NULL);
@@ -143,6 +181,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     (void)fd, (void)what;
 
+    if (packer->is_silent) {
+        look_how_it_ended(packer);
+        return;
+    }
     switch (look(packer, now)) {
     case FLO_WORK_GOES_ON:
         break;

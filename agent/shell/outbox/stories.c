@@ -24,7 +24,7 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
-        " s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I, s:I}}",
+        " s:i, s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "variant",
         execution->variant, "phase", (int)execution->phase, "epoch",
         (int)execution->epoch, "seq", (json_int_t)execution->seq, "release",
@@ -32,8 +32,8 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         execution->release.version, "starts", (int)execution->starts,
         "start_wall_ms", start_wall_ms(execution), "unsure",
         (int)execution->unsure, "runtime_failures",
-        (int)execution->runtime_failures, "policy",
-        flo_policy_json(&execution->policy), "detail", "codec",
+        (int)execution->runtime_failures, "kills", (int)execution->kills,
+        "policy", flo_policy_json(&execution->policy), "detail", "codec",
         execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
         "full_bytes", (json_int_t)execution->detail.full_bytes,
         "neighbour_bytes", (json_int_t)execution->detail.neighbour_bytes,
@@ -73,6 +73,7 @@ static bool is_possible(const struct flo_agent_execution *execution)
     return execution->id[0] != '\0' && flo_name_is_valid(execution->rollout) &&
            execution->unsure < FLO_AGENT_UNSURE_MAX &&
            execution->runtime_failures < FLO_AGENT_RUNTIME_TRIES &&
+           execution->kills <= FLO_AGENT_KILLS_PARDONED &&
            !flo_digest_is_zero(&execution->release.digest) &&
            flo_name_is_valid(execution->release.model) &&
            flo_name_is_valid(execution->release.version) &&
@@ -106,6 +107,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->starts = (uint32_t)copy_number(json, "starts");
     out->unsure = (uint32_t)copy_number(json, "unsure");
     out->runtime_failures = (uint32_t)copy_number(json, "runtime_failures");
+    out->kills = (uint32_t)copy_number(json, "kills");
     out->detail.bytes = copy_number(detail, "bytes");
     out->detail.full_bytes = copy_number(detail, "full_bytes");
     out->detail.neighbour_bytes = copy_number(detail, "neighbour_bytes");

@@ -340,6 +340,19 @@ static void one_that_stands_still_is_cancelled_at_once(void **state)
     assert_false(world.has_ended);
 }
 
+static void one_that_something_outside_kills_says_so(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    setenv("FLO_SLOW", "still", 1);
+    start(MODEL, &fine);
+    assert_int_equal(kill(child(), SIGKILL), 0);
+    run_to_end();
+
+    assert_int_equal(world.code, FLO_E_ENGINE_KILLED);
+}
+
 /* ---- a slow disk ---- */
 
 /* One that does not end before its tracer does. */
@@ -444,6 +457,7 @@ int main(void)
         SLOW(it_times_out),
         SLOW(one_that_stands_still_is_soon_given_up),
         SLOW(one_that_stands_still_is_cancelled_at_once),
+        SLOW(one_that_something_outside_kills_says_so),
         SLOW(nobody_waits_for_one_that_syncs_when_it_is_killed),
         SLOW(the_end_of_all_waits_for_it_but_not_for_ever),
         SLOW(time_in_which_it_waits_for_the_disk_does_not_count),

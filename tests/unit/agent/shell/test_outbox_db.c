@@ -36,6 +36,7 @@ static struct flo_agent_execution execution(enum flo_execution state)
     one.starts = 2;
     one.unsure = 1;
     one.runtime_failures = 2;
+    one.kills = 2;
     one.policy.soak_ms = 1234;
     one.policy.start_jitter_ms = 60000;
     one.start_at_ms = waits_now_ms() + 1800000; /* of its next probe */
@@ -77,6 +78,7 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_int_equal(open.starts, 2);
     assert_int_equal(open.unsure, 1);
     assert_int_equal(open.runtime_failures, 2);
+    assert_int_equal(open.kills, 2);
     assert_int_equal(open.policy.soak_ms, 1234);
     assert_int_equal(open.policy.start_jitter_ms, 60000);
     assert_int_equal(open.start_at_ms, waits_now_ms() + 1800000);
@@ -473,6 +475,8 @@ static void a_story_that_no_device_wrote_is_none(void **state)
     assert_true(opens("UPDATE story SET attempt = 1"));
     assert_false(opens("UPDATE story SET body = "
                        "replace(body, '\"unsure\":1', '\"unsure\":4')"));
+    assert_false(opens("UPDATE story SET body = "
+                       "replace(body, '\"kills\":2', '\"kills\":3')"));
     assert_false(opens("UPDATE story SET rollout = ''"));
     assert_false(opens("UPDATE story SET rollout = 'r-0001', id = ''"));
 }
