@@ -157,7 +157,8 @@ static bool text_of(const json_t *item, const struct flo_column *column,
     if (json_is_object(value) && column->form == CELL_RELEASE) {
         title_of(item, value, out);
     } else if (json_is_object(value) && column->form == CELL_ERROR) {
-        flo_buf_printf(out, "%.64s: %.400s", flo_out_text(value, "id", "?"),
+        const char *id = flo_out_text(value, "id", "?");
+        flo_buf_printf(out, "%.64s%s%.400s", id, id[0] != '\0' ? ": " : "",
                        flo_out_text(value, "what", "?"));
     } else if (json_is_string(value)) {
         flo_buf_text(out, json_string_value(value));

@@ -71,8 +71,8 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
         snprintf(out, bytes, "%.190s: phase %u %s", text, phase, verdict);
     } else if (result->is_struck) {
         snprintf(out, bytes,
-                 "%s: the canary failed, %u of %u device%s of phase %u", causes,
-                 result->bad, result->done, flo_s(result->done), phase);
+                 "%s: the canary failed, %u of %u that ended in phase %u",
+                 causes, result->bad, result->done, phase);
     } else if (result->is_nobody) {
         snprintf(out, bytes,
                  "%s: none of %u device%s that ended has it, phase %u %s",

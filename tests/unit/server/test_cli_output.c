@@ -120,6 +120,23 @@ static void a_terminal_shortens_the_widest_column_and_a_pipe_none(void **state)
         "gw-1  a note that is far too long for the line  0.1.0\n");
 }
 
+static void an_error_without_an_id_begins_with_its_words(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *items = json_loads("[{\"error\":{\"id\":\"\",\"what\":\"order o-7: "
+                               "abort\"}},{\"error\":{\"id\":\"disk.full\","
+                               "\"what\":\"no room\"}}]",
+                               0, NULL);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    struct flo_out_wish wish = {.fields = "error", .now_ms = NOW};
+    struct flo_err err = {0};
+    (void)state;
+
+    assert_int_equal(
+        flo_out_render(&wish, items, FLO_COLUMNS(timeline), &out, &err), 0);
+    assert_string_equal(out.data, "order o-7: abort\ndisk.full: no room\n");
+}
+
 static void colour_is_around_the_word_and_not_in_the_width(void **state)
 {
     struct flo_out_wish wish = {.fields = "state,name", .has_colour = true};
@@ -314,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_field_that_is_not_there_names_the_nearest),
         cmocka_unit_test(a_list_is_sorted_as_people_count),
         cmocka_unit_test(a_terminal_shortens_the_widest_column_and_a_pipe_none),
+        cmocka_unit_test(an_error_without_an_id_begins_with_its_words),
         cmocka_unit_test(colour_is_around_the_word_and_not_in_the_width),
         cmocka_unit_test(a_name_does_not_command_the_terminal),
         cmocka_unit_test(a_cell_of_a_sheet_is_no_formula),
