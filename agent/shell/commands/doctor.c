@@ -157,12 +157,8 @@ static int check_release(struct flo_store *store,
                          uint64_t *read, struct flo_err *err)
 {
     static struct flo_release release; /* large, one thread */
-    int rv = check_blob(store, digest, read, err);
+    int rv = flo_store_release_load(store, digest, &release, err);
 
-    if (rv < 0) {
-        return flo_wrap(err, rv, "release document");
-    }
-    rv = flo_store_release_load(store, digest, &release, err);
     if (rv == 0) {
         rv = check_files(store, digest, &release, files, read, err);
         flo_release_deinit(&release);
