@@ -20,6 +20,10 @@ FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,
 /* "change freeze audit until 2027-...". */
 void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
                            uint64_t until_ms, char *out, size_t bytes);
+/* The one of its model and group that runs or is paused; NULL: none. */
+struct flo_rollout_entry *
+flo_rollouts_running(const struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry);
 /* The number up to which denials do not count, as of now. */
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry,
@@ -92,7 +96,8 @@ FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,
                                         struct flo_rollout_entry **out,
                                         struct flo_err *err);
 /* Older rollouts of the same model that still hold devices of this one:
- * [{"rollout","release","state","devices"}]; new reference. */
+ * [{"rollout","release","state","devices"}], and "ends" true for the one that
+ * it aborts; new reference. */
 json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry);
 /* Which groups outrank it for its model: into entry->above (above.c). */
@@ -130,7 +135,7 @@ FLO_MUST_USE int
 flo_rollouts_forget_order(struct flo_controller *controller,
                           const struct flo_rollout_entry *entry,
                           const char *device, struct flo_err *err);
-/* They let those go that have not begun. */
+/* They let those go that have not begun; the one that it may end is aborted. */
 FLO_MUST_USE int flo_rollouts_supersede(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
                                         struct flo_err *err);

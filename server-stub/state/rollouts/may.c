@@ -147,6 +147,23 @@ static int take_state(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
+struct flo_rollout_entry *
+flo_rollouts_running(const struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        struct flo_rollout_entry *other = controller->rollouts.items[i];
+        if (other != entry &&
+            (other->core.state == FLO_ROLLOUT_RUNNING ||
+             other->core.state == FLO_ROLLOUT_PAUSED) &&
+            strcmp(other->model, entry->model) == 0 &&
+            strcmp(other->group, entry->group) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
 int flo_rollouts_may_start(struct flo_controller *controller,
                            const struct flo_rollout_entry *entry,
                            struct flo_err *err)
@@ -168,18 +185,13 @@ int flo_rollouts_may_start(struct flo_controller *controller,
         flo_err_fix(err, "publish it first");
         return FLO_E_STATE;
     }
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *other = controller->rollouts.items[i];
-        if (other != entry &&
-            (other->core.state == FLO_ROLLOUT_RUNNING ||
-             other->core.state == FLO_ROLLOUT_PAUSED) &&
-            strcmp(other->model, entry->model) == 0 &&
-            strcmp(other->group, entry->group) == 0) {
-            return flo_fail(
-                err, FLO_E_REST_CONFLICT, "rollout %s of %s is %s for group %s",
-                other->core.id, other->core.release,
-                flo_rollout_state_word(other->core.state), other->group);
-        }
-    }
-    return 0;
+    const struct flo_rollout_entry *other =
+        flo_rollouts_running(controller, entry);
+    return other == NULL || entry->wish.supersedes
+               ? 0
+               : flo_fail(err, FLO_E_ROLLOUT_RUNNING,
+                          "rollout %s of %s is %s for group %s", other->core.id,
+                          other->core.release,
+                          flo_rollout_state_word(other->core.state),
+                          other->group);
 }

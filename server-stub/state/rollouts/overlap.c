@@ -131,6 +131,8 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry)
 {
     json_t *list = json_array();
+    const struct flo_rollout_entry *ended =
+        entry->wish.supersedes ? flo_rollouts_running(controller, entry) : NULL;
 
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *older = controller->rollouts.items[i];
@@ -142,12 +144,14 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                 is_held(member) &&
                 flo_rollout_find(&entry->core, member->device) != SIZE_MAX;
         }
-        if (devices > 0) {
+        bool ends = older == ended;
+        if (devices > 0 || ends) {
             json_array_append_new(
-                list, json_pack("{s:s,s:s,s:s,s:I}", "rollout", older->core.id,
-                                "release", older->core.release, "state",
-                                flo_rollout_state_word(older->core.state),
-                                "devices", devices));
+                list,
+                json_pack("{s:s,s:s,s:s,s:I,s:b}", "rollout", older->core.id,
+                          "release", older->core.release, "state",
+                          flo_rollout_state_word(older->core.state), "devices",
+                          devices, "ends", (int)ends));
         }
     }
     return list;
@@ -196,11 +200,30 @@ static int supersede_device(struct flo_controller *controller,
                    : rv;
 }
 
+/* Before its devices are the newer one's: without any it would be completed. */
+static int end_running(struct flo_controller *controller,
+                       const struct flo_rollout_entry *entry,
+                       struct flo_err *err)
+{
+    struct flo_rollout_entry *running =
+        entry->wish.supersedes ? flo_rollouts_running(controller, entry) : NULL;
+    char note[FLO_NAME_MAX + 64];
+
+    if (running == NULL) {
+        return 0;
+    }
+    snprintf(note, sizeof(note), "superseded by rollout %s", entry->core.id);
+    return flo_rollouts_step(controller, running,
+                             (struct flo_rollout_event){
+                                 .kind = FLO_ROLLOUT_EVENT_ABORT, .note = note},
+                             err);
+}
+
 int flo_rollouts_supersede(struct flo_controller *controller,
                            const struct flo_rollout_entry *entry,
                            struct flo_err *err)
 {
-    int rv = 0;
+    int rv = end_running(controller, entry, err);
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *older = controller->rollouts.items[i];

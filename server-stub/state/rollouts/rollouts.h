@@ -107,6 +107,16 @@ FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
                                      json_t *spec, const struct flo_actor *by,
                                      bool dry, struct flo_rollout_entry **out,
                                      struct flo_err *err);
+/* Other words for one that was made: members of its specification; null takes
+ * one out.  `names` holds FLO_SPEC_NAMES_MAX: what changed; empty: nothing did.
+ *
+ * FLO_E_REST_MEANING: a member that is fixed, or phases that began would change
+ * their devices.  FLO_E_ROLLOUT_APPROVAL: others agreed to the old words.
+ * FLO_E_GATE_UNDECIDABLE as at its start. */
+FLO_MUST_USE int flo_rollouts_edit(struct flo_controller *controller,
+                                   struct flo_rollout_entry *entry,
+                                   const json_t *change, const char *by,
+                                   char *names, struct flo_err *err);
 /* The word of another person: the last one that is needed begins it, or
  * schedules it.  FLO_E_ROLLOUT_APPROVER. */
 FLO_MUST_USE int flo_rollouts_approve(struct flo_controller *controller,
@@ -119,7 +129,7 @@ FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
                                          uint64_t *until_ms,
                                          struct flo_err *err);
 /* Its release is published, there is room, and none of its model and group
- * runs. */
+ * runs, but for one that it supersedes.  FLO_E_ROLLOUT_RUNNING. */
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
                                         struct flo_err *err);

@@ -98,7 +98,7 @@ export class Plan extends Screen {
     : "This token may look, not plan or start. Ask an operator."}</p>` : html`
     <${Forecast} answer=${answer} />
     <div class="col c4">${(answer.overlaps || []).map((o) => html`<div class="notice n-warn"><b>Overlap.</b> <a href=${link(["rollouts", o.rollout])}>${o.rollout}</a> ${o.release}, ${o.state}, holds ${
-    many(o.devices, "device")} of these. The newest wins: they read superseded there.</div>`)}
+    many(o.devices, "device")} of these. ${o.ends ? "It is aborted when this one begins." : "The newest wins: they read superseded there."}</div>`)}
     <${Card} title="Start"><form onsubmit=${(e) => this.start(e)}>
       ${held ? null : html`<label class="field"><span>Why (goes to the audit)</span><input name="reason" maxlength="120" autocomplete="off" /></label>`}
       <${Problems} problem=${failed} />

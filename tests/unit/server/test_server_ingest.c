@@ -92,7 +92,7 @@ static void a_refused_request_does_not_forget_silence(void **state)
 
     entry->core.members[canary].heard_at_ms = 5;
     assert_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
-    assert_int_equal(world->err.code, FLO_E_REST_CONFLICT);
+    assert_int_equal(world->err.code, FLO_E_ROLLOUT_RUNNING);
 
     assert_ptr_equal(world->controller->rollouts.items[0], entry);
     assert_int_equal(entry->core.members[canary].heard_at_ms, 5);

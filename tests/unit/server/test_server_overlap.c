@@ -147,6 +147,36 @@ static void an_overlap_is_told_in_the_plan_and_at_the_start(void **state)
     }
 }
 
+static void a_hotfix_ends_the_rollout_that_runs_when_it_begins(void **state)
+{
+    struct world *world = *state;
+
+    add_next_release(world);
+    struct flo_rollout_entry *bad = start(world, ALL_IN_TWO);
+    assert_non_null(bad);
+    assert_null(start(world, "{\"release\":\"tiny@2.2.0\"}"));
+    assert_int_equal(world->err.code, FLO_E_ROLLOUT_RUNNING);
+    assert_non_null(strstr(world->err.what, "r-0001"));
+
+    world->err = (struct flo_err){0};
+    struct flo_rollout_entry *waits =
+        start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
+                     "\"approvals\":1}");
+    assert_non_null(waits);
+    assert_int_equal(bad->core.state, FLO_ROLLOUT_RUNNING);
+
+    struct flo_rollout_entry *fix =
+        start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
+                     "\"phases\":[{\"share_pct\":100}]}");
+    assert_non_null(fix);
+    assert_int_equal(fix->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(bad->core.state, FLO_ROLLOUT_ABORTING);
+    assert_non_null(strstr(bad->core.reason, fix->core.id));
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(rollout_of(world, ids[i]), fix->core.id);
+    }
+}
+
 static void a_newcomer_is_ordered_by_the_newest_alone(void **state)
 {
     struct world *world = *state;
@@ -426,6 +456,7 @@ int main(void)
         WITH_WORLD(an_older_rollout_never_downgrades_a_device),
         WITH_WORLD(an_order_that_nobody_began_goes_with_its_rollout),
         WITH_WORLD(an_overlap_is_told_in_the_plan_and_at_the_start),
+        WITH_WORLD(a_hotfix_ends_the_rollout_that_runs_when_it_begins),
         WITH_WORLD(a_newcomer_is_ordered_by_the_newest_alone),
         WITH_WORLD(who_is_away_when_a_phase_begins_does_not_count),
         WITH_WORLD(a_device_that_does_not_trust_an_order_has_rejected_it),
