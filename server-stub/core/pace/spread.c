@@ -238,10 +238,10 @@ static void spread_phase(struct flo_rollout *rollout, uint32_t index)
           by_device);
 }
 
-void flo_rollout_spread(struct flo_rollout *rollout)
+void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first)
 {
     assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+    for (uint32_t i = first; i < rollout->phase_count; i++) {
         if (rollout->phases[i].is_spread && rollout->phases[i].members > 0) {
             spread_phase(rollout, i);
             flo_rollout_count(rollout);

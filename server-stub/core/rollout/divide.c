@@ -133,11 +133,16 @@ static uint32_t bound_of(const struct flo_rollout *rollout,
 
 void flo_rollout_divide(struct flo_rollout *rollout)
 {
-    uint32_t from = 0;
+    flo_rollout_divide_from(rollout, 0);
+}
+
+void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first)
+{
+    uint32_t from = first > 0 ? rollout->phases[first - 1].bucket_to : 0;
 
     assert(rollout->phase_count > 0 &&
            rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+    for (uint32_t i = first; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         uint32_t to = bound_of(rollout, phase);
         phase->bucket_from = from;
@@ -146,5 +151,5 @@ void flo_rollout_divide(struct flo_rollout *rollout)
         from = phase->bucket_to;
     }
     flo_rollout_count(rollout);
-    flo_rollout_spread(rollout);
+    flo_rollout_spread(rollout, first);
 }

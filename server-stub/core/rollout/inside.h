@@ -102,7 +102,13 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
                                   uint64_t now_ms, uint64_t *until_ms);
 /* Pick the devices of spread phases over the strata: members change buckets
  * with each other (pace/spread.c).  After the phases have their sizes. */
-void flo_rollout_spread(struct flo_rollout *rollout);
+void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first);
+/* flo_rollout_divide for this phase and those after it. */
+void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first);
+/* Other words for one under way (edit.c). */
+void flo_rollout_edit(struct flo_rollout *rollout,
+                      const struct flo_rollout *draft, bool has_new_gates,
+                      struct flo_rollout_actions *actions);
 /* Kind of a member's bad end. */
 enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);

@@ -289,6 +289,10 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         flo_err_fix(err, "promote it to go on all the same, or roll it back");
         return FLO_E_ROLLOUT_STATE;
     }
+    if (event->kind == FLO_ROLLOUT_EVENT_EDIT &&
+        flo_rollout_may_edit(rollout, event->draft, err) < 0) {
+        return err != NULL ? err->code : FLO_E_REST_MEANING;
+    }
     memcpy(before, rollout->reason, sizeof(before));
     snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%s",
              flo_rollout_event_word(event->kind),
@@ -333,6 +337,11 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         break;
     case FLO_ROLLOUT_EVENT_TAKEN_BACK:
         taken_back(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_EDIT:
+        flo_rollout_why(actions, "%s", rollout->reason);
+        memcpy(rollout->reason, before, sizeof(before));
+        flo_rollout_edit(rollout, event->draft, event->has_new_gates, actions);
         break;
     default:
         return flo_fail(err, FLO_E_INTERNAL, "event %d is no operator's",

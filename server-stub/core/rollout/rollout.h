@@ -164,6 +164,7 @@ struct flo_rollout {
     char reason[256];
     uint64_t created_at_ms;
     uint64_t since_at_ms; /* of `state` */
+    uint32_t edits;       /* changes of what was asked */
     uint32_t phase;       /* index of the running phase */
     uint32_t phase_count;
     struct flo_rollout_phase phases[FLO_ROLLOUT_PHASES_MAX];
@@ -268,6 +269,8 @@ struct flo_rollout_event {
     uint32_t gate;     /* evidence: place in gates[] */
     const struct flo_comparison *evidence;
     struct flo_rollout_study *study; /* study: in and out */
+    const struct flo_rollout *draft; /* edit: as it is asked now */
+    bool has_new_gates;              /* edit */
 };
 
 enum flo_rollout_action_kind {
@@ -320,6 +323,11 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
  * FLO_E_REST_SCHEMA names the phase. */
 FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
                                    struct flo_err *err);
+/* May it become like this draft?  FLO_E_REST_MEANING: phases that began would
+ * have other devices.  FLO_E_REST_SCHEMA as above. */
+FLO_MUST_USE int flo_rollout_may_edit(const struct flo_rollout *rollout,
+                                      const struct flo_rollout *draft,
+                                      struct flo_err *err);
 /* Set the bucket ranges of a draft from its members; START does it too, a
  * plan (dry run) does only this.  A phase of so many devices counts those that
  * are online, or a canary might be one that is not there. */

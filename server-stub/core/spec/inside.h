@@ -38,7 +38,10 @@ struct field {
     double least, most;
     const char *standard;
     const char *possible;
+    enum flo_spec_change change;
 };
+/* NULL after the last. */
+const struct field *flo_spec_row(size_t index);
 /* A part that is being read: "" or "phases[1]." stands in front of its
  * fields. */
 struct place {

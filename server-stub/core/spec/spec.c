@@ -24,18 +24,31 @@ static const size_t part_bytes[] = {
 #define STRUCT_PHASE struct flo_spec_phase
 static const struct field fields[] = {
 #define FLO_SPEC(part, name, kind, member, least, most, standard, possible,    \
-                 meaning)                                                      \
-    {FLO_SPEC_##part, name, kind,     offsetof(STRUCT_##part, member),         \
-     least,           most, standard, possible},
+                 meaning, change)                                              \
+    {FLO_SPEC_##part,                                                          \
+     name,                                                                     \
+     kind,                                                                     \
+     offsetof(STRUCT_##part, member),                                          \
+     least,                                                                    \
+     most,                                                                     \
+     standard,                                                                 \
+     possible,                                                                 \
+     FLO_CHANGE_##change},
 #include "server-stub/core/spec/spec.def"
 };
+
+const struct field *flo_spec_row(size_t index)
+{
+    return index < FLO_COUNT(fields) ? &fields[index] : NULL;
+}
 
 bool flo_spec_field(size_t index, struct flo_spec_field *out)
 {
     static const struct flo_spec_field rows[] = {
 #define FLO_SPEC(part, name, kind, member, least, most, standard, possible,    \
-                 meaning)                                                      \
-    {FLO_SPEC_##part, name, #kind, standard, possible, meaning},
+                 meaning, change)                                              \
+    {FLO_SPEC_##part,    name, #kind, standard, possible, meaning,             \
+     FLO_CHANGE_##change},
 #include "server-stub/core/spec/spec.def"
     };
 

@@ -85,6 +85,7 @@ struct flo_spec {
     bool is_below_floor;
     bool holds_for_person; /* a gate that never decides */
     bool lifts;
+    bool supersedes; /* ends the one that runs for its group */
 };
 
 /* Read and check a specification.
@@ -96,6 +97,16 @@ FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out,
                                struct flo_err *err);
 /* A draft without members, id and time. */
 void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
+/* The specification of an edit, new reference: `spec` with the members of
+ * `change`; null takes one out.  A list, `gates`, `retries` and `deadlines` are
+ * given whole.  Members as they are change nothing.  `names` holds
+ * FLO_SPEC_NAMES_MAX: "rate, phases"; empty: nothing changes.
+ *
+ * FLO_E_REST_MEANING: a member that is fixed.  Unknown ones are refused when
+ * the answer is read. */
+#define FLO_SPEC_NAMES_MAX 256
+FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change,
+                                json_t **out, char *names, struct flo_err *err);
 /* Path that an error of flo_spec_read begins with; empty: none.  `out` holds
  * FLO_SPEC_PATH_MAX. */
 void flo_spec_path(const struct flo_err *err, char *out);
@@ -117,6 +128,8 @@ enum flo_spec_part {
     FLO_SPEC_RAMP,
     FLO_SPEC_PHASE
 };
+/* When an edit may change it: never, in phases that have not begun, always. */
+enum flo_spec_change { FLO_CHANGE_FIXED, FLO_CHANGE_AHEAD, FLO_CHANGE_EDIT };
 struct flo_spec_field {
     enum flo_spec_part part;
     const char *name;
@@ -124,6 +137,7 @@ struct flo_spec_field {
     const char *standard;
     const char *possible;
     const char *meaning;
+    enum flo_spec_change change;
 };
 /* "PHASE"; false when it is none. */
 bool flo_spec_part_parse(const char *word, enum flo_spec_part *out);

@@ -620,6 +620,7 @@ static void check_cell(struct world *world, int kind, int in,
                        struct flo_rollout_study *study)
 {
     const char *cell = cells[kind][in];
+    struct flo_rollout draft = world->rollout;
     bool is_nothing = strcmp(cell, "NONE") == 0 || strcmp(cell, "SAME") == 0;
 
     int rv = step(world, (struct flo_rollout_event){
@@ -629,7 +630,8 @@ static void check_cell(struct world *world, int kind, int in,
                              .execution = FLO_EXECUTION_ACCEPTED,
                              .gate = 1,
                              .evidence = evidence,
-                             .study = study});
+                             .study = study,
+                             .draft = &draft});
     if (rv != code_of(cell)) {
         fail_msg("%s of one that is %s: %s, not %s",
                  flo_rollout_event_word((enum flo_rollout_event_kind)kind),
@@ -690,6 +692,7 @@ static void no_sequence_of_events_breaks_the_step(void **state)
     for (int round = 0; round < 300; round++) {
         evidence->classes[0].waiting.devices = round % 5;
         struct world *world = world_new(40, 7);
+        struct flo_rollout draft = world->rollout;
         random = random * 1664525u + 1013904223u;
         world->rollout.on_fail = (enum flo_on_fail)((random >> 9) % 3);
         compare_ttft(world);
@@ -710,7 +713,9 @@ static void no_sequence_of_events_breaks_the_step(void **state)
                     (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
                 .gate = 1,
                 .evidence = evidence,
-                .study = study};
+                .study = study,
+                .draft = &draft,
+                .has_new_gates = random % 2 == 0};
             study->evidence.phase = (random >> 4) % 3;
             evidence->phase = (random >> 5) % 3;
             evidence->is_last = (random >> 6) % 2 == 0;

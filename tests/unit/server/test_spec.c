@@ -266,6 +266,78 @@ static void the_whole_policy_is_read(void **state)
     assert_int_equal(spec.retries[FLO_FAILURE_PROBE], 0);
 }
 
+/* "NAMES" of the members that changed, or the refusal. */
+static const char *edited(const char *asked, const char *change, json_t **out)
+{
+    static char names[FLO_SPEC_NAMES_MAX];
+    static struct flo_err refusal;
+    json_t *before = json_loads(asked, 0, NULL);
+    json_t *with = json_loads(change, 0, NULL);
+
+    assert_true(before != NULL && with != NULL);
+    refusal = (struct flo_err){0};
+    *out = NULL;
+    int rv = flo_spec_merge(before, with, out, names, &refusal);
+    json_decref(before);
+    json_decref(with);
+    return rv < 0 ? refusal.what : names;
+}
+
+static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
+{
+    static const char asked[] =
+        "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
+        "\"soak\":\"1h\",\"limits\":{\"per_site\":2}}";
+    static const struct {
+        const char *change, *names, *after;
+    } rows[] = {
+        {"{\"rate\":\"60/min\",\"release\":\"tiny@2\"}", "", asked},
+        {"{\"starts_per_s\":5}", "starts_per_s",
+         "{\"release\":\"tiny@2\",\"group\":\"lab\",\"starts_per_s\":5,"
+         "\"soak\":\"1h\",\"limits\":{\"per_site\":2}}"},
+        {"{\"policy\":{\"soak_ms\":9},\"limits\":{\"max_concurrent\":3}}",
+         "policy.soak_ms, limits.max_concurrent",
+         "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
+         "\"policy\":{\"soak_ms\":9},"
+         "\"limits\":{\"per_site\":2,\"max_concurrent\":3}}"},
+        {"{\"rate\":null,\"limits\":{\"per_site\":null}}",
+         "rate, limits.per_site",
+         "{\"release\":\"tiny@2\",\"group\":\"lab\",\"soak\":\"1h\","
+         "\"limits\":{}}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        json_t *wanted = json_loads(rows[i].after, 0, NULL);
+        json_t *merged;
+        assert_string_equal(edited(asked, rows[i].change, &merged),
+                            rows[i].names);
+        assert_true(json_equal(merged, wanted));
+        json_decref(merged);
+        json_decref(wanted);
+    }
+}
+
+static void what_is_fixed_stays(void **state)
+{
+    static const char *const rows[] = {"{\"release\":\"tiny@3\"}",
+                                       "{\"group\":\"all\"}",
+                                       "{\"target\":{\"group\":\"all\"}}",
+                                       "{\"approvals\":1}",
+                                       "{\"below_floor\":true}",
+                                       "{\"lift\":true}",
+                                       "{\"supersede\":true}",
+                                       "{\"membership\":\"snapshot\"}",
+                                       "{\"start_at_ms\":5}"};
+    json_t *merged;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        const char *what = edited("{\"release\":\"tiny@2\",\"group\":\"lab\"}",
+                                  rows[i], &merged);
+        assert_non_null(strstr(what, "it is fixed once a rollout is made"));
+        assert_null(merged);
+    }
+}
+
 static void what_cannot_be_is_refused_with_its_place(void **state)
 {
     (void)state;
@@ -306,6 +378,8 @@ int main(void)
         cmocka_unit_test(phases_grow_and_say_their_size_once),
         cmocka_unit_test(every_field_of_the_table_is_read),
         cmocka_unit_test(the_whole_policy_is_read),
+        cmocka_unit_test(an_edit_changes_what_it_names_and_nothing_twice),
+        cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
     };
 

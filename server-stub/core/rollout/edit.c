@@ -1,0 +1,148 @@
+/* Edit: other words for a rollout under way.  Devices that were touched stay
+ * touched: the phases that began keep their devices. */
+#include <assert.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+/* Phases that keep their devices. */
+static uint32_t phases_begun(const struct flo_rollout *rollout)
+{
+    return rollout->state == FLO_ROLLOUT_SCHEDULED ? 0 : rollout->phase + 1;
+}
+
+static bool has_same_devices(const struct flo_rollout_phase *one,
+                             const struct flo_rollout_phase *other)
+{
+    return one->devices == other->devices &&
+           !(one->share_pct < other->share_pct ||
+             one->share_pct > other->share_pct) &&
+           one->devices_min == other->devices_min &&
+           one->devices_max == other->devices_max &&
+           one->is_spread == other->is_spread &&
+           one->is_hold_out == other->is_hold_out;
+}
+
+int flo_rollout_may_edit(const struct flo_rollout *rollout,
+                         const struct flo_rollout *draft, struct flo_err *err)
+{
+    uint32_t begun = phases_begun(rollout);
+    bool is_watching =
+        begun > 0 && rollout->phases[rollout->phase].passed_at_ms > 0;
+
+    for (uint32_t i = 0; i < begun; i++) {
+        const struct flo_rollout_phase *phase = &rollout->phases[i];
+        if (i >= draft->phase_count) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases: phase %u %s has begun and cannot be left "
+                            "out",
+                            i + 1, phase->name);
+        }
+        if (!has_same_devices(phase, &draft->phases[i])) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u]: phase %s has begun; its devices stay "
+                            "as they were asked",
+                            i, phase->name);
+        }
+    }
+    if (is_watching && draft->phase_count != rollout->phase_count) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "phases: the last phase has passed, and its hold-out "
+                        "is watched");
+    }
+    return flo_rollout_check(draft, err);
+}
+
+/* How a phase that began goes on. */
+static void change_begun(struct flo_rollout_phase *phase,
+                         const struct flo_rollout_phase *wanted)
+{
+    memcpy(phase->name, wanted->name, sizeof(phase->name));
+    phase->soak_ms = wanted->soak_ms;
+    phase->starts_per_s = wanted->starts_per_s;
+    phase->ramp_factor = wanted->ramp_factor;
+    phase->ramp_successes = wanted->ramp_successes;
+    phase->concurrent_max = wanted->concurrent_max;
+    phase->is_until_promoted = wanted->is_until_promoted;
+    phase->watch_ms = wanted->watch_ms;
+}
+
+static void change_phases(struct flo_rollout *rollout,
+                          const struct flo_rollout *draft)
+{
+    uint32_t begun = phases_begun(rollout);
+
+    for (uint32_t i = 0; i < draft->phase_count; i++) {
+        if (i < begun) {
+            change_begun(&rollout->phases[i], &draft->phases[i]);
+        } else {
+            rollout->phases[i] = draft->phases[i];
+        }
+    }
+    rollout->phase_count = draft->phase_count;
+    if (begun > 0) { /* before, the begin does it */
+        flo_rollout_divide_from(rollout, begun);
+    }
+}
+
+/* Verdicts were of the old rules: looks begin again, and a gate that broke or
+ * was not sure is asked once more.  Segments that went back stay out. */
+static void change_gates(struct flo_rollout *rollout,
+                         const struct flo_rollout *draft)
+{
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    uint16_t excluded = rollout->study.state.excluded;
+
+    memcpy(rollout->gates, draft->gates, sizeof(rollout->gates));
+    rollout->gate_count = draft->gate_count;
+    memset(rollout->compared, 0, sizeof(rollout->compared));
+    rollout->has_broken = false;
+    rollout->study.rules = draft->study.rules;
+    memset(&rollout->study.state, 0, sizeof(rollout->study.state));
+    flo_study_phase(&rollout->study, rollout->phase);
+    rollout->study.state.excluded = excluded;
+    if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
+        phase->state = FLO_PHASE_RUNNING;
+    }
+}
+
+static void change_rest(struct flo_rollout *rollout,
+                        const struct flo_rollout *draft)
+{
+    rollout->on_fail = draft->on_fail;
+    rollout->study.on_fail = draft->study.on_fail;
+    rollout->pauses_when_unsure = draft->pauses_when_unsure;
+    rollout->holds_for_person = draft->holds_for_person;
+    memcpy(rollout->aborts, draft->aborts, sizeof(rollout->aborts));
+    rollout->abort_count = draft->abort_count;
+    rollout->starts_per_s = draft->starts_per_s;
+    rollout->concurrent_max = draft->concurrent_max;
+    rollout->window = draft->window;
+    memcpy(rollout->limits, draft->limits, sizeof(rollout->limits));
+    rollout->limit_count = draft->limit_count;
+    memcpy(rollout->retries_max, draft->retries_max,
+           sizeof(rollout->retries_max));
+    rollout->retry_wait_ms = draft->retry_wait_ms;
+    memcpy(rollout->deadlines_ms, draft->deadlines_ms,
+           sizeof(rollout->deadlines_ms));
+    rollout->expires_at_ms = draft->expires_at_ms;
+    rollout->pauses_when_expired = draft->pauses_when_expired;
+}
+
+void flo_rollout_edit(struct flo_rollout *rollout,
+                      const struct flo_rollout *draft, bool has_new_gates,
+                      struct flo_rollout_actions *actions)
+{
+    change_phases(rollout, draft);
+    if (has_new_gates) {
+        change_gates(rollout, draft);
+    }
+    change_rest(rollout, draft);
+    rollout->edits++;
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        rollout->members[i].is_dirty = true; /* its phase, perhaps */
+    }
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+}
