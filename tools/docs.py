@@ -240,13 +240,14 @@ KINDS = {"TEXT": "text", "NAME": "name", "TRUTH": "true or false",
 
 def spec_rows():
     """Rows of spec.def: part, name, kind, least, most, standard, possible,
-    flag and meaning."""
+    flag, meaning and when an edit may change it."""
     table_of_fields = "server-stub/core/spec/spec.def"
     both = {}
     for r in rows(table_of_fields, "^FLO_SPEC"):
-        both[r[0], r[1]] = (*r[:3], *r[4:8], None, r[8])
+        both[r[0], r[1]] = (*r[:3], *r[4:8], None, r[8], r[9])
     for r in rows(table_of_fields, "^FLO_SPEC_FLAG"):
-        both[r[0], r[1]] = (*r[:3], *r[4:8], (r[8], r[9]), r[10])
+        both[r[0], r[1]] = (*r[:3], *r[4:8], (r[8], r[9]), r[10],
+                            r[11])
     text = open(os.path.join(ROOT, table_of_fields), encoding="utf-8").read()
     order = re.findall(r'^FLO_SPEC(?:_FLAG)?\((\w+), "(\w+)"', text, re.M)
     return [both[name] for name in order]
@@ -256,13 +257,14 @@ def spec_fields():
     """The fields of a specification, each under the path where it stands."""
     all_rows = spec_rows()
     where = {"SPEC": ""}
-    for part, name, kind, _, _, _, possible, _, _ in all_rows:
+    for part, name, kind, _, _, _, possible, *_ in all_rows:
         if kind in ("PART", "LIST"):
             where[possible] = where[part] + name + (
                 "[]." if kind == "LIST" else ".")
     lines = []
-    for part, name, kind, least, most, standard, possible, flag, what in \
-            all_rows:
+    changes = {"EDIT": "yes", "AHEAD": "of phases to come", "FIXED": "–"}
+    for (part, name, kind, least, most, standard, possible, flag, what,
+         change) in all_rows:
         if kind in ("PART", "LIST"):
             value = "object" if kind == "PART" else \
                 "list of %s to %s objects" % (least, most)
@@ -275,7 +277,8 @@ def spec_fields():
                     ", %s to %s" % (least, most)
         lines.append(["`%s%s`" % (where[part], name), value,
                       "`%s`" % standard if standard else "–",
-                      "`--%s`" % flag[0] if flag else "–", what])
+                      "`--%s`" % flag[0] if flag else "–", changes[change],
+                      what])
     return lines
 
 
@@ -390,8 +393,9 @@ def rollouts():
             "\n## Specification\n\nThe fields of rollout.yaml (`flotilla rollout "
             "init`, `start -f`), of the body of `POST /v1/rollouts`, and the "
             "flags of `flotilla rollout start`. All but `release` may be left "
-            "out. Table: `server-stub/core/spec/spec.def`.\n\n" +
-            table(["field", "value", "standard", "flag", "meaning"],
+            "out. `rollout edit` changes those with `yes` while it runs. "
+            "Table: `server-stub/core/spec/spec.def`.\n\n" +
+            table(["field", "value", "standard", "flag", "edit", "meaning"],
                   spec_fields()) +
             "\n## Kinds of failures\n\nFor `abort_on` and `retries`; a kind "
             "that may be tried again has a chance at a second attempt. Table: "
@@ -424,12 +428,16 @@ def policy():
 def cli():
     text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
                 encoding="utf-8").read()
-    fields = "".join(
-        '{"%s", %s, "%s", FLO_ASKED},\n' % (
-            r[7][0], "NULL" if r[7][1] == "NULL" else '"%s"' % r[7][1], r[8])
-        for r in spec_rows() if r[7])
+
+    def fields(block):
+        return "".join(
+            '{"%s", %s, "%s", FLO_ASKED},\n' % (
+                r[7][0], "NULL" if r[7][1] == "NULL" else '"%s"' % r[7][1],
+                r[8])
+            for r in spec_rows()
+            if r[7] and ("IF_##change" not in block.group() or r[9] == "EDIT"))
     text = re.sub(r"#define FLO_SPEC_FLAG.*?#include [^\n]*spec.def\"\n",
-                  lambda _: fields, text, flags=re.S)
+                  fields, text, flags=re.S)
     flags = {}
     for block in re.finditer(r"(?:FLAGS\(|flo_)(\w+?)(?:\)|\[\]) = \{(.*?)END\};",
                              text, re.S):

@@ -27,8 +27,8 @@ int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "rollout", show_rollout_list, err);
 }
 
-static int rollout_path(const char *id, const char *rest, char *out,
-                        size_t bytes, struct flo_err *err)
+int flo_rollout_path(const char *id, const char *rest, char *out, size_t bytes,
+                     struct flo_err *err)
 {
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
@@ -56,12 +56,14 @@ void flo_rollout_print_overlaps(const json_t *rollout)
 
     json_array_foreach(json_object_get(rollout, "overlaps"), i, older)
     {
-        printf("overlap: %s (%s, %s) holds %llu of these devices; those that "
-               "have not begun read superseded there\n",
+        printf("overlap: %s (%s, %s) holds %llu of these devices; %s\n",
                flo_out_text(older, "rollout", "?"),
                flo_out_text(older, "release", "?"),
                flo_out_text(older, "state", "?"),
-               (unsigned long long)flo_out_u64(older, "devices"));
+               (unsigned long long)flo_out_u64(older, "devices"),
+               json_is_true(json_object_get(older, "ends"))
+                   ? "it is aborted when this one begins"
+                   : "those that have not begun read superseded there");
     }
 }
 
@@ -105,7 +107,7 @@ static void print_remaining(const json_t *rollout)
     }
 }
 
-static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
+void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
 {
     char reason[FLO_OUT_PLAIN];
 
@@ -153,15 +155,15 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     bool is_file =
         strcmp(flo_args_text(&cli->args, "output", "table"), "yaml") == 0;
-    int rv =
-        rollout_path(id, is_file ? "?devices=0" : "", path, sizeof(path), err);
+    int rv = flo_rollout_path(id, is_file ? "?devices=0" : "", path,
+                              sizeof(path), err);
     if (rv == 0) {
         rv = flo_api_get(cli, path, &rollout, err);
     }
     if (rv == 0 && is_file) {
         print_file(rollout);
     } else if (rv == 0) {
-        print_rollout(cli, rollout);
+        flo_rollout_print(cli, rollout);
     }
     return rv;
 }
@@ -222,7 +224,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *told = NULL;
     size_t i;
     json_t *item;
-    int rv = rollout_path(id, "/explain", path, sizeof(path), err);
+    int rv = flo_rollout_path(id, "/explain", path, sizeof(path), err);
 
     if (rv == 0) {
         rv = flo_api_get(cli, path, &told, err);
@@ -265,7 +267,7 @@ static int ask(struct flo_cli *cli, const char *action, const char *typed,
         json_object_set_new(body, "confirm", json_string(typed));
     }
     snprintf(rest, sizeof(rest), "/actions%s", query);
-    int rv = rollout_path(id, rest, path, sizeof(path), err);
+    int rv = flo_rollout_path(id, rest, path, sizeof(path), err);
     return rv < 0 ? rv : flo_api_call(cli, "POST", path, body, rollout, err);
 }
 
@@ -275,7 +277,7 @@ static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
     int rv = ask(cli, action, NULL, "", &rollout, err);
 
     if (rv == 0) {
-        print_rollout(cli, rollout);
+        flo_rollout_print(cli, rollout);
     }
     return rv;
 }
@@ -351,7 +353,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     }
     int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
     if (rv == 0) {
-        rv = rollout_path(id, "?devices=0", path, sizeof(path), err);
+        rv = flo_rollout_path(id, "?devices=0", path, sizeof(path), err);
     }
     if (rv == 0) {
         rv = flo_api_get(cli, path, &before, err);
@@ -371,7 +373,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
         rv = ask(cli, "rollback", release, "", &rollout, err);
     }
     if (rv == 0 && !flo_args_has(&cli->args, "wait")) {
-        print_rollout(cli, rollout);
+        flo_rollout_print(cli, rollout);
         return 0;
     }
     if (rv == 0) {
@@ -379,7 +381,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
                                 timeout_ms, &ended, err);
     }
     if (ended != NULL) {
-        print_rollout(cli, ended);
+        flo_rollout_print(cli, ended);
     }
     return rv;
 }

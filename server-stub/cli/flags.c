@@ -239,7 +239,7 @@ FLAGS(rollout_start) = {
      "100%)",
      FLO_ASKED},
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning)                          \
+                      possible, flag, value, meaning, change)                  \
     {flag, value, meaning, FLO_ASKED},
 #include "server-stub/core/spec/spec.def"
     {"soak-requests", "N",
@@ -260,6 +260,28 @@ FLAGS(rollout_start) = {
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"wait", NULL, "wait for its end (or until --timeout)", FLO_ASKED},
     END};
+FLAGS(rollout_edit) = {
+    {"file", "FILE",
+     "members of a rollout.yaml (-: standard input); flags overrule it",
+     FLO_ASKED, .letter = 'f'},
+    {"phase", "N|N%[,MEMBER=VALUE]…",
+     "all phases again; those that began keep their devices", FLO_ASKED},
+#define IF_EDIT(flag, value, meaning) {flag, value, meaning, FLO_ASKED},
+#define IF_FIXED(flag, value, meaning)
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
+                      possible, flag, value, meaning, change)                  \
+    IF_##change(flag, value, meaning)
+#include "server-stub/core/spec/spec.def"
+    {"gate", "METRIC[,MEMBER=VALUE]…",
+     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable",
+     FLO_ASKED},
+    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)",
+     FLO_ASKED},
+    {"silence", "DURATION",
+     "a device silent with the release counts as failed after (1h)", FLO_ASKED},
+    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+    {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
+    END};
 FLAGS(experiment_start) = {
     {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
      FLO_ASKED, .letter = 'f'},
@@ -268,7 +290,7 @@ FLAGS(experiment_start) = {
      "with --split-of)",
      FLO_ASKED},
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning)                          \
+                      possible, flag, value, meaning, change)                  \
     {flag, value, meaning, FLO_ASKED},
 #include "server-stub/core/spec/spec.def"
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},

@@ -96,6 +96,33 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
+{
+    const json_t *change = json_object_get(call->in, "change");
+    struct flo_rollout_entry *entry;
+    char names[FLO_SPEC_NAMES_MAX];
+    char what[160];
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+
+    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0) {
+        return rv;
+    }
+    flo_object_rollout_etag(&entry->core, call->etag);
+    snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
+             flo_rollout_state_word(entry->core.state));
+    if ((rv = flo_rest_match(call, what, err)) < 0 ||
+        (rv = flo_rollouts_edit(call->controller, entry, change, call->name,
+                                names, err)) < 0) {
+        return rv;
+    }
+    flo_object_rollout_etag(&entry->core, call->etag);
+    rv = flo_object_rollout(call->controller, entry, 0, &call->out, err);
+    return rv < 0
+               ? rv
+               : json_object_set_new(call->out, "changed", json_string(names));
+}
+
 /* ---- lists ---- */
 
 struct ids {

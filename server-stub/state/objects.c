@@ -380,8 +380,8 @@ void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
     char text[160];
     char hex[65];
 
-    snprintf(text, sizeof(text), "%s %d %u %llu", rollout->id,
-             (int)rollout->state, rollout->phase,
+    snprintf(text, sizeof(text), "%s %d %u %u %llu", rollout->id,
+             (int)rollout->state, rollout->phase, rollout->edits,
              (unsigned long long)rollout->since_at_ms);
     flo_sha256(text, strlen(text), &digest);
     flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, hex);

@@ -73,6 +73,7 @@ WORDS = {
     "rollout explain": (READS, "%(rollout)s", "%(rollout)s --all"),
     "rollout init": (FILES, "", "tiny@2.0.0 --group shop"),
     "rollout start": (CHANGES, "tiny@2.0.0 --group lab --soak 1h"),
+    "rollout edit": (CHANGES, "%(rollout)s --pace 60/min"),
     "rollout watch": (READS, "%(done)s"),
     "rollout wait": (READS, "%(done)s --for aborted"),
     "rollout approve": (CHANGES, "%(asks)s --token-file %(kim)s"),

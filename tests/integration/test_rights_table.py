@@ -18,6 +18,8 @@ FOREIGN = {
     "flo_rest_device_edit": ("/v1/devices/in-shop", {"note": "x"}),
     "flo_rest_rollout_start": ("/v1/rollouts", {
         "release": "tiny@2.0.0", "group": "shop"}),
+    "flo_rest_rollout_edit": ("/v1/rollouts/%(rollout)s",
+                              {"change": {"rate": "60/min"}}),
     "flo_rest_rollout_act": ("/v1/rollouts/%(rollout)s/actions",
                              {"action": "pause"}),
     "flo_rest_order_issue": ("/v1/orders", {
@@ -47,7 +49,8 @@ BRING_NOTHING = """
     flo_rest_claim_delete flo_rest_group_add flo_rest_group_edit
     flo_rest_group_members flo_rest_group_delete flo_rest_collect
     flo_rest_release_add flo_rest_release_publish flo_rest_release_yank
-    flo_rest_release_unyank flo_rest_rollout_act flo_rest_approval_set
+    flo_rest_release_unyank flo_rest_rollout_edit flo_rest_rollout_act
+    flo_rest_approval_set
     flo_rest_approval_delete flo_rest_freeze_set flo_rest_freeze_delete
     flo_rest_token_make flo_rest_token_delete flo_rest_logout
     flo_rest_user_add flo_rest_user_edit flo_rest_user_delete

@@ -9,6 +9,11 @@
  * with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
+/* The same of `rollout edit`: what was asked before, with the members of --file
+ * and the flags over it. */
+FLO_MUST_USE int flo_rollout_edit_wish(struct flo_cli *cli,
+                                       const json_t *before, json_t **out,
+                                       struct flo_err *err);
 /* Send it, or with --dry-run show its plan; --wait follows it to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
                                   struct flo_err *err);
@@ -21,6 +26,11 @@ void flo_rollout_print_devices(const struct flo_cli *cli,
 void flo_rollout_print_saved(uint64_t bytes, uint64_t full_bytes);
 /* The rollout with its `plan`, of a dry run. */
 void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);
+/* "/v1/rollouts/ID" and `rest`.  FLO_E_USAGE: no name. */
+FLO_MUST_USE int flo_rollout_path(const char *id, const char *rest, char *out,
+                                  size_t bytes, struct flo_err *err);
+/* One rollout for people, or as data. */
+void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout);
 /* Older rollouts that lose devices to this one. */
 void flo_rollout_print_overlaps(const json_t *rollout);
 /* Judge the records of a rollout's study again, and say what changed.

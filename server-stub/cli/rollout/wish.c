@@ -247,7 +247,7 @@ static const struct {
     bool is_switch;
 } fields[] = {
 #define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning)                          \
+                      possible, flag, value, meaning, change)                  \
     {FLO_SPEC_##part, name, flag, (value) == NULL},
 #include "server-stub/core/spec/spec.def"
 };
@@ -391,9 +391,6 @@ static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     const struct flo_args *args = &cli->args;
     int rv;
 
-    if (cli->args.word_count > 0) {
-        json_object_set_new(spec, "release", json_string(args->words[0]));
-    }
     add_fields(args, spec);
     if ((rv = read_phases(args, spec, err)) < 0 ||
         (rv = read_gates(args, spec, err)) < 0 ||
@@ -404,20 +401,12 @@ static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     return 0;
 }
 
-int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
+/* Flags over the file.  Takes yaml and spec. */
+static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec,
+                  int rv, json_t **out, struct flo_err *err)
 {
-    const char *path = flo_args_text(&cli->args, "file", NULL);
-    struct flo_yaml *yaml = NULL;
     static struct flo_spec read;
-    int rv = 0;
 
-    if (path == NULL && cli->args.word_count == 0) {
-        flo_fail(err, FLO_E_USAGE, "give MODEL@VERSION, or --file");
-        return flo_err_fix(err, "flotilla rollout init > rollout.yaml");
-    }
-    rv = path == NULL ? 0 : load(path, &yaml, err);
-    json_t *spec = rv == 0 && yaml != NULL ? json_deep_copy(flo_yaml_root(yaml))
-                                           : json_object();
     rv = rv < 0 ? rv : build(cli, spec, err);
     if (rv == 0 && (rv = flo_spec_read(spec, &read, err)) < 0) {
         rv = told(&cli->args, yaml, rv, err);
@@ -429,4 +418,45 @@ int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
     }
     *out = spec;
     return 0;
+}
+
+int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
+{
+    const char *path = flo_args_text(&cli->args, "file", NULL);
+    struct flo_yaml *yaml = NULL;
+    int rv = 0;
+
+    if (path == NULL && cli->args.word_count == 0) {
+        flo_fail(err, FLO_E_USAGE, "give MODEL@VERSION, or --file");
+        return flo_err_fix(err, "flotilla rollout init > rollout.yaml");
+    }
+    rv = path == NULL ? 0 : load(path, &yaml, err);
+    json_t *spec = rv == 0 && yaml != NULL ? json_deep_copy(flo_yaml_root(yaml))
+                                           : json_object();
+    if (cli->args.word_count > 0) {
+        json_object_set_new(spec, "release", json_string(cli->args.words[0]));
+    }
+    return finish(cli, yaml, spec, rv, out, err);
+}
+
+int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before,
+                          json_t **out, struct flo_err *err)
+{
+    const char *path = flo_args_text(&cli->args, "file", NULL);
+    struct flo_yaml *yaml = NULL;
+    json_t *spec = json_deep_copy(before);
+    json_t *why = json_incref(json_object_get(spec, "reason"));
+    int rv = path == NULL ? 0 : load(path, &yaml, err);
+
+    if (rv == 0 && yaml != NULL) {
+        json_object_update(spec, flo_yaml_root(yaml));
+    }
+    rv = finish(cli, yaml, spec, rv, out, err);
+    if (rv == 0 && why != NULL) { /* that of its start stays */
+        json_object_set(*out, "reason", why);
+    } else if (rv == 0) {
+        json_object_del(*out, "reason");
+    }
+    json_decref(why);
+    return rv;
 }

@@ -86,9 +86,10 @@ int flo_rollouts_put(struct flo_controller *controller,
             "approve_by_ms", (json_int_t)core->approve_by_ms, "expired",
             (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
     json_object_update_new(json,
-                           json_pack("{s:s,s:I,s:I}", "by", entry->by, "lift",
-                                     (json_int_t)entry->lift, "removal",
-                                     (json_int_t)entry->removal));
+                           json_pack("{s:s,s:I,s:I,s:I}", "by", entry->by,
+                                     "lift", (json_int_t)entry->lift, "removal",
+                                     (json_int_t)entry->removal, "edits",
+                                     (json_int_t)core->edits));
     json_t *broken = broken_json(core);
     if (broken != NULL) {
         json_object_set_new(json, "broken", broken);
@@ -230,6 +231,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     entry->removal =
         (uint64_t)json_integer_value(json_object_get(json, "removal"));
     entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
+    core->edits = (uint32_t)json_integer_value(json_object_get(json, "edits"));
     read_people(json, entry);
     const char *by = json_string_value(json_object_get(json, "by"));
     snprintf(entry->by, sizeof(entry->by), "%s", by != NULL ? by : "");

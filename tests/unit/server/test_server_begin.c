@@ -109,6 +109,70 @@ static void put_into(struct world *world, const char *group)
     commit(world);
 }
 
+/* ---- edits ---- */
+
+/* "NAMES" of what changed, or the error's id. */
+static const char *edits(struct world *world, struct flo_rollout_entry *entry,
+                         const char *change)
+{
+    static char names[FLO_SPEC_NAMES_MAX];
+    json_t *json = json_loads(change, 0, NULL);
+
+    assert_non_null(json);
+    world->err = (struct flo_err){0};
+    begin(world);
+    int rv = flo_rollouts_edit(world->controller, entry, json, "mira", names,
+                               &world->err);
+    json_decref(json);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+        return flo_error_id(rv);
+    }
+    commit(world);
+    return names;
+}
+
+static void an_edit_is_kept_over_a_restart(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1,"
+                     "\"soak\":\"1d\"},{\"share_pct\":100}]}");
+    assert_non_null(entry);
+    assert_string_equal(edits(world, entry,
+                              "{\"rate\":\"60/min\",\"limits\":{"
+                              "\"per_site\":1,\"window\":\"01:00-02:00 UTC\"},"
+                              "\"phases\":[{\"devices\":1},{\"devices\":2},"
+                              "{\"share_pct\":100}]}"),
+                        "rate, limits.per_site, limits.window, phases");
+    char id[FLO_NAME_MAX + 1];
+    snprintf(id, sizeof(id), "%s", entry->core.id);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        assert_int_equal(entry->core.phase_count, 3);
+        assert_int_equal(entry->core.phases[1].members, 1);
+        assert_int_equal(entry->core.phases[2].bucket_to, FLO_BUCKETS);
+        assert_int_equal(entry->core.limit_count, 1);
+        assert_int_equal(entry->core.window.length_s, 3600);
+        assert_int_equal(entry->core.edits, 1);
+        entry = reloaded(world, id);
+    }
+}
+
+static void words_that_others_approved_stay(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, PLAIN);
+
+    assert_non_null(entry);
+    assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
+    needs(world, "all", 1);
+    assert_string_equal(edits(world, entry, "{\"rate\":\"90/min\"}"),
+                        "rollout.approval");
+    entry = reloaded(world, "r-0001");
+    assert_string_equal(json_string_value(json_object_get(entry->spec, "rate")),
+                        "60/min");
+}
+
 /* ---- approvals ---- */
 
 static void who_started_it_may_not_approve_it(void **state)
@@ -513,6 +577,8 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_edit_is_kept_over_a_restart),
+        TEST(words_that_others_approved_stay),
         TEST(who_started_it_may_not_approve_it),
         TEST(a_person_needs_a_person_and_not_a_token_of_nobody),
         TEST(two_people_are_two_people_also_after_a_restart),

@@ -1,0 +1,64 @@
+/* `rollout edit`: other words for a rollout that was made. */
+#include <string.h>
+
+#include "server-stub/cli/rollout/rollout.h"
+
+/* The members that differ from what was asked before. */
+static json_t *difference(const json_t *before, const json_t *wanted)
+{
+    json_t *change = json_object();
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)wanted, name, value)
+    {
+        const json_t *was = json_object_get(before, name);
+        if (was == NULL || !json_equal(was, value)) {
+            json_object_set(change, name, value);
+        }
+    }
+    return change;
+}
+
+static void print_edit(struct flo_cli *cli, const json_t *rollout)
+{
+    const char *changed = flo_out_text(rollout, "changed", "");
+    bool dry = flo_args_has(&cli->args, "dry-run");
+
+    if (!flo_out_is_data(cli)) {
+        printf("%s%s\n",
+               changed[0] == '\0' ? "nothing changes: it is so already"
+               : dry              ? "would change: "
+                                  : "changed: ",
+               changed);
+    }
+    flo_rollout_print(cli, rollout);
+}
+
+int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *wanted = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
+    char path[256];
+    int rv = flo_rollout_path(cli->args.words[0], "?devices=0", path,
+                              sizeof(path), err);
+
+    rv = rv < 0 ? rv : flo_api_get(cli, path, &before, err);
+    rv = rv < 0 ? rv
+                : flo_rollout_edit_wish(cli, json_object_get(before, "spec"),
+                                        &wanted, err);
+    if (rv < 0) {
+        return rv;
+    }
+    body = json_pack("{s:o,s:s}", "change",
+                     difference(json_object_get(before, "spec"), wanted),
+                     "reason", flo_args_text(&cli->args, "reason", ""));
+    rv = flo_rollout_path(cli->args.words[0], "", path, sizeof(path), err);
+    rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &rollout, err);
+    if (rv == 0) {
+        print_edit(cli, rollout);
+    }
+    return rv;
+}

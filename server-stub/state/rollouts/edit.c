@@ -1,0 +1,113 @@
+/* Edit of a rollout that was made: its specification with other words. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+/* Other people agreed to what was asked, and to nothing else. */
+static int check_people(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    uint32_t people = 0;
+    int rv = flo_rollouts_people_needed(controller, entry, &people, err);
+
+    if (rv < 0 || (people == 0 && entry->core.approvals_needed == 0)) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_ROLLOUT_APPROVAL,
+             "rollout %s needs the approval of %u: nobody approved other words",
+             entry->core.id,
+             people > entry->core.approvals_needed
+                 ? people
+                 : entry->core.approvals_needed);
+    return flo_err_fix(err, "start a new one with --supersede, which asks for "
+                            "approval; `rollout pause` needs none");
+}
+
+static int check_words(const struct flo_rollout_entry *entry,
+                       const struct flo_rollout_entry *wanted,
+                       struct flo_err *err)
+{
+    uint64_t expires_ms = wanted->core.expires_at_ms;
+
+    if (expires_ms > 0 && expires_ms <= flo_wall_ms()) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "expires_at: that time has passed");
+    }
+    if (flo_rollout_is_spread(&wanted->core) &&
+        !flo_rollout_is_spread(&entry->core)) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "phases: its devices were not spread when it was made, "
+                        "and phases to come cannot be");
+    }
+    return 0;
+}
+
+/* Limits and windows look at labels and zones, perhaps for the first time. */
+static int place(struct flo_controller *controller,
+                 struct flo_rollout_entry *entry,
+                 const struct flo_rollout *wanted, struct flo_err *err)
+{
+    entry->core.window = wanted->window;
+    memcpy(entry->core.limits, wanted->limits, sizeof(wanted->limits));
+    entry->core.limit_count = wanted->limit_count;
+    return flo_rollouts_place_all(controller, entry, err);
+}
+
+static int apply(struct flo_controller *controller,
+                 struct flo_rollout_entry *entry,
+                 struct flo_rollout_entry *wanted, const char *note,
+                 struct flo_err *err)
+{
+    bool had_study = entry->core.study.rules.count > 0;
+    bool has_new_gates = !json_equal(json_object_get(entry->spec, "gates"),
+                                     json_object_get(wanted->spec, "gates"));
+
+    json_decref(entry->spec);
+    entry->spec = json_incref(wanted->spec);
+    entry->wish = wanted->wish;
+    int rv = place(controller, entry, &wanted->core, err);
+    rv = rv < 0 ? rv
+                : flo_rollouts_step(controller, entry,
+                                    (struct flo_rollout_event){
+                                        .kind = FLO_ROLLOUT_EVENT_EDIT,
+                                        .note = note,
+                                        .draft = &wanted->core,
+                                        .has_new_gates = has_new_gates},
+                                    err);
+    if (rv == 0 && !had_study && entry->core.study.rules.count > 0) {
+        rv = flo_rollouts_segment(controller, entry, err);
+    }
+    rv = rv < 0 ? rv : flo_rollouts_check_gates(controller, entry, err);
+    return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
+}
+
+int flo_rollouts_edit(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry, const json_t *change,
+                      const char *by, char *names, struct flo_err *err)
+{
+    struct flo_rollout_entry *wanted = NULL;
+    char note[FLO_SPEC_NAMES_MAX + 80];
+    json_t *spec = NULL;
+    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_EDIT, err);
+
+    rv = rv < 0 ? rv : flo_spec_merge(entry->spec, change, &spec, names, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_rollouts_read_spec(controller, spec, &wanted, err);
+    if (rv < 0 || names[0] == '\0') {
+        rv < 0 ? json_decref(spec) : flo_rollouts_entry_free(wanted);
+        return rv;
+    }
+    rv = check_people(controller, entry, err);
+    rv = rv < 0 ? rv : check_words(entry, wanted, err);
+    rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
+    if (rv == 0) {
+        snprintf(note, sizeof(note), "%.64s: %s", by, names);
+        controller->rollouts.has_changed = true; /* also when it fails */
+        rv = apply(controller, entry, wanted, note, err);
+    }
+    flo_rollouts_entry_free(wanted);
+    return rv;
+}

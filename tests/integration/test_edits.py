@@ -1,0 +1,120 @@
+"""A rollout under way is changed, and a hotfix takes the place of a bad one."""
+import os
+
+import pytest
+
+from bad_parts import rest
+from conftest import Small
+from waits import until
+
+
+@pytest.fixture(scope="module")
+def up(folder, bin_dir):
+    one = Small(folder, bin_dir, name="test")
+    one.up(["a", "b"])
+    with open(os.path.join(one.dir, "controller", "admin.token"),
+              encoding="utf-8") as file:
+        one.admin = file.read().strip()
+    for version, file, golden in (
+            ("1", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
+            ("2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json"),
+            ("3", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json"),
+            ("4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")):
+        one.publish_whole("tiny@" + version, file, golden, "--label", version)
+    one.roll("tiny@1")
+    yield one
+    one.close()
+
+
+def get(up, rollout):
+    return up.ask("rollout", "get", rollout)
+
+
+def waiting_for_soak(up, release):
+    """One of two devices has it, and the phase would soak for a day."""
+    started = up.ask("rollout", "start", release, "--phase", "1,soak=24h",
+                     "--phase", "100%", "--soak", "500ms",
+                     "--hold-for-person")["id"]
+    until("the canary has it",
+          lambda: get(up, started)["phases"][0]["counts"].get("succeeded"))
+    return started
+
+
+def asked(up, rollout):
+    """Its specification, and how far its phases are."""
+    one = get(up, rollout)
+    return one["spec"], one["etag"], [p["counts"] for p in one["phases"]]
+
+
+def test_a_rollout_under_way_takes_other_words(up):
+    started = waiting_for_soak(up, "tiny@2")
+    before = asked(up, started)
+    shorter = ("rollout", "edit", started, "--phase", "1,soak=0s", "--phase",
+               "100%", "--pace", "60000/min", "--reason", "CHG-12")
+    would = up.ask(*shorter, "--dry-run")
+    assert would["changed"] == "phases, rate", would["changed"]
+    assert asked(up, started) == before
+
+    up.ask(*shorter)
+    up.cli("rollout", "wait", started, "--for", "completed", "-q")
+    assert get(up, started)["spec"]["rate"] == "60000/min"
+    trace = up.ask("rollout", "explain", started)["trace"]
+    assert any("edit: " in line and "phases, rate" in line
+               for line in trace), trace
+    audited = [line for line in up.ask("audit", "list")
+               if line["what"] == "rollout.edit"]
+    assert len(audited) == 1 and "CHG-12" in str(audited[0])
+
+
+def test_what_is_fixed_is_refused_and_nothing_changes(up):
+    started = waiting_for_soak(up, "tiny@3")
+    path = "/v1/rollouts/" + started
+    before = asked(up, started)
+    for change, status, error in (
+            ({"release": "tiny@4"}, 422, "rest.meaning"),
+            ({"group": "lab"}, 422, "rest.meaning"),
+            ({"phases": [{"size": "2"}]}, 422, "rest.meaning"),
+            ({"phases": [{"size": "100%"}]}, 422, "rest.meaning"),
+            ({"approvals": 1}, 422, "rest.meaning"),
+            ({"rate": "a lot"}, 400, "rest.schema"),
+            ({"pase": "60/min"}, 400, "rest.unknown")):
+        answer = rest(up, "PATCH", path, {"change": change})
+        assert answer[0] == status and error in str(answer), (change, answer)
+    assert asked(up, started) == before
+    etag = get(up, started)["etag"]
+    match = (("If-Match", etag),)
+    assert rest(up, "PATCH", path, {"change": {"rate": "90/min"}},
+                headers=match)[0] == 200
+    late = rest(up, "PATCH", path, {"change": {"rate": "80/min"}},
+                headers=match)
+    assert late[0] == 412, late
+    assert rest(up, "PATCH", path, {"change": {"rate": "90/min"}})[1][
+        "changed"] == ""
+
+    up.cli("approval", "set", "all", "--people", "1")
+    answer = rest(up, "PATCH", path, {"change": {"rate": "80/min"}})
+    assert "rollout.approval" in str(answer), answer
+    up.cli("approval", "delete", "all")
+
+
+def test_a_hotfix_takes_the_place_of_the_one_that_runs(up):
+    bad = [one["id"] for one in up.ask("rollout", "list")
+           if one["state"] == "running"]
+    assert len(bad) == 1
+    code, _, error = up.cli("rollout", "start", "tiny@4", "--phase", "100%",
+                            check=False)
+    assert code != 0 and "rollout.running" in error, (code, error)
+    assert "--supersede" in error
+
+    plan = up.ask("rollout", "start", "tiny@4", "--phase", "100%",
+                  "--supersede", "--dry-run")
+    assert [(o["rollout"], o["ends"]) for o in plan["overlaps"]] == \
+        [(bad[0], True)]
+    assert get(up, bad[0])["state"] == "running"
+
+    fixed = up.roll("tiny@4", "--supersede")
+    assert fixed["state"] == "completed"
+    until("the other one is over",
+          lambda: get(up, bad[0])["state"] == "aborted")
+    assert fixed["id"] in get(up, bad[0])["reason"]
+    assert fixed["phases"][0]["counts"] == {"succeeded": 2}
