@@ -37,8 +37,8 @@ def test_every_path_refuses_a_member_and_a_parameter_it_does_not_know(
         assert "`colour`" in answer.json["detail"], answer.json
         for name in query.split():
             assert name.split(":")[0] in answer.json["detail"], answer.json
-        if "RAW" in flags and not body:
-            continue  # a signed document, or a file
+        if "RAW" in flags and (not body or "@envelope" in body):
+            continue  # a signed document has refusals of its own, or a file
         answer = controller.ask(method, path, {"colour": "red"})
         assert (answer.status, answer.json["code"]) == (400, "rest.unknown"), \
             (method, path, answer.json)
