@@ -579,7 +579,9 @@ FLAGS(audit_verify) = {
     END};
 FLAGS(controller_list) = {END};
 FLAGS(doctor) = {END};
-FLAGS(top) = {END};
+FLAGS(top) = {
+    {"once", NULL, "print it once, also on a terminal: for scripts", FLO_ASKED},
+    END};
 FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};

@@ -484,6 +484,16 @@ def test_top_and_a_watched_list_show_what_changes(controller, devices):
     code, out, err = cli(controller, "top")
     assert code == 0 and "fleet test " in out and "\033" not in out, (out, err)
     assert "3 devices   online 3 (100.0 %)" in out
+    terminal, ours = os.openpty()  # where it would take the screen
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "top", "--once", "--controller",
+         controller.rest, "--token-file", controller.facts["token"]],
+        stdin=ours, stdout=ours, timeout=HANG_S)
+    shown = os.read(terminal, 65536).decode()
+    os.close(ours)
+    os.close(terminal)
+    assert done.returncode == 0 and "\033[?1049h" not in shown, shown
+    assert "3 devices   online 3 (100.0 %)" in shown, shown
     watch = begin(controller, "device", "list", "-w", "--fields",
                   "name,state", "--no-headers", "--sort", "name")
     assert watch.stdout.readline().split() == ["a", "online"]

@@ -154,7 +154,7 @@ WORDS = {
     "audit verify": (READS, ""),
     "controller list": (READS, ""),
     "doctor": (READS, ""),
-    "top": (READS, ""),
+    "top": (READS, "", "--once"),
     "completion": (FILES, "bash"),
     "explain": (FILES, "rest.role"),
     "version": (READS, ""),

@@ -351,7 +351,8 @@ int flo_cmd_top(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_out_wish wish = {.has_heads = true, .now_ms = flo_wall_ms()};
 
-    if (cli->is_tty && !flo_out_is_data(cli)) {
+    bool once = flo_args_has(&cli->args, "once");
+    if (cli->is_tty && !flo_out_is_data(cli) && !once) {
         return look_on(&top, err);
     }
     int rv = gather(&top, err);
