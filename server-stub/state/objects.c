@@ -611,6 +611,8 @@ int flo_object_rollout(struct flo_controller *controller,
     char etag[20];
     int overtaken;
     json_int_t held = holders(core, &overtaken);
+    const struct flo_rollout_entry *follower =
+        flo_rollouts_follower(controller, entry);
     json_t *phases = json_array();
 
     for (uint32_t i = 0; i < core->phase_count; i++) {
@@ -638,6 +640,10 @@ int flo_object_rollout(struct flo_controller *controller,
     json_object_set_new(json, "overtaken", json_integer(overtaken));
     json_object_set_new(json, "model", json_string(entry->model));
     json_object_set_new(json, "by", json_string(entry->by));
+    if (follower != NULL) {
+        json_object_set_new(json, "followed_by",
+                            json_string(follower->core.id));
+    }
     if (core->study.split_of[0] != '\0') {
         json_object_set_new(json, "split_of",
                             json_string(core->study.split_of));

@@ -16,7 +16,8 @@ import threading
 
 import pytest
 
-from controller_parts import ROOT, Controller, run
+from controller_parts import (BIN, ROOT, Controller, Device, Publisher, run,
+                              start)
 from waits import HANG_S, same, until, wall_s
 
 DEPLOY = os.path.join(ROOT, "deploy")
@@ -318,6 +319,52 @@ def test_people_have_an_alert_or_silence_its_rule(watched, receiver):
     ask(watched, "DELETE", "/v1/alert-rules/no-devices")
     until("its end", lambda: not alerts(watched))
     assert alerts(watched, True)[0]["state"] == "resolved"
+
+
+def test_a_halted_rollout_is_over_when_a_newer_one_completed(controller):
+    """Alert, metrics, list and doctor say the same."""
+    device = Device(controller, controller.dir, "gw",
+                    controller.enrol_token()).connect()
+    publisher = Publisher(controller, controller.dir)
+    rule = [r for r in ask(controller, "GET", "/v1/alert-rules")["items"]
+            if r["name"] == "rollout-halted"][0]
+    ask(controller, "PUT", "/v1/alert-rules/rollout-halted",
+        dict({key: rule[key] for key in ("metric", "match", "by", "above",
+                                         "severity", "text")}, keep_ms=0))
+
+    def ends(version, execution, state):
+        digest = publisher.publish(version)
+        made = start(controller, "tiny@" + version)["id"]
+        device.event(made, digest, execution)
+        until(state, lambda: same(ask(
+            controller, "GET", "/v1/rollouts/" + made)["state"], state))
+        return made
+
+    def firing():
+        return [a["rule"] for a in ask(controller, "GET",
+                                       "/v1/alerts")["items"]
+                if a["rule"] == "rollout-halted" and a["state"] == "firing"]
+
+    def said(rollout):
+        text = controller.ask("GET", "/metrics", token="").body.decode()
+        env = dict(os.environ, FLOTILLA_CONTROLLER=controller.rest,
+                   FLOTILLA_TOKEN_FILE=controller.facts["token"],
+                   HOME=controller.dir)
+        doctor = subprocess.run([os.path.join(BIN, "flotilla"), "doctor"],
+                                env=env, capture_output=True, text=True,
+                                check=False, timeout=HANG_S).stdout
+        return (len(firing()), 'rollout="%s"' % rollout in text,
+                re.search(r"(\d+) halted in a week", doctor).group(1),
+                ask(controller, "GET", "/v1/rollouts/" + rollout).get(
+                    "followed_by"))
+
+    bad = ends("1", "failed", "halted")
+    until("it fires", lambda: same(said(bad), (1, True, "1", None)))
+    good = ends("2", "succeeded", "completed")
+    until("it is over", lambda: same(said(bad), (0, False, "0", good)))
+    again = ends("3", "failed", "halted")
+    until("the next", lambda: same(said(again), (1, True, "1", None)))
+    assert said(bad)[1] is False
 
 
 def test_a_webhook_is_an_admins_and_goes_to_public_hosts_alone(controller):

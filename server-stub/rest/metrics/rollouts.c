@@ -11,12 +11,15 @@ static bool is_odd_end(enum flo_rollout_state state)
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_PARTLY_BACK;
 }
 
-/* Under way, or halted or partly back since a short time. */
-static bool is_shown(const struct flo_rollout *rollout, uint64_t now_ms)
+/* Under way, or halted or partly back since a short time, and no newer one
+ * completed since. */
+static bool is_shown(const struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry, uint64_t now_ms)
 {
-    return flo_rollout_state_is_active(rollout->state) ||
-           (is_odd_end(rollout->state) &&
-            rollout->since_at_ms + DAY_MS > now_ms);
+    return flo_rollout_state_is_active(entry->core.state) ||
+           (is_odd_end(entry->core.state) &&
+            entry->core.since_at_ms + DAY_MS > now_ms &&
+            flo_rollouts_follower(controller, entry) == NULL);
 }
 
 static void add_devices(const struct flo_rollout *rollout,
@@ -98,7 +101,7 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
         const char *state = flo_rollout_state_word(rollout->state);
         states[rollout->state]++;
         active += flo_rollout_state_is_active(rollout->state) ? 1 : 0;
-        if (!is_shown(rollout, now_ms)) {
+        if (!is_shown(controller, rollouts->items[i], now_ms)) {
             continue;
         }
         attention +=

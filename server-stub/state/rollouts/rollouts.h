@@ -133,6 +133,11 @@ FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
                                         struct flo_err *err);
+/* The newest completed one of its model and group that is newer than it: what
+ * went wrong in this one is over.  NULL: none. */
+const struct flo_rollout_entry *
+flo_rollouts_follower(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry);
 /* Neither approvals nor a time come before its begin. */
 bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry);
 /* Before each tick: begin those whose time came, look at change freezes. */

@@ -75,9 +75,7 @@ function Where({ devices, rows }) {
 }
 
 function Notices({ rollouts, total, offline, frozen, freezes }) {
-  const model = (r) => r.release.split("@")[0];
-  const newest = (r) => !rollouts.some((o) => model(o) === model(r) && o.created_at_ms > r.created_at_ms);
-  const bad = rollouts.filter((r) => r.state === "halted" && (r.holders > 0 || newest(r))
+  const bad = rollouts.filter((r) => r.state === "halted" && !r.followed_by
     || isOpen(r) && (r.causes || []).length > 0 || r.state === "paused");
   return html`<ul class="alerts" aria-label="What fails">
     ${bad.slice(0, 5).map((r) => html`<li class=${r.state === "halted" ? "a-bad" : ""}><${State} word=${rolloutState(r)} />
