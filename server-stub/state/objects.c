@@ -236,14 +236,19 @@ static void view_number(json_t *to, const json_t *from, const char *key)
 }
 
 /* One model of a device. */
-static void view_model(json_t *json, const json_t *model)
+static void view_model(const struct flo_controller *controller, json_t *json,
+                       const json_t *model)
 {
+    bool is_let_go = flo_fleet_lets_go(controller->store, model);
+
     json_object_set_new(json, "serving", view_serving(model));
     json_object_set_new(json, "slots", view_slots(model));
     put_said(json, model, "execution", said_execution,
              FLO_COUNT(said_execution));
     put_said(json, model, "target", said_target, FLO_COUNT(said_target));
-    put_said(json, model, "drift", said_drift, FLO_COUNT(said_drift));
+    put_said(json, is_let_go ? NULL : model, "drift", said_drift,
+             FLO_COUNT(said_drift));
+    json_object_set_new(json, "let_go", json_boolean(is_let_go));
     view_number(json, model, "floor");
     view_number(json, model, "floor_hard");
     json_object_set_new(
@@ -266,18 +271,19 @@ static json_t *view_certificate(const json_t *said)
                : json_null();
 }
 
-static void view_reported(json_t *json, const json_t *reported)
+static void view_reported(const struct flo_controller *controller, json_t *json,
+                          const json_t *reported)
 {
     const json_t *agent = json_object_get(reported, "agent");
     const json_t *models = json_object_get(reported, "models");
     json_t *list = json_array();
 
-    view_model(json, json_array_get(models, 0));
+    view_model(controller, json, json_array_get(models, 0));
     for (size_t i = 0; i < json_array_size(models); i++) {
         json_t *item = view_said(json_array_get(models, i), said_model,
                                  FLO_COUNT(said_model));
         if (json_is_object(item)) {
-            view_model(item, json_array_get(models, i));
+            view_model(controller, item, json_array_get(models, i));
         }
         json_array_append_new(list, item);
     }
@@ -332,7 +338,7 @@ json_t *flo_object_device(const struct flo_controller *controller,
             device->is_retired, device->maintenance[0] != '\0',
             device->is_online,
             flo_fleet_said(controller->store, reported).condition))));
-    view_reported(json, reported);
+    view_reported(controller, json, reported);
     json_decref(reported);
     json_object_set_new(json, "last_seen_at_ms",
                         json_integer((json_int_t)device->last_seen_at_ms));

@@ -41,6 +41,10 @@ struct flo_fleet_said {
 };
 struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
                                      const json_t *report);
+/* A model of a report: it lacks a release that nobody wants any more, and runs
+ * another one.  That is no drift. */
+bool flo_fleet_lets_go(const struct flo_fleet_store *store,
+                       const json_t *model);
 /* Devices that lack the release that they were told to run. */
 int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,
                       void *context);

@@ -12,7 +12,8 @@ import pytest
 
 import chromium
 from chromium import go, has, press
-from controller_parts import BIN, Controller, Device, Publisher, start
+from controller_parts import (BIN, Controller, Device, Publisher, metric,
+                              start)
 from waits import HANG_S, same, until
 
 if not chromium.PROGRAM:
@@ -145,6 +146,15 @@ def test_page_and_all_others_have_one_word_at_each_moment(
     assert "ok 1" in top.stdout, top
 
 
+def drifts(controller, page):
+    """A device in REST, metric and the page's table of releases."""
+    one = controller.ask("GET", "/v1/devices/gw").json["models"][0]
+    return one["drift"], one["let_go"], metric(
+        controller, "devices_drifting"), page.run(
+            "[...document.querySelectorAll('[aria-label=\"Releases in the"
+            " field\"] .warn')].map(e => e.innerText).join()")
+
+
 def test_who_refused_a_release_is_ok_once_nobody_wants_it(
         controller, device, page):
     release = Publisher(controller, controller.folder).publish("2")
@@ -156,9 +166,16 @@ def test_who_refused_a_release_is_ok_once_nobody_wants_it(
     assert controller.ask("POST", "/v1/rollouts/%s/actions" % rollout,
                           {"action": "abort"}).status in (200, 202)
     all_say(controller, page, "ok")
+    assert drifts(controller, page) == (None, True, 0, "")
     go(page, "devices/gw", "[aria-label=Models] tbody tr")
     has(page, "[aria-label=Models] tbody", "it lacks a release that was")
     go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
+    # Nor does it drift while it is away.
+    device.client.kill()
+    all_say(controller, page, "offline")
+    assert drifts(controller, page) == (None, True, 0, "")
+    device.connect()
+    all_say(controller, page, "ok")
 
 
 def test_an_old_rollout_counts_nobody_who_runs_another_release(

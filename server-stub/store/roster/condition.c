@@ -20,8 +20,7 @@ static bool may_let_go(const json_t *model)
     return strcmp(kind, "denied") == 0 || strcmp(kind, "behind") == 0;
 }
 
-/* It lacks a release that nobody wants any more, and runs another one. */
-static bool is_let_go(const struct flo_fleet_store *store, const json_t *model)
+bool flo_fleet_lets_go(const struct flo_fleet_store *store, const json_t *model)
 {
     const char *target = text_in(model, "target", "release");
 
@@ -47,7 +46,7 @@ struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
             .execution = json_string_value(json_object_get(execution, "state")),
             .serves = json_is_object(json_object_get(model, "serving")),
             .drifts = json_is_object(json_object_get(model, "drift")),
-            .is_let_go = is_let_go(store, model)};
+            .is_let_go = flo_fleet_lets_go(store, model)};
         enum flo_condition condition = flo_condition_of_model(&one);
         said.condition =
             condition < said.condition ? condition : said.condition;

@@ -50,7 +50,7 @@ export function why(device) {
     const cause = failed.execution.error;
     return `${text(failed.model)}: ${text(failed.execution.state)}${cause ? `, ${text(cause.what || cause.id)}` : ""}`;
   }
-  const drift = condition(device) !== "ok" && models(device).find((m) => m.drift);
+  const drift = models(device).find((m) => m.drift);
   if (drift) {
     const said = drift.drift.why || DRIFTS[drift.drift.kind];
     return `${text(drift.model)}: ${text(drift.drift.kind)}${said ? `, ${text(said)}` : ""}`;
@@ -68,7 +68,7 @@ export function releasesOf(devices) {
       const name = m.serving?.version ? title(m.serving) : "none";
       const one = all.get(name) || { name, model: text(m.model ?? m.serving?.model), devices: 0, drift: 0, offline: 0 };
       one.devices += 1;
-      one.drift += m.drift && condition(device) !== "ok" ? 1 : 0;
+      one.drift += m.drift ? 1 : 0;
       one.offline += device.state === "online" ? 0 : 1;
       all.set(name, one);
     }

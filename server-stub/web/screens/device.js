@@ -91,8 +91,8 @@ export class Device extends Screen {
       <p>${d.maintenance ? "It takes rollouts again." : "It takes no rollout until that ends. It serves on."}</p><//>` : null}
     <${Notice} d=${d} />
     <${Card} title="Models" at="c8">${list.length === 0 ? html`<p class="soft">None.</p>` : html`<${Table} label="Models" heads=${["serves", "state", "health", "+previous", "+rung", can ? "" : "+"]} rows=${
-  list.map((m) => ({ hit: !!m.drift && condition(d) !== "ok", cells: [html`<b>${title(m.serving)}</b>`, html`<${State} word=${text(m.state)} />`,
-    m.drift && condition(d) === "ok" ? html`<${State} word="ok" /> <span class="soft">it lacks a release that was stopped or yanked since</span>`
+  list.map((m) => ({ hit: !!m.drift, cells: [html`<b>${title(m.serving)}</b>`, html`<${State} word=${text(m.state)} />`,
+    m.let_go ? html`<${State} word="ok" /> <span class="soft">it lacks a release that was stopped or yanked since</span>`
     : m.drift ? html`<span class="st warn">${text(m.drift.kind)}</span> ${text(m.drift.why ?? "")}` : m.execution ? html`<${State} word=${text(m.execution.state)} /> ${
       m.execution.rollout ? html`<a href=${link(["rollouts", text(m.execution.rollout)])}>${text(m.execution.rollout)}</a>` : ""}` : html`<${State} word="ok" />`,
     text(m.slots?.previous?.version), m.instead_of ? `${text(m.rung)}: ${text(m.variant)} for ${text(m.instead_of)}` : text(m.rung ?? "–"),
