@@ -105,7 +105,8 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rollouts_find(
         call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0) {
+    if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
+        (rv = flo_rollouts_check_edit(entry, change, err)) < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);

@@ -88,6 +88,8 @@ def test_what_is_fixed_is_refused_and_nothing_changes(up):
     late = rest(up, "PATCH", path, {"change": {"rate": "80/min"}},
                 headers=match)
     assert late[0] == 412, late
+    assert rest(up, "PATCH", path, {"change": {"rate": 1}},
+                headers=match)[0] == 400  # before its time is looked at
     assert rest(up, "PATCH", path, {"change": {"rate": "90/min"}})[1][
         "changed"] == ""
 

@@ -1,4 +1,5 @@
 /* Edit of a rollout that was made: its specification with other words. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -80,6 +81,22 @@ static int apply(struct flo_controller *controller,
     }
     rv = rv < 0 ? rv : flo_rollouts_check_gates(controller, entry, err);
     return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
+}
+
+int flo_rollouts_check_edit(const struct flo_rollout_entry *entry,
+                            const json_t *change, struct flo_err *err)
+{
+    struct flo_spec *read = calloc(1, sizeof(*read));
+    char names[FLO_SPEC_NAMES_MAX];
+    json_t *spec = NULL;
+    int rv = read == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "a specification")
+                 : flo_spec_merge(entry->spec, change, &spec, names, err);
+
+    rv = rv < 0 ? rv : flo_spec_read(spec, read, err);
+    json_decref(spec);
+    free(read);
+    return rv;
 }
 
 int flo_rollouts_edit(struct flo_controller *controller,

@@ -107,6 +107,10 @@ FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
                                      json_t *spec, const struct flo_actor *by,
                                      bool dry, struct flo_rollout_entry **out,
                                      struct flo_err *err);
+/* Is it a change that can be read?  Errors as flo_spec_merge, flo_spec_read. */
+FLO_MUST_USE int flo_rollouts_check_edit(const struct flo_rollout_entry *entry,
+                                         const json_t *change,
+                                         struct flo_err *err);
 /* Other words for one that was made: members of its specification; null takes
  * one out.  `names` holds FLO_SPEC_NAMES_MAX: what changed; empty: nothing did.
  *
