@@ -9,7 +9,6 @@
 
 #include "base/crash.h"
 #include "server-stub/core/orders/intent.h"
-#include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"
@@ -179,27 +178,6 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 }
 
 /* ---- reported ---- */
-
-/* Does it say that the device left a release that it was told to leave?  It
- * counts when the device knows its newest desired release. */
-static int back_by_report(const struct flo_message *message, uint64_t rev,
-                          struct flo_err *err)
-{
-    struct flo_controller *controller = message->controller;
-    uint64_t desired;
-    bool is_awaited;
-    int rv = flo_fleet_device_is_awaited(controller->store, message->device,
-                                         &is_awaited, err);
-
-    if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
-        (rv = flo_fleet_desired_rev(controller->store, message->device,
-                                    &desired, err)) < 0 ||
-        !flo_return_report_counts(rev, desired) ||
-        (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
-        return rv;
-    }
-    return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;
-}
 
 /* The highest number that a device took of us should be one of ours.  After a
  * backup was restored it need not be. */
@@ -408,7 +386,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         rv = flo_ingest_forgotten(message, models, err);
     }
     if (rv == 0) {
-        rv = back_by_report(message, rev, err);
+        rv = flo_ingest_back_by_report(message, rev, err);
     }
     return rv < 0 ? rv : flo_ingest_ask(message, err);
 }

@@ -40,22 +40,15 @@ FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
 FLO_MUST_USE int flo_ingest_forgotten(const struct flo_message *message,
                                       const json_t *models,
                                       struct flo_err *err);
-/* The device is back from this release, or (NULL) from all releases that its
- * report does not name. is_ordered: a rollback of the release was done
- * there. */
-FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
-                                             const char *release_or_null,
-                                             bool is_ordered,
-                                             struct flo_err *err);
+/* Does the report say that the device left a release that it was told to leave?
+ * It counts when the device knows its newest desired release, `rev`. */
+FLO_MUST_USE int flo_ingest_back_by_report(const struct flo_message *message,
+                                           uint64_t rev, struct flo_err *err);
 /* The device's answer may have been lost.  An answer that is awaited for some
  * time is asked for by name, once a minute at most.  When the device was away,
  * all that is awaited of it is asked for. */
 FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message,
                                 struct flo_err *err);
-/* Is there a rollout that a report can concern so? */
-bool flo_ingest_any_goes_back(const struct flo_controller *controller);
-FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
-                                           struct flo_err *err);
 /* A device reported something about security. */
 FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
                                        struct flo_err *err);

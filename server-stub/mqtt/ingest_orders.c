@@ -9,9 +9,11 @@
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
 
+#define REPORT_BYTES_MAX (1u << 20)
+
 /* ---- going back ---- */
 
-bool flo_ingest_any_goes_back(const struct flo_controller *controller)
+static bool any_goes_back(const struct flo_controller *controller)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         if (flo_return_concerns(controller->rollouts.items[i]->core.state,
@@ -48,14 +50,6 @@ static int tell_rollouts(const struct flo_message *message,
         }
     }
     return rv;
-}
-
-int flo_ingest_back_on_rollouts(const struct flo_message *message,
-                                const char *release_or_null, bool is_ordered,
-                                struct flo_err *err)
-{
-    return tell_rollouts(message, release_or_null, FLO_ROLLOUT_EVENT_BACK,
-                         is_ordered, err);
 }
 
 /* A rollback or removal that a device has not answered. */
@@ -130,8 +124,8 @@ static bool is_seen(const struct flo_message *message,
 /* A device that serves something else than the release that was taken back is
  * done, even if its acknowledgement got lost.  So is one that does not have the
  * model that was removed. */
-int flo_ingest_back_on_orders(const struct flo_message *message,
-                              struct flo_err *err)
+static int back_on_orders(const struct flo_message *message,
+                          struct flo_err *err)
 {
     struct all_awaited all = {.err = err};
     int rv =
@@ -150,6 +144,69 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
         }
     }
     free(all.items);
+    return rv;
+}
+
+/* Did the device know its newest desired release when it wrote the report? */
+static int report_counts(const struct flo_message *message, uint64_t rev,
+                         bool *out, struct flo_err *err)
+{
+    uint64_t desired = 0;
+    int rv = flo_fleet_desired_rev(message->controller->store, message->device,
+                                   &desired, err);
+
+    *out = rv == 0 && flo_return_report_counts(rev, desired);
+    return rv;
+}
+
+int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev,
+                              struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    bool is_awaited;
+    bool counts;
+    int rv = flo_fleet_device_is_awaited(controller->store, message->device,
+                                         &is_awaited, err);
+
+    if (rv < 0 || (!is_awaited && !any_goes_back(controller)) ||
+        (rv = report_counts(message, rev, &counts, err)) < 0 || !counts ||
+        (rv = tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false,
+                            err)) < 0) {
+        return rv;
+    }
+    return is_awaited ? back_on_orders(message, err) : 0;
+}
+
+/* NULL: it never reported. */
+static int take_report(void *context, const struct flo_fleet_device *device)
+{
+    json_t **report = context;
+
+    (void)!flo_json_parse(device->reported, strlen(device->reported),
+                          REPORT_BYTES_MAX, report, NULL);
+    return 0;
+}
+
+/* The device did nothing for a rollback.  Its last report decides; where it
+ * goes back yet, a later report does. */
+static int back_by_last_report(const struct flo_message *message,
+                               struct flo_err *err)
+{
+    struct flo_message said = *message;
+    bool counts = false;
+
+    said.json = NULL;
+    int rv = flo_fleet_device_get(message->controller->store, message->device,
+                                  take_report, &said.json, err);
+    if (rv == 0 && said.json != NULL) {
+        const json_t *rev = json_object_get(said.json, "rev");
+        rv = report_counts(&said, (uint64_t)json_integer_value(rev), &counts,
+                           err);
+    }
+    if (rv == 0 && counts) {
+        rv = tell_rollouts(&said, NULL, FLO_ROLLOUT_EVENT_BACK, false, err);
+    }
+    json_decref(said.json);
     return rv;
 }
 
@@ -512,10 +569,11 @@ static int follow(const struct flo_message *message,
                   enum flo_answer_follows follows, struct flo_err *err)
 {
     switch (follows) {
+    case FLO_ANSWER_LOOK:
+        return back_by_last_report(message, err);
     case FLO_ANSWER_BACK:
-    case FLO_ANSWER_BACK_ORDERED:
-        return flo_ingest_back_on_rollouts(
-            message, acked->release, follows == FLO_ANSWER_BACK_ORDERED, err);
+        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_BACK,
+                             true, err);
     case FLO_ANSWER_STAYS:
         return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_STAYS,
                              false, err);

@@ -29,10 +29,12 @@ static bool is_over(enum flo_order_outcome outcome)
            outcome == FLO_OUTCOME_SUPERSEDED;
 }
 
+/* A superseded or ignored rollback does not say what the device serves: it may
+ * be on its way by a newer one, or by a removal, and serve the release yet. */
 static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
 {
-    return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK_ORDERED
-           : is_over(outcome)               ? FLO_ANSWER_BACK
+    return outcome == FLO_OUTCOME_DONE      ? FLO_ANSWER_BACK
+           : is_over(outcome)               ? FLO_ANSWER_LOOK
            : outcome == FLO_OUTCOME_REFUSED ? FLO_ANSWER_STAYS
                                             : FLO_ANSWER_NOTHING;
 }

@@ -18,13 +18,13 @@ struct flo_answer {
 enum flo_answer_follows {
     FLO_ANSWER_NOTHING,
     FLO_ANSWER_SEND_AGAIN, /* the order came too late: no answer, sign again */
-    FLO_ANSWER_BACK,       /* the device has left the release */
-    FLO_ANSWER_BACK_ORDERED, /* the same, and the order did it */
-    FLO_ANSWER_STAYS,        /* the device refused to go back */
-    FLO_ANSWER_ABORTED,      /* executions that are not active yet end */
-    FLO_ANSWER_REJECTED,     /* the deploy never becomes an execution */
-    FLO_ANSWER_SUPERSEDED,   /* the same, after a newer order */
-    FLO_ANSWER_REMOVED,      /* the device has the model no more */
+    FLO_ANSWER_LOOK,  /* nothing was done for it: the report says what serves */
+    FLO_ANSWER_BACK,  /* the device has left the release by the order */
+    FLO_ANSWER_STAYS, /* the device refused to go back */
+    FLO_ANSWER_ABORTED,    /* executions that are not active yet end */
+    FLO_ANSWER_REJECTED,   /* the deploy never becomes an execution */
+    FLO_ANSWER_SUPERSEDED, /* the same, after a newer order */
+    FLO_ANSWER_REMOVED,    /* the device has the model no more */
     FLO_ANSWER_COUNT
 };
 

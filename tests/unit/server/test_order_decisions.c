@@ -25,8 +25,8 @@ static const char *answer_word(enum flo_answer_follows follows)
     static const char *const words[FLO_ANSWER_COUNT] = {
         [FLO_ANSWER_NOTHING] = "nothing",
         [FLO_ANSWER_SEND_AGAIN] = "send again",
+        [FLO_ANSWER_LOOK] = "the report decides",
         [FLO_ANSWER_BACK] = "back",
-        [FLO_ANSWER_BACK_ORDERED] = "back by order",
         [FLO_ANSWER_STAYS] = "stays",
         [FLO_ANSWER_ABORTED] = "aborted",
         [FLO_ANSWER_REJECTED] = "rejected",

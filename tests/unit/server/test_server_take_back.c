@@ -411,6 +411,130 @@ static void half_and_nearly_all_answers_have_their_time(void **state)
     assert_int_equal(at, 1980);
 }
 
+/* ---- answers that do not say what serves ---- */
+
+static void answers(struct world *world, size_t device, const char *order,
+                    const char *outcome)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
+    send(world, device, "ack", text);
+}
+
+static void runs(struct world *world, size_t device, uint64_t rev,
+                 const char *release)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"rev\":%llu,\"models\":[{\"model\":"
+             "\"tiny\",\"state\":\"ready\",\"current\":{\"release\":\"%s\","
+             "\"version\":\"1\"},\"previous\":" SLOT(OLD, "0") "}]}",
+             ids[device], (unsigned long long)rev, release);
+    send(world, device, "reported", text);
+}
+
+static uint64_t rev_of(struct world *world, size_t device)
+{
+    uint64_t rev = 0;
+
+    assert_int_equal(flo_fleet_desired_rev(world->controller->store,
+                                           ids[device], &rev, &world->err),
+                     0);
+    return rev;
+}
+
+/* One device has the release, and its rollout is on the way back. */
+static struct flo_rollout_entry *goes_back(struct world *world, size_t *device)
+{
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+
+    *device = device_in_phase(entry, 0);
+    event(world, *device, "activating");
+    runs(world, *device, rev_of(world, *device), NEW);
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    return entry;
+}
+
+/* It still drains for a newer rollback of the same. */
+static void an_answer_that_says_superseded_brings_no_device_back(void **state)
+{
+    struct world *world = *state;
+    size_t device;
+    struct flo_rollout_entry *entry = goes_back(world, &device);
+    char order[FLO_NAME_MAX + 1];
+
+    snprintf(order, sizeof(order), "%s", order_of(world, device));
+    runs(world, device, rev_of(world, device), NEW);
+    answers(world, device, order, "superseded");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    runs(world, device, rev_of(world, device), NEW);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+
+    runs(world, device, rev_of(world, device), OLD);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+static void the_newer_rollbacks_answer_brings_it_back(void **state)
+{
+    struct world *world = *state;
+    size_t device;
+    struct flo_rollout_entry *entry = goes_back(world, &device);
+    char order[FLO_NAME_MAX + 1];
+    char newer[FLO_NAME_MAX + 1];
+
+    snprintf(order, sizeof(order), "%s", order_of(world, device));
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", newer, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    answers(world, device, order, "superseded");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    answers(world, device, newer, "done");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+/* A model that is being removed serves until it has drained. */
+static void an_answer_that_says_ignored_brings_no_device_back(void **state)
+{
+    struct world *world = *state;
+    size_t device;
+    struct flo_rollout_entry *entry = goes_back(world, &device);
+
+    answers(world, device, order_of(world, device), "ignored");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    runs(world, device, rev_of(world, device), OLD);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+/* A newer deploy holds there.  The device has nothing new to report, and
+ * nobody waits for it. */
+static void a_device_that_reported_another_release_before_is_back(void **state)
+{
+    struct world *world = *state;
+    size_t device;
+    struct flo_rollout_entry *entry = goes_back(world, &device);
+    char order[FLO_NAME_MAX + 1];
+    char report[256];
+
+    snprintf(order, sizeof(order), "%s", order_of(world, device));
+    snprintf(report, sizeof(report),
+             "{\"rev\":%llu,\"models\":[{\"model\":\"tiny\",\"current\":"
+             "{\"release\":\"" OLD "\"}}]}",
+             (unsigned long long)rev_of(world, device));
+    assert_int_equal(flo_fleet_device_reported(world->controller->store,
+                                               ids[device], report, NULL, NULL,
+                                               false, 1, NULL, 0, &world->err),
+                     0);
+    answers(world, device, order, "superseded");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +549,10 @@ int main(void)
         WITH_WORLD(half_and_nearly_all_answers_have_their_time),
         WITH_WORLD(a_way_forward_needs_the_approval_that_a_way_back_does_not),
         WITH_WORLD(nobody_is_sent_to_what_is_withdrawn_or_a_draft_or_another),
+        WITH_WORLD(an_answer_that_says_superseded_brings_no_device_back),
+        WITH_WORLD(the_newer_rollbacks_answer_brings_it_back),
+        WITH_WORLD(an_answer_that_says_ignored_brings_no_device_back),
+        WITH_WORLD(a_device_that_reported_another_release_before_is_back),
         WITH_WORLD(who_is_sent_to_an_older_release_is_told_that_it_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
