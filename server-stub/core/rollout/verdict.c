@@ -45,7 +45,11 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
     }
     assert(phase->excused + taken <= n.bad && other <= phase->members);
     n.bad -= phase->excused + taken;
-    n.members = phase->members - other;
+    /* One that is complete waits for nobody: who comes later counts at its
+     * end. */
+    n.members = rollout->state == FLO_ROLLOUT_COMPLETED
+                    ? n.good + n.bad
+                    : phase->members - other;
     return n;
 }
 
@@ -76,7 +80,9 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
             out->good += one.good;
             out->bad += one.bad;
             out->members += one.members;
-            out->queued += rollout->phases[i].due;
+            out->queued += rollout->state == FLO_ROLLOUT_COMPLETED
+                               ? 0
+                               : rollout->phases[i].due;
         }
     }
 }

@@ -52,6 +52,10 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     if (core->phases[core->phase].state == FLO_PHASE_WAITING) {
         result.verdict = FLO_VERDICT_INCONCLUSIVE;
         snprintf(because, sizeof(because), "waits: no device was told yet");
+    } else if (core->state == FLO_ROLLOUT_COMPLETED &&
+               result.verdict == FLO_VERDICT_INCONCLUSIVE) {
+        snprintf(because, sizeof(because),
+                 "did not decide: the rollout completed without it");
     }
     json_t *out = json_pack(
         "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s}", "name", title, "gate",

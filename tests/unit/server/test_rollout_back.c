@@ -118,6 +118,30 @@ static void devices_that_a_person_took_back_did_not_fail(void **state)
     world_free(world);
 }
 
+static void a_gate_of_one_that_is_complete_waits_for_nobody(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    world->rollout.gates[FLO_GATE_FAILED].margin = 2;
+    for (size_t i = 1; i <= 3; i++) {
+        goes_well(world, i);
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                        .device = "e0000001-0000-4000-8000-"
+                                                  "000000000000",
+                                        .is_online = true,
+                                        .bucket = FLO_BUCKETS - 1}),
+        0);
+    assert_int_equal(world->rollout.member_count, 4);
+    says_gate(world, FLO_VERDICT_PASS,
+              "passes: 3 of 3 ended well; only bad ends break a limit of 2 %");
+    world_free(world);
+}
+
 static void a_gate_that_broke_keeps_the_numbers_of_that_moment(void **state)
 {
     (void)state;
@@ -173,6 +197,7 @@ int main(void)
         cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
         cmocka_unit_test(
             one_that_goes_back_says_who_is_offline_and_for_how_long),
+        cmocka_unit_test(a_gate_of_one_that_is_complete_waits_for_nobody),
         cmocka_unit_test(a_gate_that_broke_keeps_the_numbers_of_that_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
