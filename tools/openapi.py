@@ -135,6 +135,8 @@ class Shapes:
             out = policy()
         elif word.inside == "@gates":
             out = gates()
+        elif word.inside == "@edit":
+            out = specification("SPEC", is_edit=True)
         elif word.inside.startswith("@"):
             out = self.element(word.inside, where, strict)
         elif word.inside == "*":
@@ -270,16 +272,17 @@ def kinds_of_failures(may_retry=None):
             if may_retry is None or r[3] == may_retry]
 
 
-def specification(part):
-    """The fields of a part of a rollout's specification."""
+def specification(part, is_edit=False):
+    """The fields of a part of a rollout's specification; those that an edit may
+    change."""
     properties = {}
     per = None
-    fields = [(r[0], r[1], r[2], *r[4:8], r[8])
+    fields = [(r[0], r[1], r[2], *r[4:8], r[8], r[9])
               for r in rows(SPEC, "^FLO_SPEC")] + [
-        (r[0], r[1], r[2], *r[4:8], r[10])
+        (r[0], r[1], r[2], *r[4:8], r[10], r[11])
         for r in rows(SPEC, "^FLO_SPEC_FLAG")]
-    for where, name, kind, least, most, _, possible, meaning in fields:
-        if where != part:
+    for where, name, kind, least, most, _, possible, meaning, change in fields:
+        if where != part or (is_edit and change == "FIXED"):
             continue
         limits = {"minimum": number(least), "maximum": number(most)}
         text = {"TEXT": TITLE if name == "release" else TEXT, "NAME": NAME,
@@ -332,12 +335,12 @@ def specification(part):
                                {"type": "string", "pattern": SIZE},
                                {"type": "null"}]}
         elif kind == "PART":
-            value = dict(specification(possible), minProperties=1)
+            value = dict(specification(possible, is_edit), minProperties=1)
             value["type"] = ["object", "null"]
         elif kind == "LIST":
             value = {"type": ["array", "null"], "minItems": int(least),
                      "maxItems": int(most),
-                     "items": specification(possible)}
+                     "items": specification(possible, is_edit)}
         else:
             value = gates() if kind == "GATES" else policy()
             value["type"] = ["object", "null"]
@@ -353,7 +356,7 @@ def specification(part):
            "additionalProperties": False}
     if per is not None:
         out["patternProperties"] = {"^per_[a-z0-9]{1,60}$": per}
-    if part == "SPEC":
+    if part == "SPEC" and not is_edit:
         properties["release"]["type"] = "string"
         out["required"] = ["release"]
     return out

@@ -344,7 +344,7 @@ static int check(struct span shape, const struct place *place,
     json_t *value;
 
     if (span_is(shape, "*") || span_is(shape, "@rollout") ||
-        span_is(shape, "@envelope")) {
+        span_is(shape, "@edit") || span_is(shape, "@envelope")) {
         return 0;
     }
     json_object_foreach((json_t *)(uintptr_t)object, name, value)

@@ -13,6 +13,7 @@
  *   word{:type~} the same; a value may be null
  *   word{*}     an object whose members are free
  *   @rollout    the fields of core/spec/spec.def, whose reader checks them
+ *   word{@edit} an object of those fields that an edit may change
  *   @envelope   a DSSE envelope, whose reader takes one text alone
  *   word{@policy}  an object of proto/policy.def's fields; of gates.def with
  *               @gates, whose own reader checks it
