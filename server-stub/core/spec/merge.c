@@ -156,7 +156,7 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part,
             return flo_err_fix(merge->err,
                                "start a new one; `--supersede` ends this one");
         }
-        if (field != NULL) {
+        if (field != NULL && field->kind != POLICY && field->kind != PART) {
             drop_others(base, part, field->offset, name);
         }
         json_object_del(base, name);

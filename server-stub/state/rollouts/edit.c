@@ -44,6 +44,35 @@ static int check_words(const struct flo_rollout_entry *entry,
     return 0;
 }
 
+/* A time that went by, and that no edit names, ends it no second time. */
+static void keep_expiry(const struct flo_rollout_entry *entry,
+                        struct flo_rollout_entry *wanted)
+{
+    if (entry->core.expires_at_ms == 0 &&
+        entry->wish.expires_at_ms == wanted->wish.expires_at_ms) {
+        wanted->core.expires_at_ms = 0;
+    }
+}
+
+/* No gates before and none now are the same gates. */
+static bool differs(const json_t *before, const json_t *wanted,
+                    const char *name)
+{
+    const json_t *was = json_object_get(before, name);
+    const json_t *is = json_object_get(wanted, name);
+
+    return was == NULL || is == NULL ? was != is : !json_equal(was, is);
+}
+
+/* Gates that can decide are asked for where an edit changes them or those whom
+ * they compare: not because devices left since the start. */
+static bool asks_gates(const json_t *before, const json_t *wanted)
+{
+    return differs(before, wanted, "gates") ||
+           differs(before, wanted, "phases") ||
+           differs(before, wanted, "hold_for_person");
+}
+
 /* Limits and windows look at labels and zones, perhaps for the first time. */
 static int place(struct flo_controller *controller,
                  struct flo_rollout_entry *entry,
@@ -61,8 +90,8 @@ static int apply(struct flo_controller *controller,
                  struct flo_err *err)
 {
     bool had_study = entry->core.study.rules.count > 0;
-    bool has_new_gates = !json_equal(json_object_get(entry->spec, "gates"),
-                                     json_object_get(wanted->spec, "gates"));
+    bool has_new_gates = differs(entry->spec, wanted->spec, "gates");
+    bool is_of_gates = asks_gates(entry->spec, wanted->spec);
 
     json_decref(entry->spec);
     entry->spec = json_incref(wanted->spec);
@@ -79,7 +108,9 @@ static int apply(struct flo_controller *controller,
     if (rv == 0 && !had_study && entry->core.study.rules.count > 0) {
         rv = flo_rollouts_segment(controller, entry, err);
     }
-    rv = rv < 0 ? rv : flo_rollouts_check_gates(controller, entry, err);
+    if (rv == 0 && is_of_gates) {
+        rv = flo_rollouts_check_gates(controller, entry, err);
+    }
     return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
 }
 
@@ -117,6 +148,7 @@ int flo_rollouts_edit(struct flo_controller *controller,
         rv < 0 ? json_decref(spec) : flo_rollouts_entry_free(wanted);
         return rv;
     }
+    keep_expiry(entry, wanted);
     rv = check_people(controller, entry, err);
     rv = rv < 0 ? rv : check_words(entry, wanted, err);
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);

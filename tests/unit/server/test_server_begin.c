@@ -173,6 +173,61 @@ static void words_that_others_approved_stay(void **state)
                         "60/min");
 }
 
+/* Its time went by, and a person resumed it. */
+static void an_edit_after_its_time_went_by_may_leave_that_time(void **state)
+{
+    struct world *world = *state;
+    char spec[256];
+
+    snprintf(spec, sizeof(spec),
+             "{\"release\":\"tiny@2.1.0\",\"on_expiry\":\"pause\","
+             "\"expires_at_ms\":%llu}",
+             (unsigned long long)waits_wall_ms() + 3600000);
+    struct flo_rollout_entry *entry = start(world, spec);
+    assert_non_null(entry);
+    entry->wish.expires_at_ms = waits_wall_ms() - 1000;
+    json_object_set_new(entry->spec, "expires_at_ms",
+                        json_integer((json_int_t)entry->wish.expires_at_ms));
+    entry->core.expires_at_ms = 0; /* as flo_rollout_expire leaves it */
+    assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
+    assert_int_equal(entry->core.expires_at_ms, 0);
+    assert_string_equal(edits(world, entry, "{\"expires_at_ms\":1000}"),
+                        "rest.meaning");
+}
+
+static void an_edit_of_the_pace_mends_no_broken_gate(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, PLAIN);
+
+    assert_non_null(entry);
+    entry->core.phases[0].state = FLO_PHASE_FAILED;
+    assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
+    assert_int_equal(entry->core.phases[0].state, FLO_PHASE_FAILED);
+    assert_string_equal(
+        edits(world, entry, "{\"gates\":{\"failed\":{\"max_pct\":50}}}"),
+        "gates");
+    assert_int_equal(entry->core.phases[0].state, FLO_PHASE_RUNNING);
+}
+
+/* Its group has fewer devices than at its start; its gates are as they were. */
+static void an_edit_of_the_pace_asks_nothing_of_the_gates(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"hold_for_person\":true,"
+                     "\"phases\":[{\"devices\":1},{\"share_pct\":100}],"
+                     "\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\"}]}}");
+    assert_non_null(entry);
+    json_object_del(entry->spec, "hold_for_person");
+    entry->wish.holds_for_person = false;
+    assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
+    assert_string_equal(edits(world, entry,
+                              "{\"gates\":{\"ratio\":[{\"metric\":\"ttft_us\","
+                              "\"devices_min\":9}]}}"),
+                        "gate.undecidable");
+}
+
 /* ---- approvals ---- */
 
 static void who_started_it_may_not_approve_it(void **state)
@@ -579,6 +634,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_edit_is_kept_over_a_restart),
         TEST(words_that_others_approved_stay),
+        TEST(an_edit_after_its_time_went_by_may_leave_that_time),
+        TEST(an_edit_of_the_pace_mends_no_broken_gate),
+        TEST(an_edit_of_the_pace_asks_nothing_of_the_gates),
         TEST(who_started_it_may_not_approve_it),
         TEST(a_person_needs_a_person_and_not_a_token_of_nobody),
         TEST(two_people_are_two_people_also_after_a_restart),

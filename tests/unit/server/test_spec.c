@@ -304,6 +304,11 @@ static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
          "rate, limits.per_site",
          "{\"release\":\"tiny@2\",\"group\":\"lab\",\"soak\":\"1h\","
          "\"limits\":{}}"},
+        {"{\"policy\":{\"step_timeout_ms\":9}}", "policy.step_timeout_ms",
+         "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
+         "\"soak\":\"1h\",\"limits\":{\"per_site\":2},"
+         "\"policy\":{\"step_timeout_ms\":9}}"},
+        {"{\"policy\":null}", "", asked}, /* `soak` is asked by itself */
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -315,6 +320,20 @@ static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
         json_decref(merged);
         json_decref(wanted);
     }
+}
+
+static void a_policy_that_goes_takes_no_other_field_along(void **state)
+{
+    json_t *merged;
+    (void)state;
+    assert_string_equal(edited("{\"release\":\"tiny@2\",\"soak\":\"1s\","
+                               "\"policy\":{\"probe_timeout_ms\":9}}",
+                               "{\"policy\":null}", &merged),
+                        "policy");
+    assert_string_equal(json_string_value(json_object_get(merged, "soak")),
+                        "1s");
+    assert_null(json_object_get(merged, "policy"));
+    json_decref(merged);
 }
 
 static void what_is_fixed_stays(void **state)
@@ -379,6 +398,7 @@ int main(void)
         cmocka_unit_test(every_field_of_the_table_is_read),
         cmocka_unit_test(the_whole_policy_is_read),
         cmocka_unit_test(an_edit_changes_what_it_names_and_nothing_twice),
+        cmocka_unit_test(a_policy_that_goes_takes_no_other_field_along),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
     };
