@@ -20,10 +20,10 @@ FLO_MUST_USE int flo_rollouts_bar_of(struct flo_controller *controller,
 /* "change freeze audit until 2027-...". */
 void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
                            uint64_t until_ms, char *out, size_t bytes);
-/* The one of its model and group that runs or is paused; NULL: none. */
+/* The one of its model and group that it supersedes; NULL: none. */
 struct flo_rollout_entry *
-flo_rollouts_running(const struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry);
+flo_rollouts_ended_by(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry);
 /* The number up to which denials do not count, as of now. */
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry,

@@ -147,9 +147,10 @@ static int take_state(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-struct flo_rollout_entry *
-flo_rollouts_running(const struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry)
+/* The one of its model and group that runs or is paused; NULL: none. */
+static struct flo_rollout_entry *
+running_for(const struct flo_controller *controller,
+            const struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_rollout_entry *other = controller->rollouts.items[i];
@@ -162,6 +163,19 @@ flo_rollouts_running(const struct flo_controller *controller,
         }
     }
     return NULL;
+}
+
+/* One that was asked for later is newer intent, and stays. */
+struct flo_rollout_entry *
+flo_rollouts_ended_by(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry)
+{
+    struct flo_rollout_entry *running = running_for(controller, entry);
+
+    return running != NULL && entry->wish.supersedes &&
+                   flo_intent_is_older(running->core.id, entry->core.id)
+               ? running
+               : NULL;
 }
 
 int flo_rollouts_may_start(struct flo_controller *controller,
@@ -185,9 +199,8 @@ int flo_rollouts_may_start(struct flo_controller *controller,
         flo_err_fix(err, "publish it first");
         return FLO_E_STATE;
     }
-    const struct flo_rollout_entry *other =
-        flo_rollouts_running(controller, entry);
-    return other == NULL || entry->wish.supersedes
+    const struct flo_rollout_entry *other = running_for(controller, entry);
+    return other == flo_rollouts_ended_by(controller, entry)
                ? 0
                : flo_fail(err, FLO_E_ROLLOUT_RUNNING,
                           "rollout %s of %s is %s for group %s", other->core.id,

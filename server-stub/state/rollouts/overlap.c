@@ -132,7 +132,7 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
 {
     json_t *list = json_array();
     const struct flo_rollout_entry *ended =
-        entry->wish.supersedes ? flo_rollouts_running(controller, entry) : NULL;
+        flo_rollouts_ended_by(controller, entry);
 
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *older = controller->rollouts.items[i];
@@ -206,7 +206,7 @@ static int end_running(struct flo_controller *controller,
                        struct flo_err *err)
 {
     struct flo_rollout_entry *running =
-        entry->wish.supersedes ? flo_rollouts_running(controller, entry) : NULL;
+        flo_rollouts_ended_by(controller, entry);
     char note[FLO_NAME_MAX + 64];
 
     if (running == NULL) {

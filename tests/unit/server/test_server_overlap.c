@@ -1,5 +1,6 @@
 /* Rollouts that meet on one device, and what one says about its devices. */
 #include "server-stub/state/objects.h"
+#include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
 #define ALL_IN_TWO                                                             \
@@ -175,6 +176,32 @@ static void a_hotfix_ends_the_rollout_that_runs_when_it_begins(void **state)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(rollout_of(world, ids[i]), fix->core.id);
     }
+}
+
+/* It was scheduled first; the one that runs by then was asked for later. */
+static void a_scheduled_rollout_ends_no_newer_one(void **state)
+{
+    struct world *world = *state;
+    char spec[200];
+
+    add_next_release(world);
+    snprintf(spec, sizeof(spec),
+             "{\"release\":\"tiny@2.1.0\",\"supersede\":true,"
+             "\"start_at_ms\":%llu}",
+             (unsigned long long)waits_wall_ms() + 3600000);
+    struct flo_rollout_entry *waits = start(world, spec);
+    assert_non_null(waits);
+    struct flo_rollout_entry *hotfix =
+        start(world, "{\"release\":\"tiny@2.2.0\",\"phases\":[{\"devices\":1,"
+                     "\"soak\":\"1d\"},{\"share_pct\":100}]}");
+    assert_non_null(hotfix);
+    waits->core.start_at_ms = 1;
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_rollouts_calendar(world->controller, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(hotfix->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(waits->core.state, FLO_ROLLOUT_SCHEDULED);
+    assert_non_null(strstr(waits->core.reason, hotfix->core.id));
 }
 
 static void a_newcomer_is_ordered_by_the_newest_alone(void **state)
@@ -457,6 +484,7 @@ int main(void)
         WITH_WORLD(an_order_that_nobody_began_goes_with_its_rollout),
         WITH_WORLD(an_overlap_is_told_in_the_plan_and_at_the_start),
         WITH_WORLD(a_hotfix_ends_the_rollout_that_runs_when_it_begins),
+        WITH_WORLD(a_scheduled_rollout_ends_no_newer_one),
         WITH_WORLD(a_newcomer_is_ordered_by_the_newest_alone),
         WITH_WORLD(who_is_away_when_a_phase_begins_does_not_count),
         WITH_WORLD(a_device_that_does_not_trust_an_order_has_rejected_it),
