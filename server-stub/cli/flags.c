@@ -262,7 +262,8 @@ FLAGS(rollout_start) = {
     END};
 FLAGS(rollout_edit) = {
     {"file", "FILE",
-     "members of a rollout.yaml (-: standard input); flags overrule it",
+     "a rollout.yaml, whole if it names its release, else members of one (-: "
+     "standard input); flags overrule it",
      FLO_ASKED, .letter = 'f'},
     {"phase", "N|N%[,MEMBER=VALUE]…",
      "all phases again; those that began keep their devices", FLO_ASKED},

@@ -99,6 +99,35 @@ def test_what_is_fixed_is_refused_and_nothing_changes(up):
     up.cli("approval", "delete", "all")
 
 
+def test_a_line_that_left_the_file_is_no_longer_asked(up):
+    started, = [one["id"] for one in up.ask("rollout", "list")
+                if one["state"] == "running"]
+    path = os.path.join(up.dir, "edited.yaml")
+
+    def edit(text, *more):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("# by hand\n" + text)
+        return up.ask("rollout", "edit", started, "-f", path, *more)["changed"]
+
+    # members alone: the others stay
+    assert edit("rate: 70/min # slower\nlimits: {max_concurrent: 9, "
+                "window: 'mon-sun 00:00-24:00 UTC'}\n") == \
+        "rate, limits.max_concurrent, limits.window"
+    assert edit("limits: {max_concurrent: 8}\n") == "limits.max_concurrent"
+    whole = up.cli("rollout", "get", started, "-o", "yaml")[1]
+    assert edit(whole) == ""
+    kept = [line for line in whole.splitlines()
+            if "window:" not in line and "rate:" not in line]
+    text = "\n".join(kept) + "\n"
+    changed = edit(text, "--dry-run")
+    assert set(changed.split(", ")) == {"rate", "limits.window"}, changed
+    assert edit(text) == changed
+    spec = get(up, started)["spec"]
+    assert "rate" not in spec, spec
+    assert spec["limits"] == {"max_concurrent": 8}, spec
+    assert edit(text) == ""
+
+
 def test_a_hotfix_takes_the_place_of_the_one_that_runs(up):
     bad = [one["id"] for one in up.ask("rollout", "list")
            if one["state"] == "running"]

@@ -3,18 +3,42 @@
 
 #include "server-stub/cli/rollout/rollout.h"
 
-/* The members that differ from what was asked before. */
-static json_t *difference(const json_t *before, const json_t *wanted)
+/* The members that differ from what was asked before; null: it is left out. */
+static json_t *difference_of_members(const json_t *before, const json_t *wanted)
 {
     json_t *change = json_object();
     const char *name;
     json_t *value;
 
+    json_object_foreach((json_t *)(uintptr_t)before, name, value)
+    {
+        if (json_object_get(wanted, name) == NULL) {
+            json_object_set_new(change, name, json_null());
+        }
+    }
     json_object_foreach((json_t *)(uintptr_t)wanted, name, value)
     {
         const json_t *was = json_object_get(before, name);
         if (was == NULL || !json_equal(was, value)) {
             json_object_set(change, name, value);
+        }
+    }
+    return change;
+}
+
+static json_t *difference(const json_t *before, const json_t *wanted)
+{
+    json_t *change = difference_of_members(before, wanted);
+    const char *name;
+    json_t *was;
+
+    json_object_foreach((json_t *)(uintptr_t)before, name, was)
+    {
+        const json_t *value = json_object_get(change, name);
+        if (flo_rollout_has_members(name) && json_is_object(was) &&
+            json_is_object(value)) {
+            json_object_set_new(change, name,
+                                difference_of_members(was, value));
         }
     }
     return change;

@@ -9,11 +9,13 @@
  * with its line.  New reference. */
 FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
                                   struct flo_err *err);
-/* The same of `rollout edit`: what was asked before, with the members of --file
- * and the flags over it. */
+/* The same of `rollout edit`.  A --file that names its release is the whole
+ * specification; else its members, and the flags, go over what was asked. */
 FLO_MUST_USE int flo_rollout_edit_wish(struct flo_cli *cli,
                                        const json_t *before, json_t **out,
                                        struct flo_err *err);
+/* An edit changes its members one by one: `limits`, `policy`. */
+bool flo_rollout_has_members(const char *name);
 /* Send it, or with --dry-run show its plan; --wait follows it to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
                                   struct flo_err *err);

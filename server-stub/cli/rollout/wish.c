@@ -439,6 +439,37 @@ int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
     return finish(cli, yaml, spec, rv, out, err);
 }
 
+bool flo_rollout_has_members(const char *name)
+{
+#define FLO_SPEC(part, field, kind, ...)                                       \
+    if (strcmp(#part, "SPEC") == 0 && strcmp(field, name) == 0 &&              \
+        (strcmp(#kind, "PART") == 0 || strcmp(#kind, "POLICY") == 0)) {        \
+        return true;                                                           \
+    }
+#include "server-stub/core/spec/spec.def"
+    return false;
+}
+
+static void add_file(json_t *spec, json_t *file)
+{
+    const char *name;
+    json_t *value;
+
+    if (json_object_get(file, "release") != NULL) { /* the whole */
+        json_object_clear(spec);
+    }
+    json_object_foreach(file, name, value)
+    {
+        json_t *before = json_object_get(spec, name);
+        if (flo_rollout_has_members(name) && json_is_object(before) &&
+            json_is_object(value)) {
+            json_object_update(before, value);
+        } else {
+            json_object_set_new(spec, name, json_deep_copy(value));
+        }
+    }
+}
+
 int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before,
                           json_t **out, struct flo_err *err)
 {
@@ -449,7 +480,7 @@ int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before,
     int rv = path == NULL ? 0 : load(path, &yaml, err);
 
     if (rv == 0 && yaml != NULL) {
-        json_object_update(spec, flo_yaml_root(yaml));
+        add_file(spec, flo_yaml_root(yaml));
     }
     rv = finish(cli, yaml, spec, rv, out, err);
     if (rv == 0 && why != NULL) { /* that of its start stays */
