@@ -82,8 +82,7 @@ static void because_ratio(const struct flo_gate_rule *rule,
                  is_over ? "above" : "not above", result->limit);
     } else if (result->verdict == FLO_VERDICT_PASS && result->is_last) {
         snprintf(out, FLO_GATE_TEXT,
-                 "passes: nobody is left to compare with; the phases before "
-                 "were compared");
+                 "passes: in the last phase too few are left to compare with");
     } else if (result->verdict == FLO_VERDICT_PASS) {
         snprintf(out, FLO_GATE_TEXT, "passes: no device of the phase counts");
     } else {

@@ -480,6 +480,13 @@ static void a_gate_says_the_rule_that_decided(void **state)
     flo_gate_because(&ratio, &result, text);
     assert_non_null(strstr(text, "fails: "));
     assert_non_null(strstr(text, "times is above the limit of 1.35 times"));
+
+    memset(evidence, 0, sizeof(*evidence)); /* a person promoted the others */
+    evidence->is_last = true;
+    result = judge(&ratio, evidence);
+    flo_gate_because(&ratio, &result, text);
+    assert_string_equal(
+        text, "passes: in the last phase too few are left to compare with");
     free(evidence);
 }
 
