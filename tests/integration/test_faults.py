@@ -202,6 +202,11 @@ def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
         audit = up.cli("audit", "list", "-o", "json")[1]
         assert device.name in audit and "partly-back" in audit
         serves(device, "tiny@1")
+        # Nothing failed there.
+        until("it says why", lambda: same(
+            [(m["drift"] or {}).get("why") for m in up.ask(
+                "device", "get", device.name)["models"]],
+            ["it was taken back here"]))
 
         # The device leaves the release: nobody serves it any more.
         up.cli("model", "remove", "tiny", "--device", device.name,

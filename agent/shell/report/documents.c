@@ -188,10 +188,40 @@ bool flo_report_drift(struct flo_shell *shell, uint32_t index)
     return true;
 }
 
+/* Why it does not take the release that it should run, or should leave the one
+ * that it runs. */
+static const char *denied_because(const struct flo_slots *slots)
+{
+    bool is_there = flo_digest_is_zero(&slots->stated.target) ||
+                    flo_digest_equal(&slots->stated.target, &slots->current);
+
+    switch (is_there ? flo_slots_denial(slots, &slots->current,
+                                        slots->current_number)
+                     : flo_slots_denial(slots, &slots->stated.target, 0)) {
+    case FLO_DENIAL_FAULT:
+        return "it failed here before";
+    case FLO_DENIAL_SPEED:
+        return "it was too slow here";
+    case FLO_DENIAL_MEMORY:
+        return "it took too much memory here";
+    case FLO_DENIAL_ORDERED:
+        return "it was taken back here";
+    case FLO_DENIAL_ALLOWED:
+    case FLO_DENIAL_CAUSES:
+        break;
+    }
+    return "it is revoked, or older than releases that failed here";
+}
+
 static void add_why(const struct flo_shell_model *model, json_t *json)
 {
-    if (json != NULL && model->drift == FLO_DRIFT_NO_MEMORY) {
-        json_object_set_new(json, "why", json_string(model->no_memory.why));
+    const char *why = model->drift == FLO_DRIFT_NO_MEMORY ? model->no_memory.why
+                      : model->drift == FLO_DRIFT_DENIED
+                          ? denied_because(&model->slots)
+                          : NULL;
+
+    if (json != NULL && why != NULL) {
+        json_object_set_new(json, "why", json_string(why));
     }
 }
 

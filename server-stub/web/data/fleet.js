@@ -33,7 +33,7 @@ export const mapKind = (word) => MAP_KINDS[word];
 
 // The meaning of the words of agent/core/drift.c, for people.
 const DRIFTS = { behind: "it runs another release than the assigned one", ahead: "it runs a newer release than the assigned one",
-  denied: "the assigned release failed here before", "below-floor": "a newer release ran here before",
+  denied: "the assigned release failed or was taken back here", "below-floor": "a newer release ran here before",
   frozen: "the fleet is frozen", paused: "its rollout is paused" };
 
 // Why it needs a look, as a sentence.
