@@ -20,7 +20,9 @@ struct flo_http_options {
     uint64_t timeout_ms;         /* whole call; 0: none */
     uint64_t low_speed_bytes;    /* per second over low_speed_ms; 0: 1024 */
     uint64_t low_speed_ms;       /* 0: 30000 */
-    uint64_t rate_bytes_per_s;   /* 0: unlimited */
+    /* Limit of all answers of the handle together, from the first byte; 0:
+     * none. At a low rate low_speed_bytes is half of it at most. */
+    uint64_t rate_bytes_per_s;
     /* Accept any server certificate whose chain holds a CA certificate with
      * this SHA-256 (hex prefix of >= 32 digits); host name still checked.
      * For enrolment only, instead of ca_file. */

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
 
+#include "base/host/http/pace.h"
 #include "base/host/http/pin.h"
 #include "base/host/tls_time.h"
 
@@ -22,13 +25,15 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
 #define LOW_SPEED_MS 30000
+#define NAP_US 100000 /* between two looks at whether the call goes on */
 #define LOOPBACK "127.0.0.1,localhost,::1"
 
 struct flo_http {
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
     struct flo_http_options options; /* its strings are owned here */
-    bool was_refused;                /* an address, by is_direct */
+    struct flo_http_pace pace;
+    bool was_refused; /* an address, by is_direct */
 };
 
 /* One call under way. */
@@ -38,7 +43,8 @@ struct call {
     struct flo_http_answer *answer;
     uint64_t sent; /* of body_fd */
     uint64_t range_from;
-    int code; /* why a callback stopped the transfer */
+    uint64_t done, total; /* as they were told last */
+    int code;             /* why a callback stopped the transfer */
 };
 
 static void start_curl(void)
@@ -195,6 +201,33 @@ static bool range_fits(const struct call *call)
     return from == call->range_from;
 }
 
+static int on_progress(void *context, curl_off_t total, curl_off_t done,
+                       curl_off_t send_total, curl_off_t sent);
+
+/* libcurl's own limit lets the first hundred pieces pass unhindered.  Nothing
+ * is read while this waits.  false: the call was cancelled. */
+static bool keep_pace(struct call *call, size_t bytes)
+{
+    struct flo_http *http = call->http;
+    uint64_t rate = http->options.rate_bytes_per_s;
+    uint64_t wait_us;
+
+    if (rate == 0) {
+        return true;
+    }
+    while ((wait_us = flo_http_pace_wait_us(&http->pace, flo_now_us())) > 0) {
+        uint64_t nap_us = wait_us < NAP_US ? wait_us : NAP_US;
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)nap_us * 1000},
+                        NULL);
+        if (on_progress(call, (curl_off_t)call->total, (curl_off_t)call->done,
+                        0, 0) != 0) {
+            return false;
+        }
+    }
+    flo_http_pace_take(&http->pace, flo_now_us(), bytes, rate);
+    return true;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
     struct call *call = context;
@@ -202,6 +235,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     size_t bytes = size * count;
     bool good = answer->status >= 200 && answer->status < 300;
 
+    if (!keep_pace(call, bytes)) {
+        return 0;
+    }
     if (!range_fits(call)) {
         call->code = FLO_E_NET_CONTENT;
         return 0;
@@ -255,6 +291,8 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done,
     struct call *call = context;
     bool is_sending = call->request->body_fd > 0;
 
+    call->done = (uint64_t)done;
+    call->total = (uint64_t)total;
     if (call->request->on_progress == NULL) {
         return 0;
     }
@@ -368,11 +406,25 @@ bool flo_http_was_refused(const struct flo_http *http)
     return http->was_refused;
 }
 
+/* The other side may send this much before anything was read. */
+static int narrow(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+    const struct flo_http *http = context;
+    int bytes = (int)flo_http_pace_window(http->options.rate_bytes_per_s);
+
+    (void)purpose;
+    if (bytes > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    return CURL_SOCKOPT_OK;
+}
+
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
     uint64_t connect_ms = options->connect_timeout_ms;
     uint64_t slow_bytes = options->low_speed_bytes;
     uint64_t slow_ms = options->low_speed_ms;
+    uint64_t rate = options->rate_bytes_per_s;
 
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
@@ -383,12 +435,18 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(connect_ms == 0 ? CONNECT_TIMEOUT_MS : connect_ms));
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
-                     (long)(slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes));
+    slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
+    if (rate > 0 && slow_bytes > rate / 2) {
+        slow_bytes = rate / 2; /* it is slow because it was told to */
+    }
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
                      seconds_of(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
-    curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE,
-                     (curl_off_t)options->rate_bytes_per_s);
+    if (rate > 0) {
+        curl_easy_setopt(curl, CURLOPT_BUFFERSIZE,
+                         (long)flo_http_pace_piece(rate));
+        curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, narrow);
+    }
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (options->is_direct) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -547,6 +605,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     curl_easy_reset(http->curl); /* keeps the connections */
     set_options(http->curl, &http->options);
     curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);
+    curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     set_callbacks(&call);
     int rv = set_body(&call, err);
     if (rv == 0) {

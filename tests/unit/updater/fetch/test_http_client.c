@@ -25,7 +25,11 @@
 #include <flotilla/base.h>
 
 #include "base/host/crypto.h"
+#include "base/host/http/pace.h"
 #include "base/host/http_client.h"
+#include "unit/waits.h"
+
+#define LONG 300000
 
 struct server {
     int fd;
@@ -124,6 +128,13 @@ static void answer(struct server *server, struct peer *peer)
         peer_text(peer, body);
     } else if (strcmp(path, "/garbage") == 0) {
         peer_text(peer, "\x16\x03 this is no HTTP at all\r\n\r\n");
+    } else if (strcmp(path, "/long") == 0) {
+        static const char body[LONG];
+        char head[128];
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof body);
+        peer_text(peer, head);
+        peer_write(peer, body, sizeof body);
     } else if (strcmp(path, "/stall") == 0) {
         char byte;
         peer_text(peer, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf");
@@ -385,6 +396,97 @@ static void a_server_that_stands_still_is_given_up(void **state)
     world->options.timeout_ms = 0;
     world->options.low_speed_ms = 1000;
     assert_int_equal(get(world, "/stall", NULL), FLO_E_NET_STALLED);
+}
+
+struct paced {
+    uint64_t rate, from_us;
+    uint64_t bytes;
+};
+
+/* No more than the time since the begin allows, however long that was. */
+static int on_paced(void *context, const void *data, size_t bytes)
+{
+    struct paced *paced = context;
+    uint64_t us = waits_now_us() - paced->from_us + FLO_HTTP_PACE_CREDIT_US;
+
+    (void)data;
+    assert_true(paced->bytes <= paced->rate * us / 1000000);
+    paced->bytes += bytes;
+    return 0;
+}
+
+static void a_rate_holds_from_the_first_byte(void **state)
+{
+    struct world *world = *state;
+    struct paced paced = {.rate = 1000000, .from_us = waits_now_us()};
+    struct flo_http_request request = {.on_data = on_paced, .context = &paced};
+
+    world->options.rate_bytes_per_s = paced.rate;
+    assert_int_equal(get(world, "/long", &request), 0);
+    assert_int_equal(paced.bytes, LONG);
+}
+
+static int count_and_cancel(void *context, uint64_t done, uint64_t total)
+{
+    struct paced *paced = context;
+
+    (void)done;
+    (void)total;
+    return paced->bytes > 0 ? FLO_E_INTERRUPTED : 0;
+}
+
+/* At this rate the second piece would wait for a quarter of an hour. */
+static void a_call_that_waits_for_its_turn_can_be_cancelled(void **state)
+{
+    struct world *world = *state;
+    struct paced paced = {.rate = 1, .from_us = 0};
+    struct flo_http_request request = {.on_data = on_paced,
+                                       .on_progress = count_and_cancel,
+                                       .context = &paced};
+
+    world->options.rate_bytes_per_s = 1;
+    assert_int_equal(get(world, "/long", &request), FLO_E_INTERRUPTED);
+    assert_true(paced.bytes <= flo_http_pace_piece(1));
+}
+
+/* On a clock of the test. */
+static void no_second_has_more_than_the_rate_and_the_credit(void **state)
+{
+    static const uint64_t rates[] = {1, 1024, 100000, 1000000, 1000000000};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rates); i++) {
+        struct flo_http_pace pace = {0};
+        size_t piece = flo_http_pace_piece(rates[i]);
+        uint64_t most = rates[i] + rates[i] / 10 + piece;
+        uint64_t now_us = 5;
+        for (int second = 0; second < 3; second++) {
+            uint64_t end_us = now_us + 1000000;
+            uint64_t bytes = 0;
+            for (;;) {
+                now_us += flo_http_pace_wait_us(&pace, now_us);
+                if (now_us >= end_us) {
+                    break;
+                }
+                flo_http_pace_take(&pace, now_us, piece, rates[i]);
+                bytes += piece;
+            }
+            assert_true(bytes <= most);
+            assert_true(second > 0 || bytes <= rates[i] + piece);
+            now_us += UINT64_C(3600000000); /* an hour without a byte */
+        }
+    }
+}
+
+static void what_waits_unread_is_bounded_with_the_rate(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_http_pace_piece(1), 1024);
+    assert_int_equal(flo_http_pace_piece(100000), 6250);
+    assert_int_equal(flo_http_pace_piece(UINT64_MAX), 16384);
+    assert_int_equal(flo_http_pace_window(1), 16384);
+    assert_int_equal(flo_http_pace_window(100000), 50000);
+    assert_int_equal(flo_http_pace_window(1000000), 0);
 }
 
 static int cancel(void *context, uint64_t done, uint64_t total)
@@ -667,6 +769,10 @@ int main(void)
         in_world(a_cut_answer_and_an_absent_server_can_be_tried_again),
         in_world(a_server_that_stands_still_is_given_up),
         in_world(a_call_can_be_cancelled),
+        in_world(a_rate_holds_from_the_first_byte),
+        in_world(a_call_that_waits_for_its_turn_can_be_cancelled),
+        cmocka_unit_test(no_second_has_more_than_the_rate_and_the_credit),
+        cmocka_unit_test(what_waits_unread_is_bounded_with_the_rate),
         in_world(a_problem_document_keeps_its_code_and_fix),
         in_world(other_protocols_are_refused),
         cmocka_unit_test(a_unix_socket_serves_as_well),
