@@ -462,6 +462,22 @@ static void degraded_look(struct flo_shell *shell)
     shell->degraded.is_news = false;
 }
 
+/* Windows of telemetry tell that it lives, and not of its disk: selectors and
+ * alerts look at the report. */
+#define FREE_TOLD_SHARE 16 /* a change of so small a part is no news */
+static bool has_other_room(struct flo_shell *shell)
+{
+    uint64_t now = flo_store_disk_free(shell->store);
+    uint64_t told = shell->free_bytes_told;
+    uint64_t differs = now > told ? now - told : told - now;
+
+    if (differs <= told / FREE_TOLD_SHARE) {
+        return false;
+    }
+    shell->free_bytes_told = now;
+    return true;
+}
+
 static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 {
     struct flo_shell *shell = context;
@@ -469,8 +485,9 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     flo_shell_score_look(shell);
-    if (!flo_telemetry_close_all(shell)) {
-        flo_shell_link_reported(shell); /* no window tells that it lives */
+    bool has_room_news = has_other_room(shell);
+    if (!flo_telemetry_close_all(shell) || has_room_news) {
+        flo_shell_link_reported(shell); /* no window tells this */
     }
     device_again(shell);
     flo_shell_records_write(shell);

@@ -363,6 +363,7 @@ struct flo_shell {
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
     } degraded; /* the device cannot keep what it is told: device.h */
+    uint64_t free_bytes_told;   /* of its disk, in the newest report of it */
     struct flo_trouble reading; /* what its disk does not give */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
 };

@@ -14,8 +14,9 @@ import pytest
 import fleet as F
 from bad_parts import (OLD, QUESTION, long_probe, refused,  # noqa: F401
     scratch, serves, unharmed, up)
-from conftest import MODELS
-from waits import HANG, HANG_S, until
+from conftest import F, MODELS
+from dead_disk import Disk
+from waits import HANG, HANG_S, Seen, until
 
 # ---- a device's own disk ----
 
@@ -430,3 +431,41 @@ def is_stopped(pid):
             return "T (stopped)" in file.read()
     except OSError:
         return False
+
+
+def test_a_disk_that_fills_is_told_though_nothing_else_changes(up):
+    device = F.Device(up, "d")
+    os.makedirs(device.dir)
+    disk = Disk(device.state)
+    if not disk.is_mounted:
+        pytest.skip("no disk of its own: root, a loop device, ext4")
+    os.chmod(device.state, 0o700)
+    up.devices["d"] = device
+    fill = os.path.join(device.state, "fill")
+
+    def free():
+        one, = [d for d in up.ask("device", "list") if d["name"] == "d"]
+        return one["profile"]["disk_free_bytes"]
+
+    try:
+        device.enroll(up.token)
+        device.start()
+        until("it serves, so its telemetry goes on",
+              lambda: up.serving("tiny@1", ["d"]))
+        first = up.ask("rollout", "list")[-1]["id"]
+        until("nothing more comes of its first release", lambda: (
+            up.rollout_device(first, "d") or {}).get("state") == "succeeded")
+        device.ask(QUESTION, "tiny")
+        before = free()
+        with open(fill, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, before // 2)
+        until("half of it is told",
+              lambda: free() < 0.6 * before or Seen(free()))
+        os.unlink(fill)
+        until("room again is told",
+              lambda: free() > 0.9 * before or Seen(free()))
+    finally:
+        device.stop()
+        disk.close()
+        up.devices.pop("d")
+        shutil.rmtree(device.dir)
