@@ -141,6 +141,8 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_SCHEDULED, now_ms, actions);
 }
 
+/* People who approve it, or wait for it, see its phases as planned; the begin
+ * divides once more, for those who come until then. */
 static void start(struct flo_rollout *rollout, uint64_t now_ms,
                   struct flo_rollout_actions *actions)
 {
@@ -150,9 +152,11 @@ static void start(struct flo_rollout *rollout, uint64_t now_ms,
                                flo_s(rollout->approvals_needed));
         flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms,
                               actions);
+        flo_rollout_divide(rollout);
         store_members(actions); /* for a restart */
     } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
         schedule(rollout, now_ms, actions);
+        flo_rollout_divide(rollout);
         store_members(actions);
     } else {
         begin(rollout, now_ms, actions);

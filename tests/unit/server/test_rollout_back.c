@@ -142,6 +142,21 @@ static void a_gate_of_one_that_is_complete_waits_for_nobody(void **state)
     world_free(world);
 }
 
+static void who_approves_sees_the_phases_as_planned(void **state)
+{
+    (void)state;
+    struct world *world = world_new(3, 1);
+
+    world->rollout.approvals_needed = 1;
+    join_all(world);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_START), 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_AWAITING_APPROVAL);
+    assert_int_equal(world->rollout.phases[0].members, 1);
+    assert_int_equal(world->rollout.phases[1].members, 2);
+    assert_int_equal(world->rollout.phases[0].told_to, 0);
+    world_free(world);
+}
+
 static void a_gate_that_broke_keeps_the_numbers_of_that_moment(void **state)
 {
     (void)state;
@@ -198,6 +213,7 @@ int main(void)
         cmocka_unit_test(
             one_that_goes_back_says_who_is_offline_and_for_how_long),
         cmocka_unit_test(a_gate_of_one_that_is_complete_waits_for_nobody),
+        cmocka_unit_test(who_approves_sees_the_phases_as_planned),
         cmocka_unit_test(a_gate_that_broke_keeps_the_numbers_of_that_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
