@@ -81,9 +81,7 @@ static void change_phases(struct flo_rollout *rollout,
         }
     }
     rollout->phase_count = draft->phase_count;
-    if (begun > 0) { /* before, the begin does it */
-        flo_rollout_divide_from(rollout, begun);
-    }
+    flo_rollout_divide_from(rollout, begun);
 }
 
 /* Verdicts were of the old rules: looks begin again, and a gate that broke or
