@@ -240,7 +240,8 @@ def commands_of_containers():
         r"\n          ports:", deployed("kubernetes/flotilla.yaml"), re.M | re.S)
     env = dict(re.findall(r"name: (\w+)(?:,|\n) +value: ([^\s}]+)", variables))
     assert set(env) == {"FLOTILLA_STORE", "FLOTILLA_PGPASS", "FLOTILLA_BROKER"}
-    yield ["sh", "-c", " ".join(line.split()).replace("/start.sh", start)], \
+    yield ["sh", "-c", " ".join(line.split()).replace(
+        "/start.sh", shlex.quote(start))], \
         dict(env, POD="controller-0")
 
 
