@@ -98,7 +98,7 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 {
-    const json_t *change = json_object_get(call->in, "change");
+    struct flo_rollout_entry *wanted = NULL;
     struct flo_rollout_entry *entry;
     char names[FLO_SPEC_NAMES_MAX];
     char what[160];
@@ -106,15 +106,20 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
         call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
-        (rv = flo_rollouts_check_edit(entry, change, err)) < 0) {
+        (rv = flo_rollouts_read_edit(call->controller, entry,
+                                     json_object_get(call->in, "change"),
+                                     &wanted, names, err)) < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
-    if ((rv = flo_rest_match(call, what, err)) < 0 ||
-        (rv = flo_rollouts_edit(call->controller, entry, change, call->name,
-                                names, err)) < 0) {
+    rv = flo_rest_match(call, what, err);
+    rv = rv < 0 ? rv
+                : flo_rollouts_edit(call->controller, entry, wanted, call->name,
+                                    names, err);
+    flo_rollouts_entry_free(wanted);
+    if (rv < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);

@@ -1,5 +1,4 @@
 /* Edit of a rollout that was made: its specification with other words. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/controller.h"
@@ -114,41 +113,34 @@ static int apply(struct flo_controller *controller,
     return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
 }
 
-int flo_rollouts_check_edit(const struct flo_rollout_entry *entry,
-                            const json_t *change, struct flo_err *err)
+int flo_rollouts_read_edit(struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry,
+                           const json_t *change, struct flo_rollout_entry **out,
+                           char *names, struct flo_err *err)
 {
-    struct flo_spec *read = calloc(1, sizeof(*read));
-    char names[FLO_SPEC_NAMES_MAX];
     json_t *spec = NULL;
-    int rv = read == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "a specification")
-                 : flo_spec_merge(entry->spec, change, &spec, names, err);
+    int rv = flo_spec_merge(entry->spec, change, &spec, names, err);
 
-    rv = rv < 0 ? rv : flo_spec_read(spec, read, err);
-    json_decref(spec);
-    free(read);
-    return rv;
+    rv = rv < 0 ? rv : flo_rollouts_read_spec(controller, spec, out, err);
+    if (rv < 0) {
+        json_decref(spec);
+        return rv;
+    }
+    keep_expiry(entry, *out);
+    return 0;
 }
 
 int flo_rollouts_edit(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, const json_t *change,
-                      const char *by, char *names, struct flo_err *err)
+                      struct flo_rollout_entry *entry,
+                      struct flo_rollout_entry *wanted, const char *by,
+                      const char *names, struct flo_err *err)
 {
-    struct flo_rollout_entry *wanted = NULL;
     char note[FLO_SPEC_NAMES_MAX + 80];
-    json_t *spec = NULL;
     int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_EDIT, err);
 
-    rv = rv < 0 ? rv : flo_spec_merge(entry->spec, change, &spec, names, err);
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_rollouts_read_spec(controller, spec, &wanted, err);
     if (rv < 0 || names[0] == '\0') {
-        rv < 0 ? json_decref(spec) : flo_rollouts_entry_free(wanted);
         return rv;
     }
-    keep_expiry(entry, wanted);
     rv = check_people(controller, entry, err);
     rv = rv < 0 ? rv : check_words(entry, wanted, err);
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
@@ -157,6 +149,5 @@ int flo_rollouts_edit(struct flo_controller *controller,
         controller->rollouts.has_changed = true; /* also when it fails */
         rv = apply(controller, entry, wanted, note, err);
     }
-    flo_rollouts_entry_free(wanted);
     return rv;
 }

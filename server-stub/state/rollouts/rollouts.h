@@ -107,20 +107,25 @@ FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
                                      json_t *spec, const struct flo_actor *by,
                                      bool dry, struct flo_rollout_entry **out,
                                      struct flo_err *err);
-/* Is it a change that can be read?  Errors as flo_spec_merge, flo_spec_read. */
-FLO_MUST_USE int flo_rollouts_check_edit(const struct flo_rollout_entry *entry,
-                                         const json_t *change,
-                                         struct flo_err *err);
 /* Other words for one that was made: members of its specification; null takes
- * one out.  `names` holds FLO_SPEC_NAMES_MAX: what changed; empty: nothing did.
+ * one out.  *out is the rollout as it would be asked, new, for
+ * flo_rollouts_edit.  `names` holds FLO_SPEC_NAMES_MAX: what changes; empty:
+ * nothing does.  Errors as flo_spec_merge and flo_spec_read. */
+FLO_MUST_USE int flo_rollouts_read_edit(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        const json_t *change,
+                                        struct flo_rollout_entry **out,
+                                        char *names, struct flo_err *err);
+/* Change it so; the caller frees `wanted`.
  *
- * FLO_E_REST_MEANING: a member that is fixed, or phases that began would change
- * their devices.  FLO_E_ROLLOUT_APPROVAL: others agreed to the old words.
+ * FLO_E_REST_MEANING: phases that began would change their devices.
+ * FLO_E_ROLLOUT_APPROVAL: others agreed to the old words.
  * FLO_E_GATE_UNDECIDABLE as at its start. */
 FLO_MUST_USE int flo_rollouts_edit(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,
-                                   const json_t *change, const char *by,
-                                   char *names, struct flo_err *err);
+                                   struct flo_rollout_entry *wanted,
+                                   const char *by, const char *names,
+                                   struct flo_err *err);
 /* The word of another person: the last one that is needed begins it, or
  * schedules it.  FLO_E_ROLLOUT_APPROVER. */
 FLO_MUST_USE int flo_rollouts_approve(struct flo_controller *controller,

@@ -121,8 +121,13 @@ static const char *edits(struct world *world, struct flo_rollout_entry *entry,
     assert_non_null(json);
     world->err = (struct flo_err){0};
     begin(world);
-    int rv = flo_rollouts_edit(world->controller, entry, json, "mira", names,
-                               &world->err);
+    struct flo_rollout_entry *wanted = NULL;
+    int rv = flo_rollouts_read_edit(world->controller, entry, json, &wanted,
+                                    names, &world->err);
+    rv = rv < 0 ? rv
+                : flo_rollouts_edit(world->controller, entry, wanted, "mira",
+                                    names, &world->err);
+    flo_rollouts_entry_free(wanted);
     json_decref(json);
     if (rv < 0) {
         flo_controller_cancel(world->controller);
