@@ -15,14 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
 #include "server-stub/core/gate/study/study.h"
 #include "tests/bench/chance.h"
+#include "tests/bench/runs.h"
 
 /* ---- rows ---- */
 
@@ -531,23 +529,13 @@ static bool is_met(const struct row *row, double pct)
 
 /* ---- options and output ---- */
 
-struct options {
-    int runs, jobs;
-    uint64_t seed;
-    const char *only, *json;
-};
-
-static bool is_wanted(const struct options *options, const struct row *row)
+static void work(const struct options *options, int worker, void *shared)
 {
-    return options->only == NULL || strstr(row->name, options->only) != NULL;
-}
+    struct outcome *outcomes = shared;
 
-static void work(const struct options *options, int worker,
-                 struct outcome *outcomes)
-{
     for (size_t i = (size_t)worker; i < FLO_COUNT(rows);
          i += (size_t)options->jobs) {
-        if (is_wanted(options, &rows[i])) {
+        if (runs_wants(options, rows[i].name)) {
             run_row(&rows[i], options->runs, options->seed, &outcomes[i]);
         }
     }
@@ -563,9 +551,9 @@ static void goal_text(const struct row *row, char *out, size_t bytes)
              row->goal == NEAR ? " +- 3" : "");
 }
 
-static int say(const struct options *options, const struct outcome *outcomes,
-               FILE *json)
+static int say(const struct options *options, const void *shared, FILE *json)
 {
+    const struct outcome *outcomes = shared;
     int missed = 0;
     const char *comma = "";
 
@@ -599,53 +587,14 @@ static int say(const struct options *options, const struct outcome *outcomes,
     return missed;
 }
 
-static bool read_options(int argc, char **argv, struct options *options)
-{
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *value = argv[i + 1];
-        if (strcmp(argv[i], "--runs") == 0) {
-            options->runs = atoi(value);
-        } else if (strcmp(argv[i], "--jobs") == 0) {
-            options->jobs = atoi(value);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            options->seed = strtoull(value, NULL, 10);
-        } else if (strcmp(argv[i], "--only") == 0) {
-            options->only = value;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            options->json = value;
-        } else {
-            return false;
-        }
-    }
-    return argc % 2 == 1 && options->runs >= 1 && options->jobs >= 1;
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = {.runs = 2000, .jobs = 2, .seed = 19};
-    struct outcome *outcomes =
-        mmap(NULL, sizeof(*outcomes) * FLO_COUNT(rows), PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const struct runs_bench bench = {.name = "bench_gates",
+                                     .seed = 19,
+                                     .shared_bytes = sizeof(struct outcome) *
+                                                     FLO_COUNT(rows),
+                                     .work = work,
+                                     .say = say};
 
-    if (!read_options(argc, argv, &options) || outcomes == MAP_FAILED) {
-        fprintf(stderr, "usage: bench_gates [--runs N] [--seed N] [--jobs N] "
-                        "[--only WORD] [--json FILE]\n");
-        return 2;
-    }
-    for (int i = 0; i < options.jobs; i++) {
-        if (fork() == 0) {
-            work(&options, i, outcomes);
-            _exit(0);
-        }
-    }
-    while (wait(NULL) > 0) {
-    }
-    FILE *json = fopen(options.json != NULL ? options.json : "/dev/null", "w");
-    if (json == NULL) {
-        perror(options.json);
-        return 2;
-    }
-    int missed = say(&options, outcomes, json);
-    fclose(json);
-    return missed > 0 ? 1 : 0;
+    return runs_main(argc, argv, &bench);
 }

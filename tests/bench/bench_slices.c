@@ -14,11 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "server-stub/core/gate/statistics/robust.h"
+#include "tests/bench/runs.h"
 #include "tests/bench/scenes.h"
 
 /* ---- one metric: a site, or nobody ---- */
@@ -448,11 +446,6 @@ static const struct row rows[] = {
 
 /* ---- options and output ---- */
 
-struct options {
-    int runs, jobs;
-    uint64_t seed;
-    const char *only, *json;
-};
 struct outcome {
     int runs;
     int hits[FIGURES_MAX];
@@ -476,14 +469,20 @@ static void run_row(size_t at, const struct options *options,
     out->runs = runs;
 }
 
+struct shared {
+    _Atomic size_t next;
+    struct outcome outcomes[FLO_COUNT(rows)];
+};
+
 /* Each worker takes the next row that nobody took. */
-static void work(const struct options *options, _Atomic size_t *next,
-                 struct outcome *outcomes)
+static void work(const struct options *options, int job, void *memory)
 {
-    for (size_t i = (*next)++; i < FLO_COUNT(rows); i = (*next)++) {
-        if (options->only == NULL ||
-            strstr(rows[i].name, options->only) != NULL) {
-            run_row(i, options, &outcomes[i]);
+    struct shared *shared = memory;
+    (void)job;
+
+    for (size_t i = shared->next++; i < FLO_COUNT(rows); i = shared->next++) {
+        if (runs_wants(options, rows[i].name)) {
+            run_row(i, options, &shared->outcomes[i]);
         }
     }
 }
@@ -508,9 +507,9 @@ static int say_figure(const struct row *row, const struct outcome *outcome,
     return is_met ? 0 : 1;
 }
 
-static int say(const struct options *options, const struct outcome *outcomes,
-               FILE *json)
+static int say(const struct options *options, const void *memory, FILE *json)
 {
+    const struct outcome *outcomes = ((const struct shared *)memory)->outcomes;
     int missed = 0;
     const char *comma = "";
 
@@ -532,57 +531,13 @@ static int say(const struct options *options, const struct outcome *outcomes,
     return missed;
 }
 
-static bool read_options(int argc, char **argv, struct options *options)
-{
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *value = argv[i + 1];
-        if (strcmp(argv[i], "--runs") == 0) {
-            options->runs = atoi(value);
-        } else if (strcmp(argv[i], "--jobs") == 0) {
-            options->jobs = atoi(value);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            options->seed = strtoull(value, NULL, 10);
-        } else if (strcmp(argv[i], "--only") == 0) {
-            options->only = value;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            options->json = value;
-        } else {
-            return false;
-        }
-    }
-    return argc % 2 == 1 && options->runs >= 1 && options->jobs >= 1;
-}
-
-struct shared {
-    _Atomic size_t next;
-    struct outcome outcomes[FLO_COUNT(rows)];
-};
-
 int main(int argc, char **argv)
 {
-    struct options options = {.runs = 2000, .jobs = 2, .seed = 37};
-    struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const struct runs_bench bench = {.name = "bench_slices",
+                                     .seed = 37,
+                                     .shared_bytes = sizeof(struct shared),
+                                     .work = work,
+                                     .say = say};
 
-    if (!read_options(argc, argv, &options) || shared == MAP_FAILED) {
-        fprintf(stderr, "usage: bench_slices [--runs N] [--seed N] [--jobs N] "
-                        "[--only WORD] [--json FILE]\n");
-        return 2;
-    }
-    for (int i = 0; i < options.jobs; i++) {
-        if (fork() == 0) {
-            work(&options, &shared->next, shared->outcomes);
-            _exit(0);
-        }
-    }
-    while (wait(NULL) > 0) {
-    }
-    FILE *json = fopen(options.json != NULL ? options.json : "/dev/null", "w");
-    if (json == NULL) {
-        perror(options.json);
-        return 2;
-    }
-    int missed = say(&options, shared->outcomes, json);
-    fclose(json);
-    return missed > 0 ? 1 : 0;
+    return runs_main(argc, argv, &bench);
 }
