@@ -32,12 +32,10 @@ int flo_agent_order_admit(const struct flo_order *order, const char *device,
     }
     if (time->clock_ms != 0 && order->issued_at_ms > time->clock_ms &&
         order->issued_at_ms - time->clock_ms > ahead_ms_max) {
-        return flo_fail(
-            err, FLO_E_CMD_FUTURE, "order %s: issued %llu day%s from now",
-            order->id,
-            (unsigned long long)((order->issued_at_ms - time->clock_ms) /
-                                 86400000),
-            flo_s(((order->issued_at_ms - time->clock_ms) / 86400000)));
+        uint64_t days = (order->issued_at_ms - time->clock_ms) / 86400000;
+        return flo_fail(err, FLO_E_CMD_FUTURE,
+                        "order %s: issued %llu day%s from now", order->id,
+                        (unsigned long long)days, flo_s(days));
     }
     return 0;
 }

@@ -55,7 +55,7 @@ static int check_out_of_date(const struct flo_certificate_ask *ask,
                      err, FLO_E_CERT_OVERDUE,
                      "the certificate ended on %.10s, more than %llu day%s ago",
                      text, (unsigned long long)(ask->grace_ms / 86400000),
-                     flo_s((ask->grace_ms / 86400000)));
+                     flo_s(ask->grace_ms / 86400000));
 }
 
 int flo_certificate_may_renew(const struct flo_certificate_ask *ask,

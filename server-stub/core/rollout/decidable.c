@@ -234,7 +234,7 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout,
                          "%llu to %llu device%s up to this phase",
                          (unsigned long long)lack->updated_of,
                          (unsigned long long)(lack->devices - lack->waiting_of),
-                         flo_s((lack->devices - lack->waiting_of)));
+                         flo_s(lack->devices - lack->waiting_of));
     } else {
         used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
                          "at least %llu device%s", (unsigned long long)needed,

@@ -2,10 +2,10 @@
  *
  * A pass reads thousands of documents, so the hourly one goes in pieces of a
  * few milliseconds.  A release that comes in between ends it. */
-#include "server-stub/state/artifacts/inside.h"
-
-#include "server-stub/state/controller.h"
 #include <flotilla/plural.h>
+
+#include "server-stub/state/artifacts/inside.h"
+#include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
 #define STEPS 8 /* of a piece: documents, or files */
