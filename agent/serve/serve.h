@@ -85,8 +85,13 @@ struct flo_serve_request_stats {
     uint64_t token_us; /* mean per generated token after the first, by the
                           engine's clock */
     uint32_t tokens_in, tokens_out;
-    int error; /* 0 or FLO_E_... */
+    bool is_batch; /* it may wait: its latency is nobody's */
+    int error;     /* 0 or FLO_E_... */
 };
+/* Throughput of a batch request with tokens: the time from the engine's start
+ * on it to its last token, for each of them. */
+uint64_t
+flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
 
 struct flo_serve_handlers {
     void *context;

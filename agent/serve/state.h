@@ -29,6 +29,7 @@ struct serve_counters {
     uint64_t requests, errors, cancelled, lost;
     uint64_t tokens_in, tokens_out, engines_lost;
     struct serve_timing queue, prompt, ttft, token, request;
+    struct serve_timing batch_token;
 };
 
 /* The wish for a model on demand. */

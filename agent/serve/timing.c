@@ -21,6 +21,13 @@ void flo_timing_add(struct serve_timing *timing, uint64_t us)
     }
 }
 
+uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats)
+{
+    return stats->total_us > stats->queue_us && stats->tokens_out > 0
+               ? (stats->total_us - stats->queue_us) / stats->tokens_out
+               : 0;
+}
+
 void flo_timing_head(const char *name, const char *help, struct flo_buf *out)
 {
     flo_buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help,

@@ -4,6 +4,8 @@
 
 #include <flotilla/base.h>
 
+#include "agent/serve/serve.h"
+
 #define SERVE_TIMING_BOUNDS 15
 /* How long something took, as a Prometheus histogram. */
 struct serve_timing {

@@ -117,13 +117,13 @@ static void add_models(const struct flo_serve *serve, struct flo_buf *out)
                   offsetof(struct serve_place, n_held), out);
 #undef COUNTER
     add_timings(serve, "flotilla_model_ttft_seconds",
-                "from request to first token, of a model",
+                "from interactive request to first token, of a model",
                 offsetof(struct serve_place, numbers.ttft), out);
     add_timings(serve, "flotilla_model_token_seconds",
-                "from one token to the next, of a model",
+                "from one token of an interactive request to the next, of a model",
                 offsetof(struct serve_place, numbers.token), out);
     add_timings(serve, "flotilla_model_request_seconds",
-                "whole requests of a model",
+                "whole interactive requests of a model",
                 offsetof(struct serve_place, numbers.request), out);
 }
 
@@ -171,14 +171,22 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
     add_number(out, "flotilla_requests_held", "gauge",
                "requests that wait for a model", serve->n_held);
     add_timing(&c->queue, "flotilla_queue_seconds",
-               "wait for a model and for a session of its engine", out);
+               "wait of interactive requests for a model and for a session of "
+               "its engine",
+               out);
     add_timing(&c->prompt, "flotilla_prompt_seconds", "computing of the prompt",
                out);
-    add_timing(&c->ttft, "flotilla_ttft_seconds", "from request to first token",
-               out);
+    add_timing(&c->ttft, "flotilla_ttft_seconds",
+               "from an interactive request to its first token", out);
     add_timing(&c->token, "flotilla_token_seconds",
-               "from one token to the next, each", out);
-    add_timing(&c->request, "flotilla_request_seconds", "whole requests", out);
+               "from one token of an interactive request to the next, each",
+               out);
+    add_timing(&c->request, "flotilla_request_seconds",
+               "whole interactive requests", out);
+    add_timing(&c->batch_token, "flotilla_batch_token_seconds",
+               "throughput of batch requests: from the engine's start to the "
+               "last token, per token",
+               out);
     add_models(serve, out);
     add_engines(serve, out);
 }

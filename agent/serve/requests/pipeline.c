@@ -79,6 +79,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
     struct serve_params *params = &request->params;
     struct flo_wire_generate *in = &params->message.generate;
     double temperature = in->temperature;
+    uint32_t priority = in->priority;
 
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
@@ -88,6 +89,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
         (struct flo_wire_text){request->text.data, request->text.bytes};
     in->max_tokens = ANSWER_TOKENS_MAX;
     in->temperature = temperature;
+    in->priority = priority;
     in->client = request->client;
     return flo_params_keep(params, err);
 }

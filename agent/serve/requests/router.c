@@ -71,6 +71,34 @@ static void list_running(struct serve_request *request)
 
 /* ---- the end of a request ---- */
 
+/* Nobody waits for a batch request: its times are no latency. */
+static void add_times(struct serve_request *request,
+                      const struct flo_serve_request_stats *stats)
+{
+    struct serve_counters *counters = &request->serve->counters;
+
+    flo_timing_add(&counters->prompt, request->prompt_us);
+    if (stats->is_batch) {
+        if (stats->tokens_out > 0) {
+            flo_timing_add(&counters->batch_token,
+                           flo_serve_batch_token_us(stats));
+        }
+        return;
+    }
+    flo_timing_add(&counters->request, stats->total_us);
+    flo_timing_add(&request->place->numbers.request, stats->total_us);
+    flo_timing_add(&counters->queue, stats->queue_us);
+    if (request->first_us > 0) {
+        flo_timing_add(&counters->ttft, stats->ttft_us);
+        flo_timing_add(&request->place->numbers.ttft, stats->ttft_us);
+    }
+}
+
+static bool is_batch(const struct serve_request *request)
+{
+    return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
+}
+
 static void tell(struct serve_request *request, uint32_t tokens_in, int error)
 {
     struct flo_serve *serve = request->serve;
@@ -82,6 +110,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
         .total_us = flo_now_us() - request->came_us,
         .tokens_in = tokens_in,
         .tokens_out = request->tokens_out,
+        .is_batch = is_batch(request),
         .error = error,
     };
     if (request->kind == REQUEST_TOKENISE ||
@@ -106,14 +135,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
         counters->errors++;
         request->place->numbers.errors++;
     } else {
-        flo_timing_add(&counters->request, stats.total_us);
-        flo_timing_add(&request->place->numbers.request, stats.total_us);
-        flo_timing_add(&counters->queue, stats.queue_us);
-        flo_timing_add(&counters->prompt, request->prompt_us);
-        if (request->first_us > 0) {
-            flo_timing_add(&counters->ttft, stats.ttft_us);
-            flo_timing_add(&request->place->numbers.ttft, stats.ttft_us);
-        }
+        add_times(request, &stats);
     }
     /* The release is judged by its answers alone, and by none that the agent
      * itself breaks off. */
@@ -180,7 +202,7 @@ static void on_token(struct serve_request *request,
         first_token(request, request->call.engine);
     }
     request->last_us = flo_now_us();
-    if (before_us > 0) {
+    if (before_us > 0 && !is_batch(request)) {
         uint64_t took_us = request->last_us - before_us;
         flo_timing_add(&request->serve->counters.token, took_us);
         flo_timing_add(&request->place->numbers.token, took_us);
@@ -351,8 +373,7 @@ static void on_lost(void *context, const struct flo_err *err)
 /* Batch requests wait for the end of a strain, as long as any may wait. */
 static bool is_put_off(const struct serve_request *request)
 {
-    return request->serve->limits.holds_batch &&
-           flo_serve_call_kind(&request->params.message) == CALL_BATCH;
+    return request->serve->limits.holds_batch && is_batch(request);
 }
 
 static void on_hold_end(evutil_socket_t fd, short what, void *context)

@@ -5,8 +5,6 @@
 #include "agent/shell/device/device.h"
 
 /* telemetry.c */
-void flo_telemetry_request(struct flo_measures *measures,
-                           const struct flo_serve_request_stats *stats);
 /* How far the device stepped down, and why: the gauges rung and rung_why. */
 enum flo_rung_why {
     FLO_RUNG_NONE,

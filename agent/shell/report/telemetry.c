@@ -1,26 +1,7 @@
-/* Telemetry: numbers about the requests of a window.  Numbers only: no text of
- * a request ever gets here. */
+/* Telemetry: a window is measured once more, closed and stored. */
 #include <unistd.h>
 
 #include "agent/shell/report/report.h"
-
-void flo_telemetry_request(struct flo_measures *measures,
-                           const struct flo_serve_request_stats *stats)
-{
-    flo_measure_count(measures, FLO_METRIC_NAME_REQUESTS, 1);
-    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_IN, stats->tokens_in);
-    flo_measure_count(measures, FLO_METRIC_NAME_TOKENS_OUT, stats->tokens_out);
-    if (stats->error != 0) {
-        flo_measure_count(measures, FLO_METRIC_NAME_ERRORS, 1);
-        return;
-    }
-    flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);
-    flo_measure_observe(measures, FLO_METRIC_NAME_REQUEST, stats->total_us);
-    flo_measure_observe(measures, FLO_METRIC_NAME_QUEUE, stats->queue_us);
-    if (stats->tokens_out > 1) {
-        flo_measure_observe(measures, FLO_METRIC_NAME_TOKEN, stats->token_us);
-    }
-}
 
 void flo_telemetry_recent(struct flo_shell_model *model,
                           const struct flo_serve_request_stats *stats)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/shell/derived/derived.h"
+#include "agent/shell/report/request.h"
 #include "agent/shell/serving/serving.h"
 
 static enum flo_agent_role agent_role(enum flo_serve_role role)

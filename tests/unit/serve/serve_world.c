@@ -118,6 +118,9 @@ static void on_request(void *context, unsigned model,
     (void)context;
     world.requests_of[model]++;
     world.release_of[model] = stats->release;
+    if (world.n_told < FLO_COUNT(world.told)) {
+        world.told[world.n_told++] = *stats;
+    }
     world.load_us = stats->load_us;
     world.token_us = stats->token_us;
     world.stats_errors += stats->error != 0;

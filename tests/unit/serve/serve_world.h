@@ -40,6 +40,8 @@ struct world {
     int swapped[FLO_SERVE_MODELS_MAX];        /* candidates that were loaded */
     struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
     uint64_t load_us, token_us;                         /* the last one's */
+    struct flo_serve_request_stats told[32];            /* the first ones */
+    size_t n_told;
     bool reloads;       /* a lost engine is loaded again */
     bool loads_wanted;  /* a wanted model is loaded, as "spare" */
     bool unloads;       /* the first error unloads the current one by force */

@@ -55,6 +55,7 @@ static int set_up(void **state)
     request.client = 9;
     request.params.message.type = FLO_WIRE_GENERATE;
     request.params.message.generate.temperature = 0.5;
+    request.params.message.generate.priority = FLO_WIRE_BATCH;
     strcpy(request.params.model, "intercom");
     return 0;
 }
@@ -121,6 +122,7 @@ static void an_answer_becomes_the_next_question(void **state)
                         in->messages[0].content.bytes);
     assert_true(in->temperature == 0.5);
     assert_int_equal(in->client, 9);
+    assert_int_equal(in->priority, FLO_WIRE_BATCH);
     assert_int_equal(request.text.bytes, 0);
     assert_int_equal(request.tokens_out, 0);
     assert_false(flo_pipeline_goes_on(&request));

@@ -536,6 +536,26 @@ static void windows_with_impossible_numbers_are_refused(void **state)
                      FLO_E_MQTT_SCHEMA);
 }
 
+/* An agent of another age has metrics that are not known here, and lacks some
+ * that are: batch_token_us came after the four latencies. */
+static void windows_of_other_ages_are_read(void **state)
+{
+    static struct flo_histogram histograms[FLO_METRIC_COUNT];
+    struct flo_telemetry_window window = {.histograms = histograms};
+    struct flo_err err = {0};
+    json_t *old =
+        parsed("{\"v\":1,\"counters\":{\"requests\":3},\"gauges\":{}}");
+
+    (void)state;
+    assert_int_equal(window_code("{\"histograms\":{\"later_us\":\"?\"},"
+                                 "\"gauges\":{\"later\":{}}}"),
+                     0);
+    assert_int_equal(flo_telemetry_parse(old, 0, &window, &err), 0);
+    assert_true(window.has[FLO_METRIC_NAME_REQUESTS]);
+    assert_false(window.has[FLO_METRIC_NAME_BATCH_TOKEN]);
+    json_decref(old);
+}
+
 static void a_window_has_a_part_for_each_model(void **state)
 {
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
@@ -675,6 +695,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_left_out_is_found),
         cmocka_unit_test(a_signed_head_has_one_form),
         cmocka_unit_test(windows_with_impossible_numbers_are_refused),
+        cmocka_unit_test(windows_of_other_ages_are_read),
         cmocka_unit_test(a_window_has_a_part_for_each_model),
         cmocka_unit_test(queries_are_checked),
         cmocka_unit_test(folding_merges_histograms_it_does_not_average),
