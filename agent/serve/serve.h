@@ -90,8 +90,7 @@ struct flo_serve_request_stats {
 };
 /* Throughput of a batch request with tokens: the time from the engine's start
  * on it to its last token, for each of them. */
-uint64_t
-flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
+uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
 
 struct flo_serve_handlers {
     void *context;

@@ -119,9 +119,10 @@ static void add_models(const struct flo_serve *serve, struct flo_buf *out)
     add_timings(serve, "flotilla_model_ttft_seconds",
                 "from interactive request to first token, of a model",
                 offsetof(struct serve_place, numbers.ttft), out);
-    add_timings(serve, "flotilla_model_token_seconds",
-                "from one token of an interactive request to the next, of a model",
-                offsetof(struct serve_place, numbers.token), out);
+    add_timings(
+        serve, "flotilla_model_token_seconds",
+        "from one token of an interactive request to the next, of a model",
+        offsetof(struct serve_place, numbers.token), out);
     add_timings(serve, "flotilla_model_request_seconds",
                 "whole interactive requests of a model",
                 offsetof(struct serve_place, numbers.request), out);
