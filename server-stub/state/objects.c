@@ -236,10 +236,11 @@ static void view_number(json_t *to, const json_t *from, const char *key)
 }
 
 /* One model of a device. */
-static void view_model(const struct flo_controller *controller, json_t *json,
+static void view_model(const struct flo_controller *controller,
+                       const struct flo_select_device *facts, json_t *json,
                        const json_t *model)
 {
-    bool is_let_go = flo_fleet_lets_go(controller->store, model);
+    bool is_let_go = flo_fleet_lets_go(controller->store, facts, model);
 
     json_object_set_new(json, "serving", view_serving(model));
     json_object_set_new(json, "slots", view_slots(model));
@@ -271,19 +272,20 @@ static json_t *view_certificate(const json_t *said)
                : json_null();
 }
 
-static void view_reported(const struct flo_controller *controller, json_t *json,
+static void view_reported(const struct flo_controller *controller,
+                          const struct flo_select_device *facts, json_t *json,
                           const json_t *reported)
 {
     const json_t *agent = json_object_get(reported, "agent");
     const json_t *models = json_object_get(reported, "models");
     json_t *list = json_array();
 
-    view_model(controller, json, json_array_get(models, 0));
+    view_model(controller, facts, json, json_array_get(models, 0));
     for (size_t i = 0; i < json_array_size(models); i++) {
         json_t *item = view_said(json_array_get(models, i), said_model,
                                  FLO_COUNT(said_model));
         if (json_is_object(item)) {
-            view_model(controller, item, json_array_get(models, i));
+            view_model(controller, facts, item, json_array_get(models, i));
         }
         json_array_append_new(list, item);
     }
@@ -322,6 +324,8 @@ static json_t *id_or_null(const char *id)
 json_t *flo_object_device(const struct flo_controller *controller,
                           const struct flo_fleet_device *device)
 {
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(controller->store, device->id);
     json_t *reported = parse_or(device->reported, json_object());
     json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
                              "name", device->name, "state",
@@ -337,8 +341,8 @@ json_t *flo_object_device(const struct flo_controller *controller,
         json_string(flo_condition_word(flo_condition_decide(
             device->is_retired, device->maintenance[0] != '\0',
             device->is_online,
-            flo_fleet_said(controller->store, reported).condition))));
-    view_reported(controller, json, reported);
+            flo_fleet_said(controller->store, facts, reported).condition))));
+    view_reported(controller, facts, json, reported);
     json_decref(reported);
     json_object_set_new(json, "last_seen_at_ms",
                         json_integer((json_int_t)device->last_seen_at_ms));

@@ -33,17 +33,21 @@ flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
                                            const char *id, bool *out,
                                            struct flo_err *err);
-/* A report, with the knowledge of which releases are still wanted. */
+/* A report, with the knowledge of which releases are still wanted.  `device`
+ * has its pins; NULL: it has none. */
 struct flo_fleet_said {
     enum flo_condition condition; /* the first in the order of precedence */
     bool drifts;
     bool may_let_go; /* it lacks a release, wanted or not */
 };
-struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
+struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
+                                     const struct flo_select_device *device,
                                      const json_t *report);
 /* A model of a report: it lacks a release that nobody wants any more, and runs
- * another one.  That is no drift. */
-bool flo_fleet_lets_go(const struct flo_fleet_store *store,
+ * another one.  That is no drift.  A release that is pinned on the device is
+ * wanted there until the pin goes or the release is yanked. */
+bool flo_fleet_lets_go(struct flo_fleet_store *store,
+                       const struct flo_select_device *device,
                        const json_t *model);
 /* Devices that lack the release that they were told to run. */
 int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,

@@ -162,7 +162,7 @@ int flo_fleet_device_add(struct flo_fleet_store *store,
             profile = NULL;
         }
         flo_roster_row(&store->roster, number, device);
-        struct flo_fleet_said said = flo_fleet_said(store, NULL);
+        struct flo_fleet_said said = flo_fleet_said(store, NULL, NULL);
         flo_roster_report(&store->roster, number, NULL, profile, &said);
     }
     return rv;
@@ -402,9 +402,10 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
         flo_roster_stale(&store->roster, flo_fleet_number(store, id));
         return 0;
     }
-    struct flo_fleet_said meant = flo_fleet_said(store, said);
-    flo_roster_report(&store->roster, flo_fleet_number(store, id), said, facts,
-                      &meant);
+    size_t number = flo_fleet_number(store, id);
+    struct flo_fleet_said meant =
+        flo_fleet_said(store, flo_roster_say(&store->roster, number), said);
+    flo_roster_report(&store->roster, number, said, facts, &meant);
     return 0;
 }
 

@@ -66,11 +66,12 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
     return one == NULL || (!one->is_yanked && !one->is_stopped);
 }
 
-/* Devices that lack a release are read again. */
-static void changed(struct flo_fleet_store *store, bool was,
-                    const char *release)
+/* Devices that lack a release are read again.  A yank lets go those too on
+ * which it is pinned, so the two facts count apart. */
+static void changed(struct flo_fleet_store *store, struct flo_wanted was,
+                    const struct flo_wanted *now)
 {
-    if (was != flo_fleet_is_wanted(store, release)) {
+    if (was.is_yanked != now->is_yanked || was.is_stopped != now->is_stopped) {
         store->wanted.is_changed = true;
         flo_roster_lacking_stale(&store->roster);
     }
@@ -80,25 +81,25 @@ void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
                               const char *release, uint64_t number,
                               const char *state)
 {
-    bool was = flo_fleet_is_wanted(store, release);
     struct flo_wanted *one = place(store, release);
 
     if (one != NULL && number >= one->rollout) {
+        struct flo_wanted was = *one;
         one->rollout = number;
         one->is_stopped = is_stopped(state);
-        changed(store, was, release);
+        changed(store, was, one);
     }
 }
 
 void flo_fleet_wanted_release(struct flo_fleet_store *store,
                               const char *release, const char *state)
 {
-    bool was = flo_fleet_is_wanted(store, release);
     struct flo_wanted *one = place(store, release);
 
     if (one != NULL) {
+        struct flo_wanted was = *one;
         one->is_yanked = strcmp(state, "yanked") == 0;
-        changed(store, was, release);
+        changed(store, was, one);
     }
 }
 

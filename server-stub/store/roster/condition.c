@@ -20,16 +20,56 @@ static bool may_let_go(const json_t *model)
     return strcmp(kind, "denied") == 0 || strcmp(kind, "behind") == 0;
 }
 
-bool flo_fleet_lets_go(const struct flo_fleet_store *store, const json_t *model)
+struct pins {
+    const char *const *titles; /* model@version, to a NULL */
+    bool have;
+};
+
+static int find_title(void *context, const struct flo_fleet_release *release)
+{
+    struct pins *pins = context;
+    char title[2 * FLO_NAME_MAX + 2];
+
+    snprintf(title, sizeof(title), "%s@%s", release->model, release->version);
+    for (size_t i = 0; pins->titles[i] != NULL && !pins->have; i++) {
+        pins->have = strcmp(pins->titles[i], title) == 0;
+    }
+    return strcmp(release->state, "yanked") == 0 ? FLO_E_RELEASE_YANKED : 0;
+}
+
+/* Operators pinned this release on the device, and it is not yanked.  A
+ * release that cannot be read counts as pinned: drift is shown. */
+static bool is_pinned(struct flo_fleet_store *store,
+                      const struct flo_select_device *device,
+                      const char *release)
+{
+    struct pins pins = {.titles = device != NULL
+                                      ? device->values[FLO_SELECT_PINNED].list
+                                      : NULL};
+
+    if (pins.titles == NULL) {
+        return false;
+    }
+    int rv =
+        flo_fleet_release_get(store, NULL, release, find_title, &pins, NULL);
+    return rv == 0 ? pins.have
+                   : rv != FLO_E_RELEASE_ABSENT && rv != FLO_E_RELEASE_YANKED;
+}
+
+bool flo_fleet_lets_go(struct flo_fleet_store *store,
+                       const struct flo_select_device *device,
+                       const json_t *model)
 {
     const char *target = text_in(model, "target", "release");
 
     return may_let_go(model) && target[0] != '\0' &&
            strcmp(target, text_in(model, "serving", "release")) != 0 &&
-           !flo_fleet_is_wanted(store, target);
+           !flo_fleet_is_wanted(store, target) &&
+           !is_pinned(store, device, target);
 }
 
-struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
+struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
+                                     const struct flo_select_device *device,
                                      const json_t *report)
 {
     const json_t *models = json_object_get(report, "models");
@@ -46,7 +86,7 @@ struct flo_fleet_said flo_fleet_said(const struct flo_fleet_store *store,
             .execution = json_string_value(json_object_get(execution, "state")),
             .serves = json_is_object(json_object_get(model, "serving")),
             .drifts = json_is_object(json_object_get(model, "drift")),
-            .is_let_go = flo_fleet_lets_go(store, model)};
+            .is_let_go = flo_fleet_lets_go(store, device, model)};
         enum flo_condition condition = flo_condition_of_model(&one);
         said.condition =
             condition < said.condition ? condition : said.condition;

@@ -161,6 +161,12 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
             : 0;
 }
 
+const struct flo_select_device *flo_roster_say(const struct flo_roster *roster,
+                                               size_t number)
+{
+    return number < roster->count ? &roster->items[number].say : NULL;
+}
+
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online)
 {
     struct flo_roster_entry *entry = touch(roster, number);

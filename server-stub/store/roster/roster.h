@@ -51,6 +51,9 @@ void flo_roster_row(struct flo_roster *roster, size_t number,
 void flo_roster_report(struct flo_roster *roster, size_t number,
                        const json_t *report, const json_t *profile_or_null,
                        const struct flo_fleet_said *meant);
+/* As it was read; NULL: nobody has this number. */
+const struct flo_select_device *flo_roster_say(const struct flo_roster *roster,
+                                               size_t number);
 /* Who lacks a release is read again: another one may be wanted now. */
 void flo_roster_lacking_stale(struct flo_roster *roster);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);

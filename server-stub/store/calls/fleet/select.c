@@ -20,8 +20,9 @@ static int read_device(void *context, const struct flo_fleet_device *device)
                        &profile, NULL) < 0) {
         profile = NULL;
     }
-    struct flo_fleet_said said = flo_fleet_said(store, report);
     flo_roster_row(&store->roster, number, device);
+    struct flo_fleet_said said =
+        flo_fleet_said(store, flo_roster_say(&store->roster, number), report);
     flo_roster_report(&store->roster, number, report, profile, &said);
     return 0;
 }

@@ -186,6 +186,47 @@ who_refused_a_release_drifts_as_long_as_somebody_wants_it(void **state)
     assert_string_equal(who(store, "condition=drift"), "1 ");
 }
 
+/* Who pinned a release wants it, though its rollout was stopped. */
+static void
+who_lacks_its_pinned_release_drifts_until_the_pin_or_the_release_goes(
+    void **state)
+{
+    const struct flo_fleet_release release = {.model = "help",
+                                              .version = "2",
+                                              .number = 2,
+                                              .digest = TARGET,
+                                              .state = "published",
+                                              .body = "{}"};
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_fleet_edit pins = {.pins = "{\"help\":\"help@2\"}"};
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_release_add(store, &release, &err), 0);
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
+    rollout_is(store, "r-0002", "rolled-back");
+    report(store, DEVICE, LACKS("denied"));
+    report(store, OTHER, LACKS("denied"));
+    assert_string_equal(who(store, "drifts"), "");
+    assert_int_equal(flo_fleet_device_edit(store, DEVICE, &pins, &err), 0);
+    assert_string_equal(who(store, "drifts"), "1 ");
+    report(store, DEVICE, LACKS("behind"));
+    assert_string_equal(who(store, "drifts"), "1 ");
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_string_equal(who(store, "drifts"), "1 ");
+
+    assert_int_equal(flo_fleet_release_state(store, TARGET, "yanked", &err), 0);
+    assert_string_equal(who(store, "drifts"), "");
+    assert_int_equal(flo_fleet_release_state(store, TARGET, "published", &err),
+                     0);
+    assert_string_equal(who(store, "drifts"), "1 ");
+    /* A pin to another release wants nothing of this one. */
+    pins.pins = "{\"help\":\"help@1\"}";
+    assert_int_equal(flo_fleet_device_edit(store, DEVICE, &pins, &err), 0);
+    assert_string_equal(who(store, "drifts"), "");
+}
+
 static void a_name_is_one_devices_alone(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -243,6 +284,8 @@ int main(void)
         OVER_ALL(a_selector_sees_rows_reports_and_what_was_heard),
         OVER_ALL(a_change_that_was_taken_back_is_forgotten),
         OVER_ALL(who_refused_a_release_drifts_as_long_as_somebody_wants_it),
+        OVER_ALL(
+            who_lacks_its_pinned_release_drifts_until_the_pin_or_the_release_goes),
         OVER_ALL(a_name_is_one_devices_alone),
         {"in memory: ten_thousand_devices_are_chosen_from_in_50_ms",
          ten_thousand_devices_are_chosen_from_in_50_ms, in_memory, close_store,
