@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -33,11 +34,60 @@ struct flo_db {
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
 
+/* Before a call of SQLite that may fail.  A failed commit does not set
+ * sqlite3_system_errno(), so the reason is the errno that the call left. */
+static sqlite3 *fresh(const struct flo_db *db)
+{
+    errno = 0;
+    return db->handle;
+}
+
+/* A file of a read-only file system opens for reading, and its log is absent:
+ * no errno says so. */
+static bool is_read_only(const struct flo_db *db)
+{
+    const char *path =
+        db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
+    struct statvfs facts;
+
+    return path != NULL && statvfs(path, &facts) == 0 &&
+           (facts.f_flag & ST_RDONLY) != 0;
+}
+
+/* Why the system refused what SQLite tells as `result`; 0: it did not. */
+static int system_errno(const struct flo_db *db, int result)
+{
+    int number = errno;
+
+    switch (result & 0xff) {
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return is_read_only(db) ? EROFS : number;
+    case SQLITE_READONLY:
+        return is_read_only(db) ? EROFS : 0;
+    default:
+        return 0;
+    }
+}
+
+/* The table's fix of db.failed knows no disk. */
+static int fix_of(int number, int code, struct flo_err *err)
+{
+    if (err != NULL && number == EROFS) {
+        return flo_err_fix(err, "look why the file system is read-only "
+                                "(dmesg), then mount it writable");
+    }
+    if (err != NULL && number == EIO) {
+        return flo_err_fix(err, "check the disk (dmesg)");
+    }
+    return code;
+}
+
 static int db_fail(struct flo_db *db, int result, const char *what,
                    struct flo_err *err)
 {
     int code = FLO_E_DB;
-    int number;
+    int number = system_errno(db, result);
 
     switch (result & 0xff) {
     case SQLITE_FULL:
@@ -51,12 +101,6 @@ static int db_fail(struct flo_db *db, int result, const char *what,
         code = FLO_E_DB_DAMAGED;
         db->is_damaged = true;
         break;
-    case SQLITE_IOERR: /* so it calls a full disk where its index should grow */
-        number = sqlite3_system_errno(db->handle);
-        if (number == ENOSPC || number == EDQUOT) {
-            code = FLO_E_DISK_FULL;
-        }
-        break;
     default:
         break;
     }
@@ -64,7 +108,12 @@ static int db_fail(struct flo_db *db, int result, const char *what,
     if (db->handle != NULL && sqlite3_extended_errcode(db->handle) == result) {
         why = sqlite3_errmsg(db->handle);
     }
-    return flo_fail(err, code, "%.200s: %s", what, why);
+    if (number == 0) {
+        return flo_fail(err, code, "%.200s: %s", what, why);
+    }
+    errno = number; /* a full disk, too, where SQLite's index should grow */
+    code = flo_fail_errno(err, code, "%.200s: %s", what, why);
+    return fix_of(number, code, err);
 }
 
 /* ---- opening ---- */
@@ -86,7 +135,7 @@ static int expect_answer(struct flo_db *db, const char *sql,
 {
     sqlite3_stmt *stmt = NULL;
     int rv = 0;
-    int result = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+    int result = sqlite3_prepare_v2(fresh(db), sql, -1, &stmt, NULL);
 
     if (result == SQLITE_OK) {
         result = sqlite3_step(stmt);
@@ -162,7 +211,9 @@ static int create(const char *path, struct flo_err *err)
         return 0;
     }
     if (errno != EEXIST || stat(path, &facts) < 0) {
-        return flo_fail_errno(err, FLO_E_DB, "open %s", path);
+        int number = errno;
+        int rv = flo_fail_errno(err, FLO_E_DB, "open %s", path);
+        return fix_of(number, rv, err);
     }
     if (!S_ISREG(facts.st_mode)) {
         return flo_fail(err, FLO_E_DB, "open %s: no regular file", path);
@@ -178,17 +229,19 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
     if (db == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "open %s", path);
     }
-    if (strcmp(path, ":memory:") != 0 && create(path, err) < 0) {
-        return FLO_E_DB;
+    int rv = strcmp(path, ":memory:") != 0 ? create(path, err) : 0;
+    if (rv < 0) {
+        return rv;
     }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                 SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    errno = 0;
     int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (result != SQLITE_OK) {
         return db_fail(db, result, path, err);
     }
     sqlite3_busy_timeout(db->handle, (int)(busy_ms & 0x7fffffff));
-    int rv = db_set_up(db, sync, err);
+    rv = db_set_up(db, sync, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
@@ -294,7 +347,7 @@ void flo_db_cleanup(struct flo_db **db)
 
 int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err)
 {
-    int result = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    int result = sqlite3_exec(fresh(db), sql, NULL, NULL, NULL);
 
     return result == SQLITE_OK ? 0 : db_fail(db, result, sql, err);
 }
@@ -423,9 +476,8 @@ static int prepare(struct flo_db *db, const char *sql,
         return flo_fail(err, FLO_E_MEMORY, "prepare %.200s", sql);
     }
     const char *rest = NULL;
-    int result =
-        sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                           &statement->stmt, &rest);
+    int result = sqlite3_prepare_v3(
+        fresh(db), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement->stmt, &rest);
     if (result != SQLITE_OK) {
         statement_free(statement);
         return db_fail(db, result, sql, err);
@@ -485,6 +537,7 @@ int flo_db_query(struct flo_db *db, const char *sql,
 int flo_db_step(struct flo_db_statement *statement, bool *has_row,
                 struct flo_err *err)
 {
+    (void)fresh(statement->db);
     int result = sqlite3_step(statement->stmt);
 
     if (result == SQLITE_ROW) {
@@ -588,7 +641,7 @@ int flo_db_log_pages(const struct flo_db *db)
 int flo_db_log_move(struct flo_db *db, struct flo_err *err)
 {
     int result = sqlite3_wal_checkpoint_v2(
-        db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        fresh(db), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
     return result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY
                ? 0
@@ -598,7 +651,7 @@ int flo_db_log_move(struct flo_db *db, struct flo_err *err)
 int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 {
     sqlite3_file *file = NULL;
-    int result = sqlite3_file_control(db->handle, "main",
+    int result = sqlite3_file_control(fresh(db), "main",
                                       SQLITE_FCNTL_FILE_POINTER, &file);
 
     if (result == SQLITE_OK) {
@@ -610,6 +663,7 @@ int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
 {
     struct flo_db to = {0}; /* keeps a journal: no log is left */
+    errno = 0;
     int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_backup *backup =
         result == SQLITE_OK

@@ -1,9 +1,11 @@
 /* Database: bounded, typed calls over SQLite.
  *
  * One handle belongs to one thread.  Statements are prepared once per handle
- * and text and kept.  Every failure is FLO_E_DB with SQLite's
- * sentence, but no room (FLO_E_DISK_FULL), no memory (FLO_E_MEMORY) and proof
- * that the file is damaged (FLO_E_DB_DAMAGED), which never ends the process. */
+ * and text and kept.  Every failure is FLO_E_DB with SQLite's sentence and the
+ * system's reason (read-only, a disk that fails), but no room
+ * (FLO_E_DISK_FULL), no memory (FLO_E_MEMORY), no descriptor
+ * (FLO_E_DESCRIPTORS) and proof that the file is damaged (FLO_E_DB_DAMAGED),
+ * which never ends the process. */
 #ifndef FLOTILLA_HOST_DB_H
 #define FLOTILLA_HOST_DB_H
 

@@ -40,10 +40,7 @@ void flo_ingest_dump(const json_t *json, struct flo_buf *out)
 /* true: the store failed or a step did, the batch cannot go on. */
 bool flo_ingest_is_ours(int code)
 {
-    return code == FLO_E_DB || code == FLO_E_DB_UNREACHABLE ||
-           code == FLO_E_DB_DAMAGED || code == FLO_E_DB_REPLACED ||
-           code == FLO_E_DISK_FULL || code == FLO_E_MEMORY ||
-           code == FLO_E_INTERNAL;
+    return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
 /* A step that fails half way has changed the rollout in memory: whatever the

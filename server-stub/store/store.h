@@ -64,6 +64,8 @@ void flo_fleet_close(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_import(struct flo_fleet_store *store,
                                   const char *dir, uint64_t *rows,
                                   struct flo_err *err);
+/* The store failed, or its disk: no fault of what was asked. */
+bool flo_fleet_is_failure(int code);
 /* FLO_E_DB: a transaction is open already. */
 FLO_MUST_USE int flo_fleet_begin(struct flo_fleet_store *store,
                                  struct flo_err *err);

@@ -55,9 +55,7 @@ static int put_off(struct flo_controller *controller,
 /* An error of the store is none of the rollout's. */
 static bool is_ours(int code)
 {
-    return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
-           code == FLO_E_DB_REPLACED || code == FLO_E_MEMORY ||
-           code == FLO_E_INTERNAL;
+    return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
 static int begin(struct flo_controller *controller,

@@ -427,9 +427,83 @@ static void a_disk_that_cannot_be_read_is_no_damage(void **state)
     disk->xSetSystemCall(disk, NULL, NULL);
 
     assert_int_equal(rv, FLO_E_DB);
+    assert_non_null(strstr(err.what, ": Input/output error"));
+    assert_non_null(strstr(err.fix, "check the disk"));
     db = opened();
     assert_int_equal(number_of(db, "SELECT a FROM t"), 7);
     flo_db_close(db);
+}
+
+static int write_errno;
+
+static ssize_t pwrite_never(int fd, const void *bytes, size_t count, off_t at)
+{
+    (void)fd, (void)bytes, (void)count, (void)at;
+    errno = write_errno;
+    return -1;
+}
+
+static ssize_t write_never(int fd, const void *bytes, size_t count)
+{
+    return pwrite_never(fd, bytes, count, 0);
+}
+
+/* Flash dies so: the kernel makes the file system read-only under the file. */
+static void a_disk_that_cannot_be_written_says_why(void **state)
+{
+    static const struct {
+        int number, code;
+        const char *what;
+    } rows[] = {
+        {EROFS, FLO_E_DB, ": Read-only file system"},
+        {EIO, FLO_E_DB, ": Input/output error"},
+        {EDQUOT, FLO_E_DISK_FULL, ": Disk quota exceeded"},
+    };
+    sqlite3_vfs *disk = sqlite3_vfs_find(NULL);
+    struct flo_db *db = opened();
+    (void)state;
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a)", NULL), 0);
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_err err = {0};
+        write_errno = rows[i].number;
+        disk->xSetSystemCall(disk, "write", (sqlite3_syscall_ptr)write_never);
+        disk->xSetSystemCall(disk, "pwrite", (sqlite3_syscall_ptr)pwrite_never);
+        disk->xSetSystemCall(disk, "pwrite64",
+                             (sqlite3_syscall_ptr)pwrite_never);
+        int rv = flo_db_exec(db, "INSERT INTO t VALUES(7)", &err);
+        disk->xSetSystemCall(disk, NULL, NULL);
+        assert_int_equal(rv, rows[i].code);
+        assert_non_null(strstr(err.what, rows[i].what));
+    }
+    flo_db_close(db);
+}
+
+static void a_file_on_a_read_only_file_system_is_told_as_such(void **state)
+{
+    struct flo_db *db = NULL;
+    struct flo_err err = {0};
+    (void)state;
+    if (mount("tmpfs", folder, "tmpfs", 0, "size=256k") != 0) {
+        skip(); /* only root may */
+    }
+    db = opened();
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a)", NULL), 0);
+    flo_db_close(db);
+    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL),
+                     0);
+
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err),
+                     FLO_E_DB);
+    assert_non_null(strstr(err.what, ": Read-only file system"));
+    assert_non_null(strstr(err.fix, "mount it writable"));
+    assert_int_equal(unlink(path), -1);
+    err = (struct flo_err){0};
+    snprintf(path + strlen(path), 8, "-other");
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err),
+                     FLO_E_DB);
+    assert_non_null(strstr(err.what, ": Read-only file system"));
+    assert_non_null(strstr(err.fix, "mount it writable"));
 }
 
 static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
@@ -524,6 +598,8 @@ int main(void)
         WITH_FILE(a_copy_has_what_was_committed_and_disturbs_nobody),
         WITH_FILE(a_copy_that_fails_leaves_no_file_and_takes_none),
         WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
+        WITH_FILE(a_disk_that_cannot_be_written_says_why),
+        WITH_FILE(a_file_on_a_read_only_file_system_is_told_as_such),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
         WITH_FILE(a_file_that_was_taken_away_or_replaced_is_told),
     };
