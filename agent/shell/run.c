@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/core/checkup/checkup.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"
 #include "agent/shell/identity/identity.h"
@@ -434,7 +435,10 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
                0;
     }
     const struct flo_agent_error *lack = lacking(&shell->agent);
-    return lack != NULL && flo_fail(err, lack->code, "%s", lack->what) < 0;
+    if (lack != NULL) {
+        return flo_fail(err, lack->code, "%s", lack->what) < 0;
+    }
+    return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
 /* Orders that were not kept come again with a heartbeat, and say so before the

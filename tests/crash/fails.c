@@ -1,9 +1,10 @@
 /* fails: a preloaded library with which some calls of the agent or the
- * controller fail with EIO.
+ * controller fail with EIO, or find no room.
  *
  * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read again
  * at every pread, pwrite and fdatasync: that call fails on files with that part
- * in their path, so many times; what is left is written back.  Other programs
+ * in their path, so many times; what is left is written back.  With the call
+ * fstatvfs the disk of a descriptor has no free byte.  Other programs
  * (engines, the updater) are left alone: their sandboxes forbid to look. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static bool is_of(int fd, const char *part)
@@ -70,3 +72,20 @@ FAILING(ssize_t, pwrite64, "pwrite",
         (int fd, const void *data, size_t bytes, off64_t at),
         (fd, data, bytes, at))
 FAILING(int, fdatasync, "fdatasync", (int fd), (fd))
+
+#define ROOMLESS(name, type)                                                   \
+    int name(int fd, struct type *out)                                         \
+    {                                                                          \
+        static int (*next)(int fd, struct type *out);                          \
+        if (next == NULL) {                                                    \
+            void *found = dlsym(RTLD_NEXT, #name);                             \
+            memcpy(&next, &found, sizeof(next));                               \
+        }                                                                      \
+        bool is_full = fails("fstatvfs", fd);                                  \
+        int rv = next(fd, out);                                                \
+        out->f_bavail = is_full ? 0 : out->f_bavail;                           \
+        return rv;                                                             \
+    }
+
+ROOMLESS(fstatvfs, statvfs)
+ROOMLESS(fstatvfs64, statvfs64)

@@ -316,6 +316,19 @@ def test_the_doctor_reads_every_byte_that_serves(device):
     assert os.path.exists(model)  # it only looks
 
 
+def test_an_idle_device_without_room_is_degraded_as_its_doctor_says(device):
+    device.again()
+    device.fail("fstatvfs", os.path.basename(device.state))
+    assert "✗ state directory" in doctor(device)
+    device.wait(lambda: device.status().get("degraded", {}).get("id") ==
+                "disk.full")
+    assert "0 MiB" in device.status()["degraded"]["text"]
+    assert device.serves()
+    device.work()
+    assert "✓ state directory" in doctor(device)
+    device.wait(lambda: "degraded" not in device.status())
+
+
 def test_the_doctor_says_that_the_folder_takes_no_byte(device):
     device.wait(device.serves)
     assert "✓ state directory" in doctor(device)

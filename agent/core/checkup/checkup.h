@@ -22,8 +22,11 @@ struct flo_sensed {
     uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
 };
 
-/* Free bytes of the disk that updates and records need. */
+/* Free bytes of the disk that updates and records need.  A device with less is
+ * degraded, and its doctor says so. */
 #define FLO_CHECKUP_DISK_MIN (UINT64_C(128) << 20)
+/* FLO_E_DISK_FULL: fewer are free. */
+FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 
 struct flo_checkup {
     struct flo_sensed sensed;

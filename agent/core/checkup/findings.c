@@ -269,6 +269,17 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
+int flo_checkup_room(uint64_t free_bytes, struct flo_err *err)
+{
+    if (free_bytes >= FLO_CHECKUP_DISK_MIN) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_DISK_FULL,
+                    "%llu MiB of disk are free, updates and records need %llu",
+                    (unsigned long long)(free_bytes >> 20),
+                    (unsigned long long)(FLO_CHECKUP_DISK_MIN >> 20));
+}
+
 static void find_health(const struct flo_checkup *c, struct flo_findings *out)
 {
     if (c->degraded != NULL) {
@@ -281,9 +292,9 @@ static void find_health(const struct flo_checkup *c, struct flo_findings *out)
                     (unsigned long long)(c->sensed.memory_free_bytes >> 20)),
                 (double)c->sensed.memory_free_bytes, (double)MEMORY_FREE_MIN);
     }
-    if (c->disk_free_bytes < FLO_CHECKUP_DISK_MIN) {
-        numbers(add(out, FLO_FINDING_DISK, "%llu MiB of disk are free",
-                    (unsigned long long)(c->disk_free_bytes >> 20)),
+    struct flo_err room = {0};
+    if (flo_checkup_room(c->disk_free_bytes, &room) < 0) {
+        numbers(add(out, FLO_FINDING_DISK, "%s", room.what),
                 (double)c->disk_free_bytes, (double)FLO_CHECKUP_DISK_MIN);
     }
     if (c->has_certificate && c->certificate_days < CERTIFICATE_DAYS_MIN) {

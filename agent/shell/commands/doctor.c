@@ -214,11 +214,15 @@ static void check_folder(const struct flo_settings *settings, uint64_t free)
         tell_err("state directory", &err);
         return;
     }
-    snprintf(line, sizeof(line), "%.150s, %llu MiB free%s", settings->state_dir,
-             (unsigned long long)(free >> 20),
-             free < FLO_CHECKUP_DISK_MIN ? ": updates and records need 128"
-                                         : "");
-    tell(free >= FLO_CHECKUP_DISK_MIN, "state directory", line);
+    if (flo_checkup_room(free, &err) < 0) {
+        snprintf(line, sizeof(line), "%.150s, %.100s", settings->state_dir,
+                 err.what);
+        tell(false, "state directory", line);
+        return;
+    }
+    snprintf(line, sizeof(line), "%.150s, %llu MiB free", settings->state_dir,
+             (unsigned long long)(free >> 20));
+    tell(true, "state directory", line);
 }
 
 static void check_store(const struct flo_settings *settings)
