@@ -116,10 +116,9 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     const struct flo_study_standing *standing = &study->state.standing[index];
     const struct flo_measure_fact *fact = flo_measure_fact(rule->measure);
     char text[FLO_STUDY_TEXT], because[FLO_STUDY_TEXT];
-    bool is_awaited =
-        flo_rollout_study_waits(core, core->phase) &&
-        flo_study_is_critical(&study->rules, index, core->phase,
-                              core->phase + 1 == core->phase_count);
+    bool is_awaited = flo_rollout_study_waits(core, core->phase) &&
+                      flo_study_awaits(study, index, core->phase,
+                                       core->phase + 1 == core->phase_count);
     uint32_t phase;
     enum flo_verdict verdict = verdict_of(core, index, is_awaited, &phase);
 

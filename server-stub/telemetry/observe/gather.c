@@ -231,6 +231,10 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         struct flo_difference *item = &gather->differences[count];
         if (is_compared(gather, entry) && entry->observed.segment == segment &&
+            flo_observed_reads(&entry->observed, reading)) {
+            gather->study->evidence.readers[measure]++;
+        }
+        if (is_compared(gather, entry) && entry->observed.segment == segment &&
             flo_observed_difference(&entry->observed, reading, &item->d)) {
             item->is_treated = is_treated(&entry->observed);
             item->site = entry->site;

@@ -24,8 +24,10 @@ struct world {
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
     uint64_t now_ms;
     uint64_t seq;
-    double load; /* of the whole fleet: times 1 */
-    int sites;   /* of the controls; the updated stand at another; 0: none */
+    double load;    /* of the whole fleet: times 1 */
+    int batch_from; /* devices from here on have batch requests alone, and
+                       tell them apart; 0: none */
+    int sites;      /* of the controls; the updated stand at another; 0: none */
     uint32_t random;
 };
 

@@ -13,6 +13,9 @@ static void report(struct world *world, int device, int release_of,
 {
     static const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
                                               FLO_METRIC_NAME_TOKEN};
+    static const enum flo_metric of_batch[] = {FLO_METRIC_NAME_BATCH_TOKEN,
+                                               FLO_METRIC_NAME_BATCH_TOKEN};
+    bool is_batch = world->batch_from > 0 && device >= world->batch_from;
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
                                           .model = "tiny",
@@ -22,12 +25,13 @@ static void report(struct world *world, int device, int release_of,
     char id[37];
 
     for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
-        memset(&world->histograms[metrics[i]], 0, sizeof(*world->histograms));
+        enum flo_metric metric = is_batch ? of_batch[i] : metrics[i];
+        memset(&world->histograms[metric], 0, sizeof(*world->histograms));
         for (int k = 0; k < 30; k++) {
-            flo_histogram_add(&world->histograms[metrics[i]],
+            flo_histogram_add(&world->histograms[metric],
                               (uint64_t)(us * (1 + 0.01 * k)));
         }
-        window.has[metrics[i]] = true;
+        window.has[metric] = true;
     }
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = 30;
@@ -104,6 +108,49 @@ static void a_slower_release_is_seen_against_the_controls(void **state)
     ask_only(world, 0);
     live(world, 6, TREATED, 1.2);
     assert_found(ask(world, TREATED), 1.2);
+}
+
+/* Twelve batch clients on each device: nobody waits, and nothing is waited
+ * for. */
+static void batch_requests_are_compared_by_their_throughput(void **state)
+{
+    struct world *world = *state;
+
+    world->batch_from = 1;
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    struct flo_observe_study *study = ask(world, TREATED);
+    const struct flo_study_evidence *evidence = &study->evidence;
+    const struct flo_ratio_segment *batch =
+        &evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio;
+    assert_int_equal(batch->treated.devices, TREATED - 1);
+    assert_int_equal(batch->control.devices, DEVICES - TREATED);
+    assert_true(fabs(batch->treated.mean - batch->control.mean - log(1.2)) <
+                0.02);
+    assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES - 1);
+    assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], 1);
+    assert_int_equal(p95_of(study)->control.devices, 0);
+    flo_observe_study_free(study);
+}
+
+/* An agent before the metric tells batch requests in its latencies.  It is
+ * compared with agents that do the same: by itself, before and after. */
+static void agents_of_both_ages_are_compared_in_one_rollout(void **state)
+{
+    struct world *world = *state;
+
+    world->batch_from = DEVICES / 2;
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    struct flo_observe_study *study = ask(world, TREATED);
+    const struct flo_study_evidence *evidence = &study->evidence;
+    assert_int_equal(p95_of(study)->treated.devices, TREATED);
+    assert_int_equal(p95_of(study)->control.devices, DEVICES / 2 - TREATED);
+    assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], DEVICES / 2);
+    assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES / 2);
+    flo_observe_study_free(study);
 }
 
 static void updated_devices_of_one_site_are_no_comparison(void **state)
@@ -233,6 +280,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_slower_release_is_seen_against_the_controls),
+        TEST(batch_requests_are_compared_by_their_throughput),
+        TEST(agents_of_both_ages_are_compared_in_one_rollout),
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),

@@ -70,7 +70,7 @@ static void a_large_fleet_has_the_gates_of_normal(void **state)
     assert_int_equal(core->phases[3].watch_ms, 86400000);
     assert_int_equal(core->phases[0].members, 20);
     assert_int_equal(core->phases[3].members, 50);
-    assert_int_equal(core->study.rules.count, 9);
+    assert_int_equal(core->study.rules.count, 10);
     assert_false(core->study.rules.is_alarm);
 }
 
@@ -84,7 +84,7 @@ static void phases_of_a_person_get_an_alarm(void **state)
                        "{\"size\":\"100%\"}]}")
              ->core;
     assert_int_equal(core->phase_count, 2);
-    assert_int_equal(core->study.rules.count, 9);
+    assert_int_equal(core->study.rules.count, 10);
     assert_true(core->study.rules.is_alarm);
     assert_false(flo_rollout_study_waits(core, 0));
 }
@@ -109,7 +109,7 @@ static void a_preset_fits_a_small_group(void **state)
                        "\"normal\"}}")
              ->core;
     assert_int_equal(core->phase_count, 1); /* all three at once */
-    assert_int_equal(core->study.rules.count, 9);
+    assert_int_equal(core->study.rules.count, 10);
     assert_false(flo_rollout_study_waits(core, 0)); /* no control is left */
 }
 
@@ -238,7 +238,7 @@ static void a_study_survives_a_start(void **state)
     flo_rollouts_forget(world->controller);
     assert_int_equal(
         flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
-    assert_int_equal(entry->core.study.rules.count, 9);
+    assert_int_equal(entry->core.study.rules.count, 10);
     assert_int_equal(entry->core.study.state.looks, 2);
     assert_int_equal(entry->core.study.state.block, 101);
     assert_true(fabs(entry->core.study.spread - 0.08) < 0.01);

@@ -42,7 +42,7 @@ static void a_preset_is_a_whole_set(void **state)
     for (int preset = 0; preset < FLO_PRESET_COUNT; preset++) {
         double weights = FLO_FAILED_WEIGHT;
         flo_study_preset((enum flo_preset)preset, &rules);
-        assert_int_equal(rules.count, 9);
+        assert_int_equal(rules.count, 10);
         for (uint32_t i = 0; i < rules.count; i++) {
             weights += rules.rules[i].weight;
         }
@@ -223,7 +223,7 @@ static void set_well(struct flo_study_segment *segment, const char *name)
 static struct flo_study_evidence *evidence_new(uint32_t segments)
 {
     struct flo_study_evidence *evidence = calloc(1, sizeof(*evidence));
-    char name[16];
+    char name[24];
 
     evidence->segment_count = segments;
     evidence->treated = 50 * segments;
@@ -295,6 +295,105 @@ static void a_good_release_passes_at_the_look_and_not_before(void **state)
     assert_int_equal(study->state.looks, 0);
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
     assert_int_equal(study->state.looks, 1);
+    free(evidence);
+    free(study);
+}
+
+/* ---- requests of two priorities ---- */
+
+static const struct flo_ratio_segment nobody;
+
+/* Some devices have requests of one kind, and none of the other. */
+static struct flo_study_evidence *of_batch(void)
+{
+    static const enum flo_measure latencies[] = {
+        FLO_MEASURE_TTFT_P95, FLO_MEASURE_TTFT_P50, FLO_MEASURE_TOKEN_P50,
+        FLO_MEASURE_TOKEN_P95};
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    for (size_t i = 0; i < FLO_COUNT(latencies); i++) {
+        evidence->segments[0].arms[latencies[i]].ratio = nobody;
+    }
+    evidence->readers[FLO_MEASURE_BATCH_TOKEN] = 450;
+    return evidence;
+}
+
+static uint32_t place_of(const struct flo_study *study,
+                         enum flo_measure measure)
+{
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        if (study->rules.rules[i].measure == measure) {
+            return i;
+        }
+    }
+    fail_msg("no rule of measure %d", measure);
+    return 0;
+}
+
+static void batch_requests_alone_pass_by_their_throughput(void **state)
+{
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = of_batch();
+    uint32_t ttft = place_of(study, FLO_MEASURE_TTFT_P95);
+    char text[FLO_STUDY_TEXT];
+
+    (void)state;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    flo_study_say(study, ttft, 0, 1, text);
+    assert_string_equal(text, "TTFT p95: not judged, no device has a request "
+                              "of this kind");
+    flo_study_because(study, ttft, 0, 1, false, text);
+    assert_string_equal(text, "not judged: no device of this rollout has a "
+                              "request of this kind");
+    set_ratio(&evidence->segments[0], FLO_MEASURE_BATCH_TOKEN, 0.12);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
+/* It stands in for a latency that would have to pass. */
+static void throughput_is_waited_for_where_it_stands_in(void **state)
+{
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = of_batch();
+
+    (void)state;
+    evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio = nobody;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->state.rule,
+                     place_of(study, FLO_MEASURE_BATCH_TOKEN));
+    free(evidence);
+    free(study);
+}
+
+static void without_batch_requests_nobody_waits_for_them(void **state)
+{
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    (void)state;
+    evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio = nobody;
+    evidence->readers[FLO_MEASURE_TTFT_P95] = 450;
+    evidence->readers[FLO_MEASURE_TOKEN_P50] = 450;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
+    free(evidence);
+    free(study);
+}
+
+/* Silence is no success, and one request of users wants their latency. */
+static void a_fleet_without_requests_is_asked_about(void **state)
+{
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = of_batch();
+
+    (void)state;
+    evidence->readers[FLO_MEASURE_TTFT_P95] = 1;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->state.rule, place_of(study, FLO_MEASURE_TTFT_P95));
+    evidence->readers[FLO_MEASURE_TTFT_P95] = 0;
+    evidence->readers[FLO_MEASURE_BATCH_TOKEN] = 0;
+    assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->state.rule, place_of(study, FLO_MEASURE_TTFT_P95));
     free(evidence);
     free(study);
 }
@@ -622,6 +721,8 @@ static void sentences_say_what_was_found(void **state)
         "against 400 controls, has to be below +12 %: pass",
         "time per token +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 "
         "updated against 400 controls, has to be below +12 %: pass",
+        "time per batch token +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 "
+        "updated against 400 controls, has to be below +12 %: pass",
         "engine RSS +0.0 % (95 % CI -3.7…+3.8), at most +2.4 % on 50 updated "
         "against 400 controls, has to be below +8 %: pass",
         "perplexity of golden answers +0.0 % (95 % CI -3.7…+3.8), at most "
@@ -635,6 +736,7 @@ static void sentences_say_what_was_found(void **state)
         "no reading: 0 of 50 against 0 of 400: not proven yet",
         "early deaths, chance 1, limit 0.0025: pass"};
     static const char *const because[] = {
+        "passes: the change is at most +2.4 %, and below +12 % is good enough",
         "passes: the change is at most +2.4 %, and below +12 % is good enough",
         "passes: the change is at most +2.4 %, and below +12 % is good enough",
         "passes: the change is at most +2.4 %, and below +8 % is good enough",
@@ -659,7 +761,7 @@ static void sentences_say_what_was_found(void **state)
         flo_study_text(study->rules.rules[i].measure, &row->rule, &row->result,
                        NULL, text);
         assert_string_equal(text, says[i]);
-        flo_study_because(study, i, 0, 1, i < 6, text);
+        flo_study_because(study, i, 0, 1, i < 7, text);
         assert_string_equal(text, because[i]);
     }
     flo_study_text(FLO_MEASURE_TTFT_P95, &judged->results.all[0].rule,
@@ -696,6 +798,10 @@ int main(void)
         cmocka_unit_test(a_record_of_one_segment_is_small),
         cmocka_unit_test(sentences_say_what_was_found),
         cmocka_unit_test(segments_share_the_weight_of_their_rule),
+        cmocka_unit_test(batch_requests_alone_pass_by_their_throughput),
+        cmocka_unit_test(throughput_is_waited_for_where_it_stands_in),
+        cmocka_unit_test(without_batch_requests_nobody_waits_for_them),
+        cmocka_unit_test(a_fleet_without_requests_is_asked_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -534,10 +534,25 @@ bool flo_observed_difference(const struct flo_observed *observed,
                                  FLO_BEFORE_MIN, 1, out);
 }
 
+bool flo_observed_reads(const struct flo_observed *observed,
+                        enum flo_observed_reading reading)
+{
+    const struct flo_readings *readings = observed->readings;
+    size_t sketch = facts[reading].sketch;
+
+    if (readings == NULL) {
+        return false;
+    }
+    const struct flo_series *series = &readings->series[reading];
+    bool is_open = sketch != FLO_NO_SKETCH && readings->pairs[sketch].count > 0;
+    return is_open || series->base.count > 0 || series->before.count > 0 ||
+           series->after.count > 0;
+}
+
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known)
 {
-    static const enum flo_observed_reading speeds[] = {FLO_READING_TTFT_P95,
-                                                       FLO_READING_TOKEN_P50};
+    static const enum flo_observed_reading speeds[] = {
+        FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
     bool is_slow = false;
     double d;
 

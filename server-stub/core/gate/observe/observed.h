@@ -54,7 +54,7 @@ struct flo_pairs {
 void flo_pairs_merge(struct flo_pairs *pairs,
                      const struct flo_histogram *histogram);
 
-#define FLO_SKETCHES 2
+#define FLO_SKETCHES 3
 /* Readings of a device; those that are only counted have none. */
 struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
@@ -166,6 +166,10 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block,
 /* The device's difference.  false: too little before or after. */
 bool flo_observed_difference(const struct flo_observed *observed,
                              enum flo_observed_reading reading, double *out);
+/* It has requests of that kind, or had: one is enough, also before it makes a
+ * reading. */
+bool flo_observed_reads(const struct flo_observed *observed,
+                        enum flo_observed_reading reading);
 /* It became slower by half and more.  false in *is_known: nobody knows. */
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known);
 /* No reading for so many blocks; *is_known false: too early to say. */

@@ -65,6 +65,14 @@ void flo_twin_end(struct flo_twin *twin)
     }
 }
 
+bool flo_twin_reads(const struct flo_twin *twin,
+                    enum flo_observed_reading reading)
+{
+    return twin->pairs[reading].count > 0 ||
+           twin->sides[FLO_TWIN_OLD].open[reading].count > 0 ||
+           twin->sides[FLO_TWIN_NEW].open[reading].count > 0;
+}
+
 bool flo_twin_difference(const struct flo_twin *twin,
                          enum flo_observed_reading reading, double *out)
 {

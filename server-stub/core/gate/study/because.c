@@ -164,6 +164,12 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
     char why[FLO_STUDY_TEXT] = "no evidence came yet";
 
     assert(rule < study->rules.count);
+    if ((study->state.unread >> rule & 1) != 0) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "not judged: no device of this rollout has a request of this "
+                 "kind");
+        return;
+    }
     flo_study_test(&study->rules, rule, phase, segments, true, &test);
     if (standing->has_result) {
         because_result(&study->rules.rules[rule], &test, standing, why);

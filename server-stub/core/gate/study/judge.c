@@ -182,6 +182,50 @@ bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
     return from == FLO_CRITICAL_LAST ? is_last : phase + 1 >= from;
 }
 
+static bool is_speed(enum flo_measure measure)
+{
+    int reading = flo_measure_fact(measure)->reading;
+
+    return reading >= 0 && reading < FLO_READING_ENGINE_RSS;
+}
+
+bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
+                      uint32_t phase, bool is_last)
+{
+    const struct flo_study_rules *rules = &study->rules;
+    bool awaits = flo_study_is_critical(rules, rule, phase, is_last);
+    uint16_t unread = study->state.unread;
+
+    if ((unread >> rule & 1) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0;
+         rules->rules[rule].measure == FLO_MEASURE_BATCH_TOKEN &&
+         i < rules->count;
+         i++) {
+        awaits = awaits || ((unread >> i & 1) != 0 &&
+                            flo_study_is_critical(rules, i, phase, is_last));
+    }
+    return awaits;
+}
+
+/* Speeds of requests that no member has.  Where none has any speed, silence is
+ * no success: all of them are waited for. */
+static uint16_t unread_of(const struct flo_study_rules *rules,
+                          const struct flo_study_evidence *evidence)
+{
+    uint16_t unread = 0;
+    bool has_one = false;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        enum flo_measure measure = rules->rules[i].measure;
+        bool is_read = is_speed(measure) && evidence->readers[measure] > 0;
+        has_one = has_one || is_read;
+        unread |= is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
+    }
+    return has_one ? unread : 0;
+}
+
 /* A pass of an earlier look stays in this phase: each look has its own part of
  * the error that a pass may be. */
 static void stand(struct flo_study_standing *standing,
@@ -253,8 +297,7 @@ static void list_gates(const struct judgement *judgement,
         const struct flo_study_row *all = &judgement->results->all[i];
         bool is_critical =
             !moment->is_plain && !moment->is_watch &&
-            flo_study_is_critical(&study->rules, i, moment->phase,
-                                  moment->is_last);
+            flo_study_awaits(study, i, moment->phase, moment->is_last);
         add_gate(
             list, i, FLO_SEGMENT_ALL,
             (struct flo_phase_gate){.verdict = study->state.standing[i].verdict,
@@ -428,13 +471,6 @@ static void conclude(const struct judgement *judgement,
 
 /* ---- before it begins ---- */
 
-static bool is_speed(enum flo_measure measure)
-{
-    int reading = flo_measure_fact(measure)->reading;
-
-    return reading >= 0 && reading < FLO_READING_ENGINE_RSS;
-}
-
 bool flo_study_sees(const struct flo_study *study, uint32_t phase,
                     uint32_t treated, uint32_t controls,
                     struct flo_study_sight *out)
@@ -510,6 +546,7 @@ void flo_study_judge(struct flo_study *study,
     study->state.looks += judgement.look != FLO_LOOK_NONE ? 1 : 0;
     study->state.block = evidence->block;
     study->state.few_sites = evidence->few_sites;
+    study->state.unread = unread_of(&study->rules, evidence);
     study->state.treated = evidence->treated;
     study->state.controls = evidence->controls;
     conclude(&judgement, out);

@@ -33,9 +33,9 @@ static json_t *row_json(const struct flo_study *study, uint32_t rule,
 {
     enum flo_measure measure = study->rules.rules[rule].measure;
     const struct flo_measure_fact *fact = flo_measure_fact(measure);
-    bool is_critical = !moment->is_plain && !moment->is_watch &&
-                       flo_study_is_critical(&study->rules, rule, moment->phase,
-                                             moment->is_last);
+    bool is_critical =
+        !moment->is_plain && !moment->is_watch &&
+        flo_study_awaits(study, rule, moment->phase, moment->is_last);
     json_t *segments = json_array();
 
     for (uint32_t i = 0; i < evidence->segment_count; i++) {

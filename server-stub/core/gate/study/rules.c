@@ -17,6 +17,7 @@ static const struct flo_measure_fact facts[] = {
 #define READING_TTFT_P50 FLO_READING_TTFT_P50
 #define READING_TOKEN_P50 FLO_READING_TOKEN_P50
 #define READING_TOKEN_P95 FLO_READING_TOKEN_P95
+#define READING_BATCH_TOKEN FLO_READING_BATCH_TOKEN
 #define READING_ENGINE_RSS FLO_READING_ENGINE_RSS
 #define READING_GOLDEN FLO_READING_GOLDEN
 #include "server-stub/core/gate/study/measures.def"

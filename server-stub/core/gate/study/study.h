@@ -121,6 +121,8 @@ struct flo_study_evidence {
     uint32_t controls;
     uint16_t few_sites; /* segments whose updated devices stand at too few
                            sites to be compared, a bit each */
+    /* Members of both arms with a request of that kind, for a RATIO. */
+    uint32_t readers[FLO_MEASURE_COUNT];
     uint32_t segment_count;
     struct flo_study_segment segments[FLO_SEGMENTS_MAX];
 };
@@ -156,6 +158,8 @@ struct flo_study_state {
     uint16_t excluded;          /* segments, a bit each: kept over phases */
     uint16_t excludes;          /* those that fail alone now */
     uint16_t few_sites;         /* of the newest evidence */
+    uint16_t unread;  /* speeds that no device of the newest evidence has,
+                         while it has another: a bit each; not judged */
     uint16_t further; /* rules that are to blame too, once one fails: a bit
                          each (Holm) */
     bool is_alarmed;  /* while the hold-out is watched */
@@ -215,9 +219,14 @@ void flo_study_judge(struct flo_study *study,
                      const struct flo_study_moment *moment,
                      struct flo_study_results *results,
                      struct flo_study_finding *out);
-/* Does a phase wait for this rule to pass? */
+/* Does a phase wait for this rule to pass, as far as is known before it has
+ * evidence? */
 bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
                            uint32_t phase, bool is_last);
+/* ... and by the newest evidence: a speed without any request is not waited
+ * for; that of batch requests stands in for it. */
+bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
+                      uint32_t phase, bool is_last);
 /* The rule as it is tested in a phase: for all, or for one of `segments`. */
 void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
                     uint32_t phase, uint32_t segments, bool is_all,

@@ -182,6 +182,12 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                  flo_measure_fact(measure)->title);
         return;
     }
+    if ((study->state.unread >> rule & 1) != 0) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "%s: not judged, no device has a request of this kind",
+                 flo_measure_fact(measure)->title);
+        return;
+    }
     if (study->state.few_sites != 0 &&
         standing->result.kind == FLO_STATISTIC_RATIO &&
         !standing->result.ratio.has_effect) {
