@@ -20,14 +20,16 @@ struct flo_httpd;
 struct flo_httpd_request;
 
 struct flo_httpd_options {
-    size_t connections_max;   /* 0: 256 */
-    uint64_t head_timeout_ms; /* 0: 10000 */
-    uint64_t idle_timeout_ms; /* kept-alive connection; 0: 60000 */
-    const char *server_name;  /* Server header; NULL: none */
-    const char *const *hosts; /* allowed Host names on TCP listeners, no
-                                 port, NULL-terminated; NULL: any */
-    bool admits_addresses;    /* also any IP address as Host: a page of
-                                 another site never has one (DNS rebinding) */
+    size_t connections_max;    /* 0: 256 */
+    uint64_t head_timeout_ms;  /* 0: 10000 */
+    uint64_t idle_timeout_ms;  /* kept-alive connection; 0: 60000 */
+    uint64_t write_timeout_ms; /* while nothing is taken, in whole seconds; 0:
+                                  60000 */
+    const char *server_name;   /* Server header; NULL: none */
+    const char *const *hosts;  /* allowed Host names on TCP listeners, no
+                                  port, NULL-terminated; NULL: any */
+    bool admits_addresses;     /* also any IP address as Host: a page of
+                                  another site never has one (DNS rebinding) */
     /* Body of error answers (also of those that httpd makes itself); NULL:
      * RFC 9457 problem documents. */
     void (*error_body)(const struct flo_httpd_request *request,

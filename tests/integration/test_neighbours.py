@@ -10,7 +10,10 @@ import json
 import os
 import signal
 import re
+import socket
 import ssl
+import subprocess
+import tempfile
 import threading
 
 import fleet as F
@@ -20,6 +23,7 @@ from waits import HANG_S, until
 MODEL, OLD, NEW = "tiny", "tiny-v1.Q4_0.gguf", "tiny-v2.Q4_0.gguf"
 
 
+TRANSFERS_MAX = 8  # of a device that serves
 SMALL = 16384  # at most: a document, golden answers, lists of chunks
 
 
@@ -175,14 +179,22 @@ def site(fleet):
     return Site(fleet)
 
 
-def get(at, path, device, ca=None):
-    """(status, body) by the certificate of `device`; None: no certificate."""
-    context = ssl.create_default_context(cafile=ca or device.state
-                                         + "/identity/ca.pem")
+def identity(path):
+    """How a client shows the certificate of this file; None: none."""
+    context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    if device is not None:
-        context.load_cert_chain(pair(device))
+    if path is not None:
+        context.load_cert_chain(path)
+    return context
+
+
+def get(at, path, device):
+    """(status, body) by the certificate of `device`; None: no certificate."""
+    return get_as(at, path, identity(device and pair(device)))
+
+
+def get_as(at, path, context):
     host, port = at.split(":")
     connection = http.client.HTTPSConnection(host, int(port), timeout=HANG_S,
                                              context=context)
@@ -237,8 +249,62 @@ def test_what_one_has_the_others_do_not_fetch(site):
     raise AssertionError("one of them alone never went to the controller")
 
 
+def certificate(fleet, name):
+    """By the fleet's authority, for somebody with this name."""
+    pki, path = fleet.dir + "/controller/pki/", tempfile.mktemp(dir=fleet.dir)
+    csr = subprocess.run(
+        ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", path, "-subj",
+         "/CN=" + name], check=True, capture_output=True).stdout
+    pem = subprocess.run(
+        ["openssl", "x509", "-req", "-CA", pki + "ca.pem", "-CAkey",
+         pki + "ca.key", "-set_serial", "79", "-days", "9"], input=csr,
+        check=True, capture_output=True).stdout
+    with open(path, "ab") as file:
+        file.write(pem)
+    return path
+
+
+class Standing:
+    """A download whose client reads the head of the answer and no more."""
+
+    def __init__(self, at, path, device):
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(HANG_S)
+        host, port = at.split(":")
+        plain.connect((host, int(port)))
+        self.socket = identity(pair(device)).wrap_socket(plain)
+        self.socket.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+                            % path.encode())
+        self.status = int(self.socket.recv(64).split()[1])
+
+    def close(self):
+        self.socket.close()
+
+
+def test_so_many_downloads_are_served_at_once(site):
+    one, two = site.fleet.devices["one"], site.fleet.devices["two"]
+    at = site.again(one, "serve")
+    data = bytes(16 << 20)  # more than sockets hold
+    name = hashlib.sha256(data).hexdigest()
+    with open(one.state + "/blobs/sha256-" + name, "wb") as file:
+        file.write(data)
+    path = "/v1/blobs/sha256:" + name
+    standing = [Standing(at, path, two) for _ in range(TRANSFERS_MAX)]
+    assert [each.status for each in standing] == TRANSFERS_MAX * [200]
+    status, body = get(at, path, two)
+    assert status == 503 and b"neighbour.busy" in body
+    standing.pop().close()
+    until("there is room", lambda: get(at, path, two)[0] == 200)
+    for each in standing:
+        each.close()
+    os.unlink(one.state + "/blobs/sha256-" + name)
+
+
 def test_only_devices_that_are_not_revoked_are_served(site):
     one, two = site.fleet.devices["one"], site.fleet.devices["two"]
+    site.roll(site.release()[0], "one")
     at = site.again(one, "serve")
     name = sorted(os.listdir(one.state + "/blobs"))[0].replace("-", ":")
     status, body = get(at, "/v1/blobs/" + name, two)
@@ -252,7 +318,10 @@ def test_only_devices_that_are_not_revoked_are_served(site):
     assert get(at, "/v1/blobs/", two)[0] == 404
     assert get(at, "/v1/envelopes/" + name, two)[0] == 404
     with pytest.raises((ssl.SSLError, OSError)):
-        get(at, "/v1/blobs/" + name, None, one.state + "/identity/ca.pem")
+        get(at, "/v1/blobs/" + name, None)
+    status, body = get_as(at, "/v1/blobs/" + name,
+                          identity(certificate(site.fleet, "no device")))
+    assert status == 401 and b"device's certificate" in body
     # a device that is retired has a revoked certificate
     four = site.fleet.add_device("four", site.fleet.token)
     site.fleet.online(["four"])

@@ -19,7 +19,7 @@
 
 #define HEAD_TIMEOUT_MS 10000
 #define IDLE_TIMEOUT_MS 60000
-#define WRITE_TIMEOUT_S 60
+#define WRITE_TIMEOUT_MS 60000
 #define LINGER_MS 2000
 #define FRESH_MS 100 /* a new client's, before its place is given away */
 #define BODY_WINDOW_BYTES 16384
@@ -570,9 +570,11 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         flo_httpd_tls_peer(bev, &connection->peer);
         return;
     }
+    /* Over TLS libevent sends nothing more after either end. */
     bool is_flushing =
-        connection->state == HTTPD_FLUSH ||
-        (connection->request != NULL && connection->request->is_answered);
+        connection->listener->tls == NULL &&
+        (connection->state == HTTPD_FLUSH ||
+         (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
         connection->saw_eof = true; /* it may still read the answer */
         return;
@@ -762,7 +764,9 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     if (httpd->all != NULL) {
         bufferevent_add_to_rate_limit_group(bev, httpd->all);
     }
-    struct timeval write_timeout = {.tv_sec = WRITE_TIMEOUT_S};
+    uint64_t write_ms = httpd->options.write_timeout_ms;
+    write_ms = write_ms == 0 ? WRITE_TIMEOUT_MS : write_ms;
+    struct timeval write_timeout = {.tv_sec = (time_t)(write_ms / 1000)};
     bufferevent_setcb(bev, on_read, on_write, on_event, connection);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);

@@ -80,7 +80,7 @@ static void on_file(void *context, struct flo_httpd_request *request)
 {
     char path[96];
     (void)context;
-    snprintf(path, sizeof(path), "%s/file", world.folder);
+    snprintf(path, sizeof(path), "%s%s", world.folder, flo_httpd_path(request));
     int fd = open(path, O_RDONLY);
     assert_true(fd >= 0);
     flo_httpd_answer_file(request, fd, "application/octet-stream",
@@ -311,8 +311,10 @@ int world_open(void **state)
 {
     static char cert[96], key[96], ca[96], address[96], path[96];
     static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
-    struct flo_httpd_options options = {
-        .connections_max = 8, .head_timeout_ms = world_head_ms, .hosts = hosts};
+    struct flo_httpd_options options = {.connections_max = 8,
+                                        .head_timeout_ms = world_head_ms,
+                                        .write_timeout_ms = WAITS_HANG_MS,
+                                        .hosts = hosts};
     struct flo_httpd_tls tls = {.cert_file = cert,
                                 .key_file = key,
                                 .client_ca_file = ca,
@@ -337,6 +339,10 @@ int world_open(void **state)
         fputc('a' + i % 23, file);
     }
     fclose(file);
+    snprintf(path, sizeof(path), "%s/large", world.folder);
+    file = fopen(path, "w");
+    assert_int_equal(ftruncate(fileno(file), LARGE_BYTES), 0);
+    fclose(file);
     world.base = event_base_new();
     assert_int_equal(flo_httpd_open(world.base, &options, &world.httpd, &err),
                      0);
@@ -360,6 +366,7 @@ int world_open(void **state)
     ROUTE("GET", "/app/...", 0, on_rest);
     ROUTE("GET", "/again", 0, on_again);
     ROUTE("GET", "/file", 0, on_file);
+    ROUTE("GET", "/large", 0, on_file);
     ROUTE("GET", "/keep", 0, on_keep);
     ROUTE("GET", "/later", 0, on_later);
     ROUTE("GET", "/stream", 0, on_stream);

@@ -7,7 +7,8 @@
 
 #include "base/host/httpd.h"
 
-#define FILE_BYTES 300000 /* of GET /file: 'a' + i % 23 */
+#define FILE_BYTES 300000      /* of GET /file: 'a' + i % 23 */
+#define LARGE_BYTES (16 << 20) /* of GET /large: more than sockets hold */
 
 /* The server, on its own thread. */
 struct world {

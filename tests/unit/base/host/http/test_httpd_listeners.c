@@ -141,8 +141,8 @@ static void a_port_that_is_none_is_not_another_one(void **state)
     }
 }
 
-/* GET over TLS; "" when the server refuses. */
-static char *ask_tls_for(uint16_t port, const char *client, const char *what)
+/* A client with this certificate, or none. */
+static SSL *client_make(const char *client)
 {
     char path[96];
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
@@ -156,6 +156,14 @@ static char *ask_tls_for(uint16_t port, const char *client, const char *what)
         SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM);
     }
     SSL *ssl = SSL_new(context);
+    SSL_CTX_free(context);
+    return ssl;
+}
+
+/* GET over TLS; "" when the server refuses. */
+static char *ask_tls_for(uint16_t port, const char *client, const char *what)
+{
+    SSL *ssl = client_make(client);
     int fd = dial(port);
     SSL_set_fd(ssl, fd);
     enum { TEXT_BYTES = FILE_BYTES + 4096 };
@@ -171,7 +179,6 @@ static char *ask_tls_for(uint16_t port, const char *client, const char *what)
         }
     }
     SSL_free(ssl);
-    SSL_CTX_free(context);
     close(fd);
     return text;
 }
@@ -192,6 +199,25 @@ static void a_file_comes_whole_over_tls(void **state)
         assert_int_equal(body[4 + i], 'a' + i % 23);
     }
     free(text);
+}
+
+/* Eight places, each taken by a download that its client leaves. */
+static void a_download_that_was_left_makes_room_over_tls(void **state)
+{
+    static const char get[] = "GET /large HTTP/1.1\r\n" END;
+    char byte;
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        SSL *ssl = client_make("device");
+        int fd = dial(world.tls_port);
+        SSL_set_fd(ssl, fd);
+        assert_int_equal(SSL_connect(ssl), 1);
+        assert_int_equal(SSL_write(ssl, get, sizeof(get) - 1), sizeof(get) - 1);
+        assert_int_equal(SSL_read(ssl, &byte, 1), 1);
+        SSL_free(ssl);
+        close(fd);
+    }
+    alive();
 }
 
 static void client_certificates_are_required_or_optional(void **state)
@@ -360,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_port_in_use_is_named),
         cmocka_unit_test(a_port_that_is_none_is_not_another_one),
         cmocka_unit_test(a_file_comes_whole_over_tls),
+        cmocka_unit_test(a_download_that_was_left_makes_room_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
         cmocka_unit_test(
             a_certificate_that_has_ended_is_shown_but_names_nobody),
