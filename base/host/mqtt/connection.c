@@ -76,18 +76,35 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
 
+/* The reason of THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...; a line
+ * of another form as it is. */
+static const char *tls_reason(const char *text, size_t *bytes)
+{
+    enum { BEFORE = 5 };
+    const char *end = text + *bytes, *at = text;
+
+    for (int i = 0; at != NULL && i < BEFORE; i++) {
+        at = memchr(at, ':', (size_t)(end - at));
+        at = at == NULL ? NULL : at + 1;
+    }
+    if (at == NULL || at == end || *at == ':') {
+        return text;
+    }
+    const char *stop = memchr(at, ':', (size_t)(end - at));
+    *bytes = (size_t)((stop == NULL ? end : stop) - at);
+    return at;
+}
+
 static int paho_tls_line(const char *text, size_t bytes, void *context)
 {
     struct flo_mqtt *mqtt = context;
-    const char *line = memchr(text, ':', bytes); /* skip the thread's id */
-    size_t skip = line == NULL ? 0 : (size_t)(line + 1 - text);
+    const char *reason = tls_reason(text, &bytes);
 
-    while (bytes > skip && text[bytes - 1] == '\n') {
+    while (bytes > 0 && reason[bytes - 1] == '\n') {
         bytes--;
     }
     pthread_mutex_lock(&mqtt->mutex);
-    flo_text_clean(text + skip, bytes - skip, mqtt->tls_text,
-                   sizeof(mqtt->tls_text));
+    flo_text_clean(reason, bytes, mqtt->tls_text, sizeof(mqtt->tls_text));
     pthread_mutex_unlock(&mqtt->mutex);
     return 1;
 }

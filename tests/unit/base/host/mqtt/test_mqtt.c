@@ -157,6 +157,7 @@ static void assert_loss(const struct side *side, int code)
         fail_msg("lost as %d, not %d: %s", side->last_code, code,
                  side->last_what);
     }
+    assert_null(strstr(side->last_what, "routines")); /* of a library */
 }
 
 /* Turn the loops of both until it is so. */
