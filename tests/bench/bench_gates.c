@@ -146,6 +146,7 @@ struct device {
     int swap; /* block; INT32_MAX: a control */
     bool has_effect, is_gone;
     double y;
+    struct flo_level_table levels;
     struct flo_series series;
 };
 struct fleet {
@@ -158,6 +159,16 @@ struct fleet {
     double start_h;
     struct flo_curve curve;
 };
+
+#define OLD 1 /* the release that all have before */
+
+static const struct flo_mean *level_of(const struct device *device)
+{
+    static const struct flo_mean none;
+    const struct flo_level *level = flo_levels_of(&device->levels, OLD);
+
+    return level != NULL ? &level->mean : &none;
+}
 
 static double innovation(const struct row *row, struct chance *chance)
 {
@@ -217,7 +228,7 @@ static void fleet_block(struct fleet *fleet, int block, struct chance *chance)
         struct device *device = &fleet->devices[i];
         device->y = reading(fleet, device, block, chance);
         if (block < device->swap) {
-            flo_curve_add(&fleet->curve, device->y, &device->series);
+            flo_curve_add(&fleet->curve, device->y, level_of(device));
         }
     }
     flo_curve_end(&fleet->curve);
@@ -227,13 +238,13 @@ static void fleet_block(struct fleet *fleet, int block, struct chance *chance)
         int split = is_control ? fleet->before : device->swap;
         double x = device->y - fleet->curve.value;
         if (block == split) {
-            flo_series_split(&device->series);
+            flo_series_split(&device->series, level_of(device));
         }
         if (block >= split && !device->is_gone) {
-            flo_series_after(&device->series, x, false);
+            flo_series_after(&device->series, x, fleet->curve.value, false);
         }
         if (block < split || is_control) {
-            flo_series_base(&device->series, x, FLO_BASE_READINGS_MAX);
+            (void)flo_levels_add(&device->levels, OLD, &x, (uint32_t)block);
         }
     }
 }

@@ -142,7 +142,8 @@ static void draw_hotfix(struct hotfix *one, const struct row *row,
                                  is_read ? &one->y[b] : NULL, (uint32_t)b);
         }
     }
-    one->reference = flo_levels_reference(&levels, (uint32_t)swap, &level);
+    one->reference =
+        flo_levels_reference(&levels, levels.running, (uint32_t)swap, &level);
     one->before = level != NULL ? flo_mean_of(&level->mean) : 0;
     one->readings = level != NULL ? level->mean.count : 0;
 }

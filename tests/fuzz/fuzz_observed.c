@@ -20,7 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     observed.readings = has_readings ? &readings : NULL;
-    must(flo_observed_pack(&observed, again) == bytes);
-    must(memcmp(again, data, bytes) == 0);
+    size_t packed = flo_observed_pack(&observed, again);
+    if (data[0] != 1) { /* the format of before is written as that of now */
+        must(packed == bytes);
+        must(memcmp(again, data, bytes) == 0);
+    }
     return 0;
 }

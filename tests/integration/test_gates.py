@@ -233,20 +233,37 @@ CONTROLS = 24
 BLOCKS = 14  # before: the first window is not used, 12 readings are needed
 BLOCKS_MAX = 20  # until the verdict; it has its data after four
 OWN_PPM = 1150000  # how likely its golden answers are to a control's engine
-GOLDEN = 5  # place in readings.def
+GOLDEN = 6  # place in readings.def
+
+
+def readings_in(data, reading):
+    """How many readings the level of what runs has
+    (core/gate/observe/saved.c)."""
+    def u32(at):
+        return int.from_bytes(data[at:at + 4], "little")
+
+    release = u32(2)
+    at = 2 + 12 * 4 + 10 + 2 * 20
+    at += 1 + data[at] * 28
+    at += 1
+    for place in range(reading + 1):
+        levels, at = data[at], at + 1
+        if place == reading:
+            return sum(u32(at + i * 20 + 16) for i in range(levels)
+                       if u32(at + i * 20) == release)
+        at += levels * 20 + 8 + 4 * 12 + 8 + 4 + 1 + 4
+    return 0
 
 
 def observed(up, reading):
-    """Readings of the base of each device, as telemetry.db has them."""
+    """Readings of the level of each device, as telemetry.db has them."""
     path = os.path.join(up.dir, "controller", "telemetry.db")
     with sqlite3.connect("file:%s?mode=ro" % path, uri=True,
                          timeout=HANG_S) as db:
         rows = db.execute("SELECT device, data FROM observed "
                           "WHERE model <> ''").fetchall()
-    # Two bytes, ten numbers, ten bytes, three tallies; then the readings.
-    at = 2 + 40 + 10 + 3 * 20 + 1 + reading * 52 + 8
-    return {device: int.from_bytes(data[at:at + 4], "little")
-            for device, data in rows if len(data) > at + 4}
+    return {device: readings_in(data, reading) for device, data in rows
+            if data[1] & 1}
 
 
 @pytest.fixture(scope="module")

@@ -247,6 +247,16 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
+/* Devices far above their own past decided, and no test. */
+static bool is_steep(const struct flo_rollout *rollout)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+
+    return state->verdict == FLO_PHASE_FAILS &&
+           state->segment == FLO_SEGMENT_ALL &&
+           flo_study_is_steep(&state->standing[state->rule]);
+}
+
 static void study_reason(struct flo_rollout *rollout, const char *verdict)
 {
     const struct flo_study_state *state = &rollout->study.state;
@@ -254,7 +264,7 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     char further[FLO_STUDY_TEXT];
     char whole[512 + FLO_STUDY_TEXT];
 
-    if (state->named.is_tested) {
+    if (state->named.is_tested && !is_steep(rollout)) {
         flo_study_text(rollout->study.rules.rules[state->rule].measure,
                        &state->named.rule, &state->named.result,
                        state->segment_name, text);
@@ -292,10 +302,14 @@ static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
 {
     const struct flo_study *study = &rollout->study;
     const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
+    /* Too few others to know that it is the release. */
+    bool is_unsure = is_steep(rollout) &&
+                     study->state.standing[study->state.rule].steep.verdict ==
+                         FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
-    enum flo_on_fail action = is_plain           ? FLO_ON_FAIL_PAUSE
-                              : rule->has_action ? rule->action
-                                                 : study->on_fail;
+    enum flo_on_fail action = is_plain || is_unsure ? FLO_ON_FAIL_PAUSE
+                              : rule->has_action    ? rule->action
+                                                    : study->on_fail;
 
     study_reason(rollout, "failed");
     flo_rollout_why(actions, "gate %s fails: %s",

@@ -8,6 +8,7 @@
 #include "server-stub/telemetry/observe/inside.h"
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
+#define STRATA_MAX 8
 
 struct flo_observe_study *flo_observe_study_new(size_t members)
 {
@@ -219,11 +220,41 @@ static void gather_counts(struct gather *gather)
     }
 }
 
-static void gather_ratio(struct gather *gather, enum flo_measure measure,
-                         uint32_t segment)
+/* Updated devices that are compared with an older release than the one they
+ * ran: of all pairs of releases, the one that has most of them. */
+static uint32_t older_stratum(const struct gather *gather,
+                              enum flo_observed_reading reading,
+                              uint32_t segment)
 {
-    enum flo_observed_reading reading =
-        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
+    struct {
+        uint32_t id, devices;
+    } strata[STRATA_MAX] = {0};
+    size_t best = 0;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        uint32_t id = flo_observed_stratum(&entry->observed, reading);
+        if (id == 0 || !is_compared(gather, entry) ||
+            !is_treated(&entry->observed) ||
+            entry->observed.segment != segment) {
+            continue;
+        }
+        for (size_t k = 0; k < STRATA_MAX; k++) {
+            if (strata[k].id == 0 || strata[k].id == id) {
+                strata[k].id = id;
+                strata[k].devices++;
+                best = strata[k].devices > strata[best].devices ? k : best;
+                break;
+            }
+        }
+    }
+    return strata[best].id;
+}
+
+static void gather_stratum(struct gather *gather,
+                           enum flo_observed_reading reading, uint32_t segment,
+                           uint32_t stratum, struct flo_ratio_segment *out)
+{
     struct flo_arms arms;
     size_t count = 0;
 
@@ -231,10 +262,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         struct flo_difference *item = &gather->differences[count];
         if (is_compared(gather, entry) && entry->observed.segment == segment &&
-            flo_observed_reads(&entry->observed, reading)) {
-            gather->study->evidence.readers[measure]++;
-        }
-        if (is_compared(gather, entry) && entry->observed.segment == segment &&
+            flo_observed_stratum(&entry->observed, reading) == stratum &&
             flo_observed_difference(&entry->observed, reading, &item->d)) {
             item->is_treated = is_treated(&entry->observed);
             item->site = entry->site;
@@ -245,7 +273,68 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
         gather->study->evidence.few_sites |= (uint16_t)(1u << segment);
     }
     flo_arms_build(gather->differences, count, gather->scratch, &arms);
-    gather->study->evidence.segments[segment].arms[measure].ratio = arms.arms;
+    *out = arms.arms;
+}
+
+static void gather_readers(struct gather *gather, enum flo_measure measure,
+                           uint32_t segment)
+{
+    enum flo_observed_reading reading =
+        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        gather->study->evidence.readers[measure] +=
+            is_compared(gather, entry) && entry->observed.segment == segment &&
+                    flo_observed_reads(&entry->observed, reading)
+                ? 1
+                : 0;
+    }
+}
+
+static void gather_ratio(struct gather *gather, enum flo_measure measure,
+                         uint32_t segment)
+{
+    enum flo_observed_reading reading =
+        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
+    struct flo_statistic_arms *arms =
+        &gather->study->evidence.segments[segment].arms[measure];
+    uint32_t older = older_stratum(gather, reading, segment);
+
+    gather_readers(gather, measure, segment);
+    gather_stratum(gather, reading, segment, 0, &arms->ratio);
+    if (older != 0) {
+        gather_stratum(gather, reading, segment, older, &arms->older);
+    }
+}
+
+/* Devices above their own past. */
+static void gather_above(struct gather *gather, enum flo_measure measure)
+{
+    int reading = flo_measure_fact(measure)->reading;
+    struct flo_observed_change change;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        const struct flo_observed *of = &entry->observed;
+        if (!is_compared(gather, entry)) {
+            continue;
+        }
+        struct flo_study_above *above =
+            &gather->study->evidence.segments[of->segment].above[measure];
+        struct flo_plain_arm *arm =
+            is_treated(of) ? &above->treated : &above->control;
+        /* Sums of whole numbers and their logarithms: always finite. */
+        if (measure == FLO_MEASURE_ERRORS) {
+            (void)flo_plain_add_errors(arm, of->since.errors,
+                                       of->since.requests, of->before.errors,
+                                       of->before.requests);
+        } else {
+            flo_observed_change(of, (enum flo_observed_reading)reading,
+                                &change);
+            (void)flo_plain_add(arm, change.d, change.before, change.after);
+        }
+    }
 }
 
 static void gather_all(struct gather *gather)
@@ -259,6 +348,9 @@ static void gather_all(struct gather *gather)
             if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
                 gather_ratio(gather, (enum flo_measure)i, s);
             }
+        }
+        if (flo_study_has_above((enum flo_measure)i)) {
+            gather_above(gather, (enum flo_measure)i);
         }
     }
 }

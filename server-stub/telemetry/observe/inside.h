@@ -28,7 +28,7 @@ struct flo_observer_entry {
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
                        sizeof(struct flo_readings) <=
-                   2000,
+                   3072,
                "of a model on a device");
 /* A hardware class with a model. */
 struct flo_observer_class {

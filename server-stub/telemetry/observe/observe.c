@@ -179,7 +179,9 @@ static void add_to_curve(struct flo_observer *observer,
     }
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         if ((readings->fresh >> i & 1) != 0) {
-            flo_curve_add(&curves[i], readings->y[i], &readings->series[i]);
+            flo_curve_add(&curves[i], readings->y[i],
+                          flo_observed_level(&entry->observed,
+                                             (enum flo_observed_reading)i));
         }
     }
 }

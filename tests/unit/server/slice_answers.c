@@ -68,16 +68,16 @@ struct names {
     size_t count;
 };
 
-static uint64_t number_of_name(struct names *names, const char *name)
+static uint32_t number_of_name(struct names *names, const char *name)
 {
     for (size_t i = 0; i < names->count; i++) {
         if (strcmp(names->names[i], name) == 0) {
-            return i + 1;
+            return (uint32_t)i + 1;
         }
     }
     assert_true(names->count < RELEASES_MAX);
     names->names[names->count++] = name;
-    return names->count;
+    return (uint32_t)names->count;
 }
 
 static json_t *levels_json(const struct flo_level_table *levels,
@@ -120,7 +120,7 @@ static json_t *answer_levels(const json_t *input)
         }
     }
     enum flo_reference kind = flo_levels_reference(
-        &levels, (uint32_t)json_array_size(blocks), &level);
+        &levels, levels.running, (uint32_t)json_array_size(blocks), &level);
     return json_pack(
         "{s:o,s:o,s:s,s:o}", "levels", levels_json(&levels, &names),
         "reference",
@@ -133,20 +133,22 @@ static json_t *answer_levels(const json_t *input)
 
 static json_t *answer_grow(const json_t *input)
 {
-    struct flo_growing growing = {.before = mean_at(input, "before")};
+    const struct flo_mean before = mean_at(input, "before");
+    struct flo_series series;
     size_t count;
     double d = 0;
     double *readings = numbers_of(json_object_get(input, "readings"), &count);
     bool is_good = true;
 
+    flo_series_split(&series, &before);
     for (size_t i = 0; i < count; i++) {
-        is_good = is_good && flo_growing_add(&growing, readings[i]);
+        is_good = is_good && flo_levels_control(&series, readings[i], 0, false);
     }
     free(readings);
-    bool has_d = flo_growing_difference(&growing, &d);
+    bool has_d = flo_series_difference(&series, FLO_LEVEL_FULL, 1, &d);
     return is_good ? json_pack("{s:I,s:I,s:o}", "before",
-                               (json_int_t)growing.before.count, "after",
-                               (json_int_t)growing.after.count, "d",
+                               (json_int_t)series.before.count, "after",
+                               (json_int_t)series.after.count, "d",
                                number_or_null(has_d, d))
                    : evidence_refused();
 }

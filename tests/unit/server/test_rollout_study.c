@@ -25,6 +25,7 @@ struct world {
     char names[DEVICES][37];
     uint64_t now_ms;
     uint32_t block;
+    struct flo_study_above above; /* TTFT p95 */
 };
 
 static void set_phase(struct world *world, const char *name, uint32_t devices,
@@ -148,6 +149,7 @@ static void studies(struct world *world, double change)
     evidence->block = world->block++;
     evidence->segment_count = 1;
     segment->members = 450;
+    segment->above[FLO_MEASURE_TTFT_P95] = world->above;
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         struct flo_statistic_arms *arms = &segment->arms[i];
         if (flo_measure_fact((enum flo_measure)i)->kind ==
@@ -179,6 +181,37 @@ static void a_slower_release_is_taken_back(void **state)
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
     assert_non_null(strstr(world->rollout.reason, "TTFT p95 +12.0 %"));
     golden_check("rollout-study-fails", world->trace.data);
+    world_free(world);
+}
+
+/* No base is there yet, and hardly another device to compare with. */
+static void a_steep_change_without_others_asks_a_person(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    world->above = (struct flo_study_above){
+        .treated = {.devices = 20, .above = 19}, .control = {.devices = 9}};
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+    assert_non_null(
+        strstr(world->rollout.reason, "19 of 20 updated devices above"));
+    world_free(world);
+}
+
+static void a_steep_change_is_taken_back_at_once(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    world->above = (struct flo_study_above){
+        .treated = {.devices = 20, .above = 19}, .control = {.devices = 10}};
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
     world_free(world);
 }
 
@@ -463,6 +496,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slower_release_is_taken_back),
+        cmocka_unit_test(a_steep_change_without_others_asks_a_person),
+        cmocka_unit_test(a_steep_change_is_taken_back_at_once),
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
         cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),

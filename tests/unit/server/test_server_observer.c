@@ -41,25 +41,32 @@ static void report(struct world *world, int device, int release_of,
 }
 
 /* Blocks in which every device reports each minute; those below `updated` run
- * release 2, `times` slower. */
-static void live(struct world *world, int blocks, int updated, double times)
+ * release `new`, `times` slower; the others run `old`. */
+static void live_with(struct world *world, int blocks, int updated, int new,
+                      double times, int old)
 {
     for (int i = 0; i < 5 * blocks; i++) {
         world->now_ms += 60000;
         flo_observer_tick(world->observer, world->now_ms);
         for (int d = 0; d < DEVICES; d++) {
-            report(world, d, d < updated ? 2 : 1, d < updated ? times : 1);
+            report(world, d, d < updated ? new : old, d < updated ? times : 1);
         }
     }
 }
 
-static struct flo_observe_study *ask(struct world *world, int swapped)
+static void live(struct world *world, int blocks, int updated, double times)
+{
+    live_with(world, blocks, updated, 2, times, 1);
+}
+
+static struct flo_observe_study *
+ask_of(struct world *world, const char *rollout, int of, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
-    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
+    snprintf(study->rollout, sizeof(study->rollout), "%s", rollout);
     snprintf(study->model, sizeof(study->model), "tiny");
-    study->release = release(2);
+    study->release = release(of);
     study->heartbeat_ms = 60000;
     study->evidence.segment_count = 1;
     study->member_count = DEVICES;
@@ -74,6 +81,17 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
     assert_int_equal(
         flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
+}
+
+static struct flo_observe_study *ask(struct world *world, int swapped)
+{
+    return ask_of(world, "r-0001", 2, swapped);
+}
+
+static void ask_only_of(struct world *world, const char *rollout, int of,
+                        int swapped)
+{
+    flo_observe_study_free(ask_of(world, rollout, of, swapped));
 }
 
 static void ask_only(struct world *world, int swapped)
@@ -212,7 +230,7 @@ static void without_its_past_a_device_is_not_compared(void **state)
     open_all(world);
     live(world, 6, TREATED, 1.2);
     struct flo_observe_study *study = ask(world, TREATED);
-    live(world, 4, TREATED, 1.2);
+    live(world, 14, TREATED, 1.2);
     flo_observe_study_free(study);
     study = ask(world, TREATED);
     assert_true(study->is_new);
@@ -275,6 +293,134 @@ static void a_retired_device_leaves_both_arms(void **state)
     flo_observe_study_free(study);
 }
 
+/* ---- soon after another release ---- */
+
+static const struct flo_study_above *above_of(const struct flo_observe_study *s)
+{
+    return &s->evidence.segments[0].above[FLO_MEASURE_TTFT_P50];
+}
+
+/* The whole fleet moved to release 2 half an hour ago; release 3 is twice as
+ * slow.  Twenty minutes after the swap it is seen. */
+static void a_hotfix_is_judged_in_twenty_minutes(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    live_with(world, 6, DEVICES, 2, 1.1, 1);
+    ask_only_of(world, "r-0003", 3, 0);
+    live_with(world, 1, 0, 3, 1, 2);
+    ask_only_of(world, "r-0003", 3, 0);
+    live_with(world, 4, TREATED, 3, 2.2, 2);
+    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
+    live_with(world, 1, TREATED, 3, 2.2, 2);
+    flo_observe_study_free(study);
+    study = ask_of(world, "r-0003", 3, TREATED);
+
+    const struct flo_ratio_segment *older =
+        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
+    assert_int_equal(older->treated.devices, TREATED);
+    assert_int_equal(older->control.devices, DEVICES - TREATED);
+    assert_int_equal(
+        flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+        FLO_PLAIN_FAIL);
+    flo_observe_study_free(study);
+}
+
+/* No release before it: nothing but the plain rule knows. */
+static void a_first_release_that_is_young_is_judged(void **state)
+{
+    struct world *world = *state;
+
+    live_with(world, 4, 0, 3, 1, 2);
+    ask_only_of(world, "r-0003", 3, 0);
+    live_with(world, 5, TREATED, 3, 2, 2);
+    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
+    assert_int_equal(
+        flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+        FLO_PLAIN_FAIL);
+    flo_observe_study_free(study);
+}
+
+/* The swap is that quick: release 2 was twice as slow and went back, release 3
+ * is as release 1 was. */
+static struct flo_observe_study *after_a_take_back(struct world *world,
+                                                   double times)
+{
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 2);
+    ask_only(world, TREATED);
+    /* It goes back, and the next one begins a minute later. */
+    world->now_ms += 60000;
+    flo_observer_tick(world->observer, world->now_ms);
+    for (int d = 0; d < DEVICES; d++) {
+        report(world, d, 1, 1);
+    }
+    ask_only_of(world, "r-0002", 3, 0);
+    live_with(world, 8, TREATED, 3, times, 1);
+    return ask_of(world, "r-0002", 3, TREATED);
+}
+
+static void assert_change(const struct flo_observe_study *study, double times)
+{
+    const struct flo_ratio_segment *p50 =
+        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].ratio;
+
+    assert_int_equal(p50->treated.devices, TREATED);
+    assert_int_equal(p50->control.devices, DEVICES - TREATED);
+    assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) <
+                0.02);
+}
+
+static void a_good_release_after_a_take_back_is_good(void **state)
+{
+    struct flo_observe_study *study = after_a_take_back(*state, 1);
+
+    assert_change(study, 1);
+    flo_observe_study_free(study);
+}
+
+static void a_slow_release_after_a_take_back_is_slow(void **state)
+{
+    struct flo_observe_study *study = after_a_take_back(*state, 1.2);
+
+    assert_change(study, 1.2);
+    flo_observe_study_free(study);
+}
+
+/* Devices go back while the next rollout is looked at already. */
+static void devices_that_go_back_late_are_compared_too(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 2);
+    ask_only(world, TREATED);
+    ask_only_of(world, "r-0002", 3, 0);
+    live_with(world, 1, 0, 3, 1, 1);
+    ask_only_of(world, "r-0002", 3, 0);
+    live_with(world, 8, TREATED, 3, 1.2, 1);
+    struct flo_observe_study *study = ask_of(world, "r-0002", 3, TREATED);
+    assert_change(study, 1.2);
+    flo_observe_study_free(study);
+}
+
+/* The first look comes late: half an hour after the devices swapped. */
+static void a_late_look_loses_no_past(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    live(world, 6, TREATED, 1.2);
+    ask_only(world, TREATED);
+    live(world, 6, TREATED, 1.2);
+    struct flo_observe_study *study = ask(world, TREATED);
+    assert_change(study, 1.2);
+    flo_observe_study_free(study);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -289,6 +435,12 @@ int main(void)
         TEST(a_gap_of_ours_is_no_evidence),
         TEST(a_block_is_judged_once),
         TEST(a_retired_device_leaves_both_arms),
+        TEST(a_hotfix_is_judged_in_twenty_minutes),
+        TEST(a_first_release_that_is_young_is_judged),
+        TEST(a_good_release_after_a_take_back_is_good),
+        TEST(a_slow_release_after_a_take_back_is_slow),
+        TEST(devices_that_go_back_late_are_compared_too),
+        TEST(a_late_look_loses_no_past),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

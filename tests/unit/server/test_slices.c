@@ -47,25 +47,26 @@ static void a_level_of_many_years_stays_a_level(void **state)
         double y = 5 + (block % 2 == 0 ? 0.25 : -0.25);
         assert_true(flo_levels_add(&levels, 1 + block / 1000 % 9, &y, block));
     }
-    assert_int_equal(flo_levels_reference(&levels, 1000000, &level),
-                     FLO_REFERENCE_OWN);
+    assert_int_equal(
+        flo_levels_reference(&levels, levels.running, 1000000, &level),
+        FLO_REFERENCE_OWN);
     assert_true(fabs(flo_mean_of(&level->mean) - 5) < 0.1);
     assert_true(level->mean.count < FLO_BASE_READINGS_MAX);
 }
 
 static void a_billion_milliseconds_are_a_reading_like_any_other(void **state)
 {
-    struct flo_growing growing = {0};
+    struct flo_series series = {0};
     double d;
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        assert_true(flo_growing_add(&growing,
-                                    i < FLO_LEVEL_FULL ? log(30) : log(1e12)));
+        assert_true(flo_levels_control(
+            &series, i < FLO_LEVEL_FULL ? log(30) : log(1e12), 0, false));
     }
-    assert_true(flo_growing_difference(&growing, &d));
+    assert_true(flo_series_difference(&series, FLO_LEVEL_FULL, 1, &d));
     assert_true(fabs(d - log(1e12 / 30)) < 1e-9);
-    assert_false(flo_growing_add(&growing, log(-1)));
+    assert_false(flo_levels_control(&series, log(-1), 0, false));
 }
 
 /* ---- told ---- */

@@ -92,6 +92,7 @@ struct device {
     const json_t *y;
     const char *segment;
     int64_t swap; /* INT64_MAX: a control */
+    struct flo_mean base;
     struct flo_series series;
 };
 struct fleet {
@@ -160,7 +161,7 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
         struct device *device = &fleet->devices[i];
         if (strcmp(device->segment, fleet->segments[s]) == 0 &&
             (int64_t)block < device->swap && reads(device, block, &y)) {
-            flo_curve_add(curve, y, &device->series);
+            flo_curve_add(curve, y, &device->base);
         }
     }
     flo_curve_end(curve);
@@ -173,14 +174,15 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
             continue;
         }
         if ((int64_t)block == from) {
-            flo_series_split(&device->series);
+            flo_series_split(&device->series, &device->base);
         }
         if (reads(device, block, &y)) {
             if ((int64_t)block >= from) {
-                flo_series_after(&device->series, y - curve->value, false);
+                flo_series_after(&device->series, y - curve->value,
+                                 curve->value, false);
             }
             if (is_control || (int64_t)block < from) {
-                flo_series_base(&device->series, y - curve->value, UINT32_MAX);
+                flo_mean_add(&device->base, y - curve->value);
             }
         }
     }
@@ -432,46 +434,35 @@ static void very_few_devices_decide_nothing(void **state)
     assert_true(result.ln_e <= M_LN2 + result.nu / 2 * log1p(result.r));
 }
 
-static void a_series_forgets_the_older_half_of_a_base(void **state)
-{
-    struct flo_series series = {0};
-
-    (void)state;
-    for (int i = 0; i < FLO_BASE_READINGS_MAX; i++) {
-        flo_series_base(&series, 10, FLO_BASE_READINGS_MAX);
-    }
-    assert_int_equal(series.base.count, FLO_BASE_READINGS_MAX / 2);
-    assert_true(fabs(flo_mean_of(&series.base) - 10) < 1e-12);
-}
-
 static void a_gauge_shows_its_latest_readings(void **state)
 {
-    struct flo_series series = {0};
+    const struct flo_mean base = {.sum = 1, .count = 1};
+    struct flo_series series;
     double d;
 
     (void)state;
-    flo_series_base(&series, 1, FLO_BASE_READINGS_MAX);
-    flo_series_split(&series);
+    flo_series_split(&series, &base);
     for (int i = 0; i < 64; i++) {
-        flo_series_after(&series, i < 32 ? 1 : 3, true);
+        flo_series_after(&series, i < 32 ? 1 : 3, 0, true);
         assert_true(flo_series_difference(&series, 1, 1, &d));
     }
     /* At 64 the older part became the 32 newest. */
     assert_true(fabs(d - 2) < 1e-12);
 }
 
-static void a_device_that_goes_back_has_its_old_level(void **state)
+static void a_change_has_the_curve_in_it(void **state)
 {
-    struct flo_series series = {0};
+    const struct flo_mean base = {.sum = 4, .count = 2};
+    struct flo_series series;
+    uint32_t after;
 
     (void)state;
-    flo_series_base(&series, 7, FLO_BASE_READINGS_MAX);
-    flo_series_split(&series);
-    flo_series_swap(&series, false);
-    assert_int_equal(series.base.count, 0);
-    flo_series_base(&series, 9, FLO_BASE_READINGS_MAX);
-    flo_series_swap(&series, true);
-    assert_true(fabs(flo_mean_of(&series.base) - 7) < 1e-12);
+    flo_series_split(&series, &base);
+    assert_true(fabs(flo_series_change(&series, &after)) < 1e-12);
+    flo_series_after(&series, 2.5, 0.25, false);
+    flo_series_grow(&series, 2.5, 0.75); /* a control's past may grow */
+    assert_true(fabs(flo_series_change(&series, &after) - 1) < 1e-12);
+    assert_int_equal(after, 2);
 }
 
 static void a_record_gives_its_result_again(void **state)
@@ -495,9 +486,8 @@ int main(void)
         cmocka_unit_test(equal_rates_rarely_give_much_evidence),
         cmocka_unit_test(arms_exchanged_change_the_sign),
         cmocka_unit_test(very_few_devices_decide_nothing),
-        cmocka_unit_test(a_series_forgets_the_older_half_of_a_base),
         cmocka_unit_test(a_gauge_shows_its_latest_readings),
-        cmocka_unit_test(a_device_that_goes_back_has_its_old_level),
+        cmocka_unit_test(a_change_has_the_curve_in_it),
         cmocka_unit_test_prestate(a_record_gives_its_result_again, rows),
     };
 

@@ -285,6 +285,92 @@ static const struct flo_study_moment under_way = {.soaked_s = -1,
 static const struct flo_study_moment soaked = {.soaked_s = 3600,
                                                .soak_s = 3600};
 
+static struct flo_study_above *set_above(struct flo_study_evidence *evidence,
+                                         uint32_t updated, uint32_t others)
+{
+    struct flo_study_above *above =
+        &evidence->segments[0].above[FLO_MEASURE_TTFT_P95];
+
+    *above =
+        (struct flo_study_above){.treated = {.devices = 20, .above = updated},
+                                 .control = {.devices = 80, .above = others}};
+    return above;
+}
+
+/* No base is there: nothing but the devices' own past says so. */
+static void devices_far_above_their_own_past_fail_at_once(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+
+    memset(&evidence->segments[0].arms[FLO_MEASURE_TTFT_P95], 0,
+           sizeof(evidence->segments[0].arms[0]));
+    set_above(evidence, 15, 1);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    set_above(evidence, 16, 1);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_TTFT_P95);
+    flo_study_say(study, study->state.rule, 0, 1, text);
+    assert_string_equal(text,
+                        "TTFT p95: 16 of 20 updated devices above 1.5 times "
+                        "their own past, 1 of 80 others: fail");
+    free(evidence);
+    free(study);
+}
+
+static void what_all_devices_do_is_not_the_release(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    char text[FLO_STUDY_TEXT];
+
+    set_above(evidence, 20, 64);
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    flo_study_say(study, 0, 0, 1, text);
+    assert_string_equal(text, "TTFT p95: everything is slower, 64 of 80 others "
+                              "too: not the release");
+    free(evidence);
+    free(study);
+}
+
+static void too_few_others_ask_a_person(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    set_above(evidence, 20, 0)->control.devices = 9;
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    assert_int_equal(study->state.standing[study->state.rule].steep.verdict,
+                     FLO_PLAIN_PAUSE);
+    assert_true(flo_study_is_steep(&study->state.standing[study->state.rule]));
+    free(evidence);
+    free(study);
+}
+
+/* Some ran a young release and are compared with an older one. */
+static void both_references_are_compared_apart(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_statistic_arms *arms =
+        &evidence->segments[0].arms[FLO_MEASURE_TTFT_P95];
+
+    arms->older = arms->ratio; /* the release between was half as fast */
+    arms->older.treated.mean += 0.7;
+    arms->older.control.mean += 0.7;
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
+    arms->older.treated.mean += 0.3;
+    assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
 static void a_good_release_passes_at_the_look_and_not_before(void **state)
 {
     (void)state;
@@ -780,6 +866,10 @@ int main(void)
         cmocka_unit_test(phases_of_normal_are_those_of_its_table),
         cmocka_unit_test(words_change_a_preset),
         cmocka_unit_test(wrong_words_get_what_is_possible),
+        cmocka_unit_test(devices_far_above_their_own_past_fail_at_once),
+        cmocka_unit_test(what_all_devices_do_is_not_the_release),
+        cmocka_unit_test(too_few_others_ask_a_person),
+        cmocka_unit_test(both_references_are_compared_apart),
         cmocka_unit_test(a_good_release_passes_at_the_look_and_not_before),
         cmocka_unit_test(a_slower_release_fails_at_any_block),
         cmocka_unit_test(a_failed_gates_level_names_further_culprits),

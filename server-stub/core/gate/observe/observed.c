@@ -163,47 +163,127 @@ static void crashed(struct flo_observed *observed, uint32_t block)
 
 /* ---- swaps and splits ---- */
 
-static void runs(struct flo_observed *observed, uint32_t release)
+static void runs(struct flo_observed *observed, uint32_t release,
+                 uint32_t block)
 {
-    bool is_back = release == observed->former && observed->former != 0;
-    struct flo_tally left = observed->base;
-
-    observed->base = is_back ? observed->before : (struct flo_tally){0};
-    observed->before = left;
-    for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
-        flo_series_swap(&observed->readings->series[i], is_back);
-    }
     forget_open(observed->readings);
     observed->former = observed->release;
     observed->release = release;
+    observed->moved = block;
 }
 
-/* Compared with the level before, from here on. */
-static void compare(struct flo_observed *observed, uint32_t block)
+static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
+{
+    struct flo_past *place = &observed->pasts[0];
+
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        struct flo_past *one = &observed->pasts[i];
+        if (one->release == release) {
+            return one;
+        }
+        if (one->release == 0 ||
+            (place->release != 0 && one->heard < place->heard)) {
+            place = one;
+        }
+    }
+    *place = (struct flo_past){.release = release};
+    return place;
+}
+
+/* The same choice as for a level: what it runs, or an older release of which
+ * more is known. */
+static struct flo_tally tally_before(const struct flo_observed *observed,
+                                     uint32_t running)
+{
+    const struct flo_past *own = NULL;
+    const struct flo_past *older = NULL;
+
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        const struct flo_past *one = &observed->pasts[i];
+        if (one->release == 0) {
+            continue;
+        }
+        if (one->release == running) {
+            own = one;
+        } else if (one->tally.blocks >= FLO_BEFORE_MIN &&
+                   (older == NULL || one->heard > older->heard)) {
+            older = one;
+        }
+    }
+    bool has_own = own != NULL && own->tally.blocks >= FLO_BEFORE_MIN;
+    const struct flo_past *before = has_own || older == NULL ? own : older;
+    return before != NULL ? before->tally : (struct flo_tally){0};
+}
+
+/* The level with the most readings, for rules that need no base. */
+static const struct flo_level *any_level(const struct flo_level_table *levels,
+                                         uint32_t running)
+{
+    const struct flo_level *best = flo_levels_of(levels, running);
+
+    for (size_t i = 0; i < FLO_LEVELS_MAX && best == NULL; i++) {
+        const struct flo_level *one = &levels->levels[i];
+        if (one->release != 0 && one->mean.count > 0) {
+            best = one;
+        }
+    }
+    return best;
+}
+
+/* A split: what the device ran before it. */
+struct parting {
+    uint32_t running;
+    uint32_t block;
+    bool is_control;
+    bool is_same; /* that is what it gets: little of it is no comparison */
+};
+
+static void split_reading(struct flo_readings *readings, int reading,
+                          const struct parting *of)
+{
+    static const struct flo_mean none;
+    const struct flo_level_table *levels = &readings->levels[reading];
+    const struct flo_level *level;
+    enum flo_reference reference =
+        flo_levels_reference(levels, of->running, of->block, &level);
+    uint32_t both[] = {of->running, level != NULL ? level->release : 0};
+
+    if (of->is_same && reference != FLO_REFERENCE_OWN) {
+        reference = FLO_REFERENCE_NONE;
+        level = NULL;
+    } else if (reference == FLO_REFERENCE_NONE) {
+        level = of->is_control ? flo_levels_of(levels, of->running)
+                               : any_level(levels, of->running);
+    }
+    flo_series_split(&readings->series[reading],
+                     level != NULL ? &level->mean : &none);
+    readings->reference[reading] = (uint8_t)reference;
+    readings->stratum[reading] = reference == FLO_REFERENCE_OLDER
+                                     ? flo_crc32c(1, both, sizeof(both)) | 1
+                                     : 0;
+}
+
+/* Compared with what it did as it ran `running`, from here on. */
+static void split(struct flo_observed *observed, const struct parting *of)
 {
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
-        flo_series_begin(&observed->readings->series[i]);
+        split_reading(observed->readings, i, of);
     }
-    observed->split = block;
+    observed->before = tally_before(observed, of->running);
+    observed->split = of->block;
     observed->since = (struct flo_tally){0};
     observed->crashes = 0;
     observed->crashed = 0;
 }
 
-static void split(struct flo_observed *observed, uint32_t block)
-{
-    for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
-        flo_series_split(&observed->readings->series[i]);
-    }
-    observed->before = observed->base;
-    compare(observed, block);
-}
-
-/* It runs its rollout's release, and `before` is the level before that. */
-static void treat(struct flo_observed *observed, uint32_t block)
+/* It runs its rollout's release. */
+static void treat(struct flo_observed *observed, uint32_t running,
+                  uint32_t block)
 {
     move_to_hour(observed, block / FLO_BLOCKS_PER_HOUR);
-    compare(observed, block);
+    split(observed, &(struct parting){.running = running,
+                                      .block = block,
+                                      .is_same = running == observed->release});
     observed->arm = FLO_ARM_TREATED;
     observed->is_busy = false;
     observed->died_early = false;
@@ -215,9 +295,12 @@ static void treat(struct flo_observed *observed, uint32_t block)
 static void swap(struct flo_observed *observed, uint32_t release,
                  uint32_t block)
 {
-    observed->former = 0; /* its level is no news */
-    runs(observed, release);
-    treat(observed, block);
+    uint32_t running = observed->release;
+
+    if (running != release) {
+        runs(observed, release, block);
+    }
+    treat(observed, running, block);
 }
 
 void flo_observed_split(struct flo_observed *observed, uint8_t phase,
@@ -225,7 +308,9 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
 {
     assert(phase > 0 && block > 0);
     if (observed->arm == FLO_ARM_CONTROL && observed->phase != phase) {
-        split(observed, block);
+        split(observed, &(struct parting){.running = observed->release,
+                                          .block = block,
+                                          .is_control = true});
         observed->phase = phase;
     }
 }
@@ -233,9 +318,16 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
 /* Its golden answers are those of its own release from here on. */
 static void forget_former(struct flo_observed *observed)
 {
-    if (observed->readings != NULL && observed->arm == FLO_ARM_TREATED) {
-        observed->readings->series[FLO_READING_GOLDEN].base =
-            (struct flo_mean){0};
+    struct flo_level_table *levels;
+
+    if (observed->readings == NULL || observed->arm != FLO_ARM_TREATED) {
+        return;
+    }
+    levels = &observed->readings->levels[FLO_READING_GOLDEN];
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        if (levels->levels[i].release == observed->coming) {
+            levels->levels[i] = (struct flo_level){0};
+        }
     }
 }
 
@@ -243,6 +335,7 @@ void flo_observed_release(struct flo_observed *observed)
 {
     forget_former(observed);
     observed->rollout = 0;
+    observed->coming = 0;
     observed->arm = FLO_ARM_NONE;
     observed->split = 0;
     observed->phase = 0;
@@ -267,7 +360,7 @@ static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
 {
     return observed->release == rollout->release && observed->moved > 0 &&
-           block <= observed->moved + 1;
+           observed->former != 0 && block < observed->moved + FLO_AHEAD_BLOCKS;
 }
 
 bool flo_observed_place(struct flo_observed *observed,
@@ -284,6 +377,7 @@ bool flo_observed_place(struct flo_observed *observed,
         attach(observed, rollout->id);
     }
     observed->segment = segment;
+    observed->coming = rollout->release;
     observed->is_busy =
         way == FLO_MEMBER_BUSY && observed->arm == FLO_ARM_CONTROL;
     observed->is_silent = way == FLO_MEMBER_SILENT;
@@ -292,7 +386,7 @@ bool flo_observed_place(struct flo_observed *observed,
     }
     if (observed->arm == FLO_ARM_CONTROL &&
         is_ahead(observed, rollout, block)) {
-        treat(observed, block);
+        treat(observed, observed->former, block);
         is_now = true;
     } else if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
         swap(observed, rollout->release, block);
@@ -307,26 +401,31 @@ bool flo_observed_place(struct flo_observed *observed,
 
 /* ---- windows ---- */
 
-/* Another release than before: false, the window is not used. */
+/* Another release than before.  true: that of its rollout. */
 static bool moves(struct flo_observed *observed,
                   const struct flo_observed_window *window,
-                  const struct flo_observed_rollout *rollout, bool *is_swap)
+                  const struct flo_observed_rollout *rollout)
 {
-    if (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) {
-        return false;
-    }
     if (observed->arm == FLO_ARM_CONTROL && rollout != NULL &&
         window->release == rollout->release) {
         swap(observed, window->release, window->block);
-        *is_swap = true;
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {
-        observed->arm = FLO_ARM_LEFT; /* by another way than its rollout */
+        /* By another way than its rollout, or an older one takes it back: it is
+         * no control until the next split. */
+        observed->split = 0;
     }
-    runs(observed, window->release);
-    observed->moved = window->block;
-    return true;
+    runs(observed, window->release, window->block);
+    return false;
+}
+
+/* Does what it does now belong to the time after its split? */
+static bool is_since(const struct flo_observed *observed)
+{
+    return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
+           (observed->arm != FLO_ARM_TREATED ||
+            observed->release == observed->coming);
 }
 
 static void add_tally(struct flo_tally *tally,
@@ -341,23 +440,26 @@ static void add_tally(struct flo_tally *tally,
 static void add_numbers(struct flo_observed *observed,
                         const struct flo_observed_window *window)
 {
-    add_tally(&observed->base, window);
-    if (observed->split > 0) {
+    struct flo_past *past = past_of(observed, window->release);
+
+    past->heard = window->block;
+    add_tally(&past->tally, window);
+    if (is_since(observed)) {
         add_tally(&observed->since, window);
     }
-    if (window->engine_ends > 0) {
+    if (window->engine_ends > 0 && observed->arm != FLO_ARM_ENDED) {
         crashed(observed, window->block);
     }
 }
 
 /* A window in which the engine or the agent began has cold caches; so have the
- * first blocks after a swap. */
+ * first blocks of a release. */
 static bool is_steady(const struct flo_observed *observed,
                       const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
-           (observed->arm != FLO_ARM_TREATED ||
-            window->block >= observed->split + FLO_WARM_BLOCKS);
+           (observed->moved == 0 ||
+            window->block >= observed->moved + FLO_WARM_BLOCKS);
 }
 
 /* An updated device is measured by the answers that it was measured by
@@ -366,7 +468,8 @@ static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
     bool is_former = gauge == FLO_READING_GOLDEN - FLO_READING_ENGINE_RSS &&
-                     observed->arm == FLO_ARM_TREATED;
+                     observed->arm == FLO_ARM_TREATED &&
+                     observed->release == observed->coming;
 
     return is_former ? window->golden_former : window->gauges[gauge];
 }
@@ -402,11 +505,10 @@ bool flo_observed_take(struct flo_observed *observed,
     assert(window->block > 0 && window->release != 0);
     observed->release =
         observed->release != 0 ? observed->release : window->release;
-    if (window->release != observed->release &&
-        !moves(observed, window, rollout, &is_swap)) {
-        return false;
+    if (window->release != observed->release) {
+        is_swap = moves(observed, window, rollout);
     }
-    if (observed->is_busy || observed->arm == FLO_ARM_ENDED) {
+    if (observed->is_busy) {
         return is_swap;
     }
     move_to_hour(observed, window->block / FLO_BLOCKS_PER_HOUR);
@@ -476,6 +578,18 @@ void flo_observed_read(struct flo_observed *observed, uint32_t block)
     }
 }
 
+const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
+                                          enum flo_observed_reading reading)
+{
+    const struct flo_level *level =
+        observed->readings == NULL
+            ? NULL
+            : flo_levels_of(&observed->readings->levels[reading],
+                            observed->release);
+
+    return level != NULL ? &level->mean : NULL;
+}
+
 bool flo_observed_is_member(const struct flo_observed *observed)
 {
     return observed->readings != NULL && !observed->is_busy &&
@@ -494,32 +608,49 @@ static void end_tally(struct flo_tally *tally)
     }
 }
 
+static void end_reading(struct flo_observed *observed, int reading,
+                        uint32_t block, double curve)
+{
+    struct flo_readings *readings = observed->readings;
+    double x = readings->y[reading] - curve;
+    bool is_fresh = (readings->fresh >> reading & 1) != 0;
+
+    /* Always finite: bucket bounds and gauges are whole numbers. */
+    (void)flo_levels_add(&readings->levels[reading], observed->release,
+                         is_fresh ? &x : NULL, block);
+    if (!is_fresh || !is_since(observed)) {
+        return;
+    }
+    bool is_gauge = facts[reading].sketch == FLO_NO_SKETCH;
+    if (observed->arm == FLO_ARM_CONTROL) {
+        (void)flo_levels_control(&readings->series[reading], x, curve,
+                                 is_gauge);
+    } else {
+        flo_series_after(&readings->series[reading], x, curve, is_gauge);
+    }
+}
+
 void flo_observed_end(struct flo_observed *observed, uint32_t block,
                       const double *curve)
 {
     struct flo_readings *readings = observed->readings;
 
     if (observed->heard == block) {
-        end_tally(&observed->base);
-        observed->since.blocks += observed->split > 0 ? 1 : 0;
+        end_tally(&past_of(observed, observed->release)->tally);
+        observed->since.blocks += is_since(observed) ? 1 : 0;
         observed->early +=
             observed->arm == FLO_ARM_TREATED && is_early(observed, block) ? 1
                                                                           : 0;
     }
-    if (readings == NULL || readings->fresh == 0) {
+    if (readings == NULL || observed->release == 0 ||
+        (readings->fresh == 0 && observed->heard != block)) {
         return;
     }
-    observed->read = block;
+    if (readings->fresh != 0 && is_since(observed)) {
+        observed->read = block;
+    }
     for (int i = 0; i < FLO_READING_COUNT; i++) {
-        double x = readings->y[i] - curve[i];
-        if ((readings->fresh >> i & 1) == 0) {
-            continue;
-        }
-        if (observed->split > 0) {
-            flo_series_after(&readings->series[i], x,
-                             facts[i].sketch == FLO_NO_SKETCH);
-        }
-        flo_series_base(&readings->series[i], x, FLO_BASE_READINGS_MAX);
+        end_reading(observed, i, block, curve[i]);
     }
     readings->fresh = 0;
 }
@@ -529,9 +660,38 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block,
 bool flo_observed_difference(const struct flo_observed *observed,
                              enum flo_observed_reading reading, double *out)
 {
-    return observed->readings != NULL && observed->split > 0 &&
-           flo_series_difference(&observed->readings->series[reading],
-                                 FLO_BEFORE_MIN, 1, out);
+    const struct flo_readings *readings = observed->readings;
+
+    if (readings == NULL || observed->split == 0) {
+        return false;
+    }
+    bool is_control = observed->arm == FLO_ARM_CONTROL;
+    return (is_control || readings->reference[reading] != FLO_REFERENCE_NONE) &&
+           flo_series_difference(&readings->series[reading],
+                                 is_control ? FLO_BEFORE_MIN : FLO_LEVEL_THIN,
+                                 1, out);
+}
+
+uint32_t flo_observed_stratum(const struct flo_observed *observed,
+                              enum flo_observed_reading reading)
+{
+    return observed->readings != NULL ? observed->readings->stratum[reading]
+                                      : 0;
+}
+
+void flo_observed_change(const struct flo_observed *observed,
+                         enum flo_observed_reading reading,
+                         struct flo_observed_change *out)
+{
+    const struct flo_series *series;
+
+    *out = (struct flo_observed_change){0};
+    if (observed->readings == NULL || observed->split == 0) {
+        return;
+    }
+    series = &observed->readings->series[reading];
+    out->before = series->first.count;
+    out->d = flo_series_change(series, &out->after);
 }
 
 bool flo_observed_reads(const struct flo_observed *observed,
@@ -545,8 +705,9 @@ bool flo_observed_reads(const struct flo_observed *observed,
     }
     const struct flo_series *series = &readings->series[reading];
     bool is_open = sketch != FLO_NO_SKETCH && readings->pairs[sketch].count > 0;
-    return is_open || series->base.count > 0 || series->before.count > 0 ||
-           series->after.count > 0;
+    const struct flo_mean *level = flo_observed_level(observed, reading);
+    return is_open || (level != NULL && level->count > 0) ||
+           series->before.count > 0 || series->after.count > 0;
 }
 
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known)

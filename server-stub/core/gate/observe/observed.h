@@ -1,20 +1,22 @@
 /* Observed: all that is kept of one model on one device for statistical gates.
  *
  * Windows of telemetry come in.  At the end of each block of time the open
- * sketches become readings, and readings become sums: of the base, of the time
- * before a split and of the time after it.  Nothing of it grows with time.  A
- * block is five minutes of the controller's clock; an hour is 12 blocks, also
- * where a test makes blocks shorter.
+ * sketches become readings, and readings become sums: of the level of the
+ * release that made them, and of the time after a split.  Nothing of it grows
+ * with time.  A block is five minutes of the controller's clock; an hour is 12
+ * blocks, also where a test makes blocks shorter.
  *
- * Outside of a rollout all goes to the base.  In a rollout a device has an arm:
- * a control runs its old release; it is treated from its own swap on.  Pure:
- * the caller owns the memory and says the time. */
+ * In a rollout a device has an arm: a control runs its old release; it is
+ * treated from its own swap on.  A split fixes the level that it is compared
+ * with.  Levels belong to releases (slices/level.h): a release that comes back
+ * has its own.  Pure: the caller owns the memory and says the time. */
 #ifndef FLOTILLA_SERVER_OBSERVED_H
 #define FLOTILLA_SERVER_OBSERVED_H
 
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
+#include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
 
@@ -39,9 +41,11 @@ flo_reading_fact(enum flo_observed_reading reading);
 
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
-#define FLO_WARM_BLOCKS 2        /* cold caches after a swap */
-#define FLO_SKETCH_BLOCKS_MAX 24 /* 2 h; then it is thrown away */
-#define FLO_BEFORE_MIN 12        /* readings that a comparison needs */
+#define FLO_WARM_BLOCKS 2             /* cold caches after a swap */
+#define FLO_SKETCH_BLOCKS_MAX 24      /* 2 h; then it is thrown away */
+#define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs */
+/* An updated device is compared with what it ran so long before. */
+#define FLO_AHEAD_BLOCKS 12
 
 /* A histogram's buckets that are not empty, in order.  When there are more, the
  * two neighbours with the fewest values become one. */
@@ -60,7 +64,13 @@ struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
     uint32_t opened[FLO_SKETCHES]; /* block of its first window */
     struct flo_mean gauges[FLO_GAUGES];
+    struct flo_level_table levels[FLO_READING_COUNT];
     struct flo_series series[FLO_READING_COUNT];
+    /* enum flo_reference of `before`. */
+    uint8_t reference[FLO_READING_COUNT];
+    /* Devices with the same one are compared with each other.  0: with the
+     * release that they run; else it stands for that and for an older one. */
+    uint32_t stratum[FLO_READING_COUNT];
     double y[FLO_READING_COUNT]; /* of the block that ended */
     uint8_t fresh;               /* a bit for each that the block has */
 };
@@ -80,12 +90,20 @@ struct flo_tally {
     uint32_t judged; /* answers, by the application ... */
     uint32_t bad;    /* ... and so many were bad; neither is kept */
 };
+/* Counts of a release on it. */
+struct flo_past {
+    uint32_t release; /* 0: none */
+    uint32_t heard;   /* block of its last window that counts */
+    struct flo_tally tally;
+};
 struct flo_observed {
     uint32_t release;    /* checksum of what it runs; 0: not known yet */
     uint32_t former;     /* of what it ran before */
+    uint32_t coming;     /* of what its rollout brings; 0: it is in none */
     uint32_t rollout;    /* checksum of the one that it is in; 0: none */
     uint32_t split;      /* block; 0: not yet */
-    uint32_t moved;      /* block of its newest move without one; not saved */
+    uint32_t moved;      /* block in which it began to run `release`; 0: when
+                            nobody looked */
     uint32_t heard;      /* block of its last window that counts */
     uint32_t read;       /* block of its last reading */
     uint32_t crashed;    /* hour of the last crash that counts */
@@ -102,8 +120,9 @@ struct flo_observed {
     bool died_early;  /* within 2 h of its swap */
     uint16_t crashes; /* since the split, at most one an hour */
     uint32_t early;   /* blocks heard within 2 h of its swap */
-    struct flo_tally base, before, since;
-    struct flo_readings *readings; /* the caller's; NULL: counted only */
+    struct flo_past pasts[FLO_LEVELS_MAX];
+    struct flo_tally before, since; /* the split */
+    struct flo_readings *readings;  /* the caller's; NULL: counted only */
 };
 
 /* The numbers of a window, and when it came. */
@@ -147,6 +166,9 @@ bool flo_observed_place(struct flo_observed *observed,
                         const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment,
                         uint32_t block);
+/* The mean that the reading's curve is made with; NULL: it has none. */
+const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
+                                          enum flo_observed_reading reading);
 /* The phase's first swap: a control compares with the time before it. */
 void flo_observed_split(struct flo_observed *observed, uint8_t phase,
                         uint32_t block);
@@ -170,6 +192,18 @@ bool flo_observed_difference(const struct flo_observed *observed,
  * reading. */
 bool flo_observed_reads(const struct flo_observed *observed,
                         enum flo_observed_reading reading);
+/* Whom it is compared with in a reading: devices of the same number. */
+uint32_t flo_observed_stratum(const struct flo_observed *observed,
+                              enum flo_observed_reading reading);
+/* All that changed on it, the curve as well, and from how many readings.  One
+ * on each side is enough to tell. */
+struct flo_observed_change {
+    double d;
+    uint32_t before, after;
+};
+void flo_observed_change(const struct flo_observed *observed,
+                         enum flo_observed_reading reading,
+                         struct flo_observed_change *out);
 /* It became slower by half and more.  false in *is_known: nobody knows. */
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known);
 /* No reading for so many blocks; *is_known false: too early to say. */
@@ -186,7 +220,7 @@ void flo_observed_deaths(const struct flo_observed *observed,
 
 /* All but the open sketches, which hold a block at most.  `out` holds
  * FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
-#define FLO_OBSERVED_BYTES_MAX 512
+#define FLO_OBSERVED_BYTES_MAX 1536
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* `observed->readings` of the caller is filled when the bytes have readings;
  * *has_readings says so.  FLO_E_DB on anything that pack does not write. */

@@ -1,18 +1,25 @@
 /* Observed: as bytes, to be kept across a start of the controller.
  *
- *   u8  format 1, flags (bit 0: has readings)
- *   the numbers of FIELDS, then three tallies
- *   for each reading: base, before, after, newest as (f64 sum, u32 count), u32
+ *   u8  format 2, flags (bit 0: has readings)
+ *   the numbers of FIELDS, then two tallies, then u8 pasts, each of them
+ *   u32 release, u32 heard and a tally
+ *   for each reading: u8 levels, each of them u32 release, u32 last and a
+ *   mean; then u32 running, u32 warm_from; before, first, after,
+ *   newest as means; f64 curve, u32 since, u8 reference, u32 stratum
  *
- * little-endian.  Readings are in the order of readings.def, so their number
- * stands before them. */
+ * Format 1 is read too: a base for `release` and one for `former`, no `coming`
+ * and no `moved`.
+ *
+ * A mean is f64 sum, u32 count.  Little-endian.  Readings are in the order of
+ * readings.def, so their number stands before them. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "server-stub/core/gate/observe/observed.h"
 
-#define FORMAT 1
+#define FORMAT 2
+#define FORMAT_OF_BASES 1
 #define HAS_READINGS 1
 
 /* One way for both directions: a number is written to `out`, or read from
@@ -99,21 +106,26 @@ static void tally(struct cursor *cursor, struct flo_tally *value)
         cursor->is_broken || value->errors < 0 || value->requests < 0;
 }
 
-static void fields(struct cursor *cursor, struct flo_observed *observed)
+static void fields(struct cursor *cursor, struct flo_observed *observed,
+                   uint8_t format)
 {
     uint32_t crashes = observed->crashes;
-    uint32_t *numbers[] = {&observed->release, &observed->former,
-                           &observed->rollout, &observed->split,
-                           &observed->heard,   &observed->read,
-                           &observed->crashed, &observed->hour,
-                           &observed->early,   &crashes};
+    uint32_t *numbers[] = {
+        &observed->release, &observed->former, &observed->coming,
+        &observed->rollout, &observed->split,  &observed->moved,
+        &observed->heard,   &observed->read,   &observed->crashed,
+        &observed->hour,    &observed->early,  &crashes};
     uint8_t *bytes[] = {&observed->hours_heard,  &observed->hours_died,
                         &observed->before_heard, &observed->before_died,
                         &observed->arm,          &observed->segment,
                         &observed->phase};
 
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        u32(cursor, numbers[i]);
+        bool is_new =
+            numbers[i] == &observed->coming || numbers[i] == &observed->moved;
+        if (format == FORMAT || !is_new) {
+            u32(cursor, numbers[i]);
+        }
     }
     for (size_t i = 0; i < FLO_COUNT(bytes); i++) {
         u8(cursor, bytes[i]);
@@ -123,25 +135,141 @@ static void fields(struct cursor *cursor, struct flo_observed *observed)
     truth(cursor, &observed->is_busy);
     truth(cursor, &observed->is_silent);
     truth(cursor, &observed->died_early);
-    tally(cursor, &observed->base);
+    if (format == FORMAT_OF_BASES) {
+        observed->pasts[0].release = observed->release;
+        observed->pasts[0].heard = observed->heard;
+        tally(cursor, &observed->pasts[0].tally);
+    }
     tally(cursor, &observed->before);
     tally(cursor, &observed->since);
     cursor->is_broken = cursor->is_broken || observed->arm > FLO_ARM_LEFT;
 }
 
-static void all_series(struct cursor *cursor, struct flo_readings *readings)
+/* The next place: when writing, one in use; `release` is its first field.
+ * false: that was all. */
+static bool next_place(struct cursor *cursor, uint8_t count, int i,
+                       uint32_t *release)
+{
+    if (cursor->out != NULL && *release == 0) {
+        return false;
+    }
+    if (cursor->out == NULL && i >= count) {
+        return false;
+    }
+    u32(cursor, release);
+    cursor->is_broken = cursor->is_broken || *release == 0;
+    return !cursor->is_broken;
+}
+
+static void all_pasts(struct cursor *cursor, struct flo_observed *observed)
+{
+    uint8_t count = 0;
+
+    for (int i = 0; i < FLO_LEVELS_MAX; i++) {
+        count = (uint8_t)(count + (observed->pasts[i].release != 0 ? 1 : 0));
+    }
+    u8(cursor, &count);
+    cursor->is_broken = cursor->is_broken || count > FLO_LEVELS_MAX;
+    for (int i = 0; i < FLO_LEVELS_MAX; i++) {
+        struct flo_past *past = &observed->pasts[i];
+        if (next_place(cursor, count, i, &past->release)) {
+            u32(cursor, &past->heard);
+            tally(cursor, &past->tally);
+        }
+    }
+}
+
+static void all_levels(struct cursor *cursor, struct flo_level_table *table)
+{
+    uint8_t count = 0;
+
+    for (int i = 0; i < FLO_LEVELS_MAX; i++) {
+        count = (uint8_t)(count + (table->levels[i].release != 0 ? 1 : 0));
+    }
+    u8(cursor, &count);
+    cursor->is_broken = cursor->is_broken || count > FLO_LEVELS_MAX;
+    for (int i = 0; i < FLO_LEVELS_MAX; i++) {
+        struct flo_level *level = &table->levels[i];
+        if (next_place(cursor, count, i, &level->release)) {
+            u32(cursor, &level->last);
+            mean(cursor, &level->mean);
+        }
+    }
+    u32(cursor, &table->running);
+    u32(cursor, &table->warm_from);
+}
+
+/* A base is the level of the release that ran. */
+static void old_series(struct cursor *cursor,
+                       const struct flo_observed *observed,
+                       struct flo_readings *readings, int reading)
+{
+    struct flo_series *series = &readings->series[reading];
+    struct flo_level_table *table = &readings->levels[reading];
+    struct flo_level levels[] = {
+        {.release = observed->release, .last = observed->read},
+        {.release = observed->former, .last = observed->split}};
+
+    mean(cursor, &levels[0].mean);
+    mean(cursor, &series->before);
+    mean(cursor, &series->after);
+    mean(cursor, &series->newest);
+    u32(cursor, &series->since);
+    levels[1].mean = series->first = series->before;
+    series->since = series->after.count + series->newest.count;
+    readings->reference[reading] = series->before.count >= FLO_LEVEL_FULL
+                                       ? FLO_REFERENCE_OWN
+                                       : FLO_REFERENCE_NONE;
+    for (size_t i = 0; i < FLO_COUNT(levels); i++) {
+        if (levels[i].release != 0 && levels[i].mean.count > 0) {
+            table->levels[i] = levels[i];
+        }
+    }
+    table->running = observed->release;
+}
+
+/* Readings of batch requests were the last to come. */
+static void all_bases(struct cursor *cursor,
+                      const struct flo_observed *observed,
+                      struct flo_readings *readings, uint8_t count)
+{
+    uint8_t known = FLO_READING_COUNT - 1;
+
+    cursor->is_broken =
+        cursor->is_broken || count < known || count > FLO_READING_COUNT;
+    for (int i = 0; i < count && !cursor->is_broken; i++) {
+        bool is_after = count == known && i >= FLO_READING_BATCH_TOKEN;
+        old_series(cursor, observed, readings, is_after ? i + 1 : i);
+    }
+}
+
+static void all_series(struct cursor *cursor, struct flo_readings *readings,
+                       const struct flo_observed *observed, uint8_t format)
 {
     uint8_t count = FLO_READING_COUNT;
 
     u8(cursor, &count);
+    if (format == FORMAT_OF_BASES) {
+        all_bases(cursor, observed, readings, count);
+        return;
+    }
     cursor->is_broken = cursor->is_broken || count != FLO_READING_COUNT;
     for (int i = 0; i < FLO_READING_COUNT && !cursor->is_broken; i++) {
         struct flo_series *series = &readings->series[i];
-        mean(cursor, &series->base);
+        all_levels(cursor, &readings->levels[i]);
         mean(cursor, &series->before);
+        mean(cursor, &series->first);
         mean(cursor, &series->after);
         mean(cursor, &series->newest);
+        real(cursor, &series->curve);
         u32(cursor, &series->since);
+        u8(cursor, &readings->reference[i]);
+        u32(cursor, &readings->stratum[i]);
+        cursor->is_broken = cursor->is_broken ||
+                            readings->reference[i] > FLO_REFERENCE_THIN ||
+                            series->since < (uint64_t)series->after.count +
+                                                series->newest.count ||
+                            series->before.count < series->first.count;
     }
 }
 
@@ -154,9 +282,10 @@ size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out)
 
     u8(&cursor, &format);
     u8(&cursor, &flags);
-    fields(&cursor, &copy);
+    fields(&cursor, &copy, FORMAT);
+    all_pasts(&cursor, &copy);
     if (flags != 0) {
-        all_series(&cursor, observed->readings);
+        all_series(&cursor, observed->readings, observed, FORMAT);
     }
     assert(!cursor.is_broken);
     return cursor.at;
@@ -175,13 +304,16 @@ int flo_observed_unpack(const uint8_t *data, size_t bytes,
     memset(readings, 0, sizeof(*readings));
     u8(&cursor, &format);
     u8(&cursor, &flags);
-    fields(&cursor, observed);
+    fields(&cursor, observed, format);
+    if (format != FORMAT_OF_BASES) {
+        all_pasts(&cursor, observed);
+    }
     *has_readings = (flags & HAS_READINGS) != 0;
     if (*has_readings) {
-        all_series(&cursor, readings);
+        all_series(&cursor, readings, observed, format);
     }
-    if (cursor.is_broken || format != FORMAT || flags > HAS_READINGS ||
-        cursor.at != bytes) {
+    if (cursor.is_broken || (format != FORMAT && format != FORMAT_OF_BASES) ||
+        flags > HAS_READINGS || cursor.at != bytes) {
         return flo_fail(err, FLO_E_DB,
                         "evidence of a device: %zu bytes of format %u cannot "
                         "be read",

@@ -9,7 +9,7 @@
 #define OLD_BLOCKS 2016   /* 7 days: a level may be compared with */
 
 static struct flo_level *level_of(struct flo_level_table *levels,
-                                  uint64_t release)
+                                  uint32_t release)
 {
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         if (levels->levels[i].release == release) {
@@ -19,9 +19,20 @@ static struct flo_level *level_of(struct flo_level_table *levels,
     return NULL;
 }
 
+const struct flo_level *flo_levels_of(const struct flo_level_table *levels,
+                                      uint32_t release)
+{
+    for (size_t i = 0; i < FLO_LEVELS_MAX && release != 0; i++) {
+        if (levels->levels[i].release == release) {
+            return &levels->levels[i];
+        }
+    }
+    return NULL;
+}
+
 /* A free place, or that of the release that was read longest ago. */
 static struct flo_level *place_for(struct flo_level_table *levels,
-                                   uint64_t release)
+                                   uint32_t release)
 {
     struct flo_level *place = &levels->levels[0];
 
@@ -39,7 +50,7 @@ static struct flo_level *place_for(struct flo_level_table *levels,
     return place;
 }
 
-static void change(struct flo_level_table *levels, uint64_t release,
+static void change(struct flo_level_table *levels, uint32_t release,
                    uint32_t block)
 {
     struct flo_level *old = level_of(levels, release);
@@ -52,7 +63,7 @@ static void change(struct flo_level_table *levels, uint64_t release,
     }
 }
 
-bool flo_levels_add(struct flo_level_table *levels, uint64_t release,
+bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
                     const double *y, uint32_t block)
 {
     assert(release != 0);
@@ -79,26 +90,23 @@ bool flo_levels_add(struct flo_level_table *levels, uint64_t release,
     return true;
 }
 
-static bool is_older_choice(const struct flo_level_table *levels,
-                            const struct flo_level *one, uint32_t block)
+static bool is_older_choice(const struct flo_level *one, uint32_t block)
 {
-    return one->release != 0 && one->release != levels->running &&
-           one->mean.count >= FLO_LEVEL_FULL && block - one->last <= OLD_BLOCKS;
+    return one->release != 0 && one->mean.count >= FLO_LEVEL_FULL &&
+           block - one->last <= OLD_BLOCKS;
 }
 
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
-                                        uint32_t block,
+                                        uint32_t running, uint32_t block,
                                         const struct flo_level **level)
 {
-    const struct flo_level *own = NULL;
+    const struct flo_level *own = flo_levels_of(levels, running);
     const struct flo_level *older = NULL;
 
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         const struct flo_level *one = &levels->levels[i];
-        if (one->release != 0 && one->release == levels->running) {
-            own = one;
-        } else if (is_older_choice(levels, one, block) &&
-                   (older == NULL || one->last > older->last)) {
+        if (one != own && is_older_choice(one, block) &&
+            (older == NULL || one->last > older->last)) {
             older = one;
         }
     }
@@ -117,25 +125,16 @@ enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
     return FLO_REFERENCE_NONE;
 }
 
-bool flo_growing_add(struct flo_growing *growing, double y)
+bool flo_levels_control(struct flo_series *series, double x, double curve,
+                        bool is_gauge)
 {
-    struct flo_mean *part = growing->before.count < FLO_LEVEL_FULL
-                                ? &growing->before
-                                : &growing->after;
-
-    if (!isfinite(y)) {
+    if (!isfinite(x)) {
         return false;
     }
-    part->sum += y;
-    part->count++;
-    return true;
-}
-
-bool flo_growing_difference(const struct flo_growing *growing, double *out)
-{
-    if (growing->before.count < FLO_LEVEL_FULL || growing->after.count == 0) {
-        return false;
+    if (series->before.count < FLO_LEVEL_FULL) {
+        flo_series_grow(series, x, curve);
+    } else {
+        flo_series_after(series, x, curve, is_gauge);
     }
-    *out = flo_mean_of(&growing->after) - flo_mean_of(&growing->before);
     return true;
 }

@@ -15,14 +15,14 @@
 #define FLO_LEVEL_THIN 3
 
 struct flo_level {
-    uint64_t release; /* who made the readings; 0: nobody */
+    uint32_t release; /* who made the readings; 0: nobody */
+    uint32_t last;    /* block of its newest reading */
     struct flo_mean mean;
-    uint32_t last; /* block of its newest reading */
 };
 /* One device and metric.  All zero: nothing was read. */
 struct flo_level_table {
     struct flo_level levels[FLO_LEVELS_MAX];
-    uint64_t running;   /* release of the newest window; 0: none came */
+    uint32_t running;   /* release of the newest window; 0: none came */
     uint32_t warm_from; /* first block whose reading counts */
 };
 
@@ -33,10 +33,14 @@ struct flo_level_table {
  * that comes back after more than 24 h begins from zero.
  *
  * false: *y is not finite; nothing changed. */
-bool flo_levels_add(struct flo_level_table *levels, uint64_t release,
+bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
                     const double *y, uint32_t block);
 
-/* The past that a device which swaps in `block` is compared with. */
+/* NULL: the release has none. */
+const struct flo_level *flo_levels_of(const struct flo_level_table *levels,
+                                      uint32_t release);
+/* The past that a device which runs `running` and swaps in `block` is compared
+ * with. */
 enum flo_reference {
     FLO_REFERENCE_NONE,
     FLO_REFERENCE_OWN,   /* the release that it runs, 12 readings */
@@ -45,18 +49,14 @@ enum flo_reference {
 };
 /* *level: which; NULL with FLO_REFERENCE_NONE.  Borrowed from `levels`. */
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
-                                        uint32_t block,
+                                        uint32_t running, uint32_t block,
                                         const struct flo_level **level);
 
-/* A control whose past is short at the split: its first readings fill `before`
- * to 12 readings, later ones are `after`. */
-struct flo_growing {
-    struct flo_mean before;
-    struct flo_mean after;
-};
-/* false: y is not finite; nothing changed. */
-bool flo_growing_add(struct flo_growing *growing, double y);
-/* after - before.  false: one of them has too few. */
-bool flo_growing_difference(const struct flo_growing *growing, double *out);
+/* A control's reading after its split: a past that is short grows to 12
+ * readings first, later ones come after it (flo_series_after).
+ *
+ * false: x is not finite; nothing changed. */
+bool flo_levels_control(struct flo_series *series, double x, double curve,
+                        bool is_gauge);
 
 #endif

@@ -20,19 +20,28 @@ const char *flo_statistic_kind_word(enum flo_statistic_kind kind)
 
 /* ---- evaluate ---- */
 
+static bool has_older(const struct flo_statistic_arms *arms)
+{
+    return arms->older.treated.devices != 0 || arms->older.control.devices != 0;
+}
+
 static bool evaluate_ratio(const struct flo_statistic_rule *rule,
                            const struct flo_statistic_arms *segments,
                            size_t count, uint32_t look, bool plain,
                            struct flo_statistic_result *out)
 {
-    struct flo_ratio_segment arms[FLO_SEGMENTS_MAX];
+    struct flo_ratio_segment arms[2 * FLO_SEGMENTS_MAX];
+    size_t strata = 0;
 
     assert(count <= FLO_SEGMENTS_MAX);
     for (size_t i = 0; i < count; i++) {
-        arms[i] = segments[i].ratio;
+        arms[strata++] = segments[i].ratio;
+        if (has_older(&segments[i])) {
+            arms[strata++] = segments[i].older;
+        }
     }
-    bool is_possible =
-        flo_ratio_evaluate(&rule->ratio, arms, count, look, plain, &out->ratio);
+    bool is_possible = flo_ratio_evaluate(&rule->ratio, arms, strata, look,
+                                          plain, &out->ratio);
     out->verdict = out->ratio.verdict;
     out->ln_e = out->ratio.ln_e;
     return is_possible;
@@ -283,14 +292,28 @@ static json_t *deaths_arm_json(const struct flo_deaths_arm *arm)
                      number(arm->exposure));
 }
 
+static json_t *ratio_arms_json(const struct flo_statistic_arms *arms)
+{
+    json_t *json =
+        json_pack("{s:o,s:o}", "treated", ratio_arm_json(&arms->ratio.treated),
+                  "control", ratio_arm_json(&arms->ratio.control));
+
+    if (has_older(arms)) {
+        json_object_set_new(json, "older",
+                            json_pack("{s:o,s:o}", "treated",
+                                      ratio_arm_json(&arms->older.treated),
+                                      "control",
+                                      ratio_arm_json(&arms->older.control)));
+    }
+    return json;
+}
+
 json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
                                 const struct flo_statistic_arms *arms)
 {
     switch (kind) {
     case FLO_STATISTIC_RATIO:
-        return json_pack("{s:o,s:o}", "treated",
-                         ratio_arm_json(&arms->ratio.treated), "control",
-                         ratio_arm_json(&arms->ratio.control));
+        return ratio_arms_json(arms);
     case FLO_STATISTIC_COUNT:
         return json_pack("{s:o,s:o}", "treated",
                          count_arm_json(&arms->count.treated), "control",
@@ -328,6 +351,14 @@ static int ratio_arm_parse(const json_t *json, const char *key,
     }
     out->devices = (int64_t)devices;
     return 0;
+}
+
+static int ratio_arms_parse(const json_t *json, struct flo_ratio_segment *out,
+                            struct flo_err *err)
+{
+    int rv = ratio_arm_parse(json, "treated", &out->treated, err);
+
+    return rv < 0 ? rv : ratio_arm_parse(json, "control", &out->control, err);
 }
 
 static int count_arm_parse(const json_t *json, const char *key,
@@ -386,10 +417,11 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
     memset(out, 0, sizeof(*out));
     switch (kind) {
     case FLO_STATISTIC_RATIO:
-        rv = ratio_arm_parse(json, "treated", &out->ratio.treated, err);
-        return rv < 0
+        rv = ratio_arms_parse(json, &out->ratio, err);
+        return rv < 0 || json_object_get(json, "older") == NULL
                    ? rv
-                   : ratio_arm_parse(json, "control", &out->ratio.control, err);
+                   : ratio_arms_parse(json_object_get(json, "older"),
+                                      &out->older, err);
     case FLO_STATISTIC_COUNT:
         rv = count_arm_parse(json, "treated", &out->count.treated, err);
         return rv < 0

@@ -2,8 +2,10 @@
  *
  * One test is {"kind","rule","look","plain"} and its numbers:
  *
- *   ratio   "segments":[{"treated":{"n","mean","m2"},"control":{…}},…]
- *   count   "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
+ *   ratio   "segments":[{"treated":{"n","mean","m2"},"control":{…},
+ *           "older":{"treated","control"}},…]; `older` only where it has
+ * devices count
+ * "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
  *           "control":{…}
  *   deaths  "treated":{"devices_died","exposure"},"control":{…}
  *   share   "bad","done","members"
@@ -41,7 +43,12 @@ struct flo_statistic_rule {
 };
 struct flo_statistic_arms { /* of one segment */
     union {
-        struct flo_ratio_segment ratio;
+        struct {
+            struct flo_ratio_segment ratio;
+            /* Devices that are compared with an older release than the one
+             * they ran: among themselves. */
+            struct flo_ratio_segment older;
+        };
         struct {
             struct flo_count_arm treated, control;
         } count;

@@ -59,7 +59,7 @@ bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count,
 
 /* ---- one device ---- */
 
-static void add(struct flo_mean *mean, double x)
+void flo_mean_add(struct flo_mean *mean, double x)
 {
     mean->sum += x;
     mean->count++;
@@ -70,17 +70,6 @@ double flo_mean_of(const struct flo_mean *mean)
     return mean->count > 0 ? mean->sum / mean->count : 0;
 }
 
-void flo_series_base(struct flo_series *series, double x, uint32_t base_max)
-{
-    struct flo_mean *base = &series->base;
-
-    add(base, x);
-    if (base->count >= base_max) {
-        base->sum *= (double)(base->count / 2) / base->count;
-        base->count /= 2;
-    }
-}
-
 static bool is_power_of_two(uint32_t n)
 {
     return (n & (n - 1)) == 0;
@@ -88,46 +77,44 @@ static bool is_power_of_two(uint32_t n)
 
 /* A leak shows in the newest readings: at each power of two the older ones are
  * forgotten. */
-void flo_series_after(struct flo_series *series, double x, bool is_gauge)
+void flo_series_after(struct flo_series *series, double x, double curve,
+                      bool is_gauge)
 {
+    series->curve += curve;
+    series->since++;
     if (!is_gauge) {
-        add(&series->after, x);
+        flo_mean_add(&series->after, x);
         return;
     }
-    add(&series->newest, x);
-    series->since++;
+    flo_mean_add(&series->newest, x);
     if (series->since >= GAUGE_FIRST && is_power_of_two(series->since)) {
         series->after = series->newest;
         series->newest = (struct flo_mean){0};
     }
 }
 
-void flo_series_begin(struct flo_series *series)
+void flo_series_grow(struct flo_series *series, double x, double curve)
 {
-    series->after = series->newest = (struct flo_mean){0};
-    series->since = 0;
+    series->curve += curve;
+    flo_mean_add(&series->before, x);
 }
 
-void flo_series_split(struct flo_series *series)
+void flo_series_split(struct flo_series *series, const struct flo_mean *before)
 {
-    series->before = series->base;
-    flo_series_begin(series);
+    *series = (struct flo_series){.before = *before, .first = *before};
 }
 
-void flo_series_swap(struct flo_series *series, bool is_back)
+static struct flo_mean all_after(const struct flo_series *series)
 {
-    struct flo_mean left = series->base;
-
-    series->base = is_back ? series->before : (struct flo_mean){0};
-    series->before = left;
+    return (struct flo_mean){.sum = series->after.sum + series->newest.sum,
+                             .count =
+                                 series->after.count + series->newest.count};
 }
 
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
                            uint32_t after_min, double *out)
 {
-    struct flo_mean after = {.sum = series->after.sum + series->newest.sum,
-                             .count =
-                                 series->after.count + series->newest.count};
+    struct flo_mean after = all_after(series);
 
     if (series->before.count < before_min || after.count < after_min ||
         series->before.count == 0 || after.count == 0) {
@@ -137,13 +124,27 @@ bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
     return true;
 }
 
+double flo_series_change(const struct flo_series *series, uint32_t *after)
+{
+    struct flo_mean all = all_after(series);
+
+    all.sum += series->before.sum - series->first.sum;
+    all.count += series->before.count - series->first.count;
+    *after = series->since + series->before.count - series->first.count;
+    if (series->first.count == 0 || all.count == 0) {
+        return 0;
+    }
+    return flo_mean_of(&all) - flo_mean_of(&series->first) +
+           series->curve / *after;
+}
+
 /* ---- a segment ---- */
 
 void flo_curve_add(struct flo_curve *curve, double y,
-                   const struct flo_series *series)
+                   const struct flo_mean *level_or_null)
 {
-    if (series->base.count > 0) {
-        curve->sum += y - flo_mean_of(&series->base);
+    if (level_or_null != NULL && level_or_null->count > 0) {
+        curve->sum += y - flo_mean_of(level_or_null);
         curve->members++;
     }
 }

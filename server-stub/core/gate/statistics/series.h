@@ -30,33 +30,36 @@ struct flo_mean {
     double sum;
     uint32_t count;
 };
+void flo_mean_add(struct flo_mean *mean, double x);
 /* 0 without readings. */
 double flo_mean_of(const struct flo_mean *mean);
 
 /* `after` has all readings since the split.  For a gauge, `after` and `newest`
  * together have the latest half to three quarters. */
 struct flo_series {
-    struct flo_mean base; /* of the release that it runs, whenever */
     struct flo_mean before;
+    struct flo_mean first; /* `before` as it was at the split */
     struct flo_mean after;
     struct flo_mean newest;
-    uint32_t since; /* readings since the split */
+    double curve;   /* sum of what was taken from readings since the split */
+    uint32_t since; /* readings in `after` and `newest`, or forgotten */
 };
 /* 12 hours of blocks of 5 minutes; then the oldest half weighs half. */
 #define FLO_BASE_READINGS_MAX 144
 
-void flo_series_base(struct flo_series *series, double x, uint32_t base_max);
-void flo_series_after(struct flo_series *series, double x, bool is_gauge);
-/* Nothing is after `before` yet. */
-void flo_series_begin(struct flo_series *series);
-/* The same, and the base becomes `before`. */
-void flo_series_split(struct flo_series *series);
-/* It runs another release now.  The base becomes `before`, and begins from
- * nothing; `is_back`: from the old `before`. */
-void flo_series_swap(struct flo_series *series, bool is_back);
+/* x: the reading less `curve`. */
+void flo_series_after(struct flo_series *series, double x, double curve,
+                      bool is_gauge);
+/* After a split `before` goes on growing. */
+void flo_series_grow(struct flo_series *series, double x, double curve);
+/* A split: readings from here on are compared with `before`. */
+void flo_series_split(struct flo_series *series, const struct flo_mean *before);
 /* false: too few readings on one of the sides. */
 bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
                            uint32_t after_min, double *out);
+/* All that changed since the split, with the curve in it, and by how many
+ * readings.  0 on an empty side. */
+double flo_series_change(const struct flo_series *series, uint32_t *after);
 
 /* ---- a segment ---- */
 
@@ -67,9 +70,9 @@ struct flo_curve {
     double sum;
     uint32_t members;
 };
-/* A member's reading, if it has a level to compare with. */
+/* A member's reading, if it has a level to compare with; NULL: it has none. */
 void flo_curve_add(struct flo_curve *curve, double y,
-                   const struct flo_series *series);
+                   const struct flo_mean *level_or_null);
 /* End of a block: `value` is that of the block. */
 void flo_curve_end(struct flo_curve *curve);
 

@@ -171,7 +171,17 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
         return;
     }
     flo_study_test(&study->rules, rule, phase, segments, true, &test);
-    if (standing->has_result) {
+    if (flo_study_is_steep(standing)) {
+        snprintf(
+            why, sizeof(why),
+            "fails: %u of %u updated device%s far above their own past (1.5 "
+            "times), and %u of %u others",
+            standing->steep.arms.treated.above,
+            standing->steep.arms.treated.devices,
+            flo_s(standing->steep.arms.treated.devices),
+            standing->steep.arms.control.above,
+            standing->steep.arms.control.devices);
+    } else if (standing->has_result) {
         because_result(&study->rules.rules[rule], &test, standing, why);
     }
     if (standing->has_result && standing->verdict != FLO_VERDICT_INCONCLUSIVE) {

@@ -131,6 +131,50 @@ static bool is_tested(const struct judgement *judgement, uint32_t rule)
     return kind == FLO_STATISTIC_RATIO || !judgement->moment->is_plain;
 }
 
+bool flo_study_has_above(enum flo_measure measure)
+{
+    const struct flo_measure_fact *fact = flo_measure_fact(measure);
+
+    return measure == FLO_MEASURE_ERRORS ||
+           (fact->reading >= 0 && fact->reading != FLO_READING_GOLDEN);
+}
+
+static void add_above(struct flo_plain_arm *to, const struct flo_plain_arm *arm)
+{
+    to->devices += arm->devices;
+    to->above += arm->above;
+}
+
+static void test_above(const struct judgement *judgement, uint32_t rule)
+{
+    const struct flo_study_evidence *evidence = judgement->evidence;
+    enum flo_measure measure = judgement->study->rules.rules[rule].measure;
+    struct flo_study_steep *steep = &judgement->results->steep[rule];
+
+    for (uint32_t i = 0; i < evidence->segment_count; i++) {
+        const struct flo_study_above *above =
+            &evidence->segments[i].above[measure];
+        if ((judgement->study->state.excluded >> i & 1) == 0) {
+            add_above(&steep->arms.treated, &above->treated);
+            add_above(&steep->arms.control, &above->control);
+        }
+    }
+    steep->verdict =
+        flo_plain_judge(&steep->arms.treated, &steep->arms.control);
+}
+
+static bool stops(const struct flo_study_steep *steep)
+{
+    return steep->verdict == FLO_PLAIN_FAIL ||
+           steep->verdict == FLO_PLAIN_PAUSE;
+}
+
+bool flo_study_is_steep(const struct flo_study_standing *standing)
+{
+    return standing->verdict == FLO_VERDICT_FAIL && stops(&standing->steep) &&
+           standing->result.verdict != FLO_VERDICT_FAIL;
+}
+
 static void test_all(const struct judgement *judgement, uint32_t rule)
 {
     const struct flo_study_evidence *evidence = judgement->evidence;
@@ -229,13 +273,15 @@ static uint16_t unread_of(const struct flo_study_rules *rules,
 /* A pass of an earlier look stays in this phase: each look has its own part of
  * the error that a pass may be. */
 static void stand(struct flo_study_standing *standing,
-                  const struct flo_study_row *row)
+                  const struct flo_study_row *row,
+                  const struct flo_study_steep *steep)
 {
     bool has_passed = standing->verdict == FLO_VERDICT_PASS;
 
     standing->result = row->result;
+    standing->steep = *steep;
     standing->has_result = true;
-    standing->verdict = row->result.verdict == FLO_VERDICT_FAIL
+    standing->verdict = row->result.verdict == FLO_VERDICT_FAIL || stops(steep)
                             ? FLO_VERDICT_FAIL
                         : has_passed ? FLO_VERDICT_PASS
                                      : row->result.verdict;
@@ -250,7 +296,8 @@ static void remember(const struct judgement *judgement, uint16_t *changed)
         struct flo_study_standing *standing = &study->state.standing[i];
         enum flo_verdict before = standing->verdict;
         if (judgement->results->all[i].is_tested) {
-            stand(standing, &judgement->results->all[i]);
+            stand(standing, &judgement->results->all[i],
+                  &judgement->results->steep[i]);
             *changed |=
                 judgement->look != FLO_LOOK_NONE || before != standing->verdict
                     ? (uint16_t)(1u << i)
@@ -539,6 +586,7 @@ void flo_study_judge(struct flo_study *study,
         if (is_tested(&judgement, i)) {
             test_all(&judgement, i);
             test_segments(&judgement, i);
+            test_above(&judgement, i);
         }
     }
     note_spread(study, evidence);

@@ -26,6 +26,29 @@ static json_t *segment_json(const struct flo_study *study, uint32_t rule,
     return json;
 }
 
+static const char *steep_word(enum flo_plain_verdict verdict)
+{
+    static const char *const words[] = {"inconclusive", "fail", "pause",
+                                        "everywhere"};
+
+    assert((size_t)verdict < FLO_COUNT(words));
+    return words[verdict];
+}
+
+static json_t *steep_json(const struct flo_study_steep *steep)
+{
+    const struct flo_plain_arm *arms[] = {&steep->arms.treated,
+                                          &steep->arms.control};
+    json_t *sides[2];
+
+    for (size_t i = 0; i < FLO_COUNT(arms); i++) {
+        sides[i] = json_pack("{s:I,s:I}", "n", (json_int_t)arms[i]->devices,
+                             "above", (json_int_t)arms[i]->above);
+    }
+    return json_pack("{s:o,s:o,s:s}", "treated", sides[0], "control", sides[1],
+                     "verdict", steep_word(steep->verdict));
+}
+
 static json_t *row_json(const struct flo_study *study, uint32_t rule,
                         const struct flo_study_evidence *evidence,
                         const struct flo_study_moment *moment,
@@ -43,12 +66,16 @@ static json_t *row_json(const struct flo_study *study, uint32_t rule,
                               segment_json(study, rule, &evidence->segments[i],
                                            &results->segments[rule][i]));
     }
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s,s:s,s:b,s:s,s:o,s:o,s:o}", "gate", fact->word, "kind",
         flo_statistic_kind_word(fact->kind), "critical", is_critical, "stands",
         flo_verdict_word(study->state.standing[rule].verdict), "rule",
         flo_statistic_rule_json(&results->all[rule].rule), "segments", segments,
         "result", flo_statistic_result_json(&results->all[rule].result));
+    if (flo_study_has_above(measure)) {
+        json_object_set_new(json, "above", steep_json(&results->steep[rule]));
+    }
+    return json;
 }
 
 static json_t *segments_json(const struct flo_study *study,
@@ -312,17 +339,62 @@ static int read_arms(const struct replay *replay, const char *gate,
     return rv;
 }
 
+static int read_side(const struct replay *replay, const char *gate,
+                     const json_t *side, struct flo_plain_arm *out)
+{
+    json_int_t devices = json_integer_value(json_object_get(side, "n"));
+    json_int_t above = json_integer_value(json_object_get(side, "above"));
+
+    if (devices < 0 || devices > UINT32_MAX || above < 0 || above > devices) {
+        return refuse(replay, gate, "devices above their past cannot be");
+    }
+    *out = (struct flo_plain_arm){.devices = (uint32_t)devices,
+                                  .above = (uint32_t)above};
+    return 0;
+}
+
+/* Records of before the rule have no such member: nothing was above. */
+static int replay_above(const struct replay *replay, const char *gate,
+                        const json_t *row, struct flo_study_steep *out)
+{
+    const json_t *above = json_object_get(row, "above");
+
+    *out = (struct flo_study_steep){0};
+    if (above == NULL) {
+        return 0;
+    }
+    int rv = read_side(replay, gate, json_object_get(above, "treated"),
+                       &out->arms.treated);
+    if (rv == 0) {
+        rv = read_side(replay, gate, json_object_get(above, "control"),
+                       &out->arms.control);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    out->verdict = flo_plain_judge(&out->arms.treated, &out->arms.control);
+    return strcmp(steep_word(out->verdict), text_of(above, "verdict")) == 0
+               ? 0
+               : refuse(replay, gate,
+                        "devices above their past have another verdict now");
+}
+
 static void tell_row(const struct replay *replay, const char *gate,
                      const struct flo_statistic_rule *rule,
                      const struct flo_statistic_result *result,
-                     const char *stands)
+                     const struct flo_study_steep *steep, const char *stands)
 {
     enum flo_measure measure;
     char text[FLO_STUDY_TEXT];
 
     if (replay->on_row != NULL && flo_measure_parse(gate, &measure) &&
         flo_measure_fact(measure)->kind == rule->kind) {
-        flo_study_text(measure, rule, result, NULL, text);
+        if (steep->verdict != FLO_PLAIN_OPEN &&
+            result->verdict != FLO_VERDICT_FAIL) {
+            flo_study_steep_text(measure, steep, text);
+        } else {
+            flo_study_text(measure, rule, result, NULL, text);
+        }
         replay->on_row(replay->context, measure, stands, text);
     }
 }
@@ -334,6 +406,7 @@ static int replay_all(struct replay *replay, const char *gate,
     struct flo_statistic_arms used[FLO_SEGMENTS_MAX];
     struct flo_statistic_result result;
     enum flo_verdict stands;
+    struct flo_study_steep steep;
     bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
     size_t used_count = is_ratio ? 0 : 1;
 
@@ -362,7 +435,11 @@ static int replay_all(struct replay *replay, const char *gate,
         !verdict_parse(text_of(row, "stands"), &stands)) {
         return refuse(replay, gate, "it has another verdict now");
     }
-    tell_row(replay, gate, rule, &result, flo_verdict_word(stands));
+    int rv = replay_above(replay, gate, row, &steep);
+    if (rv < 0) {
+        return rv;
+    }
+    tell_row(replay, gate, rule, &result, &steep, flo_verdict_word(stands));
     double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
                     : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
                                                         : 0;

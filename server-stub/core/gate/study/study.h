@@ -16,6 +16,7 @@
 
 #include "server-stub/core/gate/gate.h"
 #include "server-stub/core/gate/observe/observed.h"
+#include "server-stub/core/gate/slices/plain.h"
 #include "server-stub/core/gate/statistics/phase.h"
 #include "server-stub/core/gate/statistics/record.h"
 
@@ -107,11 +108,19 @@ void flo_study_words(const char **out, size_t *count); /* 24 fit */
 
 /* ---- evidence ---- */
 
+/* Devices far above their own past: no base is needed (slices/plain.h). */
+struct flo_study_above {
+    struct flo_plain_arm treated, control;
+};
+/* Latency, memory and errors have it. */
+bool flo_study_has_above(enum flo_measure measure);
+
 #define FLO_SEGMENT_TEXT 96
 struct flo_study_segment {
     char name[FLO_SEGMENT_TEXT];
     uint32_t members;
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
+    struct flo_study_above above[FLO_MEASURE_COUNT];
 };
 struct flo_study_evidence {
     uint32_t phase; /* it was gathered in, from 0 */
@@ -136,14 +145,20 @@ struct flo_study_row {
     struct flo_statistic_rule rule;
     struct flo_statistic_result result;
 };
+struct flo_study_steep {
+    struct flo_study_above arms; /* of all segments that are not excluded */
+    enum flo_plain_verdict verdict;
+};
 struct flo_study_results {
     struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
+    struct flo_study_steep steep[FLO_MEASURE_COUNT];
     struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
 /* The newest finding of a rule in the present phase. */
 struct flo_study_standing {
     struct flo_statistic_result result; /* of all, the newest */
-    enum flo_verdict verdict;           /* a pass at an earlier look stays */
+    struct flo_study_steep steep;
+    enum flo_verdict verdict; /* a pass at an earlier look stays */
     bool has_result;
 };
 struct flo_study_state {
@@ -219,6 +234,9 @@ void flo_study_judge(struct flo_study *study,
                      const struct flo_study_moment *moment,
                      struct flo_study_results *results,
                      struct flo_study_finding *out);
+/* Does the rule fail by devices far above their own past, and not by its
+ * test? */
+bool flo_study_is_steep(const struct flo_study_standing *standing);
 /* Does a phase wait for this rule to pass, as far as is known before it has
  * evidence? */
 bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
@@ -262,8 +280,11 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* Titles of the rules in `further`, ", " between; "" for none. */
 void flo_study_further(const struct flo_study *study, char *out);
-/* The finding of a rule that stands in a phase. */
+/* How many devices are far above their own past, as a sentence. */
 #define FLO_STUDY_TEXT 240
+void flo_study_steep_text(enum flo_measure measure,
+                          const struct flo_study_steep *steep, char *out);
+/* The finding of a rule that stands in a phase. */
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                    uint32_t segments, char *out);
 /* The rule that decided, or that is waited for, as a sentence.  is_awaited: the

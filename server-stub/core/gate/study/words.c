@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/plural.h>
+
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/sites.h"
 #include "server-stub/core/gate/study/study.h"
@@ -156,6 +158,37 @@ void flo_study_text(enum flo_measure measure,
     }
 }
 
+/* The metric, and how its devices are above. */
+static const char *worse_text(enum flo_measure measure)
+{
+    return measure == FLO_MEASURE_ERRORS       ? "more errors everywhere"
+           : measure == FLO_MEASURE_ENGINE_RSS ? "more memory everywhere"
+                                               : "everything is slower";
+}
+
+void flo_study_steep_text(enum flo_measure measure,
+                          const struct flo_study_steep *steep, char *out)
+{
+    const struct flo_plain_arm *updated = &steep->arms.treated;
+    const struct flo_plain_arm *others = &steep->arms.control;
+
+    if (steep->verdict == FLO_PLAIN_EVERYWHERE) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "%s: %s, %u of %u others too: not the release",
+                 flo_measure_fact(measure)->title, worse_text(measure),
+                 others->above, others->devices);
+        return;
+    }
+    snprintf(out, FLO_STUDY_TEXT,
+             "%s: %u of %u updated device%s above 1.5 times their own past, %u "
+             "of %u others: %s",
+             flo_measure_fact(measure)->title, updated->above, updated->devices,
+             flo_s(updated->devices), others->above, others->devices,
+             steep->verdict == FLO_PLAIN_FAIL    ? "fail"
+             : steep->verdict == FLO_PLAIN_PAUSE ? "too few others to know"
+                                                 : "not proven yet");
+}
+
 void flo_study_further(const struct flo_study *study, char *out)
 {
     struct line line = {.out = out};
@@ -180,6 +213,11 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
     if (!standing->has_result) {
         snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet",
                  flo_measure_fact(measure)->title);
+        return;
+    }
+    if (standing->steep.verdict != FLO_PLAIN_OPEN &&
+        standing->result.verdict != FLO_VERDICT_FAIL) {
+        flo_study_steep_text(measure, &standing->steep, out);
         return;
     }
     if ((study->state.unread >> rule & 1) != 0) {
