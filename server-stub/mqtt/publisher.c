@@ -5,11 +5,14 @@
 
 #include <event2/event.h>
 
+#include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/held.h"
 #include "server-stub/mqtt/publisher.h"
 
 #define PIECE_MS 5
+#define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
+#define QUIET_MS 20
 #define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
 
 /* Devices whose desired documents are still to leave. */
@@ -23,6 +26,13 @@ struct spread {
     void *then_context;
 };
 
+/* Documents that can wait until the fleet has answered. */
+struct quiet {
+    struct event *event;
+    struct flo_text_list devices;
+    size_t next;
+};
+
 struct flo_publisher {
     struct flo_controller *controller;
     struct flo_mqtt *mqtt;     /* NULL: not connected yet */
@@ -31,6 +41,7 @@ struct flo_publisher {
     bool is_restart_due;       /* ... or it is to be started again */
     bool has_skipped;          /* a message, while another may lead */
     struct spread spread;
+    struct quiet quiet;
     struct flo_held_messages held;
 };
 
@@ -418,6 +429,52 @@ static void spread_add(struct spread *spread,
     }
 }
 
+/* ---- in quiet ---- */
+
+static void quiet_plan(struct quiet *quiet, uint64_t ms)
+{
+    struct timeval in = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    event_add(quiet->event, &in);
+}
+
+/* A device answers an order of its document once more, and reports: at this
+ * pace both are little next to anything else. */
+static void on_quiet(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_publisher *publisher = context;
+    struct quiet *quiet = &publisher->quiet;
+
+    (void)fd;
+    (void)what;
+    for (size_t i = 0; i < QUIET_PIECE && quiet->next < quiet->devices.count;
+         i++) {
+        send_desired(publisher, quiet->devices.items[quiet->next++]);
+    }
+    if (quiet->next < quiet->devices.count) {
+        quiet_plan(quiet, QUIET_MS);
+    } else {
+        flo_text_list_clear(&quiet->devices);
+        quiet->next = 0;
+    }
+}
+
+/* Those that wait already go on waiting: a second order came. */
+static void quiet_add(struct flo_publisher *publisher,
+                      const struct flo_text_list *devices)
+{
+    struct quiet *quiet = &publisher->quiet;
+    uint64_t seen = flo_fleet_devices_seen(publisher->controller->store);
+
+    for (size_t i = 0; i < devices->count; i++) {
+        flo_text_list_add(&quiet->devices, devices->items[i]);
+    }
+    if (devices->count > 0) {
+        quiet_plan(quiet, flo_reconnect_ms(seen));
+    }
+}
+
 /* ---- after a commit ---- */
 
 /* Whom brokers let in has changed: a device was retired, an authority came or
@@ -458,6 +515,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         }
         welcome(publisher, &outgoing->came);
         spread_add(&publisher->spread, &outgoing->desired);
+        quiet_add(publisher, &outgoing->later);
         for (size_t i = 0; i < outgoing->cleared.count; i++) {
             flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
                                outgoing->cleared.items[i], "", 0);
@@ -530,6 +588,8 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
     flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
             groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
     spread_add(&publisher->spread, &devices);
+    flo_text_list_clear(&publisher->quiet.devices); /* they are among them */
+    publisher->quiet.next = 0;
     if (devices.count > 0) {
         publisher->spread.asks = publisher->controller->options.broker_forgets;
         publisher->spread.then = then;
@@ -561,7 +621,8 @@ int flo_publisher_open(struct flo_controller *controller,
     publisher->controller = controller;
     publisher->broker = broker;
     publisher->spread.event = event_new(base, -1, 0, on_spread, publisher);
-    if (publisher->spread.event == NULL) {
+    publisher->quiet.event = event_new(base, -1, 0, on_quiet, publisher);
+    if (publisher->spread.event == NULL || publisher->quiet.event == NULL) {
         free(publisher);
         return flo_fail(err, FLO_E_MEMORY, "publisher");
     }
@@ -581,6 +642,8 @@ void flo_publisher_close(struct flo_publisher *publisher)
     flo_outgoing_unsubscribe(publisher->controller, publisher);
     event_free(publisher->spread.event);
     flo_text_list_clear(&publisher->spread.devices);
+    event_free(publisher->quiet.event);
+    flo_text_list_clear(&publisher->quiet.devices);
     flo_held_clear(&publisher->held);
     free(publisher);
 }

@@ -110,6 +110,21 @@ void flo_outgoing_desired(struct flo_controller *controller, const char *device)
     flo_text_list_add(&controller->outgoing.desired, device);
 }
 
+void flo_outgoing_later(struct flo_controller *controller, const char *device)
+{
+    flo_text_list_add(&controller->outgoing.later, device);
+}
+
+void flo_outgoing_defer(struct flo_controller *controller)
+{
+    struct flo_outgoing *outgoing = &controller->outgoing;
+
+    for (size_t i = 0; i < outgoing->desired.count; i++) {
+        flo_text_list_add(&outgoing->later, outgoing->desired.items[i]);
+    }
+    flo_text_list_clear(&outgoing->desired);
+}
+
 void flo_outgoing_came(struct flo_controller *controller, const char *device)
 {
     flo_text_list_add(&controller->outgoing.came, device);
@@ -195,6 +210,7 @@ void flo_outgoing_audit(struct flo_controller *controller, json_t *record)
 void flo_outgoing_clear(struct flo_outgoing *outgoing)
 {
     flo_text_list_clear(&outgoing->desired);
+    flo_text_list_clear(&outgoing->later);
     flo_text_list_clear(&outgoing->cleared);
     flo_text_list_clear(&outgoing->came);
     flo_text_list_clear(&outgoing->renewals);
@@ -240,6 +256,7 @@ void flo_outgoing_flush(struct flo_controller *controller)
     if (all->count > 0) {
         flo_text_list_unique(&outgoing.groups);
         flo_text_list_unique(&outgoing.desired);
+        flo_text_list_unique(&outgoing.later);
         flo_text_list_unique(&outgoing.came);
         acks_newest(&outgoing.acks);
         flo_changes_unique(&outgoing.changes);

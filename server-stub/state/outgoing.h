@@ -59,6 +59,7 @@ struct flo_changes {
 
 struct flo_outgoing {
     struct flo_text_list desired;  /* device ids */
+    struct flo_text_list later;    /* device ids: their desired, in quiet */
     struct flo_text_list cleared;  /* device ids: remove the retained message */
     struct flo_text_list came;     /* device ids: a broker that forgets has
                                     * nothing for them */
@@ -99,6 +100,11 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller,
 
 void flo_outgoing_desired(struct flo_controller *controller,
                           const char *device);
+/* Its desired says nothing that it does not hear otherwise now: an order that
+ * stands in a list.  The document follows when the fleet has answered. */
+void flo_outgoing_later(struct flo_controller *controller, const char *device);
+/* So do all documents of this transaction. */
+void flo_outgoing_defer(struct flo_controller *controller);
 /* It connected to a broker that forgets: its desired, and the lists that it
  * would have found retained. */
 void flo_outgoing_came(struct flo_controller *controller, const char *device);

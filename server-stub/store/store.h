@@ -375,6 +375,13 @@ FLO_MUST_USE int flo_fleet_desired_full(struct flo_fleet_store *store,
                                         const char *model, uint64_t least,
                                         flo_fleet_text_fn fn, void *context,
                                         struct flo_err *err);
+/* Every device that has an order about this model. */
+typedef int (*flo_fleet_held_fn)(void *context, const char *device,
+                                 const char *order);
+FLO_MUST_USE int flo_fleet_desired_of_model(struct flo_fleet_store *store,
+                                            const char *model,
+                                            flo_fleet_held_fn fn, void *context,
+                                            struct flo_err *err);
 /* Ids of devices whose desired holds this order. */
 FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store,
                                            const char *order,

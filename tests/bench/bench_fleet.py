@@ -33,6 +33,8 @@ F = S.F
 FLEET = "bench"
 LOSSES = ("telemetry_shed_total", "telemetry_limited_total",
           "telemetry_lost_total")
+PARTS = ("come", "idle", "rollout", "freeze", "rollback", "flood", "flooder",
+         "broker_restart", "controller_restart", "events")
 PATHS = ("/v1/devices?limit=50", "/v1/releases", "/v1/rollouts?limit=20",
          "/healthz")
 
@@ -53,9 +55,16 @@ class Process:
         self.pid = pid
 
     def cpu_s(self):
+        """All its threads, also those that ended."""
         with open("/proc/%d/stat" % self.pid, encoding="latin-1") as file:
             words = file.read().rsplit(")", 1)[1].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def thread_s(self):
+        """Its first thread: the controller's state, REST and messages."""
+        with open("/proc/%d/task/%d/schedstat" % (self.pid, self.pid),
+                  encoding="latin-1") as file:
+            return int(file.read().split()[0]) / 1e9
 
     def memory(self):
         with open("/proc/%d/status" % self.pid, encoding="latin-1") as file:
@@ -163,6 +172,7 @@ class Bench:
         self.rest = Rest(self.fleet)
         self.processes()
         self.out = {"devices": devices}
+        self.released, self.follows = 2, False
 
     def processes(self):
         self.controller = Process(self.fleet.controller.pid)
@@ -172,6 +182,7 @@ class Bench:
     def spent(self):
         sim = getattr(self, "sim", None)
         return {"controller": self.controller.cpu_s(),
+                "state": self.controller.thread_s(),
                 "broker": self.broker.cpu_s(), "at": time.monotonic(),
                 "simulator": Process(sim.process.pid).cpu_s() if sim else 0}
 
@@ -182,6 +193,7 @@ class Bench:
         return {"took_s": round(took, 2),
                 "controller_cpu_s": round(
                     now["controller"] - before["controller"], 2),
+                "state_cpu_s": round(now["state"] - before["state"], 3),
                 "broker_cpu_s": round(now["broker"] - before["broker"], 2),
                 "simulator_cpu_s": round(
                     now["simulator"] - before["simulator"], 2)}
@@ -221,17 +233,56 @@ class Bench:
         cost["broker"] = self.broker.memory()
         return cost
 
+    def dropped(self):
+        """Messages that had no room, or were none, so far."""
+        return sum(value for name, value in self.rest.metrics().items()
+                   if "dropped" in name and "telemetry" not in name)
+
+    def row(self, cost, dropped):
+        """The controller in a row of docs/scale.md."""
+        each = 1000 / self.devices
+        return {"controller_ms_each": round(
+                    cost["controller_cpu_s"] * each, 3),
+                "state_ms_each": round(cost["state_cpu_s"] * each, 3),
+                "broker_ms_each": round(cost["broker_cpu_s"] * each, 3),
+                "dropped": int(self.dropped() - dropped),
+                "rest": self.visitor.part("row"),
+                "controller": self.controller.memory()}
+
+    def roll(self, release):
+        before, dropped = self.spent(), self.dropped()
+        self.visitor.part("row")
+        name = self.fleet.roll(
+            release, ("1%", "10%", "50%", "100%"), "--soak", "200ms",
+            "--pace", "6000000/min")
+        ended = self.waited(name, 600)
+        cost = self.cost(before)
+        return dict(cost, state=ended["state"], **self.row(cost, dropped))
+
     def rollout(self):
-        found = {}
-        for release in "tiny@1", "tiny@2":
-            before = self.spent()
-            name = self.fleet.roll(
-                release, ("1%", "10%", "50%", "100%"), "--soak", "200ms",
-                "--pace", "6000000/min")
-            ended = self.waited(name, 600)
-            found[release] = dict(self.cost(before), state=ended["state"])
-        found["controller"] = self.controller.memory()
+        return {release: self.roll(release)
+                for release in ("tiny@1", "tiny@2")}
+
+    def rollback(self, times=3):
+        """Another release for all of them, and that one taken back."""
+        found = []
+        self.follows = True
+        for _ in range(times):
+            self.released += 1
+            release = "tiny@%d" % self.released
+            self.fleet.publish(release, "tiny-v2.1.Q4_0.gguf",
+                               "golden-tiny-v2.1.json")
+            rollout = self.roll(release)
+            self.quiet()
+            found.append(self.order("rollback", release))
+            found[-1]["rollout_before"] = rollout
+        self.follows = False
         return found
+
+    def quiet(self):
+        """Reports follow a rollout or an order within the time in which
+        devices would reconnect."""
+        time.sleep(max(0.5, 0.0015 * self.devices) + 1)
 
     def waited(self, name, seconds):
         end = time.monotonic() + seconds
@@ -244,12 +295,15 @@ class Bench:
         raise F.Failed("rollout %s after %d s: %s" % (name, seconds,
                                                       found["state"]))
 
-    def order(self, op):
-        """From its POST until 99 % of the answers were sent, and stored."""
-        spent = self.spent()
+    def order(self, op, release=None):
+        """From its POST until 99 % of the answers were sent, and stored, and
+        until all that devices say of it later was heard."""
+        self.visitor.part("row")
+        dropped, spent = self.dropped(), self.spent()
         begin, at_ms = time.monotonic(), int(time.time() * 1000)
         name = self.rest.json("POST", "/v1/orders", {
-            "op": op, "confirm": FLEET, "everywhere": True})["id"]
+            "op": op, "confirm": release or FLEET, "everywhere": True,
+            **({"release": release} if release else {})})["id"]
         posted, stored, all_stored = time.monotonic(), None, None
         while all_stored is None and time.monotonic() - begin < 60:
             acked = self.rest.json(
@@ -260,12 +314,26 @@ class Bench:
             if acked >= self.devices:
                 all_stored = now
             time.sleep(0.025)
+        cost = self.cost(spent)
+        row = self.row(cost, dropped)
         sent = self.sim.ask("order", name, at_ms)
-        return {"op": op, "cost": self.cost(spent), "post_s": round(posted - begin, 4),
-                "answered": sent["answered"],
-                "sent_p99_s": sent.get("p99_ms", 0) / 1000,
-                "stored_p99_s": stored and round(stored, 3),
-                "stored_all_s": all_stored and round(all_stored, 3)}
+        found = {"op": op, "cost": cost, **row,
+                 "post_s": round(posted - begin, 4),
+                 "answered": sent["answered"],
+                 "sent_p99_s": sent.get("p99_ms", 0) / 1000,
+                 "sent_last_s": sent.get("max_ms", 0) / 1000,
+                 "stored_p99_s": stored and round(stored, 3),
+                 "stored_all_s": all_stored and round(all_stored, 3)}
+        if self.follows:
+            self.quiet()
+            found["with_what_follows"] = self.cost(spent)
+        return found
+
+    def freeze(self, pairs=3):
+        self.follows = True
+        found = self.orders(pairs)
+        self.follows = False
+        return found
 
     def orders(self, pairs=3):
         return [self.order(op) for op in ("freeze", "unfreeze") * pairs]
@@ -281,6 +349,8 @@ class Bench:
         found = {"alone": self.cost(spent)}
         spent = self.spent()
         found["orders"] = self.orders()
+        if "rollback" in self.parts:
+            found["rollback"] = self.rollback(2)
         found["with_orders"] = self.cost(spent)
         self.sim.ask("flood", 0)
         lasted = time.monotonic() - spent["at"] + found["alone"]["took_s"]
@@ -388,16 +458,16 @@ class Bench:
         return {"waiting": self.sim.ask("events", path)["waiting"]}
 
     def run(self):
-        visitor = Visitor(self.fleet)
+        visitor = self.visitor = Visitor(self.fleet)
         visitor.start()
-        for part in ("come", "idle", "rollout", "flood", "flooder",
-                     "broker_restart", "controller_restart", "events"):
-            if self.args.only and part not in self.args.only and \
-                    part != "come":
-                continue
+        self.parts = [part for part in PARTS if part == "come" or
+                      part in (self.args.only or PARTS)]
+        for part in self.parts:
             load = os.getloadavg()[0]
             visitor.part(part)
-            self.out[part] = getattr(self, part)()
+            found = getattr(self, part)()
+            self.out[part] = found if isinstance(found, dict) else \
+                {"rows": found}
             self.out[part]["rest"] = visitor.part(part)
             self.out[part]["load_before"] = round(load, 1)
             print("%d devices, %s: %s" % (

@@ -106,6 +106,39 @@ struct remaining {
     uint32_t kept;      /* they serve it, with nothing to go back to */
 };
 
+static bool may_answer(const struct flo_rollout_member *member)
+{
+    return !member->is_away && member->lapse == FLO_LAPSE_NONE;
+}
+
+/* It was told, and an answer comes. */
+static bool is_awaited(const struct flo_rollout *rollout, size_t index,
+                       bool goes_back)
+{
+    const struct flo_rollout_member *member = &rollout->members[index];
+    enum flo_execution state = (enum flo_execution)member->state;
+    bool is_done = goes_back ? member->is_back : flo_execution_is_end(state);
+
+    return !is_done && may_answer(member) && state != FLO_EXECUTION_QUEUED &&
+           flo_rollout_has_begun(rollout, index);
+}
+
+/* Each answer of thousands asks this: the member that was awaited at the last
+ * one mostly is at this one. */
+static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
+{
+    size_t count = rollout->member_count;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t index = (rollout->awaited + i) % count;
+        if (is_awaited(rollout, index, goes_back)) {
+            rollout->awaited = index;
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct remaining remaining_of(const struct flo_rollout *rollout,
                                      bool goes_back)
 {
@@ -122,7 +155,7 @@ static struct remaining remaining_of(const struct flo_rollout *rollout,
         }
         if (is_done) {
             out.kept += goes_back && flo_rollout_member_stays(member);
-        } else if (!member->is_away && member->lapse == FLO_LAPSE_NONE) {
+        } else if (may_answer(member)) {
             out.awaited++;
         } else {
             *(state == FLO_EXECUTION_NOTIFIED ? &out.unreached : &out.silent) +=
@@ -186,12 +219,11 @@ static void say_remaining(struct flo_rollout *rollout,
 static void abort_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
-    struct remaining left = remaining_of(rollout, false);
-    uint32_t silent = left.silent + left.unreached;
-
-    if (left.awaited > 0) {
+    if (anybody_is_awaited(rollout, false)) {
         return;
     }
+    struct remaining left = remaining_of(rollout, false);
+    uint32_t silent = left.silent + left.unreached;
     if (silent > 0) {
         flo_rollout_reason_add(rollout, "; %u do%s not answer, %s when %s back",
                                silent, silent == 1 ? "es" : "",
@@ -215,10 +247,11 @@ void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
         before != FLO_ROLLOUT_PARTLY_BACK) {
         return;
     }
-    struct remaining left = remaining_of(rollout, true);
-    if (before == FLO_ROLLOUT_ROLLING_BACK && left.awaited > 0) {
+    if (before == FLO_ROLLOUT_ROLLING_BACK &&
+        anybody_is_awaited(rollout, true)) {
         return;
     }
+    struct remaining left = remaining_of(rollout, true);
     bool is_left = left.kept + left.silent + left.awaited > 0;
     enum flo_rollout_state now =
         is_left ? FLO_ROLLOUT_PARTLY_BACK : FLO_ROLLOUT_ROLLED_BACK;

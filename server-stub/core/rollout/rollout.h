@@ -212,6 +212,7 @@ struct flo_rollout {
     struct flo_rollout_member *members; /* the shell's array */
     size_t member_count;
     size_t member_capacity;
+    size_t awaited; /* a member that the way back waited for lately: a hint */
 };
 
 /* So long an execution must have stood still before a report that does not know

@@ -50,7 +50,8 @@ FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
                                       char *id, struct flo_err *err);
 /* Yank a release: no device starts it any more.  Its rollouts end: covered by
  * the rollback `note` of `group` ("" none) as taken back, the others as
- * aborted.  Desired documents that named it become empty. */
+ * aborted.  Desired documents that named it become empty, and go out at once.
+ */
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
                                      const struct flo_digest *release,
                                      const char *group, const char *note,

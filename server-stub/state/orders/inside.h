@@ -14,6 +14,7 @@ struct flo_scope_member {
     char name[FLO_NAME_MAX + 1];
     char title[FLO_RETURN_TITLE]; /* what it keeps */
     bool is_online;
+    bool keeps; /* its desired already says what it has to */
     enum flo_return way;
     enum flo_removal removal;
 };
@@ -28,6 +29,9 @@ struct flo_scope_list {
     const char *send;    /* deploy order of `to`, for devices that must fetch
                           * it */
     bool is_listed;      /* the group's list has the order */
+    bool has_one;
+    bool wants_one; /* one device that can go back says enough: once there
+                     * is one, no report is read */
     struct flo_scope_member *items;
     size_t count, room;
     struct flo_err *err;
@@ -70,6 +74,13 @@ FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller,
                                           const char *group, bool is_yanked,
                                           const char *note,
                                           struct flo_err *err);
+
+/* The same, by a rollback.  `next`: the order that stands in desired documents
+ * in the place of the release's deploys; "": none. */
+FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
+                                        const struct flo_digest *release,
+                                        const char *group, const char *note,
+                                        const char *next, struct flo_err *err);
 
 /* ---- take_back.c ---- */
 

@@ -48,12 +48,13 @@ static int collect_scope(void *context, const struct flo_fleet_device *device)
     *member = (struct flo_scope_member){.is_online = device->is_online};
     snprintf(member->id, sizeof(member->id), "%s", device->id);
     snprintf(member->name, sizeof(member->name), "%s", device->name);
-    if (list->release != NULL) {
+    if (list->release != NULL && !(list->wants_one && list->has_one)) {
         json_t *report = flo_object_parsed(device->reported);
         member->way =
             flo_return_plan(report, list->release, list->to, member->title);
+        list->has_one = list->has_one || flo_return_is_possible(member->way);
         json_decref(report);
-    } else if (list->model != NULL) {
+    } else if (list->release == NULL && list->model != NULL) {
         json_t *report = flo_object_parsed(device->reported);
         member->removal =
             flo_removal_plan(report, list->model, false, member->title);
@@ -97,48 +98,95 @@ static int note_order(void *context, const struct flo_fleet_order *order)
  * rollback in its group's list is enough for it.  Where no list has the
  * rollback, those that have the release are told by their desired, whatever it
  * said. */
-static int wants_rewrite(const struct flo_scope_list *list, const char *device,
-                         bool *out, struct flo_err *err)
+static int keeps(const struct flo_scope_list *list, const char *order,
+                 bool *out, struct flo_err *err)
 {
-    struct flo_fleet_store *store = list->controller->store;
-    char order[FLO_NAME_MAX + 1];
     struct held_order held = {0};
-    int rv = flo_fleet_desired_get(store, device, list->model, order, err);
 
-    *out = true;
-    if (rv < 0 || order[0] == '\0') {
-        return rv;
+    *out = strcmp(order, list->order) == 0;
+    if (*out || order[0] == '\0') {
+        return 0;
     }
-    rv = flo_fleet_order_get(store, order, note_order, &held, err);
-    *out = rv < 0 ||
-           !(held.is_removal ||
-             (held.is_deploy && strcmp(held.release, list->release) != 0));
+    int rv = flo_fleet_order_get(list->controller->store, order, note_order,
+                                 &held, err);
+    *out = rv == 0 &&
+           (held.is_removal ||
+            (held.is_deploy && strcmp(held.release, list->release) != 0));
     return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct flo_scope_member *)a)->id,
+                  ((const struct flo_scope_member *)b)->id);
+}
+
+/* Thousands of desired documents hold a few orders about the model. */
+struct held_by {
+    struct flo_scope_list *list;
+    char order[FLO_NAME_MAX + 1]; /* that was looked at last */
+    bool is_kept;
+};
+
+static int note_held(void *context, const char *device, const char *order)
+{
+    struct held_by *by = context;
+    struct flo_scope_list *list = by->list;
+    struct flo_scope_member key;
+    int rv = 0;
+
+    snprintf(key.id, sizeof(key.id), "%s", device);
+    struct flo_scope_member *member =
+        bsearch(&key, list->items, list->count, sizeof(key), by_id);
+    if (member != NULL && strcmp(by->order, order) != 0) {
+        rv = keeps(list, order, &by->is_kept, list->err);
+        snprintf(by->order, sizeof(by->order), "%s", rv == 0 ? order : "");
+    }
+    if (member != NULL) {
+        member->keeps = by->is_kept;
+    }
+    return rv;
+}
+
+/* Whose desired needs no change. */
+static int find_kept(struct flo_scope_list *list, struct flo_err *err)
+{
+    struct held_by by = {.list = list};
+
+    list->err = err;
+    if (list->release == NULL) {
+        return 0;
+    }
+    qsort(list->items, list->count, sizeof(*list->items), by_id);
+    return flo_fleet_desired_of_model(list->controller->store, list->model,
+                                      note_held, &by, err);
 }
 
 /* A device whose report names the release gets the order in its desired
  * document, whatever stood there.  Where a list has the order, the list tells
- * it. */
+ * it, and the document follows. */
 static int scope_write(struct flo_scope_list *list,
                        const struct flo_scope_member *member,
                        struct flo_err *err)
 {
     struct flo_controller *controller = list->controller;
     bool has_it = member->way > FLO_RETURN_SILENT;
-    bool rewrite = has_it && !list->is_listed;
+    bool rewrite = list->release != NULL &&
+                   ((has_it && !list->is_listed) || !member->keeps);
     const char *order = member->way == FLO_RETURN_DOWNLOAD && list->send != NULL
                             ? list->send
                             : list->order;
     int rv = flo_fleet_outcome_put(controller->store, list->order, member->id,
                                    FLO_OUTCOME_PENDING, 0, err);
 
-    if (rv == 0 && list->release != NULL && !rewrite) {
-        rv = wants_rewrite(list, member->id, &rewrite, err);
-    }
     if (rv == 0 && rewrite) {
         rv = flo_fleet_desired_set(controller->store, member->id, list->model,
                                    order, err);
-        flo_outgoing_desired(controller, member->id);
+        if (list->is_listed) {
+            flo_outgoing_later(controller, member->id);
+        } else {
+            flo_outgoing_desired(controller, member->id);
+        }
     }
     return rv;
 }
@@ -146,7 +194,7 @@ static int scope_write(struct flo_scope_list *list,
 /* Await the order on all of them. */
 int flo_scope_open(struct flo_scope_list *list, struct flo_err *err)
 {
-    int rv = 0;
+    int rv = find_kept(list, err);
 
     for (size_t i = 0; i < list->count && rv == 0; i++) {
         rv = scope_write(list, &list->items[i], err);

@@ -83,6 +83,14 @@ static int find_both(struct flo_controller *controller,
     return what->to != NULL ? find_to(controller, what, out, err) : 0;
 }
 
+/* A release that may be deployed again has its rollback only in desired
+ * documents.  A list would take it back once more from devices that got it
+ * since. */
+static bool is_listed(const struct flo_take_back *what)
+{
+    return what->is_yanked && what->device == NULL && what->to == NULL;
+}
+
 /* All devices in scope and their way back. */
 int flo_take_back_look(struct flo_controller *controller,
                        const struct flo_take_back *what,
@@ -95,7 +103,9 @@ int flo_take_back_look(struct flo_controller *controller,
         (struct flo_scope_list){.controller = controller,
                                 .model = both->model,
                                 .release = both->from_text,
-                                .to = what->to != NULL ? both->to_text : NULL};
+                                .to = what->to != NULL ? both->to_text : NULL,
+                                .is_listed = is_listed(what),
+                                .wants_one = list->wants_one};
     if (rv == 0) {
         rv = flo_scope_check(controller, what->group, what->device, err);
     }
@@ -169,9 +179,7 @@ static int issue_back(struct flo_controller *controller,
                               .to = both->to.digest,
                               .from_count = 1};
     struct flo_fleet_order row = {.is_tracked = true,
-                                  .is_desired_only = !what->is_yanked ||
-                                                     what->device != NULL ||
-                                                     what->to != NULL};
+                                  .is_desired_only = !is_listed(what)};
 
     order.from[0] = both->from.digest;
     order.from_numbers[0] = both->from.number;
@@ -210,36 +218,41 @@ static int issue_send(struct flo_controller *controller,
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
 
-/* Rewriting comes last: in desired the rollback stands before an abort. */
+/* Rewriting comes last: in desired the rollback stands before an abort.  An
+ * order to all that stands in their list reaches each of them as one text, so
+ * their documents can wait: no device needs one now. */
 static int carry_out(struct flo_controller *controller,
                      const struct flo_take_back *what,
                      const struct flo_take_back_pair *both,
                      struct flo_scope_list *list, struct flo_err *err)
 {
     const char *group = what->device != NULL ? "" : what->group;
+    bool has_all = list->is_listed && strcmp(group, "all") == 0;
     int rv = what->is_yanked
-                 ? flo_orders_withdraw(controller, &both->from.digest, group,
-                                       list->order, err)
+                 ? flo_orders_withdraw_by(controller, &both->from.digest, group,
+                                          list->order,
+                                          has_all ? list->order : "", err)
                  : flo_orders_stop_rollouts(controller, both->from_text, group,
                                             false, list->order, err);
 
     if (rv == 0) {
         rv = flo_scope_open(list, err);
     }
+    if (has_all) {
+        flo_outgoing_defer(controller);
+    }
     return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, err)
                                        : rv;
 }
 
-/* A release that may be deployed again has its rollback only in desired
- * documents.  A list would take it back once more from devices that got it
- * since. */
+/* An order that a list tells needs no device's way back. */
 int flo_orders_take_back(struct flo_controller *controller,
                          const struct flo_take_back *what, char *id,
                          struct flo_err *err)
 {
     char send[FLO_NAME_MAX + 1];
     struct flo_take_back_pair both = {0};
-    struct flo_scope_list list = {0};
+    struct flo_scope_list list = {.wants_one = is_listed(what)};
     int rv = flo_take_back_look(controller, what, &both, &list, err);
 
     if (rv == 0) {
@@ -257,8 +270,6 @@ int flo_orders_take_back(struct flo_controller *controller,
         list.send = send;
     }
     list.order = id;
-    list.is_listed =
-        what->is_yanked && what->device == NULL && what->to == NULL;
     if (rv == 0) {
         rv = carry_out(controller, what, &both, &list, err);
     }

@@ -88,9 +88,10 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-/* Also a device that comes back to a completed rollout begins nothing. */
+/* Also a device that comes back to a completed rollout begins nothing.
+ * `next` stands in the deploy's place from now on, "": nothing. */
 static int let_go(struct flo_controller *controller, const char *release,
-                  struct flo_err *err)
+                  const char *next, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
     int rv =
@@ -101,16 +102,17 @@ static int let_go(struct flo_controller *controller, const char *release,
         rv = flo_fleet_desired_holders(controller->store, order, holder,
                                        controller, err);
         if (rv == 0) {
-            rv = flo_fleet_desired_swap(controller->store, order, "", err);
+            rv = flo_fleet_desired_swap(controller->store, order, next, err);
         }
     }
     flo_text_list_clear(&deploys.ids);
     return rv;
 }
 
-int flo_orders_withdraw(struct flo_controller *controller,
-                        const struct flo_digest *release, const char *group,
-                        const char *note, struct flo_err *err)
+int flo_orders_withdraw_by(struct flo_controller *controller,
+                           const struct flo_digest *release, const char *group,
+                           const char *note, const char *next,
+                           struct flo_err *err)
 {
     char digest[FLO_DIGEST_TEXT];
     int rv;
@@ -122,7 +124,14 @@ int flo_orders_withdraw(struct flo_controller *controller,
         rv = flo_orders_stop_rollouts(controller, digest, group, true, note,
                                       err);
     }
-    return rv < 0 ? rv : let_go(controller, digest, err);
+    return rv < 0 ? rv : let_go(controller, digest, next, err);
+}
+
+int flo_orders_withdraw(struct flo_controller *controller,
+                        const struct flo_digest *release, const char *group,
+                        const char *note, struct flo_err *err)
+{
+    return flo_orders_withdraw_by(controller, release, group, note, "", err);
 }
 
 static int list_changes(void *context, const char *group)

@@ -109,6 +109,33 @@ int flo_fleet_desired_each(struct flo_fleet_store *store, const char *device,
                           take_assignment, &each, err);
 }
 
+struct held {
+    flo_fleet_held_fn fn;
+    void *context;
+};
+
+static int take_held(void *context, const struct flo_row *row)
+{
+    const struct held *held = context;
+
+    return held->fn(held->context,
+                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE),
+                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
+}
+
+int flo_fleet_desired_of_model(struct flo_fleet_store *store, const char *model,
+                               flo_fleet_held_fn fn, void *context,
+                               struct flo_err *err)
+{
+    struct held held = {fn, context};
+
+    return flo_fleet_find(
+        store,
+        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                            WHERE(text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
+        take_held, &held, err);
+}
+
 struct full {
     uint64_t least;
     flo_fleet_text_fn fn;

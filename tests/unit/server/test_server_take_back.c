@@ -535,6 +535,60 @@ static void a_device_that_reported_another_release_before_is_back(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
 }
 
+struct leaves {
+    size_t desired, later, groups;
+};
+
+static void note_leaving(void *context, const struct flo_outgoing *outgoing)
+{
+    struct leaves *leaves = context;
+
+    leaves->desired += outgoing->desired.count;
+    leaves->later += outgoing->later.count;
+    leaves->groups += outgoing->groups.count;
+}
+
+static struct leaves taken_back(struct world *world, bool is_yanked)
+{
+    struct leaves leaves = {0};
+    struct flo_take_back what = {.release = "tiny@2.2.0",
+                                 .group = "all",
+                                 .is_yanked = is_yanked,
+                                 .by = "ops",
+                                 .reason = "bad"};
+    char id[FLO_NAME_MAX + 1];
+
+    bring_to_two_releases(world);
+    flo_outgoing_subscribe(world->controller,
+                           (struct flo_subscriber){&leaves, note_leaving, 0});
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_orders_take_back(world->controller, &what, id, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    flo_outgoing_unsubscribe(world->controller, &leaves);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(op_of(world, ids[i]), "rollback");
+    }
+    return leaves;
+}
+
+static void an_order_in_the_list_of_all_needs_no_document_at_once(void **state)
+{
+    struct leaves leaves = taken_back(*state, true);
+
+    assert_int_equal(leaves.groups, 1);
+    assert_int_equal(leaves.desired, 0);
+    assert_int_equal(leaves.later, FLO_COUNT(ids));
+}
+
+static void an_order_in_no_list_is_in_each_document_at_once(void **state)
+{
+    struct leaves leaves = taken_back(*state, false);
+
+    assert_int_equal(leaves.desired, FLO_COUNT(ids));
+    assert_int_equal(leaves.later, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,6 +607,8 @@ int main(void)
         WITH_WORLD(the_newer_rollbacks_answer_brings_it_back),
         WITH_WORLD(an_answer_that_says_ignored_brings_no_device_back),
         WITH_WORLD(a_device_that_reported_another_release_before_is_back),
+        WITH_WORLD(an_order_in_the_list_of_all_needs_no_document_at_once),
+        WITH_WORLD(an_order_in_no_list_is_in_each_document_at_once),
         WITH_WORLD(who_is_sent_to_an_older_release_is_told_that_it_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
