@@ -58,8 +58,8 @@ static void draw_errors(struct errors *errors, struct chance *chance)
                                      .count = l < 4 ? counts[l] : 0,
                                      .judged = counts[l]};
     }
-    (void)flo_spread_order(members, FLEET, 50, groups, errors->order,
-                           &errors->held);
+    (void)flo_spread_order(members, FLEET, 50, groups, errors->order, &sizes);
+    errors->held = sizes.held;
 }
 
 static void begin_errors(struct errors *errors, const uint32_t *devices,

@@ -112,6 +112,7 @@ static void draw_order(struct world *world, size_t hold_out)
     size_t n = world->plan.devices;
     struct flo_spread_device *members = zeroed(n, sizeof(*members));
     struct flo_spread_group *groups = zeroed(n, sizeof(*groups));
+    struct flo_spread_sizes sizes;
 
     for (size_t i = 0; i < n; i++) {
         members[i] = (struct flo_spread_device){
@@ -119,10 +120,10 @@ static void draw_order(struct world *world, size_t hold_out)
             .bucket = (uint32_t)chance_below(world->chance, 1000000000),
             .id = ""};
     }
-    if (!flo_spread_order(members, n, hold_out, groups, world->order,
-                          &world->held)) {
+    if (!flo_spread_order(members, n, hold_out, groups, world->order, &sizes)) {
         abort();
     }
+    world->held = sizes.held;
     free(members);
     free(groups);
 }

@@ -154,14 +154,15 @@ static void count_scan(struct fleet *fleet)
 static void spread(struct fleet *fleet, size_t hold_out)
 {
     bool seen[DEVICES_MAX] = {false};
-    size_t held;
+    struct flo_spread_sizes sizes;
 
     if (!flo_spread_order(fleet->members, fleet->count, hold_out, fleet->groups,
-                          fleet->order, &held)) {
+                          fleet->order, &sizes)) {
         must(hold_out > fleet->count);
         return;
     }
-    must(held >= hold_out && held <= fleet->count);
+    must(sizes.held >= hold_out && sizes.held <= fleet->count &&
+         sizes.cover <= fleet->count - sizes.held);
     for (size_t i = 0; i < fleet->count; i++) {
         must(fleet->order[i] < fleet->count && !seen[fleet->order[i]]);
         seen[fleet->order[i]] = true;

@@ -11,10 +11,16 @@
 #include "server-stub/core/rollout/rollout.h"
 
 /* An order for buckets names devices by their hash.  Where phases are spread,
- * those that were told are named one by one, until all were. */
+ * those that were told are named one by one, until the last phase that updates
+ * began.  From then on one order is for all: a hold-out has nothing to leave,
+ * and denies the release. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
-    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS;
+    bool is_for_all = rollout->is_covered &&
+                      flo_rollout_study_is_last(rollout, rollout->phase);
+
+    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS &&
+           !is_for_all;
 }
 
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,

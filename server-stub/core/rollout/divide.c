@@ -95,8 +95,9 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         online += rollout->members[i].is_online ? 1 : 0;
     }
-    /* A spread phase picks those that are online itself. */
-    bool is_any = online < devices || phase->is_spread;
+    /* A spread phase picks those that are online itself, and the order of a
+     * covered label puts them first. */
+    bool is_any = online < devices || phase->is_spread || rollout->is_covered;
     return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices,
                              is_any ? is_anybody : is_online);
 }
@@ -151,5 +152,7 @@ void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first)
         from = phase->bucket_to;
     }
     flo_rollout_count(rollout);
-    flo_rollout_spread(rollout, first);
+    if (!rollout->is_covered) {
+        flo_rollout_spread(rollout, first);
+    }
 }

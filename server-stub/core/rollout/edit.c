@@ -81,6 +81,7 @@ static void change_phases(struct flo_rollout *rollout,
         }
     }
     rollout->phase_count = draft->phase_count;
+    rollout->study.rules.cover = draft->study.rules.cover;
     flo_rollout_divide_from(rollout, begun);
 }
 

@@ -69,7 +69,8 @@ struct flo_rollout_zone {
 /* Facts about a device from its labels, as numbers that the shell gives out. */
 struct flo_rollout_place {
     uint8_t zone;     /* in zones[], from 1; 0: nobody knows its zone */
-    uint32_t stratum; /* of the labels by which phases are spread */
+    uint32_t stratum; /* of the labels by which phases are spread, or of the
+                         one that the rollout covers */
     uint32_t site;    /* checksum of its label `site`; 0: it has none */
     uint32_t
         slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
@@ -97,7 +98,7 @@ struct flo_rollout_member {
     uint8_t segment;  /* place in segments[] */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed
-                         places to spread a phase */
+                         places to spread a phase, or to cover a label */
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
     struct flo_rollout_place place;
     /* For people: what its newest execution fetches, and the files without any
@@ -202,6 +203,7 @@ struct flo_rollout {
     uint64_t expires_at_ms;   /* wall clock; 0: never */
     uint64_t approve_by_ms;   /* wall clock: until then people may; 0: ever */
     bool pauses_when_expired; /* else it is aborted */
+    bool is_covered;          /* members are ordered over a label's values */
     bool is_snapshot;         /* who joins after the begin is no member */
     uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
     uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */

@@ -29,6 +29,25 @@ static void draft_phase(const struct flo_spec_phase *from,
     to->watch_ms = from->watch_ms;
 }
 
+/* Members are ordered over the values of a label.  Their buckets are no hashes
+ * then, so a device of an early phase gets an order of its own.  The rest is
+ * all others but the hold-out: one order does. */
+static void draft_cover(const struct flo_spec *spec, struct flo_rollout *out)
+{
+    uint32_t rest = out->phase_count;
+
+    out->is_covered = spec->cover[0] != '\0';
+    while (rest > 0 && out->phases[rest - 1].is_hold_out) {
+        rest--;
+    }
+    for (uint32_t i = 0; out->is_covered && i < out->phase_count; i++) {
+        out->phases[i].is_spread = i + 1 != rest;
+        if (spec->phases[i].covers) {
+            out->study.rules.cover = i + 1;
+        }
+    }
+}
+
 static void draft_aborts(const struct flo_spec *spec, struct flo_rollout *out)
 {
     out->abort_count = spec->abort_count;
@@ -69,6 +88,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->study.rules = spec->study;
     out->study.on_fail =
         spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
+    draft_cover(spec, out);
     flo_study_phase(&out->study, 0);
     out->is_snapshot = spec->membership == 1;
     out->start_at_ms = spec->start_at_ms;

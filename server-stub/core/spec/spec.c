@@ -368,6 +368,23 @@ static int check_gates(const struct flo_spec *spec, struct flo_err *err)
     return 0;
 }
 
+static int check_covers(const struct flo_spec *spec, struct flo_err *err)
+{
+    uint32_t waves = 0;
+
+    for (uint32_t i = 0; i < spec->phase_count; i++) {
+        waves += spec->phases[i].covers ? 1 : 0;
+        if (spec->phases[i].covers &&
+            (i == 0 || waves > 1 || spec->cover[0] == '\0')) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].covers: one phase after the first, of "
+                            "a rollout with `cover`, may be such a wave",
+                            i);
+        }
+    }
+    return 0;
+}
+
 /* All phases that are spread are spread by the same labels: a device has one
  * stratum. */
 static int check_spread(const struct flo_spec *spec, struct flo_err *err)
@@ -378,6 +395,12 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
         const struct flo_spec_phase *phase = &spec->phases[i];
         if (phase->spread[0][0] == '\0') {
             continue;
+        }
+        if (spec->cover[0] != '\0') {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].spread: `cover: %s` orders all members "
+                            "already; one of both belongs here",
+                            i, spec->cover);
         }
         first = first != NULL ? first : phase;
         if (memcmp(first->spread, phase->spread, sizeof(phase->spread)) != 0) {
@@ -515,6 +538,7 @@ int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
     rv = rv < 0 ? rv : check_times(out, err);
     rv = rv < 0 ? rv : check_bounds(out, err);
     rv = rv < 0 ? rv : check_spread(out, err);
+    rv = rv < 0 ? rv : check_covers(out, err);
     rv = rv < 0 ? rv : check_hold_out(out, err);
     return rv < 0 ? rv : check_gates(out, err);
 }

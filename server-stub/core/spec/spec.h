@@ -34,6 +34,7 @@ struct flo_spec_phase {
     uint64_t min_devices; /* 0: none, as all below */
     uint64_t max_devices;
     char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
+    bool covers; /* it begins the phase after it */
     uint64_t soak_ms;
     uint64_t min_requests;
     double rate_per_min;
@@ -65,6 +66,7 @@ struct flo_spec {
     uint64_t approvals;
     struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
     uint32_t phase_count;
+    char cover[FLO_NAME_MAX + 1]; /* label; empty: none */
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_study_rules study;

@@ -40,6 +40,20 @@ void flo_rollouts_place(struct flo_rollout_entry *entry,
 FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
                                         struct flo_rollout_entry *entry,
                                         struct flo_err *err);
+/* The label that the phases of a preset cover: the one that was given, `site`,
+ * or `hw`; none where members have at most one value of both. */
+FLO_MUST_USE int flo_rollouts_choose_cover(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry,
+                                           struct flo_err *err);
+/* Order the members over that label: they change buckets with each other. */
+struct flo_rollout_cover {
+    uint32_t hold_out; /* as given, or more: two of each larger value */
+    uint32_t wave;     /* the first devices that bring each such value one */
+};
+FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry,
+                                            uint32_t hold_out,
+                                            struct flo_rollout_cover *out,
+                                            struct flo_err *err);
 /* Clocks change: now and then before a step. */
 void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry);

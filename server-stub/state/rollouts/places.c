@@ -20,7 +20,7 @@
 bool flo_rollouts_has_places(const struct flo_rollout_entry *entry)
 {
     return entry->core.window.length_s > 0 || entry->core.limit_count > 0 ||
-           flo_rollout_is_spread(&entry->core) ||
+           entry->core.is_covered || flo_rollout_is_spread(&entry->core) ||
            entry->core.study.rules.count > 0;
 }
 
@@ -110,6 +110,10 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry,
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
+    if (entry->core.is_covered) { /* 0: it has no value */
+        const char *value = text_at(labels, entry->wish.cover);
+        return value[0] == '\0' ? 0 : flo_word_number(&entry->strata, value);
+    }
     for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
         const struct flo_spec_phase *phase = &entry->wish.phases[i];
         for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0;
@@ -166,7 +170,7 @@ void flo_rollouts_place(struct flo_rollout_entry *entry,
     }
     json_t *labels = flo_object_parsed(device->labels);
     out->site = flo_rollouts_site(labels);
-    if (flo_rollout_is_spread(&entry->core)) {
+    if (entry->core.is_covered || flo_rollout_is_spread(&entry->core)) {
         out->stratum = stratum_of(entry, labels);
     }
     for (uint32_t i = 0; i < entry->core.limit_count; i++) {

@@ -9,47 +9,63 @@
 
 /* ---- phases of a preset ---- */
 
-static void add_phase(json_t *phases, const char *name, json_t *size,
-                      uint64_t soak_ms, uint64_t watch_ms)
+static json_t *add_phase(json_t *phases, const char *name, json_t *size)
 {
     json_t *phase = json_pack("{s:s,s:o}", "name", name, "size", size);
 
-    if (soak_ms > 0) {
-        json_object_set_new(phase, "soak_ms",
-                            json_integer((json_int_t)soak_ms));
-    }
-    if (watch_ms > 0) {
-        json_object_set_new(phase, "watch_ms",
-                            json_integer((json_int_t)watch_ms));
-    }
     json_array_append_new(phases, phase);
+    return phase;
+}
+
+static void set_ms(json_t *phase, const char *key, uint64_t ms)
+{
+    if (ms > 0) {
+        json_object_set_new(phase, key, json_integer((json_int_t)ms));
+    }
+}
+
+/* A wave before the second phase, when it is smaller than that. */
+static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
+{
+    json_t *phase = add_phase(phases, "cover", json_integer((json_int_t)wave));
+
+    json_object_set_new(phase, "covers", json_true());
+    set_ms(phase, "soak_ms", soak_ms);
 }
 
 /* Each phase is larger than the one before: a small fleet has fewer of them. */
 static json_t *preset_phases(const struct flo_study_rules *rules,
-                             uint32_t members)
+                             uint32_t members,
+                             const struct flo_rollout_cover *cover)
 {
-    uint32_t hold_out = flo_hold_out(rules->hold_out_pct, members);
-    uint32_t most = members - hold_out;
+    uint32_t most = members - cover->hold_out;
     struct flo_preset_phase phase;
     json_t *phases = json_array();
     uint32_t before = 0;
+    uint64_t soak_ms = 0; /* of the phase before */
 
     for (uint32_t i = 0;
-         flo_preset_phase(rules->preset, i, members, hold_out, &phase); i++) {
+         flo_preset_phase(rules->preset, i, members, cover->hold_out, &phase);
+         i++) {
         bool is_all = phase.devices >= most;
         if (phase.devices <= before) {
             continue;
         }
+        if (json_array_size(phases) == 1 && cover->wave > before &&
+            cover->wave < phase.devices) {
+            add_cover(phases, cover->wave, soak_ms);
+        }
         before = phase.devices;
-        add_phase(phases, is_all ? "rest" : phase.name,
-                  is_all && hold_out == 0
-                      ? json_string("100%")
-                      : json_integer((json_int_t)phase.devices),
-                  phase.soak_ms, 0);
+        soak_ms = phase.soak_ms;
+        set_ms(add_phase(phases, is_all ? "rest" : phase.name,
+                         is_all && cover->hold_out == 0
+                             ? json_string("100%")
+                             : json_integer((json_int_t)phase.devices)),
+               "soak_ms", soak_ms);
     }
-    if (hold_out > 0) {
-        add_phase(phases, "hold-out", json_string("100%"), 0, rules->watch_ms);
+    if (cover->hold_out > 0) {
+        set_ms(add_phase(phases, "hold-out", json_string("100%")), "watch_ms",
+               rules->watch_ms);
     }
     return phases;
 }
@@ -88,6 +104,7 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
     core->gate_count = draft.gate_count;
     core->study = draft.study;
     core->study.block_ms = block_ms;
+    core->is_covered = draft.is_covered;
     return 0;
 }
 
@@ -104,6 +121,54 @@ static void learn_spread(const struct flo_controller *controller,
     }
 }
 
+/* Members of the hold-out of a draft: those that no phase before it takes. */
+static uint32_t held_by(const struct flo_rollout *core)
+{
+    uint32_t members = (uint32_t)core->member_count;
+    uint32_t last = core->phase_count - 1;
+
+    if (core->phase_count < 2 || !core->phases[last].is_hold_out) {
+        return 0;
+    }
+    const struct flo_rollout_phase *rest = &core->phases[last - 1];
+    uint32_t taken = rest->devices > 0
+                         ? rest->devices
+                         : (uint32_t)(rest->share_pct * members / 100);
+    return taken < members ? members - taken : 0;
+}
+
+/* Phases of a preset, and who is in them. */
+static int settle_phases(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    uint32_t members = (uint32_t)entry->core.member_count;
+    struct flo_rollout_cover cover = {
+        .hold_out = flo_hold_out(entry->wish.study.hold_out_pct, members)};
+    int rv = flo_rollouts_choose_cover(controller, entry, err);
+
+    if (rv == 0 && entry->core.is_covered) {
+        rv = flo_rollouts_order_members(entry, cover.hold_out, &cover, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    json_object_set_new(entry->spec, "phases",
+                        preset_phases(&entry->wish.study, members, &cover));
+    return read_again(entry, err);
+}
+
+/* Phases of a person: their hold-out, if there is one, is a share. */
+static int cover_given(struct flo_controller *controller,
+                       struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_rollout_cover cover;
+    int rv = flo_rollouts_choose_cover(controller, entry, err);
+
+    return rv < 0 ? rv
+                  : flo_rollouts_order_members(entry, held_by(&entry->core),
+                                               &cover, err);
+}
+
 int flo_rollouts_settle(struct flo_controller *controller,
                         struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -114,9 +179,9 @@ int flo_rollouts_settle(struct flo_controller *controller,
 
     if (rv == 0 && !entry->wish.has_phases &&
         rules->preset != FLO_PRESET_NONE) {
-        json_object_set_new(entry->spec, "phases",
-                            preset_phases(rules, members));
-        rv = read_again(entry, err);
+        rv = settle_phases(controller, entry, err);
+    } else if (rv == 0 && entry->core.is_covered) {
+        rv = cover_given(controller, entry, err);
     }
     rv = rv < 0 ? rv : flo_rollouts_settle_split(controller, entry, err);
     learn_spread(controller, entry);

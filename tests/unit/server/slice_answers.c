@@ -500,7 +500,7 @@ static json_t *answer_choose(const json_t *input)
     const json_t *given = json_object_get(input, "devices");
     size_t count = json_array_size(given);
     size_t take = (size_t)member_number(input, "take");
-    size_t held;
+    struct flo_spread_sizes sizes;
     json_t *values = json_object();
     json_t *out;
     struct flo_spread_device *devices = calloc(count + 1, sizeof(*devices));
@@ -517,10 +517,11 @@ static json_t *answer_choose(const json_t *input)
     }
     if (flo_spread_order(devices, count,
                          (size_t)member_number(input, "hold_out"), groups,
-                         order, &held)) {
-        size_t first = take < count - held ? take : count - held;
+                         order, &sizes)) {
+        size_t first = take < count - sizes.held ? take : count - sizes.held;
         out = json_pack("{s:o,s:o}", "first", ids_of(given, order, first, 1),
-                        "hold_out", ids_of(given, order + count - 1, held, -1));
+                        "hold_out",
+                        ids_of(given, order + count - 1, sizes.held, -1));
     } else {
         out = evidence_refused();
     }

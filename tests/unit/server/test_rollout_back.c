@@ -203,12 +203,67 @@ one_that_goes_back_says_who_is_offline_and_for_how_long(void **state)
     world_free(world);
 }
 
+/* ---- members in the order of a label that is covered ---- */
+
+/* Two canaries, five more, and a hold-out of three. */
+static struct world *world_covered(void)
+{
+    struct world *world = world_new(10, 2);
+    struct flo_rollout *rollout = &world->rollout;
+
+    rollout->is_covered = true;
+    rollout->phase_count = 3;
+    rollout->phases[0].is_spread = true;
+    rollout->phases[1].share_pct = 0;
+    rollout->phases[1].devices = 7;
+    snprintf(rollout->phases[2].name, FLO_NAME_MAX, "hold-out");
+    rollout->phases[2].share_pct = 100;
+    rollout->phases[2].is_spread = rollout->phases[2].is_hold_out = true;
+    rollout->phases[2].watch_ms = 86400000;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+    goes_well(world, 1);
+    return world;
+}
+
+/* A range names devices by their hash, which is not their place. */
+static void early_devices_of_a_covered_label_go_back_by_name(void **state)
+{
+    (void)state;
+    struct world *world = world_covered();
+
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-covered-canary-back");
+}
+
+/* ... and once the rest began, one text does for a fleet of any size. */
+static void one_order_takes_the_rest_of_a_covered_label_back(void **state)
+{
+    (void)state;
+    struct world *world = world_covered();
+
+    goes_well(world, 2);
+    for (size_t i = 3; i <= 7; i++) {
+        says(world, i, 1, FLO_EXECUTION_ACCEPTED, NULL);
+    }
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    for (size_t i = 1; i <= 7; i++) {
+        about(world, i, FLO_ROLLOUT_EVENT_BACK);
+    }
+    assert_int_equal(state_of(world, 8), FLO_EXECUTION_QUEUED);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-covered-rest-back");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
+        cmocka_unit_test(early_devices_of_a_covered_label_go_back_by_name),
+        cmocka_unit_test(one_order_takes_the_rest_of_a_covered_label_back),
         cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
         cmocka_unit_test(
             one_that_goes_back_says_who_is_offline_and_for_how_long),

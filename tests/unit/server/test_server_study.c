@@ -74,6 +74,126 @@ static void a_large_fleet_has_the_gates_of_normal(void **state)
     assert_false(core->study.rules.is_alarm);
 }
 
+/* ---- the order of members ---- */
+
+#define SITES 40
+/* Sites of 25 devices, by their number. */
+static void enrol_sites(struct world *world)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < 25 * SITES; i++) {
+        const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+        char id[37], name[16], labels[32];
+        bool is_news;
+        snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", i);
+        snprintf(name, sizeof(name), "more-%d", i);
+        snprintf(labels, sizeof(labels), "{\"site\":\"s%d\"}", i % SITES);
+        struct flo_fleet_device device = {.id = id,
+                                          .name = name,
+                                          .labels = labels,
+                                          .profile = "{}",
+                                          .groups = "[\"all\"]",
+                                          .enrolled_at_ms = 1};
+        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                              groups, 1, &world->err),
+                         0);
+        assert_int_equal(flo_fleet_device_online(world->controller->store, id,
+                                                 true, &is_news, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static int site_of(const struct flo_rollout_member *member)
+{
+    return atoi(member->device) % SITES; /* those of the world have none */
+}
+
+/* Devices of each site up to and with a phase; of the world's three, none. */
+static void devices_to(const struct flo_rollout *core, uint32_t phase,
+                       uint32_t *least, uint32_t *most)
+{
+    uint32_t devices[SITES] = {0};
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        devices[site_of(member)] +=
+            member->phase <= phase && member->place.stratum > 0;
+    }
+    *least = UINT32_MAX;
+    *most = 0;
+    for (size_t i = 0; i < SITES; i++) {
+        *least = devices[i] < *least ? devices[i] : *least;
+        *most = devices[i] > *most ? devices[i] : *most;
+    }
+}
+
+static void the_second_phase_begins_with_one_device_of_each_site(void **state)
+{
+    struct world *world = *state;
+    uint32_t least, most;
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    assert_int_equal(core->phase_count, 5);
+    assert_string_equal(core->phases[1].name, "cover");
+    assert_int_equal(core->phases[1].soak_ms, 3600000);
+    assert_int_equal(core->phases[0].members, 20); /* exposure is as before */
+    assert_int_equal(core->phases[2].members,
+                     100 - 20 - core->phases[1].members);
+    assert_int_equal(core->phases[4].members, 80); /* two of each site */
+    devices_to(core, 0, &least, &most);
+    assert_int_equal(most, 1);
+    devices_to(core, 1, &least, &most);
+    assert_int_equal(least, 1);
+    assert_int_equal(most, 1);
+    devices_to(core, 2, &least, &most);
+    assert_true(least >= 2 && most == least + 1);
+    devices_to(core, 3, &least, &most);
+    assert_int_equal(least, 23);
+    assert_int_equal(most, 23);
+}
+
+/* An early phase names each of its devices, so agents of any age obey it; one
+ * order is for the rest. */
+static void a_wave_that_covers_proves_as_much_as_the_canary(void **state)
+{
+    struct world *world = *state;
+    struct flo_statistic_rule canary, wave, early;
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    const struct flo_study_rules *rules = &core->study.rules;
+    assert_int_equal(rules->cover, 2);
+    flo_study_test(rules, 0, 0, 1, true, &canary);
+    flo_study_test(rules, 0, 1, 1, true, &wave);
+    flo_study_test(rules, 0, 2, 1, true, &early);
+    assert_true(canary.ratio.prove_pct == 12 && wave.ratio.prove_pct == 12 &&
+                early.ratio.prove_pct == 6);
+    assert_true(core->phases[0].is_spread && core->phases[1].is_spread &&
+                core->phases[2].is_spread && !core->phases[3].is_spread &&
+                core->phases[4].is_spread);
+}
+
+static void phases_of_a_person_cover_a_label_too(void **state)
+{
+    struct world *world = *state;
+    uint32_t least, most;
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\",\"cover\":\"site\","
+                       "\"phases\":[{\"size\":45},{\"size\":\"100%\"}]}")
+             ->core;
+    assert_int_equal(core->phase_count, 2);
+    assert_int_equal(core->phases[0].members, 45);
+    devices_to(core, 0, &least, &most);
+    assert_int_equal(least, 1);
+    assert_int_equal(most, 2);
+}
+
 static void phases_of_a_person_get_an_alarm(void **state)
 {
     struct world *world = *state;
@@ -257,6 +377,9 @@ int main(void)
     cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_large_fleet_has_the_gates_of_normal),
+        TEST(the_second_phase_begins_with_one_device_of_each_site),
+        TEST(a_wave_that_covers_proves_as_much_as_the_canary),
+        TEST(phases_of_a_person_cover_a_label_too),
         TEST(phases_of_a_person_get_an_alarm),
         TEST(a_small_fleet_has_one_gate),
         TEST(a_preset_fits_a_small_group),

@@ -355,7 +355,7 @@ static void each_phase_has_its_share_of_each_site(void **state)
     uint32_t first[41] = {0};
     uint32_t last[41] = {0};
     uint32_t seen[1000] = {0};
-    size_t held;
+    struct flo_spread_sizes sizes;
 
     (void)state;
     for (size_t i = 0; i < 1000; i++) {
@@ -364,13 +364,14 @@ static void each_phase_has_its_share_of_each_site(void **state)
             .bucket = (uint32_t)((drawn() + 1) * 5e8),
             .id = "device"};
     }
-    assert_true(flo_spread_order(devices, 1000, 50, groups, order, &held));
-    assert_int_equal(held, 80);
+    assert_true(flo_spread_order(devices, 1000, 50, groups, order, &sizes));
+    assert_int_equal(sizes.held, 80);
+    assert_int_equal(sizes.cover, 40);
     for (size_t i = 0; i < 1000; i++) {
         uint32_t site = 1 + order[i] % 40;
         seen[order[i]]++;
         first[site] += i < 120 ? 1 : 0;
-        last[site] += i >= 1000 - held ? 1 : 0;
+        last[site] += i >= 1000 - sizes.held ? 1 : 0;
     }
     for (size_t i = 0; i < 1000; i++) {
         assert_int_equal(seen[i], 1);
@@ -379,7 +380,35 @@ static void each_phase_has_its_share_of_each_site(void **state)
         assert_int_equal(first[site], 3);
         assert_int_equal(last[site], 2);
     }
-    assert_false(flo_spread_order(devices, 10, 11, groups, order, &held));
+    assert_false(flo_spread_order(devices, 10, 11, groups, order, &sizes));
+}
+
+/* Devices that are not there cover nothing, and may well be controls. */
+static void of_a_site_those_that_are_there_go_first(void **state)
+{
+    static struct flo_spread_device devices[60];
+    static struct flo_spread_group groups[60];
+    static uint32_t order[60];
+    struct flo_spread_sizes sizes;
+
+    (void)state;
+    for (uint32_t i = 0; i < 60; i++) { /* three sites; of 3: too few */
+        devices[i] = (struct flo_spread_device){.value = i < 3    ? 1
+                                                         : i < 20 ? 2
+                                                                  : 3,
+                                                .bucket = i,
+                                                .id = "device",
+                                                .is_away = i % 4 != 3};
+    }
+    assert_true(flo_spread_order(devices, 60, 0, groups, order, &sizes));
+    assert_int_equal(sizes.held, 0);
+    assert_int_equal(sizes.cover, 3);
+    assert_int_equal(order[0], 0); /* alone, away, and of the lowest bucket */
+    assert_int_equal(order[1], 3);
+    assert_int_equal(order[2], 23);
+    for (size_t i = 1; i < 14; i++) {
+        assert_int_equal(order[i] % 4 == 3 || order[i] < 3, true);
+    }
 }
 
 int main(void)
@@ -402,6 +431,7 @@ int main(void)
         cmocka_unit_test(swaps_within_half_an_hour_are_one_wave),
         cmocka_unit_test(the_ninth_wave_joins_the_eighth),
         cmocka_unit_test(each_phase_has_its_share_of_each_site),
+        cmocka_unit_test(of_a_site_those_that_are_there_go_first),
     };
 
     if (other == NULL && json_array_size(rows) != VECTORS_HERE) {

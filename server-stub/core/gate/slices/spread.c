@@ -173,6 +173,26 @@ static uint32_t take(struct heap *heap)
     return heap->devices[at].place;
 }
 
+static int by_presence(const void *a, const void *b)
+{
+    const struct flo_spread_device *one = a;
+    const struct flo_spread_device *other = b;
+
+    return one->is_away != other->is_away ? one->is_away - other->is_away
+                                          : by_value(a, b);
+}
+
+/* The hold-out is taken: of those that are left, who is there goes first. */
+static void sort_front(const struct heap *heap,
+                       struct flo_spread_device *devices)
+{
+    for (size_t i = 0; i < heap->count; i++) {
+        const struct flo_spread_group *group = &heap->groups[i];
+        qsort(&devices[group->first], group->count - group->back,
+              sizeof(*devices), by_presence);
+    }
+}
+
 /* ---- order ---- */
 
 static size_t held_of(const struct flo_spread_group *groups, size_t group_count,
@@ -193,7 +213,7 @@ static size_t held_of(const struct flo_spread_group *groups, size_t group_count,
 
 bool flo_spread_order(struct flo_spread_device *devices, size_t count,
                       size_t hold_out, struct flo_spread_group *groups,
-                      uint32_t *order, size_t *held)
+                      uint32_t *order, struct flo_spread_sizes *sizes)
 {
     assert(count < REST);
     if (hold_out > count) {
@@ -210,14 +230,19 @@ bool flo_spread_order(struct flo_spread_device *devices, size_t count,
                         .count = group(devices, count, groups),
                         .devices = devices,
                         .is_back = true};
-    *held = held_of(groups, heap.count, count, hold_out);
+    sizes->held = held_of(groups, heap.count, count, hold_out);
+    sizes->cover = 0;
     heap_make(&heap);
-    for (size_t i = 0; i < *held; i++) {
+    for (size_t i = 0; i < sizes->held; i++) {
         order[count - 1 - i] = take(&heap);
     }
     heap.is_back = false;
+    sort_front(&heap, devices);
     heap_make(&heap);
-    for (size_t i = 0; i < count - *held; i++) {
+    for (size_t i = 0; i < count - sizes->held; i++) {
+        if (groups[0].is_large && groups[0].front == 0) {
+            sizes->cover = i + 1;
+        }
         order[i] = take(&heap);
     }
     return true;

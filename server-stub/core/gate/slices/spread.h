@@ -17,6 +17,7 @@ struct flo_spread_device {
     uint32_t value;
     uint32_t bucket;
     const char *id;
+    bool is_away;   /* of its site, those that are there go first */
     uint32_t place; /* in the caller's array; set by flo_spread_order */
 };
 /* Room for as many as there are devices. */
@@ -28,15 +29,19 @@ struct flo_spread_group {
     uint32_t order; /* decides when share and bucket are equal */
     bool is_large;
 };
+struct flo_spread_sizes {
+    size_t held;  /* of the hold-out: 2 devices for each value with 10 members
+                     or more, but at most 10 % of the members and 500, or
+                     `hold_out` where that is more.  0 stays 0. */
+    size_t cover; /* the first ones that bring each such value one device */
+};
 /* order: all members' places in the caller's array, as they get the release;
- * the hold-out is at its end, the one taken first is the last.  *held is its
- * size: 2 devices for each value with 10 members or more, but at most 10 % of
- * the members and 500, or `hold_out` where that is more.  0 stays 0.
- * Reorders `devices`; n log n.
+ * the hold-out is at its end, the one taken first is the last.  Reorders
+ * `devices`; n log n.
  *
  * false: the hold-out is larger than the fleet; nothing was written. */
 bool flo_spread_order(struct flo_spread_device *devices, size_t count,
                       size_t hold_out, struct flo_spread_group *groups,
-                      uint32_t *order, size_t *held);
+                      uint32_t *order, struct flo_spread_sizes *sizes);
 
 #endif

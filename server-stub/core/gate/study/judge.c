@@ -9,9 +9,16 @@
 
 /* ---- one test ---- */
 
-static double prove_of(const struct flo_study_rule *rule, uint32_t phase)
+/* The place of a phase among those for which rules say something: a wave that
+ * covers is none of its own. */
+static uint32_t step_of(const struct flo_study_rules *rules, uint32_t phase)
 {
-    uint32_t at = phase < rule->prove_count ? phase : rule->prove_count - 1;
+    return rules->cover > 0 && phase + 1 >= rules->cover ? phase - 1 : phase;
+}
+
+static double prove_of(const struct flo_study_rule *rule, uint32_t step)
+{
+    uint32_t at = step < rule->prove_count ? step : rule->prove_count - 1;
 
     return rule->prove_count > 0 ? rule->prove[at] : 0;
 }
@@ -36,10 +43,11 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
     memset(out, 0, sizeof(*out));
     out->kind = flo_measure_fact(of->measure)->kind;
     double weight = weight_of(of, segments, is_all);
+    uint32_t step = step_of(rules, phase);
     switch (out->kind) {
     case FLO_STATISTIC_RATIO:
         out->ratio = (struct flo_ratio_rule){.limit_pct = of->limit,
-                                             .prove_pct = prove_of(of, phase),
+                                             .prove_pct = prove_of(of, step),
                                              .alpha = FLO_ALPHA,
                                              .weight = weight,
                                              .devices_min = of->devices_min,
@@ -48,7 +56,7 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
     case FLO_STATISTIC_COUNT:
         out->count = (struct flo_count_rule){.limit_ratio = of->limit,
                                              .floor_rate = of->floor,
-                                             .prove_rate = prove_of(of, phase),
+                                             .prove_rate = prove_of(of, step),
                                              .alpha = FLO_ALPHA,
                                              .weight = weight,
                                              .devices_min = of->devices_min,
@@ -223,7 +231,8 @@ bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
             FLO_STATISTIC_DEATHS) {
         return false;
     }
-    return from == FLO_CRITICAL_LAST ? is_last : phase + 1 >= from;
+    return from == FLO_CRITICAL_LAST ? is_last
+                                     : step_of(rules, phase) + 1 >= from;
 }
 
 static bool is_speed(enum flo_measure measure)
@@ -528,7 +537,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t phase,
     for (uint32_t i = 0; i < study->rules.count; i++) {
         const struct flo_study_rule *rule = &study->rules.rules[i];
         if (is_speed(rule->measure)) {
-            least = fmin(least, prove_of(rule, phase));
+            least = fmin(least, prove_of(rule, step_of(&study->rules, phase)));
         }
     }
     if (isinf(least) || treated == 0 || controls == 0) {

@@ -87,6 +87,8 @@ struct flo_study_rules {
     bool is_alarm;          /* nothing has to pass */
     struct flo_study_rule rules[FLO_MEASURE_COUNT];
     uint32_t count;
+    uint32_t cover; /* the phase, from 1, that is a wave of the one after it and
+                       proves as much as the one before it; 0: none */
     double hold_out_pct;
     uint64_t watch_ms; /* of the hold-out, after the last phase */
     double failed_pct; /* the preset's limit of the gate `failed` */
