@@ -31,7 +31,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     /* At the start no telemetry shall be lost.  Later, telemetry is no reason
      * to wait. */
     rest->has_lane = rest->has_lane || lane.listens;
-    bool is_full = devices_max != 0 && count.devices > devices_max;
+    bool is_full = devices_max != 0 && count.online >= devices_max;
     (void)flo_fleet_durable(controller->store, &failed);
     const char *state = failed.code != 0            ? "failing"
                         : !is_up || !rest->has_lane ? "waiting"
