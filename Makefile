@@ -75,7 +75,7 @@ bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED
 	    $(BIN)/bench_slices --json build/bench/slices.json \
 	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),37)
 
-bench-fleet: build ## simulated fleets on the real controller (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)
+bench-fleet: build ## simulated fleets on the real controller; above the descriptors their records alone (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)
 	@cmake --build build/release -j $(JOBS) --target flotilla-sim
 	@mkdir -p build/bench && python3 tests/bench/bench_fleet.py build/release \
 	    build/bench/fleet.json --devices $(or $(DEVICES),1000,3000,10000) \
