@@ -10,6 +10,7 @@
 #include <flotilla/plural.h>
 
 #include "server-stub/core/experiment/ratio.h"
+#include "server-stub/core/rollout/decidable.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -248,8 +249,9 @@ static void next_running(const struct flo_rollout *rollout,
     }
     if (phase->state == FLO_PHASE_HELD) {
         say(out, "%s",
-            phase->is_until_promoted
-                ? ""
+            phase->is_until_promoted ? ""
+            : flo_rollout_asks_person(rollout)
+                ? "a person (promote, abort, rollback); "
                 : "a person (promote, abort, rollback) or more evidence; ");
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);
     }

@@ -190,6 +190,20 @@ bool flo_rollout_study_lacks(const struct flo_rollout *rollout)
            study_lacks(rollout, rollout->phase, &lack);
 }
 
+bool flo_rollout_asks_person(const struct flo_rollout *rollout)
+{
+    struct flo_gate_result result;
+    uint32_t gate;
+
+    if (!rollout->holds_for_person) {
+        return false;
+    }
+    return flo_rollout_study_lacks(rollout) ||
+           (flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
+                FLO_VERDICT_INCONCLUSIVE &&
+            flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE);
+}
+
 /* Smaller numbers in the gate, if any would do. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {

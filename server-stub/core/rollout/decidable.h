@@ -34,5 +34,8 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout,
                            char *fix);
 /* Does a study's gate of the present phase lack devices for ever? */
 bool flo_rollout_study_lacks(const struct flo_rollout *rollout);
+/* A gate holds the present phase that a person was promised to decide: no
+ * evidence lets it pass. */
+bool flo_rollout_asks_person(const struct flo_rollout *rollout);
 
 #endif

@@ -198,7 +198,7 @@ static void hold(struct flo_rollout *rollout, uint32_t gate,
                   is_share
                       ? "is held, more than the limit explains: promote, abort "
                         "or roll back"
-                  : rollout->holds_for_person
+                  : flo_rollout_asks_person(rollout)
                       ? "is held for a person: promote, abort or roll back"
                       : "is held until there is more");
     } else {

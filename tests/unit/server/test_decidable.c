@@ -129,6 +129,7 @@ static void a_person_who_was_promised_is_asked_when_all_have_it(void **state)
 {
     (void)state;
     struct world *world = world_new(3, 1);
+    struct flo_rollout_next next;
 
     flo_study_preset(FLO_PRESET_NORMAL, &world->rollout.study.rules);
     world->rollout.holds_for_person = true;
@@ -139,6 +140,14 @@ static void a_person_who_was_promised_is_asked_when_all_have_it(void **state)
     assert_string_equal(world->rollout.reason,
                         "too few devices for its gates: phase 1 is held for a "
                         "person: promote, abort or roll back");
+    assert_true(flo_rollout_next(&world->rollout, 0, 1, &next));
+    assert_string_equal(next.what,
+                        "a person (promote, abort, rollback); phase 1: its "
+                        "gates");
+    /* With enough devices it is held for a while: evidence may decide. */
+    world->rollout.holds_for_person = false;
+    assert_true(flo_rollout_next(&world->rollout, 0, 1, &next));
+    assert_non_null(strstr(next.what, "or more evidence"));
     operator_does(world, FLO_ROLLOUT_EVENT_PROMOTE);
     goes_well(world, 2);
     goes_well(world, 3);
