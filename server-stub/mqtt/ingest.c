@@ -107,26 +107,6 @@ static int execution(const struct flo_message *message, const char *id,
     return rv;
 }
 
-/* An update that ended, for the numbers by release. */
-static void count_end(const struct flo_message *message, const char *id)
-{
-    struct flo_controller *controller = message->controller;
-    const char *word =
-        json_string_value(json_object_get(message->json, "state"));
-    char rollout[FLO_NAME_MAX + 1];
-    struct flo_rollout_entry *entry = NULL;
-    enum flo_execution state;
-    uint32_t attempt;
-    struct flo_err err = {0};
-
-    if (word != NULL && flo_execution_parse(word, &state) &&
-        flo_execution_is_end(state) && split_execution(id, rollout, &attempt) &&
-        flo_ingest_rollout(controller, rollout, &entry, &err) == 0 &&
-        entry != NULL) {
-        flo_updates_count(&controller->updates, entry->core.release, state);
-    }
-}
-
 /* ---- event ---- */
 
 static int on_event(const struct flo_message *message, struct flo_err *err)
@@ -164,7 +144,6 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
         rv = execution(message, id, message->json, err);
-        count_end(message, id);
     } else if (is_new && strcmp(type, "security") == 0) {
         flo_log(FLO_LOG_WARN, "device",
                 "device %s reports a security event: %.300s", message->device,

@@ -21,11 +21,43 @@ static bool is_of_a_device(enum flo_rollout_event_kind kind)
            kind == FLO_ROLLOUT_EVENT_WITHDRAWN;
 }
 
+static enum flo_execution state_of(const struct flo_rollout *core,
+                                   const char *device)
+{
+    size_t index = device != NULL ? flo_rollout_find(core, device) : SIZE_MAX;
+
+    return index != SIZE_MAX ? (enum flo_execution)core->members[index].state
+                             : FLO_EXECUTION_QUEUED;
+}
+
+/* For the numbers by release: a device's update ended, by its own word or by
+ * its answer to a rollback that people or a gate asked for.  An attempt that
+ * comes again ended, too. */
+static void count_end(struct flo_controller *controller,
+                      const struct flo_rollout *core,
+                      const struct flo_rollout_event *event,
+                      enum flo_execution before)
+{
+    enum flo_execution now = state_of(core, event->device);
+    enum flo_execution end = now;
+
+    if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION &&
+        !flo_execution_is_end(before)) {
+        end = event->execution;
+    } else if (now == before || before == FLO_EXECUTION_QUEUED) {
+        return;
+    }
+    if (flo_execution_is_end(end)) {
+        flo_updates_count(&controller->updates, core->release, end);
+    }
+}
+
 int flo_rollouts_step(struct flo_controller *controller,
                       struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
 {
     struct flo_rollout_actions actions;
+    enum flo_execution before = state_of(&entry->core, event.device);
     int rv = 0;
 
     event.now_ms = flo_controller_now_ms(controller);
@@ -41,6 +73,10 @@ int flo_rollouts_step(struct flo_controller *controller,
     }
     if (rv == 0) {
         flo_rollouts_explain(entry, &event, &actions);
+    }
+    if (rv == 0 && (event.kind == FLO_ROLLOUT_EVENT_EXECUTION ||
+                    event.kind == FLO_ROLLOUT_EVENT_BACK)) {
+        count_end(controller, &entry->core, &event, before);
     }
     if (rv < 0 || actions.count == 0) {
         return rv;

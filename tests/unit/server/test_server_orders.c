@@ -10,7 +10,9 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *again = NULL;
+    const struct flo_update_counts *updates = &world->controller->updates;
 
+    event(world, device_in_phase(entry, 0), "succeeded");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
                                 "bad", id, &world->err),
@@ -18,6 +20,7 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_int_equal(updates->items[0].ends[FLO_EXECUTION_ROLLED_BACK], 0);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(order_of(world, i), id);
         char text[256];
@@ -26,6 +29,10 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
         send(world, i, "ack", text);
     }
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    /* The metric says what the rollout says. */
+    assert_int_equal(updates->count, 1);
+    assert_int_equal(updates->items[0].ends[FLO_EXECUTION_SUCCEEDED], 1);
+    assert_int_equal(updates->items[0].ends[FLO_EXECUTION_ROLLED_BACK], 1);
     again = start(world, "{\"release\":\"tiny@2.1.0\"}");
     assert_null(again);
     assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
