@@ -75,11 +75,24 @@ static bool is_name_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
+/* C1 controls; separators of lines and marks that turn the writing direction,
+ * by which a text shows another text than it is (U+2028 to U+202E, U+2066 to
+ * U+2069). */
+static bool is_unseen(const unsigned char *at)
+{
+    if (at[0] == 0xc2) {
+        return at[1] >= 0x80 && at[1] < 0xa0;
+    }
+    return at[0] == 0xe2 &&
+           ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
+            (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+}
+
 bool flo_text_is_line(const char *text)
 {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
+        if (c < 0x20 || c == 0x7f || is_unseen((const unsigned char *)text)) {
             return false;
         }
     }

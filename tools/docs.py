@@ -207,6 +207,7 @@ def value_of(row):
     word, kind, least, most, form, _ = row
     return {"TEXT": "%s to %s characters" % (least, most),
             "ID": "%s to %s characters" % (least, most),
+            "LINE": "one line, %s to %s characters" % (least, most),
             "PAIR": "name=text", "GRANTS": "roles", "METRIC": "a metric", "NAME": "a name", "TITLE": "model@version",
             "WORD": form.replace("|", ", "),
             "WHOLE": "whole, %s to %s" % (least, most),

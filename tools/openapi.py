@@ -18,7 +18,7 @@ GRANT = "(viewer|operator|releaser|admin|auditor|" \
     "(viewer|operator):[a-z0-9][a-z0-9._-]{0,63})"
 GRANTS = "^%s(,%s){0,7}$" % (GRANT, GRANT)
 TEXT = "^[^\\u0000]*$"
-PLAIN = "[^\\u0000-\\u001f\\u007f]*$"
+PLAIN = "[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$"
 
 
 class Word:
@@ -285,7 +285,7 @@ def specification(part, is_edit=False):
         if where != part or (is_edit and change == "FIXED"):
             continue
         limits = {"minimum": number(least), "maximum": number(most)}
-        text = {"TEXT": TITLE if name == "release" else TEXT, "NAME": NAME,
+        text = {"TEXT": TITLE if name == "release" else "^" + PLAIN, "NAME": NAME,
                 "DURATION": DURATION, "RATE": RATE}
         if kind in text:
             value = {"type": ["string", "null"], "pattern": text[kind]}

@@ -146,8 +146,8 @@ static int answer_json(const struct flo_http_answer *answer, json_t **out,
 }
 
 static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
-                      const void *data, size_t bytes, json_t **answer,
-                      struct flo_err *err)
+                      const char *etag_or_null, const void *data, size_t bytes,
+                      json_t **answer, struct flo_err *err)
 {
     char id[37];
     char key[64];
@@ -160,7 +160,10 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
 
     flo_uuid_make(id);
     snprintf(key, sizeof(key), "Idempotency-Key: %s", id);
-    if (strcmp(method, "POST") == 0) {
+    if (etag_or_null != NULL) {
+        snprintf(key, sizeof(key), "If-Match: %.50s", etag_or_null);
+    }
+    if (strcmp(method, "POST") == 0 || etag_or_null != NULL) {
         request.headers = headers;
     }
     int rv = call(cli, &request, path, &got, err);
@@ -172,23 +175,31 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
     return rv;
 }
 
-int flo_api_call(struct flo_cli *cli, const char *method, const char *path,
-                 const json_t *body, json_t **answer, struct flo_err *err)
+int flo_api_change(struct flo_cli *cli, const char *method, const char *path,
+                   const char *etag, const json_t *body, json_t **answer,
+                   struct flo_err *err)
 {
     struct flo_buf text = {0};
 
     if (body != NULL) {
         flo_json_dump(body, &text);
     }
-    int rv = send_bytes(cli, method, path, text.data, text.bytes, answer, err);
+    int rv =
+        send_bytes(cli, method, path, etag, text.data, text.bytes, answer, err);
     flo_buf_deinit(&text);
     return rv;
+}
+
+int flo_api_call(struct flo_cli *cli, const char *method, const char *path,
+                 const json_t *body, json_t **answer, struct flo_err *err)
+{
+    return flo_api_change(cli, method, path, NULL, body, answer, err);
 }
 
 int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
                 struct flo_err *err)
 {
-    return send_bytes(cli, "GET", path, NULL, 0, answer, err);
+    return send_bytes(cli, "GET", path, NULL, NULL, 0, answer, err);
 }
 
 int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer,
@@ -268,7 +279,7 @@ int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
 int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
                  size_t bytes, json_t **answer, struct flo_err *err)
 {
-    return send_bytes(cli, "POST", path, data, bytes, answer, err);
+    return send_bytes(cli, "POST", path, NULL, data, bytes, answer, err);
 }
 
 /* Pages until there are `limit` elements or no more. */

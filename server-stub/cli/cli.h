@@ -50,6 +50,12 @@ FLO_MUST_USE int flo_context_save(const char *name, const struct flo_cli *cli,
 FLO_MUST_USE int flo_api_call(struct flo_cli *cli, const char *method,
                               const char *path, const json_t *body,
                               json_t **answer, struct flo_err *err);
+/* The same, about the state that was read with this ETag.  FLO_E_REST_STALE:
+ * it is another one by now. */
+FLO_MUST_USE int flo_api_change(struct flo_cli *cli, const char *method,
+                                const char *path, const char *etag,
+                                const json_t *body, json_t **answer,
+                                struct flo_err *err);
 FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
                              json_t **answer, struct flo_err *err);
 /* The JSON of any answer, whatever its status says. */

@@ -1,11 +1,15 @@
 """A rollout under way is changed, and a hotfix takes the place of a bad one."""
+import contextlib
+import http.client
+import http.server
 import os
+import threading
 
 import pytest
 
 from bad_parts import rest
 from conftest import Small
-from waits import until
+from waits import HANG_S, until
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +103,80 @@ def test_what_is_fixed_is_refused_and_nothing_changes(up):
     up.cli("approval", "delete", "all")
 
 
+class Between(http.server.BaseHTTPRequestHandler):
+    """Passes calls on.  Before a change arrives, somebody else makes one."""
+    up = None
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.command == "PATCH":
+            assert rest(self.up, "PATCH", self.path.split("?")[0], {
+                "change": {"rate": "66/min"}})[0] == 200
+        head = {name: value for name, value in self.headers.items()
+                if name not in ("Host", "Content-Length")}
+        with contextlib.closing(http.client.HTTPConnection(
+                "127.0.0.1", self.up.port, timeout=HANG_S)) as to:
+            to.request(self.command, self.path, body or None, head)
+            answer = to.getresponse()
+            text = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_PATCH = pass_on
+
+    def log_message(self, *_):
+        pass
+
+
+def running(up):
+    return [one["id"] for one in up.ask("rollout", "list")
+            if one["state"] == "running"][0]
+
+
+def test_an_edit_is_of_what_was_read(up):
+    started = running(up)
+    between = type("OfUp", (Between,), {"up": up})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), between) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code, _, err = up.cli(
+            "rollout", "edit", started, "--pace", "80/min", "--controller",
+            "http://127.0.0.1:%d" % server.server_port, "--token-file",
+            os.path.join(up.dir, "controller", "admin.token"), check=False)
+        server.shutdown()
+    assert code != 0 and "rest.stale" in err, err
+    assert "edit again" in err, err
+    assert get(up, started)["spec"]["rate"] == "66/min"
+
+
+def test_an_edit_of_nothing_is_an_error_of_usage(up):
+    for words in ((), ("--reason", "CHG-13")):
+        code, out, err = up.cli("rollout", "edit", running(up), *words,
+                                check=False)
+        assert code == 2 and "cli.usage" in err, (code, out, err)
+        assert "say what shall change" in err, err
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "\u202erevo", "a\u2066b",
+                                    "\x1b[2J", "\u0085"])
+def test_a_reason_is_one_line_that_reads_as_it_is(up, reason):
+    started = running(up)
+    before = asked(up, started)
+    for method, path, body in (
+            ("PATCH", "/v1/rollouts/" + started, {"change": {"rate": "9/min"}}),
+            ("POST", "/v1/rollouts/%s/actions" % started, {"action": "pause"}),
+            ("POST", "/v1/rollouts", {"release": "tiny@1"})):
+        answer = rest(up, method, path, dict(body, reason=reason))
+        assert answer[0] == 400 and "rest.schema" in str(answer), answer
+    assert asked(up, started) == before
+    good = {"change": {"rate": "66/min"}, "reason": "Änderung 12 – שלום"}
+    assert rest(up, "PATCH", "/v1/rollouts/" + started, good)[0] == 200
+
+
 def test_a_line_that_left_the_file_is_no_longer_asked(up):
-    started, = [one["id"] for one in up.ask("rollout", "list")
-                if one["state"] == "running"]
+    started = running(up)
     path = os.path.join(up.dir, "edited.yaml")
 
     def edit(text, *more):

@@ -66,9 +66,14 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
     char path[256];
-    int rv = flo_rollout_path(cli->args.words[0], "?devices=0", path,
-                              sizeof(path), err);
+    const char *id = cli->args.words[0];
+    int rv = flo_rollout_path(id, "?devices=0", path, sizeof(path), err);
 
+    if (rv == 0 && !flo_rollout_edit_is_asked(&cli->args)) {
+        flo_fail(err, FLO_E_USAGE, "say what shall change");
+        return flo_err_fix(err, "give a flag, as --pace 60/min, or --file; "
+                                "flotilla rollout edit --help lists them");
+    }
     rv = rv < 0 ? rv : flo_api_get(cli, path, &before, err);
     rv = rv < 0 ? rv
                 : flo_rollout_edit_wish(cli, json_object_get(before, "spec"),
@@ -79,8 +84,17 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
     body = json_pack("{s:o,s:s}", "change",
                      difference(json_object_get(before, "spec"), wanted),
                      "reason", flo_args_text(&cli->args, "reason", ""));
-    rv = flo_rollout_path(cli->args.words[0], "", path, sizeof(path), err);
-    rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &rollout, err);
+    rv = flo_rollout_path(id, "", path, sizeof(path), err);
+    rv = rv < 0 ? rv
+                : flo_api_change(cli, "PATCH", path,
+                                 flo_out_text(before, "etag", NULL), body,
+                                 &rollout, err);
+    if (rv == FLO_E_REST_STALE) {
+        return flo_err_fix(err,
+                           "somebody changed it meanwhile: look with "
+                           "flotilla rollout get %.64s, then edit again",
+                           id);
+    }
     if (rv == 0) {
         print_edit(cli, rollout);
     }

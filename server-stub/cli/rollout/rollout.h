@@ -14,6 +14,8 @@ FLO_MUST_USE int flo_rollout_wish(struct flo_cli *cli, json_t **out,
 FLO_MUST_USE int flo_rollout_edit_wish(struct flo_cli *cli,
                                        const json_t *before, json_t **out,
                                        struct flo_err *err);
+/* Does a flag or --file say what an edit changes? */
+bool flo_rollout_edit_is_asked(const struct flo_args *args);
 /* An edit changes its members one by one: `limits`, `policy`. */
 bool flo_rollout_has_members(const char *name);
 /* Send it, or with --dry-run show its plan; --wait follows it to its end. */

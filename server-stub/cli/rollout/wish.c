@@ -470,6 +470,22 @@ static void add_file(json_t *spec, json_t *file)
     }
 }
 
+bool flo_rollout_edit_is_asked(const struct flo_args *args)
+{
+    static const char *const others[] = {"file", "phase", "gate", "max-failed",
+                                         "silence"};
+    bool is_asked = false;
+
+    for (size_t i = 0; i < FLO_COUNT(others); i++) {
+        is_asked = is_asked || flo_args_has(args, others[i]);
+    }
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) { /* the audit's is none */
+        is_asked = is_asked || (strcmp(fields[i].flag, "reason") != 0 &&
+                                flo_args_has(args, fields[i].flag));
+    }
+    return is_asked;
+}
+
 int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before,
                           json_t **out, struct flo_err *err)
 {

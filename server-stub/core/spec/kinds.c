@@ -29,6 +29,10 @@ static int read_text(const struct field *field, const struct place *place,
                  field->least, field->most);
         return flo_spec_wrong(place, field->name, should);
     }
+    if (!flo_text_is_line(json_string_value(value))) {
+        return flo_spec_wrong(place, field->name,
+                              "one line without control characters");
+    }
     memcpy(flo_spec_at(field, place), json_string_value(value), bytes + 1);
     return 0;
 }

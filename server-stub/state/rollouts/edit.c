@@ -43,6 +43,28 @@ static int check_words(const struct flo_rollout_entry *entry,
     return 0;
 }
 
+/* A phase that began has its devices by the labels that it was spread over;
+ * the core knows only that it was. */
+static int check_spread(const struct flo_rollout_entry *entry,
+                        const struct flo_rollout_entry *wanted,
+                        struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    bool has_begun = core->state != FLO_ROLLOUT_SCHEDULED;
+
+    for (uint32_t i = 0;
+         has_begun && i <= core->phase && i < wanted->core.phase_count; i++) {
+        if (memcmp(entry->wish.phases[i].spread, wanted->wish.phases[i].spread,
+                   sizeof(wanted->wish.phases[i].spread)) != 0) {
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].spread: phase %s has begun; its "
+                            "devices stay as they were asked",
+                            i, core->phases[i].name);
+        }
+    }
+    return 0;
+}
+
 /* A time that went by, and that no edit names, ends it no second time. */
 static void keep_expiry(const struct flo_rollout_entry *entry,
                         struct flo_rollout_entry *wanted)
@@ -143,6 +165,7 @@ int flo_rollouts_edit(struct flo_controller *controller,
     }
     rv = check_people(controller, entry, err);
     rv = rv < 0 ? rv : check_words(entry, wanted, err);
+    rv = rv < 0 ? rv : check_spread(entry, wanted, err);
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {
         snprintf(note, sizeof(note), "%.64s: %s", by, names);

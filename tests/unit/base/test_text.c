@@ -107,6 +107,39 @@ static void a_made_uuid_is_valid_and_new(void **state)
     assert_false(flo_uuid_is_valid("0123"));
 }
 
+static void a_line_shows_what_it_is(void **state)
+{
+    static const char *const bad[] = {"two\nlines",
+                                      "tab\there",
+                                      "\x1b[2J",
+                                      "\x7f",
+                                      "\xc2\x85",
+                                      "\xc2\x9b"
+                                      "0m",
+                                      "\xe2\x80\xa8x",
+                                      "\xe2\x80\xae"
+                                      "evil",
+                                      "a\xe2\x80\xaa",
+                                      "\xe2\x81\xa6",
+                                      "\xe2\x81\xa9"};
+    static const char *const good[] = {
+        "",
+        "CHG-12, Ana",
+        "\xc2\xa0\xc3\x84nderung \xe2\x80\x93 \xe2\x82\xac",
+        "\xd7\xa9\xd7\x9c\xe2\x80\x8f",
+        "\xf0\x9f\x9a\xa2",
+        "\xe2\x81\xaa",
+        "\xe2\x80\xaf"};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_false(flo_text_is_line(bad[i]));
+    }
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        assert_true(flo_text_is_line(good[i]));
+    }
+}
+
 static void utf8_stops_at_the_first_bad_byte(void **state)
 {
     static const struct {
@@ -281,6 +314,7 @@ int main(void)
         cmocka_unit_test(names_have_few_characters_and_a_length),
         cmocka_unit_test(an_address_has_a_scheme_a_host_and_a_port),
         cmocka_unit_test(a_made_uuid_is_valid_and_new),
+        cmocka_unit_test(a_line_shows_what_it_is),
         cmocka_unit_test(utf8_stops_at_the_first_bad_byte),
         cmocka_unit_test(the_nearest_word_is_a_small_edit_away),
         cmocka_unit_test(times_are_read_and_written_alike),

@@ -178,6 +178,29 @@ static void words_that_others_approved_stay(void **state)
                         "60/min");
 }
 
+static void labels_over_which_a_phase_was_spread_stay(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1,"
+                     "\"spread\":[\"site\"],\"soak\":\"1d\"},"
+                     "{\"share_pct\":100}]}");
+
+    assert_non_null(entry);
+    assert_string_equal(
+        edits(world, entry,
+              "{\"phases\":[{\"devices\":1,\"spread\":[\"hw\"]},"
+              "{\"share_pct\":100}]}"),
+        "rest.meaning");
+    assert_non_null(strstr(world->err.what, "phases[0].spread"));
+    assert_string_equal(
+        edits(world, entry,
+              "{\"phases\":[{\"devices\":1,\"spread\":[\"site\"]},"
+              "{\"devices\":2,\"spread\":[\"site\"]},"
+              "{\"share_pct\":100}]}"),
+        "phases");
+}
+
 /* Its time went by, and a person resumed it. */
 static void an_edit_after_its_time_went_by_may_leave_that_time(void **state)
 {
@@ -639,6 +662,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_edit_is_kept_over_a_restart),
         TEST(words_that_others_approved_stay),
+        WITH_WORLD(labels_over_which_a_phase_was_spread_stay),
         TEST(an_edit_after_its_time_went_by_may_leave_that_time),
         TEST(an_edit_of_the_pace_mends_no_broken_gate),
         TEST(an_edit_of_the_pace_asks_nothing_of_the_gates),
