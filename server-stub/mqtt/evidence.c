@@ -190,6 +190,7 @@ study_ask(struct flo_controller *controller,
     study->release = entry->release;
     study->phase = core->phase;
     study->block = core->study.state.block;
+    study->excluded = core->study.state.excluded;
     study->heartbeat_ms = controller->heartbeat_ms;
     add_members(core, study);
     return study;

@@ -378,7 +378,7 @@ def test_a_release_with_worse_answers_is_found_though_its_probe_passes(
     found, gate = study(up, (group, len(names) + CONTROLS), "tiny@5",
                         "golden_loss", {"limit_pct": 10}, one_block)
     assert gate["value"] > 10, gate
-    assert "perplexity of golden answers +" in found["reason"], found
+    assert "perplexity of golden answers " in found["reason"], found
     assert not [d for d in found["devices"] if d["state"] == "failed"], found
     until("the devices are back", lambda: up.serving("tiny@3", names))
 

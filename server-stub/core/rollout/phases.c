@@ -247,6 +247,16 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
+/* Crashes soon after the swap decided. */
+static bool is_soon(const struct flo_rollout *rollout)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+
+    return state->verdict == FLO_PHASE_FAILS &&
+           state->segment == FLO_SEGMENT_ALL &&
+           flo_study_is_soon(&state->standing[state->rule]);
+}
+
 /* Devices far above their own past decided, and no test. */
 static bool is_steep(const struct flo_rollout *rollout)
 {
@@ -264,10 +274,9 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     char further[FLO_STUDY_TEXT];
     char whole[512 + FLO_STUDY_TEXT];
 
-    if (state->named.is_tested && !is_steep(rollout)) {
+    if (state->named.is_tested && !is_steep(rollout) && !is_soon(rollout)) {
         flo_study_text(rollout->study.rules.rules[state->rule].measure,
-                       &state->named.rule, &state->named.result,
-                       state->segment_name, text);
+                       &state->named, state->segment_name, text);
     } else {
         flo_rollout_study_text(rollout, state->rule, text);
     }

@@ -1,4 +1,6 @@
 /* Gates of a rollout as REST and the live stream show them. */
+#include <math.h>
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 
@@ -73,8 +75,11 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
 }
 
 /* The numbers of a rule's newest finding. */
-static void view_finding(const struct flo_statistic_result *result, json_t *out)
+static void view_finding(const struct flo_study_standing *standing, json_t *out)
 {
+    const struct flo_statistic_result *result = &standing->result;
+    const struct flo_study_row row = {.told = standing->told};
+    double told, low, high;
     json_t *numbers = flo_statistic_result_json(result);
     bool is_ratio = result->kind == FLO_STATISTIC_RATIO;
     json_t *value = json_object_get(numbers, is_ratio ? "effect_pct" : "ratio");
@@ -85,6 +90,12 @@ static void view_finding(const struct flo_statistic_result *result, json_t *out)
     if (json_is_number(json_array_get(interval, 0)) &&
         json_is_number(json_array_get(interval, 1))) {
         json_object_set(out, "interval", interval);
+    }
+    if (flo_study_effect(&row, &told, &low, &high)) { /* never clipped */
+        json_object_set_new(out, "value", json_real(told));
+        if (isfinite(low) && isfinite(high)) {
+            json_object_set_new(out, "interval", json_pack("[f,f]", low, high));
+        }
     }
     json_object_set_new(out, "result", numbers);
 }
@@ -133,7 +144,7 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
         flo_on_fail_word(rule->has_action ? rule->action : study->on_fail),
         "statistical", 1, "critical", (int)is_awaited);
     if (standing->has_result) {
-        view_finding(&standing->result, out);
+        view_finding(standing, out);
     }
     uint32_t look;
     uint64_t at_ms;

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/sites.h"
 #include "server-stub/telemetry/observe/inside.h"
 
 #define COVERAGE_BLOCKS_MIN 6 /* half an hour */
 #define STRATA_MAX 8
+#define RATE_MIN 1e-6 /* crashes an hour, where nobody had one */
 
 struct flo_observe_study *flo_observe_study_new(size_t members)
 {
@@ -113,6 +115,11 @@ static void place_members(struct flo_observer *observer,
 
 /* ---- gathering ---- */
 
+struct told_arms {
+    double *updated, *controls; /* [devices] each */
+    double *numbers;            /* flo_told_numbers */
+    size_t updated_count, control_count;
+};
 struct gather {
     struct flo_observer *observer;
     struct flo_observe_study *study;
@@ -122,6 +129,7 @@ struct gather {
     double control_bad;       /* bad of the answers that were judged, before */
     struct flo_difference *differences;
     double *scratch;
+    struct told_arms told;
 };
 
 static bool is_treated(const struct flo_observed *observed)
@@ -276,6 +284,124 @@ static void gather_stratum(struct gather *gather,
     *out = arms.arms;
 }
 
+/* A segment's differences, less the median of its controls. */
+static void told_stratum(struct gather *gather,
+                         enum flo_observed_reading reading, uint32_t segment,
+                         uint32_t stratum, struct told_arms *arms)
+{
+    size_t updated = arms->updated_count;
+    size_t controls = arms->control_count;
+    double d;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        if (is_compared(gather, entry) && entry->observed.segment == segment &&
+            flo_observed_stratum(&entry->observed, reading) == stratum &&
+            flo_observed_difference(&entry->observed, reading, &d)) {
+            if (is_treated(&entry->observed)) {
+                arms->updated[updated++] = d;
+            } else {
+                arms->controls[controls++] = d;
+            }
+        }
+    }
+    size_t own = controls - arms->control_count;
+    if (own < 2 || updated == arms->updated_count) {
+        return; /* nothing to compare with */
+    }
+    memcpy(gather->scratch, &arms->controls[arms->control_count],
+           own * sizeof(*gather->scratch));
+    double centre = flo_median(gather->scratch, own);
+    for (size_t i = arms->updated_count; i < updated; i++) {
+        arms->updated[i] -= centre;
+    }
+    for (size_t i = arms->control_count; i < controls; i++) {
+        arms->controls[i] -= centre;
+    }
+    arms->updated_count = updated;
+    arms->control_count = controls;
+}
+
+/* Told to people: over all segments that are not excluded. */
+static void gather_told(struct gather *gather, enum flo_measure measure)
+{
+    struct flo_study_evidence *evidence = &gather->study->evidence;
+    enum flo_observed_reading reading =
+        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
+    struct told_arms *arms = &gather->told;
+
+    arms->updated_count = arms->control_count = 0;
+    for (uint32_t s = 0; s < evidence->segment_count; s++) {
+        uint32_t older = older_stratum(gather, reading, s);
+        if ((gather->study->excluded >> s & 1) != 0) {
+            continue;
+        }
+        told_stratum(gather, reading, s, 0, arms);
+        if (older != 0) {
+            told_stratum(gather, reading, s, older, arms);
+        }
+    }
+    /* Finite: means of readings. */
+    (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls,
+                          arms->control_count, arms->numbers,
+                          &evidence->told[measure].effect);
+}
+
+/* Raw rates of errors, against requests and not against the own past. */
+static void gather_rates(struct gather *gather)
+{
+    struct flo_count_arm arms[2] = {0};
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        const struct flo_observed *of = &entry->observed;
+        if (is_compared(gather, entry) &&
+            (gather->study->excluded >> of->segment & 1) == 0) {
+            flo_count_add(&arms[is_treated(of) ? 1 : 0], of->since.errors,
+                          of->since.requests, of->since.requests);
+        }
+    }
+    (void)flo_told_ratio(
+        &arms[1], &arms[0],
+        &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
+}
+
+/* Crashes soon after the swap, of all phases; a control's since this phase's
+ * split. */
+static void gather_crashes(struct gather *gather)
+{
+    struct flo_study_crash *crash = &gather->study->evidence.crash;
+    struct flo_observed_crashes one;
+    double hours = 0;
+    double died = 0;
+
+    for (int pass = 0; pass < 2; pass++) {
+        double rate = hours > 0 && died > 0 ? died / hours : RATE_MIN;
+        for (size_t i = 0; i < gather->observer->count; i++) {
+            const struct flo_observer_entry *entry =
+                &gather->observer->entries[i];
+            if (!is_compared(gather, entry) ||
+                (gather->study->excluded >> entry->observed.segment & 1) != 0) {
+                continue;
+            }
+            flo_observed_crashes(&entry->observed, gather->observer->closed,
+                                 &one);
+            if (pass == 0) {
+                hours += one.hours_before;
+                died += one.died_before;
+                continue;
+            }
+            struct flo_crash_arm *arm = is_treated(&entry->observed)
+                                            ? &crash->treated
+                                            : &crash->control;
+            arm->devices += one.has_crashed ? 1 : 0;
+            arm->expected += flo_crash_expected(one.hours, one.died_before,
+                                                one.hours_before, rate);
+        }
+    }
+    crash->past = (struct flo_crash_arm){.devices = died, .expected = died};
+}
+
 static void gather_readers(struct gather *gather, enum flo_measure measure,
                            uint32_t segment)
 {
@@ -343,11 +469,16 @@ static void gather_all(struct gather *gather)
 
     gather_rate(gather);
     gather_counts(gather);
+    gather_rates(gather);
+    gather_crashes(gather);
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         for (uint32_t s = 0; s < evidence->segment_count; s++) {
             if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
                 gather_ratio(gather, (enum flo_measure)i, s);
             }
+        }
+        if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
+            gather_told(gather, (enum flo_measure)i);
         }
         if (flo_study_has_above((enum flo_measure)i)) {
             gather_above(gather, (enum flo_measure)i);
@@ -364,6 +495,19 @@ static uint32_t coverage_blocks(const struct flo_observer *observer,
 
     return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN
                                         : (uint32_t)blocks;
+}
+
+/* false: no memory. */
+static bool told_open(struct told_arms *arms, size_t devices)
+{
+    size_t pairs = flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, devices);
+
+    arms->updated = calloc(2 * devices + pairs + 1, sizeof(*arms->updated));
+    if (arms->updated != NULL) {
+        arms->controls = arms->updated + devices;
+        arms->numbers = arms->controls + devices;
+    }
+    return arms->updated != NULL;
 }
 
 int flo_observer_study(struct flo_observer *observer,
@@ -398,7 +542,8 @@ int flo_observer_study(struct flo_observer *observer,
     gather.differences =
         calloc(observer->count + 1, sizeof(*gather.differences));
     gather.scratch = calloc(observer->count + 1, sizeof(*gather.scratch));
-    int rv = gather.differences == NULL || gather.scratch == NULL
+    int rv = gather.differences == NULL || gather.scratch == NULL ||
+                     !told_open(&gather.told, observer->count)
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
                  : 0;
     if (rv == 0) {
@@ -406,5 +551,6 @@ int flo_observer_study(struct flo_observer *observer,
     }
     free(gather.differences);
     free(gather.scratch);
+    free(gather.told.updated);
     return rv;
 }

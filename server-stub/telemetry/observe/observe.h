@@ -55,6 +55,7 @@ struct flo_observe_study {
     struct flo_digest release;
     uint32_t phase;                     /* from 0 */
     uint32_t block;                     /* last one that was judged */
+    uint16_t excluded;                  /* segments that went back */
     uint64_t heartbeat_ms;              /* devices report so often */
     struct flo_observe_member *members; /* owned */
     size_t member_count;

@@ -100,6 +100,7 @@ struct pairing {
     double bad;  /* bad ones of its answers that were judged */
     struct flo_difference *differences;
     double *scratch;
+    double *numbers; /* flo_told_numbers */
 };
 
 static const struct flo_twin *twin_of(const struct pairing *pairing, size_t i)
@@ -203,6 +204,27 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure,
     pairing->evidence->segments[segment].arms[measure].ratio = arms.arms;
 }
 
+/* The changes as they are, over all segments. */
+static void add_told(struct pairing *pairing, enum flo_measure measure)
+{
+    int reading = flo_measure_fact(measure)->reading;
+    size_t count = 0;
+    double d;
+
+    for (size_t i = 0; i < pairing->observer->count; i++) {
+        const struct flo_twin *twin = twin_of(pairing, i);
+        if (twin != NULL &&
+            flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
+            pairing->scratch[count++] = d;
+        }
+    }
+    double *zeros = pairing->scratch + count;
+    memset(zeros, 0, count * sizeof(*zeros));
+    (void)flo_told_effect(pairing->scratch, count, zeros, count,
+                          pairing->numbers,
+                          &pairing->evidence->told[measure].effect);
+}
+
 static void add_all(struct pairing *pairing)
 {
     add_rates(pairing);
@@ -212,6 +234,9 @@ static void add_all(struct pairing *pairing)
             if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
                 add_ratio(pairing, (enum flo_measure)i, s);
             }
+        }
+        if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
+            add_told(pairing, (enum flo_measure)i);
         }
     }
 }
@@ -235,12 +260,17 @@ int flo_observer_pairs_study(struct flo_observer *observer,
     pairing.differences =
         calloc(2 * observer->count + 1, sizeof(*pairing.differences));
     pairing.scratch = calloc(2 * observer->count + 1, sizeof(*pairing.scratch));
-    if (pairing.differences == NULL || pairing.scratch == NULL) {
+    pairing.numbers =
+        calloc(flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, observer->count),
+               sizeof(*pairing.numbers));
+    if (pairing.differences == NULL || pairing.scratch == NULL ||
+        pairing.numbers == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "evidence");
     } else {
         add_all(&pairing);
     }
     free(pairing.differences);
     free(pairing.scratch);
+    free(pairing.numbers);
     return rv;
 }

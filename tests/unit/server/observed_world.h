@@ -27,6 +27,7 @@ struct world {
     double load;    /* of the whole fleet: times 1 */
     int batch_from; /* devices from here on have batch requests alone, and
                        tell them apart; 0: none */
+    int crashing;   /* devices below it crash in each window */
     int sites;      /* of the controls; the updated stand at another; 0: none */
     uint32_t random;
 };

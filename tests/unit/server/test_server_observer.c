@@ -35,6 +35,10 @@ static void report(struct world *world, int device, int release_of,
     }
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = 30;
+    if (device < world->crashing) {
+        window.has[FLO_METRIC_NAME_ENGINE_RESTARTS] = true;
+        window.values[FLO_METRIC_NAME_ENGINE_RESTARTS] = 1;
+    }
     id_of(device, id);
     flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
                       world->now_ms);
@@ -168,6 +172,46 @@ static void agents_of_both_ages_are_compared_in_one_rollout(void **state)
     assert_int_equal(p95_of(study)->control.devices, DEVICES / 2 - TREATED);
     assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], DEVICES / 2);
     assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES / 2);
+    flo_observe_study_free(study);
+}
+
+/* Four times as slow is told as four times, whatever the test clips. */
+static void a_large_effect_is_told_as_it_is(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 8, TREATED, 4);
+    struct flo_observe_study *study = ask(world, TREATED);
+    const struct flo_told *told =
+        &study->evidence.told[FLO_MEASURE_TTFT_P50].effect;
+    assert_true(told->has_effect && told->has_interval);
+    assert_int_equal(told->updated, TREATED);
+    assert_int_equal(told->above_half, TREATED);
+    assert_true(fabs(told->effect - log(4)) < 0.02);
+    assert_true(told->low <= told->effect && told->effect <= told->high);
+    flo_observe_study_free(study);
+}
+
+/* Two of twenty crash half an hour after their swap. */
+static void early_crashes_are_counted_against_the_own_past(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1);
+    world->crashing = 2;
+    live(world, 1, TREATED, 1);
+    world->crashing = 0;
+    live(world, 1, TREATED, 1);
+    struct flo_observe_study *study = ask(world, TREATED);
+    const struct flo_study_crash *crash = &study->evidence.crash;
+    assert_true(fabs(crash->treated.devices - 2) < 1e-9);
+    assert_true(fabs(crash->control.devices) < 1e-9);
+    assert_true(crash->treated.expected > 0 && crash->treated.expected < 0.01);
+    assert_true(crash->control.expected > crash->treated.expected);
     flo_observe_study_free(study);
 }
 
@@ -428,6 +472,8 @@ int main(void)
         TEST(a_slower_release_is_seen_against_the_controls),
         TEST(batch_requests_are_compared_by_their_throughput),
         TEST(agents_of_both_ages_are_compared_in_one_rollout),
+        TEST(a_large_effect_is_told_as_it_is),
+        TEST(early_crashes_are_counted_against_the_own_past),
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),

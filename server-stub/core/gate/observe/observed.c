@@ -156,9 +156,7 @@ static void crashed(struct flo_observed *observed, uint32_t block)
             (uint16_t)(observed->crashes < UINT16_MAX ? observed->crashes + 1
                                                       : UINT16_MAX);
     }
-    observed->died_early =
-        observed->died_early ||
-        (observed->arm == FLO_ARM_TREATED && is_early(observed, block));
+    observed->died_early = observed->died_early || is_early(observed, block);
 }
 
 /* ---- swaps and splits ---- */
@@ -274,22 +272,22 @@ static void split(struct flo_observed *observed, const struct parting *of)
     observed->since = (struct flo_tally){0};
     observed->crashes = 0;
     observed->crashed = 0;
+    move_to_hour(observed, of->block / FLO_BLOCKS_PER_HOUR);
+    observed->died_early = false;
+    observed->before_heard = observed->hours_heard;
+    observed->before_died = observed->hours_died;
 }
 
 /* It runs its rollout's release. */
 static void treat(struct flo_observed *observed, uint32_t running,
                   uint32_t block)
 {
-    move_to_hour(observed, block / FLO_BLOCKS_PER_HOUR);
     split(observed, &(struct parting){.running = running,
                                       .block = block,
                                       .is_same = running == observed->release});
     observed->arm = FLO_ARM_TREATED;
     observed->is_busy = false;
-    observed->died_early = false;
     observed->early = 0;
-    observed->before_heard = observed->hours_heard;
-    observed->before_died = observed->hours_died;
 }
 
 static void swap(struct flo_observed *observed, uint32_t release,
@@ -763,4 +761,21 @@ void flo_observed_deaths(const struct flo_observed *observed,
         treated->exposure += (double)observed->early / FLO_BLOCKS_PER_HOUR;
         treated->died += observed->died_early || is_lost ? 1 : 0;
     }
+}
+
+void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
+                          struct flo_observed_crashes *out)
+{
+    uint32_t blocks = block > observed->split ? block - observed->split : 0;
+
+    if (observed->split == 0) {
+        *out = (struct flo_observed_crashes){0};
+        return;
+    }
+    blocks = blocks < EARLY_BLOCKS ? blocks : EARLY_BLOCKS;
+    *out = (struct flo_observed_crashes){
+        .has_crashed = observed->died_early,
+        .hours = (double)blocks / FLO_BLOCKS_PER_HOUR,
+        .hours_before = __builtin_popcount(observed->before_heard),
+        .died_before = __builtin_popcount(observed->before_died)};
 }

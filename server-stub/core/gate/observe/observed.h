@@ -117,7 +117,7 @@ struct flo_observed {
     uint8_t phase;    /* of the split, from 1 */
     bool is_busy;     /* in an execution, until the swap */
     bool is_silent;   /* treated, and not heard of any more */
-    bool died_early;  /* within 2 h of its swap */
+    bool died_early;  /* within 2 h of its swap or, a control, its split */
     uint16_t crashes; /* since the split, at most one an hour */
     uint32_t early;   /* blocks heard within 2 h of its swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
@@ -215,6 +215,17 @@ double flo_observed_hours(const struct flo_observed *observed);
 void flo_observed_deaths(const struct flo_observed *observed,
                          struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
+
+/* Crashes within 2 h of its swap, or of a control's split, and those before
+ * that: in hours. */
+struct flo_observed_crashes {
+    bool has_crashed;
+    double hours;        /* since then, at most 2 */
+    double hours_before; /* heard in, of the 8 before */
+    double died_before;  /* of them */
+};
+void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
+                          struct flo_observed_crashes *out);
 
 /* ---- kept across a start of the controller ---- */
 

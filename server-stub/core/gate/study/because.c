@@ -42,16 +42,19 @@ static void because_open(enum flo_open open, uint64_t treated, uint64_t control,
 
 static void because_ratio(const struct flo_ratio_rule *rule,
                           const struct flo_ratio_result *result,
-                          enum flo_verdict verdict, char *out)
+                          const struct flo_told *told, enum flo_verdict verdict,
+                          char *out)
 {
     double prove =
         rule->prove_pct > rule->limit_pct ? rule->prove_pct : rule->limit_pct;
 
     if (verdict == FLO_VERDICT_FAIL) {
-        snprintf(out, FLO_STUDY_TEXT,
-                 "fails: %+.1f %% reaches the limit of %+.4g %%, and it is no "
-                 "chance",
-                 flo_change_pct(result->delta), rule->limit_pct);
+        snprintf(
+            out, FLO_STUDY_TEXT,
+            "fails: %+.1f %% reaches the limit of %+.4g %%, and it is no "
+            "chance",
+            flo_change_pct(told->has_effect ? told->effect : result->delta),
+            rule->limit_pct);
     } else if (result->has_look) {
         snprintf(out, FLO_STUDY_TEXT,
                  "passes: the change is at most %+.1f %%, and below %+.4g %% "
@@ -67,6 +70,7 @@ static void because_ratio(const struct flo_ratio_rule *rule,
 
 static void because_count(const struct flo_count_rule *rule, const char *per,
                           const struct flo_count_result *result,
+                          const struct flo_told_rate *rate,
                           enum flo_verdict verdict, char *out)
 {
     double more = result->rate_treated - result->rate_control;
@@ -77,7 +81,7 @@ static void because_count(const struct flo_count_rule *rule, const char *per,
             snprintf(times, sizeof(times), "never on controls");
         } else {
             snprintf(times, sizeof(times), "%.3g times as often",
-                     result->ratio);
+                     rate->has_ratio ? rate->ratio : result->ratio);
         }
         snprintf(out, FLO_STUDY_TEXT,
                  "fails: %s (limit %.3g times), %.3g more in 100 %s (limit "
@@ -131,7 +135,8 @@ static void because_result(const struct flo_study_rule *rule,
             because_open(result->ratio.open, result->ratio.treated,
                          result->ratio.control, rule, out);
         } else {
-            because_ratio(&test->ratio, &result->ratio, standing->verdict, out);
+            because_ratio(&test->ratio, &result->ratio, &standing->told.effect,
+                          standing->verdict, out);
         }
         break;
     case FLO_STATISTIC_COUNT:
@@ -139,8 +144,8 @@ static void because_result(const struct flo_study_rule *rule,
             because_open(result->count.open, result->count.treated,
                          result->count.control, rule, out);
         } else {
-            because_count(&test->count, per, &result->count, standing->verdict,
-                          out);
+            because_count(&test->count, per, &result->count,
+                          &standing->told.rate, standing->verdict, out);
         }
         break;
     case FLO_STATISTIC_DEATHS:
@@ -171,7 +176,13 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
         return;
     }
     flo_study_test(&study->rules, rule, phase, segments, true, &test);
-    if (flo_study_is_steep(standing)) {
+    if (flo_study_is_soon(standing)) {
+        snprintf(why, sizeof(why),
+                 "fails: %.0f crashed within 2 h of the swap where %.2g are "
+                 "expected, and it is no chance",
+                 standing->soon.arms.treated.devices,
+                 standing->soon.arms.treated.expected);
+    } else if (flo_study_is_steep(standing)) {
         snprintf(
             why, sizeof(why),
             "fails: %u of %u updated device%s far above their own past (1.5 "

@@ -177,6 +177,25 @@ static bool stops(const struct flo_study_steep *steep)
            steep->verdict == FLO_PLAIN_PAUSE;
 }
 
+void flo_study_crash_judge(const struct flo_study_crash *arms,
+                           struct flo_study_soon *out)
+{
+    static const struct flo_crash_rule rule = {.tail_max = 0.001,
+                                               .limit_ratio = 2};
+
+    out->arms = *arms;
+    /* Arms that cannot be are judged as open. */
+    (void)flo_crash_evaluate(&rule, &arms->treated, &arms->control, &arms->past,
+                             &out->result);
+}
+
+bool flo_study_is_soon(const struct flo_study_standing *standing)
+{
+    return standing->verdict == FLO_VERDICT_FAIL &&
+           standing->soon.result.verdict == FLO_VERDICT_FAIL &&
+           standing->result.verdict != FLO_VERDICT_FAIL;
+}
+
 bool flo_study_is_steep(const struct flo_study_standing *standing)
 {
     return standing->verdict == FLO_VERDICT_FAIL && stops(&standing->steep) &&
@@ -197,6 +216,7 @@ static void test_all(const struct judgement *judgement, uint32_t rule)
     row->is_tested =
         flo_statistic_evaluate(&row->rule, arms, count, judgement->look,
                                judgement->moment->is_plain, &row->result);
+    row->told = evidence->told[measure];
 }
 
 static void test_segments(const struct judgement *judgement, uint32_t rule)
@@ -289,11 +309,21 @@ static void stand(struct flo_study_standing *standing,
 
     standing->result = row->result;
     standing->steep = *steep;
+    standing->told = row->told;
     standing->has_result = true;
     standing->verdict = row->result.verdict == FLO_VERDICT_FAIL || stops(steep)
                             ? FLO_VERDICT_FAIL
                         : has_passed ? FLO_VERDICT_PASS
                                      : row->result.verdict;
+}
+
+static void stand_soon(struct flo_study_standing *standing,
+                       const struct flo_study_soon *soon)
+{
+    standing->soon = *soon;
+    if (soon->result.verdict == FLO_VERDICT_FAIL) {
+        standing->verdict = FLO_VERDICT_FAIL;
+    }
 }
 
 static void remember(const struct judgement *judgement, uint16_t *changed)
@@ -307,6 +337,9 @@ static void remember(const struct judgement *judgement, uint16_t *changed)
         if (judgement->results->all[i].is_tested) {
             stand(standing, &judgement->results->all[i],
                   &judgement->results->steep[i]);
+            if (study->rules.rules[i].measure == FLO_MEASURE_CRASHES) {
+                stand_soon(standing, &judgement->results->soon);
+            }
             *changed |=
                 judgement->look != FLO_LOOK_NONE || before != standing->verdict
                     ? (uint16_t)(1u << i)
@@ -598,6 +631,7 @@ void flo_study_judge(struct flo_study *study,
             test_above(&judgement, i);
         }
     }
+    flo_study_crash_judge(&evidence->crash, &results->soon);
     note_spread(study, evidence);
     remember(&judgement, &out->changed);
     study->state.looks += judgement.look != FLO_LOOK_NONE ? 1 : 0;

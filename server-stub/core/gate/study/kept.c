@@ -49,6 +49,48 @@ static json_t *steep_json(const struct flo_study_steep *steep)
                      "verdict", steep_word(steep->verdict));
 }
 
+static json_t *crash_arm_json(const struct flo_crash_arm *arm)
+{
+    return json_pack("{s:f,s:f}", "n", arm->devices, "expected", arm->expected);
+}
+
+static json_t *soon_json(const struct flo_study_soon *soon)
+{
+    return json_pack("{s:o,s:o,s:o,s:s}", "treated",
+                     crash_arm_json(&soon->arms.treated), "control",
+                     crash_arm_json(&soon->arms.control), "past",
+                     crash_arm_json(&soon->arms.past), "verdict",
+                     flo_verdict_word(soon->result.verdict));
+}
+
+static json_t *real_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* `value` is a logarithm of a ratio, or the ratio of two rates. */
+static json_t *told_json(const struct flo_study_told *told)
+{
+    const struct flo_told *effect = &told->effect;
+    const struct flo_told_rate *rate = &told->rate;
+
+    if (effect->has_effect) {
+        double none = effect->has_interval ? 0 : INFINITY;
+        return json_pack("{s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "unit", "log",
+                         "value", real_json(effect->effect), "low",
+                         real_json(effect->low + none), "high",
+                         real_json(effect->high + none), "treated",
+                         (json_int_t)effect->updated, "control",
+                         (json_int_t)effect->controls, "above_half",
+                         (json_int_t)effect->above_half);
+    }
+    return rate->has_rates && rate->has_ratio
+               ? json_pack("{s:s,s:o,s:o,s:o}", "unit", "ratio", "value",
+                           real_json(rate->ratio), "low", real_json(rate->low),
+                           "high", real_json(rate->high))
+               : NULL;
+}
+
 static json_t *row_json(const struct flo_study *study, uint32_t rule,
                         const struct flo_study_evidence *evidence,
                         const struct flo_study_moment *moment,
@@ -72,6 +114,13 @@ static json_t *row_json(const struct flo_study *study, uint32_t rule,
         flo_verdict_word(study->state.standing[rule].verdict), "rule",
         flo_statistic_rule_json(&results->all[rule].rule), "segments", segments,
         "result", flo_statistic_result_json(&results->all[rule].result));
+    json_t *told = told_json(&results->all[rule].told);
+    if (told != NULL) {
+        json_object_set_new(json, "told", told);
+    }
+    if (measure == FLO_MEASURE_CRASHES) {
+        json_object_set_new(json, "soon", soon_json(&results->soon));
+    }
     if (flo_study_has_above(measure)) {
         json_object_set_new(json, "above", steep_json(&results->steep[rule]));
     }
@@ -379,21 +428,84 @@ static int replay_above(const struct replay *replay, const char *gate,
                         "devices above their past have another verdict now");
 }
 
-static void tell_row(const struct replay *replay, const char *gate,
-                     const struct flo_statistic_rule *rule,
-                     const struct flo_statistic_result *result,
-                     const struct flo_study_steep *steep, const char *stands)
+static void read_crash_arm(const json_t *soon, const char *key,
+                           struct flo_crash_arm *out)
 {
+    const json_t *arm = json_object_get(soon, key);
+
+    out->devices = json_number_value(json_object_get(arm, "n"));
+    out->expected = json_number_value(json_object_get(arm, "expected"));
+}
+
+static int replay_soon(const struct replay *replay, const char *gate,
+                       const json_t *row, struct flo_study_soon *out)
+{
+    const json_t *soon = json_object_get(row, "soon");
+    struct flo_study_crash arms;
+
+    *out = (struct flo_study_soon){0};
+    if (soon == NULL) {
+        return 0;
+    }
+    read_crash_arm(soon, "treated", &arms.treated);
+    read_crash_arm(soon, "control", &arms.control);
+    read_crash_arm(soon, "past", &arms.past);
+    flo_study_crash_judge(&arms, out);
+    return strcmp(flo_verdict_word(out->result.verdict),
+                  text_of(soon, "verdict")) == 0
+               ? 0
+               : refuse(replay, gate,
+                        "crashes after the swap have another verdict now");
+}
+
+/* They are told, and not judged again: the differences are not kept. */
+static void read_told(const json_t *row, struct flo_study_told *out)
+{
+    const json_t *told = json_object_get(row, "told");
+    const json_t *value = json_object_get(told, "value");
+    const json_t *low = json_object_get(told, "low");
+    const json_t *high = json_object_get(told, "high");
+    bool has_interval = json_is_number(low);
+
+    if (!json_is_number(value)) {
+        return;
+    }
+    if (strcmp(text_of(told, "unit"), "log") == 0) {
+        out->effect = (struct flo_told){.has_effect = true,
+                                        .has_interval = has_interval,
+                                        .effect = json_number_value(value),
+                                        .low = json_number_value(low),
+                                        .high = json_number_value(high)};
+        return;
+    }
+    out->rate = (struct flo_told_rate){
+        .has_rates = true,
+        .has_ratio = true,
+        .ratio = json_number_value(value),
+        .low = json_number_value(low),
+        .high = json_is_number(high) ? json_number_value(high) : INFINITY};
+}
+
+static void tell_row(const struct replay *replay, const char *gate,
+                     const struct flo_study_row *row,
+                     const struct flo_study_steep *steep,
+                     const struct flo_study_soon *soon, const char *stands)
+{
+    const struct flo_statistic_rule *rule = &row->rule;
+    const struct flo_statistic_result *result = &row->result;
     enum flo_measure measure;
     char text[FLO_STUDY_TEXT];
 
     if (replay->on_row != NULL && flo_measure_parse(gate, &measure) &&
         flo_measure_fact(measure)->kind == rule->kind) {
-        if (steep->verdict != FLO_PLAIN_OPEN &&
+        if (soon->result.verdict == FLO_VERDICT_FAIL &&
             result->verdict != FLO_VERDICT_FAIL) {
+            flo_study_soon_text(soon, text);
+        } else if (steep->verdict != FLO_PLAIN_OPEN &&
+                   result->verdict != FLO_VERDICT_FAIL) {
             flo_study_steep_text(measure, steep, text);
         } else {
-            flo_study_text(measure, rule, result, NULL, text);
+            flo_study_text(measure, row, NULL, text);
         }
         replay->on_row(replay->context, measure, stands, text);
     }
@@ -404,9 +516,11 @@ static int replay_all(struct replay *replay, const char *gate,
                       const struct flo_statistic_arms *arms, size_t count)
 {
     struct flo_statistic_arms used[FLO_SEGMENTS_MAX];
+    struct flo_study_row told = {.rule = *rule};
     struct flo_statistic_result result;
     enum flo_verdict stands;
     struct flo_study_steep steep;
+    struct flo_study_soon soon;
     bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
     size_t used_count = is_ratio ? 0 : 1;
 
@@ -436,10 +550,13 @@ static int replay_all(struct replay *replay, const char *gate,
         return refuse(replay, gate, "it has another verdict now");
     }
     int rv = replay_above(replay, gate, row, &steep);
+    rv = rv < 0 ? rv : replay_soon(replay, gate, row, &soon);
     if (rv < 0) {
         return rv;
     }
-    tell_row(replay, gate, rule, &result, &steep, flo_verdict_word(stands));
+    told.result = result;
+    read_told(row, &told.told);
+    tell_row(replay, gate, &told, &steep, &soon, flo_verdict_word(stands));
     double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
                     : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
                                                         : 0;

@@ -16,7 +16,9 @@
 
 #include "server-stub/core/gate/gate.h"
 #include "server-stub/core/gate/observe/observed.h"
+#include "server-stub/core/gate/slices/crash.h"
 #include "server-stub/core/gate/slices/plain.h"
+#include "server-stub/core/gate/slices/told.h"
 #include "server-stub/core/gate/statistics/phase.h"
 #include "server-stub/core/gate/statistics/record.h"
 
@@ -117,6 +119,18 @@ struct flo_study_above {
 /* Latency, memory and errors have it. */
 bool flo_study_has_above(enum flo_measure measure);
 
+/* The effect that people read, never clipped (slices/told.h). */
+struct flo_study_told {
+    struct flo_told effect;    /* of a RATIO */
+    struct flo_told_rate rate; /* of errors */
+};
+
+/* Devices that crashed soon after their swap, in any phase, with their own past
+ * (slices/crash.h). */
+struct flo_study_crash {
+    struct flo_crash_arm treated, control, past;
+};
+
 #define FLO_SEGMENT_TEXT 96
 struct flo_study_segment {
     char name[FLO_SEGMENT_TEXT];
@@ -134,6 +148,8 @@ struct flo_study_evidence {
                            sites to be compared, a bit each */
     /* Members of both arms with a request of that kind, for a RATIO. */
     uint32_t readers[FLO_MEASURE_COUNT];
+    struct flo_study_told told[FLO_MEASURE_COUNT]; /* of all segments */
+    struct flo_study_crash crash;                  /* likewise */
     uint32_t segment_count;
     struct flo_study_segment segments[FLO_SEGMENTS_MAX];
 };
@@ -146,20 +162,28 @@ struct flo_study_row {
     bool is_tested;
     struct flo_statistic_rule rule;
     struct flo_statistic_result result;
+    struct flo_study_told told; /* of all segments; else none */
 };
 struct flo_study_steep {
     struct flo_study_above arms; /* of all segments that are not excluded */
     enum flo_plain_verdict verdict;
 };
+struct flo_study_soon { /* crashes, soon after the swap */
+    struct flo_study_crash arms;
+    struct flo_crash_result result;
+};
 struct flo_study_results {
     struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
     struct flo_study_steep steep[FLO_MEASURE_COUNT];
+    struct flo_study_soon soon; /* for the rule of crashes */
     struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
 /* The newest finding of a rule in the present phase. */
 struct flo_study_standing {
     struct flo_statistic_result result; /* of all, the newest */
     struct flo_study_steep steep;
+    struct flo_study_soon soon;
+    struct flo_study_told told;
     enum flo_verdict verdict; /* a pass at an earlier look stays */
     bool has_result;
 };
@@ -236,6 +260,11 @@ void flo_study_judge(struct flo_study *study,
                      const struct flo_study_moment *moment,
                      struct flo_study_results *results,
                      struct flo_study_finding *out);
+/* Does the rule of crashes fail by those soon after the swap, and not by its
+ * test? */
+bool flo_study_is_soon(const struct flo_study_standing *standing);
+void flo_study_crash_judge(const struct flo_study_crash *arms,
+                           struct flo_study_soon *out);
 /* Does the rule fail by devices far above their own past, and not by its
  * test? */
 bool flo_study_is_steep(const struct flo_study_standing *standing);
@@ -286,6 +315,8 @@ void flo_study_further(const struct flo_study *study, char *out);
 #define FLO_STUDY_TEXT 240
 void flo_study_steep_text(enum flo_measure measure,
                           const struct flo_study_steep *steep, char *out);
+/* How many crashed soon after their swap, as a sentence. */
+void flo_study_soon_text(const struct flo_study_soon *soon, char *out);
 /* The finding of a rule that stands in a phase. */
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                    uint32_t segments, char *out);
@@ -295,9 +326,11 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
                        uint32_t phase, uint32_t segments, bool is_awaited,
                        char *out);
 /* One line: what was found, on how many, and what it is measured against. */
-void flo_study_text(enum flo_measure measure,
-                    const struct flo_statistic_rule *rule,
-                    const struct flo_statistic_result *result,
+void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
                     const char *segment_or_null, char *out);
+/* The told effect of a row and its 95 % interval, infinite where there is none:
+ * in %, or as a ratio of rates.  false: the row has none. */
+bool flo_study_effect(const struct flo_study_row *row, double *value,
+                      double *low, double *high);
 
 #endif

@@ -31,6 +31,8 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
     }
 }
 
+#define TIMES_FROM 0.6 /* logarithm of a ratio: 1.8 */
+
 static const char *open_text(enum flo_open open)
 {
     switch (open) {
@@ -59,17 +61,39 @@ static void say_verdict(struct line *line, enum flo_verdict verdict,
                                       : open_text(open));
 }
 
+/* +65 %, but 2.0 times. */
+static void say_effect(struct line *line, double effect, bool has_interval,
+                       double low, double high)
+{
+    bool is_times = effect > TIMES_FROM;
+
+    if (is_times) {
+        say(line, " %.3g times", exp(effect));
+    } else {
+        say(line, " %+.1f %%", flo_change_pct(effect));
+    }
+    if (has_interval && isfinite(low) && isfinite(high)) {
+        say(line,
+            is_times ? " (95 %% CI %.3g…%.3g)" : " (95 %% CI %+.1f…%+.1f)",
+            is_times ? exp(low) : flo_change_pct(low),
+            is_times ? exp(high) : flo_change_pct(high));
+    }
+}
+
 static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
-                      const struct flo_ratio_result *result)
+                      const struct flo_ratio_result *result,
+                      const struct flo_told *told)
 {
     if (!result->has_effect) {
         say_verdict(line, result->verdict, result->open);
         return;
     }
-    say(line, " %+.1f %%", flo_change_pct(result->delta));
-    if (result->has_spread && isfinite(result->low)) {
-        say(line, " (95 %% CI %+.1f…%+.1f)", flo_change_pct(result->low),
-            flo_change_pct(result->high));
+    if (told->has_effect) {
+        say_effect(line, told->effect, told->has_interval, told->low,
+                   told->high);
+    } else {
+        say_effect(line, result->delta, result->has_spread, result->low,
+                   result->high);
     }
     if (result->has_look && result->verdict != FLO_VERDICT_FAIL) {
         say(line, ", at most %+.1f %%", flo_change_pct(result->upper));
@@ -85,8 +109,32 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
-static void say_times(struct line *line, const struct flo_count_result *result)
+/* A ratio of the raw rates. */
+static void say_rates(struct line *line, const struct flo_told_rate *rate)
 {
+    if (!rate->has_ratio && rate->rate_updated <= 0) {
+        say(line, " none");
+        return;
+    }
+    if (rate->has_ratio) {
+        say(line, " %.3g times", rate->ratio);
+    } else {
+        say(line, " against none of the controls");
+    }
+    if (isfinite(rate->high)) {
+        say(line, " (95 %% CI %.2g…%.3g)", rate->low, rate->high);
+    } else {
+        say(line, " (95 %% CI from %.2g)", rate->low);
+    }
+}
+
+static void say_times(struct line *line, const struct flo_count_result *result,
+                      const struct flo_told_rate *rate)
+{
+    if (rate->has_rates) {
+        say_rates(line, rate);
+        return;
+    }
     if (!result->has_ratio) {
         say(line, " none");
     } else if (isinf(result->ratio)) {
@@ -104,7 +152,8 @@ static void say_times(struct line *line, const struct flo_count_result *result)
 /* Events of devices are told as devices; others as a ratio of rates. */
 static void say_count(struct line *line, const char *per,
                       const struct flo_count_rule *rule,
-                      const struct flo_count_result *result)
+                      const struct flo_count_result *result,
+                      const struct flo_told_rate *rate)
 {
     bool is_devices = strcmp(per, "devices") == 0;
 
@@ -117,7 +166,7 @@ static void say_count(struct line *line, const char *per,
             (unsigned long long)result->treated, result->events_control,
             (unsigned long long)result->control);
     } else {
-        say_times(line, result);
+        say_times(line, result, rate);
         say(line, ": %.0f in %.0f %s against %.0f in %.0f, limit %.3g times",
             result->events_treated, result->exposure_treated, per,
             result->events_control, result->exposure_control,
@@ -126,11 +175,29 @@ static void say_count(struct line *line, const char *per,
     say_verdict(line, result->verdict, result->open);
 }
 
-void flo_study_text(enum flo_measure measure,
-                    const struct flo_statistic_rule *rule,
-                    const struct flo_statistic_result *result,
+bool flo_study_effect(const struct flo_study_row *row, double *value,
+                      double *low, double *high)
+{
+    const struct flo_told *told = &row->told.effect;
+    const struct flo_told_rate *rate = &row->told.rate;
+
+    if (told->has_effect) {
+        *value = flo_change_pct(told->effect);
+        *low = told->has_interval ? flo_change_pct(told->low) : INFINITY;
+        *high = told->has_interval ? flo_change_pct(told->high) : INFINITY;
+        return true;
+    }
+    *value = rate->ratio;
+    *low = rate->low;
+    *high = rate->high;
+    return rate->has_rates && rate->has_ratio;
+}
+
+void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
                     const char *segment_or_null, char *out)
 {
+    const struct flo_statistic_rule *rule = &row->rule;
+    const struct flo_statistic_result *result = &row->result;
     const struct flo_measure_fact *fact = flo_measure_fact(measure);
     struct line line = {.out = out};
 
@@ -142,10 +209,11 @@ void flo_study_text(enum flo_measure measure,
     say(&line, "%s", fact->title);
     switch (result->kind) {
     case FLO_STATISTIC_RATIO:
-        say_ratio(&line, &rule->ratio, &result->ratio);
+        say_ratio(&line, &rule->ratio, &result->ratio, &row->told.effect);
         break;
     case FLO_STATISTIC_COUNT:
-        say_count(&line, fact->per, &rule->count, &result->count);
+        say_count(&line, fact->per, &rule->count, &result->count,
+                  &row->told.rate);
         break;
     case FLO_STATISTIC_DEATHS:
         if (result->deaths.has_tail) {
@@ -189,6 +257,19 @@ void flo_study_steep_text(enum flo_measure measure,
                                                  : "not proven yet");
 }
 
+void flo_study_soon_text(const struct flo_study_soon *soon, char *out)
+{
+    const struct flo_study_crash *arms = &soon->arms;
+
+    snprintf(out, FLO_STUDY_TEXT,
+             "crashes: %.0f within 2 h of the swap, their own past lets %.2g "
+             "expect; of controls %.0f, %.2g expected: %s",
+             arms->treated.devices, arms->treated.expected,
+             arms->control.devices, arms->control.expected,
+             soon->result.verdict == FLO_VERDICT_FAIL ? "fail"
+                                                      : "not proven yet");
+}
+
 void flo_study_further(const struct flo_study *study, char *out)
 {
     struct line line = {.out = out};
@@ -207,12 +288,17 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
 {
     const struct flo_study_standing *standing = &study->state.standing[rule];
     enum flo_measure measure = study->rules.rules[rule].measure;
-    struct flo_statistic_rule test;
+    struct flo_study_row row = {.result = standing->result,
+                                .told = standing->told};
 
     assert(rule < study->rules.count);
     if (!standing->has_result) {
         snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet",
                  flo_measure_fact(measure)->title);
+        return;
+    }
+    if (flo_study_is_soon(standing)) {
+        flo_study_soon_text(&standing->soon, out);
         return;
     }
     if (standing->steep.verdict != FLO_PLAIN_OPEN &&
@@ -235,6 +321,6 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                  flo_measure_fact(measure)->title, FLO_SITES_MIN);
         return;
     }
-    flo_study_test(&study->rules, rule, phase, segments, true, &test);
-    flo_study_text(measure, &test, &standing->result, NULL, out);
+    flo_study_test(&study->rules, rule, phase, segments, true, &row.rule);
+    flo_study_text(measure, &row, NULL, out);
 }
