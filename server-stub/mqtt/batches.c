@@ -15,8 +15,10 @@
 #include "server-stub/state/audit/head.h"
 
 #define BATCH_MS 20
-#define AUDIT_MS 300000  /* between two marks with a newer signed line */
-#define HEAL_MS 5000     /* after the last one that was dropped */
+#define RUSH 64         /* answers in a batch: a whole fleet answers, and ... */
+#define RUSH_MS 100     /* ... larger batches write each page once for many */
+#define AUDIT_MS 300000 /* between two marks with a newer signed line */
+#define HEAL_MS 5000    /* after the last one that was dropped */
 #define BATCH_TURN_MS 20 /* of writing: people's requests wait meanwhile */
 #define QUEUE_MESSAGES_MAX 200000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
@@ -45,6 +47,7 @@ struct flo_batches {
     struct flo_ingest ingest;
     struct event *batch;
     struct line lines[LINES];
+    uint64_t pause_ms;         /* before the next batch */
     struct flo_mqtt_room room; /* of both */
     uint64_t batches;          /* since the start */
     uint64_t refused;          /* messages, for want of room here */
@@ -64,6 +67,7 @@ static void lines_init(struct flo_batches *batches, size_t messages_max)
         batches->lines[i].last = &batches->lines[i].first;
     }
     batches->room.messages_max = messages_max;
+    batches->pause_ms = BATCH_MS;
     batches->room.sender_max = QUEUE_DEVICE_MAX;
 }
 
@@ -190,6 +194,7 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     for (size_t i = 0; i < LINES; i++) {
         remove_some(batches, &batches->lines[i], taken[i]);
     }
+    batches->pause_ms = taken[ANSWERS] >= RUSH ? RUSH_MS : BATCH_MS;
     if (!is_empty(batches)) {
         plan(batches, 0);
     }
@@ -264,7 +269,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
                             : OTHERS];
     *line->last = copy;
     line->last = &copy->next;
-    plan(batches, BATCH_MS);
+    plan(batches, batches->pause_ms);
 }
 
 /* ---- connection ---- */

@@ -13,6 +13,10 @@
 #define PIECE_MS 5
 #define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
 #define QUIET_MS 20
+#define ACKS_RUSH                                                              \
+    64               /* acknowledgements of a commit: more are gathered, ...   \
+                      */
+#define ACKS_MS 1000 /* ... for later ones make them needless */
 #define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
 
 /* Devices whose desired documents are still to leave. */
@@ -42,6 +46,8 @@ struct flo_publisher {
     bool has_skipped;          /* a message, while another may lead */
     struct spread spread;
     struct quiet quiet;
+    struct flo_acks acks; /* gathered */
+    struct event *acks_event;
     struct flo_held_messages held;
 };
 
@@ -236,6 +242,40 @@ static void send_ack(struct flo_publisher *publisher, const struct flo_ack *ack)
              ack->boot, (unsigned long long)ack->sequence);
     flo_publisher_send(publisher, FLO_TOPIC_CMD, ack->device, text,
                        strlen(text));
+}
+
+static void on_acks(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_publisher *publisher = context;
+    struct flo_acks *acks = &publisher->acks;
+
+    (void)fd;
+    (void)what;
+    flo_acks_newest(acks);
+    for (size_t i = 0; i < acks->count; i++) {
+        send_ack(publisher, &acks->items[i]);
+    }
+    free(acks->items);
+    *acks = (struct flo_acks){0};
+}
+
+/* Where many devices tell of their events at once, each mostly tells of more
+ * than one. */
+static void send_acks(struct flo_publisher *publisher,
+                      const struct flo_acks *acks)
+{
+    static const struct timeval in = {.tv_sec = ACKS_MS / 1000};
+    bool is_rush = acks->count >= ACKS_RUSH;
+
+    for (size_t i = 0; i < acks->count; i++) {
+        if (!is_rush || !flo_acks_add(&publisher->acks, &acks->items[i])) {
+            send_ack(publisher, &acks->items[i]);
+        }
+    }
+    if (publisher->acks.count > 0 &&
+        !event_pending(publisher->acks_event, EV_TIMEOUT, NULL)) {
+        event_add(publisher->acks_event, &in);
+    }
 }
 
 /* Its clock may stand still, or there is a newer authority. */
@@ -523,9 +563,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
             flo_proofs_forget(publisher->controller->proofs,
                               outgoing->cleared.items[i]);
         }
-        for (size_t i = 0; i < outgoing->acks.count; i++) {
-            send_ack(publisher, &outgoing->acks.items[i]);
-        }
+        send_acks(publisher, &outgoing->acks);
         for (size_t i = 0; i < outgoing->renewals.count; i++) {
             send_renew(publisher, outgoing->renewals.items[i]);
         }
@@ -622,7 +660,9 @@ int flo_publisher_open(struct flo_controller *controller,
     publisher->broker = broker;
     publisher->spread.event = event_new(base, -1, 0, on_spread, publisher);
     publisher->quiet.event = event_new(base, -1, 0, on_quiet, publisher);
-    if (publisher->spread.event == NULL || publisher->quiet.event == NULL) {
+    publisher->acks_event = event_new(base, -1, 0, on_acks, publisher);
+    if (publisher->spread.event == NULL || publisher->quiet.event == NULL ||
+        publisher->acks_event == NULL) {
         free(publisher);
         return flo_fail(err, FLO_E_MEMORY, "publisher");
     }
@@ -643,6 +683,8 @@ void flo_publisher_close(struct flo_publisher *publisher)
     event_free(publisher->spread.event);
     flo_text_list_clear(&publisher->spread.devices);
     event_free(publisher->quiet.event);
+    event_free(publisher->acks_event);
+    free(publisher->acks.items);
     flo_text_list_clear(&publisher->quiet.devices);
     flo_held_clear(&publisher->held);
     free(publisher);

@@ -69,13 +69,37 @@ void flo_changes_unique(struct flo_changes *changes)
     changes->count = kept;
 }
 
-/* For one boot only the last of several acknowledgements counts: they come in
- * the order of the events.  Where another device's stand between, each is sent:
- * agents take the highest. */
-static void acks_newest(struct flo_acks *acks)
+bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack)
+{
+    bool fits = has_room((void **)&acks->items, acks->count, &acks->capacity,
+                         sizeof(*ack));
+
+    if (fits) {
+        acks->items[acks->count++] = *ack;
+    }
+    return fits;
+}
+
+static int by_device(const void *a, const void *b)
+{
+    const struct flo_ack *one = a;
+    const struct flo_ack *other = b;
+    int by = strcmp(one->device, other->device);
+
+    by = by != 0 ? by : strcmp(one->boot, other->boot);
+    return by != 0 ? by
+                   : (one->sequence > other->sequence) -
+                         (one->sequence < other->sequence);
+}
+
+void flo_acks_newest(struct flo_acks *acks)
 {
     size_t kept = 0;
 
+    if (acks->count < 2) {
+        return;
+    }
+    qsort(acks->items, acks->count, sizeof(*acks->items), by_device);
     for (size_t i = 0; i < acks->count; i++) {
         const struct flo_ack *next = &acks->items[i + 1];
         bool is_superseded = i + 1 < acks->count &&
@@ -154,10 +178,7 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device,
 
     snprintf(ack.device, sizeof(ack.device), "%s", device);
     snprintf(ack.boot, sizeof(ack.boot), "%s", boot);
-    if (has_room((void **)&acks->items, acks->count, &acks->capacity,
-                 sizeof(ack))) {
-        acks->items[acks->count++] = ack;
-    }
+    (void)flo_acks_add(acks, &ack); /* else the device tells it again */
 }
 
 void flo_outgoing_ask(struct flo_controller *controller, const char *device,
@@ -258,7 +279,7 @@ void flo_outgoing_flush(struct flo_controller *controller)
         flo_text_list_unique(&outgoing.desired);
         flo_text_list_unique(&outgoing.later);
         flo_text_list_unique(&outgoing.came);
-        acks_newest(&outgoing.acks);
+        flo_acks_newest(&outgoing.acks);
         flo_changes_unique(&outgoing.changes);
     }
     for (size_t i = 0; i < all->count; i++) {

@@ -129,6 +129,10 @@ void flo_outgoing_clear(struct flo_outgoing *outgoing);
 /* Tell all that subscribed how far commits are durable. */
 void flo_outgoing_durable(struct flo_controller *controller);
 
+/* false: no memory. */
+bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack);
+/* The highest of those for one outbox stays. */
+void flo_acks_newest(struct flo_acks *acks);
 /* Add one, unless it is the last one. */
 void flo_changes_add(struct flo_changes *changes,
                      const struct flo_change *change);

@@ -49,8 +49,16 @@ void flo_fleet_facts_deinit(struct flo_fleet_facts *facts)
     *facts = (struct flo_fleet_facts){0};
 }
 
+void flo_outcome_books_forget(struct flo_fleet_store *store)
+{
+    for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
+        store->books.items[i].order[0] = '\0';
+    }
+}
+
 void flo_fleet_facts_doubt(struct flo_fleet_store *store)
 {
+    flo_outcome_books_forget(store);
     for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
          i++) {
         struct flo_fleet_fact *fact = &store->facts.items[i];

@@ -38,6 +38,18 @@ struct flo_fleet_facts {
     size_t capacity;
 };
 
+/* Answers to an order (books.c): by number, the outcome and one; 0:
+ * it is not asked. */
+struct flo_outcome_book {
+    char order[FLO_NAME_MAX + 1]; /* "": nothing is known */
+    uint8_t *items;
+    size_t count;
+};
+struct flo_outcome_books {
+    struct flo_outcome_book items[4];
+    size_t next;
+};
+
 /* Commits on their way to the disk (queue.c). */
 struct flo_fleet_queue {
     pthread_t thread;
@@ -82,6 +94,7 @@ struct flo_fleet_wanted {
 struct flo_fleet_store {
     struct flo_store_engine *engine; /* its own: closed with it */
     struct flo_fleet_facts facts;
+    struct flo_outcome_books books;
     struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
@@ -146,6 +159,9 @@ FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store,
                                               const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
+/* A transaction was taken back, or rows went. */
+void flo_outcome_books_forget(struct flo_fleet_store *store);
+void flo_outcome_books_deinit(struct flo_fleet_store *store);
 /* With the roster; then each change of a rollout or a release is told. */
 FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store,
                                        struct flo_err *err);

@@ -35,6 +35,7 @@ int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,
                           uint64_t took_ms, struct flo_err *err)
 {
     remember(store, order, device, outcome);
+    flo_outcome_book_write(store, order, device, outcome);
     return flo_fleet_put(store, FLO_TABLE_OUTCOME,
                          CHANGES(set_text(FLO_FIELD_OUTCOME_ORDER, order),
                                  set_text(FLO_FIELD_OUTCOME_DEVICE, device),
@@ -52,6 +53,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1]; /* it is news after */
     size_t count = 0;
     char reason[REASON_TEXT];
+    bool is_sure = flo_outcome_book(store, order) != NULL;
     uint64_t changed = 0;
 
     *is_news = false;
@@ -60,9 +62,12 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
             after[count++] = (struct flo_value){.number = (uint64_t)now};
         }
     }
-    if (count == 0) {
+    if (count == 0 ||
+        !flo_outcome_book_is_news(store, order, device, outcome)) {
         return 0;
     }
+    /* A change that is sure need not be waited for: an engine may send many
+     * together. */
     flo_fleet_json_text(error, "id", reason, sizeof(reason));
     int rv = flo_fleet_update(
         store, FLO_TABLE_OUTCOME,
@@ -74,8 +79,11 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
         MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, order),
                 text_is(FLO_FIELD_OUTCOME_DEVICE, device),
                 one_of(FLO_FIELD_OUTCOME_OUTCOME, after, count)),
-        &changed, err);
-    *is_news = rv == 0 && changed > 0;
+        is_sure ? NULL : &changed, err);
+    *is_news = rv == 0 && (is_sure || changed > 0);
+    if (*is_news) {
+        flo_outcome_book_write(store, order, device, outcome);
+    }
     if (rv == 0 && outcome >= FLO_OUTCOME_DONE) {
         remember(store, order, device, outcome);
     }
@@ -171,43 +179,33 @@ int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order,
                    : rv;
 }
 
-struct progress {
-    struct flo_fleet_store *store;
-    struct flo_order_progress *out;
-    struct flo_err *err;
-};
-
 /* An order's progress is asked for all the time while devices answer it.
- * Memory knows who is connected, so no row of a device is read for that. */
-static int take_progress(void *context, const struct flo_row *row)
-{
-    const struct progress *progress = context;
-    bool is_online;
-    int rv = flo_fleet_device_is_online(
-        progress->store, flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE),
-        &is_online, progress->err);
-
-    if (rv == 0) {
-        flo_order_progress_add(progress->out,
-                               (enum flo_order_outcome)flo_row_number(
-                                   row, FLO_FIELD_OUTCOME_OUTCOME),
-                               is_online, 1);
-    }
-    return rv;
-}
-
+ * Memory knows who is connected, so no row is read for that. */
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
                                struct flo_order_progress *out,
                                struct flo_err *err)
 {
-    struct progress progress = {store, out, err};
+    struct flo_outcome_book *book;
+    int rv = flo_outcome_book_read(store, order, &book, err);
 
     *out = (struct flo_order_progress){0};
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
-        take_progress, &progress, err);
+    for (size_t i = 0; rv == 0 && i < book->count; i++) {
+        if (book->items[i] == 0) {
+            continue;
+        }
+        const struct flo_fleet_fact *fact = &store->facts.items[i];
+        bool is_online = fact->is_online;
+        if (!fact->is_online_known) {
+            rv = flo_fleet_device_is_online(store, store->facts.ids.items[i],
+                                            &is_online, err);
+        }
+        if (rv == 0) {
+            flo_order_progress_add(out,
+                                   (enum flo_order_outcome)(book->items[i] - 1),
+                                   is_online, 1);
+        }
+    }
+    return rv;
 }
 
 static int take_count(void *context, const struct flo_row *row, uint64_t count)

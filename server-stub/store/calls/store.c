@@ -71,6 +71,7 @@ void flo_fleet_close(struct flo_fleet_store *store)
         flo_roster_deinit(&store->roster);
         flo_fleet_wanted_deinit(store);
         flo_fleet_facts_deinit(&store->facts);
+        flo_outcome_books_deinit(store);
         free(store);
     }
 }

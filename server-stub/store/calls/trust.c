@@ -131,6 +131,7 @@ static int make_room(struct flo_fleet_store *store, bool has_envelope,
     if (rv < 0 || !found) {
         return rv;
     }
+    flo_outcome_books_forget(store);
     rv = flo_fleet_remove(store, FLO_TABLE_OUTCOME,
                           MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, id)), NULL,
                           err);

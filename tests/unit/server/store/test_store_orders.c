@@ -388,6 +388,42 @@ static void an_answer_is_news_once_and_an_end_stays(void **state)
     assert_false(known);
 }
 
+static uint32_t done(struct flo_fleet_store *store)
+{
+    struct flo_order_progress progress;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err),
+                     0);
+    assert_int_equal(progress.devices, FLO_COUNT(devices));
+    return progress.done;
+}
+
+/* Progress is asked for while thousands answer, and some of them again. */
+static void answers_to_an_order_that_is_looked_at_are_in_memory(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+
+    scope_of_four(store);
+    assert_int_equal(done(store), 0);
+    assert_true(advance(store, DEVICE, FLO_OUTCOME_DONE, 5, ""));
+    assert_int_equal(done(store), 1);
+    uint64_t statements = flo_fleet_statements(store);
+    assert_false(advance(store, DEVICE, FLO_OUTCOME_DONE, 6, ""));
+    assert_false(advance(store, "nobody", FLO_OUTCOME_DONE, 6, ""));
+    assert_int_equal(done(store), 1);
+    assert_int_equal(flo_fleet_statements(store), statements);
+
+    assert_int_equal(flo_fleet_begin(store, &err), 0);
+    assert_true(advance(store, OTHER, FLO_OUTCOME_DONE, 7, ""));
+    assert_int_equal(done(store), 2);
+    flo_fleet_roll_back(store);
+    assert_int_equal(done(store), 1);
+    assert_true(advance(store, OTHER, FLO_OUTCOME_DONE, 8, ""));
+    assert_int_equal(done(store), 2);
+}
+
 static void answers_are_counted_and_shown_by_who_did_not_get_there(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
@@ -660,6 +696,7 @@ int main(void)
             what_holds_longer_than_an_order_lives_stands_until_it_is_answered),
         OVER_ALL(orders_that_a_desired_holds_are_listed_once),
         OVER_ALL(an_answer_is_news_once_and_an_end_stays),
+        OVER_ALL(answers_to_an_order_that_is_looked_at_are_in_memory),
         OVER_ALL(answers_are_counted_and_shown_by_who_did_not_get_there),
         OVER_ALL(reasons_are_listed_by_how_frequent_they_are),
         OVER_ALL(a_device_is_awaited_until_it_answered),

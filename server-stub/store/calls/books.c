@@ -1,0 +1,123 @@
+/* Store: what devices made of the orders that are asked for, in memory.
+ *
+ * A book has one byte for each known device.  It is read once, when somebody
+ * asks how far an order is.  From then on each answer is written into it, so
+ * that thousands of answers and questions of progress read no row, and an
+ * answer that a device repeats changes none. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/calls/orders.h"
+
+static void set(struct flo_outcome_book *book, size_t number,
+                enum flo_order_outcome outcome)
+{
+    if (number >= book->count) {
+        size_t count = number + number / 2 + 64;
+        uint8_t *items = realloc(book->items, count);
+        if (items == NULL) {
+            book->order[0] = '\0'; /* it is read again */
+            return;
+        }
+        memset(items + book->count, 0, count - book->count);
+        book->items = items;
+        book->count = count;
+    }
+    book->items[number] = (uint8_t)outcome + 1;
+}
+
+struct flo_outcome_book *flo_outcome_book(struct flo_fleet_store *store,
+                                          const char *order)
+{
+    for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
+        if (strcmp(store->books.items[i].order, order) == 0) {
+            return &store->books.items[i];
+        }
+    }
+    return NULL;
+}
+
+struct reading {
+    struct flo_fleet_store *store;
+    struct flo_outcome_book *book;
+    struct flo_err *err;
+};
+
+static int take_outcome(void *context, const struct flo_row *row)
+{
+    struct reading *reading = context;
+    size_t number = flo_fleet_number(
+        reading->store, flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE));
+
+    if (number != SIZE_MAX) {
+        set(reading->book, number,
+            (enum flo_order_outcome)flo_row_number(row,
+                                                   FLO_FIELD_OUTCOME_OUTCOME));
+    }
+    return number == SIZE_MAX || reading->book->order[0] == '\0'
+               ? flo_fail(reading->err, FLO_E_MEMORY, "an order's answers")
+               : 0;
+}
+
+int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
+                          struct flo_outcome_book **out, struct flo_err *err)
+{
+    struct flo_outcome_book *book = flo_outcome_book(store, order);
+    int rv = 0;
+
+    if (book == NULL) {
+        book = &store->books
+                    .items[store->books.next++ % FLO_COUNT(store->books.items)];
+        struct reading reading = {store, book, err};
+        snprintf(book->order, sizeof(book->order), "%s", order);
+        if (book->count > 0) {
+            memset(book->items, 0, book->count);
+        }
+        rv = flo_fleet_find(
+            store,
+            &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
+            take_outcome, &reading, err);
+    }
+    if (rv < 0) {
+        book->order[0] = '\0';
+        return rv;
+    }
+    *out = book;
+    return 0;
+}
+
+void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
+                            const char *device, enum flo_order_outcome outcome)
+{
+    struct flo_outcome_book *book = flo_outcome_book(store, order);
+    size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
+
+    if (number != SIZE_MAX) {
+        set(book, number, outcome);
+    } else if (book != NULL) {
+        book->order[0] = '\0';
+    }
+}
+
+bool flo_outcome_book_is_news(struct flo_fleet_store *store, const char *order,
+                              const char *device, enum flo_order_outcome next)
+{
+    const struct flo_outcome_book *book = flo_outcome_book(store, order);
+    size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
+
+    if (number == SIZE_MAX) {
+        return true;
+    }
+    return number < book->count && book->items[number] != 0 &&
+           flo_outcome_is_news(
+               (enum flo_order_outcome)(book->items[number] - 1), next);
+}
+
+void flo_outcome_books_deinit(struct flo_fleet_store *store)
+{
+    for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
+        free(store->books.items[i].items);
+        store->books.items[i] = (struct flo_outcome_book){0};
+    }
+}
