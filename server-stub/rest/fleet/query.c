@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/core/request/request.h"
+#include "server-stub/core/select/first.h"
 #include "server-stub/rest/fleet/fleet.h"
 #include "server-stub/state/objects.h"
 
@@ -152,8 +153,7 @@ static int compare(const struct flo_select_device *a,
 
 static int compare_items(const void *a, const void *b, void *context)
 {
-    return compare(*(const struct flo_select_device *const *)a,
-                   *(const struct flo_select_device *const *)b, context);
+    return compare(a, b, context);
 }
 
 /* "site,-last_seen" */
@@ -182,19 +182,16 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out,
     return rv < 0 ? flo_wrap(err, rv, "sort") : 0;
 }
 
-/* Index of the first one behind the cursor, which is a device's id. */
+/* Leave those behind the cursor, which is a device's id. */
 static int after_cursor(struct flo_rest_call *call,
-                        const struct flo_fleet_found *found,
-                        const struct sorting *sorting, size_t *out,
-                        struct flo_err *err)
+                        struct flo_fleet_found *found,
+                        const struct sorting *sorting, struct flo_err *err)
 {
     const char *cursor = flo_httpd_query(call->request, "cursor");
     const struct flo_select_device *at;
     struct flo_select_device plain;
-    size_t low = 0;
-    size_t high = found->count;
+    size_t count = 0;
 
-    *out = 0;
     if (cursor == NULL) {
         return 0;
     }
@@ -209,15 +206,12 @@ static int after_cursor(struct flo_rest_call *call,
         plain.values[FLO_SELECT_ID].text = cursor;
         at = &plain;
     }
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare(found->items[middle], at, sorting) <= 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    for (size_t i = 0; i < found->count; i++) {
+        if (compare(found->items[i], at, sorting) > 0) {
+            found->items[count++] = found->items[i];
         }
     }
-    *out = low;
+    found->count = count;
     return 0;
 }
 
@@ -340,26 +334,34 @@ static int add_device(struct flo_rest_call *call, const char *id,
     return 0;
 }
 
+/* The first `limit` of those that are left.  Nobody needs the order of the
+ * others. */
 static int answer_page(struct flo_rest_call *call,
-                       const struct flo_fleet_found *found, size_t from,
-                       uint64_t limit, const struct fields *fields,
+                       const struct flo_fleet_found *found, size_t limit,
+                       struct sorting *sorting, const struct fields *fields,
                        struct flo_err *err)
 {
+    size_t room = limit < found->count ? limit : found->count;
+    const void **first = calloc(room + 1, sizeof(*first));
     json_t *items = json_array();
-    size_t end =
-        found->count - from > limit ? from + (size_t)limit : found->count;
+    const char *last = NULL;
     int rv = 0;
 
-    for (size_t i = from; i < end && rv == 0; i++) {
-        rv = add_device(call, found->items[i]->values[FLO_SELECT_ID].text,
-                        fields, items, err);
+    if (first == NULL) {
+        json_decref(items);
+        return flo_fail(err, FLO_E_MEMORY, "a page of devices");
     }
-    call->out = flo_rest_list(
-        items, end < found->count
-                   ? found->items[end - 1]->values[FLO_SELECT_ID].text
-                   : NULL);
-    json_object_set_new(call->out, "total",
-                        json_integer((json_int_t)found->count));
+    if (room > 0) {
+        room = flo_select_first((const void *const *)found->items, found->count,
+                                room, compare_items, sorting, first);
+    }
+    for (size_t i = 0; i < room && rv == 0; i++) {
+        const struct flo_select_device *device = first[i];
+        last = device->values[FLO_SELECT_ID].text;
+        rv = add_device(call, last, fields, items, err);
+    }
+    free(first);
+    call->out = flo_rest_list(items, room < found->count ? last : NULL);
     return rv;
 }
 
@@ -369,7 +371,7 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
     struct flo_fleet_found found = {0};
     struct sorting sorting = {.count = 0};
     struct fields fields = {.count = 0};
-    size_t from = 0;
+    size_t total = 0;
     int rv = read_query(call, &query, err);
 
     rv = rv < 0 ? rv : read_sort(call, &sorting, err);
@@ -377,15 +379,15 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
     rv = rv < 0 ? rv
                 : flo_fleet_query_find(call->controller, &query, &found, err);
     if (rv == 0) {
-        if (found.count > 1) {
-            qsort_r(found.items, found.count, sizeof(found.items[0]),
-                    compare_items, &sorting);
-        }
-        rv = after_cursor(call, &found, &sorting, &from, err);
+        total = found.count;
+        rv = after_cursor(call, &found, &sorting, err);
     }
     if (rv == 0) {
-        rv = answer_page(call, &found, from,
-                         flo_rest_number(call, "limit", 1000), &fields, err);
+        rv = answer_page(call, &found,
+                         (size_t)flo_rest_number(call, "limit", 1000), &sorting,
+                         &fields, err);
+        json_object_set_new(call->out, "total",
+                            json_integer((json_int_t)total));
     }
     free(found.items);
     flo_fleet_query_deinit(&query);

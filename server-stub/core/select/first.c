@@ -1,0 +1,105 @@
+/* The first few of many: a heap of the best, its last one on top.
+ *
+ * Devices often stand in the asked order already, or in the opposite one, where
+ * each would be better than all before it.  Blocks are therefore visited apart
+ * from each other: the first of them show soon what a good one is. */
+#include <assert.h>
+#include <stdbool.h>
+
+#include "server-stub/core/select/first.h"
+
+#define BLOCK 64
+
+struct heap {
+    const void **items;
+    size_t count;
+    flo_first_compare compare;
+    void *context;
+};
+
+static bool is_later(const struct heap *heap, size_t a, size_t b)
+{
+    return heap->compare(heap->items[a], heap->items[b], heap->context) > 0;
+}
+
+static void swap(const struct heap *heap, size_t a, size_t b)
+{
+    const void *one = heap->items[a];
+
+    heap->items[a] = heap->items[b];
+    heap->items[b] = one;
+}
+
+static void sink(const struct heap *heap, size_t at)
+{
+    for (size_t child = 2 * at + 1; child < heap->count; child = 2 * at + 1) {
+        if (child + 1 < heap->count && is_later(heap, child + 1, child)) {
+            child++;
+        }
+        if (!is_later(heap, child, at)) {
+            return;
+        }
+        swap(heap, child, at);
+        at = child;
+    }
+}
+
+static void add(struct heap *heap, const void *item, size_t most)
+{
+    if (heap->count < most) {
+        size_t at = heap->count++;
+        heap->items[at] = item;
+        for (; at > 0 && is_later(heap, at, (at - 1) / 2); at = (at - 1) / 2) {
+            swap(heap, at, (at - 1) / 2);
+        }
+    } else if (heap->compare(item, heap->items[0], heap->context) < 0) {
+        heap->items[0] = item;
+        sink(heap, 0);
+    }
+}
+
+static size_t divisor(size_t a, size_t b)
+{
+    while (b > 0) {
+        size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Steps near the golden ratio meet each block once, the next one far away. */
+static size_t stride_of(size_t blocks)
+{
+    size_t stride = blocks * 89 / 144 + 1;
+
+    while (divisor(stride, blocks) != 1) {
+        stride++;
+    }
+    return stride;
+}
+
+size_t flo_select_first(const void *const *items, size_t count, size_t most,
+                        flo_first_compare compare, void *context,
+                        const void **out)
+{
+    struct heap heap = {.items = out, .compare = compare, .context = context};
+    size_t blocks = (count + BLOCK - 1) / BLOCK;
+    size_t stride = blocks > 0 ? stride_of(blocks) : 0;
+    size_t block = 0;
+
+    assert(most > 0);
+    for (size_t i = 0; i < blocks; i++) {
+        size_t from = block * BLOCK;
+        for (size_t k = from; k < from + BLOCK && k < count; k++) {
+            add(&heap, items[k], most);
+        }
+        block = (block + stride) % blocks;
+    }
+    size_t found = heap.count;
+    while (heap.count > 1) { /* the last one of the rest to its end */
+        swap(&heap, 0, --heap.count);
+        sink(&heap, 0);
+    }
+    return found;
+}
