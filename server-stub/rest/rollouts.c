@@ -86,8 +86,7 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     if (!is_dry) {
         flo_object_rollout_etag(&entry->core, call->etag);
     }
-    rv = flo_object_rollout(call->controller, entry, is_dry ? 0 : FLO_FLEET_ALL,
-                            &call->out, err);
+    rv = flo_object_rollout(call->controller, entry, 0, &call->out, err);
     if (is_dry) {
         rv = rv < 0 ? rv : add_forecast(call, entry, err);
         rv = rv < 0 ? rv : add_file(call, err);

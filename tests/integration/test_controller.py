@@ -406,7 +406,8 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
     made = start(controller, "tiny@1.0.0", policy={"soak_ms": 500})
     number = made["id"]
     canary = canary_of(controller, number, devices)
-    assert made["devices"] and made["state"] == "running"
+    assert "devices" not in made and made["members"] == len(devices), made
+    assert made["state"] == "running"
 
     found, order = canary.order("deploy", about=digest)
     assert check_order(held(found), canary, folder) == order
