@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/slices/probe.h"
 #include "server-stub/core/gate/statistics/robust.h"
 #include "tests/bench/runs.h"
 #include "tests/bench/scenes.h"
@@ -50,6 +51,27 @@ static void next_wave(struct rollout *rollout, size_t block)
     }
 }
 
+struct free_devices {
+    const struct rollout *rollout;
+    size_t picked;
+    struct flo_slice slice;
+};
+
+/* The order's device at this place, if it still runs its old release. */
+static uint32_t rank_of(const void *context, size_t place)
+{
+    const struct free_devices *of = context;
+    const struct world *world = &of->rollout->world;
+    uint32_t i = world->order[place];
+    bool is_free = world->wave[i] < 0 &&
+                   world->values[of->slice.label][i] == of->slice.value;
+
+    for (size_t q = 0; q < of->picked; q++) {
+        is_free = is_free && of->rollout->picked[q] != i;
+    }
+    return is_free ? (uint32_t)place : FLO_PROBE_NOT;
+}
+
 /* Three devices of each slice that asks for them, once. */
 static void probe(struct rollout *rollout, size_t block)
 {
@@ -59,21 +81,17 @@ static void probe(struct rollout *rollout, size_t block)
 
     for (size_t k = 0; k < scan->probe_count; k++) {
         struct flo_slice slice = scan->probes[k].slice;
-        size_t end = count + scan->probes[k].take;
+        struct free_devices of = {
+            .rollout = rollout, .picked = count, .slice = slice};
+        size_t places[FLO_SCAN_PROBE_DEVICES];
         if (rollout->asked[slice.label][slice.value] != 0) {
             continue;
         }
         rollout->asked[slice.label][slice.value] = 1;
-        for (size_t j = 0; j < world->plan.devices && count < end; j++) {
-            uint32_t i = world->order[j];
-            bool is_in = false;
-            for (size_t q = 0; q < count; q++) {
-                is_in = is_in || rollout->picked[q] == i;
-            }
-            if (world->wave[i] < 0 && !is_in &&
-                world->values[slice.label][i] == slice.value) {
-                rollout->picked[count++] = i;
-            }
+        size_t found = flo_probe_pick(rank_of, &of, world->plan.devices,
+                                      scan->probes[k].take, places);
+        for (size_t j = 0; j < found; j++) {
+            rollout->picked[count++] = world->order[places[j]];
         }
     }
     if (count > 0 && world->wave_count < FLO_SCAN_WAVES_MAX) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/slices/probe.h"
 #include "tests/bench/scenes.h"
 
 #define STEPS 48 /* of ten minutes */
@@ -27,6 +28,7 @@ struct errors {
 
 static void draw_errors(struct errors *errors, struct chance *chance)
 {
+    struct flo_spread_sizes sizes;
     static const uint32_t counts[] = {2, 3, SITES, 8, 2, 2, 2};
     static struct flo_spread_device members[FLEET];
     static struct flo_spread_group groups[FLEET];
@@ -142,6 +144,27 @@ static void look_at_errors(struct errors *errors, size_t step, void *room,
     }
 }
 
+struct free_devices {
+    const struct errors *errors;
+    const uint32_t *picked;
+    size_t picked_count;
+    struct flo_slice slice;
+};
+
+static uint32_t rank_of(const void *context, size_t place)
+{
+    const struct free_devices *of = context;
+    uint32_t i = of->errors->order[place];
+    bool is_free =
+        of->errors->wave[i] < 0 &&
+        of->errors->labels[of->slice.label].values[i] == of->slice.value;
+
+    for (size_t q = 0; q < of->picked_count; q++) {
+        is_free = is_free && of->picked[q] != i;
+    }
+    return is_free ? (uint32_t)place : FLO_PROBE_NOT;
+}
+
 static size_t probe_errors(struct errors *errors,
                            const struct flo_count_scan *scan, uint32_t *out)
 {
@@ -149,21 +172,19 @@ static size_t probe_errors(struct errors *errors,
 
     for (size_t k = 0; k < scan->probe_count; k++) {
         struct flo_slice slice = scan->probes[k].slice;
-        size_t end = used + scan->probes[k].take;
+        struct free_devices of = {.errors = errors,
+                                  .picked = out,
+                                  .picked_count = used,
+                                  .slice = slice};
+        size_t places[FLO_SCAN_PROBE_DEVICES];
         if (errors->asked[slice.label][slice.value] != 0) {
             continue;
         }
         errors->asked[slice.label][slice.value] = 1;
-        for (size_t j = 0; j < FLEET - errors->held && used < end; j++) {
-            uint32_t i = errors->order[j];
-            bool is_in = false;
-            for (size_t q = 0; q < used; q++) {
-                is_in = is_in || out[q] == i;
-            }
-            if (errors->wave[i] < 0 && !is_in &&
-                errors->labels[slice.label].values[i] == slice.value) {
-                out[used++] = i;
-            }
+        size_t found = flo_probe_pick(rank_of, &of, FLEET - errors->held,
+                                      scan->probes[k].take, places);
+        for (size_t j = 0; j < found; j++) {
+            out[used++] = errors->order[places[j]];
         }
     }
     return used;

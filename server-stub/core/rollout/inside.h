@@ -117,6 +117,12 @@ bool flo_rollout_has_controls(const struct flo_rollout *rollout);
 /* The last phase that updates; devices of a hold-out come after it. */
 bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
                                uint32_t phase);
+/* Devices of sites that ask for more join the present phase (probe.c). */
+void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
+                       const struct flo_study_evidence *evidence,
+                       struct flo_rollout_actions *actions);
+/* From a later phase to the present one, the last of its range. */
+void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index);
 void flo_rollout_studied(struct flo_rollout *rollout,
                          const struct flo_rollout_event *event,
                          struct flo_rollout_actions *actions);

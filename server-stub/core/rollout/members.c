@@ -207,6 +207,20 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
     }
 }
 
+void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    assert(index < rollout->member_count && member->phase > rollout->phase);
+    assert(phase->bucket_from < phase->bucket_to);
+    tally(rollout, member, UINT32_MAX);
+    member->phase = (uint8_t)rollout->phase;
+    member->bucket = phase->bucket_to - 1;
+    member->is_dirty = true;
+    tally(rollout, member, 1);
+}
+
 void flo_rollout_count(struct flo_rollout *rollout)
 {
     assert(rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);

@@ -204,6 +204,9 @@ struct flo_rollout {
     uint64_t approve_by_ms;   /* wall clock: until then people may; 0: ever */
     bool pauses_when_expired; /* else it is aborted */
     bool is_covered;          /* members are ordered over a label's values */
+#define FLO_ROLLOUT_PROBED_MAX 64
+    uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* sites that were probed */
+    uint32_t probed_count;
     bool is_snapshot;         /* who joins after the begin is no member */
     uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
     uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */

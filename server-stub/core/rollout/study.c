@@ -208,4 +208,7 @@ void flo_rollout_studied(struct flo_rollout *rollout,
     flo_rollout_do(actions, (struct flo_rollout_action){
                                 .kind = FLO_ROLLOUT_DO_RECORD,
                                 .state = (int)of->finding.verdict});
+    if (of->finding.verdict != FLO_PHASE_FAILS) {
+        flo_rollout_probe(rollout, event->now_ms, &of->evidence, actions);
+    }
 }

@@ -226,21 +226,26 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
     json_t *segments = json_array();
+    json_t *probed = json_array();
 
     if (core->study.rules.count == 0 && core->study.split_of[0] == '\0') {
         json_decref(segments);
+        json_decref(probed);
         return NULL;
+    }
+    for (uint32_t i = 0; i < core->probed_count; i++) {
+        json_array_append_new(probed, json_integer(core->probed[i]));
     }
     for (uint32_t i = 0; i < core->segment_count; i++) {
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:s,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread", core->study.spread,
-        "split_of", core->study.split_of, "segments", segments, "looks",
-        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
-        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
-        "passed", passed_json(&core->study), "passed_in",
-        passed_in_json(&core->study));
+        "{s:f,s:s,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
+        core->study.spread, "split_of", core->study.split_of, "segments",
+        segments, "probed", probed, "looks", (json_int_t)state->looks, "block",
+        (json_int_t)state->block, "excluded", (json_int_t)state->excluded,
+        "alarmed", (int)state->is_alarmed, "passed", passed_json(&core->study),
+        "passed_in", passed_in_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -295,6 +300,14 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     if (split_of != NULL && flo_name_is_valid(split_of)) {
         snprintf(core->study.split_of, sizeof(core->study.split_of), "%s",
                  split_of);
+    }
+    const json_t *probed = json_object_get(json, "probed");
+    json_array_foreach((json_t *)(uintptr_t)probed, i, name)
+    {
+        if (core->probed_count < FLO_ROLLOUT_PROBED_MAX) {
+            core->probed[core->probed_count++] =
+                (uint32_t)json_integer_value(name);
+        }
     }
     state->looks = (uint32_t)json_integer_value(json_object_get(json, "looks"));
     state->block = (uint32_t)json_integer_value(json_object_get(json, "block"));

@@ -548,6 +548,7 @@ int flo_observer_study(struct flo_observer *observer,
                  : 0;
     if (rv == 0) {
         gather_all(&gather);
+        rv = flo_observer_probes(observer, number, &study->evidence, err);
     }
     free(gather.differences);
     free(gather.scratch);

@@ -78,6 +78,11 @@ uint32_t flo_observer_class_of(struct flo_observer *observer,
 void flo_observer_split(struct flo_observer *observer, uint32_t roster);
 /* Blocks until `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
+/* Sites that ask for more updated devices (probes.c).  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_probes(const struct flo_observer *observer,
+                                     uint32_t roster,
+                                     struct flo_study_evidence *evidence,
+                                     struct flo_err *err);
 /* pairs.c: a release and the model whose requests it shares */
 
 /* The members of a study with `split_of`; then the sums of all of them.

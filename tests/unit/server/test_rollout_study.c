@@ -26,6 +26,8 @@ struct world {
     uint64_t now_ms;
     uint32_t block;
     struct flo_study_above above; /* TTFT p95 */
+    int sites;                    /* device i is at site i mod sites + 1 */
+    int slow;                     /* a device far slower than its site; 0 */
 };
 
 static void set_phase(struct world *world, const char *name, uint32_t devices,
@@ -92,11 +94,14 @@ static int step(struct world *world, struct flo_rollout_event event)
 static void start(struct world *world)
 {
     for (int i = 0; i < DEVICES; i++) {
+        struct flo_rollout_place place = {
+            .site = world->sites > 0 ? (uint32_t)(i % world->sites) + 1 : 0};
         struct flo_rollout_event event = {
             .kind = FLO_ROLLOUT_EVENT_JOINED,
             .now_ms = world->now_ms,
             .device = world->names[i],
             .is_online = true,
+            .place = &place,
             .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / DEVICES)};
         assert_int_equal(flo_rollout_step(&world->rollout, &event,
                                           &world->actions, &world->err),
@@ -163,6 +168,12 @@ static void studies(struct world *world, double change)
             set_arm(&arms->count.control, 400, 8, 800000);
         }
     }
+    if (world->slow > 0) {
+        evidence->probe_count = 1;
+        evidence->probes[0].least = log(2.1);
+        snprintf(evidence->probes[0].device, sizeof(evidence->probes[0].device),
+                 "%s", world->names[world->slow - 1]);
+    }
     world->now_ms += BLOCK_MS;
     assert_int_equal(
         step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
@@ -181,6 +192,91 @@ static void a_slower_release_is_taken_back(void **state)
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
     assert_non_null(strstr(world->rollout.reason, "TTFT p95 +12.0 %"));
     golden_check("rollout-study-fails", world->trace.data);
+    world_free(world);
+}
+
+/* ---- probes ---- */
+
+static struct world *world_covered(void)
+{
+    struct world *world = world_new(true);
+
+    world->rollout.is_covered = true;
+    world->rollout.phases[0].is_spread = true;
+    world->rollout.phases[2].is_spread = true;
+    world->sites = CANARY;
+    start(world);
+    go_well(world, 0, CANARY);
+    return world;
+}
+
+static enum flo_execution state_of(const struct world *world, int device)
+{
+    return (enum flo_execution)world->rollout.members[device - 1].state;
+}
+
+/* Two more at its site; the next one there is of the hold-out. */
+static void
+where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
+{
+    struct world *world = world_covered();
+    const struct flo_rollout_phase *phases = world->rollout.phases;
+
+    (void)state;
+    world->slow = 3;
+    studies(world, 0);
+    assert_int_equal(state_of(world, 8), FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(state_of(world, 13), FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(state_of(world, 18), FLO_EXECUTION_QUEUED);
+    assert_int_equal(phases[0].members, CANARY + 2);
+    assert_int_equal(phases[1].members, 8);
+    studies(world, 0); /* a site is probed once */
+    assert_int_equal(phases[0].members, CANARY + 2);
+
+    world->slow = 0;
+    for (int i = 0; i < 13; i++) { /* the canary's own soak is over */
+        studies(world, 0);
+    }
+    assert_int_equal(phases[0].state, FLO_PHASE_RUNNING);
+    go_well(world, 7, 8);
+    go_well(world, 12, 13);
+    for (int i = 0; i < 11; i++) {
+        studies(world, 0);
+    }
+    assert_int_equal(phases[0].state, FLO_PHASE_RUNNING);
+    studies(world, 0);
+    assert_int_equal(phases[0].state, FLO_PHASE_PASSED);
+    assert_int_equal(state_of(world, 6), FLO_EXECUTION_NOTIFIED);
+    flo_rollout_count(&world->rollout); /* as after a start of the program */
+    assert_int_equal(phases[0].members, CANARY + 2);
+    golden_check("rollout-probe", world->trace.data);
+    world_free(world);
+}
+
+static void a_release_that_fails_probes_nobody(void **state)
+{
+    struct world *world = world_covered();
+
+    (void)state;
+    world->slow = 3;
+    studies(world, 0.12);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_int_equal(state_of(world, 8), FLO_EXECUTION_QUEUED);
+    world_free(world);
+}
+
+/* Its ranges are those of the hash: an order for one would name nobody else. */
+static void a_phase_that_is_not_covered_is_not_probed(void **state)
+{
+    struct world *world = world_new(true);
+
+    (void)state;
+    world->sites = CANARY;
+    start(world);
+    go_well(world, 0, CANARY);
+    world->slow = 3;
+    studies(world, 0);
+    assert_int_equal(state_of(world, 8), FLO_EXECUTION_QUEUED);
     world_free(world);
 }
 
@@ -496,6 +592,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slower_release_is_taken_back),
+        cmocka_unit_test(
+            where_one_is_far_slower_more_follow_and_the_phase_waits),
+        cmocka_unit_test(a_release_that_fails_probes_nobody),
+        cmocka_unit_test(a_phase_that_is_not_covered_is_not_probed),
         cmocka_unit_test(a_steep_change_without_others_asks_a_person),
         cmocka_unit_test(a_steep_change_is_taken_back_at_once),
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),

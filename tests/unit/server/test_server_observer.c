@@ -215,6 +215,40 @@ static void early_crashes_are_counted_against_the_own_past(void **state)
     flo_observe_study_free(study);
 }
 
+/* One updated device at a site of ten, twice as slow. */
+static void a_site_whose_one_device_is_far_asks_for_more(void **state)
+{
+    struct world *world = *state;
+    char id[37];
+
+    live(world, 20, 0, 1);
+    struct flo_observe_study *study = ask(world, 0);
+    for (int i = 0; i < 2; i++) {
+        flo_observe_study_free(study);
+        live(world, i == 0 ? 1 : 5, 1, 2);
+        study = flo_observe_study_new(DEVICES);
+        snprintf(study->rollout, sizeof(study->rollout), "r-0001");
+        snprintf(study->model, sizeof(study->model), "tiny");
+        study->release = release(2);
+        study->heartbeat_ms = 60000;
+        study->evidence.segment_count = 1;
+        study->member_count = DEVICES;
+        for (int d = 0; d < DEVICES; d++) {
+            id_of(d, study->members[d].device);
+            study->members[d].way =
+                d == 0 ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+            study->members[d].site = (uint32_t)(d % 6) + 1;
+        }
+        assert_int_equal(
+            flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    }
+    id_of(0, id);
+    assert_int_equal(study->evidence.probe_count, 1); /* by two readings */
+    assert_string_equal(study->evidence.probes[0].device, id);
+    assert_true(fabs(study->evidence.probes[0].least - log(2)) < 0.05);
+    flo_observe_study_free(study);
+}
+
 static void updated_devices_of_one_site_are_no_comparison(void **state)
 {
     struct world *world = *state;
@@ -474,6 +508,7 @@ int main(void)
         TEST(agents_of_both_ages_are_compared_in_one_rollout),
         TEST(a_large_effect_is_told_as_it_is),
         TEST(early_crashes_are_counted_against_the_own_past),
+        TEST(a_site_whose_one_device_is_far_asks_for_more),
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),

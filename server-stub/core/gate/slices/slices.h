@@ -31,6 +31,7 @@
 #include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/slices/plain.h"
 #include "server-stub/core/gate/slices/pooled.h"
+#include "server-stub/core/gate/slices/probe.h"
 #include "server-stub/core/gate/slices/scan.h"
 #include "server-stub/core/gate/slices/shape.h"
 #include "server-stub/core/gate/slices/slow.h"

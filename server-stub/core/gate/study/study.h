@@ -138,6 +138,13 @@ struct flo_study_segment {
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
     struct flo_study_above above[FLO_MEASURE_COUNT];
 };
+/* A device that is far slower than its site, which has two updated ones at
+ * most. */
+#define FLO_STUDY_PROBES_MAX 5
+struct flo_study_probe {
+    char device[37];
+    double least; /* ln of how much more than the controls there */
+};
 struct flo_study_evidence {
     uint32_t phase; /* it was gathered in, from 0 */
     uint32_t block; /* that ended */
@@ -146,6 +153,8 @@ struct flo_study_evidence {
     uint32_t controls;
     uint16_t few_sites; /* segments whose updated devices stand at too few
                            sites to be compared, a bit each */
+    struct flo_study_probe probes[FLO_STUDY_PROBES_MAX]; /* largest first */
+    uint32_t probe_count;
     /* Members of both arms with a request of that kind, for a RATIO. */
     uint32_t readers[FLO_MEASURE_COUNT];
     struct flo_study_told told[FLO_MEASURE_COUNT]; /* of all segments */
