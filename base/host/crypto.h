@@ -107,6 +107,21 @@ FLO_MUST_USE int flo_key_agree(const struct flo_key *key,
                                uint8_t out[FLO_DIGEST_BYTES],
                                struct flo_err *err);
 
+/* ---- sealed bytes ---- */
+
+/* AES-256-GCM: nobody without the key reads `data`, or changes it or the text
+ * that it is about.  `out` holds bytes + FLO_SEALED_MORE. */
+#define FLO_SEALED_MORE 28 /* nonce and tag */
+FLO_MUST_USE int flo_sealed_make(const uint8_t key[FLO_DIGEST_BYTES],
+                                 const char *about, const void *data,
+                                 size_t bytes, uint8_t *out,
+                                 struct flo_err *err);
+/* `out` holds bytes - FLO_SEALED_MORE.  FLO_E_SIG_FORMAT, FLO_E_SIG_BAD. */
+FLO_MUST_USE int flo_sealed_open(const uint8_t key[FLO_DIGEST_BYTES],
+                                 const char *about, const uint8_t *data,
+                                 size_t bytes, uint8_t *out,
+                                 struct flo_err *err);
+
 /* ---- certificates ---- */
 
 /* Contents of a certificate to be issued.  Zero-initialise. */

@@ -579,6 +579,8 @@ FLAGS(audit_verify) = {
      FLO_ASKED},
     END};
 FLAGS(controller_list) = {END};
+FLAGS(controller_admit) = {END};
+FLAGS(controller_dismiss) = {END};
 FLAGS(doctor) = {END};
 FLAGS(top) = {
     {"once", NULL, "print it once, also on a terminal: for scripts", FLO_ASKED},

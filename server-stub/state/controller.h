@@ -15,6 +15,7 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
+#include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
@@ -112,6 +113,7 @@ struct flo_controller {
     struct flo_lane *lane; /* telemetry's */
     struct flo_addresses addresses;
     struct flo_pki pki;
+    struct flo_keyring_kept keyring;
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_trust_change trust_change;
     struct flo_rollouts rollouts;

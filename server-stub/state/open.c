@@ -96,6 +96,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_trust_open(controller, err);
     }
     if (rv == 0) {
+        rv = flo_keyring_load(controller, err);
+    }
+    if (rv == 0) {
         rv = flo_fleet_devices_offline(controller->store, err);
     }
     if (rv == 0) {
@@ -110,6 +113,9 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     rv = flo_fleet_commit(controller->store, err);
+    if (rv == 0) {
+        controller->keyring.is_stale = false;
+    }
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
@@ -266,6 +272,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
+    flo_keyring_deinit(&controller->keyring.as_stored);
     flo_lane_close(controller->lane);
     flo_proofs_free(controller->proofs);
     flo_fleet_close(controller->store);

@@ -42,6 +42,7 @@ int flo_controller_commit(struct flo_controller *controller,
 {
     int rv = flo_rollouts_write(controller, err);
 
+    rv = rv < 0 ? rv : flo_keyring_keep(controller, err);
     if (rv == 0) {
         rv = flo_fleet_commit(controller->store, err);
     }
@@ -50,6 +51,7 @@ int flo_controller_commit(struct flo_controller *controller,
         flo_controller_cancel(controller);
         return rv;
     }
+    controller->keyring.is_stale = false;
     flo_trust_settle(controller, true);
     flo_outgoing_flush(controller);
     flo_audit_head_grew(controller);

@@ -15,12 +15,14 @@ struct flo_postgresql_limits;
 
 #define FLO_LEAD_ADDRESS 320
 #define FLO_LEAD_NAME 65
+#define FLO_LEAD_KEY 256
+#define FLO_LEAD_LACKS 256 /* an error's id, then its sentence */
 struct flo_lead_row {
     struct flo_lease_row lease;
     char holder[FLO_NAME_MAX + 1]; /* who took it */
     char people[FLO_LEAD_ADDRESS]; /* HOST:PORT of its listener, "" none */
     char devices[FLO_LEAD_ADDRESS];
-    char authority[65]; /* fingerprint of the fleet's; "" before it is known */
+    char needs[65]; /* digest of what a leader must have; "": nothing */
 };
 
 /* A controller that opened the database within the last day. */
@@ -30,6 +32,8 @@ struct flo_lead_member {
     char people[FLO_LEAD_ADDRESS]; /* as it said; "" none */
     char devices[FLO_LEAD_ADDRESS];
     char version[32];
+    char key[FLO_LEAD_KEY];     /* its public key, PEM; "" of an older one */
+    char lacks[FLO_LEAD_LACKS]; /* why it cannot lead; "": it can */
     uint64_t since_at_ms; /* it stands by, or leads; wall clock of the asker */
     uint64_t heard_at_ms; /* its newest row */
     bool is_holder;       /* of the newest epoch */
@@ -59,6 +63,12 @@ struct flo_lead_self {
     const char *name; /* for people; NULL: none */
     const char *people;
     const char *devices;
+    const char *key; /* its public key, PEM; NULL: none */
+    /* On the lead's thread, before it leads: it has what that digest says, or
+     * takes it from the document; "": there is none.  NULL: whatever it has is
+     * enough.  Failing, it does not lead, and is asked again. */
+    int (*fit)(void *context, const char *digest, const char *document,
+               size_t bytes, struct flo_err *err);
     /* Another epoch began: all that this process remembers is stale.  On the
      * lead's thread, which ends after it. */
     void (*lost)(void *context);
@@ -86,7 +96,7 @@ bool flo_lead_may_wait(struct flo_lead *lead, bool is_commit);
 void flo_lead_seen(struct flo_lead *lead, struct flo_lead_row *out);
 /* The controllers there, as a leader read them last: no question is asked. */
 void flo_lead_view(struct flo_lead *lead, struct flo_lead_view *out);
-/* Told to followers with the next beat. */
-void flo_lead_authority(struct flo_lead *lead, const char *fingerprint);
+/* From any thread: what keeps it from leading; false: nothing does. */
+bool flo_lead_lacks(struct flo_lead *lead, struct flo_err *out);
 
 #endif

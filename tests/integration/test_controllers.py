@@ -112,6 +112,10 @@ class Pair(Small):
         self.devices_url = "https://127.0.0.1:%d" % self.ports["a"][1]
         until("the leader", self.healthy)
         self.admin_token = os.path.join(self.dir, "a", "admin.token")
+        self.join()
+
+    def join(self):
+        """The files of a leader, given to the other one by hand."""
         for part in ("pki", "keys", "trust"):
             shutil.copytree(os.path.join(self.dir, "a", part),
                             os.path.join(self.dir, "b", part))
@@ -133,7 +137,7 @@ class Pair(Small):
     def log_of(self, name):
         return os.path.join(self.dir, name + ".log")
 
-    def start(self, name):
+    def start(self, name, *more):
         people, devices = self.ports[name]
         self.mark(name)
         self.running[name] = self.spawn(
@@ -146,7 +150,7 @@ class Pair(Small):
              "--broker", self.broker, "--blobs-url",
              "http://127.0.0.1:%d" % self.blobs.server_port, "--store",
              "postgresql:///postgres?host=%s&user=flotilla" %
-             self.cuts[name].dir],
+             self.cuts[name].dir, *more],
             self.log_of(name))
 
     def mark(self, name):

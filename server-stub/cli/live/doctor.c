@@ -270,6 +270,24 @@ static uint64_t count_state(const json_t *items, const char *state,
 
 #define CHANGES_MANY 3 /* within an hour, as the alert rule has it */
 
+static void check_fit(struct doctor *doctor, const json_t *items)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(items, i, one)
+    {
+        char next[96], name[FLO_OUT_PLAIN], why[FLO_OUT_PLAIN];
+        if (flo_out_text(one, "lacks", "")[0] != '\0') {
+            flo_out_plain(one, "name", "?", name);
+            flo_out_plain(one, "lacks", "?", why);
+            snprintf(next, sizeof(next), "flotilla controller admit %.64s",
+                     flo_out_text(one, "key", "KEY"));
+            tell(doctor, ODD, "lead", next, "%s cannot lead: %s", name, why);
+        }
+    }
+}
+
 static void check_lead(struct doctor *doctor)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -291,6 +309,7 @@ static void check_lead(struct doctor *doctor)
     uint64_t standby = count_state(items, "stands-by", standing);
     bool is_odd =
         leads != 1 || lost > 0 || standby == 0 || changes > CHANGES_MANY;
+    check_fit(doctor, items);
     char next[FLO_OUT_PLAIN + 80];
     snprintf(next, sizeof(next),
              lost > 0 ? "start controller %s again; flotilla controller list"

@@ -27,7 +27,7 @@ static enum flo_lease_do lead(struct flo_lease *lease, uint64_t now_ms)
 
 static enum flo_lease_do follow(struct flo_lease *lease, uint64_t now_ms)
 {
-    if (lease->has_seen && is_over(lease, now_ms)) {
+    if (lease->has_seen && !lease->is_unfit && is_over(lease, now_ms)) {
         lease->state = FLO_LEASE_CANDIDATE;
         return ask(lease, FLO_LEASE_TAKE, now_ms);
     }

@@ -56,6 +56,7 @@ struct flo_lease {
     uint64_t asked_ms; /* before the last question was sent */
     bool is_asking;
     uint64_t until_ms; /* of the leader */
+    bool is_unfit;     /* it lacks what a leader must have: it takes no lead */
 };
 
 /* Everything zero is a follower that saw nothing. */

@@ -67,19 +67,35 @@ static json_t *name_of(const char *name, const char * or)
     return json_string(name[0] != '\0' ? name : or);
 }
 
-static json_t *member_json(const struct flo_lead_view *view,
+/* "" where it told none. */
+static void keyid_of(const struct flo_lead_member *one,
+                     char out[FLO_KEYID_TEXT])
+{
+    struct flo_public_key key;
+    bool is_key =
+        flo_public_key_parse(one->key, strlen(one->key), &key, NULL) == 0;
+
+    snprintf(out, FLO_KEYID_TEXT, "%s", is_key ? key.keyid : "");
+}
+
+static json_t *member_json(const struct flo_rest_call *call,
+                           const struct flo_lead_view *view,
                            const struct flo_lead_member *one)
 {
     enum flo_lease_place place =
         flo_controllers_place(view, one, flo_wall_ms());
+    char keyid[FLO_KEYID_TEXT];
 
-    return json_pack("{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I}", "id", one->holder,
-                     "name", name_of(one->name, one->people), "state",
-                     flo_lease_place_word(place), "people",
-                     text_or_null(one->people), "devices",
-                     text_or_null(one->devices), "version", one->version,
-                     "since_ms", (json_int_t)one->since_at_ms, "heard_at_ms",
-                     (json_int_t)one->heard_at_ms);
+    keyid_of(one, keyid);
+    return json_pack(
+        "{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder,
+        "name", name_of(one->name, one->people), "state",
+        flo_lease_place_word(place), "people", text_or_null(one->people),
+        "devices", text_or_null(one->devices), "version", one->version,
+        "since_ms", (json_int_t)one->since_at_ms, "heard_at_ms",
+        (json_int_t)one->heard_at_ms, "key", text_or_null(keyid), "is_admitted",
+        (int)flo_keyring_is_admitted(call->controller, keyid), "lacks",
+        text_or_null(one->lacks));
 }
 
 int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
@@ -90,7 +106,8 @@ int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
     (void)err;
     flo_controllers_view(call->rest, &view);
     for (size_t i = 0; i < view.member_count; i++) {
-        json_array_append_new(items, member_json(&view, &view.members[i]));
+        json_array_append_new(items,
+                              member_json(call, &view, &view.members[i]));
     }
     for (size_t i = 0; i < view.change_count; i++) {
         const struct flo_lead_change *one = &view.changes[i];
@@ -106,4 +123,49 @@ int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
         "epoch", (json_int_t)view.epoch, "changes_hour",
         (json_int_t)view.changes_hour, "items", items, "changes", changes);
     return 0;
+}
+
+/* ---- who may take the fleet's keys ---- */
+
+static const struct flo_lead_member *find(const struct flo_lead_view *view,
+                                          const char *keyid)
+{
+    char own[FLO_KEYID_TEXT];
+
+    for (size_t i = 0; i < view->member_count; i++) {
+        keyid_of(&view->members[i], own);
+        if (own[0] != '\0' && strcmp(own, keyid) == 0) {
+            return &view->members[i];
+        }
+    }
+    return NULL;
+}
+
+/* The whole key id: who writes to the database could make one that begins
+ * alike. */
+int flo_rest_controller_admit(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *keyid = flo_httpd_param(call->request, "id");
+    struct flo_lead_view view;
+
+    flo_controllers_view(call->rest, &view);
+    const struct flo_lead_member *one = find(&view, keyid);
+    if (one == NULL) {
+        flo_fail(err, FLO_E_ABSENT, "no controller here has the key %.64s",
+                 keyid);
+        return flo_err_fix(err, "start it first: its log names its whole key; "
+                                "it is heard after 5 s");
+    }
+    int rv = flo_keyring_admit(call->controller, one->name, one->key, err);
+    call->out = json_pack("{s:s,s:o}", "key", keyid, "name",
+                          name_of(one->name, one->people));
+    return rv;
+}
+
+int flo_rest_controller_dismiss(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *keyid = flo_httpd_param(call->request, "id");
+
+    call->out = json_pack("{s:s}", "key", keyid);
+    return flo_keyring_dismiss(call->controller, keyid, err);
 }

@@ -24,6 +24,7 @@ struct line {
     struct flo_args args;
     struct flo_controller_options options;
     const char *peer_host;
+    const char *joins;
     const char *listen_health;
     bool is_check;
     bool asks_fingerprint;
@@ -104,6 +105,10 @@ static const struct flo_flag flags[] = {
      "with --store: under which other controllers reach the listeners of this "
      "one (their hosts)",
      FLO_TEXT(struct line, peer_host)},
+    {"join", "FINGERPRINT",
+     "with --store, in an empty folder: the authority of the fleet whose keys "
+     "it takes from the database (--fingerprint at the leader)",
+     FLO_TEXT(struct line, joins)},
     {"listen-health", "HOST:PORT",
      "plain HTTP for supervisors and load balancers: GET /health, GET /ready "
      "(none)",
@@ -252,15 +257,11 @@ static void on_listening(void *context, int fd,
 
 /* It leads, or is alone. */
 static int serve(struct flo_controller_options *options,
-                 struct flo_standby *standby, struct flo_service *service,
-                 struct flo_err *err)
+                 struct flo_service *service, struct flo_err *err)
 {
     struct flo_controller *controller = NULL;
     int rv = flo_controller_open(options, &controller, err);
 
-    if (rv == 0) {
-        flo_standby_leads(standby, controller);
-    }
     if (rv == 0 && !line.is_check) {
         rv = flo_controller_run(controller, service, err);
     } else {
@@ -291,14 +292,19 @@ static int check_name(struct flo_controller_options *options,
     return 0;
 }
 
-/* Such a controller does a thing that is done once, by the only one. */
-static bool is_alone(const struct flo_controller_options *options)
+static bool has_own_broker(const struct flo_controller_options *options)
 {
     uint16_t port;
 
+    return flo_address_is_embedded(options->broker, &port);
+}
+
+/* Such a controller does a thing that is done once, by the only one. */
+static bool is_alone(const struct flo_controller_options *options)
+{
     return line.is_check || options->imports || options->is_restored ||
            options->makes_order_key || options->seals_again ||
-           flo_address_is_embedded(options->broker, &port);
+           has_own_broker(options);
 }
 
 static int run(void *state, struct flo_err *err)
@@ -352,13 +358,21 @@ static int run(void *state, struct flo_err *err)
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
-        rv = flo_standby_until_lead(options, line.peer_host, is_alone(options),
-                                    pulse, service, &standby, &goes_on, err);
+        const struct flo_standby_wish wish = {
+            .peer_host = line.peer_host,
+            .joins = line.joins,
+            .is_alone = is_alone(options),
+            .is_check = line.is_check && !has_own_broker(options)};
+        rv = flo_standby_until_lead(options, &wish, pulse, service, &standby,
+                                    &goes_on, err);
+        if (rv == 0 && !goes_on && line.is_check) {
+            puts("another controller leads, and this one can follow it");
+        }
     } else if (rv == 0 && pulse != NULL) {
         rv = flo_pulse_start(pulse, err);
     }
     if (rv == 0 && goes_on) {
-        rv = serve(options, standby, service, err);
+        rv = serve(options, service, err);
     } else {
         flo_service_stop(service);
     }

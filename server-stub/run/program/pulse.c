@@ -39,7 +39,8 @@ struct flo_pulse {
     size_t guard_count, opened; /* the first ones listen */
     bool (*is_heard)(void *context);
     void *is_heard_context;
-    bool is_on; /* of the thread: connections are taken */
+    struct flo_err lacks; /* code 0: nothing keeps it from leading */
+    bool is_on;           /* of the thread: connections are taken */
 };
 
 static const char *const words[] = {
@@ -56,6 +57,21 @@ void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
         atomic_store(&pulse->state, (int)state);
         atomic_store(&pulse->told_ms, flo_now_ms());
     }
+}
+
+void flo_pulse_lacks(struct flo_pulse *pulse, const struct flo_err *lacks)
+{
+    pthread_mutex_lock(&pulse->mutex);
+    pulse->lacks = *lacks;
+    pthread_mutex_unlock(&pulse->mutex);
+}
+
+static struct flo_err lacks_of(struct flo_pulse *pulse)
+{
+    pthread_mutex_lock(&pulse->mutex);
+    struct flo_err lacks = pulse->lacks;
+    pthread_mutex_unlock(&pulse->mutex);
+    return lacks;
 }
 
 static uint64_t silence_ms(struct flo_pulse *pulse)
@@ -77,15 +93,23 @@ static bool is_stuck(struct flo_pulse *pulse)
     return is_stuck;
 }
 
-static void answer_state(struct flo_httpd_request *request, const char *status,
+static void answer_state(struct flo_pulse *pulse,
+                         struct flo_httpd_request *request, const char *status,
                          int state)
 {
-    char body[96];
-    int bytes =
-        snprintf(body, sizeof(body), "{\"status\":\"%s\",\"lease\":\"%s\"}",
-                 status, words[state]);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
+    struct flo_err lacks = lacks_of(pulse);
 
-    flo_httpd_answer(request, 200, "application/json", body, (size_t)bytes);
+    flo_buf_printf(&body, "{\"status\":\"%s\",\"lease\":\"%s\"", status,
+                   words[state]);
+    if (lacks.code != 0) {
+        flo_buf_printf(&body, ",\"lacks\":\"%s: ", flo_error_id(lacks.code));
+        flo_buf_json_text(&body, lacks.what, strlen(lacks.what));
+        flo_buf_text(&body, "\"");
+    }
+    flo_buf_text(&body, "}");
+    flo_httpd_answer(request, body.failed ? 500 : 200, "application/json",
+                     body.data, body.bytes);
 }
 
 static void on_health(void *context, struct flo_httpd_request *request)
@@ -94,7 +118,7 @@ static void on_health(void *context, struct flo_httpd_request *request)
     struct flo_err err = {0};
 
     if (silence_ms(pulse) < DEAD_MS) {
-        answer_state(request, "ok", atomic_load(&pulse->state));
+        answer_state(pulse, request, "ok", atomic_load(&pulse->state));
         return;
     }
     flo_fail(&err, FLO_E_LEAD_NONE,
@@ -105,10 +129,15 @@ static void on_health(void *context, struct flo_httpd_request *request)
 
 static void refuse(struct flo_pulse *pulse, struct flo_httpd_request *request)
 {
-    struct flo_err err = {0};
+    struct flo_err lacks = lacks_of(pulse), err = {0};
 
-    if (silence_ms(pulse) >= STALE_MS ||
-        atomic_load(&pulse->state) == FLO_PULSE_LEADS) {
+    if (lacks.code != 0) {
+        flo_fail(&err, FLO_E_LEAD_NONE,
+                 "nobody leads, and this controller cannot: %s: %.300s",
+                 flo_error_id(lacks.code), lacks.what);
+        flo_err_fix(&err, "%s", lacks.fix);
+    } else if (silence_ms(pulse) >= STALE_MS ||
+               atomic_load(&pulse->state) == FLO_PULSE_LEADS) {
         flo_fail(&err, FLO_E_LEAD_NONE,
                  "this controller waits for its database or its disk");
     } else {
@@ -125,7 +154,7 @@ static void on_ready(void *context, struct flo_httpd_request *request)
 
     if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS &&
         !is_stuck(pulse)) {
-        answer_state(request, "ready", state);
+        answer_state(pulse, request, "ready", state);
     } else {
         refuse(pulse, request);
     }

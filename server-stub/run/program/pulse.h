@@ -46,6 +46,8 @@ void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context),
  * after 5 s (not ready) and 60 s (not healthy).  NULL is fine. */
 void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
                     uint64_t epoch);
+/* From any thread: why it could not lead; code 0: it could. */
+void flo_pulse_lacks(struct flo_pulse *pulse, const struct flo_err *lacks);
 /* NULL is fine. */
 void flo_pulse_close(struct flo_pulse *pulse);
 

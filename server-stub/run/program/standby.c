@@ -86,32 +86,6 @@ int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err)
 
 #ifdef FLOTILLA_POSTGRESQL
 
-/* A controller without the fleet's keys would find out when it has to lead. */
-static int check_keys(const char *dir, const char *authority,
-                      struct flo_err *err)
-{
-    char path[4096];
-    char hex[65];
-    int rv = authority[0] == '\0' ? 0 : flo_standby_fingerprint(dir, hex, err);
-
-    if (authority[0] == '\0' || (rv < 0 && rv != FLO_E_ABSENT)) {
-        return rv;
-    }
-    if (rv == 0 && strcmp(hex, authority) != 0) {
-        flo_fail(err, FLO_E_KEYS_ABSENT,
-                 "%s/pki/ca.pem is not the authority of this fleet", dir);
-        return flo_err_fix(err, "give it pki, keys, trust and blobs of the "
-                                "leader's folder");
-    }
-    if (rv < 0 || !flo_path_join(path, sizeof(path), dir, "keys/order.key") ||
-        access(path, R_OK) < 0) {
-        flo_fail(err, FLO_E_KEYS_ABSENT, "%s has no keys of this fleet", dir);
-        return flo_err_fix(err, "give it pki, keys, trust and blobs of the "
-                                "leader's folder");
-    }
-    return 0;
-}
-
 /* The name of this folder, kept in it. */
 static int read_holder(const char *dir, char out[37], struct flo_err *err)
 {
@@ -148,10 +122,22 @@ struct flo_standby {
     char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
     char holder[37];
     struct flo_lead_row first; /* as the row was at the start */
+    char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
+    const char *joins; /* fingerprint of an authority, or NULL */
     uint64_t since_ms, told_epoch;
     uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
     bool is_alone, is_refused, has_ended;
 };
+
+/* On the lead's thread, before it leads: nothing else reads the folder yet. */
+static int fit(void *context, const char *digest, const char *document,
+               size_t bytes, struct flo_err *err)
+{
+    const struct flo_standby *standby = context;
+
+    return flo_keyring_take(standby->dir, digest, document, bytes,
+                            standby->joins, err);
+}
 
 static bool may_act(void *context)
 {
@@ -209,6 +195,11 @@ static void on_look(evutil_socket_t fd, short what, void *context)
         return;
     }
     flo_lead_seen(standby->lead, &row);
+    if (standby->pulse != NULL) {
+        struct flo_err lacks;
+        (void)flo_lead_lacks(standby->lead, &lacks);
+        flo_pulse_lacks(standby->pulse, &lacks);
+    }
     if (standby->is_alone) {
         standby->is_refused = (row.lease.is_held &&
                                row.lease.beat != standby->first.lease.beat) ||
@@ -380,9 +371,16 @@ static int answer_otherwise(struct flo_standby *standby,
     return rv < 0 ? rv : flo_pulse_start(standby->pulse, err);
 }
 
-static int result_of(struct flo_standby *standby, struct flo_err *err)
+static int result_of(struct flo_standby *standby, bool is_check,
+                     struct flo_err *err)
 {
     if (!standby->is_refused) {
+        return 0;
+    }
+    if (flo_lead_lacks(standby->lead, err)) {
+        return flo_wrap(err, err->code, "this controller cannot lead");
+    }
+    if (is_check) {
         return 0;
     }
     flo_fail(err, FLO_E_STATE_LOCKED, "another controller uses this database");
@@ -390,17 +388,38 @@ static int result_of(struct flo_standby *standby, struct flo_err *err)
                             "--broker mqtts://HOST:PORT");
 }
 
+static int read_key(struct flo_standby *standby, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    int rv = flo_keyring_own(standby->dir, &key, err);
+
+    if (rv == 0) {
+        flo_public_key_pem(flo_key_public(key), standby->key);
+    }
+    return rv;
+}
+
 static int stand_by(struct flo_standby *standby,
                     struct flo_controller_options *options, const char *host,
-                    struct flo_service *service, struct flo_err *err)
+                    bool is_check, struct flo_service *service,
+                    struct flo_err *err)
 {
     char people[FLO_LEAD_ADDRESS], devices[FLO_LEAD_ADDRESS];
     struct flo_lead_self self = {.holder = standby->holder,
                                  .name = options->name,
                                  .people = "",
                                  .devices = "",
-                                 .lost = start_again};
+                                 .key = standby->key,
+                                 .lost = start_again,
+                                 .context = standby};
     int rv = read_holder(options->dir, standby->holder, err);
+
+    /* A repair makes what a leader must have. */
+    self.fit = options->is_restored || options->makes_order_key ||
+                       options->seals_again || options->imports
+                   ? NULL
+                   : fit;
+    rv = rv < 0 ? rv : read_key(standby, err);
 
     if (rv == 0) {
         rv = relays_open(standby, options, host, &self, people, devices, err);
@@ -413,7 +432,6 @@ static int stand_by(struct flo_standby *standby,
     }
     if (rv == 0) {
         flo_lead_seen(standby->lead, &standby->first);
-        rv = check_keys(options->dir, standby->first.authority, err);
     }
     if (rv == 0) {
         rv = loop_open(standby, err);
@@ -426,11 +444,11 @@ static int stand_by(struct flo_standby *standby,
     }
     event_base_dispatch(standby->base);
     flo_service_pause(service);
-    return result_of(standby, err);
+    return result_of(standby, is_check, err);
 }
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const char *peer_host_or_null, bool is_alone,
+                           const struct flo_standby_wish *wish,
                            struct flo_pulse *pulse, struct flo_service *service,
                            struct flo_standby **out, bool *leads,
                            struct flo_err *err)
@@ -443,11 +461,14 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     }
     *out = standby;
     standby->pulse = pulse;
-    standby->is_alone = is_alone;
+    standby->is_alone = wish->is_alone;
+    standby->joins = wish->joins;
+    snprintf(standby->dir, sizeof(standby->dir), "%s", options->dir);
     standby->since_ms = flo_now_ms();
-    int rv = stand_by(standby, options, peer_host_or_null, service, err);
+    int rv = stand_by(standby, options, wish->peer_host, wish->is_check,
+                      service, err);
     loop_close(standby);
-    *leads = rv == 0 && !standby->has_ended;
+    *leads = rv == 0 && !standby->has_ended && !standby->is_refused;
     if (*leads) {
         options->may_act = may_act;
         options->may_act_context = standby->lead;
@@ -461,18 +482,6 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     return rv;
 }
 
-void flo_standby_leads(struct flo_standby *standby,
-                       const struct flo_controller *controller)
-{
-    char hex[65];
-
-    if (standby != NULL) {
-        flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes,
-                       FLO_DIGEST_BYTES, hex);
-        flo_lead_authority(standby->lead, hex);
-    }
-}
-
 void flo_standby_close(struct flo_standby *standby)
 {
     if (standby != NULL) {
@@ -484,22 +493,16 @@ void flo_standby_close(struct flo_standby *standby)
 #else
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const char *peer_host_or_null, bool is_alone,
+                           const struct flo_standby_wish *wish,
                            struct flo_pulse *pulse, struct flo_service *service,
                            struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
-    (void)options, (void)peer_host_or_null, (void)is_alone, (void)pulse;
+    (void)options, (void)wish, (void)pulse;
     (void)service;
     (void)out, (void)leads;
     return flo_fail(err, FLO_E_NOT_BUILT,
                     "this program was built without libpq");
-}
-
-void flo_standby_leads(struct flo_standby *standby,
-                       const struct flo_controller *controller)
-{
-    (void)standby, (void)controller;
 }
 
 void flo_standby_close(struct flo_standby *standby)

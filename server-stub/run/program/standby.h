@@ -20,23 +20,27 @@ void flo_standby_remember(char **argv);
 FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65],
                                          struct flo_err *err);
 
+struct flo_standby_wish {
+    const char *peer_host; /* NULL: the hosts of the listeners */
+    const char *joins;     /* fingerprint of the authority to believe; NULL */
+    bool is_alone;         /* it does not stand by */
+    bool is_check;         /* it looks whether it could stand by */
+};
+
 /* Wait for the lead of options->store, and put it into `options`.  *leads is
- * false after a signal that ends the program.  `is_alone`: it does not stand
- * by.  `pulse` (NULL: none) is started, and answers those who come while
- * nobody leads.
+ * false after a signal that ends the program, and where it only looked.
+ * `pulse` (NULL: none) is started, and answers those who come while nobody
+ * leads.
  *
  * FLO_E_STATE_LOCKED  is_alone, and another controller leads
- * FLO_E_KEYS_ABSENT   the fleet's keys are not those of this folder
+ * FLO_E_KEYS_ABSENT   is_alone, and it lacks what a leader must have
  * FLO_E_NOT_BUILT     this program has no libpq */
 FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
-                                        const char *peer_host_or_null,
-                                        bool is_alone, struct flo_pulse *pulse,
+                                        const struct flo_standby_wish *wish,
+                                        struct flo_pulse *pulse,
                                         struct flo_service *service,
                                         struct flo_standby **out, bool *leads,
                                         struct flo_err *err);
-/* The fleet's authority is known: followers compare it. NULL is fine. */
-void flo_standby_leads(struct flo_standby *standby,
-                       const struct flo_controller *controller);
 /* Give the lease back.  NULL is fine. */
 void flo_standby_close(struct flo_standby *standby);
 

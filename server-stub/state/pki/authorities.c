@@ -48,6 +48,7 @@ static int list_write(struct flo_controller *controller, struct flo_err *err)
 
     if (rv == 0 && !flo_pki_in_memory(controller)) {
         rv = flo_file_write(pki->ca_file, text.data, text.bytes, 0644, err);
+        flo_keyring_changed(controller);
     }
     if (rv == 0) {
         struct flo_buf before = pki->ca;

@@ -121,5 +121,9 @@ int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
         (!is_marked && right == 0 && wrong > 0)) {
         rv = seal_all(controller, wrong, err);
     }
-    return rv < 0 || is_marked ? rv : flo_file_write(path, "1\n", 2, 0600, err);
+    if (rv < 0 || is_marked) {
+        return rv;
+    }
+    flo_keyring_changed(controller);
+    return flo_file_write(path, "1\n", 2, 0600, err);
 }

@@ -136,6 +136,7 @@ int flo_trust_order_key(struct flo_controller *controller, char *pem,
         if (rv == 0 && !in_memory(controller)) {
             rv = path_of(controller, NEXT_KEY, path, err);
             rv = rv < 0 ? rv : flo_key_save(key, path, err);
+            flo_keyring_changed(controller);
         }
     }
     if (rv == 0) {
@@ -153,7 +154,7 @@ static void use_key(struct flo_controller *controller, struct flo_key *key)
 
 /* The key that is in use gets its name.  The one before stays: a power cut may
  * still undo the commit.  After a crash the next start finds the right one. */
-static void name_key(const struct flo_controller *controller)
+static void name_key(struct flo_controller *controller)
 {
     char path[4096];
     char before[4096];
@@ -166,6 +167,7 @@ static void name_key(const struct flo_controller *controller)
         path_of(controller, ORDER_KEY, path, &err) < 0) {
         return;
     }
+    flo_keyring_changed(controller);
     if ((unlink(before) < 0 && errno != ENOENT) ||
         (link(path, before) < 0 && errno != ENOENT) ||
         flo_key_save(controller->pki.order_key, path, &err) < 0 ||

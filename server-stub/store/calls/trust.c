@@ -1,4 +1,5 @@
-/* Store: trust statements, who has which, and orders of emergency keys. */
+/* Store: trust statements, the keyring, who has which statement, and orders of
+ * emergency keys. */
 #include <string.h>
 
 #include "server-stub/store/calls/inside.h"
@@ -49,6 +50,53 @@ int flo_fleet_trust_statements(struct flo_fleet_store *store, uint64_t after,
     return flo_fleet_find(store, is_newest_first ? &down : &up, take_statement,
                           &statements, err);
 }
+
+/* ---- the keyring ---- */
+
+struct keyring {
+    flo_fleet_keyring_fn fn;
+    void *context;
+};
+
+static int take_keyring(void *context, const struct flo_row *row)
+{
+    const struct keyring *keyring = context;
+
+    return keyring->fn(keyring->context,
+                       flo_row_number(row, FLO_FIELD_KEYRING_NUMBER),
+                       flo_row_text(row, FLO_FIELD_KEYRING_DIGEST),
+                       flo_row_text(row, FLO_FIELD_KEYRING_BODY));
+}
+
+int flo_fleet_keyring(struct flo_fleet_store *store, flo_fleet_keyring_fn fn,
+                      void *context, struct flo_err *err)
+{
+    struct keyring keyring = {fn, context};
+
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_KEYRING},
+                          take_keyring, &keyring, err);
+}
+
+int flo_fleet_keyring_put(struct flo_fleet_store *store, uint64_t number,
+                          const char *digest, const char *body,
+                          struct flo_err *err)
+{
+    int rv = flo_fleet_remove(
+        store, FLO_TABLE_KEYRING,
+        MATCHES(number_how(FLO_FIELD_KEYRING_NUMBER, FLO_MATCH_ABOVE, 0)), NULL,
+        err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_insert(
+                        store, FLO_TABLE_KEYRING,
+                        CHANGES(set_number(FLO_FIELD_KEYRING_NUMBER, number),
+                                set_text(FLO_FIELD_KEYRING_DIGEST, digest),
+                                set_text(FLO_FIELD_KEYRING_BODY, body)),
+                        NULL, err);
+}
+
+/* ---- who has which ---- */
 
 struct trusts {
     struct {

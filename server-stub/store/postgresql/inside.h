@@ -33,7 +33,8 @@ struct flo_lead_self;
 struct flo_lead_view;
 FLO_MUST_USE int flo_postgresql_show(struct flo_pg *pg,
                                      const struct flo_lead_self *self,
-                                     bool is_news, struct flo_err *err);
+                                     const struct flo_err *lacks, bool is_news,
+                                     struct flo_err *err);
 /* Forget who is long gone. */
 FLO_MUST_USE int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err);
 FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg,

@@ -21,7 +21,9 @@ struct flo_lead {
     char name[FLO_LEAD_NAME];
     char people[FLO_LEAD_ADDRESS];
     char devices[FLO_LEAD_ADDRESS];
-    char authority[65];
+    char key[FLO_LEAD_KEY];
+    char has[65];         /* digest that it is fit for */
+    struct flo_err lacks; /* code 0: nothing */
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[12];
     uint64_t shown_ms, shown_epoch; /* of its own row; of the thread */
@@ -53,8 +55,7 @@ static void read_row(const struct flo_pg_rows *rows, struct flo_lead_row *out)
     snprintf(out->holder, sizeof(out->holder), "%s", flo_pg_text(rows, 0, 3));
     snprintf(out->people, sizeof(out->people), "%s", flo_pg_text(rows, 0, 4));
     snprintf(out->devices, sizeof(out->devices), "%s", flo_pg_text(rows, 0, 5));
-    snprintf(out->authority, sizeof(out->authority), "%s",
-             flo_pg_text(rows, 0, 6));
+    snprintf(out->needs, sizeof(out->needs), "%s", flo_pg_text(rows, 0, 6));
 }
 
 static int look(struct flo_lead *lead, struct flo_lead_row *out,
@@ -63,7 +64,7 @@ static int look(struct flo_lead *lead, struct flo_lead_row *out,
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(lead->pg,
                           "SELECT epoch, beat, held, holder, people, devices,"
-                          " authority FROM flotilla_lease",
+                          " needs FROM flotilla_lease",
                           FLO_DB_NONE, &rows, err);
 
     if (rv == 0 && flo_pg_rows_count(rows) != 1) {
@@ -78,6 +79,67 @@ static int look(struct flo_lead *lead, struct flo_lead_row *out,
     return rv;
 }
 
+/* ---- what a leader must have ---- */
+
+static int take_document(struct flo_lead *lead, const char *digest,
+                         struct flo_err *err)
+{
+    struct flo_pg_rows *rows = NULL;
+    int rv = flo_pg_query(lead->pg,
+                          "SELECT body FROM keyring WHERE digest = $1::text",
+                          FLO_DB_VALUES(flo_db_text(digest)), &rows, err);
+
+    if (rv == 0) {
+        const char *text =
+            flo_pg_rows_count(rows) == 1 ? flo_pg_text(rows, 0, 0) : "";
+        rv =
+            lead->self.fit(lead->self.context, digest, text, strlen(text), err);
+    }
+    flo_pg_rows_free(rows);
+    return rv;
+}
+
+static void tell_fitness(struct flo_lead *lead, const char *digest,
+                         const struct flo_err *lacks)
+{
+    bool is_news = lacks->code != lead->lacks.code ||
+                   strcmp(lacks->what, lead->lacks.what) != 0 ||
+                   (lacks->code == 0 && strcmp(digest, lead->has) != 0);
+
+    pthread_mutex_lock(&lead->mutex);
+    lead->lease.is_unfit = lacks->code != 0;
+    lead->lacks = *lacks;
+    if (lacks->code == 0) {
+        snprintf(lead->has, sizeof(lead->has), "%s", digest);
+    }
+    pthread_mutex_unlock(&lead->mutex);
+    if (is_news && lacks->code != 0) {
+        flo_log(FLO_LOG_ERROR, "lease", "cannot lead: %s: %s%s%s",
+                flo_error_id(lacks->code), lacks->what,
+                lacks->fix[0] != '\0' ? "; " : "", lacks->fix);
+    } else if (is_news) {
+        flo_log(FLO_LOG_INFO, "lease", "has what a leader must have");
+    }
+    lead->shown_ms = is_news ? 0 : lead->shown_ms;
+}
+
+/* Each look at a row that asks for something else. */
+static void become_fit(struct flo_lead *lead, const char *digest)
+{
+    struct flo_err lacks = {0};
+
+    if (lead->self.fit == NULL ||
+        (lead->lacks.code == 0 && strcmp(digest, lead->has) == 0)) {
+        return;
+    }
+    if (digest[0] != '\0' && take_document(lead, digest, &lacks) < 0) {
+        tell_fitness(lead, digest, &lacks);
+        return;
+    }
+    lacks = (struct flo_err){0};
+    tell_fitness(lead, digest, &lacks);
+}
+
 /* The sessions of the leader before end first: one of them may hold the row,
  * and would hold other rows, for as long as its machine is stopped.  A program
  * that is too old for the tables must not lead: it passes on, and says so. */
@@ -85,9 +147,14 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
                 uint64_t *changed, struct flo_err *err)
 {
     const struct flo_db_value values[] = {
-        flo_db_number((int64_t)row->epoch), flo_db_number((int64_t)row->beat),
-        flo_db_text(lead->holder),          flo_db_text(lead->people),
-        flo_db_text(lead->devices),         flo_db_text(lead->name),
+        flo_db_number((int64_t)row->epoch),
+        flo_db_number((int64_t)row->beat),
+        flo_db_text(lead->holder),
+        flo_db_text(lead->people),
+        flo_db_text(lead->devices),
+        flo_db_text(lead->name),
+        flo_db_text(lead->has),
+        flo_db_number(lead->self.fit == NULL),
     };
     int rv = flo_postgresql_known(lead->pg, err);
 
@@ -110,25 +177,24 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
                                " beat = beat + 1, held = 1, holder = $3::text,"
                                " people = $4::text, devices = $5::text"
                                " WHERE epoch = $1::bigint AND"
-                               " beat = $2::bigint RETURNING epoch)"
+                               " beat = $2::bigint AND (needs = $7::text OR"
+                               " $8::bigint = 1) RETURNING epoch)"
                                " INSERT INTO flotilla_lead SELECT epoch,"
                                " $3::text, $6::text, " FLO_POSTGRESQL_NOW
                                " FROM taken ON CONFLICT (epoch) DO UPDATE SET"
                                " holder = excluded.holder,"
                                " name = excluded.name, at = excluded.at",
-                               values, 6, changed, err);
+                               values, 8, changed, err);
 }
 
-static int beat(struct flo_lead *lead, uint64_t epoch, const char *authority,
-                uint64_t *changed, struct flo_err *err)
+static int beat(struct flo_lead *lead, uint64_t epoch, uint64_t *changed,
+                struct flo_err *err)
 {
-    return flo_pg_run(
-        lead->pg,
-        "UPDATE flotilla_lease SET beat = beat + 1, authority = CASE WHEN"
-        " $2::text = '' THEN authority ELSE $2::text END"
-        " WHERE epoch = $1::bigint",
-        FLO_DB_VALUES(flo_db_number((int64_t)epoch), flo_db_text(authority)),
-        changed, err);
+    return flo_pg_run(lead->pg,
+                      "UPDATE flotilla_lease SET beat = beat + 1"
+                      " WHERE epoch = $1::bigint",
+                      FLO_DB_VALUES(flo_db_number((int64_t)epoch)), changed,
+                      err);
 }
 
 static void give_back(struct flo_lead *lead)
@@ -186,7 +252,7 @@ static void saw(struct flo_lead *lead, struct flo_lead_row *row)
 
 /* One question to the database. */
 static void ask(struct flo_lead *lead, enum flo_lease_do what,
-                const struct flo_lease *lease, const char *authority)
+                const struct flo_lease *lease)
 {
     struct flo_err err = {0};
     struct flo_lead_row row;
@@ -196,9 +262,8 @@ static void ask(struct flo_lead *lead, enum flo_lease_do what,
     if (rv == 0 && what == FLO_LEASE_LOOK) {
         rv = look(lead, &row, &err);
     } else if (rv == 0) {
-        rv = what == FLO_LEASE_TAKE
-                 ? take(lead, &lease->row, &changed, &err)
-                 : beat(lead, lease->epoch, authority, &changed, &err);
+        rv = what == FLO_LEASE_TAKE ? take(lead, &lease->row, &changed, &err)
+                                    : beat(lead, lease->epoch, &changed, &err);
     }
     if (rv < 0) {
         failed(lead, &err);
@@ -206,6 +271,7 @@ static void ask(struct flo_lead *lead, enum flo_lease_do what,
     }
     lead->has_failed = false;
     if (what == FLO_LEASE_LOOK) {
+        become_fit(lead, row.needs);
         saw(lead, &row);
     } else {
         tell(lead, changed == 1);
@@ -222,7 +288,9 @@ static int show(struct flo_lead *lead, const struct flo_lease *lease,
     struct flo_lead_view view;
     int rv = flo_pg_ready(lead->pg, err);
 
-    rv = rv < 0 ? rv : flo_postgresql_show(lead->pg, &lead->self, is_news, err);
+    rv = rv < 0 ? rv
+                : flo_postgresql_show(lead->pg, &lead->self, &lead->lacks,
+                                      is_news, err);
     if (rv < 0) {
         return rv;
     }
@@ -269,12 +337,10 @@ static void *run(void *context)
     struct flo_lead *lead = context;
 
     for (;;) {
-        char authority[65];
         pthread_mutex_lock(&lead->mutex);
         bool ends = lead->ends;
         enum flo_lease_do what = flo_lease_next(&lead->lease, now(lead));
         struct flo_lease lease = lead->lease;
-        memcpy(authority, lead->authority, sizeof(authority));
         pthread_mutex_unlock(&lead->mutex);
         if (ends) {
             return NULL;
@@ -289,7 +355,7 @@ static void *run(void *context)
         if (what == FLO_LEASE_WAIT) {
             show_if_due(lead, &lease);
         } else {
-            ask(lead, what, &lease, authority);
+            ask(lead, what, &lease);
         }
     }
 }
@@ -331,11 +397,12 @@ void flo_lead_view(struct flo_lead *lead, struct flo_lead_view *out)
     pthread_mutex_unlock(&lead->mutex);
 }
 
-void flo_lead_authority(struct flo_lead *lead, const char *fingerprint)
+bool flo_lead_lacks(struct flo_lead *lead, struct flo_err *out)
 {
     pthread_mutex_lock(&lead->mutex);
-    snprintf(lead->authority, sizeof(lead->authority), "%s", fingerprint);
+    *out = lead->lacks;
     pthread_mutex_unlock(&lead->mutex);
+    return out->code != 0;
 }
 
 /* ---- opening ---- */
@@ -391,6 +458,9 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     lead->self.name = lead->name;
     lead->self.people = lead->people;
     lead->self.devices = lead->devices;
+    snprintf(lead->key, sizeof(lead->key), "%s",
+             self->key != NULL ? self->key : "");
+    lead->self.key = lead->key;
     if (self->now_ms == NULL) {
         lead->self.now_ms = steady_ms;
     }

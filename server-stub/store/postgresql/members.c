@@ -8,21 +8,31 @@
 #define TEXT(value) TEXT_OF(value)
 
 int flo_postgresql_show(struct flo_pg *pg, const struct flo_lead_self *self,
-                        bool is_news, struct flo_err *err)
+                        const struct flo_err *lacks, bool is_news,
+                        struct flo_err *err)
 {
+    char why[FLO_LEAD_LACKS] = "";
+
+    if (lacks->code != 0) {
+        snprintf(why, sizeof(why), "%s: %.200s", flo_error_id(lacks->code),
+                 lacks->what);
+    }
     return flo_pg_run(
         pg,
         "INSERT INTO flotilla_controller AS c (holder, name, people, devices,"
-        " version, since, heard) SELECT $1::text, $2::text, $3::text, $4::text,"
-        " $5::text, now_ms, now_ms FROM (SELECT " FLO_POSTGRESQL_NOW
+        " version, since, heard, key, lacks) SELECT $1::text, $2::text,"
+        " $3::text, $4::text, $5::text, now_ms, now_ms, $7::text, $8::text "
+        "FROM (SELECT " FLO_POSTGRESQL_NOW
         " AS now_ms) AS t ON CONFLICT (holder) DO UPDATE SET"
         " name = excluded.name, people = excluded.people,"
         " devices = excluded.devices, version = excluded.version,"
+        " key = excluded.key, lacks = excluded.lacks,"
         " heard = excluded.heard, since = CASE WHEN $6::bigint = 0"
         " THEN c.since ELSE excluded.since END",
         FLO_DB_VALUES(flo_db_text(self->holder), flo_db_text(self->name),
                       flo_db_text(self->people), flo_db_text(self->devices),
-                      flo_db_text(FLO_VERSION), flo_db_number(is_news)),
+                      flo_db_text(FLO_VERSION), flo_db_number(is_news),
+                      flo_db_text(self->key), flo_db_text(why)),
         NULL, err);
 }
 
@@ -70,7 +80,8 @@ static int read_members(struct flo_pg *pg, struct flo_lead_view *out,
         pg,
         "SELECT c.holder, c.name, c.people, c.devices, c.version,"
         " now_ms - c.since, now_ms - c.heard,"
-        " (c.holder = l.holder)::int::bigint FROM flotilla_controller c,"
+        " (c.holder = l.holder)::int::bigint, c.key, c.lacks FROM "
+        "flotilla_controller c,"
         " flotilla_lease l, (SELECT " FLO_POSTGRESQL_NOW
         " AS now_ms) AS t ORDER BY c.holder = l.holder DESC, c.heard DESC"
         " LIMIT " TEXT(FLO_LEAD_MEMBERS_MAX),
@@ -86,6 +97,8 @@ static int read_members(struct flo_pg *pg, struct flo_lead_view *out,
         one->since_at_ms = at_ms(rows, i, 5);
         one->heard_at_ms = at_ms(rows, i, 6);
         one->is_holder = flo_pg_number(rows, i, 7) != 0;
+        COPY(one->key, i, 8);
+        COPY(one->lacks, i, 9);
     }
     flo_pg_rows_free(rows);
     return rv;

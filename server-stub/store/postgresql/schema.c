@@ -229,15 +229,25 @@ static const char *const lease[] = {
     " authority text NOT NULL)",
     "INSERT INTO flotilla_lease SELECT 0, 0, 0, 0, '', '', '', ''"
     " WHERE NOT EXISTS (SELECT 1 FROM flotilla_lease)",
+    /* The digest of what a leader must have changes with the rows that say it.
+     * An ALTER would lock the row that a leader beats. */
+    "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="
+    " 'flotilla_lease'::regclass AND attname = 'needs') THEN ALTER TABLE"
+    " flotilla_lease ADD COLUMN needs text NOT NULL DEFAULT ''; END IF; END $$",
     "CREATE OR REPLACE FUNCTION flo_commit(number bigint, leader bigint)"
     " RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
-    " UPDATE flotilla_lease SET n = number WHERE epoch = leader;"
+    " UPDATE flotilla_lease SET n = number, needs ="
+    " coalesce((SELECT max(digest) FROM keyring), '') WHERE epoch = leader;"
     " IF NOT FOUND THEN RAISE EXCEPTION"
     " 'another controller leads since epoch %', leader"
     " USING ERRCODE = 'FLO01'; END IF; END $$",
     "CREATE TABLE IF NOT EXISTS flotilla_controller (holder text PRIMARY KEY,"
     " name text NOT NULL, people text NOT NULL, devices text NOT NULL,"
     " version text NOT NULL, since bigint NOT NULL, heard bigint NOT NULL)",
+    "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="
+    " 'flotilla_controller'::regclass AND attname = 'key') THEN ALTER TABLE"
+    " flotilla_controller ADD COLUMN key text NOT NULL DEFAULT '', ADD COLUMN"
+    " lacks text NOT NULL DEFAULT ''; END IF; END $$",
     "CREATE TABLE IF NOT EXISTS flotilla_lead (epoch bigint PRIMARY KEY,"
     " holder text NOT NULL, name text NOT NULL, at bigint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS flotilla_schema (step bigint NOT NULL)",

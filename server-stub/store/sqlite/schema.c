@@ -233,5 +233,8 @@ const char *const flo_sqlite_schema[] = {
     /* Rows that give rights are sealed. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
+    /* It is for several controllers on one database, and empty in a file. */
+    "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
+    " body TEXT NOT NULL);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -52,6 +52,22 @@ static void a_lease_that_was_given_back_is_taken_at_once(void **state)
     assert_int_equal(lease.epoch, 8);
 }
 
+static void who_lacks_what_a_leader_must_have_looks_on(void **state)
+{
+    struct flo_lease lease = {.is_unfit = true};
+    struct flo_lease_row row = held;
+
+    (void)state;
+    row.is_held = false;
+    for (uint64_t at = T; at < T + 3 * FLO_LEASE_MS; at += FLO_LEASE_LOOK_MS) {
+        looks_and_sees(&lease, &row, at);
+        assert_int_equal(flo_lease_next(&lease, at), FLO_LEASE_WAIT);
+    }
+    lease.is_unfit = false;
+    assert_int_equal(flo_lease_next(&lease, T + 3 * FLO_LEASE_MS),
+                     FLO_LEASE_TAKE);
+}
+
 static void a_beat_makes_a_follower_wait_again(void **state)
 {
     struct flo_lease lease = {0};
@@ -186,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_of_a_database_leads_at_once),
         cmocka_unit_test(a_lease_that_was_given_back_is_taken_at_once),
+        cmocka_unit_test(who_lacks_what_a_leader_must_have_looks_on),
         cmocka_unit_test(a_beat_makes_a_follower_wait_again),
         cmocka_unit_test(a_claim_that_another_was_faster_with_follows),
         cmocka_unit_test(a_claim_without_an_answer_is_waited_out),

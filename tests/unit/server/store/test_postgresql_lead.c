@@ -11,7 +11,8 @@
 struct node {
     struct flo_lead *lead;
     atomic_ullong now_ms;
-    atomic_int lost; /* how often it was told */
+    atomic_int lost;  /* how often it was told */
+    atomic_int asked; /* how often it was to be fit */
 };
 
 static void lost(void *context)
@@ -29,13 +30,17 @@ static void pass(struct node *node, uint64_t ms)
     node->now_ms += ms;
 }
 
-static void begin_lead(struct node *node, const char *holder,
-                       const char *people)
+typedef int (*fit_fn)(void *context, const char *digest, const char *document,
+                      size_t bytes, struct flo_err *err);
+
+static void begin_with(struct node *node, const char *holder,
+                       const char *people, fit_fn fit)
 {
     struct flo_lead_self self = {.holder = holder,
                                  .name = holder,
                                  .people = people,
                                  .devices = "",
+                                 .fit = fit,
                                  .lost = lost,
                                  .now_ms = now_of,
                                  .context = node,
@@ -46,6 +51,17 @@ static void begin_lead(struct node *node, const char *holder,
     if (flo_lead_open(cluster.address, &self, &node->lead, &err) < 0) {
         fail_msg("%s", err.what);
     }
+}
+
+static void begin_lead(struct node *node, const char *holder,
+                       const char *people)
+{
+    begin_with(node, holder, people, NULL);
+}
+
+static void begin_fit_lead(struct node *node, const char *holder, fit_fn fit)
+{
+    begin_with(node, holder, "", fit);
 }
 
 static bool leads(const struct node *node)
@@ -173,25 +189,56 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
     flo_lead_close(other.lead);
 }
 
-static void the_authority_is_told_with_a_beat(void **state)
+/* The document is what the digest says, or is not there yet. */
+static int fit(void *context, const char *digest, const char *document,
+               size_t bytes, struct flo_err *err)
 {
-    struct node one, other;
-    struct flo_lead_row row;
-    uint64_t beat;
+    struct node *node = context;
+
+    node->asked++;
+    return bytes == strlen(digest) && memcmp(digest, document, bytes) == 0
+               ? 0
+               : flo_fail(err, FLO_E_KEYS_ABSENT, "not %s", digest);
+}
+
+static void put_keyring(const char *body)
+{
+    char sql[96];
+
+    cluster_tell(&cluster, "CREATE TABLE IF NOT EXISTS keyring"
+                           " (number bigint, digest text, body text)");
+    cluster_tell(&cluster, "DELETE FROM keyring");
+    snprintf(sql, sizeof(sql), "INSERT INTO keyring VALUES (1, 'abc', '%s')",
+             body);
+    cluster_tell(&cluster, sql);
+    cluster_tell(&cluster, "UPDATE flotilla_lease SET needs = 'abc'");
+}
+
+static void who_lacks_what_a_leader_must_have_does_not_lead(void **state)
+{
+    struct node one;
+    struct flo_err lacks;
+    uint64_t passed_ms = 0;
 
     (void)state;
-    begin_lead(&one, "one", "");
+    begin_lead(&one, "before", ""); /* makes the row */
     WAIT_UNTIL(leads(&one));
-    flo_lead_authority(one.lead, "abc");
-    begin_lead(&other, "two", "");
-    beat = number("beat");
-    pass(&one, FLO_LEASE_BEAT_MS);
-    WAIT_UNTIL(number("beat") > beat);
-    pass(&other, FLO_LEASE_LOOK_MS);
-    WAIT_UNTIL(beat_seen(&other) > beat);
-    flo_lead_seen(other.lead, &row);
-    assert_string_equal(row.authority, "abc");
-    flo_lead_close(other.lead);
+    flo_lead_close(one.lead);
+    put_keyring("other");
+    begin_fit_lead(&one, "one", fit);
+    WAIT_TURNING(passed_ms > 2 * FLO_LEASE_MS && one.asked > 3,
+                 (pass(&one, 100), passed_ms += 100, waits_pause()));
+    assert_false(leads(&one));
+    assert_true(flo_lead_lacks(one.lead, &lacks));
+    assert_int_equal(lacks.code, FLO_E_KEYS_ABSENT);
+    assert_int_equal(cluster_number(&cluster,
+                                    "SELECT count(*) FROM flotilla_controller"
+                                    " WHERE lacks = 'keys.absent: not abc'"),
+                     1);
+
+    put_keyring("abc");
+    WAIT_TURNING(leads(&one), (pass(&one, 100), waits_pause()));
+    assert_false(flo_lead_lacks(one.lead, &lacks));
     flo_lead_close(one.lead);
 }
 
@@ -297,7 +344,7 @@ int main(void)
         LEAD(a_restart_in_the_same_folder_waits_for_nothing),
         LEAD(a_leader_whose_sessions_end_leads_on),
         LEAD(a_leader_that_was_superseded_is_told_once),
-        LEAD(the_authority_is_told_with_a_beat),
+        LEAD(who_lacks_what_a_leader_must_have_does_not_lead),
         LEAD(the_leader_knows_who_stands_by_and_who_led),
         LEAD(who_is_gone_for_a_day_is_forgotten),
     };

@@ -1,0 +1,294 @@
+/* Keyring: its files below the folder of a controller. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/pki/pki.h"
+
+#define OWN_KEY "controller.key"
+/* The highest number that this folder took: somebody may put an older document
+ * back. */
+#define NUMBER "keyring.number"
+
+static const char *const folders[] = {"pki", "keys", "trust"};
+
+static int path_of(const char *dir, const char *name, char out[4096],
+                   struct flo_err *err)
+{
+    return flo_path_join(out, 4096, dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
+                          name);
+}
+
+/* ---- reading ---- */
+
+static int read_one(const char *dir, const char *name, json_t *files,
+                    struct flo_err *err)
+{
+    char path[4096];
+    char *text = NULL;
+    size_t bytes = 0;
+    int rv = path_of(dir, name, path, err);
+
+    rv = rv < 0 ? rv
+                : flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err);
+    if (rv == 0 &&
+        json_object_set_new(files, name, json_stringn(text, bytes)) < 0) {
+        rv = flo_fail(err, FLO_E_SIG_FORMAT, "%s is no text", path);
+    }
+    if (text != NULL) {
+        flo_secret_wipe(text, bytes);
+        free(text);
+    }
+    return rv == FLO_E_ABSENT ? 0 : rv; /* it was taken away meanwhile */
+}
+
+static int read_folder(const char *dir, const char *folder, json_t *files,
+                       struct flo_err *err)
+{
+    struct dirent *entry;
+    char path[4096];
+    int rv = path_of(dir, folder, path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    DIR *open = opendir(path);
+    if (open == NULL) {
+        return errno == ENOENT ? 0
+                               : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    while (rv == 0 && (entry = readdir(open)) != NULL) {
+        char name[300];
+        snprintf(name, sizeof(name), "%s/%s", folder, entry->d_name);
+        if (flo_keyring_has_name(name)) {
+            rv = read_one(dir, name, files, err);
+        }
+    }
+    closedir(open);
+    return rv;
+}
+
+int flo_keyring_read(const char *dir, json_t **out, struct flo_err *err)
+{
+    json_t *files = json_object();
+    int rv = files == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
+
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(folders); i++) {
+        rv = read_folder(dir, folders[i], files, err);
+    }
+    if (rv < 0) {
+        json_decref(files);
+        return rv;
+    }
+    *out = files;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static bool is_secret(const char *name)
+{
+    size_t chars = strlen(name);
+
+    return strcmp(name + chars - 4, ".pem") != 0;
+}
+
+static int write_one(const char *dir, const char *name, const json_t *text,
+                     struct flo_err *err)
+{
+    char path[4096];
+    int rv = path_of(dir, name, path, err);
+
+    return rv < 0 ? rv
+                  : flo_file_write(path, json_string_value(text),
+                                   json_string_length(text),
+                                   is_secret(name) ? 0600 : 0644, err);
+}
+
+/* Keys come before the list that names them, and go after it. */
+static int write_all(const char *dir, json_t *files, json_t *there, bool keys,
+                     struct flo_err *err)
+{
+    const char *name;
+    json_t *text;
+    int rv = 0;
+
+    json_object_foreach(files, name, text)
+    {
+        if (rv == 0 && is_secret(name) == keys &&
+            !json_equal(text, json_object_get(there, name))) {
+            rv = write_one(dir, name, text, err);
+        }
+    }
+    return rv;
+}
+
+static int remove_others(const char *dir, json_t *files, json_t *there,
+                         struct flo_err *err)
+{
+    const char *name;
+    char path[4096];
+    json_t *text;
+    int rv = 0;
+
+    json_object_foreach(there, name, text)
+    {
+        if (rv == 0 && json_object_get(files, name) == NULL &&
+            (rv = path_of(dir, name, path, err)) == 0 && unlink(path) < 0 &&
+            errno != ENOENT) {
+            rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+        }
+    }
+    return rv;
+}
+
+/* Each file that differs is written, and others of such names go. */
+static int write_folder(const char *dir, json_t *files, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *there = NULL;
+    char path[4096];
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(folders); i++) {
+        rv = path_of(dir, folders[i], path, err);
+        rv = rv < 0 ? rv : flo_dir_make(path, 0700, err);
+    }
+    rv = rv < 0 ? rv : flo_keyring_read(dir, &there, err);
+    rv = rv < 0 ? rv : write_all(dir, files, there, true, err);
+    rv = rv < 0 ? rv : write_all(dir, files, there, false, err);
+    return rv < 0 ? rv : remove_others(dir, files, there, err);
+}
+
+int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
+{
+    char path[4096];
+    int rv = path_of(dir, OWN_KEY, path, err);
+
+    if (rv < 0 || (rv = flo_key_load(path, out, err)) != FLO_E_ABSENT) {
+        return rv;
+    }
+    rv = flo_key_generate(out, err);
+    if (rv == 0 && (rv = flo_key_save(*out, path, err)) < 0) {
+        flo_key_free(*out);
+        *out = NULL;
+    }
+    return rv;
+}
+
+/* ---- taking ---- */
+
+static int has_files(const char *dir, const char *digest, bool *out,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
+    char own[FLO_KEYRING_DIGEST];
+    int rv = flo_keyring_read(dir, &files, err);
+
+    rv = rv < 0 ? rv : flo_keyring_digest(files, own, err);
+    *out = rv == 0 && strcmp(own, digest) == 0;
+    return rv;
+}
+
+static int check_number(const char *path, uint64_t number, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    size_t bytes;
+    int rv = flo_file_read(path, 32, &text, &bytes, err);
+
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    uint64_t before = rv == 0 ? strtoull(text, NULL, 10) : 0;
+    if (rv == 0 && number < before) {
+        flo_fail(err, FLO_E_KEYS_ABSENT,
+                 "the database holds keyring %" PRIu64
+                 ", this folder took number %" PRIu64 " before",
+                 number, before);
+        return flo_err_fix(err, "the database comes from a backup: start one "
+                                "controller with --restored");
+    }
+    return rv;
+}
+
+static int write_number(const char *path, uint64_t number, struct flo_err *err)
+{
+    char text[24];
+    int chars = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
+
+    return flo_file_write(path, text, (size_t)chars, 0600, err);
+}
+
+/* The list of this folder; *out NULL: it has none. */
+static int authorities_of(const char *dir, char **out, struct flo_err *err)
+{
+    char path[4096];
+    size_t bytes;
+    int rv = path_of(dir, "pki/ca.pem", path, err);
+
+    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+static int open_document(const char *dir, const char *text, size_t bytes,
+                         const char *joins, struct flo_keyring *out,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *authorities = NULL;
+    int rv = flo_keyring_own(dir, &own, err);
+
+    rv = rv < 0 ? rv : authorities_of(dir, &authorities, err);
+    if (rv == 0 && authorities == NULL && joins == NULL) {
+        flo_fail(err, FLO_E_KEYS_ABSENT,
+                 "this folder knows no authority of the fleet");
+        return flo_err_fix(err, "start it with --join FINGERPRINT, which "
+                                "flotilla-controller --fingerprint prints at "
+                                "the leader");
+    }
+    return rv < 0 ? rv
+                  : flo_keyring_open(text, bytes, own,
+                                     joins == NULL ? authorities : NULL, joins,
+                                     out, err);
+}
+
+static int take(const char *dir, const char *digest, const char *text,
+                size_t bytes, const char *joins, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_keyring_cleanup) struct flo_keyring keyring = {.number = 0};
+    char path[4096], found[FLO_KEYRING_DIGEST];
+    int rv = open_document(dir, text, bytes, joins, &keyring, err);
+
+    rv = rv < 0 ? rv : path_of(dir, NUMBER, path, err);
+    rv = rv < 0 ? rv : check_number(path, keyring.number, err);
+    rv = rv < 0 ? rv : flo_keyring_digest(keyring.files, found, err);
+    if (rv == 0 && strcmp(found, digest) != 0) {
+        rv = flo_fail(err, FLO_E_KEYS_ABSENT,
+                      "keyring %" PRIu64 " is not the one that the lease names",
+                      keyring.number);
+    }
+    rv = rv < 0 ? rv : write_folder(dir, keyring.files, err);
+    return rv < 0 ? rv : write_number(path, keyring.number, err);
+}
+
+int flo_keyring_take(const char *dir, const char *digest, const char *text,
+                     size_t bytes, const char *joins_or_null,
+                     struct flo_err *err)
+{
+    bool has;
+    int rv = has_files(dir, digest, &has, err);
+
+    if (rv < 0 || has) {
+        return rv;
+    }
+    if (bytes == 0) {
+        return flo_fail(err, FLO_E_KEYS_ABSENT,
+                        "the database holds no keyring of that digest");
+    }
+    return take(dir, digest, text, bytes, joins_or_null, err);
+}

@@ -1,0 +1,181 @@
+/* Keyring: the leader's part.  Without a common database there is none. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+
+#define RESTORED_SKIP 100000 /* more numbers than come between backups */
+
+static bool is_shared(const struct flo_controller *controller)
+{
+    return controller->options.store != NULL;
+}
+
+void flo_keyring_changed(struct flo_controller *controller)
+{
+    controller->keyring.is_stale = true;
+}
+
+static json_t *row_of(const char *name, const char *pem)
+{
+    return json_pack("{s:s,s:s}", "name", name, "key", pem);
+}
+
+/* The leader is one of them: it has the files. */
+static int admit_self(struct flo_controller *controller, json_t *list,
+                      struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    int rv = flo_keyring_own(controller->dir, &own, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *keyid = flo_key_public(own)->keyid;
+    flo_public_key_pem(flo_key_public(own), pem);
+    snprintf(controller->keyring.own, sizeof(controller->keyring.own), "%s",
+             keyid);
+    if (json_object_get(list, keyid) == NULL) {
+        const char *name = controller->options.name;
+        json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
+        flo_keyring_changed(controller);
+    }
+    return 0;
+}
+
+struct row {
+    struct flo_controller *controller;
+    struct flo_err *err;
+};
+
+static int take_row(void *context, uint64_t number, const char *digest,
+                    const char *body)
+{
+    const struct row *row = context;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
+    struct flo_controller *controller = row->controller;
+    struct flo_err why = {0};
+    int rv = flo_keyring_own(controller->dir, &own, row->err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    (void)digest;
+    if (flo_keyring_open(body, strlen(body), own, controller->pki.ca.data, NULL,
+                         &controller->keyring.as_stored, &why) < 0) {
+        /* It has the files from elsewhere.  Those that were admitted before
+         * are admitted again by people: nobody else says who they are. */
+        flo_log_err(FLO_LOG_WARN, "keyring", &why);
+        controller->keyring.as_stored.number = number;
+    }
+    return 0;
+}
+
+int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_keyring *stored = &controller->keyring.as_stored;
+    struct row row = {controller, err};
+
+    if (!is_shared(controller)) {
+        return 0;
+    }
+    int rv = flo_fleet_keyring(controller->store, take_row, &row, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (stored->controllers == NULL &&
+        (stored->controllers = json_object()) == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "keyring");
+    }
+    if (controller->options.is_restored) {
+        stored->number += RESTORED_SKIP;
+    }
+    rv = admit_self(controller, stored->controllers, err);
+    flo_keyring_changed(controller); /* perhaps: keep() compares the files */
+    return rv < 0 ? rv : flo_keyring_keep(controller, err);
+}
+
+static int store(struct flo_controller *controller, json_t *files,
+                 const char *digest, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    struct flo_keyring next = controller->keyring.as_stored;
+
+    next.files = files;
+    next.number++;
+    snprintf(next.fleet, sizeof(next.fleet), "%s", controller->fleet);
+    int rv = flo_keyring_seal(&next, flo_pki_oldest(&controller->pki)->key,
+                              &text, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_keyring_put(controller->store, next.number, digest,
+                                        text.data, err);
+    if (rv == 0) {
+        json_decref(controller->keyring.as_stored.files);
+        next.files = json_incref(files);
+        controller->keyring.as_stored = next;
+    }
+    return rv;
+}
+
+/* A number that was not committed is left out: the next one is higher. */
+int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
+    char digest[FLO_KEYRING_DIGEST];
+
+    if (!controller->keyring.is_stale || !is_shared(controller)) {
+        return 0;
+    }
+    int rv = flo_keyring_read(controller->dir, &files, err);
+    rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
+    rv = rv < 0 ? rv : store(controller, files, digest, err);
+    return rv < 0 ? flo_wrap(err, rv, "keyring") : 0;
+}
+
+/* ---- who is admitted ---- */
+
+bool flo_keyring_is_admitted(const struct flo_controller *controller,
+                             const char *keyid)
+{
+    return json_object_get(controller->keyring.as_stored.controllers, keyid) !=
+           NULL;
+}
+
+int flo_keyring_admit(struct flo_controller *controller, const char *name,
+                      const char *pem, struct flo_err *err)
+{
+    json_t *list = controller->keyring.as_stored.controllers;
+    struct flo_public_key key;
+    int rv = !is_shared(controller)
+                 ? flo_fail(err, FLO_E_STATE,
+                            "the tables of this controller are in files of its "
+                            "own")
+                 : flo_public_key_parse(pem, strlen(pem), &key, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (json_object_get(list, key.keyid) == NULL &&
+        json_object_size(list) >= FLO_KEYRING_CONTROLLERS_MAX) {
+        flo_fail(err, FLO_E_STATE, "%d controllers are admitted already",
+                 FLO_KEYRING_CONTROLLERS_MAX);
+        return flo_err_fix(err, "flotilla controller dismiss KEYID");
+    }
+    json_object_set_new(list, key.keyid, row_of(name, pem));
+    flo_keyring_changed(controller);
+    return 0;
+}
+
+int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
+                        struct flo_err *err)
+{
+    if (strcmp(keyid, controller->keyring.own) == 0) {
+        return flo_fail(err, FLO_E_STATE, "this controller leads");
+    }
+    if (json_object_del(controller->keyring.as_stored.controllers, keyid) < 0) {
+        return flo_fail(err, FLO_E_ABSENT, "no admitted controller %.64s",
+                        keyid);
+    }
+    flo_keyring_changed(controller);
+    return 0;
+}

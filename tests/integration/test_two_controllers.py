@@ -1,0 +1,163 @@
+"""Two controllers that share nothing but a database: keys, trust and what a
+leader must have come by it.  Skipped without Debian's postgresql."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from test_controllers import Pair
+from test_postgresql import Server
+from waits import HANG_S, moment, same, until
+
+
+class Apart(Pair):
+    """Pair, without a common folder."""
+
+    def join(self):
+        os.symlink(os.path.join(self.dir, "a", "blobs"),
+                   os.path.join(self.folder("b"), "blobs"))
+        self.authority = subprocess.run(
+            [self.path("flotilla-controller"), "--data",
+             os.path.join(self.dir, "a"), "--fingerprint"],
+            capture_output=True, text=True, check=True).stdout.strip()
+
+    def check(self, name):
+        return subprocess.run(
+            [self.path("flotilla-controller"), "--data",
+             os.path.join(self.dir, name), "--broker", self.broker, "--store",
+             "postgresql:///postgres?host=%s&user=flotilla" % self.server.dir,
+             "--check"], capture_output=True, text=True, timeout=HANG_S)
+
+    def key_of(self, name):
+        with open(self.log_of(name), encoding="utf-8") as file:
+            return re.findall(r"controller admit ([0-9a-f]{64})",
+                              file.read())[-1]
+
+    def row(self, name, through="a"):
+        rows = self.through(through, "controller", "list")["items"]
+        return next((one for one in rows if one["name"] == name), {})
+
+    def ready(self, name):
+        return self.get(self.health[name], "/ready")
+
+    def kill(self, name):
+        self.running[name].kill()
+        self.running[name].wait()
+
+    def files(self, name):
+        """The files that each controller must have, by their paths."""
+        found = {}
+        for part in ("pki", "keys", "trust"):
+            folder = os.path.join(self.dir, name, part)
+            for file in sorted(os.listdir(folder)):
+                path = part + "/" + file
+                if re.fullmatch(r"pki/ca.*|keys/.*|trust/.*", path):
+                    with open(os.path.join(folder, file), "rb") as opened:
+                        found[path] = opened.read()
+        return found
+
+
+@pytest.fixture(scope="module")
+def server():
+    one = Server().start()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def pair(folder, bin_dir, server):
+    one = Apart(folder, bin_dir, name="test")
+    try:
+        one.begin(server)
+        one.up(["gw"])
+        one.publish_whole("tiny@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
+        yield one
+    finally:
+        one.close()
+
+
+def test_who_lacks_the_keys_does_not_lead_and_says_why(pair):
+    pair.start("b")
+    pair.until_said("b", "cannot lead: keys.absent: this folder knows no "
+                         "authority")
+    pair.running["b"].terminate()
+    assert pair.running["b"].wait(HANG_S) == 0
+    pair.start("b", "--join", "0" * 64)
+    pair.until_said("b", "cannot lead: keys.absent: the fleet's keys are not "
+                         "sealed")
+    _, _, ready = until("it is ready to pass on", lambda: (
+        pair.ready("b")[0] == 200 and pair.ready("b")))
+    assert ready["lacks"].startswith("keys.absent: "), ready
+    row = until("the leader is told", lambda: (
+        pair.row("b") if pair.row("b").get("lacks") else None))
+    assert row["key"] == pair.key_of("b") and not row["is_admitted"], row
+    found = [one for one in pair.ask("doctor") if one["check"] == "lead"]
+    assert found[0]["level"] != "ok", found
+    assert found[0]["found"].startswith("b cannot lead: keys.absent"), found
+
+
+def test_a_leader_is_killed_and_who_lacks_the_keys_stays_where_it_is(pair):
+    old = pair.epoch()
+    pair.kill("a")
+    status, _, told = until("503", lambda: (
+        pair.ready("b")[0] == 503 and pair.ready("b")))
+    assert told["type"].endswith("lead.none"), told
+    assert "keys.absent" in told["detail"], told
+    pair.start("a")
+    pair.until_leads("a", moment())
+    assert pair.epoch() == old + 1
+    assert not pair.said("b", "lease leads, epoch")
+
+
+def test_an_admitted_one_believes_the_right_authority_alone(pair):
+    pair.cli("controller", "admit", pair.key_of("b"))
+    pair.until_said("b", "signed by no authority")
+    pair.running["b"].terminate()
+    assert pair.running["b"].wait(HANG_S) == 0
+    refused = pair.check("b")
+    assert refused.returncode != 0 and "keys.absent" in refused.stderr, refused
+    pair.start("b", "--join", pair.authority)
+    pair.until_said("b", "has what a leader must have")
+    until("the leader is told", lambda: same(
+        (pair.row("b")["lacks"], pair.row("b")["is_admitted"]), (None, True)))
+    assert pair.files("a") == pair.files("b")
+    found = [one for one in pair.ask("doctor") if one["check"] == "lead"]
+    assert found[0]["level"] == "ok", found
+    pair.running["b"].terminate()
+    assert pair.running["b"].wait(HANG_S) == 0
+    checked = pair.check("b")
+    assert checked.returncode == 0 and "can follow it" in checked.stdout, checked
+    pair.start("b")
+    pair.until_said("b", "stands by")
+
+
+def test_keys_that_change_reach_who_stands_by(pair):
+    """An authority and an order key more, and the leader killed at once."""
+    before = pair.files("b")
+    pair.cli("ca", "rotate")
+    with open(os.path.join(pair.dir, "a", "pki", "ca.pem"), "rb") as file:
+        assert file.read() != before["pki/ca.pem"]
+    pair.kill("a")
+    pair.mark("b")
+    pair.until_leads("b", moment())
+    assert pair.files("a") == pair.files("b")
+    started = pair.through("b", "rollout", "start", "tiny@1", "--phase", "100%",
+                           "--soak", "500ms")["id"]
+    pair.start("a")
+    pair.until_said("a", "stands by")
+    pair.cli("rollout", "wait", started, "--for", "completed", "-q")
+    until("it serves tiny@1", lambda: pair.serving("tiny@1"))
+
+
+def test_a_dismissed_one_gets_no_further_keys(pair):
+    """It led before, and has the keys of then."""
+    assert pair.leads("b")
+    key = pair.row("a", "b")["key"]
+    pair.cli("controller", "dismiss", key)
+    pair.mark("a")
+    pair.cli("ca", "rotate")
+    pair.until_said("a", "cannot lead: keys.absent")
+    pair.cli("controller", "admit", key)
+    pair.until_said("a", "has what a leader must have")
+    assert pair.files("a") == pair.files("b")
