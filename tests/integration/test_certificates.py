@@ -253,14 +253,16 @@ def test_an_order_waits_for_who_is_away_while_the_broker_reads_again(up):
 
 
 class Rogue(threading.Thread):
-    """Answers renewals with an authority of its own.  Its listener's certificate
-    is by the fleet's authority, whose key it has."""
+    """Answers renewals with an authority of its own, by which the new
+    certificate is, or is not: then it's by the fleet's authority.  Its
+    listener's certificate is by that one, whose key it has."""
 
-    def __init__(self, up):
+    def __init__(self, up, signs_by_own=True):
         super().__init__(daemon=True)
         self.dir, self.answered = tempfile.mkdtemp(dir=up.dir), 0
         pki = os.path.join(up.dir, "controller", "pki")
         self.make("own", "-x509", "-days", "9", "-subj", "/CN=rogue")
+        self.signer = self.path("own") if signs_by_own else pki + "/ca"
         csr = self.make("server", "-subj", "/CN=x", "-addext",
                         "subjectAltName=IP:127.0.0.1")
         with open(self.path("server.pem"), "wb") as file:
@@ -301,8 +303,9 @@ class Rogue(threading.Thread):
                        self.path(name + ".key"), *out, *more)
 
     def sign(self, csr):
-        pem = openssl("x509", "-req", "-CA", self.path("own.pem"), "-CAkey",
-                      self.path("own.key"), "-days", "9", input=csr)
+        pem = openssl("x509", "-req", "-CA", self.signer + ".pem", "-CAkey",
+                      self.signer + ".key", "-days", "9", "-set_serial", "79",
+                      input=csr)
         with open(self.path("own.pem")) as file:
             own = file.read()
         with open(self.path("csr"), "wb") as file:
@@ -321,35 +324,63 @@ def openssl(*args, **more):
                           **more).stdout
 
 
+class Elsewhere:
+    """A device that asks a rogue for its renewals, and comes home after it with
+    the identity that it had."""
+
+    def __init__(self, up, name, rogue):
+        self.up, self.device, self.rogue = up, up.devices[name], rogue
+
+    def __enter__(self):
+        self.rogue.start()
+        with open(self.device.config) as file:
+            self.config = file.read()
+        self.device.stop()
+        self.identity = os.path.join(self.device.state, "identity")
+        shutil.copytree(self.identity, self.identity + ".kept")
+        with open(self.device.config, "a") as file:
+            file.write("controller: %s\n" % self.rogue.url)
+        self.begin = os.path.getsize(self.device.log)
+        self.device.start()
+        return self
+
+    def said(self):
+        with open(self.device.log) as log:
+            log.seek(self.begin)
+            return log.read()
+
+    def __exit__(self, *_):
+        self.device.stop()
+        self.rogue.server.shutdown()
+        with open(self.device.config, "w") as file:
+            file.write(self.config)
+        shutil.rmtree(self.identity)
+        os.rename(self.identity + ".kept", self.identity)
+        before = number(self.up, self.device.name)
+        self.device.start()
+        self.up.online([self.device.name])
+        until("it renews at home",
+              lambda: number(self.up, self.device.name) > before)
+
+
 def test_one_forged_answer_turns_no_device_from_its_fleet(up):
-    device, rogue = up.devices["killed"], Rogue(up)
-    rogue.start()
-    with open(device.config) as file:
-        config = file.read()
+    mine, held = believed(up, "killed"), pairs(up.devices["killed"])
+    with Elsewhere(up, "killed", Rogue(up)) as away:
+        def refuses():
+            assert (believed(up, "killed"),
+                    pairs(up.devices["killed"])) == (mine, held)
+            return "certificate does not hold" in away.said()
+        until("it takes none of them",
+              lambda: refuses() and away.rogue.answered > 1)
+    assert believed(up, "killed") == mine
+
+
+def test_an_answer_takes_no_authority_away(up):
     mine = believed(up, "killed")
-    device.stop()
-    with open(device.config, "a") as file:
-        file.write("controller: %s\n" % rogue.url)
-    device.start()
-    begin = os.path.getsize(device.log)
-    until("it has the rogue's answers", lambda: rogue.answered > 1)
-
-    def told():
-        with open(device.log) as log:
-            log.seek(begin)
-            return "certificate does not hold" in log.read()
-    until("it takes none of them", told)
-    assert believed(up, "killed") == mine
-    device.stop()
-    rogue.server.shutdown()
-
-    with open(device.config, "w") as file:
-        file.write(config)
-    before = number(up, "killed")
-    device.start()
-    up.online(["killed"])
-    until("it renews at home", lambda: number(up, "killed") > before)
-    assert believed(up, "killed") == mine
+    with Elsewhere(up, "killed", Rogue(up, signs_by_own=False)) as away:
+        until("it believes another too", lambda:
+              "other authorities are believed" in away.said())
+        assert set(mine) < set(believed(up, "killed"))
 
 
 def test_a_stolen_authority_is_rolled_without_a_visit(up):
