@@ -615,7 +615,10 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         call->status = 200;
         return rv;
     }
-    return flo_object_order(call->controller, id, 0, &call->out, err);
+    rv = flo_fleet_order_reason(call->controller->store, id,
+                                flo_rest_text_in(call, "reason", ""), err);
+    return rv < 0 ? rv
+                  : flo_object_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)

@@ -720,14 +720,18 @@ int flo_object_rollback(struct flo_controller *controller,
 static int view_order_row(void *context, const struct flo_fleet_order *order)
 {
     json_t **out = context;
+    json_t *body = parse_or(order->body, json_null());
+    const char *signed_reason = json_string_value(
+        json_object_get(json_object_get(body, "args"), "reason"));
+    bool is_older = order->reason[0] == '\0'; /* than the field is */
 
-    *out =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op",
-                  order->op, "group", order->group, "rollout", order->rollout,
-                  "issued_at_ms", (json_int_t)order->issued_at_ms,
-                  "expires_at_ms", (json_int_t)order->expires_at_ms, "body",
-                  parse_or(order->body, json_null()), "envelope",
-                  parse_or(order->envelope, json_null()));
+    *out = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op",
+        order->op, "group", order->group, "rollout", order->rollout, "reason",
+        is_older && signed_reason != NULL ? signed_reason : order->reason,
+        "issued_at_ms", (json_int_t)order->issued_at_ms, "expires_at_ms",
+        (json_int_t)order->expires_at_ms, "body", body, "envelope",
+        parse_or(order->envelope, json_null()));
     return 0;
 }
 

@@ -587,6 +587,7 @@ struct flo_fleet_order {
     uint64_t release_bytes;
     bool is_desired_only; /* signed again for those whose desired holds it: not
                              in its group's list */
+    const char *reason;   /* why people asked for it; NULL: nobody said */
 };
 typedef int (*flo_fleet_order_fn)(void *context,
                                   const struct flo_fleet_order *order);
@@ -595,6 +596,10 @@ typedef int (*flo_fleet_order_fn)(void *context,
 FLO_MUST_USE int flo_fleet_order_add(struct flo_fleet_store *store,
                                      const struct flo_fleet_order *order,
                                      struct flo_err *err);
+/* The words of who asked for it, whole: the signed text may have no room. */
+FLO_MUST_USE int flo_fleet_order_reason(struct flo_fleet_store *store,
+                                        const char *id, const char *reason,
+                                        struct flo_err *err);
 /* FLO_E_ABSENT. */
 FLO_MUST_USE int flo_fleet_order_get(struct flo_fleet_store *store,
                                      const char *id, flo_fleet_order_fn fn,

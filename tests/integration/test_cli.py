@@ -633,7 +633,11 @@ def test_a_frozen_fleet_says_so_and_begins_nothing(
     rollout = start(controller, "tiny@3.2.0")["id"]
     assert not is_frozen()
     assert "fleet test\n" in cli(controller, "version")[1]
-    assert cli(controller, "rollout", "freeze", "--confirm", "test")[0] == 0
+    why = "storm over Lyon: " + "x" * 400  # more than a signed order has
+    assert cli(controller, "rollout", "freeze", "--confirm", "test",
+               "--reason", why)[0] == 0
+    order = json.loads(cli(controller, "order", "list", "-o", "json")[1])[0]
+    assert (order["op"], order["reason"]) == ("freeze", why), order
     assert is_frozen()
     assert "fleet test, frozen" in cli(controller, "version")[1]
     assert rollout_of(controller, rollout)["state"] == "paused"

@@ -277,11 +277,11 @@ def test_a_release_is_taken_back_only_after_its_name_is_typed(page):
     order = page.run("location.hash").split("/")[-1]
     said = page.run("Promise.all([import('/app/screens/order.js'), import("
                     "'/app/data/api.js')]).then(async ([o, a]) => o.given("
-                    "await a.call('GET', '/v1/orders/%s'), [], []))" % order)
+                    "await a.call('GET', '/v1/orders/%s'), []))" % order)
     assert said["why"] == "it is bad" and said["where"] == "all", said
     assert page.run("import('/app/screens/order.js').then(o => o.given({ body:"
                     " { scope: { device: 'x' } }, devices: [{ id: 'x', name:"
-                    " 'n7' }] }, [], []).where)") == "n7"
+                    " 'n7' }] }, []).where)") == "n7"
 
 
 def test_a_yanked_release_is_not_offered_and_the_audit_says_who(page):

@@ -133,6 +133,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     row.seq = order->seq;
     row.issued_at_ms = order->issued_at_ms;
     row.expires_at_ms = order->expires_at_ms;
+    row.reason = row.reason != NULL ? row.reason : order->reason;
     if ((rv = flo_fleet_order_add(controller->store, &row, err)) < 0) {
         return rv;
     }

@@ -52,6 +52,7 @@ struct parsed {
     struct flo_order order;
     struct flo_fleet_order row;
     char model[FLO_NAME_MAX + 1];
+    char reason[4 * 512 + 1]; /* characters of UTF-8: core/request/types.def */
     const char *fleet;
     struct flo_err *err;
 };
@@ -64,6 +65,8 @@ static int parse_order(void *context, const struct flo_fleet_order *order)
     parsed->row.phase = order->phase;
     snprintf(parsed->model, sizeof(parsed->model), "%s", order->model);
     parsed->row.model = parsed->model;
+    snprintf(parsed->reason, sizeof(parsed->reason), "%s", order->reason);
+    parsed->row.reason = parsed->reason;
     return flo_order_parse(order->body, strlen(order->body), parsed->fleet,
                            &parsed->order, parsed->err);
 }

@@ -24,6 +24,7 @@ int flo_fleet_take_order(void *context, const struct flo_row *row)
         .is_tracked = flo_row_flag(row, FLO_FIELD_ORDER_TRACKED),
         .release_bytes = flo_row_number(row, FLO_FIELD_ORDER_RELEASE_BYTES),
         .is_desired_only = flo_row_flag(row, FLO_FIELD_ORDER_DESIRED_ONLY),
+        .reason = flo_row_text(row, FLO_FIELD_ORDER_REASON),
     };
 
     return orders->fn != NULL ? orders->fn(orders->context, &order) : 0;
@@ -79,12 +80,23 @@ int flo_fleet_order_add(struct flo_fleet_store *store,
                        set_number(FLO_FIELD_ORDER_RELEASE_BYTES,
                                   order->release_bytes),
                        set_number(FLO_FIELD_ORDER_DESIRED_ONLY,
-                                  order->is_desired_only)),
+                                  order->is_desired_only),
+                       set_text(FLO_FIELD_ORDER_REASON,
+                                order->reason != NULL ? order->reason : "")),
                    NULL, err);
     if (rv == 0) {
         flo_fleet_offer_remember(store, order->id, order->op, order->release);
     }
     return rv;
+}
+
+int flo_fleet_order_reason(struct flo_fleet_store *store, const char *id,
+                           const char *reason, struct flo_err *err)
+{
+    return flo_fleet_update(store, FLO_TABLE_ORDER,
+                            CHANGES(set_text(FLO_FIELD_ORDER_REASON, reason)),
+                            MATCHES(text_is(FLO_FIELD_ORDER_ID, id)), NULL,
+                            err);
 }
 
 int flo_fleet_orders_only_held(struct flo_fleet_store *store,

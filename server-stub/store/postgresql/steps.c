@@ -86,5 +86,6 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {3, ADD("person", "seal" TEXT)},
     {4, MAKE("keyring", "number" NUMBER ", digest" TEXT ", body" TEXT
                         ", PRIMARY KEY (number)")},
+    {5, ADD("ord", "reason" TEXT)},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

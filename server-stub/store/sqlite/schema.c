@@ -236,5 +236,7 @@ const char *const flo_sqlite_schema[] = {
     /* It is for several controllers on one database, and empty in a file. */
     "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
     " body TEXT NOT NULL);",
+    /* Why people gave an order; the signed text says it of rollbacks alone. */
+    "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

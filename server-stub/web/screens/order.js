@@ -8,41 +8,29 @@ import { html } from "/app/parts/html.js";
 import { Card, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
 import { Screen } from "/app/parts/screen.js";
 
-// The words of the request stand in the audit, in a record behind the order's.
-function reasonOf(order, audit) {
-  const own = audit.find((a) => a.object === order.id);
-  // The request's record comes behind all that it did.
-  const asked = own && audit.filter((a) => a.number > own.number && String(a.object).startsWith("/v1/")).at(-1);
-  try {
-    const words = JSON.parse(asked?.detail || "{}");
-    return (words.op || order.op) === order.op && typeof words.reason === "string" ? words.reason : "";
-  } catch { /* a detail that is no request */ }
-  return "";
-}
-
 // The device of an order for one.
 const deviceName = (order, id) => text((order.devices || []).find((d) => d.id === id)?.name || id);
 
 // The order's own words: what, where, by whom and why, as far as they are known.
-export function given(order, releases, audit) {
+export function given(order, releases) {
   const body = order.body || {}, args = body.args || {}, scope = body.scope || {};
   const said = Object.values(args).flat();
   const named = releases.find((r) => said.includes(r.digest));
   const word = (value) => typeof value === "string" && value ? value : "";
   return { what: named ? `${named.model}@${named.version}` : word(args.model) || (word(args.release) ? digest(args.release) : ""),
     where: order.rollout || (scope.device ? deviceName(order, scope.device) : word(order.group) || "everywhere"),
-    by: word(body.by), why: word(args.reason) || reasonOf(order, audit) };
+    by: word(body.by), why: word(order.reason) };
 }
 
 export class Order extends Screen {
-  topics = ["order", "audit"];
+  topics = ["order"];
   every = 500;
 
   async read({ path }) {
     const none = () => ({ items: [] });
-    const [order, releases, audit] = await Promise.all([call("GET", `/v1/orders/${encodeURIComponent(path[1])}?devices=200`),
-      call("GET", "/v1/releases").catch(none), call("GET", "/v1/audit?order=newest&limit=200").catch(none)]);
-    return { order, given: given(order, releases.items, audit.items) };
+    const [order, releases] = await Promise.all([call("GET", `/v1/orders/${encodeURIComponent(path[1])}?devices=200`),
+      call("GET", "/v1/releases").catch(none)]);
+    return { order, given: given(order, releases.items) };
   }
 
   componentWillUnmount() {

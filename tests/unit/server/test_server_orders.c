@@ -214,7 +214,17 @@ static void the_newest_freeze_or_unfreeze_is_signed_again(void **state)
 
     add_old(world, "freeze", "", 1);
     add_old(world, "unfreeze", "", 2);
+    assert_int_equal(flo_fleet_order_reason(world->controller->store, "o-0002",
+                                            "the storm is over", &world->err),
+                     0);
     assert_renewed(world, "o-0003", "unfreeze");
+    json_t *view = NULL;
+    assert_int_equal(
+        flo_object_order(world->controller, "o-0003", 0, &view, &world->err),
+        0);
+    assert_string_equal(json_string_value(json_object_get(view, "reason")),
+                        "the storm is over");
+    json_decref(view);
 }
 
 /* It accepted, and a pause and a resume of four days ago (o-0002, o-0003). */

@@ -25,6 +25,33 @@ static int ignore_order(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
+static int take_words(void *context, const struct flo_fleet_order *order)
+{
+    snprintf(context, 64, "%s", order->reason);
+    return 0;
+}
+
+static void an_order_keeps_the_words_of_who_gave_it(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    char said[64];
+
+    add_order(store, "o-1", (struct flo_fleet_order){.op = "freeze"});
+    add_order(store, "o-2",
+              (struct flo_fleet_order){.op = "config", .reason = "cheaper"});
+    assert_int_equal(flo_fleet_order_get(store, "o-1", take_words, said, &err),
+                     0);
+    assert_string_equal(said, "");
+    assert_int_equal(flo_fleet_order_reason(store, "o-1", "storm", &err), 0);
+    assert_int_equal(flo_fleet_order_get(store, "o-1", take_words, said, &err),
+                     0);
+    assert_string_equal(said, "storm");
+    assert_int_equal(flo_fleet_order_get(store, "o-2", take_words, said, &err),
+                     0);
+    assert_string_equal(said, "cheaper");
+}
+
 static bool has_order(struct flo_fleet_store *store, const char *id)
 {
     return flo_fleet_order_get(store, id, ignore_order, NULL, NULL) == 0;
@@ -687,6 +714,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_ALL(
             orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same),
+        OVER_ALL(an_order_keeps_the_words_of_who_gave_it),
         OVER_ALL(orders_go_in_pieces),
         OVER_ALL(an_order_is_alone_with_its_id),
         OVER_ALL(the_lists_of_groups_hold_what_did_not_expire),
