@@ -367,7 +367,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (rv == 0) {
         rv = flo_ingest_back_by_report(message, rev, err);
     }
-    return rv < 0 ? rv : flo_ingest_ask(message, err);
+    /* A retained report comes before or after the presence, which asks. */
+    return rv < 0 || message->retained ? rv : flo_ingest_ask(message, err);
 }
 
 /* ---- presence ---- */
@@ -402,6 +403,11 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
                                  online, &is_news, err);
     if (rv == 0 && online) {
         rv = came(message, err);
+    }
+    /* It was there before this controller listened: nobody heard what it
+     * answered meanwhile, and its next report may be long to come. */
+    if (rv == 0 && online && message->retained) {
+        rv = flo_ingest_ask(message, err);
     }
     if (online && message->controller->options.broker_forgets) {
         flo_outgoing_came(message->controller, message->device);

@@ -84,6 +84,7 @@ class Blobs(http.server.SimpleHTTPRequestHandler):
 
 class Pair(Small):
     """Small, with controllers `a` and `b`; people and devices know `a`."""
+    heartbeat = "1s"
 
     def begin(self, server):
         self.server = server
@@ -144,8 +145,8 @@ class Pair(Small):
             [self.path("flotilla-controller"), "--data",
              os.path.join(self.dir, name), "--listen",
              "127.0.0.1:%d" % people, "--listen-devices",
-             "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat", "1s",
-             "--listen-health", "127.0.0.1:%d" % self.health[name],
+             "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat",
+             self.heartbeat, "--listen-health", "127.0.0.1:%d" % self.health[name],
              "--name", name,
              "--broker", self.broker, "--blobs-url",
              "http://127.0.0.1:%d" % self.blobs.server_port, "--store",

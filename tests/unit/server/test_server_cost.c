@@ -165,8 +165,8 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
 }
 
 /* How many orders the device is asked for by name when it says this. */
-static size_t asked(struct world *world, const char *device, const char *word,
-                    const char *text)
+static size_t asked_when(struct world *world, const char *device,
+                         const char *word, const char *text, bool is_retained)
 {
     struct flo_controller *controller = world->controller;
     char topic[FLO_TOPIC_TEXT];
@@ -174,11 +174,17 @@ static size_t asked(struct world *world, const char *device, const char *word,
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", device, word);
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
     assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                false, &world->err),
+                                is_retained, &world->err),
                      0);
     size_t count = controller->outgoing.asks.count;
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     return count;
+}
+
+static size_t asked(struct world *world, const char *device, const char *word,
+                    const char *text)
+{
+    return asked_when(world, device, word, text, false);
 }
 
 static size_t reports(struct world *world, const char *device)
@@ -209,6 +215,34 @@ static void who_was_away_is_asked_when_it_comes(void **state)
 
     assert_int_equal(reports(world, ids[0]), 1);
     assert_int_equal(reports(world, ids[0]), 0);
+}
+
+/* The leader before died in the moment of the order.  The next one hears what
+ * the broker keeps, in either order, and waits for no report. */
+static void who_answered_while_nobody_led_is_asked_at_once(void **state)
+{
+    static const char there[] = "{\"v\":1,\"online\":true}";
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    char order[FLO_NAME_MAX + 1], text[256];
+
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
+                                      order, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
+                 ids[turn]);
+        if (turn == 0) {
+            asked_when(world, ids[turn], "reported", text, true);
+        }
+        assert_int_equal(asked_when(world, ids[turn], "presence", there, true),
+                         1);
+        assert_int_equal(asked_when(world, ids[turn], "reported", text, true),
+                         0);
+        assert_int_equal(asked(world, ids[turn], "reported", text), 0);
+    }
 }
 
 /* An answer that was lost on the way is asked for by name: devices do not
@@ -300,6 +334,7 @@ int main(void)
         TEST(presence_and_reports_take_two_statements_at_most),
         TEST(an_answer_to_an_order_takes_two_statements_at_most),
         TEST(who_is_awaited_for_long_is_asked_when_it_reports),
+        TEST(who_answered_while_nobody_led_is_asked_at_once),
         TEST(who_was_away_is_asked_when_it_comes),
         TEST(an_event_of_a_batch_that_was_taken_back_is_not_acknowledged),
     };
