@@ -411,6 +411,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     }
     if (online && message->controller->options.broker_forgets) {
         flo_outgoing_came(message->controller, message->device);
+    } else if (online && is_news) {
+        flo_outgoing_desired(message->controller, message->device);
     }
     return rv < 0 ? rv
                   : flo_rollouts_step_all(
@@ -455,6 +457,7 @@ static int is_there(const struct flo_message *message, enum flo_topic topic,
     if (is_news) {
         flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE,
                             message->device);
+        flo_outgoing_desired(message->controller, message->device);
     }
     return rv;
 }

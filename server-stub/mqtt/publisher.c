@@ -600,11 +600,23 @@ static int collect_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
+/* A device that comes is sent its document then (ingest.c).  Where a broker
+ * forgets, nobody's coming may be heard, and each is asked for its report;
+ * where it has accounts, nobody comes without one. */
+static bool is_told_at_once(const struct flo_publisher *publisher)
+{
+    const struct flo_controller_options *options =
+        &publisher->controller->options;
+
+    return options->broker_forgets || options->has_accounts;
+}
+
 void flo_publisher_send_all(struct flo_publisher *publisher,
                             void (*then)(void *context), void *context)
 {
     struct flo_fleet_store *store = publisher->controller->store;
-    struct flo_fleet_device_filter filter = {.online = -1};
+    struct flo_fleet_device_filter filter = {
+        .online = is_told_at_once(publisher) ? -1 : 1};
     struct flo_text_list groups = {0};
     struct flo_text_list devices = {0};
     struct flo_err err = {0};

@@ -30,7 +30,8 @@ void flo_publisher_connect(struct flo_publisher *publisher,
  * is published again when there is one). */
 void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
                         const char *key, const void *data, size_t bytes);
-/* Publish every order list and every desired, then call this. */
+/* Publish every order list and the desired of who is connected, then call this.
+ * The others get theirs when they come. */
 void flo_publisher_send_all(struct flo_publisher *publisher,
                             void (*then)(void *context), void *context);
 /* Try again to write the ACL of the broker, if that failed. */

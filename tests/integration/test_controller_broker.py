@@ -110,6 +110,28 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     device.client.close()
 
 
+def test_a_new_broker_gets_documents_of_those_who_come(controller, folder,
+                                                       token):
+    """And not of 100,000 that are away."""
+    device = Device(controller, folder, "seldom", token)
+    old = controller.mosquitto()
+    os.kill(old, signal.SIGKILL)
+    until("another broker", lambda: mosquitto_but(controller, old))
+    until("ready", lambda: controller.ask("GET", "/readyz").status == 200)
+    device.connect(is_silent=True)
+    device.client.subscribe("flotilla/v1/test/c/mark")
+
+    def has(word):
+        return any(m[0].endswith(word) for m in device.client.messages)
+    until("all that leaves at once has left", lambda: has("/mark"))
+    device.client.subscribe(device.topic("desired"))
+    device.comes_through()
+    assert not has("/desired"), device.client.messages
+    device.comes()
+    until("its document", lambda: has("/desired"))
+    device.client.close()
+
+
 def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
         controller, folder, token):
     device = Device(controller, folder, "leaver", token).connect()
