@@ -10,14 +10,27 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
+static uint32_t told_of(const struct flo_rollout *rollout)
+{
+    uint32_t told = 0;
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        told += rollout->members[i].state != FLO_EXECUTION_QUEUED ? 1 : 0;
+    }
+    return told;
+}
+
 /* An order for buckets names devices by their hash.  Where phases are spread,
- * those that were told are named one by one, until the last phase that updates
- * began.  From then on one order is for all: a hold-out has nothing to leave,
- * and denies the release. */
+ * those that were told are named one by one, until all were.
+ *
+ * In an emergency each signature costs time.  Where a label is covered, one
+ * order is for all once so many were told, or the last phase that updates
+ * began: who never had the release has nothing to leave, and denies it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
     bool is_for_all = rollout->is_covered &&
-                      flo_rollout_study_is_last(rollout, rollout->phase);
+                      (flo_rollout_study_is_last(rollout, rollout->phase) ||
+                       told_of(rollout) > FLO_ROLLOUT_BACK_BY_NAME_MAX);
 
     return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS &&
            !is_for_all;

@@ -22,6 +22,7 @@
 #define FLO_ROLLOUT_PHASES_MAX 16
 #define FLO_ROLLOUT_ACTIONS_MAX 128
 #define FLO_ROLLOUT_MEMBERS_MAX 200000
+#define FLO_ROLLOUT_BACK_BY_NAME_MAX 100 /* devices, of a covered label */
 
 enum flo_rollout_state {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) FLO_ROLLOUT_##name,

@@ -256,6 +256,32 @@ static void one_order_takes_the_rest_of_a_covered_label_back(void **state)
     ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-covered-rest-back");
 }
 
+/* A signature for each of a thousand would be as slow as the fleet is large. */
+static void more_than_a_hundred_early_devices_go_back_by_one_order(void **state)
+{
+    (void)state;
+    for (uint32_t canary = 100; canary <= 101; canary++) {
+        struct world *world = world_new(300, canary);
+        bool is_each = false;
+        world->rollout.is_covered = true;
+        world->rollout.phases[0].is_spread = true;
+        world->rollout.phase_count = 3;
+        world->rollout.phases[1].share_pct = 0;
+        world->rollout.phases[1].devices = 200;
+        world->rollout.phases[2].share_pct = 100;
+        world->rollout.phases[2].is_hold_out = true;
+        join_all(world);
+        operator_does(world, FLO_ROLLOUT_EVENT_START);
+        operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+        for (size_t i = 0; i < world->actions.count; i++) {
+            is_each =
+                is_each || world->actions.items[i].kind == FLO_ROLLOUT_DO_EACH;
+        }
+        assert_int_equal(is_each, canary <= FLO_ROLLOUT_BACK_BY_NAME_MAX);
+        world_free(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +290,8 @@ int main(void)
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
         cmocka_unit_test(early_devices_of_a_covered_label_go_back_by_name),
         cmocka_unit_test(one_order_takes_the_rest_of_a_covered_label_back),
+        cmocka_unit_test(
+            more_than_a_hundred_early_devices_go_back_by_one_order),
         cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
         cmocka_unit_test(
             one_that_goes_back_says_who_is_offline_and_for_how_long),
