@@ -13,6 +13,12 @@ void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms)
     outbox->is_connected = true;
     outbox->sent = outbox->acked;
     outbox->sent_ms = now_ms;
+    outbox->wait_ms = 0;
+}
+
+void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms)
+{
+    outbox->wait_ms = until_ms;
 }
 
 void flo_outbox_disconnected(struct flo_outbox *outbox)
@@ -42,7 +48,7 @@ bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence)
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms)
 {
     assert(!outbox->is_connected || outbox->sent >= outbox->acked);
-    if (!outbox->is_connected) {
+    if (!outbox->is_connected || now_ms < outbox->wait_ms) {
         return 0;
     }
     if (outbox->sent > outbox->acked &&

@@ -312,14 +312,20 @@ void flo_loop_flush_later(struct flo_shell *shell)
 
 /* All devices of a group act on an order of its list at once.  Its answers go
  * at once, too; what reported says of it comes over the time that the broker
- * needs for so many. */
-static void spread_reports(struct flo_shell *shell)
+ * needs for so many.  So do events of going back: the answer has told the
+ * same. */
+static void spread_reports(struct flo_shell *shell,
+                           const struct flo_agent_event *event)
 {
     uint64_t random;
 
     flo_random(&random, sizeof(random));
     shell->report_at_ms =
         flo_now_ms() + flo_report_pause_ms(shell->spread_ms, random);
+    if (event->kind == FLO_AGENT_ORDER &&
+        event->order->op == FLO_ORDER_ROLLBACK) {
+        flo_events_wait(shell->db, shell->report_at_ms);
+    }
 }
 
 static void report_change(struct flo_shell *shell)
@@ -413,7 +419,7 @@ void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
     take_waiting(shell, true);
     if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
         if (is_list) {
-            spread_reports(shell);
+            spread_reports(shell, &shell->intake.event);
         }
         step(shell, &shell->intake.event);
     }

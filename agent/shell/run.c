@@ -380,6 +380,7 @@ static void on_report(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events;
     flo_shell_link_reported(context);
+    flo_shell_link_flush(context);
 }
 
 static void device_again(struct flo_shell *shell)

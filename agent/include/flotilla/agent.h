@@ -585,6 +585,7 @@ struct flo_outbox {
     uint64_t sent;    /* highest event sequence sent on this connection */
     uint64_t last;    /* highest event sequence stored */
     uint64_t sent_ms; /* when `sent` last grew */
+    uint64_t wait_ms; /* none goes out before */
     bool is_connected;
 };
 /* A connection begins: every message without an ack is sent again. */
@@ -594,6 +595,9 @@ void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
 /* cmd.ack; false: it names a sequence that was never sent, or an older one than
  * known; ignored. */
 bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
+/* A whole fleet has the same to tell, and its answers have told it: events go
+ * out from then on.  A new connection ends that. */
+void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
 /* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);
 void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,

@@ -17,6 +17,11 @@ struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db)
     return &db->outbox;
 }
 
+void flo_events_wait(struct flo_outbox_db *db, uint64_t until_ms)
+{
+    flo_outbox_wait(&db->outbox, until_ms);
+}
+
 static int event_store(struct flo_outbox_db *db,
                        const struct memory_event *event, struct flo_err *err)
 {

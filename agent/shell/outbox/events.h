@@ -35,5 +35,7 @@ void flo_events_acked(struct flo_outbox_db *db, const char *boot,
                       uint64_t sequence);
 /* Which of them to send when. */
 struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db);
+/* None goes out before, on this connection. */
+void flo_events_wait(struct flo_outbox_db *db, uint64_t until_ms);
 
 #endif

@@ -364,6 +364,7 @@ static bool take_waiting(struct sim_device *device)
 static void on_report(const struct sim_call *call)
 {
     sim_report(call->device);
+    sim_outbox_send(call->device);
 }
 
 static void report_change(struct sim_device *device)
@@ -498,6 +499,19 @@ const char *sim_object_end(const char *at)
     return at;
 }
 
+static void spread_reports(struct sim_device *device,
+                           const struct flo_agent_event *event)
+{
+    uint64_t pause_ms = flo_report_pause_ms(
+        sim_client_spread_ms(&device->client), sim_next(&device->random));
+
+    device->report_at_ms = sim->now_ms + pause_ms;
+    if (event->kind == FLO_AGENT_ORDER &&
+        event->order->op == FLO_ORDER_ROLLBACK) {
+        flo_outbox_wait(&device->outbox, sim_device_now_ms(device) + pause_ms);
+    }
+}
+
 /* false: it is off. */
 static bool take_order(struct sim_device *device, const char *envelope,
                        size_t bytes, bool is_list)
@@ -509,10 +523,7 @@ static bool take_order(struct sim_device *device, const char *envelope,
     }
     if (sim_order_take(device, envelope, bytes, is_list, &intake)) {
         if (is_list) {
-            device->report_at_ms =
-                sim->now_ms +
-                flo_report_pause_ms(sim_client_spread_ms(&device->client),
-                                    sim_next(&device->random));
+            spread_reports(device, &intake.event);
         }
         if (!sim_device_step(device, &intake.event)) {
             return false;

@@ -66,6 +66,22 @@ static void a_controller_that_stays_silent_is_told_again(void **state)
     assert_int_equal(flo_outbox_next(&outbox, FLO_OUTBOX_RESEND_MS), 1);
 }
 
+static void events_wait_when_asked_and_not_after_a_new_connection(void **state)
+{
+    struct flo_outbox outbox = {0};
+
+    (void)state;
+    flo_outbox_stored(&outbox, 1);
+    flo_outbox_connected(&outbox, 0);
+    flo_outbox_wait(&outbox, 100);
+    assert_int_equal(flo_outbox_next(&outbox, 99), 0);
+    assert_int_equal(flo_outbox_next(&outbox, 100), 1);
+    flo_outbox_wait(&outbox, 200);
+    flo_outbox_disconnected(&outbox);
+    flo_outbox_connected(&outbox, 101);
+    assert_int_equal(flo_outbox_next(&outbox, 101), 1);
+}
+
 static void an_ack_of_what_was_never_stored_is_ignored(void **state)
 {
     struct flo_outbox outbox = {0};
@@ -96,6 +112,7 @@ int main(void)
         cmocka_unit_test(events_go_out_in_order_until_the_window_is_full),
         cmocka_unit_test(a_new_connection_begins_behind_the_last_ack),
         cmocka_unit_test(a_controller_that_stays_silent_is_told_again),
+        cmocka_unit_test(events_wait_when_asked_and_not_after_a_new_connection),
         cmocka_unit_test(an_ack_of_what_was_never_stored_is_ignored),
         cmocka_unit_test(the_delay_is_jittered_doubled_and_bounded),
     };

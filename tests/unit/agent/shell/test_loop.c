@@ -121,12 +121,22 @@ int flo_orders_install(struct flo_shell *unused,
     return 0;
 }
 
+static struct flo_order ordered; /* that comes next */
+static uint64_t events_wait_ms;  /* until then */
+
+void flo_events_wait(struct flo_outbox_db *unused, uint64_t until_ms)
+{
+    (void)unused;
+    events_wait_ms = until_ms;
+}
+
 bool flo_orders_take(struct flo_shell *unused, const json_t *envelope,
                      bool is_list, struct flo_intake *out)
 {
     (void)unused, (void)envelope, (void)is_list;
     memset(out, 0, sizeof(*out));
     out->event.kind = FLO_AGENT_ORDER;
+    out->event.order = &ordered;
     return true;
 }
 
@@ -419,6 +429,24 @@ static void others_have_their_turn_behind_a_write(void **state)
     assert_string_equal(heard, "staged - slots | written |");
 }
 
+/* An event of another order may be what a rollout waits for. */
+static void events_of_going_back_by_a_list_wait_like_the_report(void **state)
+{
+    (void)state;
+    shell.spread_ms = FLO_RECONNECT_MS_MAX;
+    events_wait_ms = 0;
+    ordered.op = FLO_ORDER_RESUME;
+    flo_loop_order(&shell, NULL, true);
+    ordered.op = FLO_ORDER_ROLLBACK;
+    flo_loop_order(&shell, NULL, false);
+    assert_int_equal(events_wait_ms, 0);
+
+    flo_loop_order(&shell, NULL, true);
+    assert_int_not_equal(events_wait_ms, 0);
+    assert_int_equal(events_wait_ms, shell.report_at_ms);
+    shell.spread_ms = shell.report_at_ms = 0;
+}
+
 /* An end while the loop stood in a write is known before the next step. */
 static void what_serve_tells_is_heard_between_two_steps(void **state)
 {
@@ -512,6 +540,7 @@ int main(void)
         TEST(what_waits_comes_before_what_comes_from_outside),
         TEST(what_is_posted_has_its_turn_without_anything_else),
         TEST(others_have_their_turn_behind_a_write),
+        TEST(events_of_going_back_by_a_list_wait_like_the_report),
         TEST(what_serve_tells_is_heard_between_two_steps),
         TEST(a_command_waits_for_nobody),
         TEST(an_install_is_not_taken_for_the_assigned_order),
