@@ -30,23 +30,41 @@ int flo_scope_check(struct flo_controller *controller, const char *group,
                                  : rv;
 }
 
-static int collect_scope(void *context, const struct flo_fleet_device *device)
+/* NULL: no memory. */
+static struct flo_scope_member *add_member(struct flo_scope_list *list,
+                                           const char *id)
 {
-    struct flo_scope_list *list = context;
-
     if (list->count == list->room) {
         size_t room = 2 * list->room + 64;
         struct flo_scope_member *items =
             realloc(list->items, room * sizeof(*items));
         if (items == NULL) {
-            return flo_fail(list->err, FLO_E_MEMORY, "%zu devices", room);
+            flo_fail(list->err, FLO_E_MEMORY, "%zu devices", room);
+            return NULL;
         }
         list->items = items;
         list->room = room;
     }
     struct flo_scope_member *member = &list->items[list->count++];
-    *member = (struct flo_scope_member){.is_online = device->is_online};
-    snprintf(member->id, sizeof(member->id), "%s", device->id);
+    *member = (struct flo_scope_member){.is_online = false};
+    snprintf(member->id, sizeof(member->id), "%s", id);
+    return member;
+}
+
+static int collect_id(void *context, const char *id)
+{
+    return add_member(context, id) != NULL ? 0 : FLO_E_MEMORY;
+}
+
+static int collect_scope(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_scope_list *list = context;
+    struct flo_scope_member *member = add_member(list, device->id);
+
+    if (member == NULL) {
+        return FLO_E_MEMORY;
+    }
+    member->is_online = device->is_online;
     snprintf(member->name, sizeof(member->name), "%s", device->name);
     if (list->release != NULL && !(list->wants_one && list->has_one)) {
         json_t *report = flo_object_parsed(device->reported);
@@ -63,6 +81,8 @@ static int collect_scope(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
+/* An order about no model asks nobody's report: the index of its group names
+ * its devices, and no row of a device is read. */
 int flo_scope_read(struct flo_scope_list *list, const char *group,
                    const char *device, struct flo_err *err)
 {
@@ -70,8 +90,11 @@ int flo_scope_read(struct flo_scope_list *list, const char *group,
     struct flo_fleet_store *store = list->controller->store;
 
     list->err = err;
-    return device != NULL
-               ? flo_fleet_device_get(store, device, collect_scope, list, err)
+    if (device != NULL) {
+        return flo_fleet_device_get(store, device, collect_scope, list, err);
+    }
+    return list->release == NULL && list->model == NULL
+               ? flo_fleet_group_each(store, group, collect_id, list, err)
                : flo_fleet_device_list(store, &filter, collect_scope, list,
                                        err);
 }
