@@ -165,18 +165,19 @@ static void add_members(const struct flo_rollout *core,
         memcpy(to->device, member->device, sizeof(to->device));
         to->segment =
             member->segment < core->segment_count ? member->segment : 0;
-        to->way = (uint8_t)flo_rollout_member_way(member);
+        to->way = member->is_held ? FLO_MEMBER_OUT
+                                  : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
         evidence->segments[to->segment].members++;
     }
 }
 
-static struct flo_observe_study *
-study_ask(struct flo_controller *controller,
-          const struct flo_rollout_entry *entry)
+static struct flo_observe_study *study_ask(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry)
 {
     const struct flo_rollout *core = &entry->core;
     struct flo_observe_study *study;
+    struct flo_err err = {0};
 
     if (core->study.rules.count == 0 || core->segment_count == 0 ||
         !wants(core) ||
@@ -192,6 +193,9 @@ study_ask(struct flo_controller *controller,
     study->block = core->study.state.block;
     study->excluded = core->study.state.excluded;
     study->heartbeat_ms = controller->heartbeat_ms;
+    if (flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are told */
+    }
     add_members(core, study);
     return study;
 }
@@ -206,14 +210,21 @@ static int step_study(struct flo_controller *controller,
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
                  : flo_rollouts_find(controller, study->rollout, &entry, err);
 
+    uint8_t *slices = NULL;
     if (rv == 0) {
         of->evidence = study->evidence;
+        rv = flo_rollouts_slices_name(entry, study, &of->evidence.slices,
+                                      &slices, err);
+    }
+    if (rv == 0) {
+        of->slices = slices;
         rv =
             flo_rollouts_step(controller, entry,
                               (struct flo_rollout_event){
                                   .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
                               err);
     }
+    free(slices);
     free(of);
     return rv;
 }

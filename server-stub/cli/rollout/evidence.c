@@ -21,6 +21,7 @@ struct told {
     /* of the record that is judged */
     const json_t *record;
     bool is_begun;
+    json_t *slices; /* what was said of them, by their text's beginning */
 };
 
 static void say_head(struct told *told)
@@ -79,6 +80,26 @@ static bool is_untouched(const json_t *record)
     return strcmp(hex, flo_out_text(record, "digest", "")) == 0;
 }
 
+/* Where it is worse, and sites that changed: once each, as they were found. */
+static void tell_slices(struct told *told, const char *member)
+{
+    char plain[FLO_OUT_PLAIN];
+    char key[2 * FLO_SLICE_TEXT];
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(told->record, member), i, row)
+    {
+        snprintf(key, sizeof(key), "%s %s %s", member,
+                 flo_out_text(row, "gate", ""), flo_out_text(row, "slice", ""));
+        if (json_object_get(told->slices, key) == NULL) {
+            json_object_set_new(told->slices, key, json_true());
+            say_head(told);
+            printf("    %s\n", flo_out_plain(row, "text", "", plain));
+        }
+    }
+}
+
 static void judge(struct told *told, const json_t *record)
 {
     struct flo_err err = {0};
@@ -94,6 +115,8 @@ static void judge(struct told *told, const json_t *record)
     told->looks += json_is_integer(json_object_get(record, "look")) ? 1 : 0;
     int rv = flo_study_replay(record, on_row, told, &worst, &err);
     told->worst = fmax(told->worst, worst);
+    tell_slices(told, "slices");
+    tell_slices(told, "moved");
     if (rv < 0 || worst > SAME || !is_untouched(record)) {
         told->differ++;
         say_head(told);
@@ -126,7 +149,8 @@ static int read_page(struct flo_cli *cli, const char *id, struct told *told,
 int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
                                  struct flo_err *err)
 {
-    struct told told = {.phase = 0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *slices = json_object();
+    struct told told = {.slices = slices};
     char cursor[32] = "0";
     int rv = 0;
 

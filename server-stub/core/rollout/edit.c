@@ -91,7 +91,7 @@ static void change_gates(struct flo_rollout *rollout,
                          const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    uint16_t excluded = rollout->study.state.excluded;
+    struct flo_study_state before = rollout->study.state;
 
     memcpy(rollout->gates, draft->gates, sizeof(rollout->gates));
     rollout->gate_count = draft->gate_count;
@@ -100,7 +100,9 @@ static void change_gates(struct flo_rollout *rollout,
     rollout->study.rules = draft->study.rules;
     memset(&rollout->study.state, 0, sizeof(rollout->study.state));
     flo_study_phase(&rollout->study, rollout->phase);
-    rollout->study.state.excluded = excluded;
+    rollout->study.state.excluded = before.excluded;
+    memcpy(rollout->study.state.held, before.held, sizeof(before.held));
+    rollout->study.state.held_count = before.held_count;
     if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
         phase->state = FLO_PHASE_RUNNING;
     }

@@ -60,8 +60,9 @@ flo_rollout_phase_of(struct flo_rollout *rollout,
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member)
 {
-    return member->segment < FLO_SEGMENTS_MAX &&
-           (rollout->study.state.excluded >> member->segment & 1) != 0;
+    return member->is_held ||
+           (member->segment < FLO_SEGMENTS_MAX &&
+            (rollout->study.state.excluded >> member->segment & 1) != 0);
 }
 
 /* The release is not for this device, which is no failure. */

@@ -374,12 +374,11 @@ static void study_asks(struct flo_rollout *rollout,
     phase_changed(rollout, rollout->phase, actions);
 }
 
-/* Segments that alone are worse go back; the others go on.  Whoever was not
- * told is not told any more. */
-static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
-                    struct flo_rollout_actions *actions)
+/* Excluded members that were not told are not told any more; `is_back`: the
+ * others go back. */
+static void leave_out(struct flo_rollout *rollout, bool is_back,
+                      struct flo_rollout_actions *actions)
 {
-    struct flo_study_state *state = &rollout->study.state;
     const struct flo_rollout_action back = {
         .kind = FLO_ROLLOUT_DO_EACH,
         .op = FLO_ORDER_ROLLBACK,
@@ -390,11 +389,6 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
         .is_excluded = true};
     bool is_any = false;
 
-    study_reason(rollout, "goes on without it");
-    flo_rollout_why(actions, "excluded: %s", rollout->reason);
-    state->excluded |= state->excludes;
-    state->excludes = 0;
-    state->verdict = FLO_PHASE_UNDECIDED;
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         if (flo_rollout_is_excluded(rollout, member) &&
@@ -408,10 +402,80 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_count(rollout);
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
-    if (is_any) {
+    if (is_any && is_back) {
         flo_rollout_do(actions, back);
     }
+}
+
+/* Segments that alone are worse go back; the others go on. */
+static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
+                    struct flo_rollout_actions *actions)
+{
+    struct flo_study_state *state = &rollout->study.state;
+
+    study_reason(rollout, "goes on without it");
+    flo_rollout_why(actions, "excluded: %s", rollout->reason);
+    state->excluded |= state->excludes;
+    state->excludes = 0;
+    state->verdict = FLO_PHASE_UNDECIDED;
+    leave_out(rollout, true, actions);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
+}
+
+/* A rule of that measure says it, else the rollout. */
+static enum flo_on_fail action_for(const struct flo_study *study,
+                                   enum flo_measure measure)
+{
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_rule *rule = &study->rules.rules[i];
+        if (rule->measure == measure && rule->has_action) {
+            return rule->action;
+        }
+    }
+    return study->on_fail;
+}
+
+static void hold_slice(struct flo_rollout *rollout,
+                       const struct flo_study_slice *slice, uint8_t bit,
+                       const uint8_t *slices, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
+{
+    enum flo_on_fail action = action_for(&rollout->study, slice->measure);
+    bool is_back = action == FLO_ON_FAIL_ROLLBACK;
+    char text[FLO_STUDY_TEXT];
+
+    if (rollout->state != FLO_ROLLOUT_RUNNING) {
+        return;
+    }
+    flo_study_slice_text(slice, is_back ? "taken back there" : "held there",
+                         text);
+    snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
+    flo_rollout_why(actions, "slice: %s", rollout->reason);
+    if (2 * (uint64_t)slice->members >= rollout->member_count) {
+        phase_failed(rollout, action, now_ms, actions);
+        return;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        rollout->members[i].is_held =
+            rollout->members[i].is_held || (slices[i] & bit) != 0;
+    }
+    leave_out(rollout, is_back, actions);
+    flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
+}
+
+void flo_rollout_hold_slices(struct flo_rollout *rollout,
+                             const struct flo_rollout_study *of,
+                             uint64_t now_ms,
+                             struct flo_rollout_actions *actions)
+{
+    const struct flo_study_slices *slices = &of->evidence.slices;
+
+    for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
+        if ((of->finding.holds >> i & 1) != 0) {
+            hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i),
+                       of->slices, now_ms, actions);
+        }
+    }
 }
 
 /* true: that decided something. */

@@ -494,6 +494,7 @@ static int dispatch(struct flo_rollout *rollout,
         return 0;
     case FLO_ROLLOUT_EVENT_STUDY:
         flo_rollout_studied(rollout, event, actions);
+        flo_rollout_hold_slices(rollout, event->study, event->now_ms, actions);
         return 0;
     default:
         return flo_rollout_operator_step(rollout, event, actions, err);

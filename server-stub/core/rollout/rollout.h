@@ -97,6 +97,7 @@ struct flo_rollout_member {
     bool runs_other;  /* it ended well, and by its report something newer has
                          followed: for people */
     uint8_t segment;  /* place in segments[] */
+    bool is_held;     /* of a slice that gets the release no more */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed
                          places to spread a phase, or to cover a label */
@@ -247,6 +248,8 @@ struct flo_rollout_study {
     struct flo_study_results results;
     struct flo_study_finding finding;
     struct flo_study study; /* as it was judged */
+    const uint8_t *slices;  /* [member_count] a bit for each row of its slices;
+                               NULL: there are none */
 };
 
 struct flo_rollout_event {

@@ -163,7 +163,26 @@ void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
 
 /* ---- the event ---- */
 
+/* Those that nothing is done about. */
+static void tell_slices(const struct flo_study_slices *slices,
+                        struct flo_rollout_actions *actions)
+{
+    char text[FLO_STUDY_TEXT];
+
+    for (uint32_t i = 0; i < slices->count; i++) {
+        if (!slices->rows[i].is_culprit) {
+            flo_study_slice_text(&slices->rows[i], "", text);
+            flo_rollout_why(actions, "%s", text);
+        }
+    }
+    for (uint32_t i = 0; i < slices->changed_count; i++) {
+        flo_study_changed_text(&slices->changed[i], text);
+        flo_rollout_why(actions, "%s", text);
+    }
+}
+
 static void tell_changes(const struct flo_rollout *rollout,
+                         const struct flo_study_slices *slices,
                          const struct flo_study_finding *finding,
                          struct flo_rollout_actions *actions)
 {
@@ -177,6 +196,7 @@ static void tell_changes(const struct flo_rollout *rollout,
         }
     }
     if (finding->look != FLO_LOOK_NONE) {
+        tell_slices(slices, actions);
         flo_rollout_why(actions, "look %u of the phase: %s", finding->look + 1,
                         flo_phase_verdict_word(finding->verdict));
     }
@@ -204,7 +224,7 @@ void flo_rollout_studied(struct flo_rollout *rollout,
     flo_study_judge(&rollout->study, &of->evidence, &of->moment, &of->results,
                     &of->finding);
     of->study = rollout->study;
-    tell_changes(rollout, &of->finding, actions);
+    tell_changes(rollout, &of->evidence.slices, &of->finding, actions);
     flo_rollout_do(actions, (struct flo_rollout_action){
                                 .kind = FLO_ROLLOUT_DO_RECORD,
                                 .state = (int)of->finding.verdict});

@@ -11,6 +11,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     if (entry != NULL) {
         free(entry->core.members);
         flo_rollouts_places_clear(entry);
+        flo_rollouts_labels_free(entry->labels);
         free(entry->others);
         flo_text_list_clear(&entry->above);
         json_decref(entry->spec);

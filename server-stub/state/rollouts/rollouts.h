@@ -34,6 +34,8 @@ struct flo_actor {
 };
 
 /* A rollout in memory: the core's struct and the facts that orders need. */
+struct flo_rollout_labels;
+struct flo_observe_study;
 struct flo_rollout_entry {
     struct flo_rollout core;
     char group[FLO_NAME_MAX + 1];
@@ -63,10 +65,24 @@ struct flo_rollout_entry {
     struct flo_word_set strata, values, zone_names;
     struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
     uint64_t zones_at_ms;                  /* look at offsets, not before */
-    struct flo_buf trace; /* lines, the newest last: explain.c */
-    uint64_t trace_cut;   /* bytes that fell out of it */
-    uint64_t used;        /* uses when it was last looked for */
+    struct flo_rollout_labels *labels; /* of its slices; NULL: not numbered */
+    struct flo_buf trace;              /* lines, the newest last: explain.c */
+    uint64_t trace_cut;                /* bytes that fell out of it */
+    uint64_t used;                     /* uses when it was last looked for */
 };
+
+/* The labels of its members go with a study; none: they are not known now. */
+FLO_MUST_USE int flo_rollouts_slices_ask(struct flo_controller *controller,
+                                         struct flo_rollout_entry *entry,
+                                         struct flo_observe_study *study,
+                                         struct flo_err *err);
+/* Names of the slices of its answer.  *out, new: a bit for each row and member;
+ * NULL: there is none. */
+FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
+                                          const struct flo_observe_study *study,
+                                          struct flo_study_slices *slices,
+                                          uint8_t **out, struct flo_err *err);
+void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
 /* Facts for people that an event brings along, written with the member. */
 struct flo_said {

@@ -239,13 +239,18 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
     for (uint32_t i = 0; i < core->segment_count; i++) {
         json_array_append_new(segments, json_string(core->segments[i]));
     }
+    json_t *held = json_array();
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        json_array_append_new(held, json_string(state->held[i]));
+    }
     return json_pack(
-        "{s:f,s:s,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
+        "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
         core->study.spread, "split_of", core->study.split_of, "segments",
-        segments, "probed", probed, "looks", (json_int_t)state->looks, "block",
-        (json_int_t)state->block, "excluded", (json_int_t)state->excluded,
-        "alarmed", (int)state->is_alarmed, "passed", passed_json(&core->study),
-        "passed_in", passed_in_json(&core->study));
+        segments, "probed", probed, "held", held, "looks",
+        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
+        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
+        "passed", passed_json(&core->study), "passed_in",
+        passed_in_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -294,6 +299,13 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
         if (json_is_string(name) && core->segment_count < FLO_SEGMENTS_MAX) {
             snprintf(core->segments[core->segment_count++], FLO_SEGMENT_TEXT,
                      "%s", json_string_value(name));
+        }
+    }
+    json_array_foreach(json_object_get(json, "held"), i, name)
+    {
+        if (json_is_string(name) && state->held_count < FLO_STUDY_SLICES_MAX) {
+            snprintf(state->held[state->held_count++], FLO_SLICE_TEXT, "%s",
+                     json_string_value(name));
         }
     }
     const char *split_of = json_string_value(json_object_get(json, "split_of"));

@@ -31,6 +31,8 @@ void flo_observe_study_free(struct flo_observe_study *study)
 {
     if (study != NULL) {
         free(study->members);
+        free(study->labels);
+        free(study->values);
         free(study);
     }
 }
@@ -99,11 +101,17 @@ static void place_members(struct flo_observer *observer,
         if (entry == NULL) {
             continue; /* nothing was heard of it yet */
         }
+        if (entry->roster != number) {
+            flo_observer_waves_forget(entry); /* of another rollout */
+        }
         entry->roster = number;
         entry->site = member->site;
-        swaps |= flo_observed_place(&entry->observed, &roster->rollout,
-                                    (enum flo_member_way)member->way,
-                                    member->segment, observer->block);
+        if (flo_observed_place(&entry->observed, &roster->rollout,
+                               (enum flo_member_way)member->way,
+                               member->segment, observer->block)) {
+            flo_observer_swapped(observer, entry);
+            swaps = true;
+        }
     }
     if (is_new_phase) {
         roster->is_split = was_split(observer, number, phase);
@@ -549,6 +557,9 @@ int flo_observer_study(struct flo_observer *observer,
     if (rv == 0) {
         gather_all(&gather);
         rv = flo_observer_probes(observer, number, &study->evidence, err);
+    }
+    if (rv == 0) {
+        rv = flo_observer_scan(observer, study, number, err);
     }
     free(gather.differences);
     free(gather.scratch);

@@ -3,10 +3,24 @@
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
 
 #include "server-stub/core/gate/observe/twin.h"
+#include "server-stub/core/gate/slices/waves.h"
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/observe/observe.h"
 
 #define FLO_OBSERVER_NONE UINT32_MAX
+
+/* A control's readings of speeds, for each wave that it saw begin.  They are
+ * not kept over a start of the controller. */
+#define FLO_SPEEDS FLO_READING_ENGINE_RSS
+struct flo_observer_speed {
+    struct flo_mean total; /* since its first wave */
+    struct {
+        struct flo_mean at; /* `total` as the wave began */
+        double before;
+        uint32_t stratum;
+        bool is_known;
+    } waves[FLO_SCAN_WAVES_MAX];
+};
 
 /* One model on one device. */
 struct flo_observer_entry {
@@ -19,11 +33,13 @@ struct flo_observer_entry {
     /* Compared with another model of the device; the entry of FLO_TWIN_NEW owns
      * it.  NULL: it is not. */
     struct flo_twin *twin;
-    uint64_t seq;   /* of its last window */
-    uint64_t at_ms; /* when that came */
-    uint16_t model; /* place among the models */
-    uint8_t side;   /* enum flo_twin_side */
-    bool is_late;   /* it still sends what it kept for us */
+    struct flo_observer_speed *speeds; /* [FLO_SPEEDS]; NULL: no wave yet */
+    uint64_t seq;                      /* of its last window */
+    uint64_t at_ms;                    /* when that came */
+    uint16_t model;                    /* place among the models */
+    uint8_t side;                      /* enum flo_twin_side */
+    uint8_t wave;                      /* of its own swap, from 1; 0: none */
+    bool is_late;                      /* it still sends what it kept for us */
     bool is_dirty;
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
@@ -40,6 +56,8 @@ struct flo_observer_roster {
     struct flo_observed_rollout rollout; /* id 0: free */
     bool is_split;                       /* in this phase */
     uint64_t asked_at_ms;
+    struct flo_waves waves;
+    double tau2[FLO_SPEEDS][FLO_SLICE_LABELS_MAX];
     struct flo_curve curves[FLO_SEGMENTS_MAX][FLO_READING_COUNT];
 };
 #define FLO_OBSERVER_ROSTERS_MAX 64
@@ -97,6 +115,21 @@ void flo_observer_part(struct flo_observer *observer,
 /* Readings of it in the block; then the pairs of all. */
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
+
+/* waves.c: swaps that begin together, and what controls read since */
+
+/* It swapped, as a window or its rollout says. */
+void flo_observer_swapped(struct flo_observer *observer,
+                          struct flo_observer_entry *entry);
+/* Before its block ends; `curve` has the value of each reading. */
+void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
+                             const double *curve);
+void flo_observer_waves_forget(struct flo_observer_entry *entry);
+
+/* scan.c: at which label=value a speed is worse; FLO_E_MEMORY */
+FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
+                                   struct flo_observe_study *study,
+                                   uint32_t number, struct flo_err *err);
 
 /* Store up to so many entries that changed. */
 void flo_observer_store(struct flo_observer *observer, size_t most);

@@ -24,6 +24,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         struct flo_observer_entry *entry = &observer->entries[at];
         free(entry->observed.readings);
         flo_observer_part(observer, entry);
+        flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->roster = FLO_OBSERVER_NONE;
         entry->is_dirty = false;
@@ -103,6 +104,7 @@ static void take(struct flo_observer *observer,
     }
     if (flo_observed_take(&entry->observed, &in,
                           roster != NULL ? &roster->rollout : NULL)) {
+        flo_observer_swapped(observer, entry);
         flo_observer_split(observer, entry->roster);
     }
     if (entry->twin != NULL) {
@@ -213,6 +215,7 @@ static void end_entry(struct flo_observer *observer,
     for (int i = 0; i < FLO_READING_COUNT && curves != NULL; i++) {
         values[i] = curves[i].value;
     }
+    flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
 }
 
@@ -257,6 +260,7 @@ static void free_roster(struct flo_observer *observer, uint32_t number)
         if (entry->roster == number) {
             flo_observed_release(&entry->observed);
             flo_observer_part(observer, entry);
+            flo_observer_waves_forget(entry);
             entry->roster = FLO_OBSERVER_NONE;
             entry->is_dirty = true;
         }

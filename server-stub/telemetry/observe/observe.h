@@ -8,6 +8,7 @@
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 
+#include "server-stub/core/gate/slices/labels.h"
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/store/windows.h"
 
@@ -46,6 +47,11 @@ struct flo_observe_member {
     uint8_t way;   /* enum flo_member_way */
     uint32_t site; /* checksum of its label `site`; 0: it has none */
 };
+/* The slice of a row of the evidence, until the asker names it. */
+struct flo_observe_found {
+    struct flo_slice slice;
+    struct flo_slice wider; /* that it was found in; value 0: none */
+};
 struct flo_observe_study {
     char rollout[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1];
@@ -53,10 +59,18 @@ struct flo_observe_study {
      * compared; empty: with other devices. */
     char split_of[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint32_t phase;                     /* from 0 */
-    uint32_t block;                     /* last one that was judged */
-    uint16_t excluded;                  /* segments that went back */
-    uint64_t heartbeat_ms;              /* devices report so often */
+    uint32_t phase;        /* from 0 */
+    uint32_t block;        /* last one that was judged */
+    uint16_t excluded;     /* segments that went back */
+    uint64_t heartbeat_ms; /* devices report so often */
+    /* Labels by which it is scanned, the value of each member one after the
+     * other: owned; NULL: none. */
+    struct flo_slice_label *labels;
+    uint16_t *values;
+    size_t label_count;
+    double weights[FLO_MEASURE_COUNT]; /* of its rules; 0: no rule */
+    struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
+    struct flo_slice moved[FLO_STUDY_SLICES_MAX];
     struct flo_observe_member *members; /* owned */
     size_t member_count;
     bool is_new; /* `evidence` is of a block that was not judged */

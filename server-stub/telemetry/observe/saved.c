@@ -69,6 +69,7 @@ void flo_observer_close(struct flo_observer *observer)
     for (size_t i = 0; i < observer->count; i++) {
         free(observer->entries[i].observed.readings);
         flo_observer_part(observer, &observer->entries[i]);
+        flo_observer_waves_forget(&observer->entries[i]);
     }
     flo_ids_deinit(&observer->ids);
     free(observer->first);

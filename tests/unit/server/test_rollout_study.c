@@ -28,6 +28,7 @@ struct world {
     struct flo_study_above above; /* TTFT p95 */
     int sites;                    /* device i is at site i mod sites + 1 */
     int slow;                     /* a device far slower than its site; 0 */
+    struct flo_study_slices slices;
 };
 
 static void set_phase(struct world *world, const char *name, uint32_t devices,
@@ -155,6 +156,7 @@ static void studies(struct world *world, double change)
     evidence->segment_count = 1;
     segment->members = 450;
     segment->above[FLO_MEASURE_TTFT_P95] = world->above;
+    evidence->slices = world->slices;
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         struct flo_statistic_arms *arms = &segment->arms[i];
         if (flo_measure_fact((enum flo_measure)i)->kind ==
@@ -308,6 +310,75 @@ static void a_steep_change_is_taken_back_at_once(void **state)
         .treated = {.devices = 20, .above = 19}, .control = {.devices = 10}};
     studies(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    world_free(world);
+}
+
+static void name_slice(struct world *world, uint32_t members, uint8_t *in)
+{
+    struct flo_study_slices *slices = &world->slices;
+
+    slices->count = 1;
+    slices->rows[0] = (struct flo_study_slice){.name = "site=lyon",
+                                               .measure = FLO_MEASURE_TTFT_P95,
+                                               .is_culprit = true,
+                                               .members = members,
+                                               .updated = 2,
+                                               .far = 2,
+                                               .controls = 2,
+                                               .told = {.has_effect = true,
+                                                        .has_interval = true,
+                                                        .effect = log(2),
+                                                        .low = log(1.8),
+                                                        .high = log(2.3)}};
+    for (uint32_t i = 0; i < members; i++) {
+        in[2 * i] = 1;
+    }
+    world->study.slices = in;
+}
+
+/* Members with even numbers stand there: some have it, some wait. */
+static void a_slice_goes_back_and_the_others_go_on(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    uint8_t in[DEVICES] = {0};
+    uint32_t cancelled = 0;
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, 5, in);
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_string_equal(world->rollout.reason,
+                        "TTFT p95 2 times (95 % CI 1.8…2.3) at site=lyon: 2 of "
+                        "2 updated devices against 2 there that are not: taken "
+                        "back there");
+    assert_int_equal(world->rollout.study.state.held_count, 1);
+    for (size_t i = 0; i < DEVICES; i++) {
+        const struct flo_rollout_member *member = &world->rollout.members[i];
+        assert_int_equal(member->is_held, in[i]);
+        cancelled += member->state == FLO_EXECUTION_CANCELLED ? 1 : 0;
+    }
+    assert_true(cancelled > 0);
+    assert_non_null(strstr(world->trace.data, "rollback"));
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* once */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+    world_free(world);
+}
+
+static void a_slice_of_half_of_the_members_stops_the_rollout(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    uint8_t in[DEVICES] = {0};
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, DEVICES / 2, in);
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_non_null(strstr(world->rollout.reason, "at site=lyon"));
     world_free(world);
 }
 
@@ -598,6 +669,8 @@ int main(void)
         cmocka_unit_test(a_phase_that_is_not_covered_is_not_probed),
         cmocka_unit_test(a_steep_change_without_others_asks_a_person),
         cmocka_unit_test(a_steep_change_is_taken_back_at_once),
+        cmocka_unit_test(a_slice_goes_back_and_the_others_go_on),
+        cmocka_unit_test(a_slice_of_half_of_the_members_stops_the_rollout),
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
         cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "server-stub/core/gate/study/study.h"
+#include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 
@@ -371,6 +372,97 @@ static void a_study_survives_a_start(void **state)
     assert_true(entry->core.phases[3].is_hold_out);
 }
 
+/* The scan's answer: all devices at a site are worse, and it is the first
+ * label after the class of hardware. */
+static void name_site(struct world *world, struct flo_rollout_entry *entry,
+                      struct flo_observe_study *study)
+{
+    struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    uint8_t *slices = NULL;
+
+    of->evidence.phase = entry->core.phase;
+    of->evidence.block = 100;
+    of->evidence.segment_count = entry->core.segment_count;
+    of->evidence.slices.count = 1;
+    of->evidence.slices.rows[0] =
+        (struct flo_study_slice){.measure = FLO_MEASURE_TTFT_P95,
+                                 .is_culprit = true,
+                                 .members = 25,
+                                 .updated = 4,
+                                 .far = 4,
+                                 .controls = 21,
+                                 .told = {.has_effect = true, .effect = 0.7}};
+    study->found[0].slice = (struct flo_slice){.label = 1, .value = 3};
+    assert_int_equal(flo_rollouts_slices_name(entry, study,
+                                              &of->evidence.slices, &slices,
+                                              &world->err),
+                     0);
+    assert_string_equal(of->evidence.slices.rows[0].name, "site=s10");
+    of->slices = slices;
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_step(world->controller, entry,
+                          (struct flo_rollout_event){
+                              .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                          &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    free(slices);
+    free(of);
+}
+
+static uint32_t held_in(const struct flo_rollout *core)
+{
+    uint32_t held = 0;
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        held += core->members[i].is_held ? 1 : 0;
+        assert_true(!core->members[i].is_held ||
+                    site_of(&core->members[i]) == 10);
+    }
+    return held;
+}
+
+static struct flo_observe_study *labels_of(struct world *world,
+                                           struct flo_rollout_entry *entry)
+{
+    struct flo_observe_study *study =
+        flo_observe_study_new(entry->core.member_count);
+
+    assert_int_equal(
+        flo_rollouts_slices_ask(world->controller, entry, study, &world->err),
+        0);
+    assert_int_equal(study->label_count, 2); /* hardware, site */
+    assert_int_equal(study->labels[1].count, SITES);
+    return study;
+}
+
+static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
+{
+    struct world *world = *state;
+
+    enrol_sites(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    snprintf(id, sizeof(id), "%s", entry->core.id);
+    struct flo_observe_study *study = labels_of(world, entry);
+    name_site(world, entry, study);
+    flo_observe_study_free(study);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_non_null(strstr(entry->core.reason, "TTFT p95 2.01 times at site="
+                                               "s10: 4 of 4 updated devices "
+                                               "against 21 there"));
+    assert_int_equal(held_in(&entry->core), 25);
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(entry->core.study.state.held_count, 1);
+    flo_observe_study_free(labels_of(world, entry));
+    assert_int_equal(held_in(&entry->core), 25);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -386,6 +478,7 @@ int main(void)
         TEST(small_classes_are_one_segment),
         TEST(each_evaluation_is_stored_and_gives_the_same_verdict),
         TEST(a_study_survives_a_start),
+        TEST(a_named_slice_is_held_and_stays_so_over_a_start),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,6 +236,16 @@ struct parting {
     bool is_same; /* that is what it gets: little of it is no comparison */
 };
 
+static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
+                           const struct flo_level *level)
+{
+    uint32_t both[] = {running, level != NULL ? level->release : 0};
+
+    return reference == FLO_REFERENCE_OLDER
+               ? flo_crc32c(1, both, sizeof(both)) | 1
+               : 0;
+}
+
 static void split_reading(struct flo_readings *readings, int reading,
                           const struct parting *of)
 {
@@ -244,8 +254,7 @@ static void split_reading(struct flo_readings *readings, int reading,
     const struct flo_level *level;
     enum flo_reference reference =
         flo_levels_reference(levels, of->running, of->block, &level);
-    uint32_t both[] = {of->running, level != NULL ? level->release : 0};
-
+    readings->stratum[reading] = stratum_of(of->running, reference, level);
     if (of->is_same && reference != FLO_REFERENCE_OWN) {
         reference = FLO_REFERENCE_NONE;
         level = NULL;
@@ -256,9 +265,6 @@ static void split_reading(struct flo_readings *readings, int reading,
     flo_series_split(&readings->series[reading],
                      level != NULL ? &level->mean : &none);
     readings->reference[reading] = (uint8_t)reference;
-    readings->stratum[reading] = reference == FLO_REFERENCE_OLDER
-                                     ? flo_crc32c(1, both, sizeof(both)) | 1
-                                     : 0;
 }
 
 /* Compared with what it did as it ran `running`, from here on. */
@@ -675,6 +681,25 @@ uint32_t flo_observed_stratum(const struct flo_observed *observed,
 {
     return observed->readings != NULL ? observed->readings->stratum[reading]
                                       : 0;
+}
+
+bool flo_observed_past(const struct flo_observed *observed,
+                       enum flo_observed_reading reading, uint32_t block,
+                       double *mean, uint32_t *stratum)
+{
+    const struct flo_level *level;
+
+    if (observed->readings == NULL) {
+        return false;
+    }
+    enum flo_reference reference = flo_levels_reference(
+        &observed->readings->levels[reading], observed->release, block, &level);
+    if (reference != FLO_REFERENCE_OWN && reference != FLO_REFERENCE_OLDER) {
+        return false;
+    }
+    *mean = flo_mean_of(&level->mean);
+    *stratum = stratum_of(observed->release, reference, level);
+    return true;
 }
 
 void flo_observed_change(const struct flo_observed *observed,

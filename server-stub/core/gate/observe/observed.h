@@ -195,6 +195,11 @@ bool flo_observed_reads(const struct flo_observed *observed,
 /* Whom it is compared with in a reading: devices of the same number. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
+/* The past of a device that runs its old release: mean and stratum of the level
+ * that it would be compared with.  false: it has none of 12 readings. */
+bool flo_observed_past(const struct flo_observed *observed,
+                       enum flo_observed_reading reading, uint32_t block,
+                       double *mean, uint32_t *stratum);
 /* All that changed on it, the curve as well, and from how many readings.  One
  * on each side is enough to tell. */
 struct flo_observed_change {

@@ -450,8 +450,10 @@ void flo_study_phase(struct flo_study *study, uint32_t phase)
 {
     struct flo_study_state now = {.excluded = study->state.excluded,
                                   .rule = FLO_SEGMENT_ALL,
-                                  .segment = FLO_SEGMENT_ALL};
+                                  .segment = FLO_SEGMENT_ALL,
+                                  .held_count = study->state.held_count};
 
+    memcpy(now.held, study->state.held, sizeof(now.held));
     memcpy(now.passed_in, study->state.passed_in, sizeof(now.passed_in));
     for (uint32_t i = 0; i < study->rules.count && phase > 0; i++) {
         if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
@@ -608,6 +610,32 @@ static void note_spread(struct flo_study *study,
     }
 }
 
+static bool is_held(const struct flo_study_state *state, const char *name)
+{
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        if (strcmp(state->held[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void hold_slices(struct flo_study *study,
+                        const struct flo_study_slices *slices,
+                        struct flo_study_finding *out)
+{
+    struct flo_study_state *state = &study->state;
+
+    for (uint32_t i = 0; i < slices->count; i++) {
+        const char *name = slices->rows[i].name;
+        if (slices->rows[i].is_culprit && !is_held(state, name) &&
+            state->held_count < FLO_STUDY_SLICES_MAX) {
+            memcpy(state->held[state->held_count++], name, FLO_SLICE_TEXT);
+            out->holds |= (uint16_t)(1u << i);
+        }
+    }
+}
+
 void flo_study_judge(struct flo_study *study,
                      const struct flo_study_evidence *evidence,
                      const struct flo_study_moment *moment,
@@ -641,4 +669,8 @@ void flo_study_judge(struct flo_study *study,
     study->state.treated = evidence->treated;
     study->state.controls = evidence->controls;
     conclude(&judgement, out);
+    /* A release that is worse everywhere is no matter of a slice. */
+    if (out->verdict != FLO_PHASE_FAILS && !moment->is_watch) {
+        hold_slices(study, &evidence->slices, out);
+    }
 }

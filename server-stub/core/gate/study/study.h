@@ -131,6 +131,35 @@ struct flo_study_crash {
     struct flo_crash_arm treated, control, past;
 };
 
+/* A label=value at which a speed is worse (slices/scan.h). */
+#define FLO_STUDY_SLICES_MAX 8
+#define FLO_SLICE_TEXT 96
+struct flo_study_slice {
+    char name[FLO_SLICE_TEXT];  /* "site=lyon": what is held */
+    char found[FLO_SLICE_TEXT]; /* the wider slice that it was found in; "" */
+    enum flo_measure measure;
+    bool is_culprit; /* else nothing can tell it from the site itself */
+    uint32_t members;
+    uint32_t updated, far, controls;
+    double ln_e, threshold;
+    struct flo_told told;
+    bool has_elsewhere;
+    double elsewhere; /* of the other updated devices: logarithm of a ratio */
+};
+/* One that changed with its controls: the site, not the release. */
+struct flo_study_changed {
+    char name[FLO_SLICE_TEXT];
+    enum flo_measure measure;
+    double shift;
+    bool has_both; /* its updated devices moved with it */
+};
+struct flo_study_slices {
+    struct flo_study_slice rows[FLO_STUDY_SLICES_MAX];
+    uint32_t count;
+    struct flo_study_changed changed[FLO_STUDY_SLICES_MAX];
+    uint32_t changed_count;
+};
+
 #define FLO_SEGMENT_TEXT 96
 struct flo_study_segment {
     char name[FLO_SEGMENT_TEXT];
@@ -159,6 +188,7 @@ struct flo_study_evidence {
     uint32_t readers[FLO_MEASURE_COUNT];
     struct flo_study_told told[FLO_MEASURE_COUNT]; /* of all segments */
     struct flo_study_crash crash;                  /* likewise */
+    struct flo_study_slices slices;
     uint32_t segment_count;
     struct flo_study_segment segments[FLO_SEGMENTS_MAX];
 };
@@ -208,8 +238,11 @@ struct flo_study_state {
     uint16_t excluded;          /* segments, a bit each: kept over phases */
     uint16_t excludes;          /* those that fail alone now */
     uint16_t few_sites;         /* of the newest evidence */
-    uint16_t unread;  /* speeds that no device of the newest evidence has,
-                         while it has another: a bit each; not judged */
+    uint16_t unread; /* speeds that no device of the newest evidence has,
+                        while it has another: a bit each; not judged */
+    char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT]; /* slices that get the
+                         release no more: kept over phases */
+    uint32_t held_count;
     uint16_t further; /* rules that are to blame too, once one fails: a bit
                          each (Holm) */
     bool is_alarmed;  /* while the hold-out is watched */
@@ -258,6 +291,7 @@ struct flo_study_finding {
     uint32_t look;     /* that was taken, or FLO_LOOK_NONE */
     uint16_t excludes; /* segments that fail alone, and hold fewer than half of
                           the members: a bit each */
+    uint16_t holds;    /* culprits of the evidence that are new, a bit each */
     uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
                          or this was a look */
 };
@@ -318,6 +352,10 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* ---- words ---- */
 
+/* Where a release is worse; `end`: "held there". */
+void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
+                          char *out);
+void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
 /* Titles of the rules in `further`, ", " between; "" for none. */
 void flo_study_further(const struct flo_study *study, char *out);
 /* How many devices are far above their own past, as a sentence. */

@@ -270,6 +270,46 @@ void flo_study_soon_text(const struct flo_study_soon *soon, char *out)
                                                       : "not proven yet");
 }
 
+void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
+                          char *out)
+{
+    const struct flo_told *told = &slice->told;
+    struct line line = {.out = out};
+
+    out[0] = '\0';
+    say(&line, "%s", flo_measure_fact(slice->measure)->title);
+    say_effect(&line, told->effect, told->has_interval, told->low, told->high);
+    say(&line, " at %.60s: ", slice->name);
+    if (!slice->is_culprit) {
+        say(&line, "no device there runs the old release any more: cannot "
+                   "tell; look there");
+        return;
+    }
+    say(&line, "%u of %u updated device%s against %u there that are not",
+        slice->far, slice->updated, flo_s(slice->updated), slice->controls);
+    if (slice->has_elsewhere) {
+        say(&line, "; elsewhere");
+        say_effect(&line, slice->elsewhere, false, 0, 0);
+    }
+    if (slice->found[0] != '\0') {
+        say(&line, " (found in %.40s)", slice->found);
+    }
+    say(&line, ": %s", end);
+}
+
+void flo_study_changed_text(const struct flo_study_changed *changed, char *out)
+{
+    struct line line = {.out = out};
+
+    out[0] = '\0';
+    say(&line, "%s: %.60s", flo_measure_fact(changed->measure)->title,
+        changed->name);
+    say_effect(&line, changed->shift, false, 0, 0);
+    say(&line, "%s: the site changed, not the release",
+        changed->has_both ? " on devices of both releases"
+                          : " on devices of the old release");
+}
+
 void flo_study_further(const struct flo_study *study, char *out)
 {
     struct line line = {.out = out};

@@ -1,0 +1,203 @@
+/* Slices: a fleet's windows become the label=value at which a release is
+ * worse. */
+#include <math.h>
+
+#include "unit/server/observed_world.h"
+
+#define DEVICES 240
+#define SITES 12
+#define BAD 3 /* site */
+
+/* Devices stand at sites in turn, so each prefix has its share of each. */
+static int site_of(int device)
+{
+    return device % SITES;
+}
+
+static double noise(struct world *world)
+{
+    world->random = world->random * 1664525 + 1013904223;
+    return 0.97 + 0.06 * (world->random >> 8) / 16777216.0;
+}
+
+static void report(struct world *world, int device, int release_of,
+                   double times)
+{
+    struct flo_telemetry_window window = {.seq = ++world->seq,
+                                          .window_ms = 60000,
+                                          .model = "tiny",
+                                          .release = release(release_of),
+                                          .histograms = world->histograms};
+    double us = (100000 + 100 * device) * times * noise(world);
+    struct flo_histogram *ttft = &world->histograms[FLO_METRIC_NAME_TTFT];
+    char id[37];
+
+    memset(ttft, 0, sizeof(*ttft));
+    for (int k = 0; k < 120; k++) {
+        flo_histogram_add(ttft, (uint64_t)(us * (1 + 0.002 * k)));
+    }
+    window.has[FLO_METRIC_NAME_TTFT] = true;
+    id_of(device, id);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
+                      world->now_ms);
+}
+
+/* Blocks of one window each; those below `updated` run release 2.  At the bad
+ * site the release makes a device `slower`, and all of it becomes `shocked`. */
+static void live(struct world *world, int blocks, int updated, double slower,
+                 double shocked)
+{
+    for (int i = 0; i < blocks; i++) {
+        world->now_ms += BLOCK_MS;
+        flo_observer_tick(world->observer, world->now_ms);
+        for (int d = 0; d < DEVICES; d++) {
+            bool is_bad = site_of(d) == BAD;
+            report(world, d, d < updated ? 2 : 1,
+                   (is_bad ? shocked : 1) *
+                       (is_bad && d < updated ? slower : 1));
+        }
+    }
+}
+
+static struct flo_observe_study *ask(struct world *world, int swapped)
+{
+    struct flo_observe_study *study = flo_observe_study_new(DEVICES);
+
+    snprintf(study->rollout, sizeof(study->rollout), "r-0001");
+    snprintf(study->model, sizeof(study->model), "tiny");
+    study->release = release(2);
+    study->heartbeat_ms = 60000;
+    study->evidence.segment_count = 1;
+    study->member_count = DEVICES;
+    study->label_count = 2; /* the class of hardware, and the site */
+    study->values = calloc(2 * DEVICES, sizeof(*study->values));
+    study->labels = calloc(2, sizeof(*study->labels));
+    study->labels[0] = (struct flo_slice_label){
+        .values = study->values, .count = 2, .judged = 2};
+    study->labels[1] = (struct flo_slice_label){
+        .values = study->values + DEVICES, .count = SITES, .judged = SITES};
+    study->weights[FLO_MEASURE_TTFT_P50] = 0.2;
+    for (int d = 0; d < DEVICES; d++) {
+        id_of(d, study->members[d].device);
+        study->members[d].way =
+            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->values[d] = (uint16_t)(1 + d / SITES % 2);
+        study->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
+    }
+    assert_int_equal(
+        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    return study;
+}
+
+static void ask_only(struct world *world, int swapped)
+{
+    flo_observe_study_free(ask(world, swapped));
+}
+
+static void assert_bad_site(const struct flo_observe_study *study,
+                            uint32_t updated)
+{
+    const struct flo_study_slices *slices = &study->evidence.slices;
+
+    assert_int_equal(slices->count, 1);
+    assert_true(slices->rows[0].is_culprit);
+    assert_int_equal(study->found[0].slice.label, 1);
+    assert_int_equal(study->found[0].slice.value, 1 + BAD);
+    assert_int_equal(slices->rows[0].updated, updated);
+    assert_int_equal(slices->rows[0].far, updated);
+    assert_int_equal(slices->rows[0].members, DEVICES / SITES);
+    assert_true(fabs(slices->rows[0].told.effect - log(2)) < 0.05);
+    assert_true(slices->rows[0].has_elsewhere);
+    assert_true(fabs(slices->rows[0].elsewhere) < 0.05);
+    assert_int_equal(slices->changed_count, 0);
+}
+
+static void a_release_that_is_slow_at_one_site_names_it(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 4 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* A shock on devices of both releases is no matter of the release. */
+static void a_site_that_changed_is_no_culprit(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 4 * SITES, 1, 1.6);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    const struct flo_study_slices *slices = &study->evidence.slices;
+    assert_int_equal(slices->count, 0);
+    assert_int_equal(slices->changed_count, 1);
+    assert_int_equal(study->moved[0].value, 1 + BAD);
+    assert_true(slices->changed[0].has_both);
+    assert_true(fabs(slices->changed[0].shift - log(1.6)) < 0.05);
+    flo_observe_study_free(study);
+}
+
+/* The site changes between two waves: each has its own controls. */
+static void a_site_that_changes_between_two_waves_is_no_culprit(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 12, 2 * SITES, 1, 1);
+    ask_only(world, 2 * SITES);
+    live(world, 12, 2 * SITES, 1, 1.6);
+    live(world, 8, 6 * SITES, 1, 1.6);
+    struct flo_observe_study *study = ask(world, 6 * SITES);
+    assert_int_equal(study->evidence.slices.count, 0);
+    flo_observe_study_free(study);
+}
+
+static void two_waves_name_a_site_together(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 12, 1 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 1 * SITES);
+    assert_int_equal(study->evidence.slices.count, 0); /* one device there */
+    flo_observe_study_free(study);
+    live(world, 8, 4 * SITES, 2, 1);
+    study = ask(world, 4 * SITES);
+    assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+static void a_good_release_names_no_site(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    for (int i = 0; i < 24; i++) {
+        live(world, 2, 4 * SITES, 1, 1);
+        struct flo_observe_study *study = ask(world, 4 * SITES);
+        assert_int_equal(study->evidence.slices.count, 0);
+        flo_observe_study_free(study);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_release_that_is_slow_at_one_site_names_it),
+        TEST(a_site_that_changed_is_no_culprit),
+        TEST(a_site_that_changes_between_two_waves_is_no_culprit),
+        TEST(two_waves_name_a_site_together),
+        TEST(a_good_release_names_no_site),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
