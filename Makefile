@@ -80,7 +80,8 @@ bench-fleet: build ## simulated fleets on the real controller; above the descrip
 	@mkdir -p build/bench && python3 tests/bench/bench_fleet.py build/release \
 	    build/bench/fleet.json --devices $(or $(DEVICES),1000,3000,10000) \
 	    --cpus $(or $(CPUS),0,1) $(if $(ONLY),--only $(ONLY)) \
-	    $(if $(STORE),--store $(STORE)) $(if $(SECONDS),--seconds $(SECONDS))
+	    $(if $(STORE),--store $(STORE)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	    $(if $(REPORTS),--reports-per-s $(REPORTS))
 
 bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
 	@cmake --build build/release --target bench_form

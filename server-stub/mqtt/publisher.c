@@ -13,6 +13,7 @@
 #define PIECE_MS 5
 #define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
 #define QUIET_MS 20
+#define QUIET_AGAIN_MS 1000 /* without a broker */
 #define ACKS_RUSH                                                              \
     64               /* acknowledgements of a commit: more are gathered, ...   \
                       */
@@ -488,6 +489,10 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
+        quiet_plan(quiet, QUIET_AGAIN_MS);
+        return;
+    }
     for (size_t i = 0; i < QUIET_PIECE && quiet->next < quiet->devices.count;
          i++) {
         send_desired(publisher, quiet->devices.items[quiet->next++]);
@@ -638,8 +643,6 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
     flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
             groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
     spread_add(&publisher->spread, &devices);
-    flo_text_list_clear(&publisher->quiet.devices); /* they are among them */
-    publisher->quiet.next = 0;
     if (devices.count > 0) {
         publisher->spread.asks = publisher->controller->options.broker_forgets;
         publisher->spread.then = then;
