@@ -20,7 +20,7 @@ def _run(*line):
 class Disk:
     """Mounted at `path`; needs root, a loop device and ext4."""
 
-    def __init__(self, path, megabytes=96):
+    def __init__(self, path, megabytes=320):
         self.path, self.image = path, path + ".img"
         os.mkdir(path)
         with open(self.image, "wb") as file:
