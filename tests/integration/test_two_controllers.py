@@ -192,8 +192,22 @@ def test_orders_and_answers_outlive_each_leader(pair):
         pair.start(leader)
         pair.until_said(leader, "stands by")
         assert pair.files("a") == pair.files("b")
+        verified = pair.through(other, "audit", "verify")
+        assert verified["ok"], verified
     print("answers stored after %s s" % ", ".join("%.1f" % s for s in took))
     if KILLS % 2:
         pair.through(other, "rollout", "unfreeze", "--confirm", "test",
                      "--reason", "drill")
     pair.nothing_was_done_twice()
+
+
+def test_heads_of_the_audit_that_were_taken_away_are_missed(pair):
+    """Each controller's own file is a witness outside of the database."""
+    leader = next(name for name in "ab" if pair.leads(name))
+    other = OTHER[leader]
+    pair.sql("DELETE FROM audit_line WHERE n > 0")
+    pair.kill(leader)
+    pair.mark(other)
+    pair.until_leads(other, moment())
+    pair.until_said(other, "has lines that the database has not")
+    assert pair.try_through(other, "audit", "verify") is None

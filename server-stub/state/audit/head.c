@@ -8,6 +8,7 @@
 
 #include "base/host/crypto.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/audit/lines.h"
 
 #define FILE_BYTES_MAX (64u << 20)
 #define CONTEXT "flotilla audit 1\n"
@@ -150,9 +151,10 @@ static int read_file(struct flo_audit_head *head, const char *path,
 
 /* ---- writing ---- */
 
-static int write_mark(struct flo_audit_head *head,
+static int write_mark(struct flo_controller *controller,
                       const struct flo_audit_mark *mark, struct flo_err *err)
 {
+    struct flo_audit_head *head = controller->audit.head;
     uint8_t signature[FLO_SIGNATURE_BYTES];
     char text[FLO_AUDIT_MARK_TEXT + 32];
     char line[FLO_AUDIT_LINE_TEXT];
@@ -166,6 +168,10 @@ static int write_mark(struct flo_audit_head *head,
         return rv;
     }
     flo_audit_line(mark, signature, line);
+    rv = flo_audit_lines_put(controller, head->lines, line, err);
+    if (rv < 0) {
+        return rv;
+    }
     off_t begin = lseek(head->fd, 0, SEEK_END);
     rv = flo_fd_write_all(head->fd, line, strlen(line), err);
     if (rv == 0 && fdatasync(head->fd) < 0) {
@@ -245,7 +251,7 @@ static void mark_newest(struct flo_controller *controller)
     int rv = newest_record(controller, &mark, &err);
     if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
         rv = flo_fleet_flush(controller->store, &err); /* records come first */
-        rv = rv < 0 ? rv : write_mark(controller->audit.head, &mark, &err);
+        rv = rv < 0 ? rv : write_mark(controller, &mark, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
@@ -275,7 +281,7 @@ int flo_audit_head_restart(struct flo_controller *controller,
     mark.is_restart = true;
     mark.at_ms = mark.at_ms > head->latest_ms ? mark.at_ms : head->latest_ms;
     if (rv == 0) {
-        rv = write_mark(head, &mark, err);
+        rv = write_mark(controller, &mark, err);
     }
     if (rv == 0) {
         controller->audit.is_broken = head->file_what[0] != '\0';
@@ -433,7 +439,7 @@ static int make_file(struct flo_controller *controller,
         rv = open_append(controller, head, path, O_TRUNC, err);
     }
     if (rv == 0) {
-        rv = write_mark(head, &first, err);
+        rv = write_mark(controller, &first, err);
     }
     return rv < 0 ? rv
                   : flo_fleet_setting_set(controller->store, MADE, "1", err);
@@ -445,8 +451,13 @@ static int use_file(struct flo_controller *controller,
                     const char *key, struct flo_err *err)
 {
     off_t whole = 0;
-    int rv = flo_key_load(key, &head->key, err);
+    bool differs = false;
+    int rv = flo_audit_lines_pull(controller, path, &differs, err);
 
+    if (rv == 0 && differs) {
+        rv = bad_file(head, 0, "has lines that the database has not");
+    }
+    rv = rv < 0 ? rv : flo_key_load(key, &head->key, err);
     if (rv == FLO_E_ABSENT) {
         return bad_file(head, 0, "cannot be read: keys/audit.key is gone");
     }

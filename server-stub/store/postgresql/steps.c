@@ -87,5 +87,6 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {4, MAKE("keyring", "number" NUMBER ", digest" TEXT ", body" TEXT
                         ", PRIMARY KEY (number)")},
     {5, ADD("ord", "reason" TEXT)},
+    {6, MAKE("audit_line", "n" NUMBER ", text" TEXT ", PRIMARY KEY (n)")},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

@@ -238,5 +238,7 @@ const char *const flo_sqlite_schema[] = {
     " body TEXT NOT NULL);",
     /* Why people gave an order; the signed text says it of rollbacks alone. */
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
+    /* Signed heads of the audit, of several controllers, as keyring. */
+    "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);
