@@ -240,10 +240,11 @@ def serves(device, release):
 def rogue(up):
     """A second device whose owner is up to no good."""
     device = F.Device(up, "rogue")
-    with pytest.raises(F.Failed):
-        device.enroll(up.token, ("note=" + ESCAPES,))
-    line = re.sub("[\x00-\x1f]", "", ESCAPES)  # what a label may have
-    device.enroll(up.token, ("note=" + line,))
+    line = re.sub("[\x00-\x1f\x9b]", "", ESCAPES)
+    for label in (ESCAPES, line):  # a line of text turns no other around
+        with pytest.raises(F.Failed):
+            device.enroll(up.token, ("note=" + label,))
+    device.enroll(up.token, ("note=<b>" + line.replace("\u202e", ""),))
     identity = os.path.join(device.state, "identity")
     facts = json.load(open(os.path.join(identity, "identity.json")))
     host, port = facts["mqtt"].split("//")[1].split(":")

@@ -17,7 +17,8 @@ from waits import HANG_S, until
 # Exit codes of lines that do not end with 0: nobody answers in so short a time,
 # or there is no such thing, or an end that was not wished for.
 ENDS = {"device logs": 6, "device doctor": 6, "rollout watch": 8,
-        "order report": 3, "order wait": 6}
+        "order report": 3, "order wait": 6, "controller admit": 3,
+        "controller dismiss": 3}
 MODELS = os.path.join(ROOT, "tests", "models")
 ROW = re.compile(r'^FLO_COMMAND\("([^"]+)", (\w+),', re.M)
 
@@ -29,6 +30,8 @@ WORDS = {
     "login": (FILES, "%(rest)s --token-file %(token_file)s"),
     "logout": (CHANGES, "--token-file %(session)s"),
     "context view": (READS, ""),
+    "controller admit": (CHANGES, "%(stranger)s"),
+    "controller dismiss": (CHANGES, "%(stranger)s"),
     "device list": (READS, "", "--group shop", "--where name=gw-1"),
     "device get": (READS, "gw-1", "gw-1 --profile", "gw-1 --timeline"),
     "device label": (CHANGES, "gw-1 wave=1", "--where name=gw-1 wave=2",
@@ -219,6 +222,7 @@ class Fleet:
         self.path("claims", "serial,name\nSN-1,later\n")
         self.publisher = Publisher(self.controller, self.dir)
         self.names["key"] = self.publisher.key
+        self.names["stranger"] = 64 * "0"  # a controller's key
 
     def ask(self, method, path, body):
         answer = self.controller.ask(method, path, body)

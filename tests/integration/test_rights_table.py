@@ -50,8 +50,9 @@ BRING_NOTHING = """
     flo_rest_group_members flo_rest_group_delete flo_rest_collect
     flo_rest_release_add flo_rest_release_publish flo_rest_release_yank
     flo_rest_release_unyank flo_rest_rollout_edit flo_rest_rollout_act
-    flo_rest_approval_set
-    flo_rest_approval_delete flo_rest_freeze_set flo_rest_freeze_delete
+    flo_rest_approval_set flo_rest_approval_delete
+    flo_rest_controller_admit flo_rest_controller_dismiss
+    flo_rest_freeze_set flo_rest_freeze_delete
     flo_rest_token_make flo_rest_token_delete flo_rest_logout
     flo_rest_user_add flo_rest_user_edit flo_rest_user_delete
     flo_rest_trust_publish flo_rest_trust_order_key flo_rest_emergency_carry
