@@ -164,6 +164,48 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
     assert_in_range(cost(world, "ack", text, "\"}"), 0, DEVICES + OF_A_BATCH);
 }
 
+/* An emergency: a row for each device that is to answer.  Its answer writes one
+ * of the order and one of the rollout, and looks once for other orders.
+ * Repeated, it costs nothing. */
+static void a_rollback_of_all_takes_a_statement_a_device(void **state)
+{
+    struct world *world = *state;
+    struct flo_fleet_store *store = world->controller->store;
+    struct flo_order_progress progress;
+    char order[FLO_NAME_MAX + 1];
+    char text[128];
+
+    assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                                 "[{\"share_pct\":100}]}"));
+    event_cost(world, 1, "accepted");
+    event_cost(world, 2, "succeeded");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < DEVICES; i++) { /* all were told */
+        assert_int_equal(flo_fleet_desired_set(store, id_of(i), "tiny",
+                                               "o-0001", &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    uint64_t before = flo_fleet_statements(store);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", order, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    uint64_t statements = flo_fleet_statements(store) - before;
+    print_message("rollback: %.2f\n", (double)statements / DEVICES);
+    assert_in_range(statements, DEVICES, DEVICES + 60);
+
+    assert_int_equal(
+        flo_fleet_outcome_progress(store, order, &progress, &world->err), 0);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
+    statements = cost(world, "ack", text, "\"}");
+    print_message("its answer: %.2f\n", (double)statements / DEVICES);
+    assert_in_range(statements, DEVICES, 3 * DEVICES + OF_A_BATCH);
+    assert_in_range(cost(world, "ack", text, "\"}"), 0, OF_A_BATCH);
+}
+
 /* How many orders the device is asked for by name when it says this. */
 static size_t asked_when(struct world *world, const char *device,
                          const char *word, const char *text, bool is_retained)
@@ -332,6 +374,7 @@ int main(void)
         TEST(an_event_takes_two_statements_at_most),
         TEST(who_is_let_go_takes_a_statement),
         TEST(presence_and_reports_take_two_statements_at_most),
+        TEST(a_rollback_of_all_takes_a_statement_a_device),
         TEST(an_answer_to_an_order_takes_two_statements_at_most),
         TEST(who_is_awaited_for_long_is_asked_when_it_reports),
         TEST(who_answered_while_nobody_led_is_asked_at_once),
