@@ -448,10 +448,15 @@ int flo_fleet_devices_offline(struct flo_fleet_store *store,
             flo_roster_online(&store->roster, i, false);
         }
     }
-    return flo_fleet_update(store, FLO_TABLE_DEVICE,
-                            CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
-                            MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)),
-                            NULL, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
+                              CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+                              MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)),
+                              NULL, err);
+
+    if (rv == 0) {
+        flo_fleet_facts_offline(store);
+    }
+    return rv;
 }
 
 static int take_counts(void *context, const struct flo_row *row, uint64_t count)

@@ -71,6 +71,15 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
     }
 }
 
+void flo_fleet_facts_offline(struct flo_fleet_store *store)
+{
+    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
+         i++) {
+        store->facts.items[i].is_online_known = true;
+        store->facts.items[i].is_online = false;
+    }
+}
+
 void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
                            uint64_t ttft_us)
 {

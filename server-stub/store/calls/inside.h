@@ -137,6 +137,8 @@ FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store,
 /* A transaction was taken back: what memory says of connections and marks may
  * not be what the engine says. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
+/* All rows say that nobody is connected: no row is asked for that. */
+void flo_fleet_facts_offline(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
                                     const char *device, const char *boot,
                                     uint64_t mark, struct flo_err *err);

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "server-stub/mqtt/publisher.h"
+#include "server-stub/store/calls/inside.h"
 #include "unit/waits.h"
 
 static int ended;
@@ -77,6 +78,23 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     });
     assert_true(turns > 3);
     assert_int_equal(ended, 1);
+
+    /* After the begin of a connection memory knows that nobody is there. */
+    assert_int_equal(flo_controller_begin(controller, &err), 0);
+    assert_int_equal(flo_fleet_devices_offline(controller->store, &err), 0);
+    uint64_t statements = flo_fleet_statements(controller->store);
+    for (int i = 0; i < DEVICES; i++) {
+        char id[37];
+        bool is_online = true;
+        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
+                 (unsigned)i);
+        assert_int_equal(
+            flo_fleet_device_is_online(controller->store, id, &is_online, &err),
+            0);
+        assert_false(is_online);
+    }
+    assert_int_equal(flo_fleet_statements(controller->store), statements);
+    assert_int_equal(flo_controller_commit(controller, &err), 0);
     flo_publisher_close(publisher);
     flo_controller_close(controller);
     event_base_free(base);
