@@ -168,6 +168,26 @@ def test_a_dismissed_one_gets_no_further_keys(pair):
     assert pair.files("a") == pair.files("b")
 
 
+def test_a_publisher_trusted_in_the_last_moment_is_trusted_by_the_next(pair):
+    """The leader dies between `key trust` and the first release of that key."""
+    leader = next(name for name in "ab" if pair.leads(name))
+    place = pair.folder("second")
+    pair.cli("key", "create", "second", "--to", place)
+    pair.mark(OTHER[leader])
+    pair.through(leader, "key", "trust", os.path.join(place, "second.pub"),
+                 "--root", os.path.join(os.path.dirname(pair.key), "root.key"))
+    pair.kill(leader)
+    pair.until_leads(OTHER[leader], moment())
+    pair.start(leader)
+    pair.until_said(leader, "stands by")
+    pair.key = os.path.join(place, "second.key")
+    pair.publish_whole("tiny@2", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json")
+    started = pair.ask("rollout", "start", "tiny@2", "--phase", "100%",
+                       "--soak", "500ms")["id"]
+    pair.cli("rollout", "wait", started, "--for", "completed", "-q")
+    until("it serves tiny@2", lambda: pair.serving("tiny@2"))
+
+
 def test_orders_and_answers_outlive_each_leader(pair):
     """Each leader is killed when it has given an order: the answer comes while
     nobody listens, or soon afterwards."""
