@@ -13,10 +13,14 @@
  * While it cannot be opened or has no room, events and the newest windows are
  * sent from memory.  Numbers of such events may be given a second time after
  * the next start, so they bear a boot of their own.  It becomes the file's with
- * the first of them that is stored. */
+ * the first of them that is stored.  A file that could not be opened is tried
+ * again (flo_outbox_db_again): then its boot and its count go on, and what
+ * waits in memory gets the next numbers of it. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <flotilla/plural.h>
 
 #include "agent/shell/outbox/inside.h"
 
@@ -77,12 +81,39 @@ static void read_start(struct flo_outbox_db *db)
     db->is_counted = false;
 }
 
+/* true: the file of a newer agent was set aside, for `why`.  Whether there is
+ * one now says db->sqlite, and db->failed why not. */
+static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
+{
+    struct flo_err again = {0};
+
+    if (flo_outbox_file_open(db, why) < 0) {
+        flo_outbox_db_complain(why);
+        db->failed = *why;
+    }
+    /* Any other reason passes and the file is sound: it is left, and serving
+     * comes first. */
+    bool is_newer = why->code == FLO_E_DB_NEWER;
+    if (is_newer || why->code == FLO_E_DB_DAMAGED) {
+        db->corrupt += !is_newer;
+        if (flo_db_set_aside(db->path, is_newer ? "newer" : "damaged", &again) <
+                0 ||
+            flo_outbox_file_open(db, &again) < 0) {
+            flo_outbox_db_complain(&again);
+            db->failed = again;
+        }
+    }
+    if (db->sqlite != NULL) {
+        db->failed = (struct flo_err){0};
+    }
+    return is_newer;
+}
+
 int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
                        struct flo_outbox_db **out, struct flo_err *err)
 {
     struct flo_outbox_db *db = calloc(1, sizeof(*db));
     struct flo_err why = {0};
-    struct flo_err again = {0};
     bool is_newer;
 
     if (db == NULL) {
@@ -94,20 +125,7 @@ int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
     }
     snprintf(db->dir, sizeof(db->dir), "%s", state_dir);
     db->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
-    if (flo_outbox_file_open(db, &why) < 0) {
-        flo_outbox_db_complain(&why);
-    }
-    /* Any other reason passes and the file is sound: it is left, and serving
-     * comes first. */
-    is_newer = why.code == FLO_E_DB_NEWER;
-    if (is_newer || why.code == FLO_E_DB_DAMAGED) {
-        db->corrupt += !is_newer;
-        if (flo_db_set_aside(db->path, is_newer ? "newer" : "damaged", &again) <
-                0 ||
-            flo_outbox_file_open(db, &again) < 0) {
-            flo_outbox_db_complain(&again);
-        }
-    }
+    is_newer = open_file(db, &why);
     read_start(db);
     if (is_newer) {
         flo_notes_add(db, "note", &why, flo_now_ms());
@@ -173,6 +191,44 @@ void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
     } else if (forget_past(db, device, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
+}
+
+/* Events in memory were not sent under the boot and the numbers that they get
+ * here: nothing is on its way. */
+static void number_again(struct flo_outbox_db *db)
+{
+    for (size_t i = 0; i < db->memory_count; i++) {
+        struct memory_event *event = &db->memory[i];
+        event->sequence = ++db->sequence;
+        json_object_set_new(event->json, "boot", json_string(db->boot));
+        json_object_set_new(event->json, "seq",
+                            json_integer((json_int_t)event->sequence));
+    }
+}
+
+void flo_outbox_db_again(struct flo_outbox_db *db, const char *device)
+{
+    struct flo_err why = {0};
+
+    if (db->sqlite != NULL || db->outbox.sent != db->outbox.acked) {
+        return;
+    }
+    bool is_newer = open_file(db, &why);
+    if (db->sqlite == NULL) {
+        return;
+    }
+    read_start(db);
+    if (device[0] != '\0') {
+        flo_outbox_db_enrolled(db, device);
+    }
+    flo_log(FLO_LOG_INFO, "outbox",
+            "opened: %zu event%s of memory go on at %llu", db->memory_count,
+            flo_s(db->memory_count), (unsigned long long)db->sequence + 1);
+    number_again(db);
+    if (is_newer) {
+        flo_notes_add(db, "note", &why, flo_now_ms());
+    }
+    flo_events_flush(db);
 }
 
 const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db)

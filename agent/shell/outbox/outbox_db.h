@@ -13,11 +13,15 @@ FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
                                     struct flo_outbox_db **out,
                                     struct flo_err *err);
 void flo_outbox_db_close(struct flo_outbox_db *db);
+/* A file that could not be opened is tried once more, between two turns of the
+ * loop.  Not while an event is on its way: its ack names the numbers that it
+ * was sent with.  `device`: as for flo_outbox_db_enrolled; "": none yet. */
+void flo_outbox_db_again(struct flo_outbox_db *db, const char *device);
 /* The file is about the past of this device (value "device"); the past of
  * another one is forgotten.  To be called before the first event waits. */
 void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
-/* Why the newest window of telemetry was not stored; NULL: it was.  Borrowed.
- */
+/* Why there is no file, or the newest window of telemetry was not stored; NULL:
+ * all is stored.  Borrowed. */
 const struct flo_err *flo_outbox_db_failure(const struct flo_outbox_db *db);
 uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
 

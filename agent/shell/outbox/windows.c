@@ -94,7 +94,9 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
     int rv;
 
     if (db->sqlite == NULL) {
-        (void)flo_fail(&db->failed, FLO_E_DB, NO_OUTBOX);
+        if (db->failed.code == 0) {
+            (void)flo_fail(&db->failed, FLO_E_DB, NO_OUTBOX);
+        }
         remember(db, text);
         return;
     }

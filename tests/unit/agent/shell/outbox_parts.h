@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,6 +67,17 @@ static inline char *path_of(const char *name)
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return path;
+}
+
+/* The disk takes nothing (RLIMIT_FSIZE), or everything again. */
+static inline void let_disk_fail(bool fails)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = fails ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* In a process that is killed without a chance to close anything. */

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,17 +134,6 @@ static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
     assert_non_null(strstr(text, "\"what\":\"c\""));
     free(text);
     flo_outbox_db_close(db);
-}
-
-/* The disk takes nothing (RLIMIT_FSIZE), or everything again. */
-static void let_disk_fail(bool fails)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = fails ? 0 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* The controller knows that the execution ended; the file does not.  The next

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "unit/agent/shell/outbox_parts.h"
+#include "unit/waits.h"
 
 static void (*harm)(void);
 
@@ -90,9 +91,69 @@ static void a_file_that_cannot_be_written_again_is_kept_open(void **state)
     flo_outbox_db_close(db);
 }
 
+/* Its words and its boot, under this number. */
+static void is_sent(struct flo_outbox_db *db, uint64_t sequence,
+                    const char *what, const char *boot)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = flo_events_text(db, sequence);
+
+    assert_non_null(strstr(text, what));
+    assert_non_null(strstr(text, boot));
+}
+
+static void a_file_that_could_not_be_opened_is_opened_later(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+    char boot[37], alone[37];
+
+    (void)state;
+    note(db, "kept");
+    flo_events_flush(db);
+    snprintf(boot, sizeof(boot), "%s", db->boot);
+    flo_outbox_db_close(db);
+    flo_log_level_set(FLO_LOG_ERROR);
+    let_disk_fail(true);
+    db = open_db(1 << 20);
+    snprintf(alone, sizeof(alone), "%s", db->boot);
+    assert_string_not_equal(alone, boot);
+    assert_non_null(flo_outbox_db_failure(db));
+    assert_null(strstr(flo_outbox_db_failure(db)->what, NO_OUTBOX));
+    note(db, "on its way");
+    flo_events_flush(db);
+    flo_outbox_connected(flo_events_outbox(db), waits_now_ms());
+    flo_outbox_sent(flo_events_outbox(db), 1, waits_now_ms());
+    flo_outbox_windows_add(db, "{\"seq\":1}");
+    flo_outbox_db_again(db, "d-1");
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+
+    /* An ack will name number 1 of this boot. */
+    flo_outbox_db_again(db, "d-1");
+    assert_string_equal(db->boot, alone);
+    assert_non_null(flo_outbox_db_failure(db));
+    flo_events_acked(db, alone, 1);
+    note(db, "next");
+    flo_outbox_db_again(db, "d-1");
+
+    assert_null(flo_outbox_db_failure(db));
+    assert_string_equal(db->boot, boot);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        assert_int_equal(flo_events_outbox(db)->acked, 0);
+        assert_int_equal(flo_events_outbox(db)->last, 2);
+        is_sent(db, 1, "kept", boot);
+        is_sent(db, 2, "next", boot);
+        flo_outbox_db_close(db);
+        db = open_db(1 << 20);
+    }
+    FLO_CLEANUP(flo_free_cleanup) char *device = flo_values_get(db, "device");
+    assert_string_equal(device, "d-1");
+    flo_outbox_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_file_that_could_not_be_opened_is_opened_later),
         TEST(a_file_that_is_deleted_or_replaced_is_there_again),
         TEST(a_file_that_cannot_be_written_again_is_kept_open),
     };
