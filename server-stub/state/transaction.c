@@ -51,7 +51,7 @@ int flo_controller_commit(struct flo_controller *controller,
         flo_controller_cancel(controller);
         return rv;
     }
-    controller->keyring.is_stale = false;
+    flo_keyring_settle(controller, true);
     flo_trust_settle(controller, true);
     flo_outgoing_flush(controller);
     flo_audit_head_grew(controller);
@@ -63,6 +63,7 @@ void flo_controller_cancel(struct flo_controller *controller)
     struct flo_err err = {0};
 
     flo_fleet_roll_back(controller->store);
+    flo_keyring_settle(controller, false);
     flo_trust_settle(controller, false);
     flo_outgoing_clear(&controller->outgoing);
     controller->stale.has_rules = true;

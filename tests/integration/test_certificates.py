@@ -336,6 +336,7 @@ class Elsewhere:
         with open(self.device.config) as file:
             self.config = file.read()
         self.device.stop()
+        self.mine, self.held = self.identity_now()
         self.identity = os.path.join(self.device.state, "identity")
         shutil.copytree(self.identity, self.identity + ".kept")
         with open(self.device.config, "a") as file:
@@ -343,6 +344,9 @@ class Elsewhere:
         self.begin = os.path.getsize(self.device.log)
         self.device.start()
         return self
+
+    def identity_now(self):
+        return believed(self.up, self.device.name), pairs(self.device)
 
     def said(self):
         with open(self.device.log) as log:
@@ -364,23 +368,20 @@ class Elsewhere:
 
 
 def test_one_forged_answer_turns_no_device_from_its_fleet(up):
-    mine, held = believed(up, "killed"), pairs(up.devices["killed"])
     with Elsewhere(up, "killed", Rogue(up)) as away:
         def refuses():
-            assert (believed(up, "killed"),
-                    pairs(up.devices["killed"])) == (mine, held)
+            assert away.identity_now() == (away.mine, away.held)
             return "certificate does not hold" in away.said()
         until("it takes none of them",
               lambda: refuses() and away.rogue.answered > 1)
-    assert believed(up, "killed") == mine
+    assert believed(up, "killed") == away.mine
 
 
 def test_an_answer_takes_no_authority_away(up):
-    mine = believed(up, "killed")
     with Elsewhere(up, "killed", Rogue(up, signs_by_own=False)) as away:
         until("it believes another too", lambda:
               "other authorities are believed" in away.said())
-        assert set(mine) < set(believed(up, "killed"))
+        assert set(away.mine) < set(believed(up, "killed"))
 
 
 def test_a_stolen_authority_is_rolled_without_a_visit(up):

@@ -170,6 +170,7 @@ def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
     device.connect()
     order = controller.ask("POST", "/v1/orders", {
         "op": "freeze", "everywhere": True, "confirm": "test"}).json
+    controller.stop()  # it has in memory who is asked
     with sqlite3.connect(os.path.join(controller.dir, "control.db"),
                          timeout=HANG_S) as base:
         base.execute(
@@ -178,6 +179,8 @@ def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
             " SELECT ?, 'd-' || i, 0, 0"
             " FROM r", (order["id"],))
     base.close()
+    controller.start()
+    device.connect()
     box, attached = [], threading.Event()
     thread = threading.Thread(daemon=True, target=lambda: box.extend(read_events(
         controller, attached=attached, enough=lambda found: found and

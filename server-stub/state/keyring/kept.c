@@ -141,6 +141,29 @@ bool flo_keyring_is_admitted(const struct flo_controller *controller,
            NULL;
 }
 
+/* The list that holds again if this transaction fails. */
+static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
+{
+    if (kept->before == NULL) {
+        kept->before = json_deep_copy(kept->as_stored.controllers);
+    }
+    return kept->before == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
+}
+
+void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
+{
+    struct flo_keyring_kept *kept = &controller->keyring;
+
+    if (is_committed) {
+        kept->is_stale = false;
+    } else if (kept->before != NULL) {
+        json_decref(kept->as_stored.controllers);
+        kept->as_stored.controllers = json_incref(kept->before);
+    }
+    json_decref(kept->before);
+    kept->before = NULL;
+}
+
 int flo_keyring_admit(struct flo_controller *controller, const char *name,
                       const char *pem, struct flo_err *err)
 {
@@ -161,9 +184,12 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name,
                  FLO_KEYRING_CONTROLLERS_MAX);
         return flo_err_fix(err, "flotilla controller dismiss KEYID");
     }
-    json_object_set_new(list, key.keyid, row_of(name, pem));
-    flo_keyring_changed(controller);
-    return 0;
+    rv = remember(&controller->keyring, err);
+    if (rv == 0) {
+        json_object_set_new(list, key.keyid, row_of(name, pem));
+        flo_keyring_changed(controller);
+    }
+    return rv;
 }
 
 int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
@@ -172,10 +198,14 @@ int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
     if (strcmp(keyid, controller->keyring.own) == 0) {
         return flo_fail(err, FLO_E_STATE, "this controller leads");
     }
-    if (json_object_del(controller->keyring.as_stored.controllers, keyid) < 0) {
+    if (!flo_keyring_is_admitted(controller, keyid)) {
         return flo_fail(err, FLO_E_ABSENT, "no admitted controller %.64s",
                         keyid);
     }
-    flo_keyring_changed(controller);
-    return 0;
+    int rv = remember(&controller->keyring, err);
+    if (rv == 0) {
+        json_object_del(controller->keyring.as_stored.controllers, keyid);
+        flo_keyring_changed(controller);
+    }
+    return rv;
 }

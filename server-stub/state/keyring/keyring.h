@@ -37,8 +37,9 @@ void flo_keyring_cleanup(struct flo_keyring *keyring);
 /* The keyring of a leader. */
 struct flo_keyring_kept {
     struct flo_keyring as_stored; /* number 0: none is */
-    bool is_stale;                /* a file has changed since, perhaps */
-    char own[FLO_KEYID_TEXT];     /* key of the controller that leads */
+    json_t *before; /* controllers before this transaction; NULL: as they are */
+    bool is_stale;  /* a file has changed since, perhaps */
+    char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
 };
 
 /* ---- document.c: no file ---- */
@@ -92,6 +93,8 @@ void flo_keyring_changed(struct flo_controller *controller);
 /* At the end of each transaction. */
 FLO_MUST_USE int flo_keyring_keep(struct flo_controller *controller,
                                   struct flo_err *err);
+/* After it: who was admitted or dismissed in one that failed was not. */
+void flo_keyring_settle(struct flo_controller *controller, bool is_committed);
 bool flo_keyring_is_admitted(const struct flo_controller *controller,
                              const char *keyid);
 /* Inside a transaction: from now on the document is sealed for this controller,

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/state/keyring/keyring.h"
+#include "server-stub/state/controller.h"
 
 struct fleet {
     struct flo_key *authority, *one, *other;
@@ -166,6 +166,30 @@ static void names_stay_within_the_folder(void **state)
     assert_false(flo_keyring_has_name(""));
 }
 
+static void who_is_admitted_is_as_the_transaction_ends(void **state)
+{
+    struct fleet *fleet = *state;
+    struct flo_controller controller = {.options.store = "postgresql://"};
+    const char *keyid = flo_key_public(fleet->other)->keyid;
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    flo_public_key_pem(flo_key_public(fleet->other), pem);
+    controller.keyring.as_stored.controllers = json_object();
+    for (int is_committed = 0; is_committed < 2; is_committed++) {
+        assert_int_equal(flo_keyring_admit(&controller, "b", pem, NULL), 0);
+        flo_keyring_settle(&controller, is_committed);
+        assert_int_equal(flo_keyring_is_admitted(&controller, keyid),
+                         is_committed);
+    }
+    for (int is_committed = 0; is_committed < 2; is_committed++) {
+        assert_int_equal(flo_keyring_dismiss(&controller, keyid, NULL), 0);
+        flo_keyring_settle(&controller, is_committed);
+        assert_int_equal(flo_keyring_is_admitted(&controller, keyid),
+                         !is_committed);
+    }
+    flo_keyring_deinit(&controller.keyring.as_stored);
+}
+
 #define FLEET(test) cmocka_unit_test_setup_teardown(test, make_fleet, end_fleet)
 
 int main(void)
@@ -175,6 +199,7 @@ int main(void)
         FLEET(
             a_folder_believes_the_authority_that_it_was_told_and_then_its_own),
         FLEET(an_older_document_that_was_put_back_is_refused),
+        FLEET(who_is_admitted_is_as_the_transaction_ends),
         cmocka_unit_test(names_stay_within_the_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
