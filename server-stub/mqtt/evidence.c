@@ -165,8 +165,9 @@ static void add_members(const struct flo_rollout *core,
         memcpy(to->device, member->device, sizeof(to->device));
         to->segment =
             member->segment < core->segment_count ? member->segment : 0;
-        to->way = member->is_held ? FLO_MEMBER_OUT
-                                  : (uint8_t)flo_rollout_member_way(member);
+        to->way = member->held != FLO_HELD_NOT
+                      ? FLO_MEMBER_OUT
+                      : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
         evidence->segments[to->segment].members++;
     }

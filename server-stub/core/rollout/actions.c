@@ -89,7 +89,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return action->member == member;
     }
     bool is_excluded = flo_rollout_is_excluded(rollout, m);
-    if ((action->is_excluded && !is_excluded) ||
+    if ((action->is_excluded && (!is_excluded || m->held == FLO_HELD_THERE)) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
         return false;
     }

@@ -60,7 +60,7 @@ flo_rollout_phase_of(struct flo_rollout *rollout,
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member)
 {
-    return member->is_held ||
+    return member->held != FLO_HELD_NOT ||
            (member->segment < FLO_SEGMENTS_MAX &&
             (rollout->study.state.excluded >> member->segment & 1) != 0);
 }
@@ -254,14 +254,18 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
     }
 }
 
+/* Who joins while a slice is held may be of it: that one stays out. */
 static uint8_t state_of_newcomer(const struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event)
 {
     const struct flo_rollout_member member = {.segment = event->segment};
 
+    bool is_out = rollout->study.state.held_count > 0 ||
+                  flo_rollout_is_excluded(rollout, &member);
+
     return event->is_superseded ? FLO_EXECUTION_SUPERSEDED
-           : flo_rollout_is_excluded(rollout, &member) ? FLO_EXECUTION_CANCELLED
-                                                       : FLO_EXECUTION_QUEUED;
+           : is_out             ? FLO_EXECUTION_CANCELLED
+                                : FLO_EXECUTION_QUEUED;
 }
 
 size_t flo_rollout_member_insert(struct flo_rollout *rollout,

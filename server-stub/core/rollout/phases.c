@@ -441,6 +441,7 @@ static void hold_slice(struct flo_rollout *rollout,
                        struct flo_rollout_actions *actions)
 {
     enum flo_on_fail action = action_for(&rollout->study, slice->measure);
+    struct flo_study_state *state = &rollout->study.state;
     bool is_back = action == FLO_ON_FAIL_ROLLBACK;
     char text[FLO_STUDY_TEXT];
 
@@ -451,13 +452,18 @@ static void hold_slice(struct flo_rollout *rollout,
                          text);
     snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
     flo_rollout_why(actions, "slice: %s", rollout->reason);
-    if (2 * (uint64_t)slice->members >= rollout->member_count) {
+    if (2 * (uint64_t)slice->members >= rollout->member_count ||
+        state->held_count == FLO_STUDY_SLICES_MAX) {
         phase_failed(rollout, action, now_ms, actions);
         return;
     }
+    memcpy(state->held[state->held_count++], slice->name, FLO_SLICE_TEXT);
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_held =
-            rollout->members[i].is_held || (slices[i] & bit) != 0;
+        struct flo_rollout_member *member = &rollout->members[i];
+        if ((slices[i] & bit) != 0 && member->held == FLO_HELD_NOT) {
+            member->held = is_back ? FLO_HELD_BACK : FLO_HELD_THERE;
+            member->is_dirty = true;
+        }
     }
     leave_out(rollout, is_back, actions);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);

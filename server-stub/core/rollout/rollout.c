@@ -84,7 +84,7 @@ static int joined(struct flo_rollout *rollout,
     }
     size_t place = flo_rollout_member_insert(rollout, event);
     bool is_over = rollout->state == FLO_ROLLOUT_COMPLETED;
-    if (deploys && !event->is_superseded &&
+    if (deploys && rollout->members[place].state == FLO_EXECUTION_QUEUED &&
         (may_begin(rollout, place, event->now_ms) ||
          (is_over && is_its_turn(rollout, place)))) {
         flo_rollout_tell_one(rollout, place, event->now_ms, actions);
@@ -220,6 +220,7 @@ static bool is_tried_again(struct flo_rollout *rollout, size_t index,
     struct flo_rollout_member *member = &rollout->members[index];
 
     if (rollout->state != FLO_ROLLOUT_RUNNING ||
+        flo_rollout_is_excluded(rollout, member) ||
         flo_execution_kind((enum flo_execution)member->state) !=
             FLO_EXECUTION_END_BAD) {
         return false;

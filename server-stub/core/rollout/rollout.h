@@ -77,6 +77,10 @@ struct flo_rollout_place {
         slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
 };
 
+/* A device of a slice that gets the release no more: it goes back, or what it
+ * has stays there. */
+enum flo_rollout_held { FLO_HELD_NOT, FLO_HELD_BACK, FLO_HELD_THERE };
+
 /* A device in the rollout.  Sorted by device id. */
 struct flo_rollout_member {
     char device[37];
@@ -97,7 +101,7 @@ struct flo_rollout_member {
     bool runs_other;  /* it ended well, and by its report something newer has
                          followed: for people */
     uint8_t segment;  /* place in segments[] */
-    bool is_held;     /* of a slice that gets the release no more */
+    uint8_t held;     /* enum flo_rollout_held */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed
                          places to spread a phase, or to cover a label */
@@ -312,7 +316,8 @@ struct flo_rollout_action {
     size_t member;    /* DO_MEMBER; DO_DESIRED, DO_EACH: this one only, or
                          SIZE_MAX */
     bool is_fresh;    /* only those that were told in this step */
-    bool is_excluded; /* only those of excluded segments */
+    bool is_excluded; /* only those of excluded segments, and of slices that go
+                         back */
     uint32_t gate;    /* DO_VERDICT */
 };
 /* `why`: the reason of a decision, also of none; a line for each, apart by line

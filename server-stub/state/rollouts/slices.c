@@ -190,7 +190,7 @@ static int number_all(struct flo_controller *controller,
     return rv;
 }
 
-/* ---- what is held ---- */
+/* ---- its name ---- */
 
 static void name_slice(const struct flo_rollout_labels *labels,
                        const struct flo_slice *slice, char *out)
@@ -207,28 +207,6 @@ static uint16_t value_at(const struct flo_rollout_labels *labels, size_t label,
                          size_t member)
 {
     return labels->values[label * labels->member_count + member];
-}
-
-/* Members that came, or came back with a start of the controller. */
-static void mark_held(struct flo_rollout *core,
-                      const struct flo_rollout_labels *labels)
-{
-    const struct flo_study_state *state = &core->study.state;
-    char name[FLO_SLICE_TEXT];
-
-    for (size_t i = 0; i < core->member_count && state->held_count > 0; i++) {
-        for (size_t k = 0; k < labels->count; k++) {
-            name_slice(labels,
-                       &(struct flo_slice){.label = (uint16_t)k,
-                                           .value = value_at(labels, k, i)},
-                       name);
-            for (uint32_t h = 0; h < state->held_count; h++) {
-                core->members[i].is_held =
-                    core->members[i].is_held ||
-                    (name[0] != '\0' && strcmp(name, state->held[h]) == 0);
-            }
-        }
-    }
 }
 
 /* ---- for a study ---- */
@@ -259,7 +237,6 @@ static int look_again(struct flo_controller *controller,
     }
     flo_rollouts_labels_free(entry->labels);
     entry->labels = labels;
-    mark_held(&entry->core, labels);
     return 0;
 }
 

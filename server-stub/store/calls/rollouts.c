@@ -292,7 +292,7 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
                          const char *error_json, const char *detail_json,
                          struct flo_err *err)
 {
-    struct flo_field_change changes[14] = {
+    struct flo_field_change changes[15] = {
         set_text(FLO_FIELD_MEMBER_ROLLOUT, rollout),
         set_text(FLO_FIELD_MEMBER_DEVICE, member->device),
         set_number(FLO_FIELD_MEMBER_BUCKET, member->bucket),
@@ -306,10 +306,11 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
         set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
         set_number(FLO_FIELD_MEMBER_SEGMENT, member->segment),
+        set_number(FLO_FIELD_MEMBER_HELD, member->held),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
-                         add_texts(changes, 12, error_json, detail_json), err);
+                         add_texts(changes, 13, error_json, detail_json), err);
 }
 
 int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
@@ -331,6 +332,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
 {
     enum flo_execution state = FLO_EXECUTION_QUEUED;
     uint64_t lapse = flo_row_number(row, FLO_FIELD_MEMBER_LAPSE);
+    uint64_t held = flo_row_number(row, FLO_FIELD_MEMBER_HELD);
 
     *out = (struct flo_rollout_member){
         .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
@@ -343,6 +345,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .heard_at_ms = flo_row_number(row, FLO_FIELD_MEMBER_SINCE_AT),
         .retries = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_RETRIES),
         .segment = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_SEGMENT),
+        .held = held > FLO_HELD_THERE ? FLO_HELD_BACK : (uint8_t)held,
     };
     snprintf(out->device, sizeof(out->device), "%s",
              flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));

@@ -88,5 +88,6 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
                         ", PRIMARY KEY (number)")},
     {5, ADD("ord", "reason" TEXT)},
     {6, MAKE("audit_line", "n" NUMBER ", text" TEXT ", PRIMARY KEY (n)")},
+    {7, ADD("member", "held" NUMBER)},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

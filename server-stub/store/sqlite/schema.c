@@ -240,5 +240,7 @@ const char *const flo_sqlite_schema[] = {
     "ALTER TABLE ord ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
     /* Signed heads of the audit, of several controllers, as keyring. */
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
+    /* Devices of slices that get the release no more. */
+    "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -220,7 +220,9 @@ static void old_series(struct cursor *cursor,
     readings->reference[reading] = series->before.count >= FLO_LEVEL_FULL
                                        ? FLO_REFERENCE_OWN
                                        : FLO_REFERENCE_NONE;
-    for (size_t i = 0; i < FLO_COUNT(levels); i++) {
+    /* Before a control's split it ran what it runs now. */
+    size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
+    for (size_t i = 0; i < count; i++) {
         if (levels[i].release != 0 && levels[i].mean.count > 0) {
             table->levels[i] = levels[i];
         }

@@ -620,17 +620,13 @@ static bool is_held(const struct flo_study_state *state, const char *name)
     return false;
 }
 
-static void hold_slices(struct flo_study *study,
+static void hold_slices(const struct flo_study *study,
                         const struct flo_study_slices *slices,
                         struct flo_study_finding *out)
 {
-    struct flo_study_state *state = &study->state;
-
     for (uint32_t i = 0; i < slices->count; i++) {
-        const char *name = slices->rows[i].name;
-        if (slices->rows[i].is_culprit && !is_held(state, name) &&
-            state->held_count < FLO_STUDY_SLICES_MAX) {
-            memcpy(state->held[state->held_count++], name, FLO_SLICE_TEXT);
+        if (slices->rows[i].is_culprit &&
+            !is_held(&study->state, slices->rows[i].name)) {
             out->holds |= (uint16_t)(1u << i);
         }
     }
