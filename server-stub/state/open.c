@@ -113,9 +113,7 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     rv = flo_fleet_commit(controller->store, err);
-    if (rv == 0) {
-        controller->keyring.is_stale = false;
-    }
+    flo_keyring_settle(controller, rv == 0);
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 

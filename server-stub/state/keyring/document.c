@@ -45,7 +45,8 @@ bool flo_keyring_has_name(const char *name)
                                         "keys/order-next.key",
                                         "keys/order-before.key",
                                         "keys/audit.key",
-                                        "keys/rows.sealed"};
+                                        "keys/rows.sealed",
+                                        FLO_KEYRING_DISMISSED};
     const char *file = strchr(name, '/');
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {

@@ -195,11 +195,64 @@ static int has_files(const char *dir, const char *digest, bool *out,
     return rv;
 }
 
-static int check_number(const char *path, uint64_t number, struct flo_err *err)
+static int read_dismissed(const char *dir, char path[4096], char **out,
+                          struct flo_err *err)
+{
+    size_t bytes;
+    int rv = path_of(dir, FLO_KEYRING_DISMISSED, path, err);
+
+    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
+                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char path[4096];
+    int rv = read_dismissed(dir, path, &text, err);
+
+    *out = rv == 0 && text != NULL && strstr(text, keyid) != NULL;
+    return rv;
+}
+
+int flo_keyring_dismissed_set(const char *dir, const char *keyid,
+                              bool is_dismissed, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf lines = {0};
+    char path[4096], *rest = NULL;
+    int rv = read_dismissed(dir, path, &text, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    for (const char *line = text == NULL ? NULL : strtok_r(text, "\n", &rest);
+         line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        if (strcmp(line, keyid) != 0) {
+            flo_buf_printf(&lines, "%s\n", line);
+        }
+    }
+    if (is_dismissed) {
+        flo_buf_printf(&lines, "%s\n", keyid);
+    }
+    if (lines.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "keyring");
+    }
+    return text == NULL && !is_dismissed
+               ? 0
+               : flo_file_write(path, lines.data, lines.bytes, 0600, err);
+}
+
+int flo_keyring_number_check(const char *dir, uint64_t number,
+                             struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char path[4096];
     size_t bytes;
-    int rv = flo_file_read(path, 32, &text, &bytes, err);
+    int rv = path_of(dir, NUMBER, path, err);
+
+    rv = rv < 0 ? rv : flo_file_read(path, 32, &text, &bytes, err);
 
     if (rv == FLO_E_ABSENT) {
         return 0;
@@ -216,12 +269,14 @@ static int check_number(const char *path, uint64_t number, struct flo_err *err)
     return rv;
 }
 
-static int write_number(const char *path, uint64_t number, struct flo_err *err)
+int flo_keyring_number_set(const char *dir, uint64_t number,
+                           struct flo_err *err)
 {
-    char text[24];
+    char path[4096], text[24];
     int chars = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
+    int rv = path_of(dir, NUMBER, path, err);
 
-    return flo_file_write(path, text, (size_t)chars, 0600, err);
+    return rv < 0 ? rv : flo_file_write(path, text, (size_t)chars, 0600, err);
 }
 
 /* The list of this folder; *out NULL: it has none. */
@@ -261,11 +316,10 @@ static int take(const char *dir, const char *digest, const char *text,
                 size_t bytes, const char *joins, struct flo_err *err)
 {
     FLO_CLEANUP(flo_keyring_cleanup) struct flo_keyring keyring = {.number = 0};
-    char path[4096], found[FLO_KEYRING_DIGEST];
+    char found[FLO_KEYRING_DIGEST];
     int rv = open_document(dir, text, bytes, joins, &keyring, err);
 
-    rv = rv < 0 ? rv : path_of(dir, NUMBER, path, err);
-    rv = rv < 0 ? rv : check_number(path, keyring.number, err);
+    rv = rv < 0 ? rv : flo_keyring_number_check(dir, keyring.number, err);
     rv = rv < 0 ? rv : flo_keyring_digest(keyring.files, found, err);
     if (rv == 0 && strcmp(found, digest) != 0) {
         rv = flo_fail(err, FLO_E_KEYS_ABSENT,
@@ -273,7 +327,27 @@ static int take(const char *dir, const char *digest, const char *text,
                       keyring.number);
     }
     rv = rv < 0 ? rv : write_folder(dir, keyring.files, err);
-    return rv < 0 ? rv : write_number(path, keyring.number, err);
+    return rv < 0 ? rv : flo_keyring_number_set(dir, keyring.number, err);
+}
+
+/* In a common folder it has what it lacks elsewhere: the list. */
+static int check_dismissed(const char *dir, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
+    bool is_dismissed;
+    int rv = flo_keyring_own(dir, &own, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *keyid = flo_key_public(own)->keyid;
+    rv = flo_keyring_dismissed(dir, keyid, &is_dismissed, err);
+    if (rv == 0 && is_dismissed) {
+        flo_fail(err, FLO_E_KEYS_ABSENT,
+                 "this controller was dismissed: its key is %.64s", keyid);
+        rv = flo_err_fix(err, "flotilla controller admit %.64s", keyid);
+    }
+    return rv;
 }
 
 int flo_keyring_take(const char *dir, const char *digest, const char *text,
@@ -284,7 +358,7 @@ int flo_keyring_take(const char *dir, const char *digest, const char *text,
     int rv = has_files(dir, digest, &has, err);
 
     if (rv < 0 || has) {
-        return rv;
+        return rv < 0 ? rv : check_dismissed(dir, err);
     }
     if (bytes == 0) {
         return flo_fail(err, FLO_E_KEYS_ABSENT,

@@ -38,7 +38,7 @@ static int admit_self(struct flo_controller *controller, json_t *list,
     if (json_object_get(list, keyid) == NULL) {
         const char *name = controller->options.name;
         json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
-        flo_keyring_changed(controller);
+        controller->keyring.has_changed = true;
     }
     return 0;
 }
@@ -47,6 +47,28 @@ struct row {
     struct flo_controller *controller;
     struct flo_err *err;
 };
+
+/* A document that somebody put back may name them. */
+static int leave_out_dismissed(const struct flo_controller *controller,
+                               json_t *list, struct flo_err *err)
+{
+    const char *keyid;
+    json_t *one;
+    void *next;
+    int rv = 0;
+
+    json_object_foreach_safe(list, next, keyid, one)
+    {
+        bool is_dismissed = false;
+        rv = rv < 0 ? rv
+                    : flo_keyring_dismissed(controller->dir, keyid,
+                                            &is_dismissed, err);
+        if (is_dismissed) {
+            json_object_del(list, keyid);
+        }
+    }
+    return rv;
+}
 
 static int take_row(void *context, uint64_t number, const char *digest,
                     const char *body)
@@ -60,15 +82,26 @@ static int take_row(void *context, uint64_t number, const char *digest,
     if (rv < 0) {
         return rv;
     }
-    (void)digest;
-    if (flo_keyring_open(body, strlen(body), own, controller->pki.ca.data, NULL,
-                         &controller->keyring.as_stored, &why) < 0) {
+    rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data,
+                          NULL, &controller->keyring.as_stored, &why);
+    if (rv == FLO_E_MEMORY) {
+        return flo_fail(row->err, rv, "keyring");
+    }
+    if (rv == 0) {
+        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
+                 "%s", digest);
+        rv = leave_out_dismissed(
+            controller, controller->keyring.as_stored.controllers, row->err);
+    } else {
         /* It has the files from elsewhere.  Those that were admitted before
          * are admitted again by people: nobody else says who they are. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring.as_stored.number = number;
+        rv = 0;
     }
-    return 0;
+    return rv < 0 || controller->options.is_restored
+               ? rv
+               : flo_keyring_number_check(controller->dir, number, row->err);
 }
 
 int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
@@ -128,7 +161,13 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
     rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
-    rv = rv < 0 ? rv : store(controller, files, digest, err);
+    if (rv == 0 && (controller->keyring.has_changed ||
+                    strcmp(digest, controller->keyring.digest) != 0)) {
+        rv = store(controller, files, digest, err);
+        controller->keyring.is_written = rv == 0;
+        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
+                 "%s", rv == 0 ? digest : "");
+    }
     return rv < 0 ? flo_wrap(err, rv, "keyring") : 0;
 }
 
@@ -153,13 +192,22 @@ static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_keyring_kept *kept = &controller->keyring;
+    struct flo_err err = {0};
 
     if (is_committed) {
-        kept->is_stale = false;
+        kept->is_stale = kept->has_changed = false;
     } else if (kept->before != NULL) {
         json_decref(kept->as_stored.controllers);
         kept->as_stored.controllers = json_incref(kept->before);
     }
+    if (kept->is_written && !is_committed) {
+        kept->digest[0] = '\0';
+    } else if (kept->is_written &&
+               flo_keyring_number_set(controller->dir, kept->as_stored.number,
+                                      &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "keyring", &err);
+    }
+    kept->is_written = false;
     json_decref(kept->before);
     kept->before = NULL;
 }
@@ -185,8 +233,12 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name,
         return flo_err_fix(err, "flotilla controller dismiss KEYID");
     }
     rv = remember(&controller->keyring, err);
+    rv = rv < 0 ? rv
+                : flo_keyring_dismissed_set(controller->dir, key.keyid, false,
+                                            err);
     if (rv == 0) {
         json_object_set_new(list, key.keyid, row_of(name, pem));
+        controller->keyring.has_changed = true;
         flo_keyring_changed(controller);
     }
     return rv;
@@ -203,8 +255,11 @@ int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
                         keyid);
     }
     int rv = remember(&controller->keyring, err);
+    rv = rv < 0 ? rv
+                : flo_keyring_dismissed_set(controller->dir, keyid, true, err);
     if (rv == 0) {
         json_object_del(controller->keyring.as_stored.controllers, keyid);
+        controller->keyring.has_changed = true;
         flo_keyring_changed(controller);
     }
     return rv;

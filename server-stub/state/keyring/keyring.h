@@ -22,6 +22,9 @@ struct flo_controller;
 #define FLO_KEYRING_FILES_MAX 256
 #define FLO_KEYRING_BYTES_MAX (1u << 20)
 #define FLO_KEYRING_DIGEST 65
+/* Key ids, a line each, of controllers that were dismissed.  It is one of the
+ * files: who was dismissed has all the others, and lacks this one. */
+#define FLO_KEYRING_DISMISSED "keys/dismissed"
 
 /* The words of a document.  Files: text by name; controllers: {"name","key"} by
  * key id, the key as PEM. */
@@ -38,8 +41,11 @@ void flo_keyring_cleanup(struct flo_keyring *keyring);
 struct flo_keyring_kept {
     struct flo_keyring as_stored; /* number 0: none is */
     json_t *before; /* controllers before this transaction; NULL: as they are */
-    bool is_stale;  /* a file has changed since, perhaps */
-    char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
+    bool has_changed; /* who is admitted is not as it is stored */
+    bool is_written;  /* in this transaction */
+    char digest[FLO_KEYRING_DIGEST]; /* of the files as stored; "": unknown */
+    bool is_stale;                   /* a file has changed since, perhaps */
+    char own[FLO_KEYID_TEXT];        /* key of the controller that leads */
 };
 
 /* ---- document.c: no file ---- */
@@ -82,6 +88,20 @@ FLO_MUST_USE int flo_keyring_take(const char *dir, const char *digest,
                                   const char *text, size_t bytes,
                                   const char *joins_or_null,
                                   struct flo_err *err);
+
+/* Add the key id to the folder's list of dismissed ones, or take it away. */
+FLO_MUST_USE int flo_keyring_dismissed_set(const char *dir, const char *keyid,
+                                           bool is_dismissed,
+                                           struct flo_err *err);
+FLO_MUST_USE int flo_keyring_dismissed(const char *dir, const char *keyid,
+                                       bool *out, struct flo_err *err);
+/* The folder holds the keyring of that number, and takes no older one.
+ *
+ * FLO_E_KEYS_ABSENT  it held a newer one */
+FLO_MUST_USE int flo_keyring_number_check(const char *dir, uint64_t number,
+                                          struct flo_err *err);
+FLO_MUST_USE int flo_keyring_number_set(const char *dir, uint64_t number,
+                                        struct flo_err *err);
 
 /* ---- kept.c: of a leader ---- */
 

@@ -166,6 +166,44 @@ static void names_stay_within_the_folder(void **state)
     assert_false(flo_keyring_has_name(""));
 }
 
+static void make_keys(const struct fleet *fleet)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/keys", fleet->dir);
+    assert_int_equal(flo_dir_make(path, 0700, NULL), 0);
+}
+
+/* Files that it has do not make up for it, neither in a common folder nor in
+ * its own, which lacks the list. */
+static void who_was_dismissed_takes_no_lead(void **state)
+{
+    struct fleet *fleet = *state;
+    const char *keyid = flo_key_public(fleet->one)->keyid;
+    struct flo_buf text = {0};
+    struct flo_err err = {0};
+    char digest[FLO_KEYRING_DIGEST], listed[FLO_KEYRING_DIGEST];
+    json_t *files = NULL;
+
+    seal(fleet, 3, "one", fleet->authority, &text, digest);
+    assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err), 0);
+    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, true, &err),
+                     0);
+    assert_int_equal(flo_keyring_read(fleet->dir, &files, &err), 0);
+    assert_int_equal(flo_keyring_digest(files, listed, &err), 0);
+    assert_string_not_equal(listed, digest);
+    assert_int_equal(take(fleet, &text, listed, NULL, &err), FLO_E_KEYS_ABSENT);
+    assert_non_null(strstr(err.what, "dismissed"));
+    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, false, &err),
+                     0);
+    json_decref(files);
+    assert_int_equal(flo_keyring_read(fleet->dir, &files, &err), 0);
+    assert_int_equal(flo_keyring_digest(files, listed, &err), 0);
+    assert_int_equal(take(fleet, &text, listed, NULL, &err), 0);
+    json_decref(files);
+    flo_buf_deinit(&text);
+}
+
 static void who_is_admitted_is_as_the_transaction_ends(void **state)
 {
     struct fleet *fleet = *state;
@@ -173,6 +211,8 @@ static void who_is_admitted_is_as_the_transaction_ends(void **state)
     const char *keyid = flo_key_public(fleet->other)->keyid;
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
+    snprintf(controller.dir, sizeof(controller.dir), "%s", fleet->dir);
+    make_keys(fleet);
     flo_public_key_pem(flo_key_public(fleet->other), pem);
     controller.keyring.as_stored.controllers = json_object();
     for (int is_committed = 0; is_committed < 2; is_committed++) {
@@ -200,6 +240,7 @@ int main(void)
             a_folder_believes_the_authority_that_it_was_told_and_then_its_own),
         FLEET(an_older_document_that_was_put_back_is_refused),
         FLEET(who_is_admitted_is_as_the_transaction_ends),
+        FLEET(who_was_dismissed_takes_no_lead),
         cmocka_unit_test(names_stay_within_the_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
