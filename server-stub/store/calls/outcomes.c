@@ -53,7 +53,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1]; /* it is news after */
     size_t count = 0;
     char reason[REASON_TEXT];
-    bool is_sure = flo_outcome_book(store, order) != NULL;
+    bool is_sure = flo_outcome_book(store, order) != NULL &&
+                   flo_fleet_number(store, device) != SIZE_MAX;
     uint64_t changed = 0;
 
     *is_news = false;
