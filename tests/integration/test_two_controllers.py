@@ -155,14 +155,16 @@ def test_keys_that_change_reach_who_stands_by(pair):
     until("it serves tiny@1", lambda: pair.serving("tiny@1"))
 
 
-def test_a_dismissed_one_gets_no_further_keys(pair):
+def test_a_dismissed_one_leads_no_more_and_gets_no_further_keys(pair):
     """It led before, and has the keys of then."""
     assert pair.leads("b")
     key = pair.row("a", "b")["key"]
-    pair.cli("controller", "dismiss", key)
     pair.mark("a")
-    pair.cli("ca", "rotate")
+    pair.cli("controller", "dismiss", key)
     pair.until_said("a", "cannot lead: keys.absent")
+    before = pair.files("a")
+    pair.cli("ca", "rotate")
+    assert pair.files("a") == before != pair.files("b")
     pair.cli("controller", "admit", key)
     pair.until_said("a", "has what a leader must have")
     assert pair.files("a") == pair.files("b")
