@@ -18,7 +18,8 @@ GRANT = "(viewer|operator|releaser|admin|auditor|" \
     "(viewer|operator):[a-z0-9][a-z0-9._-]{0,63})"
 GRANTS = "^%s(,%s){0,7}$" % (GRANT, GRANT)
 TEXT = "^[^\\u0000]*$"
-PLAIN = "[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$"
+QUERY = "[^\\u0000-\\u001f\\u007f]*$"  # the head has no control characters
+LINE = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$"
 
 
 class Word:
@@ -63,7 +64,7 @@ class Shapes:
         if kind in ("TEXT", "ID", "LINE"):
             out = {"type": "string", "minLength": int(least),
                    "maxLength": int(most), "pattern":
-                   "^" + PLAIN if kind == "LINE" else TEXT}
+                   LINE if kind == "LINE" else TEXT}
         elif kind in ("NAME", "TITLE"):
             out = {"type": "string",
                    "pattern": NAME if kind == "NAME" else TITLE}
@@ -285,7 +286,7 @@ def specification(part, is_edit=False):
         if where != part or (is_edit and change == "FIXED"):
             continue
         limits = {"minimum": number(least), "maximum": number(most)}
-        text = {"TEXT": TITLE if name == "release" else "^" + PLAIN, "NAME": NAME,
+        text = {"TEXT": TITLE if name == "release" else LINE, "NAME": NAME,
                 "DURATION": DURATION, "RATE": RATE}
         if kind in text:
             value = {"type": ["string", "null"], "pattern": text[kind]}
@@ -443,8 +444,8 @@ def operation(shapes, name, access, flags, query, pattern, meaning):
     for text in query.split():
         word = Word(text)
         schema = shapes.word(word, name, True)
-        if "pattern" in schema:  # the head has no control characters
-            schema["pattern"] = schema["pattern"].replace(TEXT[1:], PLAIN)
+        if "pattern" in schema:
+            schema["pattern"] = schema["pattern"].replace(TEXT[1:], QUERY)
         parameters.append({"name": word.name, "in": "query", "required": False,
                            "schema": schema})
     out = {"operationId": name, "summary": meaning,
