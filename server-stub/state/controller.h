@@ -155,6 +155,13 @@ flo_controller_may_act(const struct flo_controller *controller)
            controller->options.may_act(controller->options.may_act_context);
 }
 
+/* Its tables are in a database that other controllers share. */
+static inline bool
+flo_controller_is_shared(const struct flo_controller *controller)
+{
+    return controller->options.store != NULL;
+}
+
 /* A published release, by model and version, or by id (model NULL, version the
  * digest); NULL: there is none, or no memory for it.  The caller frees it. */
 struct flo_release *flo_controller_release(struct flo_controller *controller,

@@ -10,11 +10,6 @@
 
 #define FILE_BYTES_MAX (64u << 20)
 
-static bool is_shared(const struct flo_controller *controller)
-{
-    return controller->options.store != NULL;
-}
-
 /* ---- writing ---- */
 
 static int put_all(struct flo_controller *controller, uint64_t number,
@@ -49,7 +44,9 @@ static int put_all(struct flo_controller *controller, uint64_t number,
 int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
                         const char *line, struct flo_err *err)
 {
-    return is_shared(controller) ? put_all(controller, number, line, err) : 0;
+    return flo_controller_is_shared(controller)
+               ? put_all(controller, number, line, err)
+               : 0;
 }
 
 /* ---- reading ---- */
@@ -126,8 +123,10 @@ static int first_time(struct flo_controller *controller, const char *text,
     int rv =
         flo_fleet_audit_lines(controller->store, 0, take_any, differs, err);
 
-    return rv < 0 || *differs ? (rv < 0 ? rv : 0)
-                              : put_all(controller, 0, text, err);
+    if (rv < 0 || *differs) {
+        return rv < 0 ? rv : 0;
+    }
+    return put_all(controller, 0, text, err);
 }
 
 int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
@@ -138,7 +137,7 @@ int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
     size_t bytes = 0, whole = 0;
 
     *differs = false;
-    if (!is_shared(controller)) {
+    if (!flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_file_read(path, FILE_BYTES_MAX, &text, &bytes, err);

@@ -195,11 +195,13 @@ static int has_files(const char *dir, const char *digest, bool *out,
     return rv;
 }
 
-static int read_dismissed(const char *dir, char path[4096], char **out,
-                          struct flo_err *err)
+/* *out NULL: the folder has no such file. */
+static int read_text(const char *dir, const char *name, char **out,
+                     struct flo_err *err)
 {
+    char path[4096];
     size_t bytes;
-    int rv = path_of(dir, FLO_KEYRING_DISMISSED, path, err);
+    int rv = path_of(dir, name, path, err);
 
     rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
     return rv == FLO_E_ABSENT ? 0 : rv;
@@ -209,8 +211,7 @@ int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    char path[4096];
-    int rv = read_dismissed(dir, path, &text, err);
+    int rv = read_text(dir, FLO_KEYRING_DISMISSED, &text, err);
 
     *out = rv == 0 && text != NULL && strstr(text, keyid) != NULL;
     return rv;
@@ -222,8 +223,9 @@ int flo_keyring_dismissed_set(const char *dir, const char *keyid,
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf lines = {0};
     char path[4096], *rest = NULL;
-    int rv = read_dismissed(dir, path, &text, err);
+    int rv = path_of(dir, FLO_KEYRING_DISMISSED, path, err);
 
+    rv = rv < 0 ? rv : read_text(dir, FLO_KEYRING_DISMISSED, &text, err);
     if (rv < 0) {
         return rv;
     }
@@ -248,16 +250,9 @@ int flo_keyring_number_check(const char *dir, uint64_t number,
                              struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    char path[4096];
-    size_t bytes;
-    int rv = path_of(dir, NUMBER, path, err);
+    int rv = read_text(dir, NUMBER, &text, err);
 
-    rv = rv < 0 ? rv : flo_file_read(path, 32, &text, &bytes, err);
-
-    if (rv == FLO_E_ABSENT) {
-        return 0;
-    }
-    uint64_t before = rv == 0 ? strtoull(text, NULL, 10) : 0;
+    uint64_t before = text != NULL ? strtoull(text, NULL, 10) : 0;
     if (rv == 0 && number < before) {
         flo_fail(err, FLO_E_KEYS_ABSENT,
                  "the database holds keyring %" PRIu64
@@ -279,17 +274,6 @@ int flo_keyring_number_set(const char *dir, uint64_t number,
     return rv < 0 ? rv : flo_file_write(path, text, (size_t)chars, 0600, err);
 }
 
-/* The list of this folder; *out NULL: it has none. */
-static int authorities_of(const char *dir, char **out, struct flo_err *err)
-{
-    char path[4096];
-    size_t bytes;
-    int rv = path_of(dir, "pki/ca.pem", path, err);
-
-    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, out, &bytes, err);
-    return rv == FLO_E_ABSENT ? 0 : rv;
-}
-
 static int open_document(const char *dir, const char *text, size_t bytes,
                          const char *joins, struct flo_keyring *out,
                          struct flo_err *err)
@@ -298,7 +282,7 @@ static int open_document(const char *dir, const char *text, size_t bytes,
     FLO_CLEANUP(flo_free_cleanup) char *authorities = NULL;
     int rv = flo_keyring_own(dir, &own, err);
 
-    rv = rv < 0 ? rv : authorities_of(dir, &authorities, err);
+    rv = rv < 0 ? rv : read_text(dir, "pki/ca.pem", &authorities, err);
     if (rv == 0 && authorities == NULL && joins == NULL) {
         flo_fail(err, FLO_E_KEYS_ABSENT,
                  "this folder knows no authority of the fleet");

@@ -5,11 +5,6 @@
 
 #define RESTORED_SKIP 100000 /* more numbers than come between backups */
 
-static bool is_shared(const struct flo_controller *controller)
-{
-    return controller->options.store != NULL;
-}
-
 void flo_keyring_changed(struct flo_controller *controller)
 {
     controller->keyring.is_stale = true;
@@ -18,6 +13,16 @@ void flo_keyring_changed(struct flo_controller *controller)
 static json_t *row_of(const char *name, const char *pem)
 {
     return json_pack("{s:s,s:s}", "name", name, "key", pem);
+}
+
+/* Before the list of those that are admitted changes: it holds again if this
+ * transaction fails. */
+static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
+{
+    if (kept->before == NULL) {
+        kept->before = json_deep_copy(kept->as_stored.controllers);
+    }
+    return kept->before == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
 }
 
 /* The leader is one of them: it has the files. */
@@ -35,12 +40,12 @@ static int admit_self(struct flo_controller *controller, json_t *list,
     flo_public_key_pem(flo_key_public(own), pem);
     snprintf(controller->keyring.own, sizeof(controller->keyring.own), "%s",
              keyid);
-    if (json_object_get(list, keyid) == NULL) {
+    if (json_object_get(list, keyid) == NULL &&
+        (rv = remember(&controller->keyring, err)) == 0) {
         const char *name = controller->options.name;
         json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
-        controller->keyring.has_changed = true;
     }
-    return 0;
+    return rv;
 }
 
 struct row {
@@ -49,9 +54,10 @@ struct row {
 };
 
 /* A document that somebody put back may name them. */
-static int leave_out_dismissed(const struct flo_controller *controller,
-                               json_t *list, struct flo_err *err)
+static int leave_out_dismissed(struct flo_controller *controller,
+                               struct flo_err *err)
 {
+    json_t *list = controller->keyring.as_stored.controllers;
     const char *keyid;
     json_t *one;
     void *next;
@@ -63,7 +69,7 @@ static int leave_out_dismissed(const struct flo_controller *controller,
         rv = rv < 0 ? rv
                     : flo_keyring_dismissed(controller->dir, keyid,
                                             &is_dismissed, err);
-        if (is_dismissed) {
+        if (is_dismissed && (rv = remember(&controller->keyring, err)) == 0) {
             json_object_del(list, keyid);
         }
     }
@@ -90,8 +96,7 @@ static int take_row(void *context, uint64_t number, const char *digest,
     if (rv == 0) {
         snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
                  "%s", digest);
-        rv = leave_out_dismissed(
-            controller, controller->keyring.as_stored.controllers, row->err);
+        rv = leave_out_dismissed(controller, row->err);
     } else {
         /* It has the files from elsewhere.  Those that were admitted before
          * are admitted again by people: nobody else says who they are. */
@@ -109,7 +114,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
     struct flo_keyring *stored = &controller->keyring.as_stored;
     struct row row = {controller, err};
 
-    if (!is_shared(controller)) {
+    if (!flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_fleet_keyring(controller->store, take_row, &row, err);
@@ -156,12 +161,13 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
 
-    if (!controller->keyring.is_stale || !is_shared(controller)) {
+    if (!controller->keyring.is_stale ||
+        !flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
     rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
-    if (rv == 0 && (controller->keyring.has_changed ||
+    if (rv == 0 && (controller->keyring.before != NULL ||
                     strcmp(digest, controller->keyring.digest) != 0)) {
         rv = store(controller, files, digest, err);
         controller->keyring.is_written = rv == 0;
@@ -180,22 +186,13 @@ bool flo_keyring_is_admitted(const struct flo_controller *controller,
            NULL;
 }
 
-/* The list that holds again if this transaction fails. */
-static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
-{
-    if (kept->before == NULL) {
-        kept->before = json_deep_copy(kept->as_stored.controllers);
-    }
-    return kept->before == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
-}
-
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 {
     struct flo_keyring_kept *kept = &controller->keyring;
     struct flo_err err = {0};
 
     if (is_committed) {
-        kept->is_stale = kept->has_changed = false;
+        kept->is_stale = false;
     } else if (kept->before != NULL) {
         json_decref(kept->as_stored.controllers);
         kept->as_stored.controllers = json_incref(kept->before);
@@ -212,12 +209,35 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
     kept->before = NULL;
 }
 
+/* The row of this key; NULL: it has none from now on. */
+static int change(struct flo_controller *controller, const char *keyid,
+                  json_t *row_or_null, struct flo_err *err)
+{
+    json_t *list = controller->keyring.as_stored.controllers;
+    int rv = remember(&controller->keyring, err);
+
+    rv = rv < 0 ? rv
+                : flo_keyring_dismissed_set(controller->dir, keyid,
+                                            row_or_null == NULL, err);
+    if (rv < 0) {
+        json_decref(row_or_null);
+        return rv;
+    }
+    if (row_or_null != NULL) {
+        json_object_set_new(list, keyid, row_or_null);
+    } else {
+        json_object_del(list, keyid);
+    }
+    flo_keyring_changed(controller);
+    return 0;
+}
+
 int flo_keyring_admit(struct flo_controller *controller, const char *name,
                       const char *pem, struct flo_err *err)
 {
     json_t *list = controller->keyring.as_stored.controllers;
     struct flo_public_key key;
-    int rv = !is_shared(controller)
+    int rv = !flo_controller_is_shared(controller)
                  ? flo_fail(err, FLO_E_STATE,
                             "the tables of this controller are in files of its "
                             "own")
@@ -232,16 +252,9 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name,
                  FLO_KEYRING_CONTROLLERS_MAX);
         return flo_err_fix(err, "flotilla controller dismiss KEYID");
     }
-    rv = remember(&controller->keyring, err);
-    rv = rv < 0 ? rv
-                : flo_keyring_dismissed_set(controller->dir, key.keyid, false,
-                                            err);
-    if (rv == 0) {
-        json_object_set_new(list, key.keyid, row_of(name, pem));
-        controller->keyring.has_changed = true;
-        flo_keyring_changed(controller);
-    }
-    return rv;
+    json_t *row = row_of(name, pem);
+    return row == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring")
+                       : change(controller, key.keyid, row, err);
 }
 
 int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
@@ -254,13 +267,5 @@ int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
         return flo_fail(err, FLO_E_ABSENT, "no admitted controller %.64s",
                         keyid);
     }
-    int rv = remember(&controller->keyring, err);
-    rv = rv < 0 ? rv
-                : flo_keyring_dismissed_set(controller->dir, keyid, true, err);
-    if (rv == 0) {
-        json_object_del(controller->keyring.as_stored.controllers, keyid);
-        controller->keyring.has_changed = true;
-        flo_keyring_changed(controller);
-    }
-    return rv;
+    return change(controller, keyid, NULL, err);
 }

@@ -41,8 +41,7 @@ void flo_keyring_cleanup(struct flo_keyring *keyring);
 struct flo_keyring_kept {
     struct flo_keyring as_stored; /* number 0: none is */
     json_t *before; /* controllers before this transaction; NULL: as they are */
-    bool has_changed; /* who is admitted is not as it is stored */
-    bool is_written;  /* in this transaction */
+    bool is_written;                 /* in this transaction */
     char digest[FLO_KEYRING_DIGEST]; /* of the files as stored; "": unknown */
     bool is_stale;                   /* a file has changed since, perhaps */
     char own[FLO_KEYID_TEXT];        /* key of the controller that leads */
