@@ -497,22 +497,16 @@ static json_int_t holders(const struct flo_rollout *core, int *overtaken)
     return count;
 }
 
-/* Bytes that were fetched, and those of the whole files, of devices that said
- * both; NULL: none did. */
 /* Slices that get the release no more. */
 static void view_held(const struct flo_rollout *core, json_t *out)
 {
-    const struct flo_study_state *state = &core->study.state;
-    json_t *held = state->held_count > 0 ? json_array() : NULL;
-
-    for (uint32_t i = 0; i < state->held_count; i++) {
-        json_array_append_new(held, json_string(state->held[i]));
-    }
-    if (held != NULL) {
-        json_object_set_new(out, "held", held);
+    if (core->study.state.held_count > 0) {
+        json_object_set_new(out, "held", flo_rollouts_held_json(core));
     }
 }
 
+/* Bytes that were fetched, and those of the whole files, of devices that said
+ * both; NULL: none did. */
 static json_t *view_transfer(const struct flo_rollout *core)
 {
     uint64_t bytes = 0;

@@ -295,7 +295,6 @@ FLO_MUST_USE int flo_fleet_device_trusts(struct flo_fleet_store *store,
 
 /* ---- trust statements and emergency orders ---- */
 
-/* FLO_E_STATE: that number is taken. */
 /* The keyring of several controllers, there is one (state/keyring). */
 typedef int (*flo_fleet_keyring_fn)(void *context, uint64_t number,
                                     const char *digest, const char *body);
@@ -306,6 +305,7 @@ FLO_MUST_USE int flo_fleet_keyring(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_keyring_put(struct flo_fleet_store *store,
                                        uint64_t number, const char *digest,
                                        const char *body, struct flo_err *err);
+/* FLO_E_STATE: that number is taken. */
 FLO_MUST_USE int flo_fleet_statement_add(struct flo_fleet_store *store,
                                          uint64_t number, const char *envelope,
                                          struct flo_err *err);

@@ -114,12 +114,12 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);
 /* Does the present phase leave devices to compare with? */
 bool flo_rollout_has_controls(const struct flo_rollout *rollout);
-/* The last phase that updates; devices of a hold-out come after it. */
 /* Slices that a study named: their members get the release no more. */
 void flo_rollout_hold_slices(struct flo_rollout *rollout,
                              const struct flo_rollout_study *of,
                              uint64_t now_ms,
                              struct flo_rollout_actions *actions);
+/* The last phase that updates; devices of a hold-out come after it. */
 bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
                                uint32_t phase);
 /* Devices of sites that ask for more join the present phase (probe.c). */

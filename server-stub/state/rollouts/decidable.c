@@ -35,15 +35,9 @@ static int take_class(void *context, const struct flo_fleet_device *device)
     struct classes *classes = context;
     size_t index = flo_rollout_find(classes->rollout, device->id);
     char name[FLO_HARDWARE_TEXT];
-    json_t *profile = NULL;
 
     if (index != SIZE_MAX) {
-        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                           &profile, NULL) < 0) {
-            profile = NULL;
-        }
-        flo_hardware_class(profile, name);
-        json_decref(profile);
+        flo_rollouts_hardware(device, name);
         classes->of[index] = class_of(classes, name);
     }
     return 0;

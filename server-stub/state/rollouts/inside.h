@@ -173,6 +173,8 @@ FLO_MUST_USE int flo_rollouts_settle(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_segment(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry,
                                       struct flo_err *err);
+/* Its class by its profile: FLO_HARDWARE_TEXT bytes. */
+void flo_rollouts_hardware(const struct flo_fleet_device *device, char *out);
 /* The segment of a device that joins later. */
 FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry,

@@ -5,6 +5,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/forecast.h"
+#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 
 #define MEMBERS_MIN 20 /* of a segment; smaller ones are together */
@@ -64,22 +65,23 @@ static json_t *labels_of(const struct flo_fleet_device *device)
                : labels;
 }
 
+void flo_rollouts_hardware(const struct flo_fleet_device *device, char *out)
+{
+    json_t *profile = flo_object_parsed(device->profile);
+
+    flo_hardware_class(profile, out);
+    json_decref(profile);
+}
+
 static void hardware_of(const struct flo_fleet_device *device,
                         const json_t *labels, char *out)
 {
-    json_t *profile = NULL;
-
     const char *label = json_string_value(json_object_get(labels, "hw"));
     if (label != NULL && label[0] != '\0') {
         snprintf(out, FLO_HARDWARE_TEXT, "%.60s", label);
     } else {
-        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                           &profile, NULL) < 0) {
-            profile = NULL;
-        }
-        flo_hardware_class(profile, out);
+        flo_rollouts_hardware(device, out);
     }
-    json_decref(profile);
 }
 
 static void name_of(struct segmenting *all,

@@ -8,6 +8,7 @@
 
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "server-stub/telemetry/observe/observe.h"
 
@@ -91,29 +92,15 @@ static void add_keys(struct flo_rollout_labels *labels,
     }
 }
 
-static void hardware_of(const struct flo_fleet_device *device, char *out)
-{
-    json_t *profile = NULL;
-
-    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                       &profile, NULL) < 0) {
-        profile = NULL;
-    }
-    flo_hardware_class(profile, out);
-    json_decref(profile);
-}
-
 static int read_device(void *context, const struct flo_fleet_device *device)
 {
     struct reading *reading = context;
     size_t index = flo_rollout_find(reading->core, device->id);
-    json_t *json = NULL;
 
-    if (index == SIZE_MAX ||
-        flo_json_parse(device->labels, strlen(device->labels), 1 << 20, &json,
-                       NULL) < 0) {
+    if (index == SIZE_MAX) {
         return 0;
     }
+    json_t *json = flo_object_parsed(device->labels);
     for (size_t i = 0; i < reading->labels->count; i++) {
         const char *key = reading->labels->keys[i];
         const char *text = json_string_value(json_object_get(json, key));
@@ -121,7 +108,7 @@ static int read_device(void *context, const struct flo_fleet_device *device)
         if (text != NULL) {
             snprintf(out, TEXT_BYTES, "%s", text);
         } else if (strcmp(key, HARDWARE) == 0) {
-            hardware_of(device, out);
+            flo_rollouts_hardware(device, out);
         }
     }
     json_decref(json);

@@ -222,6 +222,17 @@ static json_t *passed_in_json(const struct flo_study *study)
     return passed;
 }
 
+json_t *flo_rollouts_held_json(const struct flo_rollout *core)
+{
+    const struct flo_study_state *state = &core->study.state;
+    json_t *held = json_array();
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        json_array_append_new(held, json_string(state->held[i]));
+    }
+    return held;
+}
+
 json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -239,18 +250,14 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
     for (uint32_t i = 0; i < core->segment_count; i++) {
         json_array_append_new(segments, json_string(core->segments[i]));
     }
-    json_t *held = json_array();
-    for (uint32_t i = 0; i < state->held_count; i++) {
-        json_array_append_new(held, json_string(state->held[i]));
-    }
     return json_pack(
         "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
         core->study.spread, "split_of", core->study.split_of, "segments",
-        segments, "probed", probed, "held", held, "looks",
-        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
-        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
-        "passed", passed_json(&core->study), "passed_in",
-        passed_in_json(&core->study));
+        segments, "probed", probed, "held", flo_rollouts_held_json(core),
+        "looks", (json_int_t)state->looks, "block", (json_int_t)state->block,
+        "excluded", (json_int_t)state->excluded, "alarmed",
+        (int)state->is_alarmed, "passed", passed_json(&core->study),
+        "passed_in", passed_in_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -313,8 +320,7 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
         snprintf(core->study.split_of, sizeof(core->study.split_of), "%s",
                  split_of);
     }
-    const json_t *probed = json_object_get(json, "probed");
-    json_array_foreach((json_t *)(uintptr_t)probed, i, name)
+    json_array_foreach(json_object_get(json, "probed"), i, name)
     {
         if (core->probed_count < FLO_ROLLOUT_PROBED_MAX) {
             core->probed[core->probed_count++] =

@@ -3,9 +3,10 @@
  * One test is {"kind","rule","look","plain"} and its numbers:
  *
  *   ratio   "segments":[{"treated":{"n","mean","m2"},"control":{…},
- *           "older":{"treated","control"}},…]; `older` only where it has
- * devices count
- * "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
+ *           "older":{"treated","control"}},…]
+ *           `older` stands only where it has devices
+ *
+ *   count   "treated":{"n","events","expected","exposure","sxx","sxl","sll"},
  *           "control":{…}
  *   deaths  "treated":{"devices_died","exposure"},"control":{…}
  *   share   "bad","done","members"

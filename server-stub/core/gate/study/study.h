@@ -352,6 +352,8 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* ---- words ---- */
 
+/* Bytes of each `out`. */
+#define FLO_STUDY_TEXT 240
 /* Where a release is worse; `end`: "held there". */
 void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
                           char *out);
@@ -359,7 +361,6 @@ void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
 /* Titles of the rules in `further`, ", " between; "" for none. */
 void flo_study_further(const struct flo_study *study, char *out);
 /* How many devices are far above their own past, as a sentence. */
-#define FLO_STUDY_TEXT 240
 void flo_study_steep_text(enum flo_measure measure,
                           const struct flo_study_steep *steep, char *out);
 /* How many crashed soon after their swap, as a sentence. */
