@@ -138,7 +138,14 @@ struct gather {
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
+    uint32_t older[FLO_SEGMENTS_MAX]; /* of the reading that is gathered */
 };
+
+/* Over all segments, those that went back are left out. */
+static bool is_excluded(const struct gather *gather, uint32_t segment)
+{
+    return (gather->study->excluded >> segment & 1) != 0;
+}
 
 static bool is_treated(const struct flo_observed *observed)
 {
@@ -331,22 +338,20 @@ static void told_stratum(struct gather *gather,
 }
 
 /* Told to people: over all segments that are not excluded. */
-static void gather_told(struct gather *gather, enum flo_measure measure)
+static void gather_told(struct gather *gather, enum flo_measure measure,
+                        enum flo_observed_reading reading)
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
-    enum flo_observed_reading reading =
-        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
     struct told_arms *arms = &gather->told;
 
     arms->updated_count = arms->control_count = 0;
     for (uint32_t s = 0; s < evidence->segment_count; s++) {
-        uint32_t older = older_stratum(gather, reading, s);
-        if ((gather->study->excluded >> s & 1) != 0) {
+        if (is_excluded(gather, s)) {
             continue;
         }
         told_stratum(gather, reading, s, 0, arms);
-        if (older != 0) {
-            told_stratum(gather, reading, s, older, arms);
+        if (gather->older[s] != 0) {
+            told_stratum(gather, reading, s, gather->older[s], arms);
         }
     }
     /* Finite: means of readings. */
@@ -363,8 +368,7 @@ static void gather_rates(struct gather *gather)
     for (size_t i = 0; i < gather->observer->count; i++) {
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         const struct flo_observed *of = &entry->observed;
-        if (is_compared(gather, entry) &&
-            (gather->study->excluded >> of->segment & 1) == 0) {
+        if (is_compared(gather, entry) && !is_excluded(gather, of->segment)) {
             flo_count_add(&arms[is_treated(of) ? 1 : 0], of->since.errors,
                           of->since.requests, of->since.requests);
         }
@@ -374,32 +378,39 @@ static void gather_rates(struct gather *gather)
         &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
+/* false: the entry is none of those that are compared. */
+static bool crashes_of(const struct gather *gather,
+                       const struct flo_observer_entry *entry,
+                       struct flo_observed_crashes *out)
+{
+    if (!is_compared(gather, entry) ||
+        is_excluded(gather, entry->observed.segment)) {
+        return false;
+    }
+    flo_observed_crashes(&entry->observed, gather->observer->closed, out);
+    return true;
+}
+
 /* Crashes soon after the swap, of all phases; a control's since this phase's
  * split. */
 static void gather_crashes(struct gather *gather)
 {
     struct flo_study_crash *crash = &gather->study->evidence.crash;
+    const struct flo_observer_entry *entries = gather->observer->entries;
     struct flo_observed_crashes one;
     double hours = 0;
     double died = 0;
 
-    for (int pass = 0; pass < 2; pass++) {
-        double rate = hours > 0 && died > 0 ? died / hours : RATE_MIN;
-        for (size_t i = 0; i < gather->observer->count; i++) {
-            const struct flo_observer_entry *entry =
-                &gather->observer->entries[i];
-            if (!is_compared(gather, entry) ||
-                (gather->study->excluded >> entry->observed.segment & 1) != 0) {
-                continue;
-            }
-            flo_observed_crashes(&entry->observed, gather->observer->closed,
-                                 &one);
-            if (pass == 0) {
-                hours += one.hours_before;
-                died += one.died_before;
-                continue;
-            }
-            struct flo_crash_arm *arm = is_treated(&entry->observed)
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        if (crashes_of(gather, &entries[i], &one)) {
+            hours += one.hours_before;
+            died += one.died_before;
+        }
+    }
+    double rate = hours > 0 && died > 0 ? died / hours : RATE_MIN;
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        if (crashes_of(gather, &entries[i], &one)) {
+            struct flo_crash_arm *arm = is_treated(&entries[i].observed)
                                             ? &crash->treated
                                             : &crash->control;
             arm->devices += one.has_crashed ? 1 : 0;
@@ -411,11 +422,8 @@ static void gather_crashes(struct gather *gather)
 }
 
 static void gather_readers(struct gather *gather, enum flo_measure measure,
-                           uint32_t segment)
+                           enum flo_observed_reading reading, uint32_t segment)
 {
-    enum flo_observed_reading reading =
-        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
-
     for (size_t i = 0; i < gather->observer->count; i++) {
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         gather->study->evidence.readers[measure] +=
@@ -427,19 +435,20 @@ static void gather_readers(struct gather *gather, enum flo_measure measure,
 }
 
 static void gather_ratio(struct gather *gather, enum flo_measure measure,
-                         uint32_t segment)
+                         enum flo_observed_reading reading)
 {
-    enum flo_observed_reading reading =
-        (enum flo_observed_reading)flo_measure_fact(measure)->reading;
-    struct flo_statistic_arms *arms =
-        &gather->study->evidence.segments[segment].arms[measure];
-    uint32_t older = older_stratum(gather, reading, segment);
+    struct flo_study_evidence *evidence = &gather->study->evidence;
 
-    gather_readers(gather, measure, segment);
-    gather_stratum(gather, reading, segment, 0, &arms->ratio);
-    if (older != 0) {
-        gather_stratum(gather, reading, segment, older, &arms->older);
+    for (uint32_t s = 0; s < evidence->segment_count; s++) {
+        struct flo_statistic_arms *arms = &evidence->segments[s].arms[measure];
+        gather->older[s] = older_stratum(gather, reading, s);
+        gather_readers(gather, measure, reading, s);
+        gather_stratum(gather, reading, s, 0, &arms->ratio);
+        if (gather->older[s] != 0) {
+            gather_stratum(gather, reading, s, gather->older[s], &arms->older);
+        }
     }
+    gather_told(gather, measure, reading);
 }
 
 /* Devices above their own past. */
@@ -473,23 +482,18 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
 
 static void gather_all(struct gather *gather)
 {
-    struct flo_study_evidence *evidence = &gather->study->evidence;
-
     gather_rate(gather);
     gather_counts(gather);
     gather_rates(gather);
     gather_crashes(gather);
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
-        for (uint32_t s = 0; s < evidence->segment_count; s++) {
-            if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
-                gather_ratio(gather, (enum flo_measure)i, s);
-            }
+        enum flo_measure measure = (enum flo_measure)i;
+        int reading = flo_measure_fact(measure)->reading;
+        if (reading >= 0) {
+            gather_ratio(gather, measure, (enum flo_observed_reading)reading);
         }
-        if (flo_measure_fact((enum flo_measure)i)->reading >= 0) {
-            gather_told(gather, (enum flo_measure)i);
-        }
-        if (flo_study_has_above((enum flo_measure)i)) {
-            gather_above(gather, (enum flo_measure)i);
+        if (flo_study_has_above(measure)) {
+            gather_above(gather, measure);
         }
     }
 }

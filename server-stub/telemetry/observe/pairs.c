@@ -186,12 +186,12 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure,
     for (size_t i = 0; i < pairing->observer->count; i++) {
         const struct flo_observer_entry *entry = &pairing->observer->entries[i];
         const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin != NULL && entry->observed.segment == segment &&
-            flo_twin_reads(twin, (enum flo_observed_reading)reading)) {
-            pairing->evidence->readers[measure]++;
+        if (twin == NULL || entry->observed.segment != segment) {
+            continue;
         }
-        if (twin == NULL || entry->observed.segment != segment ||
-            !flo_twin_difference(twin, (enum flo_observed_reading)reading,
+        pairing->evidence->readers[measure] +=
+            flo_twin_reads(twin, (enum flo_observed_reading)reading) ? 1 : 0;
+        if (!flo_twin_difference(twin, (enum flo_observed_reading)reading,
                                  &d)) {
             continue;
         }

@@ -45,8 +45,6 @@ int flo_observer_probes(const struct flo_observer *observer, uint32_t roster,
                         struct flo_study_evidence *evidence,
                         struct flo_err *err)
 {
-    static const enum flo_observed_reading speeds[] = {
-        FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
     struct flo_probe_device *devices =
         calloc(observer->count + 1, sizeof(*devices));
     struct flo_probe_wish found[FLO_SCAN_PROBES_MAX];
@@ -55,9 +53,10 @@ int flo_observer_probes(const struct flo_observer *observer, uint32_t roster,
     if (devices == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "evidence");
     }
-    for (size_t k = 0; k < FLO_COUNT(speeds); k++) {
+    for (size_t k = 0; k < flo_slow_reading_count; k++) {
         size_t count = flo_probe_find(
-            devices, gather_devices(observer, roster, speeds[k], devices),
+            devices,
+            gather_devices(observer, roster, flo_slow_readings[k], devices),
             found);
         for (size_t i = 0;
              i < count && evidence->probe_count < FLO_STUDY_PROBES_MAX; i++) {

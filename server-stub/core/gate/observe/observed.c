@@ -733,16 +733,18 @@ bool flo_observed_reads(const struct flo_observed *observed,
            series->before.count > 0 || series->after.count > 0;
 }
 
+const enum flo_observed_reading flo_slow_readings[] = {
+    FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
+const size_t flo_slow_reading_count = FLO_COUNT(flo_slow_readings);
+
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known)
 {
-    static const enum flo_observed_reading speeds[] = {
-        FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
     bool is_slow = false;
     double d;
 
     *is_known = false;
-    for (size_t i = 0; i < FLO_COUNT(speeds); i++) {
-        if (flo_observed_difference(observed, speeds[i], &d)) {
+    for (size_t i = 0; i < flo_slow_reading_count; i++) {
+        if (flo_observed_difference(observed, flo_slow_readings[i], &d)) {
             *is_known = true;
             is_slow = is_slow || flo_difference_is_slow(d);
         }

@@ -209,6 +209,9 @@ struct flo_observed_change {
 void flo_observed_change(const struct flo_observed *observed,
                          enum flo_observed_reading reading,
                          struct flo_observed_change *out);
+/* Readings by which a device counts as much slower, and a site is probed. */
+extern const enum flo_observed_reading flo_slow_readings[];
+extern const size_t flo_slow_reading_count;
 /* It became slower by half and more.  false in *is_known: nobody knows. */
 bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known);
 /* No reading for so many blocks; *is_known false: too early to say. */

@@ -532,27 +532,21 @@ static void read_told(const json_t *row, struct flo_study_told *out)
 }
 
 static void tell_row(const struct replay *replay, const char *gate,
-                     const struct flo_study_row *row,
-                     const struct flo_study_steep *steep,
-                     const struct flo_study_soon *soon, const char *stands)
+                     const struct flo_statistic_rule *rule,
+                     const struct flo_study_standing *standing)
 {
-    const struct flo_statistic_rule *rule = &row->rule;
-    const struct flo_statistic_result *result = &row->result;
+    const struct flo_study_row row = {
+        .rule = *rule, .result = standing->result, .told = standing->told};
     enum flo_measure measure;
     char text[FLO_STUDY_TEXT];
 
     if (replay->on_row != NULL && flo_measure_parse(gate, &measure) &&
         flo_measure_fact(measure)->kind == rule->kind) {
-        if (soon->result.verdict == FLO_VERDICT_FAIL &&
-            result->verdict != FLO_VERDICT_FAIL) {
-            flo_study_soon_text(soon, text);
-        } else if (steep->verdict != FLO_PLAIN_OPEN &&
-                   result->verdict != FLO_VERDICT_FAIL) {
-            flo_study_steep_text(measure, steep, text);
-        } else {
-            flo_study_text(measure, row, NULL, text);
+        if (!flo_study_past_text(measure, standing, text)) {
+            flo_study_text(measure, &row, NULL, text);
         }
-        replay->on_row(replay->context, measure, stands, text);
+        replay->on_row(replay->context, measure,
+                       flo_verdict_word(standing->verdict), text);
     }
 }
 
@@ -561,11 +555,7 @@ static int replay_all(struct replay *replay, const char *gate,
                       const struct flo_statistic_arms *arms, size_t count)
 {
     struct flo_statistic_arms used[FLO_SEGMENTS_MAX];
-    struct flo_study_row told = {.rule = *rule};
-    struct flo_statistic_result result;
-    enum flo_verdict stands;
-    struct flo_study_steep steep;
-    struct flo_study_soon soon;
+    struct flo_study_standing standing = {.has_result = true};
     bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
     size_t used_count = is_ratio ? 0 : 1;
 
@@ -581,35 +571,34 @@ static int replay_all(struct replay *replay, const char *gate,
         }
     }
     if (!flo_statistic_evaluate(rule, used, used_count, replay->look,
-                                replay->is_plain, &result)) {
+                                replay->is_plain, &standing.result)) {
         return refuse(replay, gate, "it has numbers that cannot be");
     }
-    json_t *found = flo_statistic_result_json(&result);
+    json_t *found = flo_statistic_result_json(&standing.result);
     const json_t *stored = json_object_get(row, "result");
     bool is_same = strcmp(text_of(stored, "verdict"),
-                          flo_verdict_word(result.verdict)) == 0;
+                          flo_verdict_word(standing.result.verdict)) == 0;
     compare(replay, stored, found);
     json_decref(found);
     if (!is_same || !json_is_object(stored) ||
-        !verdict_parse(text_of(row, "stands"), &stands)) {
+        !verdict_parse(text_of(row, "stands"), &standing.verdict)) {
         return refuse(replay, gate, "it has another verdict now");
     }
-    int rv = replay_above(replay, gate, row, &steep);
-    rv = rv < 0 ? rv : replay_soon(replay, gate, row, &soon);
+    int rv = replay_above(replay, gate, row, &standing.steep);
+    rv = rv < 0 ? rv : replay_soon(replay, gate, row, &standing.soon);
     if (rv < 0) {
         return rv;
     }
-    told.result = result;
-    read_told(row, &told.told);
-    tell_row(replay, gate, &told, &steep, &soon, flo_verdict_word(stands));
+    read_told(row, &standing.told);
+    tell_row(replay, gate, rule, &standing);
     double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
                     : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
                                                         : 0;
     return add_gate(
         replay, gate,
         (struct flo_phase_gate){
-            .verdict = stands,
-            .ln_e = result.ln_e,
+            .verdict = standing.verdict,
+            .ln_e = standing.result.ln_e,
             .weight = weight,
             .is_critical = json_is_true(json_object_get(row, "critical"))});
 }

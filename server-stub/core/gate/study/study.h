@@ -360,11 +360,10 @@ void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
 /* Titles of the rules in `further`, ", " between; "" for none. */
 void flo_study_further(const struct flo_study *study, char *out);
-/* How many devices are far above their own past, as a sentence. */
-void flo_study_steep_text(enum flo_measure measure,
-                          const struct flo_study_steep *steep, char *out);
-/* How many crashed soon after their swap, as a sentence. */
-void flo_study_soon_text(const struct flo_study_soon *soon, char *out);
+/* A sentence about the own past of the devices, where no test failed.  false:
+ * there is none. */
+bool flo_study_past_text(enum flo_measure measure,
+                         const struct flo_study_standing *standing, char *out);
 /* The finding of a rule that stands in a phase. */
 void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                    uint32_t segments, char *out);

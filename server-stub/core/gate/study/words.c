@@ -234,8 +234,8 @@ static const char *worse_text(enum flo_measure measure)
                                                : "everything is slower";
 }
 
-void flo_study_steep_text(enum flo_measure measure,
-                          const struct flo_study_steep *steep, char *out)
+static void steep_text(enum flo_measure measure,
+                       const struct flo_study_steep *steep, char *out)
 {
     const struct flo_plain_arm *updated = &steep->arms.treated;
     const struct flo_plain_arm *others = &steep->arms.control;
@@ -257,7 +257,7 @@ void flo_study_steep_text(enum flo_measure measure,
                                                  : "not proven yet");
 }
 
-void flo_study_soon_text(const struct flo_study_soon *soon, char *out)
+static void soon_text(const struct flo_study_soon *soon, char *out)
 {
     const struct flo_study_crash *arms = &soon->arms;
 
@@ -268,6 +268,21 @@ void flo_study_soon_text(const struct flo_study_soon *soon, char *out)
              arms->control.devices, arms->control.expected,
              soon->result.verdict == FLO_VERDICT_FAIL ? "fail"
                                                       : "not proven yet");
+}
+
+bool flo_study_past_text(enum flo_measure measure,
+                         const struct flo_study_standing *standing, char *out)
+{
+    if (flo_study_is_soon(standing)) {
+        soon_text(&standing->soon, out);
+        return true;
+    }
+    if (standing->steep.verdict == FLO_PLAIN_OPEN ||
+        standing->result.verdict == FLO_VERDICT_FAIL) {
+        return false;
+    }
+    steep_text(measure, &standing->steep, out);
+    return true;
 }
 
 void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
@@ -337,13 +352,7 @@ void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
                  flo_measure_fact(measure)->title);
         return;
     }
-    if (flo_study_is_soon(standing)) {
-        flo_study_soon_text(&standing->soon, out);
-        return;
-    }
-    if (standing->steep.verdict != FLO_PLAIN_OPEN &&
-        standing->result.verdict != FLO_VERDICT_FAIL) {
-        flo_study_steep_text(measure, &standing->steep, out);
+    if (flo_study_past_text(measure, standing, out)) {
         return;
     }
     if ((study->state.unread >> rule & 1) != 0) {
