@@ -125,21 +125,21 @@ struct remaining {
     uint32_t kept;      /* they serve it, with nothing to go back to */
 };
 
+static bool was_told(const struct flo_rollout *rollout, size_t index)
+{
+    return rollout->members[index].state != FLO_EXECUTION_QUEUED &&
+           flo_rollout_has_begun(rollout, index);
+}
+
+static bool is_done(const struct flo_rollout_member *member, bool goes_back)
+{
+    return goes_back ? member->is_back
+                     : flo_execution_is_end((enum flo_execution)member->state);
+}
+
 static bool may_answer(const struct flo_rollout_member *member)
 {
     return !member->is_away && member->lapse == FLO_LAPSE_NONE;
-}
-
-/* It was told, and an answer comes. */
-static bool is_awaited(const struct flo_rollout *rollout, size_t index,
-                       bool goes_back)
-{
-    const struct flo_rollout_member *member = &rollout->members[index];
-    enum flo_execution state = (enum flo_execution)member->state;
-    bool is_done = goes_back ? member->is_back : flo_execution_is_end(state);
-
-    return !is_done && may_answer(member) && state != FLO_EXECUTION_QUEUED &&
-           flo_rollout_has_begun(rollout, index);
 }
 
 /* Each answer of thousands asks this: the member that was awaited at the last
@@ -150,7 +150,9 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 
     for (size_t i = 0; i < count; i++) {
         size_t index = (rollout->awaited + i) % count;
-        if (is_awaited(rollout, index, goes_back)) {
+        const struct flo_rollout_member *member = &rollout->members[index];
+        if (!is_done(member, goes_back) && may_answer(member) &&
+            was_told(rollout, index)) {
             rollout->awaited = index;
             return true;
         }
@@ -165,20 +167,16 @@ static struct remaining remaining_of(const struct flo_rollout *rollout,
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        enum flo_execution state = (enum flo_execution)member->state;
-        bool is_done =
-            goes_back ? member->is_back : flo_execution_is_end(state);
-        if (!flo_rollout_has_begun(rollout, i) ||
-            state == FLO_EXECUTION_QUEUED) {
-            continue; /* it was told nothing */
+        if (!was_told(rollout, i)) {
+            continue;
         }
-        if (is_done) {
+        if (is_done(member, goes_back)) {
             out.kept += goes_back && flo_rollout_member_stays(member);
         } else if (may_answer(member)) {
             out.awaited++;
         } else {
-            *(state == FLO_EXECUTION_NOTIFIED ? &out.unreached : &out.silent) +=
-                1;
+            *(member->state == FLO_EXECUTION_NOTIFIED ? &out.unreached
+                                                      : &out.silent) += 1;
         }
     }
     return out;

@@ -259,7 +259,6 @@ static uint8_t state_of_newcomer(const struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event)
 {
     const struct flo_rollout_member member = {.segment = event->segment};
-
     bool is_out = rollout->study.state.held_count > 0 ||
                   flo_rollout_is_excluded(rollout, &member);
 

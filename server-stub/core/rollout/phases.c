@@ -247,24 +247,22 @@ static bool is_watching(const struct flo_rollout *rollout)
     return rollout->phases[rollout->phase].state == FLO_PHASE_PASSED;
 }
 
-/* Crashes soon after the swap decided. */
-static bool is_soon(const struct flo_rollout *rollout)
+/* The rule that decided over all segments; NULL: none did. */
+static const struct flo_study_standing *
+decided(const struct flo_rollout *rollout)
 {
     const struct flo_study_state *state = &rollout->study.state;
 
     return state->verdict == FLO_PHASE_FAILS &&
-           state->segment == FLO_SEGMENT_ALL &&
-           flo_study_is_soon(&state->standing[state->rule]);
+                   state->segment == FLO_SEGMENT_ALL
+               ? &state->standing[state->rule]
+               : NULL;
 }
 
-/* Devices far above their own past decided, and no test. */
-static bool is_steep(const struct flo_rollout *rollout)
+/* The own past of the devices decided, and no test. */
+static bool is_by_past(const struct flo_study_standing *one)
 {
-    const struct flo_study_state *state = &rollout->study.state;
-
-    return state->verdict == FLO_PHASE_FAILS &&
-           state->segment == FLO_SEGMENT_ALL &&
-           flo_study_is_steep(&state->standing[state->rule]);
+    return one != NULL && (flo_study_is_steep(one) || flo_study_is_soon(one));
 }
 
 static void study_reason(struct flo_rollout *rollout, const char *verdict)
@@ -274,7 +272,7 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     char further[FLO_STUDY_TEXT];
     char whole[512 + FLO_STUDY_TEXT];
 
-    if (state->named.is_tested && !is_steep(rollout) && !is_soon(rollout)) {
+    if (state->named.is_tested && !is_by_past(decided(rollout))) {
         flo_study_text(rollout->study.rules.rules[state->rule].measure,
                        &state->named, state->segment_name, text);
     } else {
@@ -311,10 +309,10 @@ static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
 {
     const struct flo_study *study = &rollout->study;
     const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
+    const struct flo_study_standing *one = decided(rollout);
     /* Too few others to know that it is the release. */
-    bool is_unsure = is_steep(rollout) &&
-                     study->state.standing[study->state.rule].steep.verdict ==
-                         FLO_PLAIN_PAUSE;
+    bool is_unsure = one != NULL && flo_study_is_steep(one) &&
+                     one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
     enum flo_on_fail action = is_plain || is_unsure ? FLO_ON_FAIL_PAUSE
                               : rule->has_action    ? rule->action

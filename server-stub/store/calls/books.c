@@ -26,8 +26,9 @@ static void set(struct flo_outcome_book *book, size_t number,
     book->items[number] = (uint8_t)outcome + 1;
 }
 
-struct flo_outcome_book *flo_outcome_book(struct flo_fleet_store *store,
-                                          const char *order)
+/* NULL: nobody asked for it lately. */
+static struct flo_outcome_book *book_of(struct flo_fleet_store *store,
+                                        const char *order)
 {
     for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
         if (strcmp(store->books.items[i].order, order) == 0) {
@@ -62,7 +63,7 @@ static int take_outcome(void *context, const struct flo_row *row)
 int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
                           struct flo_outcome_book **out, struct flo_err *err)
 {
-    struct flo_outcome_book *book = flo_outcome_book(store, order);
+    struct flo_outcome_book *book = book_of(store, order);
     int rv = 0;
 
     if (book == NULL) {
@@ -90,7 +91,7 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
 void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
                             const char *device, enum flo_order_outcome outcome)
 {
-    struct flo_outcome_book *book = flo_outcome_book(store, order);
+    struct flo_outcome_book *book = book_of(store, order);
     size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
 
     if (number != SIZE_MAX) {
@@ -100,18 +101,21 @@ void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
     }
 }
 
-bool flo_outcome_book_is_news(struct flo_fleet_store *store, const char *order,
-                              const char *device, enum flo_order_outcome next)
+enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store,
+                                            const char *order,
+                                            const char *device,
+                                            enum flo_order_outcome next)
 {
-    const struct flo_outcome_book *book = flo_outcome_book(store, order);
+    const struct flo_outcome_book *book = book_of(store, order);
     size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
 
     if (number == SIZE_MAX) {
-        return true;
+        return FLO_NEWS_MAYBE;
     }
-    return number < book->count && book->items[number] != 0 &&
-           flo_outcome_is_news(
-               (enum flo_order_outcome)(book->items[number] - 1), next);
+    bool is_news = number < book->count && book->items[number] != 0 &&
+                   flo_outcome_is_news(
+                       (enum flo_order_outcome)(book->items[number] - 1), next);
+    return is_news ? FLO_NEWS_SURE : FLO_NEWS_NONE;
 }
 
 void flo_outcome_books_deinit(struct flo_fleet_store *store)

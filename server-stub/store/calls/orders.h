@@ -13,9 +13,6 @@ int flo_fleet_take_order(void *context, const struct flo_row *row);
 
 /* ---- books.c: what devices made of an order, in memory ---- */
 
-/* NULL: nobody asked for it lately. */
-struct flo_outcome_book *flo_outcome_book(struct flo_fleet_store *store,
-                                          const char *order);
 /* Read when it is not there; valid until the next call of this folder. */
 FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store,
                                        const char *order,
@@ -24,8 +21,14 @@ FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store,
 /* The row says so now. */
 void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
                             const char *device, enum flo_order_outcome outcome);
-/* false: the row is sure to stay as it is. */
-bool flo_outcome_book_is_news(struct flo_fleet_store *store, const char *order,
-                              const char *device, enum flo_order_outcome next);
+enum flo_outcome_news {
+    FLO_NEWS_NONE,  /* the row is sure to stay as it is */
+    FLO_NEWS_SURE,  /* ... to change */
+    FLO_NEWS_MAYBE, /* nobody knows here: the row has to say */
+};
+enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store,
+                                            const char *order,
+                                            const char *device,
+                                            enum flo_order_outcome next);
 
 #endif

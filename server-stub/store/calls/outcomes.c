@@ -53,8 +53,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1]; /* it is news after */
     size_t count = 0;
     char reason[REASON_TEXT];
-    bool is_sure = flo_outcome_book(store, order) != NULL &&
-                   flo_fleet_number(store, device) != SIZE_MAX;
+    enum flo_outcome_news news =
+        flo_outcome_book_news(store, order, device, outcome);
     uint64_t changed = 0;
 
     *is_news = false;
@@ -63,8 +63,7 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
             after[count++] = (struct flo_value){.number = (uint64_t)now};
         }
     }
-    if (count == 0 ||
-        !flo_outcome_book_is_news(store, order, device, outcome)) {
+    if (count == 0 || news == FLO_NEWS_NONE) {
         return 0;
     }
     /* A change that is sure need not be waited for: an engine may send many
@@ -80,8 +79,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
         MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, order),
                 text_is(FLO_FIELD_OUTCOME_DEVICE, device),
                 one_of(FLO_FIELD_OUTCOME_OUTCOME, after, count)),
-        is_sure ? NULL : &changed, err);
-    *is_news = rv == 0 && (is_sure || changed > 0);
+        news == FLO_NEWS_SURE ? NULL : &changed, err);
+    *is_news = rv == 0 && (news == FLO_NEWS_SURE || changed > 0);
     if (*is_news) {
         flo_outcome_book_write(store, order, device, outcome);
     }
