@@ -23,8 +23,7 @@ struct flo_httpd_options {
     size_t connections_max;    /* 0: 256 */
     uint64_t head_timeout_ms;  /* 0: 10000 */
     uint64_t idle_timeout_ms;  /* kept-alive connection; 0: 60000 */
-    uint64_t write_timeout_ms; /* while nothing is taken, in whole seconds; 0:
-                                  60000 */
+    uint64_t write_timeout_ms; /* while nothing is taken; 0: 60000 */
     const char *server_name;   /* Server header; NULL: none */
     const char *const *hosts;  /* allowed Host names on TCP listeners, no
                                   port, NULL-terminated; NULL: any */

@@ -150,20 +150,20 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
                       json_t **answer, struct flo_err *err)
 {
     char id[37];
-    char key[64];
-    const char *headers[] = {key, NULL};
+    char extra[64];
+    const char *headers[] = {extra, NULL};
     struct flo_http_answer got = {0};
     struct flo_http_request request = {.method = method,
                                        .body = data,
                                        .body_bytes = bytes,
                                        .answer_bytes_max = ANSWER_BYTES_MAX};
 
-    flo_uuid_make(id);
-    snprintf(key, sizeof(key), "Idempotency-Key: %s", id);
     if (etag_or_null != NULL) {
-        snprintf(key, sizeof(key), "If-Match: %.50s", etag_or_null);
-    }
-    if (strcmp(method, "POST") == 0 || etag_or_null != NULL) {
+        snprintf(extra, sizeof(extra), "If-Match: %.50s", etag_or_null);
+        request.headers = headers;
+    } else if (strcmp(method, "POST") == 0) {
+        flo_uuid_make(id);
+        snprintf(extra, sizeof(extra), "Idempotency-Key: %s", id);
         request.headers = headers;
     }
     int rv = call(cli, &request, path, &got, err);

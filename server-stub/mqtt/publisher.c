@@ -14,10 +14,8 @@
 #define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
 #define QUIET_MS 20
 #define QUIET_AGAIN_MS 1000 /* without a broker */
-#define ACKS_RUSH                                                              \
-    64               /* acknowledgements of a commit: more are gathered, ...   \
-                      */
-#define ACKS_MS 1000 /* ... for later ones make them needless */
+#define ACKS_RUSH 64 /* acknowledgements of a commit: more are gathered ... */
+#define ACKS_MS 1000 /* ... so long, for later ones make them needless */
 #define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
 
 /* Devices whose desired documents are still to leave. */
@@ -662,6 +660,18 @@ void flo_publisher_connect(struct flo_publisher *publisher,
     publisher->mqtt = mqtt;
 }
 
+static void events_free(const struct flo_publisher *publisher)
+{
+    struct event *events[] = {publisher->spread.event, publisher->quiet.event,
+                              publisher->acks_event};
+
+    for (size_t i = 0; i < FLO_COUNT(events); i++) {
+        if (events[i] != NULL) {
+            event_free(events[i]);
+        }
+    }
+}
+
 int flo_publisher_open(struct flo_controller *controller,
                        struct event_base *base, struct flo_broker *broker,
                        struct flo_publisher **out, struct flo_err *err)
@@ -678,6 +688,7 @@ int flo_publisher_open(struct flo_controller *controller,
     publisher->acks_event = event_new(base, -1, 0, on_acks, publisher);
     if (publisher->spread.event == NULL || publisher->quiet.event == NULL ||
         publisher->acks_event == NULL) {
+        events_free(publisher);
         free(publisher);
         return flo_fail(err, FLO_E_MEMORY, "publisher");
     }
@@ -695,10 +706,8 @@ void flo_publisher_close(struct flo_publisher *publisher)
         return;
     }
     flo_outgoing_unsubscribe(publisher->controller, publisher);
-    event_free(publisher->spread.event);
+    events_free(publisher);
     flo_text_list_clear(&publisher->spread.devices);
-    event_free(publisher->quiet.event);
-    event_free(publisher->acks_event);
     free(publisher->acks.items);
     flo_text_list_clear(&publisher->quiet.devices);
     flo_held_clear(&publisher->held);

@@ -497,11 +497,22 @@ static json_int_t holders(const struct flo_rollout *core, int *overtaken)
     return count;
 }
 
+json_t *flo_object_held(const struct flo_rollout *core)
+{
+    const struct flo_study_state *state = &core->study.state;
+    json_t *held = json_array();
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        json_array_append_new(held, json_string(state->held[i]));
+    }
+    return held;
+}
+
 /* Slices that get the release no more. */
 static void view_held(const struct flo_rollout *core, json_t *out)
 {
     if (core->study.state.held_count > 0) {
-        json_object_set_new(out, "held", flo_rollouts_held_json(core));
+        json_object_set_new(out, "held", flo_object_held(core));
     }
 }
 

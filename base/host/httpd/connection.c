@@ -766,7 +766,9 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     }
     uint64_t write_ms = httpd->options.write_timeout_ms;
     write_ms = write_ms == 0 ? WRITE_TIMEOUT_MS : write_ms;
-    struct timeval write_timeout = {.tv_sec = (time_t)(write_ms / 1000)};
+    struct timeval write_timeout = {.tv_sec = (time_t)(write_ms / 1000),
+                                    .tv_usec =
+                                        (suseconds_t)(write_ms % 1000 * 1000)};
     bufferevent_setcb(bev, on_read, on_write, on_event, connection);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);

@@ -82,8 +82,6 @@ FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_study *study,
                                           struct flo_study_slices *slices,
                                           uint8_t **out, struct flo_err *err);
-/* Slices that are held, by their names; a new reference. */
-json_t *flo_rollouts_held_json(const struct flo_rollout *core);
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
 
 /* Facts for people that an event brings along, written with the member. */

@@ -5,6 +5,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 
 /* ---- phases of a preset ---- */
@@ -222,17 +223,6 @@ static json_t *passed_in_json(const struct flo_study *study)
     return passed;
 }
 
-json_t *flo_rollouts_held_json(const struct flo_rollout *core)
-{
-    const struct flo_study_state *state = &core->study.state;
-    json_t *held = json_array();
-
-    for (uint32_t i = 0; i < state->held_count; i++) {
-        json_array_append_new(held, json_string(state->held[i]));
-    }
-    return held;
-}
-
 json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -253,11 +243,11 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
     return json_pack(
         "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
         core->study.spread, "split_of", core->study.split_of, "segments",
-        segments, "probed", probed, "held", flo_rollouts_held_json(core),
-        "looks", (json_int_t)state->looks, "block", (json_int_t)state->block,
-        "excluded", (json_int_t)state->excluded, "alarmed",
-        (int)state->is_alarmed, "passed", passed_json(&core->study),
-        "passed_in", passed_in_json(&core->study));
+        segments, "probed", probed, "held", flo_object_held(core), "looks",
+        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
+        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
+        "passed", passed_json(&core->study), "passed_in",
+        passed_in_json(&core->study));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
