@@ -554,9 +554,13 @@ static void on_read(struct bufferevent *bev, void *context)
 static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct serve_engine *engine = context;
+    /* The engine may be sound: it ends with 0 when its socket is closed. */
+    bool is_ours = (what & BEV_EVENT_ERROR) != 0 && errno == ENOMEM;
     (void)bev;
-    (void)what;
-    if (engine->end.code == 0) {
+    if (engine->end.code == 0 && is_ours) {
+        flo_fail(&engine->end, FLO_E_MEMORY,
+                 "what the engine of %s says cannot be read", engine->name);
+    } else if (engine->end.code == 0) {
         flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s ended",
                  engine->name);
     }

@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +39,40 @@ static void a_killed_engine_takes_no_unanswered_request_along(void **state)
     assert_int_equal(world.lost_error, FLO_E_ENGINE_KILLED); /* not by us */
     assert_non_null(strstr(world.lost_what, "signal 9"));
     assert_true(status_now().roles[FLO_ROLE_CURRENT].pid != pid);
+    world_close();
+}
+
+static atomic_bool starves; /* the next allocation of libevent fails */
+
+static void *hungry_malloc(size_t bytes)
+{
+    if (atomic_exchange(&starves, false)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return malloc(bytes);
+}
+
+/* It ends when we close its socket, and with 0: no fault of its own. */
+static void no_memory_for_what_an_engine_says_is_no_crash(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    world.reloads = true;
+    open_current(V2, "2.0.0");
+    pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP);
+    client_start(&client, "/v1/chat/completions", CHAT, false);
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
+    atomic_store(&starves, true);
+    kill(pid, SIGCONT);
+    RUN_UNTIL(world.lost == 1);
+    assert_int_equal(world.lost_error, FLO_E_MEMORY);
+    client_end(&client);
+    RUN_UNTIL(status_now().is_live);
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_true(client.good > 0);
     world_close();
 }
 
@@ -210,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
+        cmocka_unit_test(no_memory_for_what_an_engine_says_is_no_crash),
         cmocka_unit_test(an_interrupt_at_the_terminal_is_the_agents),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
         cmocka_unit_test(a_hanging_engine_is_killed_and_its_requests_live),
@@ -223,5 +261,6 @@ int main(void)
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);
+    event_set_mem_functions(hungry_malloc, realloc, free);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
