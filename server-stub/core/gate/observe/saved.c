@@ -216,6 +216,8 @@ static void old_series(struct cursor *cursor,
     mean(cursor, &series->newest);
     u32(cursor, &series->since);
     levels[1].mean = series->first = series->before;
+    cursor->is_broken = cursor->is_broken ||
+                        series->after.count > UINT32_MAX - series->newest.count;
     series->since = series->after.count + series->newest.count;
     readings->reference[reading] = series->before.count >= FLO_LEVEL_FULL
                                        ? FLO_REFERENCE_OWN

@@ -421,7 +421,8 @@ static void a_worker_goes_on_with_files_that_were_closed(void **state)
     struct world *world = *state;
     const struct flo_artifact artifact = {.bytes = 4};
     struct flo_update_job job = {.state_dir = world->state_dir,
-                                 .memory_bytes_max = 32 << 20};
+                                 .memory_bytes_max = 32 << 20,
+                                 .sandbox = FLO_SANDBOX_PREFERRED};
     struct flo_store *store = NULL;
     static const char *const kinds[] = {".part", ".made"};
     struct flo_part *part = NULL;
