@@ -8,6 +8,7 @@
 
 #include "base/host/yaml.h"
 
+#define KEY_BYTES_MAX 1000 /* of a key in the line of its value */
 #define LINE_SCALARS_MAX 8 /* a list of more stands below each other */
 
 static bool is_scalar(const json_t *json)
@@ -246,6 +247,24 @@ static void value(const json_t *json, unsigned depth, struct flo_buf *out)
     }
 }
 
+/* A reader looks 1,024 characters ahead for a key's colon. */
+static void name_of(const char *key, unsigned depth, struct flo_buf *out)
+{
+    struct flo_buf written = {0};
+
+    text_of(key, strlen(key), &written);
+    bool is_long = written.bytes > KEY_BYTES_MAX;
+    flo_buf_text(out, is_long ? "? " : "");
+    flo_buf_add(out, written.data, written.bytes);
+    if (is_long) {
+        flo_buf_text(out, "\n");
+        indent(depth, out);
+    }
+    flo_buf_text(out, ":");
+    out->failed = out->failed || written.failed;
+    flo_buf_deinit(&written);
+}
+
 /* is_begun: the first key stands behind a dash. */
 static void map(const json_t *json, unsigned depth, bool is_begun,
                 struct flo_buf *out)
@@ -258,8 +277,7 @@ static void map(const json_t *json, unsigned depth, bool is_begun,
     {
         indent(is_first ? 0 : depth, out);
         is_first = false;
-        text_of(key, strlen(key), out);
-        flo_buf_text(out, ":");
+        name_of(key, depth, out);
         value(child, depth + 1, out);
     }
 }
