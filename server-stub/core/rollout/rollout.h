@@ -168,7 +168,7 @@ struct flo_rollout {
     char id[FLO_NAME_MAX + 1];
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, for people */
     enum flo_rollout_state state;
-    char reason[256];
+    char reason[FLO_STUDY_TEXT];
     uint64_t created_at_ms;
     uint64_t since_at_ms; /* of `state` */
     uint32_t edits;       /* changes of what was asked */

@@ -174,7 +174,7 @@ static int do_phase(struct flo_controller *controller,
 
     flo_log(FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id,
             action->phase + 1, phase->name, word);
-    char detail[320];
+    char detail[sizeof(entry->core.reason) + 80];
     bool is_why =
         phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD;
     snprintf(detail, sizeof(detail), "%u %s%s%s", action->phase + 1,

@@ -117,6 +117,8 @@ static int apply(struct flo_controller *controller,
     json_decref(entry->spec);
     entry->spec = json_incref(wanted->spec);
     entry->wish = wanted->wish;
+    flo_rollouts_labels_free(entry->labels); /* by which it is scanned */
+    entry->labels = NULL;
     int rv = place(controller, entry, &wanted->core, err);
     rv = rv < 0 ? rv
                 : flo_rollouts_step(controller, entry,

@@ -1,32 +1,41 @@
 /* Slices of a rollout: the labels by which its study scans, as numbers.
  *
  * They are the hardware class, the label `site`, and those by which its phases
- * are spread or cover.  Values are numbered once, and again when the members
- * change. */
+ * are spread or cover.  A member's labels are read once, from memory and some
+ * members at a time; who joins is read alone.  While a member is not read, no
+ * slice is looked for. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host/digest.h"
+
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
+#include "server-stub/store/fleet.h"
 #include "server-stub/telemetry/observe/observe.h"
 
 #define HARDWARE "hw"
 #define SITE "site"
-#define MEMBERS_MAX 20000 /* of larger rollouts no slice is looked for */
-#define AGAIN_MS 900000   /* members that change are numbered so often */
-#define TEXT_BYTES FLO_HARDWARE_TEXT
+#define READ_MAX 5000 /* members a call: some milliseconds */
+#define UNREAD UINT32_MAX
 
+struct label {
+    char key[FLO_NAME_MAX + 1];
+    struct flo_word_set words;      /* its values, as they were first seen */
+    uint32_t *of;                   /* [member] number of a word; 0: none */
+    uint16_t *numbers;              /* [word - 1] among those scanned */
+    struct flo_slice_values values; /* scanned ones */
+    uint32_t judged;                /* at the rollout's first look */
+};
 struct flo_rollout_labels {
-    uint32_t members; /* checksum of their ids */
-    uint64_t at_ms;
     size_t count;
+    struct label labels[FLO_SLICE_LABELS_MAX];
     size_t member_count;
-    char keys[FLO_SLICE_LABELS_MAX][FLO_NAME_MAX + 1];
-    struct flo_slice_label labels[FLO_SLICE_LABELS_MAX];
-    uint16_t *values;                   /* [count][member_count] */
-    char **names[FLO_SLICE_LABELS_MAX]; /* [values + 1], [0] is NULL */
+    char (*ids)[37]; /* sorted, as the rollout's members are */
+    size_t unread;   /* members that have to be looked at */
+    size_t next;     /* place that is looked at next */
+    bool is_numbered;
 };
 
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels)
@@ -35,45 +44,26 @@ void flo_rollouts_labels_free(struct flo_rollout_labels *labels)
         return;
     }
     for (size_t i = 0; i < labels->count; i++) {
-        for (size_t k = 0;
-             labels->names[i] != NULL && k <= labels->labels[i].count; k++) {
-            free(labels->names[i][k]);
-        }
-        free(labels->names[i]);
+        flo_word_set_clear(&labels->labels[i].words);
+        free(labels->labels[i].of);
+        free(labels->labels[i].numbers);
     }
-    free(labels->values);
+    free(labels->ids);
     free(labels);
 }
 
-static uint32_t members_of(const struct flo_rollout *core)
-{
-    uint32_t sum = 1;
-
-    for (size_t i = 0; i < core->member_count; i++) {
-        sum = flo_crc32c(sum, core->members[i].device,
-                         sizeof(core->members[i].device));
-    }
-    return sum;
-}
-
-/* ---- texts ---- */
-
-struct reading {
-    const struct flo_rollout *core;
-    struct flo_rollout_labels *labels;
-    char (*texts)[TEXT_BYTES]; /* [count][member_count] */
-};
+/* ---- which labels ---- */
 
 static void add_key(struct flo_rollout_labels *labels, const char *key)
 {
     for (size_t i = 0; i < labels->count; i++) {
-        if (strcmp(labels->keys[i], key) == 0) {
+        if (strcmp(labels->labels[i].key, key) == 0) {
             return;
         }
     }
     if (key[0] != '\0' && labels->count < FLO_SLICE_LABELS_MAX) {
-        snprintf(labels->keys[labels->count++], sizeof(labels->keys[0]), "%s",
-                 key);
+        snprintf(labels->labels[labels->count++].key,
+                 sizeof(labels->labels[0].key), "%s", key);
     }
 }
 
@@ -92,139 +82,249 @@ static void add_keys(struct flo_rollout_labels *labels,
     }
 }
 
-static int read_device(void *context, const struct flo_fleet_device *device)
-{
-    struct reading *reading = context;
-    size_t index = flo_rollout_find(reading->core, device->id);
+/* ---- members that came or went ---- */
 
-    if (index == SIZE_MAX) {
+static bool is_of(const struct flo_rollout_labels *labels,
+                  const struct flo_rollout *core)
+{
+    bool is_same = labels->member_count == core->member_count;
+
+    for (size_t i = 0; i < core->member_count && is_same; i++) {
+        is_same = memcmp(labels->ids[i], core->members[i].device,
+                         sizeof(labels->ids[i])) == 0;
+    }
+    return is_same;
+}
+
+/* Both lists are sorted: what is known of a member that stays comes along.
+ * The new lists are empty; those of before are freed. */
+static void take_over(struct flo_rollout_labels *labels,
+                      const struct flo_rollout *core, char (*ids)[37],
+                      uint32_t *of[FLO_SLICE_LABELS_MAX])
+{
+    size_t at = 0;
+
+    labels->unread = 0;
+    for (size_t i = 0; i < core->member_count; i++) {
+        const char *id = core->members[i].device;
+        int order = -1;
+        memcpy(ids[i], id, sizeof(ids[i]));
+        while (at < labels->member_count &&
+               (order = strcmp(labels->ids[at], id)) < 0) {
+            at++;
+        }
+        bool is_known = at < labels->member_count && order == 0;
+        for (size_t l = 0; l < labels->count; l++) {
+            of[l][i] = is_known ? labels->labels[l].of[at] : UNREAD;
+        }
+        labels->unread += of[0][i] == UNREAD ? 1 : 0;
+    }
+    free(labels->ids);
+    labels->ids = ids;
+    for (size_t l = 0; l < labels->count; l++) {
+        free(labels->labels[l].of);
+        labels->labels[l].of = of[l];
+    }
+    labels->member_count = core->member_count;
+    labels->next = 0;
+    labels->is_numbered = false;
+}
+
+static int follow(struct flo_rollout_labels *labels,
+                  const struct flo_rollout *core, struct flo_err *err)
+{
+    uint32_t *of[FLO_SLICE_LABELS_MAX] = {0};
+    char(*ids)[37] = calloc(core->member_count + 1, sizeof(*ids));
+    bool is_done = ids != NULL;
+
+    for (size_t l = 0; l < labels->count && is_done; l++) {
+        of[l] = calloc(core->member_count + 1, sizeof(*of[l]));
+        is_done = of[l] != NULL;
+    }
+    if (is_done) {
+        take_over(labels, core, ids, of);
         return 0;
     }
-    json_t *json = flo_object_parsed(device->labels);
-    for (size_t i = 0; i < reading->labels->count; i++) {
-        const char *key = reading->labels->keys[i];
-        const char *text = json_string_value(json_object_get(json, key));
-        char *out = reading->texts[i * reading->labels->member_count + index];
-        if (text != NULL) {
-            snprintf(out, TEXT_BYTES, "%s", text);
-        } else if (strcmp(key, HARDWARE) == 0) {
-            flo_rollouts_hardware(device, out);
+    for (size_t l = 0; l < labels->count; l++) {
+        free(of[l]);
+    }
+    free(ids);
+    return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
+}
+
+/* ---- values of a member ---- */
+
+static const char *label_of(const struct flo_select_device *device,
+                            const char *key)
+{
+    const struct flo_select_label *label = device->labels;
+
+    while (label != NULL && label->key != NULL) {
+        if (strcmp(label->key, key) == 0) {
+            return label->value;
+        }
+        label++;
+    }
+    return "";
+}
+
+/* Borrowed from the device, or in `hardware`. */
+static const char *value_of(const struct flo_select_device *device,
+                            const char *key, char *hardware)
+{
+    const char *value = label_of(device, key);
+
+    if (value[0] != '\0' || strcmp(key, HARDWARE) != 0) {
+        return value;
+    }
+    flo_hardware_class_of(device->values[FLO_SELECT_ARCH].text,
+                          device->values[FLO_SELECT_KERNEL].text,
+                          device->values[FLO_SELECT_MEMORY].number, hardware);
+    return hardware;
+}
+
+static void read_member(struct flo_controller *controller,
+                        struct flo_rollout_labels *labels, size_t member)
+{
+    const struct flo_select_device *device =
+        flo_fleet_facts_of(controller->store, labels->ids[member]);
+    char hardware[FLO_HARDWARE_TEXT];
+
+    for (size_t l = 0; l < labels->count; l++) {
+        struct label *label = &labels->labels[l];
+        const char *value =
+            device != NULL ? value_of(device, label->key, hardware) : "";
+        label->of[member] =
+            value[0] != '\0' ? flo_word_number(&label->words, value) : 0;
+    }
+    labels->unread--;
+}
+
+static void read_some(struct flo_controller *controller,
+                      struct flo_rollout_labels *labels)
+{
+    size_t read = 0;
+
+    for (; labels->next < labels->member_count && labels->unread > 0 &&
+           read < READ_MAX;
+         labels->next++) {
+        if (labels->labels[0].of[labels->next] == UNREAD) {
+            read_member(controller, labels, labels->next);
+            read++;
         }
     }
-    json_decref(json);
-    return 0;
 }
 
 /* ---- numbers ---- */
 
 /* false: no memory. */
-static bool number_label(const struct reading *reading, size_t label)
+static bool number_label(struct label *label, size_t members)
 {
-    struct flo_rollout_labels *labels = reading->labels;
-    size_t count = labels->member_count;
-    struct flo_slice_text *texts = calloc(count + 1, sizeof(*texts));
-    const char **names = calloc(FLO_SLICE_VALUES_MAX + 1, sizeof(*names));
-    uint16_t *values = labels->values + label * count;
-    struct flo_slice_values found = {0};
-    bool is_done = texts != NULL && names != NULL;
+    size_t count = label->words.count;
+    struct flo_slice_word *words = calloc(count + 1, sizeof(*words));
+    uint16_t *numbers = calloc(count + 1, sizeof(*numbers));
 
-    for (size_t i = 0; i < count && is_done; i++) {
-        const char *text = reading->texts[label * count + i];
-        texts[i] = (struct flo_slice_text){
-            .text = text[0] != '\0' ? text : NULL, .place = (uint32_t)i};
+    if (words == NULL || numbers == NULL) {
+        free(words);
+        free(numbers);
+        return false;
     }
-    if (is_done) {
-        flo_slice_values_number(texts, count, values, names, &found);
-        labels->names[label] =
-            calloc((size_t)found.count + 1, sizeof(*labels->names[label]));
-        is_done = labels->names[label] != NULL;
+    for (size_t i = 0; i < count; i++) {
+        words[i].text = label->words.words[i];
     }
-    for (uint32_t i = 1; i <= found.count && is_done; i++) {
-        labels->names[label][i] = strdup(names[i]);
-        is_done = labels->names[label][i] != NULL;
-    }
-    labels->labels[label] =
-        (struct flo_slice_label){.values = values,
-                                 .count = is_done ? found.count : 0,
-                                 .judged = found.judged};
-    free(texts);
-    free(names);
-    return is_done;
-}
-
-static int number_all(struct flo_controller *controller,
-                      const struct flo_rollout_entry *entry,
-                      struct flo_rollout_labels *labels, struct flo_err *err)
-{
-    struct flo_fleet_device_filter filter = {.group = entry->group,
-                                             .online = -1};
-    struct reading reading = {.core = &entry->core, .labels = labels};
-
-    reading.texts =
-        calloc(labels->count * labels->member_count + 1, TEXT_BYTES);
-    labels->values = calloc(labels->count * labels->member_count + 1,
-                            sizeof(*labels->values));
-    bool is_done = reading.texts != NULL && labels->values != NULL;
-    int rv = !is_done ? flo_fail(err, FLO_E_MEMORY, "slices of a rollout")
-                      : flo_fleet_device_list(controller->store, &filter,
-                                              read_device, &reading, err);
-    for (size_t i = 0; i < labels->count && rv == 0; i++) {
-        if (!number_label(&reading, i)) {
-            rv = flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
+    for (size_t i = 0; i < members; i++) {
+        if (label->of[i] > 0) {
+            words[label->of[i] - 1].members++;
         }
     }
-    free(reading.texts);
-    return rv;
+    flo_slice_words_number(words, count, numbers, &label->values);
+    free(words);
+    free(label->numbers);
+    label->numbers = numbers;
+    label->judged = label->judged > 0 ? label->judged : label->values.judged;
+    return true;
+}
+
+static int number_all(struct flo_rollout_labels *labels, struct flo_err *err)
+{
+    for (size_t l = 0; l < labels->count; l++) {
+        if (!number_label(&labels->labels[l], labels->member_count)) {
+            return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
+        }
+    }
+    labels->is_numbered = true;
+    return 0;
+}
+
+static uint16_t number_of(const struct label *label, size_t member)
+{
+    uint32_t word = label->of[member];
+
+    return word > 0 ? label->numbers[word - 1] : 0;
 }
 
 /* ---- its name ---- */
 
+#define CUT_BYTES 75 /* of a long name; the rest tells it from those alike */
+
+/* As much of it as is whole characters. */
+static size_t cut(const char *text, size_t bytes)
+{
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
+        bytes--;
+    }
+    return bytes;
+}
+
+/* A slice is known by its name alone, so no two have the same one. */
 static void name_slice(const struct flo_rollout_labels *labels,
                        const struct flo_slice *slice, char *out)
 {
-    bool is_known = slice->value > 0 && slice->label < labels->count &&
-                    slice->value <= labels->labels[slice->label].count;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
+    const struct label *label = &labels->labels[slice->label];
+    struct flo_digest digest;
 
-    snprintf(out, FLO_SLICE_TEXT, is_known ? "%.40s=%.54s" : "%s%s",
-             is_known ? labels->keys[slice->label] : "",
-             is_known ? labels->names[slice->label][slice->value] : "");
-}
-
-static uint16_t value_at(const struct flo_rollout_labels *labels, size_t label,
-                         size_t member)
-{
-    return labels->values[label * labels->member_count + member];
+    out[0] = '\0';
+    if (slice->label >= labels->count || slice->value == 0 ||
+        slice->value > label->values.count) {
+        return;
+    }
+    flo_buf_printf(&whole, "%s=%s", label->key,
+                   label->words.words[label->values.words[slice->value]]);
+    if (whole.failed || whole.bytes < FLO_SLICE_TEXT) {
+        snprintf(out, FLO_SLICE_TEXT, "%s", whole.failed ? "" : whole.data);
+        return;
+    }
+    flo_sha256(whole.data, whole.bytes, &digest);
+    snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx",
+             (int)cut(whole.data, CUT_BYTES), whole.data,
+             (unsigned long long)flo_get_u64(digest.bytes));
 }
 
 /* ---- for a study ---- */
 
-static bool is_current(const struct flo_rollout_entry *entry)
+static int keep_up(struct flo_controller *controller,
+                   struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    return entry->labels != NULL &&
-           entry->labels->member_count == entry->core.member_count &&
-           entry->labels->members == members_of(&entry->core);
-}
-
-static int look_again(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    struct flo_rollout_labels *labels = calloc(1, sizeof(*labels));
+    struct flo_rollout_labels *labels = entry->labels;
+    int rv = 0;
 
     if (labels == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
+        labels = entry->labels = calloc(1, sizeof(*labels));
+        if (labels == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
+        }
+        add_keys(labels, &entry->wish);
     }
-    labels->member_count = entry->core.member_count;
-    labels->members = members_of(&entry->core);
-    labels->at_ms = flo_now_ms();
-    add_keys(labels, &entry->wish);
-    int rv = number_all(controller, entry, labels, err);
-    if (rv < 0) {
-        flo_rollouts_labels_free(labels);
-        return rv;
+    if (!is_of(labels, &entry->core)) {
+        rv = follow(labels, &entry->core, err);
     }
-    flo_rollouts_labels_free(entry->labels);
-    entry->labels = labels;
-    return 0;
+    if (rv == 0) {
+        read_some(controller, labels);
+    }
+    return rv == 0 && labels->unread == 0 && !labels->is_numbered
+               ? number_all(labels, err)
+               : rv;
 }
 
 int flo_rollouts_slices_ask(struct flo_controller *controller,
@@ -233,28 +333,30 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
                             struct flo_err *err)
 {
     size_t count = entry->core.member_count;
-    bool is_due = entry->labels == NULL ||
-                  flo_now_ms() - entry->labels->at_ms >= AGAIN_MS;
-    int rv = 0;
 
-    if (count == 0 || count > MEMBERS_MAX || study->split_of[0] != '\0') {
+    if (count == 0 || study->split_of[0] != '\0') {
         return 0;
     }
-    if (!is_current(entry) &&
-        (!is_due || (rv = look_again(controller, entry, err)) < 0)) {
+    int rv = keep_up(controller, entry, err);
+    const struct flo_rollout_labels *labels = entry->labels;
+    if (rv < 0 || !labels->is_numbered) {
         return rv;
     }
-    const struct flo_rollout_labels *labels = entry->labels;
     study->labels = calloc(labels->count + 1, sizeof(*study->labels));
     study->values = calloc(labels->count * count + 1, sizeof(*study->values));
     if (study->labels == NULL || study->values == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
     }
-    memcpy(study->values, labels->values,
-           labels->count * count * sizeof(*study->values));
-    for (size_t i = 0; i < labels->count; i++) {
-        study->labels[i] = labels->labels[i];
-        study->labels[i].values = study->values + i * count;
+    for (size_t l = 0; l < labels->count; l++) {
+        const struct label *label = &labels->labels[l];
+        uint16_t *values = study->values + l * count;
+        for (size_t i = 0; i < count; i++) {
+            values[i] = number_of(label, i);
+        }
+        study->labels[l] =
+            (struct flo_slice_label){.values = values,
+                                     .count = label->values.count,
+                                     .judged = label->judged};
     }
     study->label_count = labels->count;
     for (uint32_t i = 0; i < entry->core.study.rules.count; i++) {
@@ -276,7 +378,8 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
     if (slices->count + slices->changed_count == 0) {
         return 0;
     }
-    if (!is_current(entry)) { /* members came or went while it was asked */
+    if (labels == NULL || !labels->is_numbered ||
+        !is_of(labels, &entry->core)) { /* members came or went meanwhile */
         *slices = (struct flo_study_slices){0};
         return 0;
     }
@@ -292,7 +395,8 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         name_slice(labels, slice, slices->rows[i].name);
         name_slice(labels, &study->found[i].wider, slices->rows[i].found);
         for (size_t m = 0; m < count; m++) {
-            bool is_in = value_at(labels, slice->label, m) == slice->value;
+            bool is_in =
+                number_of(&labels->labels[slice->label], m) == slice->value;
             (*out)[m] = (uint8_t)((*out)[m] | (is_in ? 1u << i : 0));
         }
     }

@@ -21,13 +21,35 @@ struct named {
     size_t count;
 };
 
+/* Its place among the words; SIZE_MAX: it has none. */
+static size_t word_of(struct flo_slice_word *words, size_t *count,
+                      const char *text)
+{
+    size_t i = 0;
+
+    if (text == NULL) {
+        return SIZE_MAX;
+    }
+    while (i < *count && strcmp(words[i].text, text) != 0) {
+        i++;
+    }
+    if (i == *count) {
+        words[(*count)++] = (struct flo_slice_word){.text = text};
+    }
+    words[i].members++;
+    return i;
+}
+
 static void name_label(struct named *named, size_t l, const json_t *rule,
                        const json_t *devices)
 {
     const json_t *label = json_array_get(json_object_get(rule, "labels"), l);
     const json_t *tau2 = json_object_get(rule, "tau2");
     size_t count = json_array_size(devices);
-    struct flo_slice_text *texts = calloc(count + 1, sizeof(*texts));
+    struct flo_slice_word *words = calloc(count + 1, sizeof(*words));
+    uint16_t *numbers = calloc(count + 1, sizeof(*numbers));
+    size_t *places = calloc(count + 1, sizeof(*places));
+    size_t word_count = 0;
     struct flo_slice_values numbered;
 
     named->label_names[l] = json_string_value(json_object_get(label, "name"));
@@ -35,14 +57,20 @@ static void name_label(struct named *named, size_t l, const json_t *rule,
     for (size_t i = 0; i < count; i++) {
         const json_t *of =
             json_object_get(json_array_get(devices, i), "labels");
-        texts[i] = (struct flo_slice_text){
-            .text =
-                json_string_value(json_object_get(of, named->label_names[l])),
-            .place = (uint32_t)i};
+        const char *text =
+            json_string_value(json_object_get(of, named->label_names[l]));
+        places[i] = word_of(words, &word_count, text);
     }
-    flo_slice_values_number(texts, count, named->values[l], named->names[l],
-                            &numbered);
-    free(texts);
+    flo_slice_words_number(words, word_count, numbers, &numbered);
+    for (size_t i = 0; i < count; i++) {
+        named->values[l][i] = places[i] < word_count ? numbers[places[i]] : 0;
+    }
+    for (uint32_t v = 1; v <= numbered.count; v++) {
+        named->names[l][v] = words[numbered.words[v]].text;
+    }
+    free(words);
+    free(numbers);
+    free(places);
     named->labels[l] = (struct flo_slice_label){
         .values = named->values[l],
         .count = numbered.count,

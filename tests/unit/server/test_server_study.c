@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "server-stub/core/gate/study/study.h"
+#include "server-stub/core/rollout/inside.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
@@ -78,17 +79,18 @@ static void a_large_fleet_has_the_gates_of_normal(void **state)
 /* ---- the order of members ---- */
 
 #define SITES 40
-/* Sites of 25 devices, by their number. */
-static void enrol_sites(struct world *world)
+/* Sites of 25 devices, by their number; what their names begin with. */
+static void enrol_sites_of(struct world *world, const char *prefix)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     for (int i = 0; i < 25 * SITES; i++) {
         const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-        char id[37], name[16], labels[32];
+        char id[37], name[16], labels[320];
         bool is_news;
         snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", i);
         snprintf(name, sizeof(name), "more-%d", i);
-        snprintf(labels, sizeof(labels), "{\"site\":\"s%d\"}", i % SITES);
+        snprintf(labels, sizeof(labels), "{\"site\":\"%s%d\"}", prefix,
+                 i % SITES);
         struct flo_fleet_device device = {.id = id,
                                           .name = name,
                                           .labels = labels,
@@ -103,6 +105,11 @@ static void enrol_sites(struct world *world)
                          0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void enrol_sites(struct world *world)
+{
+    enrol_sites_of(world, "s");
 }
 
 static int site_of(const struct flo_rollout_member *member)
@@ -462,6 +469,59 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     assert_int_equal(held_in(&entry->core), 25);
 }
 
+/* The names of two sites, as a scan found them. */
+static void names_of(struct world *world, struct flo_rollout_entry *entry,
+                     struct flo_study_slices *slices)
+{
+    struct flo_observe_study *study = labels_of(world, entry);
+    uint8_t *in = NULL;
+
+    slices->count = 2;
+    study->found[0].slice = (struct flo_slice){.label = 1, .value = 1};
+    study->found[1].slice = (struct flo_slice){.label = 1, .value = 2};
+    assert_int_equal(
+        flo_rollouts_slices_name(entry, study, slices, &in, &world->err), 0);
+    flo_observe_study_free(study);
+    free(in);
+}
+
+/* 200 characters are the same, and a hold goes by the name. */
+static void sites_with_long_names_are_told_apart(void **state)
+{
+    struct world *world = *state;
+    struct flo_study_slices *slices = calloc(1, sizeof(*slices));
+    char prefix[201];
+
+    memset(prefix, 'x', sizeof(prefix) - 1);
+    prefix[sizeof(prefix) - 1] = '\0';
+    enrol_sites_of(world, prefix);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    names_of(world, entry, slices);
+    assert_memory_equal(slices->rows[0].name, "site=xxx", 8);
+    assert_int_equal(strlen(slices->rows[0].name), FLO_SLICE_TEXT - 1);
+    assert_string_not_equal(slices->rows[0].name, slices->rows[1].name);
+    free(slices);
+}
+
+/* It alone is read: the others keep their numbers. */
+static void a_member_that_goes_leaves_the_others_numbered(void **state)
+{
+    struct world *world = *state;
+
+    enrol_sites(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_observe_study *study = labels_of(world, entry);
+    uint16_t second = study->values[entry->core.member_count + 1];
+    flo_observe_study_free(study);
+    flo_rollout_member_remove(&entry->core, 0);
+    study = labels_of(world, entry);
+    assert_int_equal(study->values[entry->core.member_count], second);
+    assert_int_equal(study->labels[1].judged, SITES);
+    flo_observe_study_free(study);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -478,6 +538,8 @@ int main(void)
         TEST(each_evaluation_is_stored_and_gives_the_same_verdict),
         TEST(a_study_survives_a_start),
         TEST(a_named_slice_is_held_and_stays_so_over_a_start),
+        TEST(sites_with_long_names_are_told_apart),
+        TEST(a_member_that_goes_leaves_the_others_numbered),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

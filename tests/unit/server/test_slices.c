@@ -269,52 +269,46 @@ static void a_site_that_changed_is_no_culprit(void **state)
 /* 10,000 texts of two devices each, but the last has twenty. */
 static void a_label_of_ten_thousand_values_is_cut_and_says_so(void **state)
 {
-    size_t count = 2 * VALUES + 18;
-    char(*words)[8] = calloc(VALUES, sizeof(*words));
-    struct flo_slice_text *texts = calloc(count, sizeof(*texts));
-    uint16_t *values = calloc(count, sizeof(*values));
-    const char *names[FLO_SLICE_VALUES_MAX + 1];
+    char(*texts)[8] = calloc(VALUES, sizeof(*texts));
+    struct flo_slice_word *words = calloc(VALUES, sizeof(*words));
+    uint16_t *numbers = calloc(VALUES, sizeof(*numbers));
     struct flo_slice_values out;
 
     (void)state;
     for (size_t i = 0; i < VALUES; i++) {
-        snprintf(words[i], sizeof(words[i]), "v%05zu", i);
+        snprintf(texts[i], sizeof(texts[i]), "v%05zu", i);
+        words[i] = (struct flo_slice_word){texts[i], i + 1 < VALUES ? 2 : 20};
     }
-    for (size_t i = 0; i < count; i++) {
-        size_t word = i < 2 * VALUES ? i / 2 : VALUES - 1;
-        texts[i] = (struct flo_slice_text){words[word], (uint32_t)i};
-    }
-    flo_slice_values_number(texts, count, values, names, &out);
+    flo_slice_words_number(words, VALUES, numbers, &out);
     assert_int_equal(out.count, FLO_SLICE_VALUES_MAX);
     assert_int_equal(out.judged, 1);
     assert_int_equal(out.left_values, VALUES - FLO_SLICE_VALUES_MAX);
     assert_int_equal(out.left_devices, 2 * out.left_values);
-    /* The largest one is in, with the smaller texts of the others. */
-    assert_int_equal(values[count - 1], FLO_SLICE_VALUES_MAX);
-    assert_string_equal(names[FLO_SLICE_VALUES_MAX], "v09999");
-    assert_string_equal(names[1], "v00000");
-    assert_int_equal(values[2 * 5000], 0);
-    free(words);
+    /* The largest one is in, with the first ones of the others. */
+    assert_int_equal(numbers[VALUES - 1], FLO_SLICE_VALUES_MAX);
+    assert_int_equal(out.words[FLO_SLICE_VALUES_MAX], VALUES - 1);
+    assert_int_equal(out.words[1], 0);
+    assert_int_equal(numbers[5000], 0);
     free(texts);
-    free(values);
+    free(words);
+    free(numbers);
 }
 
-static void a_member_without_the_label_has_no_number(void **state)
+static void values_are_numbered_by_their_texts(void **state)
 {
-    struct flo_slice_text texts[] = {{"b", 0}, {NULL, 1}, {"a", 2}, {"b", 3}};
-    uint16_t values[4];
-    const char *names[FLO_SLICE_VALUES_MAX + 1];
+    static const struct flo_slice_word words[] = {{"b", 3}, {"c", 0}, {"a", 1}};
+    uint16_t numbers[3];
     struct flo_slice_values out;
 
     (void)state;
-    flo_slice_values_number(texts, 4, values, names, &out);
+    flo_slice_words_number(words, 3, numbers, &out);
     assert_int_equal(out.count, 2);
-    assert_int_equal(out.judged, 0);
-    assert_int_equal(values[0], 2);
-    assert_int_equal(values[1], 0);
-    assert_int_equal(values[2], 1);
-    assert_int_equal(values[3], 2);
-    flo_slice_values_number(texts, 0, values, names, &out);
+    assert_int_equal(out.judged, 1);
+    assert_int_equal(numbers[0], 2);
+    assert_int_equal(numbers[1], 0); /* nobody has it any more */
+    assert_int_equal(numbers[2], 1);
+    assert_int_equal(out.words[1], 2);
+    flo_slice_words_number(words, 0, numbers, &out);
     assert_int_equal(out.count, 0);
 }
 
@@ -512,7 +506,7 @@ int main(void)
         cmocka_unit_test(one_device_of_a_billion_milliseconds_names_no_site),
         cmocka_unit_test(a_site_that_changed_is_no_culprit),
         cmocka_unit_test(a_label_of_ten_thousand_values_is_cut_and_says_so),
-        cmocka_unit_test(a_member_without_the_label_has_no_number),
+        cmocka_unit_test(values_are_numbered_by_their_texts),
         cmocka_unit_test(swaps_within_half_an_hour_are_one_wave),
         cmocka_unit_test(the_ninth_wave_joins_the_eighth),
         cmocka_unit_test(each_phase_has_its_share_of_each_site),

@@ -1,4 +1,4 @@
-/* Labels: texts sorted and numbered; the smallest groups left out. */
+/* Labels: words sorted and numbered; the smallest groups left out. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,33 +13,6 @@ double flo_slice_threshold(double alpha, double weight, size_t labels,
     return -log(alpha * weight / ((double)labels * (judged > 0 ? judged : 1)));
 }
 
-/* Members without the label last. */
-static int by_text(const void *a, const void *b)
-{
-    const struct flo_slice_text *one = a;
-    const struct flo_slice_text *other = b;
-
-    if (one->text == NULL || other->text == NULL) {
-        return (one->text == NULL) - (other->text == NULL);
-    }
-    int order = strcmp(one->text, other->text);
-    return order != 0
-               ? order
-               : (one->place > other->place) - (one->place < other->place);
-}
-
-static size_t end_of(const struct flo_slice_text *texts, size_t count,
-                     size_t from)
-{
-    size_t end = from + 1;
-
-    while (end < count && texts[end].text != NULL &&
-           strcmp(texts[end].text, texts[from].text) == 0) {
-        end++;
-    }
-    return end;
-}
-
 /* How many members a value has to have, and how many values with exactly so
  * many there is room for. */
 struct room {
@@ -47,28 +20,26 @@ struct room {
     size_t ties;
 };
 
-static size_t values_above(const struct flo_slice_text *texts, size_t count,
+static size_t values_above(const struct flo_slice_word *words, size_t count,
                            size_t members)
 {
     size_t values = 0;
 
-    for (size_t at = 0; at < count && texts[at].text != NULL;) {
-        size_t end = end_of(texts, count, at);
-        values += end - at > members ? 1 : 0;
-        at = end;
+    for (size_t i = 0; i < count; i++) {
+        values += words[i].members > members ? 1 : 0;
     }
     return values;
 }
 
 /* By halving: the fewest members at which the values above fit. */
-static struct room room_of(const struct flo_slice_text *texts, size_t count)
+static struct room room_of(const struct flo_slice_word *words, size_t count)
 {
     size_t low = 0;
-    size_t high = count;
+    size_t high = UINT32_MAX;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (values_above(texts, count, middle) <= FLO_SLICE_VALUES_MAX) {
+        if (values_above(words, count, middle) <= FLO_SLICE_VALUES_MAX) {
             high = middle;
         } else {
             low = middle + 1;
@@ -76,37 +47,47 @@ static struct room room_of(const struct flo_slice_text *texts, size_t count)
     }
     return (struct room){.members = low,
                          .ties = FLO_SLICE_VALUES_MAX -
-                                 values_above(texts, count, low)};
+                                 values_above(words, count, low)};
 }
 
-void flo_slice_values_number(struct flo_slice_text *texts, size_t count,
-                             uint16_t *values,
-                             const char *names[FLO_SLICE_VALUES_MAX + 1],
-                             struct flo_slice_values *out)
+/* Those that are scanned. */
+struct chosen {
+    const char *text;
+    uint32_t word;
+};
+
+static int by_text(const void *a, const void *b)
 {
+    const struct chosen *one = a;
+    const struct chosen *other = b;
+
+    return strcmp(one->text, other->text);
+}
+
+void flo_slice_words_number(const struct flo_slice_word *words, size_t count,
+                            uint16_t *numbers, struct flo_slice_values *out)
+{
+    struct chosen chosen[FLO_SLICE_VALUES_MAX];
+    struct room room = room_of(words, count);
+
     *out = (struct flo_slice_values){0};
-    names[0] = NULL;
-    qsort(texts, count, sizeof(*texts), by_text);
-    struct room room = room_of(texts, count);
-    for (size_t at = 0; at < count;) {
-        size_t end = texts[at].text == NULL ? count : end_of(texts, count, at);
-        size_t members = end - at;
-        uint16_t number = 0;
-        if (texts[at].text != NULL &&
-            (members > room.members ||
-             (members == room.members && room.ties > 0))) {
-            room.ties -= members == room.members ? 1 : 0;
-            number = (uint16_t)++out->count;
-            names[number] = texts[at].text;
-            out->judged += members >= FLO_SLICE_MEMBERS_MIN ? 1 : 0;
-        } else if (texts[at].text != NULL) {
+    for (size_t i = 0; i < count; i++) {
+        bool is_tie = words[i].members == room.members && words[i].members > 0;
+        numbers[i] = 0;
+        if (words[i].members > room.members || (is_tie && room.ties > 0)) {
+            room.ties -= is_tie ? 1 : 0;
+            chosen[out->count++] =
+                (struct chosen){.text = words[i].text, .word = (uint32_t)i};
+        } else if (words[i].members > 0) {
             out->left_values++;
-            out->left_devices += (uint32_t)members;
+            out->left_devices += words[i].members;
         }
-        for (size_t i = at; i < end; i++) {
-            assert(texts[i].place < count);
-            values[texts[i].place] = number;
-        }
-        at = end;
+    }
+    qsort(chosen, out->count, sizeof(*chosen), by_text);
+    for (uint32_t k = 0; k < out->count; k++) {
+        uint32_t word = chosen[k].word;
+        numbers[word] = (uint16_t)(k + 1);
+        out->words[k + 1] = word;
+        out->judged += words[word].members >= FLO_SLICE_MEMBERS_MIN ? 1 : 0;
     }
 }

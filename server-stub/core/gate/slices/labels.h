@@ -28,23 +28,23 @@ struct flo_slice_label {
 double flo_slice_threshold(double alpha, double weight, size_t labels,
                            uint32_t judged);
 
-/* One member's text; NULL: it has no such label. */
-struct flo_slice_text {
+/* A value of a label, and how many members have it. */
+struct flo_slice_word {
     const char *text;
-    uint32_t place; /* in the caller's array */
+    uint32_t members;
 };
 struct flo_slice_values {
     uint32_t count;        /* numbers in use */
     uint32_t judged;       /* of them, with 3 members and more */
     uint32_t left_values;  /* over 1,000: not scanned */
     uint32_t left_devices; /* ... and their members */
+    uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: the place of its
+                                                 word; [0] is not used */
 };
-/* Number the values.  `places` in `texts` are 0 … count - 1, each once; the
- * array is reordered.  values: [count], by place.  names: the text of each
- * number, names[0] is NULL; borrowed from `texts`. */
-void flo_slice_values_number(struct flo_slice_text *texts, size_t count,
-                             uint16_t *values,
-                             const char *names[FLO_SLICE_VALUES_MAX + 1],
-                             struct flo_slice_values *out);
+/* Number the words, each of which stands in `words` once; one without members
+ * has no number.  numbers: [count], by place; 0: left out.  Earlier words come
+ * before later ones that have as many members. */
+void flo_slice_words_number(const struct flo_slice_word *words, size_t count,
+                            uint16_t *numbers, struct flo_slice_values *out);
 
 #endif

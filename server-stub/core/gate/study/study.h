@@ -133,7 +133,7 @@ struct flo_study_crash {
 
 /* A label=value at which a speed is worse (slices/scan.h). */
 #define FLO_STUDY_SLICES_MAX 8
-#define FLO_SLICE_TEXT 96
+#define FLO_SLICE_TEXT 96 /* of a longer name a part, and its checksum */
 struct flo_study_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": what is held */
     char found[FLO_SLICE_TEXT]; /* the wider slice that it was found in; "" */
@@ -353,7 +353,7 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 /* ---- words ---- */
 
 /* Bytes of each `out`. */
-#define FLO_STUDY_TEXT 240
+#define FLO_STUDY_TEXT 400
 /* Where a release is worse; `end`: "held there". */
 void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
                           char *out);

@@ -294,7 +294,7 @@ void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
     out[0] = '\0';
     say(&line, "%s", flo_measure_fact(slice->measure)->title);
     say_effect(&line, told->effect, told->has_interval, told->low, told->high);
-    say(&line, " at %.60s: ", slice->name);
+    say(&line, " at %s: ", slice->name);
     if (!slice->is_culprit) {
         say(&line, "no device there runs the old release any more: cannot "
                    "tell; look there");
@@ -307,7 +307,7 @@ void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
         say_effect(&line, slice->elsewhere, false, 0, 0);
     }
     if (slice->found[0] != '\0') {
-        say(&line, " (found in %.40s)", slice->found);
+        say(&line, " (found in %s)", slice->found);
     }
     say(&line, ": %s", end);
 }
@@ -317,7 +317,7 @@ void flo_study_changed_text(const struct flo_study_changed *changed, char *out)
     struct line line = {.out = out};
 
     out[0] = '\0';
-    say(&line, "%s: %.60s", flo_measure_fact(changed->measure)->title,
+    say(&line, "%s: %s", flo_measure_fact(changed->measure)->title,
         changed->name);
     say_effect(&line, changed->shift, false, 0, 0);
     say(&line, "%s: the site changed, not the release",
