@@ -24,94 +24,6 @@ flo_reading_fact(enum flo_observed_reading reading)
 
 /* ---- sketches ---- */
 
-static void join_smallest(struct flo_pairs *pairs)
-{
-    size_t best = 0;
-
-    assert(pairs->count >= 2);
-    for (size_t i = 1; i + 1 < pairs->count; i++) {
-        uint64_t here = (uint64_t)pairs->values[i] + pairs->values[i + 1];
-        uint64_t there =
-            (uint64_t)pairs->values[best] + pairs->values[best + 1];
-        best = here < there ? i : best;
-    }
-    uint64_t both = (uint64_t)pairs->values[best] + pairs->values[best + 1];
-    size_t kept = pairs->values[best] < pairs->values[best + 1] ? 1 : 0;
-    pairs->index[best] = pairs->index[best + kept];
-    pairs->values[best] = both > UINT32_MAX ? UINT32_MAX : (uint32_t)both;
-    pairs->count--;
-    for (size_t i = best + 1; i < pairs->count; i++) {
-        pairs->index[i] = pairs->index[i + 1];
-        pairs->values[i] = pairs->values[i + 1];
-    }
-}
-
-static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
-{
-    size_t low = 0;
-    size_t high = pairs->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (pairs->index[middle] < index) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
-{
-    size_t at = place_of(pairs, index);
-
-    if (at < pairs->count && pairs->index[at] == index) {
-        uint32_t room = UINT32_MAX - pairs->values[at];
-        pairs->values[at] += values < room ? values : room;
-        return;
-    }
-    if (pairs->count == FLO_PAIRS_MAX) {
-        join_smallest(pairs);
-        at = place_of(pairs, index);
-    }
-    for (size_t i = pairs->count; i > at; i--) {
-        pairs->index[i] = pairs->index[i - 1];
-        pairs->values[i] = pairs->values[i - 1];
-    }
-    pairs->index[at] = index;
-    pairs->values[at] = values;
-    pairs->count++;
-}
-
-void flo_pairs_merge(struct flo_pairs *pairs,
-                     const struct flo_histogram *histogram)
-{
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        if (histogram->buckets[i] != 0) {
-            add_pair(pairs, (uint16_t)i, histogram->buckets[i]);
-        }
-    }
-}
-
-static bool read_pairs(const struct flo_pairs *pairs,
-                       const struct flo_reading_fact *fact, double *out)
-{
-    struct flo_bucket buckets[FLO_PAIRS_MAX];
-    double value;
-
-    for (size_t i = 0; i < pairs->count; i++) {
-        buckets[i] = (struct flo_bucket){.index = pairs->index[i],
-                                         .count = pairs->values[i]};
-    }
-    if (!flo_buckets_quantile(buckets, pairs->count, fact->quantile,
-                              fact->least, &value)) {
-        return false;
-    }
-    *out = log(value);
-    return true;
-}
-
 /* Nothing that came before belongs to what comes now. */
 static void forget_open(struct flo_readings *readings)
 {
@@ -551,7 +463,8 @@ static void read_sketch(struct flo_readings *readings, size_t sketch,
         if (facts[i].sketch != sketch) {
             continue;
         }
-        bool is_read = read_pairs(pairs, &facts[i], &readings->y[i]);
+        bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least,
+                                      &readings->y[i]);
         if (is_first && !is_read) {
             break; /* it stays open */
         }

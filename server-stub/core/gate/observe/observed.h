@@ -16,6 +16,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
+#include "server-stub/core/gate/observe/sketch.h"
 #include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
@@ -46,17 +47,6 @@ flo_reading_fact(enum flo_observed_reading reading);
 #define FLO_BEFORE_MIN FLO_LEVEL_FULL /* readings that a control needs */
 /* An updated device is compared with what it ran so long before. */
 #define FLO_AHEAD_BLOCKS 12
-
-/* A histogram's buckets that are not empty, in order.  When there are more, the
- * two neighbours with the fewest values become one. */
-#define FLO_PAIRS_MAX 64
-struct flo_pairs {
-    uint16_t count;
-    uint16_t index[FLO_PAIRS_MAX];
-    uint32_t values[FLO_PAIRS_MAX];
-};
-void flo_pairs_merge(struct flo_pairs *pairs,
-                     const struct flo_histogram *histogram);
 
 #define FLO_SKETCHES 3
 /* Readings of a device; those that are only counted have none. */

@@ -1,0 +1,93 @@
+/* Sketch: buckets merged in, a quantile read out. */
+#include <assert.h>
+#include <math.h>
+
+#include "server-stub/core/gate/observe/sketch.h"
+#include "server-stub/core/gate/statistics/series.h"
+
+static void join_smallest(struct flo_pairs *pairs)
+{
+    size_t best = 0;
+
+    assert(pairs->count >= 2);
+    for (size_t i = 1; i + 1 < pairs->count; i++) {
+        uint64_t here = (uint64_t)pairs->values[i] + pairs->values[i + 1];
+        uint64_t there =
+            (uint64_t)pairs->values[best] + pairs->values[best + 1];
+        best = here < there ? i : best;
+    }
+    uint64_t both = (uint64_t)pairs->values[best] + pairs->values[best + 1];
+    size_t kept = pairs->values[best] < pairs->values[best + 1] ? 1 : 0;
+    pairs->index[best] = pairs->index[best + kept];
+    pairs->values[best] = both > UINT32_MAX ? UINT32_MAX : (uint32_t)both;
+    pairs->count--;
+    for (size_t i = best + 1; i < pairs->count; i++) {
+        pairs->index[i] = pairs->index[i + 1];
+        pairs->values[i] = pairs->values[i + 1];
+    }
+}
+
+static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
+{
+    size_t low = 0;
+    size_t high = pairs->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pairs->index[middle] < index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
+{
+    size_t at = place_of(pairs, index);
+
+    if (at < pairs->count && pairs->index[at] == index) {
+        uint32_t room = UINT32_MAX - pairs->values[at];
+        pairs->values[at] += values < room ? values : room;
+        return;
+    }
+    if (pairs->count == FLO_PAIRS_MAX) {
+        join_smallest(pairs);
+        at = place_of(pairs, index);
+    }
+    for (size_t i = pairs->count; i > at; i--) {
+        pairs->index[i] = pairs->index[i - 1];
+        pairs->values[i] = pairs->values[i - 1];
+    }
+    pairs->index[at] = index;
+    pairs->values[at] = values;
+    pairs->count++;
+}
+
+void flo_pairs_merge(struct flo_pairs *pairs,
+                     const struct flo_histogram *histogram)
+{
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] != 0) {
+            add_pair(pairs, (uint16_t)i, histogram->buckets[i]);
+        }
+    }
+}
+
+bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least,
+                    double *out)
+{
+    struct flo_bucket buckets[FLO_PAIRS_MAX];
+    double value;
+
+    for (size_t i = 0; i < pairs->count; i++) {
+        buckets[i] = (struct flo_bucket){.index = pairs->index[i],
+                                         .count = pairs->values[i]};
+    }
+    if (!flo_buckets_quantile(buckets, pairs->count, q, least, &value)) {
+        return false;
+    }
+    *out = log(value);
+    return true;
+}

@@ -1,0 +1,22 @@
+/* Sketch: the requests of a device in a block, until they are enough for a
+ * reading.  Pure. */
+#ifndef FLOTILLA_SERVER_OBSERVE_SKETCH_H
+#define FLOTILLA_SERVER_OBSERVE_SKETCH_H
+
+#include <flotilla/base.h>
+
+/* A histogram's buckets that are not empty, in order.  When there are more, the
+ * two neighbours with the fewest values become one. */
+#define FLO_PAIRS_MAX 64
+struct flo_pairs {
+    uint16_t count;
+    uint16_t index[FLO_PAIRS_MAX];
+    uint32_t values[FLO_PAIRS_MAX];
+};
+void flo_pairs_merge(struct flo_pairs *pairs,
+                     const struct flo_histogram *histogram);
+/* The logarithm of the quantile q.  false: fewer than `least` values. */
+bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least,
+                    double *out);
+
+#endif
