@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     observed.readings = has_readings ? &readings : NULL;
     size_t packed = flo_observed_pack(&observed, again);
-    if (data[0] != 1) { /* the format of before is written as that of now */
+    if (data[0] == 3) { /* those of before are written as that of now */
         must(packed == bytes);
         must(memcmp(again, data, bytes) == 0);
     }

@@ -44,7 +44,7 @@ struct flo_observer_entry {
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
                        sizeof(struct flo_readings) <=
-                   3072,
+                   4096,
                "of a model on a device");
 /* A hardware class with a model. */
 struct flo_observer_class {

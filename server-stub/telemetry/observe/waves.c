@@ -18,6 +18,7 @@ static void note_wave(struct flo_observer_entry *entry, uint8_t wave,
     if (entry->speeds == NULL) {
         entry->speeds = calloc(FLO_SPEEDS, sizeof(*entry->speeds));
     }
+    flo_observed_fix_daily(&entry->observed);
     for (int i = 0; i < FLO_SPEEDS && entry->speeds != NULL; i++) {
         struct flo_observer_speed *speed = &entry->speeds[i];
         speed->waves[wave].is_known = flo_observed_past(
@@ -66,7 +67,11 @@ void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
     }
     for (int i = 0; i < FLO_SPEEDS; i++) {
         if ((readings->fresh >> i & 1) != 0) {
-            flo_mean_add(&entry->speeds[i].total, readings->y[i] - curve[i]);
+            flo_mean_add(&entry->speeds[i].total,
+                         readings->y[i] - curve[i] -
+                             flo_observed_daily(&entry->observed,
+                                                (enum flo_observed_reading)i,
+                                                block));
         }
     }
 }

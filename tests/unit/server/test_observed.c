@@ -1,69 +1,5 @@
 /* Observed: one device's windows become readings and sums. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "server-stub/core/gate/observe/observed.h"
-
-#define OLD 11
-#define NEW 22
-#define FIRST 1000 /* block */
-
-static const struct flo_observed_rollout rollout = {
-    .id = 7, .release = NEW, .phase = 1};
-
-struct world {
-    struct flo_readings readings;
-    struct flo_observed observed;
-    struct flo_histogram histogram;
-    uint32_t block;
-};
-
-static struct world *world_new(void)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    world->observed.readings = &world->readings;
-    world->block = FIRST;
-    return world;
-}
-
-/* One window of `samples` requests that took about `us` each. */
-static struct flo_observed_window
-window_of(struct world *world, uint32_t release, uint32_t samples, uint64_t us)
-{
-    memset(&world->histogram, 0, sizeof(world->histogram));
-    for (uint32_t i = 0; i < samples; i++) {
-        flo_histogram_add(&world->histogram, us);
-    }
-    return (struct flo_observed_window){
-        .block = world->block,
-        .release = release,
-        .requests = samples,
-        .gauges = {1 << 20},
-        .histograms = {&world->histogram, &world->histogram}};
-}
-
-static void take(struct world *world, uint32_t release, uint32_t samples,
-                 uint64_t us)
-{
-    struct flo_observed_window window = window_of(world, release, samples, us);
-
-    (void)flo_observed_take(&world->observed, &window, &rollout);
-}
-
-static void end_block(struct world *world)
-{
-    static const double none[FLO_READING_COUNT];
-
-    flo_observed_read(&world->observed, world->block);
-    flo_observed_end(&world->observed, world->block, none);
-    world->block++;
-}
+#include "tests/unit/server/observed_device.h"
 
 static void serve(struct world *world, uint32_t release, uint32_t blocks,
                   uint64_t us)
@@ -498,6 +434,16 @@ static void a_full_sketch_still_knows_its_quantiles(void **state)
 
 /* ---- bytes ---- */
 
+static void put_mean(uint8_t *data, size_t *at, double sum, uint32_t count)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &sum, sizeof(bits));
+    flo_put_u64(data + *at, bits);
+    flo_put_u32(data + *at + 8, count);
+    *at += 12;
+}
+
 static void sums_survive_their_bytes(void **state)
 {
     (void)state;
@@ -541,14 +487,49 @@ static void sums_survive_their_bytes(void **state)
     free(world);
 }
 
-static void put_mean(uint8_t *data, size_t *at, double sum, uint32_t count)
+/* Levels, and neither hours nor slopes. */
+static void the_format_of_levels_is_read(void **state)
 {
-    uint64_t bits;
+    (void)state;
+    uint8_t data[FLO_OBSERVED_BYTES_MAX] = {2, 1};
+    struct flo_observed observed;
+    struct flo_readings readings;
+    bool has_readings;
+    size_t at = 2;
 
-    memcpy(&bits, &sum, sizeof(bits));
-    flo_put_u64(data + *at, bits);
-    flo_put_u32(data + *at + 8, count);
-    *at += 12;
+    flo_put_u32(data + at, OLD); /* release; then former, coming, … */
+    at += 12 * 4 + 7 + 3;
+    for (int i = 0; i < 2; i++) { /* tallies: before, since */
+        put_mean(data, &at, 0, 0);
+        at += 8;
+    }
+    data[at++] = 0; /* pasts */
+    data[at++] = FLO_READING_COUNT;
+    for (int i = 0; i < FLO_READING_COUNT; i++) {
+        data[at++] = 1;
+        flo_put_u32(data + at, OLD);
+        flo_put_u32(data + at + 4, 70);
+        at += 8;
+        put_mean(data, &at, 230 + i, 20);
+        flo_put_u32(data + at, OLD);
+        at += 8;
+        for (int k = 0; k < 4; k++) {
+            put_mean(data, &at, 0, 0);
+        }
+        at += 8 + 4 + 1 + 4;
+    }
+    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings,
+                                         &has_readings, NULL),
+                     0);
+    observed.readings = &readings;
+    const struct flo_mean *level =
+        flo_observed_level(&observed, FLO_READING_TTFT_P95);
+    assert_int_equal(level->count, 20);
+    assert_false(readings.has_daily);
+    data[0] = 3;
+    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings,
+                                         &has_readings, NULL),
+                     FLO_E_DB);
 }
 
 /* A controller of before kept one base: it is the level of what runs. */
@@ -589,13 +570,13 @@ static void the_format_of_before_is_read(void **state)
     assert_null(flo_observed_level(&observed, FLO_READING_BATCH_TOKEN));
 }
 
-static void a_device_takes_less_than_3072_bytes(void **state)
+static void a_device_takes_less_than_4096_bytes(void **state)
 {
     (void)state;
     size_t bytes = sizeof(struct flo_observed) + sizeof(struct flo_readings);
 
     print_message("a model on a device: %zu bytes\n", bytes);
-    assert_true(bytes <= 3072);
+    assert_true(bytes <= 4096);
 }
 
 int main(void)
@@ -618,8 +599,9 @@ int main(void)
         cmocka_unit_test(a_change_needs_hardly_a_past),
         cmocka_unit_test(a_full_sketch_still_knows_its_quantiles),
         cmocka_unit_test(sums_survive_their_bytes),
+        cmocka_unit_test(the_format_of_levels_is_read),
         cmocka_unit_test(the_format_of_before_is_read),
-        cmocka_unit_test(a_device_takes_less_than_3072_bytes),
+        cmocka_unit_test(a_device_takes_less_than_4096_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,11 +177,41 @@ static void split_reading(struct flo_readings *readings, int reading,
     flo_series_split(&readings->series[reading],
                      level != NULL ? &level->mean : &none);
     readings->reference[reading] = (uint8_t)reference;
+    if (reading < FLO_SHAPES) {
+        struct flo_shape_daily *daily = &readings->daily[reading];
+        daily->before =
+            level != NULL ? (float)flo_shape_daily_mean(daily, level->day) : 0;
+    }
+}
+
+/* ---- the hour of the day ---- */
+
+void flo_observed_fix_daily(struct flo_observed *observed)
+{
+    struct flo_readings *readings = observed->readings;
+
+    if (readings == NULL || readings->has_daily) {
+        return;
+    }
+    for (int i = 0; i < FLO_SHAPES; i++) {
+        flo_shape_daily_fix(&readings->shapes[i], &readings->daily[i]);
+    }
+    readings->has_daily = true;
+}
+
+double flo_observed_daily(const struct flo_observed *observed,
+                          enum flo_observed_reading reading, uint32_t block)
+{
+    return observed->readings != NULL && (int)reading < FLO_SHAPES
+               ? flo_shape_daily_at(&observed->readings->daily[reading],
+                                    flo_shape_hour(block))
+               : 0;
 }
 
 /* Compared with what it did as it ran `running`, from here on. */
 static void split(struct flo_observed *observed, const struct parting *of)
 {
+    flo_observed_fix_daily(observed);
     for (int i = 0; i < FLO_READING_COUNT && observed->readings != NULL; i++) {
         split_reading(observed->readings, i, of);
     }
@@ -196,6 +226,18 @@ static void split(struct flo_observed *observed, const struct parting *of)
     observed->before_died = observed->hours_died;
 }
 
+/* Caches fill first. */
+static void begin_memory(struct flo_observed *observed, uint32_t block)
+{
+    uint32_t after =
+        observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
+
+    if (observed->readings != NULL) {
+        flo_slope_begin(&observed->readings->memory,
+                        block < UINT32_MAX - after ? block + after : block);
+    }
+}
+
 /* It runs its rollout's release. */
 static void treat(struct flo_observed *observed, uint32_t running,
                   uint32_t block)
@@ -206,6 +248,7 @@ static void treat(struct flo_observed *observed, uint32_t running,
     observed->arm = FLO_ARM_TREATED;
     observed->is_busy = false;
     observed->early = 0;
+    begin_memory(observed, block);
 }
 
 static void swap(struct flo_observed *observed, uint32_t release,
@@ -228,6 +271,10 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
                                           .block = block,
                                           .is_control = true});
         observed->phase = phase;
+        if (observed->readings != NULL &&
+            observed->readings->memory.from == 0) {
+            begin_memory(observed, block); /* once in a rollout */
+        }
     }
 }
 
@@ -247,9 +294,31 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
+/* Its hours go on from where the release put its level. */
+static void move_hours(struct flo_observed *observed)
+{
+    struct flo_readings *readings = observed->readings;
+    double d;
+
+    for (int i = 0; i < FLO_SHAPES && readings != NULL; i++) {
+        if (observed->arm == FLO_ARM_TREATED &&
+            observed->release == observed->coming &&
+            flo_observed_difference(observed, (enum flo_observed_reading)i,
+                                    &d)) {
+            flo_shape_move(&readings->shapes[i], d);
+        }
+    }
+}
+
 void flo_observed_release(struct flo_observed *observed)
 {
+    move_hours(observed);
     forget_former(observed);
+    if (observed->readings != NULL) {
+        observed->readings->memory = (struct flo_slope_track){0};
+        memset(observed->readings->daily, 0, sizeof(observed->readings->daily));
+        observed->readings->has_daily = false;
+    }
     observed->rollout = 0;
     observed->coming = 0;
     observed->arm = FLO_ARM_NONE;
@@ -294,6 +363,7 @@ bool flo_observed_place(struct flo_observed *observed,
     }
     observed->segment = segment;
     observed->coming = rollout->release;
+    observed->leak_from = rollout->leak_from;
     observed->is_busy =
         way == FLO_MEMBER_BUSY && observed->arm == FLO_ARM_CONTROL;
     observed->is_silent = way == FLO_MEMBER_SILENT;
@@ -331,6 +401,9 @@ static bool moves(struct flo_observed *observed,
         /* By another way than its rollout, or an older one takes it back: it is
          * no control until the next split. */
         observed->split = 0;
+        if (observed->readings != NULL) {
+            observed->readings->memory = (struct flo_slope_track){0};
+        }
     }
     runs(observed, window->release, window->block);
     return false;
@@ -431,6 +504,10 @@ bool flo_observed_take(struct flo_observed *observed,
     observed->hours_heard |= 1;
     observed->heard = window->block;
     add_numbers(observed, window);
+    if ((window->engine_ends > 0 || window->is_after_start) &&
+        is_since(observed)) {
+        begin_memory(observed, window->block); /* its memory was given back */
+    }
     if (observed->readings != NULL && is_steady(observed, window)) {
         add_samples(observed, window);
     }
@@ -525,6 +602,44 @@ static void end_tally(struct flo_tally *tally)
     }
 }
 
+/* A release that is judged may have moved all hours: less its difference, and
+ * none while that is not known. */
+static void keep_hour(struct flo_observed *observed, int reading,
+                      uint32_t block, double x)
+{
+    double d = 0;
+    bool is_judged =
+        (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) &&
+        observed->release == observed->coming;
+
+    if (!is_judged || flo_observed_difference(
+                          observed, (enum flo_observed_reading)reading, &d)) {
+        (void)flo_shape_keep(&observed->readings->shapes[reading],
+                             flo_shape_hour(block), x - d);
+    }
+}
+
+/* `taken`: the curve of the block and the device's hour of the day. */
+static void add_since(struct flo_observed *observed, int reading,
+                      uint32_t block, double y, double taken)
+{
+    struct flo_readings *readings = observed->readings;
+    struct flo_series *series = &readings->series[reading];
+    bool is_gauge = facts[reading].sketch == FLO_NO_SKETCH;
+
+    if (reading == FLO_READING_ENGINE_RSS) {
+        (void)flo_slope_add(&readings->memory, block, y - taken);
+    }
+    if (reading < FLO_SHAPES) { /* `before` has its mean hour in it */
+        taken -= (double)readings->daily[reading].before;
+    }
+    if (observed->arm == FLO_ARM_CONTROL) {
+        (void)flo_levels_control(series, y - taken, taken, is_gauge);
+    } else {
+        flo_series_after(series, y - taken, taken, is_gauge);
+    }
+}
+
 static void end_reading(struct flo_observed *observed, int reading,
                         uint32_t block, double curve)
 {
@@ -535,15 +650,17 @@ static void end_reading(struct flo_observed *observed, int reading,
     /* Always finite: bucket bounds and gauges are whole numbers. */
     (void)flo_levels_add(&readings->levels[reading], observed->release,
                          is_fresh ? &x : NULL, block);
-    if (!is_fresh || !is_since(observed)) {
+    if (!is_fresh) {
         return;
     }
-    bool is_gauge = facts[reading].sketch == FLO_NO_SKETCH;
-    if (observed->arm == FLO_ARM_CONTROL) {
-        (void)flo_levels_control(&readings->series[reading], x, curve,
-                                 is_gauge);
-    } else {
-        flo_series_after(&readings->series[reading], x, curve, is_gauge);
+    if (is_since(observed)) {
+        add_since(observed, reading, block, readings->y[reading],
+                  curve + flo_observed_daily(observed,
+                                             (enum flo_observed_reading)reading,
+                                             block));
+    }
+    if (reading < FLO_SHAPES) {
+        keep_hour(observed, reading, block, x);
     }
 }
 
@@ -611,6 +728,10 @@ bool flo_observed_past(const struct flo_observed *observed,
         return false;
     }
     *mean = flo_mean_of(&level->mean);
+    if ((int)reading < FLO_SHAPES) {
+        *mean -= flo_shape_daily_mean(&observed->readings->daily[reading],
+                                      level->day);
+    }
     *stratum = stratum_of(observed->release, reference, level);
     return true;
 }

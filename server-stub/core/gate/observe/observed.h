@@ -17,6 +17,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/core/gate/observe/sketch.h"
+#include "server-stub/core/gate/slices/leak.h"
 #include "server-stub/core/gate/slices/level.h"
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/series.h"
@@ -48,7 +49,13 @@ flo_reading_fact(enum flo_observed_reading reading);
 /* An updated device is compared with what it ran so long before. */
 #define FLO_AHEAD_BLOCKS 12
 
+/* From so long after its swap on, memory that grows is a leak: caches are full.
+ * A rollout may say another time. */
+#define FLO_LEAK_BLOCKS 6
+
 #define FLO_SKETCHES 3
+/* Readings that have an hour of the day: all but the last, golden answers. */
+#define FLO_SHAPES (FLO_READING_COUNT - 1)
 /* Readings of a device; those that are only counted have none. */
 struct flo_readings {
     struct flo_pairs pairs[FLO_SKETCHES];
@@ -56,6 +63,10 @@ struct flo_readings {
     struct flo_mean gauges[FLO_GAUGES];
     struct flo_level_table levels[FLO_READING_COUNT];
     struct flo_series series[FLO_READING_COUNT];
+    struct flo_shape_kept shapes[FLO_SHAPES];
+    struct flo_shape_daily daily[FLO_SHAPES]; /* of the rollout that it is in */
+    struct flo_slope_track memory; /* since its split and its last start */
+    bool has_daily;                /* `daily` is fixed */
     /* enum flo_reference of `before`. */
     uint8_t reference[FLO_READING_COUNT];
     /* Devices with the same one are compared with each other.  0: with the
@@ -104,12 +115,13 @@ struct flo_observed {
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    uint8_t phase;    /* of the split, from 1 */
-    bool is_busy;     /* in an execution, until the swap */
-    bool is_silent;   /* treated, and not heard of any more */
-    bool died_early;  /* within 2 h of its swap or, a control, its split */
-    uint16_t crashes; /* since the split, at most one an hour */
-    uint32_t early;   /* blocks heard within 2 h of its swap */
+    uint8_t phase;      /* of the split, from 1 */
+    uint16_t leak_from; /* blocks after its swap; 0: FLO_LEAK_BLOCKS */
+    bool is_busy;       /* in an execution, until the swap */
+    bool is_silent;     /* treated, and not heard of any more */
+    bool died_early;    /* within 2 h of its swap or, a control, its split */
+    uint16_t crashes;   /* since the split, at most one an hour */
+    uint32_t early;     /* blocks heard within 2 h of its swap */
     struct flo_past pasts[FLO_LEVELS_MAX];
     struct flo_tally before, since; /* the split */
     struct flo_readings *readings;  /* the caller's; NULL: counted only */
@@ -131,9 +143,10 @@ struct flo_observed_window {
 };
 /* The rollout that a device is in, as far as its windows need it. */
 struct flo_observed_rollout {
-    uint32_t id;      /* checksum */
-    uint32_t release; /* the one that comes */
-    uint8_t phase;    /* from 1 */
+    uint32_t id;        /* checksum */
+    uint32_t release;   /* the one that comes */
+    uint8_t phase;      /* from 1 */
+    uint16_t leak_from; /* blocks after a swap; 0: FLO_LEAK_BLOCKS */
 };
 
 /* One window.  true: it shows that the device swapped to the rollout's release.
@@ -185,8 +198,14 @@ bool flo_observed_reads(const struct flo_observed *observed,
 /* Whom it is compared with in a reading: devices of the same number. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
+/* The device's hour of the day, fixed by the first call in a rollout, and by
+ * its split at the latest: then it is taken off all its readings. */
+void flo_observed_fix_daily(struct flo_observed *observed);
+double flo_observed_daily(const struct flo_observed *observed,
+                          enum flo_observed_reading reading, uint32_t block);
 /* The past of a device that runs its old release: mean and stratum of the level
- * that it would be compared with.  false: it has none of 12 readings. */
+ * that it would be compared with, less its hour of the day.  false: it has none
+ * of 12 readings. */
 bool flo_observed_past(const struct flo_observed *observed,
                        enum flo_observed_reading reading, uint32_t block,
                        double *mean, uint32_t *stratum);
@@ -229,7 +248,7 @@ void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
 
 /* All but the open sketches, which hold a block at most.  `out` holds
  * FLO_OBSERVED_BYTES_MAX; returns the bytes used. */
-#define FLO_OBSERVED_BYTES_MAX 1536
+#define FLO_OBSERVED_BYTES_MAX 2560
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* `observed->readings` of the caller is filled when the bytes have readings;
  * *has_readings says so.  FLO_E_DB on anything that pack does not write. */

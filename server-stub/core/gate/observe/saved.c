@@ -1,16 +1,21 @@
 /* Observed: as bytes, to be kept across a start of the controller.
  *
- *   u8  format 2, flags (bit 0: has readings)
+ *   u8  format 3, flags (bit 0: has readings)
  *   the numbers of FIELDS, then two tallies, then u8 pasts, each of them
  *   u32 release, u32 heard and a tally
- *   for each reading: u8 levels, each of them u32 release, u32 last and a
- *   mean; then u32 running, u32 warm_from; before, first, after,
+ *   for each reading: u8 levels, each of them u32 release, u32 last, a mean
+ *   and a day; then u32 running, u32 warm_from; before, first, after,
  *   newest as means; f64 curve, u32 since, u8 reference, u32 stratum
+ *   for each but the last: f32 base, u8 hours, each of them u8 hour,
+ *   u8 count, i16 mean; then the daily curve as f32: 4 and `before`
+ *   u8 1 when that is fixed; u32 from, f64 base and three sums of memory
  *
- * Format 1 is read too: a base for `release` and one for `former`, no `coming`
- * and no `moved`.
+ * Format 2 is read too: without days, hours, daily curves, `leak_from` and
+ * memory.  So is format 1: a base for `release` and one for `former`, no
+ * `coming` and no `moved` either.
  *
- * A mean is f64 sum, u32 count.  Little-endian.  Readings are in the order of
+ * A mean is f64 sum, u32 count; a day four i16; a sum u32 count and four f64.
+ * Little-endian.  Readings are in the order of
  * readings.def, so their number stands before them. */
 #include <assert.h>
 #include <math.h>
@@ -18,7 +23,8 @@
 
 #include "server-stub/core/gate/observe/observed.h"
 
-#define FORMAT 2
+#define FORMAT 3
+#define FORMAT_OF_LEVELS 2
 #define FORMAT_OF_BASES 1
 #define HAS_READINGS 1
 
@@ -64,6 +70,17 @@ static void u8(struct cursor *cursor, uint8_t *value)
     cursor->at++;
 }
 
+static void i16(struct cursor *cursor, int16_t *value)
+{
+    uint16_t bits = (uint16_t)*value;
+    uint8_t bytes[2] = {(uint8_t)bits, (uint8_t)(bits >> 8)};
+
+    u8(cursor, &bytes[0]);
+    u8(cursor, &bytes[1]);
+    bits = (uint16_t)(bytes[0] | bytes[1] << 8);
+    memcpy(value, &bits, sizeof(bits));
+}
+
 static void truth(struct cursor *cursor, bool *value)
 {
     uint8_t byte = *value ? 1 : 0;
@@ -91,6 +108,17 @@ static void real(struct cursor *cursor, double *value)
     cursor->at += 8;
 }
 
+static void half(struct cursor *cursor, float *value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, value, sizeof(bits));
+    u32(cursor, &bits);
+    memcpy(value, &bits, sizeof(bits));
+    cursor->is_broken =
+        cursor->is_broken || (cursor->out == NULL && !isfinite(*value));
+}
+
 static void mean(struct cursor *cursor, struct flo_mean *value)
 {
     real(cursor, &value->sum);
@@ -110,28 +138,35 @@ static void fields(struct cursor *cursor, struct flo_observed *observed,
                    uint8_t format)
 {
     uint32_t crashes = observed->crashes;
+    uint32_t leak_from = observed->leak_from;
     uint32_t *numbers[] = {
         &observed->release, &observed->former, &observed->coming,
         &observed->rollout, &observed->split,  &observed->moved,
         &observed->heard,   &observed->read,   &observed->crashed,
-        &observed->hour,    &observed->early,  &crashes};
+        &observed->hour,    &observed->early,  &crashes,
+        &leak_from};
     uint8_t *bytes[] = {&observed->hours_heard,  &observed->hours_died,
                         &observed->before_heard, &observed->before_died,
                         &observed->arm,          &observed->segment,
                         &observed->phase};
 
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        bool is_new =
-            numbers[i] == &observed->coming || numbers[i] == &observed->moved;
-        if (format == FORMAT || !is_new) {
+        uint8_t since =
+            numbers[i] == &leak_from ? FORMAT
+            : numbers[i] == &observed->coming || numbers[i] == &observed->moved
+                ? FORMAT_OF_LEVELS
+                : FORMAT_OF_BASES;
+        if (format >= since) {
             u32(cursor, numbers[i]);
         }
     }
     for (size_t i = 0; i < FLO_COUNT(bytes); i++) {
         u8(cursor, bytes[i]);
     }
-    cursor->is_broken = cursor->is_broken || crashes > UINT16_MAX;
+    cursor->is_broken =
+        cursor->is_broken || crashes > UINT16_MAX || leak_from > UINT16_MAX;
     observed->crashes = (uint16_t)crashes;
+    observed->leak_from = (uint16_t)leak_from;
     truth(cursor, &observed->is_busy);
     truth(cursor, &observed->is_silent);
     truth(cursor, &observed->died_early);
@@ -179,7 +214,8 @@ static void all_pasts(struct cursor *cursor, struct flo_observed *observed)
     }
 }
 
-static void all_levels(struct cursor *cursor, struct flo_level_table *table)
+static void all_levels(struct cursor *cursor, struct flo_level_table *table,
+                       uint8_t format)
 {
     uint8_t count = 0;
 
@@ -193,6 +229,9 @@ static void all_levels(struct cursor *cursor, struct flo_level_table *table)
         if (next_place(cursor, count, i, &level->release)) {
             u32(cursor, &level->last);
             mean(cursor, &level->mean);
+            for (int k = 0; k < 4 && format == FORMAT; k++) {
+                i16(cursor, &level->day[k]);
+            }
         }
     }
     u32(cursor, &table->running);
@@ -247,6 +286,69 @@ static void all_bases(struct cursor *cursor,
     }
 }
 
+/* Hours that were read, in their order. */
+static void hours(struct cursor *cursor, struct flo_shape_kept *kept)
+{
+    uint8_t count = 0;
+    uint8_t next = 0;
+
+    half(cursor, &kept->base);
+    for (uint8_t h = 0; h < FLO_SHAPE_HOURS; h++) {
+        count = (uint8_t)(count + (kept->counts[h] > 0 ? 1 : 0));
+    }
+    u8(cursor, &count);
+    for (uint8_t i = 0; i < count && !cursor->is_broken; i++) {
+        uint8_t hour = next;
+        while (cursor->out != NULL && kept->counts[hour] == 0) {
+            hour++;
+        }
+        u8(cursor, &hour);
+        if (hour < next || hour >= FLO_SHAPE_HOURS) {
+            cursor->is_broken = true;
+            return;
+        }
+        u8(cursor, &kept->counts[hour]);
+        i16(cursor, &kept->hours[hour]);
+        cursor->is_broken = cursor->is_broken || kept->counts[hour] == 0 ||
+                            kept->counts[hour] >= FLO_SHAPE_READINGS_MAX;
+        next = (uint8_t)(hour + 1);
+    }
+}
+
+static void sums(struct cursor *cursor, struct flo_slope_sums *value)
+{
+    u32(cursor, &value->count);
+    real(cursor, &value->t);
+    real(cursor, &value->t2);
+    real(cursor, &value->y);
+    real(cursor, &value->ty);
+}
+
+static void all_days(struct cursor *cursor, struct flo_readings *readings)
+{
+    struct flo_slope_track *memory = &readings->memory;
+
+    for (int i = 0; i < FLO_SHAPES; i++) {
+        hours(cursor, &readings->shapes[i]);
+        for (int k = 0; k < 4; k++) {
+            float *at = &readings->daily[i].at[k];
+            half(cursor, at);
+            cursor->is_broken =
+                cursor->is_broken || fabs((double)*at) > FLO_SHAPE_DAILY_MAX;
+        }
+        half(cursor, &readings->daily[i].before);
+    }
+    truth(cursor, &readings->has_daily);
+    u32(cursor, &memory->from);
+    real(cursor, &memory->base);
+    sums(cursor, &memory->all);
+    sums(cursor, &memory->latest);
+    sums(cursor, &memory->newest);
+    cursor->is_broken = cursor->is_broken ||
+                        memory->all.count < (uint64_t)memory->latest.count +
+                                                memory->newest.count;
+}
+
 static void all_series(struct cursor *cursor, struct flo_readings *readings,
                        const struct flo_observed *observed, uint8_t format)
 {
@@ -260,7 +362,7 @@ static void all_series(struct cursor *cursor, struct flo_readings *readings,
     cursor->is_broken = cursor->is_broken || count != FLO_READING_COUNT;
     for (int i = 0; i < FLO_READING_COUNT && !cursor->is_broken; i++) {
         struct flo_series *series = &readings->series[i];
-        all_levels(cursor, &readings->levels[i]);
+        all_levels(cursor, &readings->levels[i], format);
         mean(cursor, &series->before);
         mean(cursor, &series->first);
         mean(cursor, &series->after);
@@ -274,6 +376,9 @@ static void all_series(struct cursor *cursor, struct flo_readings *readings,
                             series->since < (uint64_t)series->after.count +
                                                 series->newest.count ||
                             series->before.count < series->first.count;
+    }
+    if (format == FORMAT) {
+        all_days(cursor, readings);
     }
 }
 
@@ -309,14 +414,14 @@ int flo_observed_unpack(const uint8_t *data, size_t bytes,
     u8(&cursor, &format);
     u8(&cursor, &flags);
     fields(&cursor, observed, format);
-    if (format != FORMAT_OF_BASES) {
+    if (format > FORMAT_OF_BASES) {
         all_pasts(&cursor, observed);
     }
     *has_readings = (flags & HAS_READINGS) != 0;
     if (*has_readings) {
         all_series(&cursor, readings, observed, format);
     }
-    if (cursor.is_broken || (format != FORMAT && format != FORMAT_OF_BASES) ||
+    if (cursor.is_broken || format < FORMAT_OF_BASES || format > FORMAT ||
         flags > HAS_READINGS || cursor.at != bytes) {
         return flo_fail(err, FLO_E_DB,
                         "evidence of a device: %zu bytes of format %u cannot "

@@ -11,6 +11,8 @@
 #define BLOCKS_AN_HOUR 12.0
 #define READINGS_MIN 10
 #define LATEST_MIN 6
+#define TRACK_FIRST 4
+#define SLOPE_MAX 100.0 /* beyond it, no memory grows */
 #define CLIP_TIMES 8
 #define CLIP_MIN 0.005
 #define VARIANCE_MIN 4e-6
@@ -56,6 +58,73 @@ bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
     out->slope = out->has_slope ? fit(readings, count) : 0;
     out->latest = out->has_latest ? fit(readings + half, count - half) : 0;
     return true;
+}
+
+/* ---- one device, from sums ---- */
+
+void flo_slope_begin(struct flo_slope_track *track, uint32_t from)
+{
+    *track = (struct flo_slope_track){.from = from};
+}
+
+static void add(struct flo_slope_sums *sums, double t, double y)
+{
+    sums->count++;
+    sums->t += t;
+    sums->t2 += t * t;
+    sums->y += y;
+    sums->ty += t * y;
+}
+
+static bool is_power_of_two(uint32_t n)
+{
+    return (n & (n - 1)) == 0;
+}
+
+bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y)
+{
+    double t = (block - track->from) / BLOCKS_AN_HOUR;
+
+    if (track->from == 0 || block < track->from) {
+        return true;
+    }
+    if (!isfinite(y) || track->all.count == UINT32_MAX) {
+        return false;
+    }
+    track->base = track->all.count == 0 ? y : track->base;
+    add(&track->all, t, y - track->base);
+    add(&track->newest, t, y - track->base);
+    if (track->all.count >= TRACK_FIRST && is_power_of_two(track->all.count)) {
+        track->latest = track->newest;
+        track->newest = (struct flo_slope_sums){0};
+    }
+    return true;
+}
+
+/* false: too few readings, or sums that no readings have. */
+static bool slope_of(const struct flo_slope_sums *sums, uint32_t least,
+                     double *out)
+{
+    double n = sums->count;
+    double squares = n * sums->t2 - sums->t * sums->t;
+    double both = n * sums->ty - sums->t * sums->y;
+
+    *out = squares > 0 ? both / squares : 0;
+    return sums->count >= least && squares > 0 && fabs(*out) <= SLOPE_MAX;
+}
+
+void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out)
+{
+    const struct flo_slope_sums *a = &track->latest;
+    const struct flo_slope_sums *b = &track->newest;
+    struct flo_slope_sums late = {.count = a->count + b->count,
+                                  .t = a->t + b->t,
+                                  .t2 = a->t2 + b->t2,
+                                  .y = a->y + b->y,
+                                  .ty = a->ty + b->ty};
+
+    out->has_slope = slope_of(&track->all, READINGS_MIN, &out->slope);
+    out->has_latest = slope_of(&late, LATEST_MIN, &out->latest);
 }
 
 /* ---- two arms ---- */

@@ -25,6 +25,25 @@ struct flo_slope {
 bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
                   struct flo_slope *out);
 
+/* The same from sums: no reading is kept.  `latest` and `newest` together have
+ * the latest half to three quarters of them: at each power of two the older
+ * ones are forgotten. */
+struct flo_slope_sums {
+    uint32_t count;
+    double t, t2, y, ty; /* t: hours since `from`; y: above `base` */
+};
+struct flo_slope_track {
+    uint32_t from; /* the first block that counts; 0: none does */
+    double base;   /* the first reading */
+    struct flo_slope_sums all, latest, newest;
+};
+/* Nothing before `from` counts, and nothing from before this call. */
+void flo_slope_begin(struct flo_slope_track *track, uint32_t from);
+/* A reading of a block that no earlier one is of.  false: not finite, or
+ * numbers without end; nothing changed. */
+bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y);
+void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out);
+
 struct flo_leak_rule {
     double limit_pct; /* an hour */
     double alpha, weight;

@@ -82,6 +82,7 @@ bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
     }
     level->mean.sum += *y;
     level->mean.count++;
+    flo_shape_day(level->day, flo_shape_hour(block), level->mean.count);
     level->last = block;
     if (level->mean.count >= FLO_BASE_READINGS_MAX) {
         level->mean.sum /= 2;

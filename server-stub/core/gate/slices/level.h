@@ -8,7 +8,7 @@
 #ifndef FLOTILLA_SERVER_SLICES_LEVEL_H
 #define FLOTILLA_SERVER_SLICES_LEVEL_H
 
-#include "server-stub/core/gate/statistics/series.h"
+#include "server-stub/core/gate/slices/shape.h"
 
 #define FLO_LEVELS_MAX 4 /* releases of a device that have a level */
 #define FLO_LEVEL_FULL 12
@@ -18,6 +18,7 @@ struct flo_level {
     uint32_t release; /* who made the readings; 0: nobody */
     uint32_t last;    /* block of its newest reading */
     struct flo_mean mean;
+    int16_t day[4]; /* of its readings (slices/shape.h) */
 };
 /* One device and metric.  All zero: nothing was read. */
 struct flo_level_table {

@@ -1,39 +1,46 @@
 /* Shape: least squares of two harmonics on 24 means of equal weight. */
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 
 #include "server-stub/core/gate/slices/shape.h"
 
 #define HARMONICS 2
 #define COEFFICIENTS 4
+#define BLOCKS_AN_HOUR 12
 #define FREEDOM (FLO_SHAPE_HOURS - 1 - COEFFICIENTS)
+
+/* Cosine of a day's 48th parts, up to a quarter of it. */
+#define QUARTER 12
+static const double quarter[QUARTER + 1] = {1,
+                                            0.99144486137381041,
+                                            0.96592582628906829,
+                                            0.92387953251128676,
+                                            0.86602540378443865,
+                                            0.79335334029123517,
+                                            0.70710678118654752,
+                                            0.60876142900872064,
+                                            0.5,
+                                            0.38268343236508977,
+                                            0.25881904510252076,
+                                            0.13052619222005159,
+                                            0};
+
+static double cosine(uint32_t part)
+{
+    part %= 4 * QUARTER;
+    part = part > 2 * QUARTER ? 4 * QUARTER - part : part;
+    return part > QUARTER ? -quarter[2 * QUARTER - part] : quarter[part];
+}
 
 /* Once and twice a day, cosine and sine, in the middle of the hour. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
-    double day = 2 * M_PI * (hour + 0.5) / FLO_SHAPE_HOURS;
-
-    for (int k = 0; k < HARMONICS; k++) {
-        out[2 * k] = cos((k + 1) * day);
-        out[2 * k + 1] = sin((k + 1) * day);
+    for (uint32_t k = 0; k < HARMONICS; k++) {
+        uint32_t part = (k + 1) * (2 * hour + 1);
+        out[2 * k] = cosine(part);
+        out[2 * k + 1] = cosine(part + 3 * QUARTER);
     }
-}
-
-bool flo_shape_add(struct flo_shape *shape, uint32_t hour, double x)
-{
-    assert(hour < FLO_SHAPE_HOURS);
-    struct flo_mean *mean = &shape->hours[hour];
-
-    if (!isfinite(x)) {
-        return false;
-    }
-    mean->sum += x;
-    mean->count++;
-    if (mean->count >= FLO_SHAPE_READINGS_MAX) {
-        mean->sum /= 2;
-        mean->count /= 2;
-    }
-    return true;
 }
 
 double flo_shape_at(const struct flo_shape_curve *curve, uint32_t hour)
@@ -116,4 +123,100 @@ bool flo_shape_fit(const struct flo_shape *shape, struct flo_shape_curve *out)
     }
     *out = curve;
     return true;
+}
+
+uint32_t flo_shape_hour(uint32_t block)
+{
+    return (block > 0 ? block - 1 : 0) / BLOCKS_AN_HOUR % FLO_SHAPE_HOURS;
+}
+
+/* ---- of a device, as it is kept ---- */
+
+static int16_t whole_of(double x)
+{
+    return (int16_t)lround(fmin(fmax(x, INT16_MIN), INT16_MAX));
+}
+
+bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x)
+{
+    bool is_first = true;
+
+    assert(hour < FLO_SHAPE_HOURS);
+    if (!isfinite(x) || fabs(x) > FLT_MAX) {
+        return false;
+    }
+    for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
+        is_first = is_first && kept->counts[h] == 0;
+    }
+    kept->base = is_first ? (float)x : kept->base;
+    uint8_t count = (uint8_t)(kept->counts[hour] + 1);
+    double off = (x - (double)kept->base) * FLO_SHAPE_ONE;
+    double mean = kept->hours[hour];
+    kept->hours[hour] = whole_of(mean + (off - mean) / count);
+    kept->counts[hour] =
+        count >= FLO_SHAPE_READINGS_MAX ? (uint8_t)(count / 2) : count;
+    return true;
+}
+
+void flo_shape_move(struct flo_shape_kept *kept, double x)
+{
+    double base = (double)kept->base + x;
+
+    if (fabs(base) <= FLT_MAX) { /* not for what is no number */
+        kept->base = (float)base;
+    }
+}
+
+void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count)
+{
+    double basis[COEFFICIENTS];
+
+    assert(count > 0);
+    basis_of(hour, basis);
+    for (int k = 0; k < COEFFICIENTS; k++) {
+        day[k] = whole_of(day[k] + (basis[k] * FLO_SHAPE_DAY - day[k]) / count);
+    }
+}
+
+void flo_shape_daily_fix(const struct flo_shape_kept *kept,
+                         struct flo_shape_daily *out)
+{
+    struct flo_shape shape = {0};
+    struct flo_shape_curve curve;
+
+    for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
+        shape.hours[h].count = kept->counts[h];
+        shape.hours[h].sum =
+            (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
+    }
+    *out = (struct flo_shape_daily){0};
+    /* Whole numbers are finite. */
+    (void)flo_shape_fit(&shape, &curve);
+    for (int k = 0; k < COEFFICIENTS; k++) {
+        out->at[k] = (float)curve.coefficients[k];
+    }
+}
+
+double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour)
+{
+    double basis[COEFFICIENTS];
+    double sum = 0;
+
+    assert(hour < FLO_SHAPE_HOURS);
+    basis_of(hour, basis);
+    for (int k = 0; k < COEFFICIENTS; k++) {
+        sum += (double)daily->at[k] * basis[k];
+    }
+    return sum;
+}
+
+double flo_shape_daily_mean(const struct flo_shape_daily *daily,
+                            const int16_t day[4])
+{
+    double sum = 0;
+
+    for (int k = 0; k < COEFFICIENTS; k++) {
+        sum += (double)daily->at[k] * day[k] / FLO_SHAPE_DAY;
+    }
+    return sum;
 }

@@ -17,9 +17,6 @@
 struct flo_shape {
     struct flo_mean hours[FLO_SHAPE_HOURS];
 };
-/* A reading less its block's curve, in a UTC hour (0 to 23).  At 84 readings
- * the hour's sums are halved.  false: not finite; nothing changed. */
-bool flo_shape_add(struct flo_shape *shape, uint32_t hour, double x);
 
 /* weight: share of the curve that is no noise, 0 to 1.  The coefficients of
  * cos and sin, once and twice a day, have the weight in them. */
@@ -33,5 +30,41 @@ struct flo_shape_curve {
 bool flo_shape_fit(const struct flo_shape *shape, struct flo_shape_curve *out);
 /* How far an hour's readings are above the day's mean. */
 double flo_shape_at(const struct flo_shape_curve *curve, uint32_t hour);
+/* The UTC hour of a block: the first one, of number 1, began at midnight. */
+uint32_t flo_shape_hour(uint32_t block);
+
+/* ---- of a device, as it is kept ---- */
+
+/* 76 bytes: the mean of each hour above `base`, in parts of FLO_SHAPE_ONE, and
+ * of how many readings.  At 84 readings the count is halved. */
+#define FLO_SHAPE_ONE 8192
+struct flo_shape_kept {
+    float base; /* the first reading; moves with the device's level */
+    int16_t hours[FLO_SHAPE_HOURS];
+    uint8_t counts[FLO_SHAPE_HOURS];
+};
+/* false: not finite; nothing changed. */
+bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x);
+
+/* All hours are higher by x from here on. */
+void flo_shape_move(struct flo_shape_kept *kept, double x);
+
+/* The mean day of the readings of a level, four numbers in parts of
+ * FLO_SHAPE_DAY: with them any curve's mean over those readings is known. */
+#define FLO_SHAPE_DAY 32767
+void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
+
+/* The curve that a rollout takes off, as it was at the split. */
+#define FLO_SHAPE_DAILY_MAX 16 /* of each coefficient */
+struct flo_shape_daily {
+    float at[4];  /* coefficients of a curve */
+    float before; /* its mean over the readings before the split */
+};
+void flo_shape_daily_fix(const struct flo_shape_kept *kept,
+                         struct flo_shape_daily *out);
+double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour);
+/* Its mean over the readings of a level. */
+double flo_shape_daily_mean(const struct flo_shape_daily *daily,
+                            const int16_t day[4]);
 
 #endif
