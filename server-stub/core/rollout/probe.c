@@ -44,6 +44,24 @@ static bool was_probed(struct flo_rollout *rollout, uint32_t site)
     return false;
 }
 
+static void why(const struct flo_study_probe *probe, size_t count,
+                struct flo_rollout_actions *actions)
+{
+    if (probe->is_count) {
+        flo_rollout_why(actions,
+                        "%s on %.8s are far above its own past: %zu more at "
+                        "its site first, the next phase waits until they have "
+                        "soaked",
+                        flo_measure_fact(probe->measure)->title, probe->device,
+                        count);
+        return;
+    }
+    flo_rollout_why(actions,
+                    "%.8s is %.1f times slower than its site: %zu more there "
+                    "first, the next phase waits until they have soaked",
+                    probe->device, exp(probe->least), count);
+}
+
 static uint32_t probe_site(struct flo_rollout *rollout,
                            const struct flo_study_probe *probe,
                            struct flo_rollout_actions *actions)
@@ -64,10 +82,7 @@ static uint32_t probe_site(struct flo_rollout *rollout,
     for (size_t i = 0; i < count; i++) {
         flo_rollout_member_advance(rollout, picked[i]);
     }
-    flo_rollout_why(actions,
-                    "%.8s is %.1f times slower than its site: %zu more there "
-                    "first, the next phase waits until they have soaked",
-                    probe->device, exp(probe->least), count);
+    why(probe, count, actions);
     return (uint32_t)count;
 }
 

@@ -353,6 +353,9 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
         for (size_t i = 0; i < count; i++) {
             values[i] = number_of(label, i);
         }
+        if (strcmp(label->key, SITE) == 0) {
+            study->site_label = l;
+        }
         study->labels[l] =
             (struct flo_slice_label){.values = values,
                                      .count = label->values.count,

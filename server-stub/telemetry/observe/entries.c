@@ -4,6 +4,13 @@
 
 #include "server-stub/telemetry/observe/inside.h"
 
+uint32_t flo_observer_rollout_id(const char *name)
+{
+    uint32_t id = flo_crc32c(0, name, strlen(name));
+
+    return id != 0 ? id : 1;
+}
+
 static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
 {
     size_t next = *capacity == 0 ? 64 : 2 * *capacity;
@@ -37,7 +44,7 @@ static size_t device_number(struct flo_observer *observer, const char *device)
     return number;
 }
 
-static struct flo_observer_entry *find_of(struct flo_observer *observer,
+static struct flo_observer_entry *find_of(const struct flo_observer *observer,
                                           size_t number, const char *model)
 {
     uint32_t at = observer->first[number];
@@ -52,9 +59,9 @@ static struct flo_observer_entry *find_of(struct flo_observer *observer,
     return NULL;
 }
 
-struct flo_observer_entry *flo_observer_find(struct flo_observer *observer,
-                                             const char *device,
-                                             const char *model)
+struct flo_observer_entry *
+flo_observer_find(const struct flo_observer *observer, const char *device,
+                  const char *model)
 {
     size_t number = flo_ids_find(&observer->ids, device);
 

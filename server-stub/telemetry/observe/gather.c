@@ -49,11 +49,13 @@ static uint32_t tag_of(const void *data, size_t bytes)
 static uint32_t roster_of(struct flo_observer *observer,
                           const struct flo_observe_study *study)
 {
-    uint32_t id = tag_of(study->rollout, strlen(study->rollout));
+    uint32_t id = flo_observer_rollout_id(study->rollout);
+    uint32_t release = tag_of(&study->release, sizeof(study->release));
     uint32_t free_place = FLO_OBSERVER_NONE;
 
     for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
         if (observer->rosters[i].rollout.id == id) {
+            observer->rosters[i].rollout.release = release;
             return i;
         }
         if (observer->rosters[i].rollout.id == 0 &&
@@ -63,9 +65,9 @@ static uint32_t roster_of(struct flo_observer *observer,
     }
     if (free_place != FLO_OBSERVER_NONE) {
         struct flo_observer_roster *roster = &observer->rosters[free_place];
-        roster->rollout = (struct flo_observed_rollout){
-            .id = id,
-            .release = tag_of(&study->release, sizeof(study->release))};
+        roster->rollout =
+            (struct flo_observed_rollout){.id = id, .release = release};
+        snprintf(roster->name, sizeof(roster->name), "%s", study->rollout);
     }
     return free_place;
 }
@@ -101,10 +103,7 @@ static void place_members(struct flo_observer *observer,
         if (entry == NULL) {
             continue; /* nothing was heard of it yet */
         }
-        if (entry->roster != number) {
-            flo_observer_waves_forget(entry); /* of another rollout */
-        }
-        entry->roster = number;
+        flo_observer_attend(observer, entry, number);
         entry->site = member->site;
         if (flo_observed_place(&entry->observed, &roster->rollout,
                                (enum flo_member_way)member->way,

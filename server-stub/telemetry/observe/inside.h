@@ -2,25 +2,12 @@
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_INSIDE_H
 
+#include "server-stub/core/gate/observe/since.h"
 #include "server-stub/core/gate/observe/twin.h"
-#include "server-stub/core/gate/slices/waves.h"
 #include "server-stub/store/ids.h"
 #include "server-stub/telemetry/observe/observe.h"
 
 #define FLO_OBSERVER_NONE UINT32_MAX
-
-/* A control's readings of speeds, for each wave that it saw begin.  They are
- * not kept over a start of the controller. */
-#define FLO_SPEEDS FLO_READING_ENGINE_RSS
-struct flo_observer_speed {
-    struct flo_mean total; /* since its first wave */
-    struct {
-        struct flo_mean at; /* `total` as the wave began */
-        double before;
-        uint32_t stratum;
-        bool is_known;
-    } waves[FLO_SCAN_WAVES_MAX];
-};
 
 /* One model on one device. */
 struct flo_observer_entry {
@@ -33,13 +20,16 @@ struct flo_observer_entry {
     /* Compared with another model of the device; the entry of FLO_TWIN_NEW owns
      * it.  NULL: it is not. */
     struct flo_twin *twin;
-    struct flo_observer_speed *speeds; /* [FLO_SPEEDS]; NULL: no wave yet */
-    uint64_t seq;                      /* of its last window */
-    uint64_t at_ms;                    /* when that came */
-    uint16_t model;                    /* place among the models */
-    uint8_t side;                      /* enum flo_twin_side */
-    uint8_t wave;                      /* of its own swap, from 1; 0: none */
-    bool is_late;                      /* it still sends what it kept for us */
+    struct flo_since *since; /* the waves of its rollout; NULL: it is in none,
+                                or there was no memory */
+    /* Its newest readings while it is in no rollout, the last one first. */
+    float recent[FLO_SPEEDS][FLO_STEP_READINGS];
+    uint8_t recent_count[FLO_SPEEDS];
+    uint64_t seq;   /* of its last window */
+    uint64_t at_ms; /* when that came */
+    uint16_t model; /* place among the models */
+    uint8_t side;   /* enum flo_twin_side */
+    bool is_late;   /* it still sends what it kept for us */
     bool is_dirty;
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
@@ -55,9 +45,10 @@ struct flo_observer_class {
 struct flo_observer_roster {
     struct flo_observed_rollout rollout; /* id 0: free */
     bool is_split;                       /* in this phase */
+    char name[FLO_NAME_MAX + 1];
     uint64_t asked_at_ms;
-    struct flo_waves waves;
-    double tau2[FLO_SPEEDS][FLO_SLICE_LABELS_MAX];
+    struct flo_kept_waves kept;
+    bool is_dirty; /* `kept` changed */
     struct flo_curve curves[FLO_SEGMENTS_MAX][FLO_READING_COUNT];
 };
 #define FLO_OBSERVER_ROSTERS_MAX 64
@@ -86,9 +77,9 @@ struct flo_observer {
 struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
                                               const char *device,
                                               const char *model);
-struct flo_observer_entry *flo_observer_find(struct flo_observer *observer,
-                                             const char *device,
-                                             const char *model);
+struct flo_observer_entry *
+flo_observer_find(const struct flo_observer *observer, const char *device,
+                  const char *model);
 /* FLO_OBSERVER_NONE without memory. */
 uint32_t flo_observer_class_of(struct flo_observer *observer,
                                const char *hardware, const char *model);
@@ -118,6 +109,10 @@ void flo_observer_pairs_end(struct flo_observer *observer);
 
 /* waves.c: swaps that begin together, and what controls read since */
 
+/* It is a member of its roster from here on; what it did in another rollout
+ * does not count. */
+void flo_observer_attend(struct flo_observer *observer,
+                         struct flo_observer_entry *entry, uint32_t roster);
 /* It swapped, as a window or its rollout says. */
 void flo_observer_swapped(struct flo_observer *observer,
                           struct flo_observer_entry *entry);
@@ -126,11 +121,15 @@ void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
                              const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 
-/* scan.c: at which label=value a speed is worse; FLO_E_MEMORY */
+/* scan.c: at which label=value it is worse; FLO_E_MEMORY */
 FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
                                    struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);
 
+/* The number of a rollout among those of its name; never 0. */
+uint32_t flo_observer_rollout_id(const char *name);
+/* The waves of a rollout that is over are in the store no more. */
+void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
 /* Store up to so many entries that changed. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 

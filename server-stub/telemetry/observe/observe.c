@@ -107,6 +107,9 @@ static void take(struct flo_observer *observer,
         flo_observer_swapped(observer, entry);
         flo_observer_split(observer, entry->roster);
     }
+    if (entry->since != NULL) {
+        flo_since_take(entry->since, &entry->observed, &in);
+    }
     if (entry->twin != NULL) {
         flo_twin_take(entry->twin, (enum flo_twin_side)entry->side, &in);
     }
@@ -265,6 +268,7 @@ static void free_roster(struct flo_observer *observer, uint32_t number)
             entry->is_dirty = true;
         }
     }
+    flo_observer_drop_waves(observer, observer->rosters[number].name);
     observer->rosters[number] = (struct flo_observer_roster){0};
 }
 
@@ -276,6 +280,7 @@ static void release_orphans(struct flo_observer *observer)
         if (entry->observed.rollout != 0 &&
             entry->roster == FLO_OBSERVER_NONE) {
             flo_observed_release(&entry->observed);
+            flo_observer_waves_forget(entry);
             entry->is_dirty = true;
         }
     }

@@ -68,6 +68,7 @@ struct flo_observe_study {
     struct flo_slice_label *labels;
     uint16_t *values;
     size_t label_count;
+    size_t site_label;                 /* the one by which devices are probed */
     double weights[FLO_MEASURE_COUNT]; /* of its rules; 0: no rule */
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];

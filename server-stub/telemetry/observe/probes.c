@@ -66,6 +66,7 @@ int flo_observer_probes(const struct flo_observer *observer, uint32_t roster,
                 &evidence->probes[evidence->probe_count];
             if (!is_asked(evidence, device)) {
                 snprintf(probe->device, sizeof(probe->device), "%s", device);
+                probe->is_count = false;
                 probe->least = found[i].least;
                 evidence->probe_count++;
             }

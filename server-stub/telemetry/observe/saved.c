@@ -4,20 +4,66 @@
 
 #include "server-stub/telemetry/observe/inside.h"
 
+/* Rows of rollouts stand among those of devices: no model has such a name. */
+#define WAVES "/waves"
+
+/* The rollout's study asks soon, or it is over and its place is free again. */
+static void load_waves(struct flo_observer *observer, const char *rollout,
+                       const void *data, size_t bytes)
+{
+    struct flo_kept_waves kept;
+    struct flo_err err = {0};
+
+    if (flo_kept_waves_unpack(data, bytes, &kept, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &err);
+        return; /* they begin with the next swaps */
+    }
+    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        struct flo_observer_roster *roster = &observer->rosters[i];
+        if (roster->rollout.id == 0) {
+            snprintf(roster->name, sizeof(roster->name), "%s", rollout);
+            roster->rollout.id = flo_observer_rollout_id(roster->name);
+            roster->asked_at_ms = observer->opened_at_ms;
+            roster->kept = kept;
+            return;
+        }
+    }
+}
+
+/* Without memory it is in no wave. */
+static void load_since(struct flo_observer_entry *entry,
+                       const struct flo_kept_member *kept)
+{
+    flo_observer_waves_forget(entry);
+    if (!kept->has_since ||
+        (entry->since = malloc(sizeof(*entry->since))) == NULL) {
+        return;
+    }
+    *entry->since = kept->since;
+    if (entry->observed.readings != NULL) {
+        entry->since->speeds =
+            calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
+    }
+    if (entry->since->speeds != NULL && kept->has_speeds) {
+        memcpy(entry->since->speeds, kept->speeds, sizeof(kept->speeds));
+    }
+}
+
 static int load_row(void *context, const char *device, const char *model,
                     const void *data, size_t bytes)
 {
     struct flo_observer *observer = context;
-    struct flo_readings readings;
-    struct flo_observed observed;
+    struct flo_kept_member kept;
     struct flo_err err = {0};
-    bool has_readings;
 
     if (model[0] == '\0') {
         return 0; /* trends of the device (telemetry/trends.h) */
     }
-    if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings,
-                            &err) < 0) {
+    if (strcmp(model, WAVES) == 0) {
+        load_waves(observer, device, data, bytes);
+        return 0;
+    }
+    if (flo_kept_member_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
         return 0; /* it begins from nothing */
     }
@@ -26,14 +72,15 @@ static int load_row(void *context, const char *device, const char *model,
     if (entry == NULL) {
         return FLO_E_MEMORY;
     }
-    observed.readings = entry->observed.readings;
-    if (observed.readings != NULL && has_readings) {
-        *observed.readings = readings;
+    kept.observed.readings = entry->observed.readings;
+    if (kept.observed.readings != NULL && kept.has_readings) {
+        *kept.observed.readings = kept.readings;
     }
-    if (observed.segment >= FLO_SEGMENTS_MAX) {
-        observed.segment = 0;
+    if (kept.observed.segment >= FLO_SEGMENTS_MAX) {
+        kept.observed.segment = 0;
     }
-    entry->observed = observed;
+    entry->observed = kept.observed;
+    load_since(entry, &kept);
     return 0;
 }
 
@@ -83,13 +130,44 @@ void flo_observer_close(struct flo_observer *observer)
 static int save_entry(struct flo_observer *observer,
                       struct flo_observer_entry *entry, struct flo_err *err)
 {
-    uint8_t data[FLO_OBSERVED_BYTES_MAX];
-    size_t bytes = flo_observed_pack(&entry->observed, data);
+    uint8_t data[FLO_KEPT_BYTES_MAX];
+    size_t bytes = flo_kept_member_pack(&entry->observed, entry->since, data);
 
     entry->is_dirty = false;
     return flo_windows_observed_put(
         observer->store, observer->ids.items[entry->device],
         observer->models[entry->model], data, bytes, err);
+}
+
+static int save_waves(struct flo_observer *observer, size_t *stored,
+                      struct flo_err *err)
+{
+    uint8_t data[FLO_KEPT_WAVES_BYTES_MAX];
+    int rv = 0;
+
+    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX && rv == 0; i++) {
+        struct flo_observer_roster *roster = &observer->rosters[i];
+        if (roster->rollout.id == 0 || !roster->is_dirty) {
+            continue;
+        }
+        rv = *stored > 0 ? 0 : flo_windows_begin(observer->store, err);
+        size_t bytes = flo_kept_waves_pack(&roster->kept, data);
+        rv = rv < 0 ? rv
+                    : flo_windows_observed_put(observer->store, roster->name,
+                                               WAVES, data, bytes, err);
+        roster->is_dirty = false;
+        ++*stored;
+    }
+    return rv;
+}
+
+void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
+{
+    struct flo_err err = {0};
+
+    if (flo_windows_observed_drop(observer->store, name, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &err);
+    }
 }
 
 /* Evidence of a block is lost when it cannot be stored, and stored again with
@@ -99,7 +177,7 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     struct flo_err err = {0};
     size_t seen = 0;
     size_t stored = 0;
-    int rv = 0;
+    int rv = save_waves(observer, &stored, &err); /* before who is in them */
 
     for (; seen < observer->count && stored < most && rv == 0; seen++) {
         struct flo_observer_entry *entry =

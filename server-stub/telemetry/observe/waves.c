@@ -1,30 +1,73 @@
 /* Observe: waves of a rollout.  Swaps that begin together are one, and each
- * control has a past and readings since for each of them. */
+ * member has a past and sums since for each of them. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "server-stub/telemetry/observe/inside.h"
 
 void flo_observer_waves_forget(struct flo_observer_entry *entry)
 {
-    free(entry->speeds);
-    entry->speeds = NULL;
-    entry->wave = 0;
+    if (entry->since != NULL) {
+        free(entry->since->speeds);
+        free(entry->since);
+        entry->since = NULL;
+    }
 }
 
-/* Without memory it is a control of no wave. */
-static void note_wave(struct flo_observer_entry *entry, uint8_t wave,
-                      uint32_t block)
+/* It may swap before the rollout sees a reading of it. */
+static void bring_recent(struct flo_observer_entry *entry)
 {
-    if (entry->speeds == NULL) {
-        entry->speeds = calloc(FLO_SPEEDS, sizeof(*entry->speeds));
+    for (size_t i = 0; i < FLO_SPEEDS; i++) {
+        struct flo_since_speed *speed = &entry->since->speeds[i];
+        speed->last_count = entry->recent_count[i];
+        for (size_t k = 0; k < entry->recent_count[i]; k++) {
+            speed->last[k] = (double)entry->recent[i][k];
+        }
     }
-    flo_observed_fix_daily(&entry->observed);
-    for (int i = 0; i < FLO_SPEEDS && entry->speeds != NULL; i++) {
-        struct flo_observer_speed *speed = &entry->speeds[i];
-        speed->waves[wave].is_known = flo_observed_past(
-            &entry->observed, (enum flo_observed_reading)i, block,
-            &speed->waves[wave].before, &speed->waves[wave].stratum);
-        speed->waves[wave].at = speed->total;
+}
+
+static void keep_recent(struct flo_observer_entry *entry, uint32_t block,
+                        const double *curve)
+{
+    const struct flo_readings *readings = entry->observed.readings;
+
+    if (entry->observed.moved == block) {
+        memset(entry->recent_count, 0, sizeof(entry->recent_count));
+    }
+    for (size_t i = 0; i < FLO_SPEEDS && readings != NULL; i++) {
+        if ((readings->fresh >> i & 1) == 0) {
+            continue;
+        }
+        memmove(&entry->recent[i][1], &entry->recent[i][0],
+                sizeof(entry->recent[i]) - sizeof(entry->recent[i][0]));
+        entry->recent[i][0] = (float)(readings->y[i] - curve[i]);
+        if (entry->recent_count[i] < FLO_STEP_READINGS) {
+            entry->recent_count[i]++;
+        }
+    }
+}
+
+void flo_observer_attend(struct flo_observer *observer,
+                         struct flo_observer_entry *entry, uint32_t roster)
+{
+    uint32_t rollout = observer->rosters[roster].rollout.id;
+
+    entry->roster = roster;
+    if (entry->since != NULL && entry->since->rollout == rollout) {
+        return; /* also after a start */
+    }
+    flo_observer_waves_forget(entry);
+    entry->since = calloc(1, sizeof(*entry->since));
+    if (entry->since == NULL) {
+        return; /* it is in no wave */
+    }
+    entry->since->rollout = rollout;
+    if (entry->observed.readings != NULL) { /* without memory counted only */
+        entry->since->speeds =
+            calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
+    }
+    if (entry->since->speeds != NULL) {
+        bring_recent(entry);
     }
 }
 
@@ -34,20 +77,29 @@ void flo_observer_swapped(struct flo_observer *observer,
     if (entry->roster == FLO_OBSERVER_NONE) {
         return;
     }
-    struct flo_waves *waves = &observer->rosters[entry->roster].waves;
+    struct flo_observer_roster *roster = &observer->rosters[entry->roster];
+    struct flo_waves *waves = &roster->kept.waves;
     uint8_t before = waves->count;
     uint32_t newest = before > 0 ? waves->waves[before - 1].block : 0;
     /* A clock that was set back begins no earlier wave. */
     uint32_t block = observer->block > newest ? observer->block : newest;
 
-    flo_observer_waves_forget(entry);
-    entry->wave = (uint8_t)(flo_waves_begin(waves, block, false) + 1);
-    for (size_t i = 0; i < observer->count && waves->count > before; i++) {
+    uint8_t own = flo_waves_begin(waves, block, false);
+    if (entry->since != NULL) {
+        flo_since_swap(entry->since, own);
+    }
+    if (waves->count == before) {
+        return;
+    }
+    roster->is_dirty = true;
+    for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *other = &observer->entries[i];
-        if (other->roster == entry->roster &&
-            other->observed.arm == FLO_ARM_CONTROL &&
-            other->observed.readings != NULL) {
-            note_wave(other, (uint8_t)(waves->count - 1), observer->block);
+        if (other->roster == entry->roster && other->since != NULL &&
+            other->since->wave == 0 && other->observed.arm == FLO_ARM_CONTROL) {
+            flo_observed_fix_daily(&other->observed);
+            flo_since_wave(other->since, &other->observed,
+                           (uint8_t)(waves->count - 1), observer->block);
+            other->is_dirty = true;
         }
     }
 }
@@ -55,23 +107,9 @@ void flo_observer_swapped(struct flo_observer *observer,
 void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
                              const double *curve)
 {
-    const struct flo_readings *readings = entry->observed.readings;
-
-    if (entry->speeds == NULL || readings == NULL) {
-        return;
-    }
-    if (entry->observed.moved == block ||
-        entry->observed.arm != FLO_ARM_CONTROL) {
-        flo_observer_waves_forget(entry); /* it is no control any more */
-        return;
-    }
-    for (int i = 0; i < FLO_SPEEDS; i++) {
-        if ((readings->fresh >> i & 1) != 0) {
-            flo_mean_add(&entry->speeds[i].total,
-                         readings->y[i] - curve[i] -
-                             flo_observed_daily(&entry->observed,
-                                                (enum flo_observed_reading)i,
-                                                block));
-        }
+    if (entry->since == NULL) {
+        keep_recent(entry, block, curve);
+    } else if (!flo_since_read(entry->since, &entry->observed, block, curve)) {
+        flo_observer_waves_forget(entry);
     }
 }

@@ -29,6 +29,8 @@ struct world {
                        tell them apart; 0: none */
     int crashing;   /* devices below it crash in each window */
     int sites;      /* of the controls; the updated stand at another; 0: none */
+    int failing;    /* who has errors; as the test says */
+    bool all_of_bad; /* its bad site is updated as a whole */
     uint32_t random;
 };
 

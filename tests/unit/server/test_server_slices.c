@@ -7,6 +7,8 @@
 #define DEVICES 240
 #define SITES 12
 #define BAD 3 /* site */
+/* Who has errors at the bad site. */
+enum { NOBODY, UPDATED, EVERYBODY };
 
 /* Devices stand at sites in turn, so each prefix has its share of each. */
 static int site_of(int device)
@@ -18,6 +20,21 @@ static double noise(struct world *world)
 {
     world->random = world->random * 1664525 + 1013904223;
     return 0.97 + 0.06 * (world->random >> 8) / 16777216.0;
+}
+
+static void set(struct flo_telemetry_window *window, enum flo_metric metric,
+                int64_t value)
+{
+    window->has[metric] = true;
+    window->values[metric] = value;
+}
+
+/* Errors of a window: at the bad site those that the release brings. */
+static int64_t count_of(const struct world *world, int device, int release_of)
+{
+    bool has_it = release_of == 2 || world->failing == EVERYBODY;
+
+    return site_of(device) == BAD && world->failing != NOBODY && has_it ? 6 : 0;
 }
 
 static void report(struct world *world, int device, int release_of,
@@ -37,9 +54,17 @@ static void report(struct world *world, int device, int release_of,
         flo_histogram_add(ttft, (uint64_t)(us * (1 + 0.002 * k)));
     }
     window.has[FLO_METRIC_NAME_TTFT] = true;
+    set(&window, FLO_METRIC_NAME_REQUESTS, 120);
+    set(&window, FLO_METRIC_NAME_ERRORS, count_of(world, device, release_of));
     id_of(device, id);
     flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
                       world->now_ms);
+}
+
+static bool has_release(const struct world *world, int device, int updated)
+{
+    return device < updated ||
+           (updated > 0 && world->all_of_bad && site_of(device) == BAD);
 }
 
 /* Blocks of one window each; those below `updated` run release 2.  At the bad
@@ -52,9 +77,9 @@ static void live(struct world *world, int blocks, int updated, double slower,
         flo_observer_tick(world->observer, world->now_ms);
         for (int d = 0; d < DEVICES; d++) {
             bool is_bad = site_of(d) == BAD;
-            report(world, d, d < updated ? 2 : 1,
-                   (is_bad ? shocked : 1) *
-                       (is_bad && d < updated ? slower : 1));
+            bool has_it = has_release(world, d, updated);
+            report(world, d, has_it ? 2 : 1,
+                   (is_bad ? shocked : 1) * (is_bad && has_it ? slower : 1));
         }
     }
 }
@@ -63,6 +88,7 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
+    study->site_label = 1;
     snprintf(study->rollout, sizeof(study->rollout), "r-0001");
     snprintf(study->model, sizeof(study->model), "tiny");
     study->release = release(2);
@@ -77,10 +103,13 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
     study->labels[1] = (struct flo_slice_label){
         .values = study->values + DEVICES, .count = SITES, .judged = SITES};
     study->weights[FLO_MEASURE_TTFT_P50] = 0.2;
+    study->weights[FLO_MEASURE_ERRORS] = 0.13;
+    study->weights[FLO_MEASURE_CRASHES] = 0.1;
     for (int d = 0; d < DEVICES; d++) {
         id_of(d, study->members[d].device);
-        study->members[d].way =
-            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].way = has_release(world, d, swapped)
+                                    ? FLO_MEMBER_SWAPPED
+                                    : FLO_MEMBER_WAITS;
         study->values[d] = (uint16_t)(1 + d / SITES % 2);
         study->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
     }
@@ -188,6 +217,163 @@ static void a_good_release_names_no_site(void **state)
     }
 }
 
+static void start_again(struct world *world)
+{
+    flo_observer_save(world->observer);
+    close_all(world);
+    world->now_ms += BLOCK_MS; /* it was away */
+    open_all(world);
+    flo_observer_connected(world->observer, world->now_ms);
+}
+
+/* In the middle of a phase: waves stay, and so does what was read since. */
+static void a_start_of_the_controller_loses_no_wave(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 6, 4 * SITES, 2, 1);
+    start_again(world);
+    ask_only(world, 4 * SITES);
+    live(world, 2, 4 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* The second wave begins after it, with the controls of both. */
+static void a_wave_after_a_start_has_its_own_controls(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 12, 2 * SITES, 1, 1);
+    ask_only(world, 2 * SITES);
+    start_again(world);
+    ask_only(world, 2 * SITES);
+    live(world, 12, 2 * SITES, 1, 1.6);
+    live(world, 8, 6 * SITES, 1, 1.6);
+    struct flo_observe_study *study = ask(world, 6 * SITES);
+    assert_int_equal(study->evidence.slices.count, 0);
+    flo_observe_study_free(study);
+}
+
+static const struct flo_study_slice *
+errors_of(const struct flo_observe_study *study)
+{
+    const struct flo_study_slices *slices = &study->evidence.slices;
+
+    for (uint32_t i = 0; i < slices->count; i++) {
+        if (slices->rows[i].measure == FLO_MEASURE_ERRORS) {
+            assert_int_equal(study->found[i].slice.label, 1);
+            assert_int_equal(study->found[i].slice.value, 1 + BAD);
+            return &slices->rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void errors_that_come_with_the_release_name_their_site(void **state)
+{
+    struct world *world = *state;
+    char text[FLO_STUDY_TEXT];
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    world->failing = UPDATED;
+    live(world, 4, 4 * SITES, 1, 1);
+    start_again(world);
+    ask_only(world, 4 * SITES);
+    live(world, 4, 4 * SITES, 1, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    const struct flo_study_slice *row = errors_of(study);
+    assert_non_null(row);
+    assert_true(row->is_culprit);
+    assert_int_equal(row->updated, 4);
+    assert_int_equal(row->far, 4);
+    assert_int_equal(row->controls, DEVICES / SITES - 4);
+    flo_study_slice_text(row, "held there", text);
+    assert_non_null(strstr(text, ": 4 of 4 updated devices far above their own "
+                                 "past, 0 of 16 others there: held there"));
+    flo_observe_study_free(study);
+}
+
+static void errors_on_devices_of_both_releases_name_no_site(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    world->failing = EVERYBODY;
+    live(world, 8, 4 * SITES, 1, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    assert_null(errors_of(study));
+    flo_observe_study_free(study);
+}
+
+/* Three at a site are needed: where one or two are, more follow. */
+static void errors_of_one_device_ask_for_more_at_its_site(void **state)
+{
+    struct world *world = *state;
+    char bad[37];
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    world->failing = UPDATED;
+    live(world, 8, SITES, 1, 1);
+    struct flo_observe_study *study = ask(world, SITES);
+    assert_null(errors_of(study));
+    assert_int_equal(study->evidence.probe_count, 1);
+    assert_true(study->evidence.probes[0].is_count);
+    id_of(BAD, bad);
+    assert_string_equal(study->evidence.probes[0].device, bad);
+    flo_observe_study_free(study);
+}
+
+/* All of the site have it: nobody there can tell. */
+static void a_site_without_a_control_is_unclear(void **state)
+{
+    struct world *world = *state;
+    char text[FLO_STUDY_TEXT];
+
+    world->all_of_bad = true;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 4 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    const struct flo_study_slices *slices = &study->evidence.slices;
+    assert_int_equal(slices->count, 1);
+    assert_false(slices->rows[0].is_culprit);
+    assert_true(slices->rows[0].is_asked);
+    flo_study_slice_text(&slices->rows[0], "held there", text);
+    assert_non_null(strstr(text, " since the update, no device there runs the "
+                                 "old release any more: cannot tell; held "
+                                 "there, look"));
+    flo_observe_study_free(study);
+}
+
+/* ... and it became slow at another time than with the update. */
+static void an_unclear_site_without_a_step_is_told_only(void **state)
+{
+    struct world *world = *state;
+
+    world->all_of_bad = true;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 3, 0, 1, 1);
+    live(world, 12, 4 * SITES, 1, 1);
+    ask_only(world, 4 * SITES);
+    live(world, 60, 4 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    const struct flo_study_slices *slices = &study->evidence.slices;
+    assert_int_equal(slices->count, 1);
+    assert_false(slices->rows[0].is_culprit);
+    assert_false(slices->rows[0].is_asked);
+    flo_observe_study_free(study);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -197,6 +383,13 @@ int main(void)
         TEST(a_site_that_changes_between_two_waves_is_no_culprit),
         TEST(two_waves_name_a_site_together),
         TEST(a_good_release_names_no_site),
+        TEST(a_start_of_the_controller_loses_no_wave),
+        TEST(a_wave_after_a_start_has_its_own_controls),
+        TEST(errors_that_come_with_the_release_name_their_site),
+        TEST(errors_on_devices_of_both_releases_name_no_site),
+        TEST(errors_of_one_device_ask_for_more_at_its_site),
+        TEST(a_site_without_a_control_is_unclear),
+        TEST(an_unclear_site_without_a_step_is_told_only),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -736,6 +736,12 @@ bool flo_observed_past(const struct flo_observed *observed,
     return true;
 }
 
+void flo_observed_tally(const struct flo_observed *observed,
+                        struct flo_tally *out)
+{
+    *out = tally_before(observed, observed->release);
+}
+
 void flo_observed_change(const struct flo_observed *observed,
                          enum flo_observed_reading reading,
                          struct flo_observed_change *out)

@@ -209,6 +209,9 @@ double flo_observed_daily(const struct flo_observed *observed,
 bool flo_observed_past(const struct flo_observed *observed,
                        enum flo_observed_reading reading, uint32_t block,
                        double *mean, uint32_t *stratum);
+/* The counts that a split now would compare with. */
+void flo_observed_tally(const struct flo_observed *observed,
+                        struct flo_tally *out);
 /* All that changed on it, the curve as well, and from how many readings.  One
  * on each side is enough to tell. */
 struct flo_observed_change {

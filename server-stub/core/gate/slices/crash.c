@@ -9,13 +9,17 @@
 #define TAIL_NOW_MAX 0.05
 #define PAST_WEIGHT 0.5
 
+double flo_crash_rate(double crashes_before, double hours_before, double rate)
+{
+    assert(rate > 0);
+    return (crashes_before + 0.5) / (hours_before + 0.5 / rate);
+}
+
 double flo_crash_expected(double hours, double crashes_before,
                           double hours_before, double rate)
 {
-    assert(hours >= 0 && rate > 0);
-    double own = (crashes_before + 0.5) / (hours_before + 0.5 / rate);
-
-    return -expm1(-own * hours);
+    assert(hours >= 0);
+    return -expm1(-flo_crash_rate(crashes_before, hours_before, rate) * hours);
 }
 
 static bool is_possible(const struct flo_crash_arm *arm)

@@ -27,6 +27,8 @@ struct flo_crash_result {
     double tail_now;          /* against the controls alone */
     double ratio;
 };
+/* A device's crashes per hour by its own past. */
+double flo_crash_rate(double crashes_before, double hours_before, double rate);
 /* A device's chance to crash in `hours` by its own past: crashes in hours, and
  * all members' crashes per hour (> 0). */
 double flo_crash_expected(double hours, double crashes_before,

@@ -168,13 +168,14 @@ static json_t *slices_json(const struct flo_study_slices *slices)
         flo_study_slice_text(row, "named", text);
         json_array_append_new(
             rows,
-            json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:f,s:f,s:s}", "gate",
+            json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:f,s:f,s:s}", "gate",
                       flo_measure_fact(row->measure)->word, "slice", row->name,
-                      "culprit", (int)row->is_culprit, "members",
-                      (json_int_t)row->members, "updated",
-                      (json_int_t)row->updated, "far", (json_int_t)row->far,
-                      "controls", (json_int_t)row->controls, "ln_e", row->ln_e,
-                      "threshold", row->threshold, "text", text));
+                      "culprit", (int)row->is_culprit, "asked",
+                      (int)row->is_asked, "members", (json_int_t)row->members,
+                      "updated", (json_int_t)row->updated, "far",
+                      (json_int_t)row->far, "controls",
+                      (json_int_t)row->controls, "ln_e", row->ln_e, "threshold",
+                      row->threshold, "text", text));
     }
     return rows;
 }

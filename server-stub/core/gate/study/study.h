@@ -131,7 +131,8 @@ struct flo_study_crash {
     struct flo_crash_arm treated, control, past;
 };
 
-/* A label=value at which a speed is worse (slices/scan.h). */
+/* A label=value at which a speed is worse (slices/scan.h), or errors or crashes
+ * come (slices/count_scan.h). */
 #define FLO_STUDY_SLICES_MAX 8
 #define FLO_SLICE_TEXT 96 /* of a longer name a part, and its checksum */
 struct flo_study_slice {
@@ -139,10 +140,13 @@ struct flo_study_slice {
     char found[FLO_SLICE_TEXT]; /* the wider slice that it was found in; "" */
     enum flo_measure measure;
     bool is_culprit; /* else nothing can tell it from the site itself */
+    bool is_asked;   /* ... but it came with each device's own swap: no device
+                        there gets the release until a person looked */
     uint32_t members;
     uint32_t updated, far, controls;
+    double far_controls; /* of errors and crashes: mean over waves */
     double ln_e, threshold;
-    struct flo_told told;
+    struct flo_told told; /* of a speed */
     bool has_elsewhere;
     double elsewhere; /* of the other updated devices: logarithm of a ratio */
 };
@@ -172,7 +176,9 @@ struct flo_study_segment {
 #define FLO_STUDY_PROBES_MAX 5
 struct flo_study_probe {
     char device[37];
-    double least; /* ln of how much more than the controls there */
+    bool is_count;            /* far above its own past in errors or crashes */
+    enum flo_measure measure; /* then: which */
+    double least; /* else ln of how much more than the controls there */
 };
 struct flo_study_evidence {
     uint32_t phase; /* it was gathered in, from 0 */

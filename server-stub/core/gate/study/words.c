@@ -285,26 +285,62 @@ bool flo_study_past_text(enum flo_measure measure,
     return true;
 }
 
+/* Nothing there is left to compare with. */
+static void say_unclear(struct line *line, const struct flo_study_slice *slice,
+                        const char *end)
+{
+    if (slice->controls == 0) {
+        say(line, "no device there runs the old release any more");
+    } else {
+        say(line, "only %u device%s there run%s the old release",
+            slice->controls, flo_s(slice->controls),
+            slice->controls == 1 ? "s" : "");
+    }
+    say(line, ": cannot tell; %s%s", slice->is_asked ? end : "look there",
+        slice->is_asked ? ", look" : "");
+}
+
+/* Errors and crashes: devices that their own past does not explain. */
+static void say_far(struct line *line, const struct flo_study_slice *slice)
+{
+    say(line, " at %s: %u of %u updated device%s far above their own past, ",
+        slice->name, slice->far, slice->updated, flo_s(slice->updated));
+    if (slice->is_culprit) {
+        say(line, "%.3g of %u others there", slice->far_controls,
+            slice->controls);
+    }
+}
+
+static void say_slower(struct line *line, const struct flo_study_slice *slice)
+{
+    const struct flo_told *told = &slice->told;
+
+    say_effect(line, told->effect, told->has_interval, told->low, told->high);
+    say(line, " at %s", slice->name);
+    if (!slice->is_culprit) {
+        say(line, "%s, ", slice->is_asked ? " since the update" : "");
+        return;
+    }
+    say(line, ": %u of %u updated device%s against %u there that are not",
+        slice->far, slice->updated, flo_s(slice->updated), slice->controls);
+    if (slice->has_elsewhere) {
+        say(line, "; elsewhere");
+        say_effect(line, slice->elsewhere, false, 0, 0);
+    }
+}
+
 void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
                           char *out)
 {
-    const struct flo_told *told = &slice->told;
+    const struct flo_measure_fact *fact = flo_measure_fact(slice->measure);
     struct line line = {.out = out};
 
     out[0] = '\0';
-    say(&line, "%s", flo_measure_fact(slice->measure)->title);
-    say_effect(&line, told->effect, told->has_interval, told->low, told->high);
-    say(&line, " at %s: ", slice->name);
+    say(&line, "%s", fact->title);
+    (fact->kind == FLO_STATISTIC_COUNT ? say_far : say_slower)(&line, slice);
     if (!slice->is_culprit) {
-        say(&line, "no device there runs the old release any more: cannot "
-                   "tell; look there");
+        say_unclear(&line, slice, end);
         return;
-    }
-    say(&line, "%u of %u updated device%s against %u there that are not",
-        slice->far, slice->updated, flo_s(slice->updated), slice->controls);
-    if (slice->has_elsewhere) {
-        say(&line, "; elsewhere");
-        say_effect(&line, slice->elsewhere, false, 0, 0);
     }
     if (slice->found[0] != '\0') {
         say(&line, " (found in %s)", slice->found);

@@ -1,0 +1,207 @@
+/* Since: see since.h. */
+#include <assert.h>
+#include <string.h>
+
+#include "server-stub/core/gate/observe/since.h"
+
+#define READINGS_MIN 3 /* since a wave */
+
+/* ---- waves ---- */
+
+static void begin_past(struct flo_since_past *past,
+                       const struct flo_observed *observed)
+{
+    struct flo_tally tally;
+
+    flo_observed_tally(observed, &tally);
+    past->errors = (float)tally.errors;
+    past->requests = (float)tally.requests;
+    past->hours = (uint8_t)__builtin_popcount(observed->hours_heard);
+    past->died = (uint8_t)__builtin_popcount(observed->hours_died);
+    past->is_known = true;
+}
+
+void flo_since_wave(struct flo_since *since,
+                    const struct flo_observed *observed, uint8_t wave,
+                    uint32_t block)
+{
+    assert(wave < FLO_SCAN_WAVES_MAX);
+    since->pasts[wave] = (struct flo_since_past){.at = since->total};
+    begin_past(&since->pasts[wave], observed);
+    for (int i = 0; i < FLO_SPEEDS && since->speeds != NULL; i++) {
+        struct flo_since_speed *speed = &since->speeds[i];
+        struct flo_since_wave *out = &speed->waves[wave];
+        *out = (struct flo_since_wave){.at = speed->total};
+        out->is_known =
+            flo_observed_past(observed, (enum flo_observed_reading)i, block,
+                              &out->before, &out->stratum);
+    }
+}
+
+void flo_since_swap(struct flo_since *since, uint8_t wave)
+{
+    assert(wave < FLO_SCAN_WAVES_MAX);
+    since->wave = (uint8_t)(wave + 1);
+}
+
+/* ---- windows ---- */
+
+static void add(uint32_t *sum, uint64_t more)
+{
+    *sum += more < UINT32_MAX - *sum ? (uint32_t)more : UINT32_MAX - *sum;
+}
+
+void flo_since_take(struct flo_since *since,
+                    const struct flo_observed *observed,
+                    const struct flo_observed_window *window)
+{
+    uint32_t hour = window->block / FLO_BLOCKS_PER_HOUR + 1;
+
+    if (since->wave > 0 || observed->arm != FLO_ARM_CONTROL ||
+        observed->is_busy) {
+        return;
+    }
+    add(&since->total.errors, window->errors);
+    add(&since->total.requests, window->requests);
+    if (window->engine_ends > 0 && since->crashed != hour) {
+        since->crashed = hour;
+        add(&since->total.crashes, 1);
+    }
+}
+
+/* ---- the end of a block ---- */
+
+/* A step is of minutes, so the hour of the day is left in it. */
+static void read_control(struct flo_since_speed *speed, double x, double daily)
+{
+    flo_mean_add(&speed->total, x - daily);
+    memmove(&speed->last[1], &speed->last[0],
+            (FLO_STEP_READINGS - 1) * sizeof(speed->last[0]));
+    speed->last[0] = x;
+    speed->last_count = speed->last_count < FLO_STEP_READINGS
+                            ? speed->last_count + 1
+                            : FLO_STEP_READINGS;
+    for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
+        struct flo_since_wave *wave = &speed->waves[p];
+        if (wave->is_known && !wave->has_first &&
+            speed->total.count - wave->at.count == FLO_SLOW_READINGS) {
+            wave->first = (speed->total.sum - wave->at.sum) / FLO_SLOW_READINGS;
+            wave->has_first = true;
+        }
+    }
+}
+
+static void read_updated(struct flo_since_speed *speed, double x, double daily)
+{
+    if (speed->step.count < FLO_STEP_READINGS) {
+        flo_mean_add(&speed->step, x);
+    }
+    if (speed->first.count < FLO_SLOW_READINGS) {
+        flo_mean_add(&speed->first, x - daily);
+    }
+}
+
+bool flo_since_read(struct flo_since *since,
+                    const struct flo_observed *observed, uint32_t block,
+                    const double *curve)
+{
+    const struct flo_readings *readings = observed->readings;
+    bool is_control = since->wave == 0;
+
+    if (is_control &&
+        (observed->moved == block || observed->arm != FLO_ARM_CONTROL)) {
+        return false;
+    }
+    if (is_control && observed->heard == block) {
+        add(&since->total.blocks, 1);
+    }
+    bool is_read = is_control || (observed->arm == FLO_ARM_TREATED &&
+                                  observed->release == observed->coming);
+    for (int i = 0;
+         i < FLO_SPEEDS && readings != NULL && is_read && since->speeds != NULL;
+         i++) {
+        if ((readings->fresh >> i & 1) != 0) {
+            (is_control ? read_control : read_updated)(
+                &since->speeds[i], readings->y[i] - curve[i],
+                flo_observed_daily(observed, (enum flo_observed_reading)i,
+                                   block));
+        }
+    }
+    return true;
+}
+
+/* ---- for a comparison ---- */
+
+bool flo_since_difference(const struct flo_since *since, size_t speed,
+                          size_t wave, double *d, uint32_t *stratum)
+{
+    if (since->speeds == NULL) {
+        return false;
+    }
+    const struct flo_since_speed *of = &since->speeds[speed];
+    const struct flo_since_wave *at = &of->waves[wave];
+    uint32_t count = of->total.count - at->at.count;
+
+    if (!at->is_known || count < READINGS_MIN) {
+        return false;
+    }
+    *d = (of->total.sum - at->at.sum) / count - at->before;
+    *stratum = at->stratum;
+    return true;
+}
+
+bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
+{
+    double before = 0;
+
+    if (since->speeds == NULL || since->wave == 0) {
+        return false;
+    }
+    const struct flo_since_speed *of = &since->speeds[speed];
+    if (of->last_count < FLO_STEP_READINGS ||
+        of->step.count < FLO_STEP_READINGS) {
+        return false;
+    }
+    for (size_t i = 0; i < FLO_STEP_READINGS; i++) {
+        before += of->last[i] / FLO_STEP_READINGS;
+    }
+    *step = flo_mean_of(&of->step) - before;
+    return true;
+}
+
+/* The next one that it saw begin, or else the last. */
+static const struct flo_since_past *past_of(const struct flo_since *since,
+                                            size_t wave)
+{
+    const struct flo_since_past *found = NULL;
+
+    for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
+        const struct flo_since_past *one = &since->pasts[p];
+        if (one->is_known &&
+            (found == NULL || p <= wave || found < &since->pasts[wave])) {
+            found = one;
+        }
+    }
+    return found;
+}
+
+bool flo_since_counted(const struct flo_since *since, size_t wave,
+                       struct flo_since_numbers *out)
+{
+    const struct flo_since_past *past = past_of(since, wave);
+
+    if (past == NULL) {
+        return false;
+    }
+    *out = (struct flo_since_numbers){
+        .errors = since->total.errors - past->at.errors,
+        .requests = since->total.requests - past->at.requests,
+        .crashes = since->total.crashes - past->at.crashes,
+        .hours = (double)(since->total.blocks - past->at.blocks) /
+                 FLO_BLOCKS_PER_HOUR,
+        .errors_before = (double)past->errors,
+        .requests_before = (double)past->requests,
+        .crashes_before = past->died,
+        .hours_before = past->hours};
+    return true;
+}

@@ -1,0 +1,207 @@
+/* Observe: the scan of a rollout's errors and crashes over labels. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/gate/slices/count_scan.h"
+#include "server-stub/core/gate/slices/crash.h"
+#include "server-stub/core/gate/statistics/count.h"
+#include "server-stub/telemetry/observe/crowd.h"
+
+#define ALPHA 0.01
+#define ERRORS_LEAST 8 /* of a device that is far */
+#define CRASHES_LEAST 1
+#define RATE_MIN 1e-6 /* crashes an hour, where nobody had one */
+
+struct look {
+    struct flo_crowd crowd;
+    uint8_t waves;
+    enum flo_measure measure; /* ERRORS or CRASHES */
+    double rate;              /* of all, before: what a device without a past
+                                 lets expect */
+    struct flo_count_scan_device *devices; /* by place in the crowd */
+    uint8_t *far;
+    void *room;
+    struct flo_count_scan scan;
+};
+
+/* ---- numbers of a device ---- */
+
+/* Since its own swap; its past as it was then. */
+static void updated_numbers(const struct flo_observed *observed,
+                            struct flo_since_numbers *out)
+{
+    *out = (struct flo_since_numbers){
+        .errors = observed->since.errors,
+        .requests = observed->since.requests,
+        .crashes = observed->crashes,
+        .hours = flo_observed_hours(observed),
+        .errors_before = observed->before.errors,
+        .requests_before = observed->before.requests,
+        .crashes_before = __builtin_popcount(observed->before_died),
+        .hours_before = __builtin_popcount(observed->before_heard)};
+}
+
+static bool numbers_of(const struct flo_observer_entry *entry, size_t wave,
+                       struct flo_since_numbers *out)
+{
+    if (flo_crowd_is_updated(entry)) {
+        updated_numbers(&entry->observed, out);
+        return true;
+    }
+    return flo_since_counted(entry->since, wave, out);
+}
+
+/* All members, before the first wave that they saw, or their swap. */
+static double rate_of(const struct look *look)
+{
+    struct flo_since_numbers one;
+    double events = 0;
+    double exposure = 0;
+
+    for (size_t i = 0; i < look->crowd.count; i++) {
+        if (numbers_of(look->crowd.entries[i], 0, &one)) {
+            bool is_errors = look->measure == FLO_MEASURE_ERRORS;
+            events += is_errors ? one.errors_before : one.crashes_before;
+            exposure += is_errors ? one.requests_before : one.hours_before;
+        }
+    }
+    double rate = exposure > 0 ? events / exposure : 0;
+    return look->measure == FLO_MEASURE_CRASHES && rate <= 0 ? RATE_MIN : rate;
+}
+
+static void set(const struct look *look, const struct flo_since_numbers *of,
+                double *events, double *expected)
+{
+    if (look->measure == FLO_MEASURE_ERRORS) {
+        *events = of->errors;
+        *expected = flo_expected_errors(of->requests, of->errors_before,
+                                        of->requests_before, look->rate);
+        return;
+    }
+    *events = of->crashes;
+    *expected = of->hours * flo_crash_rate(of->crashes_before, of->hours_before,
+                                           look->rate);
+}
+
+static void add_device(const struct look *look,
+                       const struct flo_observer_entry *entry,
+                       struct flo_count_scan_device *out)
+{
+    bool is_updated = flo_crowd_is_updated(entry);
+    uint8_t first = is_updated ? (uint8_t)(entry->since->wave - 1) : 0;
+    uint8_t end = is_updated ? (uint8_t)(first + 1) : look->waves;
+    struct flo_since_numbers one;
+
+    *out = (struct flo_count_scan_device){
+        .is_updated = is_updated, .wave = first, .waves = look->waves};
+    for (uint8_t p = first; p < end; p++) {
+        if (numbers_of(entry, p, &one)) {
+            set(look, &one, &out->events[p], &out->expected[p]);
+        }
+    }
+}
+
+/* ---- a look ---- */
+
+static void keep_row(const struct look *look,
+                     const struct flo_count_scan_row *row)
+{
+    struct flo_study_slice *out =
+        flo_crowd_row(&look->crowd, row->has_within ? row->within : row->slice,
+                      row->has_within ? row->slice : (struct flo_slice){0});
+
+    if (out == NULL) {
+        return;
+    }
+    out->measure = look->measure;
+    out->is_culprit = row->is_culprit;
+    /* Each device is far above its own past, and has been since its swap. */
+    out->is_asked = !row->is_culprit;
+    out->updated = row->updated;
+    out->far = row->far;
+    out->controls = row->controls;
+    out->far_controls = row->far_controls;
+    out->ln_e = row->ln_e;
+    out->threshold = row->threshold;
+}
+
+/* One of the slice's far devices asks for more of its site. */
+static void keep_probe(const struct look *look, struct flo_slice slice)
+{
+    struct flo_study_evidence *evidence = &look->crowd.study->evidence;
+    const uint16_t *values = look->crowd.labels[slice.label].values;
+    struct flo_study_probe *probe = &evidence->probes[evidence->probe_count];
+
+    if (slice.label != look->crowd.study->site_label ||
+        evidence->probe_count == FLO_STUDY_PROBES_MAX) {
+        return;
+    }
+    for (size_t i = 0; i < look->crowd.count; i++) {
+        if (values[i] == slice.value && look->devices[i].is_updated) {
+            const char *device =
+                look->crowd.observer->ids.items[look->crowd.entries[i]->device];
+            *probe = (struct flo_study_probe){.is_count = true,
+                                              .measure = look->measure};
+            snprintf(probe->device, sizeof(probe->device), "%s", device);
+            evidence->probe_count++;
+            return;
+        }
+    }
+}
+
+static void scan(struct look *look, enum flo_measure measure)
+{
+    const struct flo_crowd *crowd = &look->crowd;
+    const struct flo_count_scan_rule rule = {
+        .alpha = ALPHA,
+        .weight = crowd->study->weights[measure],
+        .least = measure == FLO_MEASURE_ERRORS ? ERRORS_LEAST : CRASHES_LEAST,
+        .labels = crowd->labels,
+        .label_count = crowd->study->label_count};
+
+    look->measure = measure;
+    if (rule.weight <= 0) {
+        return; /* it has no rule */
+    }
+    look->rate = rate_of(look);
+    for (size_t i = 0; i < crowd->count; i++) {
+        add_device(look, crowd->entries[i], &look->devices[i]);
+    }
+    /* Sums of whole numbers are possible, and waves are those of the roster. */
+    (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room,
+                              look->far, &look->scan);
+    for (size_t i = 0; i < look->scan.row_count; i++) {
+        keep_row(look, &look->scan.rows[i]);
+    }
+    for (size_t i = 0; i < look->scan.probe_count; i++) {
+        keep_probe(look, look->scan.probes[i].slice);
+    }
+}
+
+int flo_observer_scan_counts(const struct flo_observer *observer,
+                             struct flo_observe_study *study, uint32_t roster,
+                             struct flo_err *err)
+{
+    struct look look = {
+        .crowd = {.observer = observer, .study = study, .roster = roster},
+        .waves = observer->rosters[roster].kept.waves.count};
+    int rv = flo_crowd_open(&look.crowd, false, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    look.devices = calloc(look.crowd.count + 1, sizeof(*look.devices));
+    look.far = calloc(look.crowd.count + 1, 1);
+    look.room = malloc(flo_count_scan_room_bytes(look.crowd.count));
+    if (look.devices == NULL || look.far == NULL || look.room == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "evidence");
+    } else {
+        scan(&look, FLO_MEASURE_ERRORS);
+        scan(&look, FLO_MEASURE_CRASHES);
+    }
+    free(look.devices);
+    free(look.far);
+    free(look.room);
+    flo_crowd_close(&look.crowd);
+    return rv;
+}

@@ -1,0 +1,99 @@
+/* Crowd: see crowd.h. */
+#include <stdlib.h>
+
+#include "server-stub/telemetry/observe/crowd.h"
+
+bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
+{
+    return entry->since->wave > 0 && entry->observed.split > 0 &&
+           (entry->observed.arm == FLO_ARM_TREATED ||
+            entry->observed.arm == FLO_ARM_ENDED);
+}
+
+/* It saw a wave begin. */
+static bool is_control(const struct flo_observer_entry *entry)
+{
+    struct flo_since_numbers numbers;
+
+    return entry->since->wave == 0 && entry->observed.arm == FLO_ARM_CONTROL &&
+           flo_since_counted(entry->since, 0, &numbers);
+}
+
+static bool is_in(const struct flo_crowd *crowd,
+                  const struct flo_observer_entry *entry, bool is_read)
+{
+    return entry != NULL && entry->roster == crowd->roster &&
+           entry->since != NULL &&
+           (!is_read || (entry->observed.readings != NULL &&
+                         entry->since->speeds != NULL)) &&
+           (crowd->study->excluded >> entry->observed.segment & 1) == 0 &&
+           (flo_crowd_is_updated(entry) || is_control(entry));
+}
+
+static void add(struct flo_crowd *crowd, size_t member,
+                const struct flo_observer_entry *entry)
+{
+    const struct flo_observe_study *study = crowd->study;
+
+    for (size_t l = 0; l < study->label_count; l++) {
+        crowd->values[l * study->member_count + crowd->count] =
+            study->labels[l].values[member];
+    }
+    crowd->entries[crowd->count++] = entry;
+}
+
+int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err)
+{
+    const struct flo_observe_study *study = crowd->study;
+    size_t most = study->member_count;
+
+    crowd->count = 0;
+    crowd->entries = calloc(most + 1, sizeof(*crowd->entries));
+    crowd->values =
+        calloc(study->label_count * most + 1, sizeof(*crowd->values));
+    if (crowd->entries == NULL || crowd->values == NULL) {
+        flo_crowd_close(crowd);
+        return flo_fail(err, FLO_E_MEMORY, "evidence");
+    }
+    for (size_t i = 0; i < most; i++) {
+        const struct flo_observer_entry *entry = flo_observer_find(
+            crowd->observer, study->members[i].device, study->model);
+        if (is_in(crowd, entry, is_read)) {
+            add(crowd, i, entry);
+        }
+    }
+    for (size_t l = 0; l < study->label_count; l++) {
+        crowd->labels[l] = study->labels[l];
+        crowd->labels[l].values = crowd->values + l * most;
+    }
+    return 0;
+}
+
+void flo_crowd_close(struct flo_crowd *crowd)
+{
+    free(crowd->entries);
+    free(crowd->values);
+    crowd->entries = NULL;
+    crowd->values = NULL;
+}
+
+struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
+                                      struct flo_slice held,
+                                      struct flo_slice wider)
+{
+    struct flo_observe_study *study = crowd->study;
+    struct flo_study_slices *slices = &study->evidence.slices;
+
+    if (slices->count == FLO_STUDY_SLICES_MAX) {
+        return NULL;
+    }
+    struct flo_study_slice *row = &slices->rows[slices->count];
+    study->found[slices->count++] =
+        (struct flo_observe_found){.slice = held, .wider = wider};
+    *row = (struct flo_study_slice){0};
+    for (size_t i = 0; i < study->member_count; i++) {
+        row->members +=
+            study->labels[held.label].values[i] == held.value ? 1 : 0;
+    }
+    return row;
+}
