@@ -86,7 +86,8 @@ static void change_phases(struct flo_rollout *rollout,
 }
 
 /* Verdicts were of the old rules: looks begin again, and a gate that broke or
- * was not sure is asked once more.  Segments that went back stay out. */
+ * was not sure is asked once more.  Segments that went back stay out, and waves
+ * that are over stay. */
 static void change_gates(struct flo_rollout *rollout,
                          const struct flo_rollout *draft)
 {
@@ -102,6 +103,7 @@ static void change_gates(struct flo_rollout *rollout,
     flo_study_phase(&rollout->study, rollout->phase);
     rollout->study.state.excluded = before.excluded;
     memcpy(rollout->study.state.held, before.held, sizeof(before.held));
+    memcpy(rollout->study.state.waves, before.waves, sizeof(before.waves));
     rollout->study.state.held_count = before.held_count;
     if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
         phase->state = FLO_PHASE_RUNNING;

@@ -413,7 +413,7 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
 
     study_reason(rollout, "goes on without it");
     flo_rollout_why(actions, "excluded: %s", rollout->reason);
-    state->excluded |= state->excludes;
+    flo_study_exclude(&rollout->study, state->excludes);
     state->excludes = 0;
     state->verdict = FLO_PHASE_UNDECIDED;
     leave_out(rollout, true, actions);

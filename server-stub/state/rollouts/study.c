@@ -223,6 +223,26 @@ static json_t *passed_in_json(const struct flo_study *study)
     return passed;
 }
 
+/* By phase: the sums of each reading by its word. */
+static json_t *waves_json(const struct flo_rollout *core)
+{
+    const struct flo_study_state *state = &core->study.state;
+    json_t *waves = json_array();
+
+    for (uint32_t i = 0; i <= core->phase && i < FLO_STUDY_WAVES_MAX; i++) {
+        json_t *wave = json_object();
+        for (int k = 0; k < FLO_READING_COUNT; k++) {
+            if (state->waves[i][k].updated > 0) {
+                json_object_set_new(
+                    wave, flo_reading_fact((enum flo_observed_reading)k)->word,
+                    flo_study_sums_json(&state->waves[i][k]));
+            }
+        }
+        json_array_append_new(waves, wave);
+    }
+    return waves;
+}
+
 json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -241,13 +261,13 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o}", "spread",
+        "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}", "spread",
         core->study.spread, "split_of", core->study.split_of, "segments",
         segments, "probed", probed, "held", flo_object_held(core), "looks",
         (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
         (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
         "passed", passed_json(&core->study), "passed_in",
-        passed_in_json(&core->study));
+        passed_in_json(&core->study), "waves", waves_json(core));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -279,6 +299,21 @@ static void read_passed_in(struct flo_rollout *core, const json_t *passed)
             passed, flo_measure_fact(study->rules.rules[i].measure)->word));
         if (phase > 0 && phase <= FLO_ROLLOUT_PHASES_MAX) {
             study->state.passed_in[i] = (uint8_t)phase;
+        }
+    }
+}
+
+static void read_waves(struct flo_study_state *state, const json_t *waves)
+{
+    for (uint32_t i = 0; i < FLO_STUDY_WAVES_MAX; i++) {
+        const json_t *wave = json_array_get(waves, i);
+        for (int k = 0; k < FLO_READING_COUNT; k++) {
+            const char *word =
+                flo_reading_fact((enum flo_observed_reading)k)->word;
+            struct flo_pooled_sums sums = {0};
+            if (flo_study_sums_read(json_object_get(wave, word), &sums)) {
+                state->waves[i][k] = sums;
+            }
         }
     }
 }
@@ -326,6 +361,7 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     state->is_alarmed = json_is_true(json_object_get(json, "alarmed"));
     read_passed(&core->study, json_object_get(json, "passed"));
     read_passed_in(core, json_object_get(json, "passed_in"));
+    read_waves(state, json_object_get(json, "waves"));
 }
 
 /* ---- records ---- */

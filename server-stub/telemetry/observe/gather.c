@@ -273,17 +273,19 @@ static uint32_t older_stratum(const struct gather *gather,
     return strata[best].id;
 }
 
-static void gather_stratum(struct gather *gather,
-                           enum flo_observed_reading reading, uint32_t segment,
-                           uint32_t stratum, struct flo_ratio_segment *out)
+/* Differences of a segment's devices that are compared with each other;
+ * `phase`, from 1: those that swapped in it and its controls alone, 0: all. */
+static size_t differences_of(struct gather *gather,
+                             enum flo_observed_reading reading,
+                             uint32_t segment, uint32_t stratum, uint32_t phase)
 {
-    struct flo_arms arms;
     size_t count = 0;
 
     for (size_t i = 0; i < gather->observer->count; i++) {
         const struct flo_observer_entry *entry = &gather->observer->entries[i];
         struct flo_difference *item = &gather->differences[count];
         if (is_compared(gather, entry) && entry->observed.segment == segment &&
+            (phase == 0 || entry->observed.phase == phase) &&
             flo_observed_stratum(&entry->observed, reading) == stratum &&
             flo_observed_difference(&entry->observed, reading, &item->d)) {
             item->is_treated = is_treated(&entry->observed);
@@ -291,11 +293,32 @@ static void gather_stratum(struct gather *gather,
             count++;
         }
     }
+    return count;
+}
+
+static void gather_stratum(struct gather *gather,
+                           enum flo_observed_reading reading, uint32_t segment,
+                           uint32_t stratum, struct flo_ratio_segment *out)
+{
+    struct flo_arms arms;
+    size_t count = differences_of(gather, reading, segment, stratum, 0);
+
     if (flo_sites_join(gather->differences, &count) == FLO_SITES_FEW) {
         gather->study->evidence.few_sites |= (uint16_t)(1u << segment);
     }
     flo_arms_build(gather->differences, count, gather->scratch, &arms);
     *out = arms.arms;
+}
+
+static void gather_wave(struct gather *gather,
+                        enum flo_observed_reading reading, uint32_t segment,
+                        uint32_t stratum)
+{
+    size_t count = differences_of(gather, reading, segment, stratum,
+                                  gather->study->phase + 1);
+
+    flo_pooled_gather(gather->differences, count, gather->scratch,
+                      &gather->study->evidence.wave[reading]);
 }
 
 /* A segment's differences, less the median of its controls. */
@@ -445,6 +468,13 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
         gather_stratum(gather, reading, s, 0, &arms->ratio);
         if (gather->older[s] != 0) {
             gather_stratum(gather, reading, s, gather->older[s], &arms->older);
+        }
+        if (is_excluded(gather, s)) {
+            continue;
+        }
+        gather_wave(gather, reading, s, 0);
+        if (gather->older[s] != 0) {
+            gather_wave(gather, reading, s, gather->older[s]);
         }
     }
     gather_told(gather, measure, reading);

@@ -202,6 +202,7 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure,
     }
     flo_arms_build(pairing->differences, count, pairing->scratch, &arms);
     pairing->evidence->segments[segment].arms[measure].ratio = arms.arms;
+    (void)flo_pooled_add(&pairing->evidence->wave[reading], &arms.arms);
 }
 
 /* The changes as they are, over all segments. */

@@ -541,37 +541,37 @@ static struct flo_ratio_arm ratio_arm(const json_t *json)
                                   .m2 = member_number(json, "m2")};
 }
 
-static struct flo_ratio_segment *strata_of(const json_t *segments)
+/* false: numbers that cannot be. */
+static bool wave_of(const json_t *segments, struct flo_pooled_sums *out)
 {
-    size_t count = json_array_size(segments);
-    struct flo_ratio_segment *out = calloc(count + 1, sizeof(*out));
+    bool is_good = true;
+    json_t *one;
+    size_t i;
 
-    for (size_t i = 0; i < count; i++) {
-        const json_t *one = json_array_get(segments, i);
-        out[i].treated = ratio_arm(json_object_get(one, "treated"));
-        out[i].control = ratio_arm(json_object_get(one, "control"));
+    json_array_foreach((json_t *)(uintptr_t)segments, i, one)
+    {
+        const struct flo_ratio_segment stratum = {
+            .treated = ratio_arm(json_object_get(one, "treated")),
+            .control = ratio_arm(json_object_get(one, "control"))};
+        is_good = flo_pooled_add(out, &stratum) && is_good;
     }
-    return out;
+    return is_good;
 }
 
 static json_t *answer_pooled(const json_t *input)
 {
     const json_t *given = json_object_get(input, "waves");
     size_t count = json_array_size(given);
-    struct flo_pooled_wave *waves = calloc(count + 1, sizeof(*waves));
+    struct flo_pooled_sums *waves = calloc(count + 1, sizeof(*waves));
     struct flo_pooled_result result;
+    bool is_good = true;
 
     for (size_t i = 0; i < count; i++) {
-        const json_t *segments =
-            json_object_get(json_array_get(given, i), "segments");
-        waves[i] = (struct flo_pooled_wave){.strata = strata_of(segments),
-                                            .count = json_array_size(segments)};
+        is_good = wave_of(json_object_get(json_array_get(given, i), "segments"),
+                          &waves[i]) &&
+                  flo_pooled_are_possible(&waves[i]) && is_good;
     }
-    bool is_good = flo_pooled_evaluate(member_number(input, "prove_pct"), waves,
-                                       count, &result);
-    for (size_t i = 0; i < count; i++) {
-        free((void *)(uintptr_t)waves[i].strata);
-    }
+    flo_pooled_judge(member_number(input, "prove_pct"), waves, count, &result);
     free(waves);
     return is_good ? json_pack("{s:o,s:o,s:o,s:s,s:I,s:o}", "delta_pct",
                                pct_or_null(result.has_effect, result.effect),

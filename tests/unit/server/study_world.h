@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/gate/study/study.h"
+#include "tests/unit/server/study_waves.h"
 
 static struct flo_study *study_new(enum flo_preset preset)
 {
@@ -102,6 +102,7 @@ static struct judged *judge(struct flo_study *study,
 
     evidence->block++;
     evidence->phase = moment->phase;
+    set_wave(evidence, study->state.excluded);
     flo_study_judge(study, evidence, moment, &judged->results,
                     &judged->finding);
     judged->record = flo_study_record(study, "r-0001", evidence, moment,

@@ -9,6 +9,7 @@
 
 #include "server-stub/core/rollout/rollout.h"
 #include "tests/unit/server/golden.h"
+#include "tests/unit/server/study_waves.h"
 
 #define DEVICES 20
 #define CANARY 5
@@ -170,6 +171,7 @@ static void studies(struct world *world, double change)
             set_arm(&arms->count.control, 400, 8, 800000);
         }
     }
+    set_wave(evidence, 0);
     if (world->slow > 0) {
         evidence->probe_count = 1;
         evidence->probes[0].least = log(2.1);

@@ -63,14 +63,16 @@ static void live(struct world *world, int blocks, int updated, double times)
     live_with(world, blocks, updated, 2, times, 1);
 }
 
-static struct flo_observe_study *
-ask_of(struct world *world, const char *rollout, int of, int swapped)
+static struct flo_observe_study *ask_in(struct world *world,
+                                        const char *rollout, int of,
+                                        uint32_t phase, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
     snprintf(study->rollout, sizeof(study->rollout), "%s", rollout);
     snprintf(study->model, sizeof(study->model), "tiny");
     study->release = release(of);
+    study->phase = phase;
     study->heartbeat_ms = 60000;
     study->evidence.segment_count = 1;
     study->member_count = DEVICES;
@@ -85,6 +87,12 @@ ask_of(struct world *world, const char *rollout, int of, int swapped)
     assert_int_equal(
         flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
+}
+
+static struct flo_observe_study *
+ask_of(struct world *world, const char *rollout, int of, int swapped)
+{
+    return ask_in(world, rollout, of, 0, swapped);
 }
 
 static struct flo_observe_study *ask(struct world *world, int swapped)
@@ -292,6 +300,70 @@ static void a_start_of_the_controller_loses_no_evidence(void **state)
     ask_only(world, TREATED);
     live(world, 3, TREATED, 1.2);
     assert_found(ask(world, TREATED), 1.2);
+}
+
+static void assert_wave(const struct flo_observe_study *study, int updated,
+                        int controls, double times)
+{
+    const struct flo_pooled_sums *wave =
+        &study->evidence.wave[FLO_READING_TTFT_P95];
+
+    assert_true(study->is_new);
+    assert_true(fabs(wave->updated - updated) < 1e-9);
+    assert_true(fabs(wave->controls - controls) < 1e-9);
+    assert_true(fabs(wave->change / updated - log(times)) < 0.02);
+}
+
+/* Five minutes of the second phase: those of the first stay slow. */
+static void live_second(struct world *world)
+{
+    for (int minute = 0; minute < 5; minute++) {
+        world->now_ms += 60000;
+        flo_observer_tick(world->observer, world->now_ms);
+        for (int d = 0; d < DEVICES; d++) {
+            report(world, d, d < TREATED + 10 ? 2 : 1, d < TREATED ? 1.3 : 1);
+        }
+    }
+}
+
+static struct flo_observe_study *ask_second(struct world *world, int swapped)
+{
+    return ask_in(world, "r-0001", 2, 1, swapped);
+}
+
+/* Twenty devices swap in the first phase and are a third slower.  Ten swap in
+ * the second, and are not; a start of the controller comes in between. */
+static void a_wave_has_the_devices_and_controls_of_its_phase(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.3);
+    struct flo_observe_study *study = ask(world, TREATED);
+    assert_wave(study, TREATED, DEVICES - TREATED, 1.3);
+    flo_observe_study_free(study);
+    live(world, 1, TREATED, 1.3);
+    study = ask_second(world, TREATED); /* nobody swapped yet */
+    assert_true(fabs(study->evidence.wave[FLO_READING_TTFT_P95].updated) <
+                1e-9);
+    flo_observe_study_free(study);
+    for (int i = 0; i < 7; i++) {
+        live_second(world);
+        flo_observe_study_free(ask_second(world, TREATED + 10));
+        if (i == 3) {
+            flo_observer_save(world->observer);
+            close_all(world);
+            open_all(world);
+            flo_observer_connected(world->observer, world->now_ms);
+            flo_observe_study_free(ask_second(world, TREATED + 10));
+        }
+    }
+    world->now_ms += BLOCK_MS;
+    study = ask_second(world, TREATED + 10);
+    assert_wave(study, 10, DEVICES - TREATED - 10, 1);
+    assert_int_equal(p95_of(study)->treated.devices, TREATED + 10);
+    flo_observe_study_free(study);
 }
 
 static void without_its_past_a_device_is_not_compared(void **state)
@@ -512,6 +584,7 @@ int main(void)
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),
+        TEST(a_wave_has_the_devices_and_controls_of_its_phase),
         TEST(without_its_past_a_device_is_not_compared),
         TEST(a_gap_of_ours_is_no_evidence),
         TEST(a_block_is_judged_once),

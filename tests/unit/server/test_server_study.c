@@ -5,6 +5,7 @@
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/telemetry/observe/observe.h"
+#include "tests/unit/server/study_waves.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 
@@ -278,6 +279,7 @@ static void studies(struct world *world, struct flo_rollout_entry *entry,
             (struct flo_ratio_segment){{20, change, 20 * 0.0064},
                                        {100, 0, 100 * 0.0064}};
     }
+    set_wave(evidence, 0);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(
         flo_rollouts_step(world->controller, entry,
@@ -372,6 +374,10 @@ static void a_study_survives_a_start(void **state)
     assert_true(fabs(entry->core.study.spread - 0.08) < 0.01);
     assert_int_equal(entry->core.study.state.standing[0].verdict,
                      FLO_VERDICT_PASS);
+    const struct flo_pooled_sums *wave =
+        &entry->core.study.state.waves[0][FLO_READING_TTFT_P95];
+    assert_true(fabs(wave->updated - 60) < 1e-9);
+    assert_true(fabs(wave->squares - 360 * 0.0064) < 1e-9);
     assert_int_equal(entry->core.segment_count, 3);
     assert_string_equal(entry->core.segments[1], "rpi5");
     size_t index = flo_rollout_find(&entry->core, device);

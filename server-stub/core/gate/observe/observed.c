@@ -144,6 +144,7 @@ static const struct flo_level *any_level(const struct flo_level_table *levels,
 struct parting {
     uint32_t running;
     uint32_t block;
+    uint8_t phase;
     bool is_control;
     bool is_same; /* that is what it gets: little of it is no comparison */
 };
@@ -217,6 +218,7 @@ static void split(struct flo_observed *observed, const struct parting *of)
     }
     observed->before = tally_before(observed, of->running);
     observed->split = of->block;
+    observed->phase = of->phase;
     observed->since = (struct flo_tally){0};
     observed->crashes = 0;
     observed->crashed = 0;
@@ -240,10 +242,11 @@ static void begin_memory(struct flo_observed *observed, uint32_t block)
 
 /* It runs its rollout's release. */
 static void treat(struct flo_observed *observed, uint32_t running,
-                  uint32_t block)
+                  uint8_t phase, uint32_t block)
 {
     split(observed, &(struct parting){.running = running,
                                       .block = block,
+                                      .phase = phase,
                                       .is_same = running == observed->release});
     observed->arm = FLO_ARM_TREATED;
     observed->is_busy = false;
@@ -251,15 +254,15 @@ static void treat(struct flo_observed *observed, uint32_t running,
     begin_memory(observed, block);
 }
 
-static void swap(struct flo_observed *observed, uint32_t release,
-                 uint32_t block)
+static void swap(struct flo_observed *observed,
+                 const struct flo_observed_rollout *rollout, uint32_t block)
 {
     uint32_t running = observed->release;
 
-    if (running != release) {
-        runs(observed, release, block);
+    if (running != rollout->release) {
+        runs(observed, rollout->release, block);
     }
-    treat(observed, running, block);
+    treat(observed, running, rollout->phase, block);
 }
 
 void flo_observed_split(struct flo_observed *observed, uint8_t phase,
@@ -269,8 +272,8 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
     if (observed->arm == FLO_ARM_CONTROL && observed->phase != phase) {
         split(observed, &(struct parting){.running = observed->release,
                                           .block = block,
+                                          .phase = phase,
                                           .is_control = true});
-        observed->phase = phase;
         if (observed->readings != NULL &&
             observed->readings->memory.from == 0) {
             begin_memory(observed, block); /* once in a rollout */
@@ -372,10 +375,10 @@ bool flo_observed_place(struct flo_observed *observed,
     }
     if (observed->arm == FLO_ARM_CONTROL &&
         is_ahead(observed, rollout, block)) {
-        treat(observed, observed->former, block);
+        treat(observed, observed->former, rollout->phase, block);
         is_now = true;
     } else if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
-        swap(observed, rollout->release, block);
+        swap(observed, rollout, block);
         is_now = true;
     }
     if (way == FLO_MEMBER_DIED && observed->arm == FLO_ARM_TREATED) {
@@ -394,7 +397,7 @@ static bool moves(struct flo_observed *observed,
 {
     if (observed->arm == FLO_ARM_CONTROL && rollout != NULL &&
         window->release == rollout->release) {
-        swap(observed, window->release, window->block);
+        swap(observed, rollout, window->block);
         return true;
     }
     if (observed->arm == FLO_ARM_CONTROL) {

@@ -115,7 +115,7 @@ struct flo_observed {
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    uint8_t phase;      /* of the split, from 1 */
+    uint8_t phase;      /* of the split or its swap, from 1; 0: none */
     uint16_t leak_from; /* blocks after its swap; 0: FLO_LEAK_BLOCKS */
     bool is_busy;       /* in an execution, until the swap */
     bool is_silent;     /* treated, and not heard of any more */

@@ -165,8 +165,8 @@ bool flo_difference_is_slow(double d)
     return d > SLOW;
 }
 
-static struct flo_clip clip_of(const struct flo_difference *items, size_t count,
-                               double *scratch)
+struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count,
+                              double *scratch)
 {
     size_t controls = 0;
 
@@ -194,15 +194,14 @@ static void add_difference(const struct flo_difference *item,
     *slow += flo_difference_is_slow(item->d) ? 1 : 0;
 }
 
-void flo_arms_build(const struct flo_difference *items, size_t count,
-                    double *scratch, struct flo_arms *out)
+void flo_arms_sum(const struct flo_difference *items, size_t count,
+                  const struct flo_clip *clip, struct flo_arms *out)
 {
-    struct flo_clip clip = clip_of(items, count, scratch);
     struct flo_ratio_arm *arms[] = {&out->arms.control, &out->arms.treated};
 
     *out = (struct flo_arms){0};
     for (size_t i = 0; i < count; i++) {
-        add_difference(&items[i], &clip, out);
+        add_difference(&items[i], clip, out);
     }
     for (size_t i = 0; i < FLO_COUNT(arms); i++) {
         arms[i]->mean =
@@ -210,7 +209,15 @@ void flo_arms_build(const struct flo_difference *items, size_t count,
     }
     for (size_t i = 0; i < count; i++) {
         struct flo_ratio_arm *arm = arms[items[i].is_treated ? 1 : 0];
-        double off = flo_clipped(&clip, items[i].d) - arm->mean;
+        double off = flo_clipped(clip, items[i].d) - arm->mean;
         arm->m2 += off * off;
     }
+}
+
+void flo_arms_build(const struct flo_difference *items, size_t count,
+                    double *scratch, struct flo_arms *out)
+{
+    struct flo_clip clip = flo_arms_clip(items, count, scratch);
+
+    flo_arms_sum(items, count, &clip, out);
 }

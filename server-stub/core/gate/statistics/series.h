@@ -11,6 +11,7 @@
 #include <flotilla/base.h>
 
 #include "server-stub/core/gate/statistics/ratio.h"
+#include "server-stub/core/gate/statistics/robust.h"
 
 /* ---- read-out ---- */
 
@@ -86,7 +87,13 @@ struct flo_arms {
     uint64_t clipped_treated, clipped_control;
     uint64_t slow_treated, slow_control; /* by half and more, unclipped */
 };
-/* Clip, and add up.  `scratch` holds `count` numbers. */
+/* How far a device may be from the controls among them.  `scratch` holds
+ * `count` numbers. */
+struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count,
+                              double *scratch);
+void flo_arms_sum(const struct flo_difference *items, size_t count,
+                  const struct flo_clip *clip, struct flo_arms *out);
+/* Both. */
 void flo_arms_build(const struct flo_difference *items, size_t count,
                     double *scratch, struct flo_arms *out);
 bool flo_difference_is_slow(double d);

@@ -79,7 +79,7 @@ static bool is_by_site(const struct tally *tally)
                        tally->treated >= TOGETHER * tally->sites_treated));
 }
 
-static size_t join(struct flo_difference *items, size_t count)
+size_t flo_sites_merge(struct flo_difference *items, size_t count)
 {
     size_t used = 0;
 
@@ -97,22 +97,29 @@ static size_t join(struct flo_difference *items, size_t count)
     return used;
 }
 
-enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count)
+enum flo_sites flo_sites_look(struct flo_difference *items, size_t count)
 {
-    assert(items != NULL || *count == 0);
-    if (*count == 0) {
+    assert(items != NULL || count == 0);
+    if (count == 0) {
         return FLO_SITES_SPREAD;
     }
-    qsort(items, *count, sizeof(*items), by_site);
-    struct tally tally = tally_of(items, *count);
+    qsort(items, count, sizeof(*items), by_site);
+    struct tally tally = tally_of(items, count);
     if (!is_by_site(&tally)) {
         return FLO_SITES_SPREAD;
     }
-    if (tally.sites_treated < FLO_SITES_MIN ||
-        tally.sites_control < FLO_SITES_MIN) {
-        *count = 0;
-        return FLO_SITES_FEW;
-    }
-    *count = join(items, *count);
-    return FLO_SITES_JOINED;
+    return tally.sites_treated < FLO_SITES_MIN ||
+                   tally.sites_control < FLO_SITES_MIN
+               ? FLO_SITES_FEW
+               : FLO_SITES_JOINED;
+}
+
+enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count)
+{
+    enum flo_sites sites = flo_sites_look(items, *count);
+
+    *count = sites == FLO_SITES_FEW      ? 0
+             : sites == FLO_SITES_JOINED ? flo_sites_merge(items, *count)
+                                         : *count;
+    return sites;
 }

@@ -16,8 +16,13 @@ enum flo_sites {
     FLO_SITES_JOINED, /* one difference for each site and arm is left */
     FLO_SITES_FEW     /* no comparison: nothing is left */
 };
-/* Look at the differences of a segment, whose `site` is set, and reorder or
- * join them.  Devices without a site stand alone. */
+/* Look at the differences of a segment, whose `site` is set, and order them by
+ * it. */
+enum flo_sites flo_sites_look(struct flo_difference *items, size_t count);
+/* One difference for each site and arm, of ordered ones; those without a site
+ * stay.  Returns how many are left. */
+size_t flo_sites_merge(struct flo_difference *items, size_t count);
+/* Both: reorder them, and join them where whole sites were updated. */
 enum flo_sites flo_sites_join(struct flo_difference *items, size_t *count);
 
 #endif

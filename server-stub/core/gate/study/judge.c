@@ -210,12 +210,13 @@ static void test_all(const struct judgement *judgement, uint32_t rule)
     struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
     size_t count =
         arms_of_all(evidence, measure, judgement->study->state.excluded, arms);
+    bool is_ratio = flo_measure_fact(measure)->kind == FLO_STATISTIC_RATIO;
 
     flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
                    evidence->segment_count, true, &row->rule);
-    row->is_tested =
-        flo_statistic_evaluate(&row->rule, arms, count, judgement->look,
-                               judgement->moment->is_plain, &row->result);
+    row->is_tested = flo_statistic_evaluate(
+        &row->rule, arms, count, is_ratio ? FLO_LOOK_NONE : judgement->look,
+        judgement->moment->is_plain, &row->result);
     row->told = evidence->told[measure];
 }
 
@@ -236,6 +237,49 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
             &row->rule, &evidence->segments[i].arms[measure], 1, FLO_LOOK_NONE,
             judgement->moment->is_plain, &row->result);
     }
+}
+
+/* ---- waves ---- */
+
+/* Its hold-out is watched: it has no wave, and the rest is in no look. */
+static void note_wave(const struct judgement *judgement)
+{
+    uint32_t phase = judgement->moment->phase;
+
+    if (phase < FLO_STUDY_WAVES_MAX && !judgement->moment->is_watch) {
+        memcpy(judgement->study->state.waves[phase], judgement->evidence->wave,
+               sizeof(judgement->evidence->wave));
+    }
+}
+
+/* A model that shares its requests with another is compared on each device: all
+ * of them stand in the present wave. */
+static void test_waves(const struct judgement *judgement, uint32_t rule)
+{
+    const struct flo_study *study = judgement->study;
+    const struct flo_measure_fact *fact =
+        flo_measure_fact(study->rules.rules[rule].measure);
+    struct flo_study_row *row = &judgement->results->all[rule];
+    struct flo_study_proof *proof = &judgement->results->proofs[rule];
+    uint32_t phase = judgement->moment->phase;
+    uint32_t from = study->split_of[0] != '\0' ? phase : 0;
+
+    if (fact->kind != FLO_STATISTIC_RATIO || !row->is_tested ||
+        judgement->look == FLO_LOOK_NONE || phase >= FLO_STUDY_WAVES_MAX) {
+        return;
+    }
+    for (uint32_t i = from; i <= phase; i++) {
+        proof->waves[proof->count++] = study->state.waves[i][fact->reading];
+    }
+    flo_study_prove(&row->rule.ratio, proof, &row->result);
+}
+
+void flo_study_exclude(struct flo_study *study, uint16_t segments)
+{
+    if ((segments & ~study->state.excluded) != 0) {
+        memset(study->state.waves, 0, sizeof(study->state.waves));
+    }
+    study->state.excluded |= segments;
 }
 
 /* ---- what stands ---- */
@@ -454,6 +498,7 @@ void flo_study_phase(struct flo_study *study, uint32_t phase)
                                   .held_count = study->state.held_count};
 
     memcpy(now.held, study->state.held, sizeof(now.held));
+    memcpy(now.waves, study->state.waves, sizeof(now.waves));
     memcpy(now.passed_in, study->state.passed_in, sizeof(now.passed_in));
     for (uint32_t i = 0; i < study->rules.count && phase > 0; i++) {
         if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
@@ -648,9 +693,11 @@ void flo_study_judge(struct flo_study *study,
     assert(study->rules.count <= FLO_MEASURE_COUNT);
     memset(results, 0, sizeof(*results));
     *out = (struct flo_study_finding){.look = judgement.look};
+    note_wave(&judgement);
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (is_tested(&judgement, i)) {
             test_all(&judgement, i);
+            test_waves(&judgement, i);
             test_segments(&judgement, i);
             test_above(&judgement, i);
         }

@@ -68,6 +68,27 @@ static json_t *real_json(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+static json_t *proof_json(const struct flo_study_proof *proof)
+{
+    const struct flo_pooled_result *result = &proof->result;
+    json_t *waves = json_array();
+
+    for (uint32_t i = 0; i < proof->count; i++) {
+        json_array_append_new(waves, flo_study_sums_json(&proof->waves[i]));
+    }
+    json_t *json = json_pack("{s:o,s:s}", "waves", waves, "verdict",
+                             flo_verdict_word(result->verdict));
+    if (result->has_effect) {
+        json_object_set_new(json, "effect", real_json(result->effect));
+        json_object_set_new(json, "se", real_json(result->se));
+        json_object_set_new(json, "upper", real_json(result->upper));
+    }
+    if (result->has_last) {
+        json_object_set_new(json, "last", real_json(result->last));
+    }
+    return json;
+}
+
 /* `value` is a logarithm of a ratio, or the ratio of two rates. */
 static json_t *told_json(const struct flo_study_told *told)
 {
@@ -117,6 +138,9 @@ static json_t *row_json(const struct flo_study *study, uint32_t rule,
     json_t *told = told_json(&results->all[rule].told);
     if (told != NULL) {
         json_object_set_new(json, "told", told);
+    }
+    if (results->proofs[rule].is_judged) {
+        json_object_set_new(json, "proof", proof_json(&results->proofs[rule]));
     }
     if (measure == FLO_MEASURE_CRASHES) {
         json_object_set_new(json, "soon", soon_json(&results->soon));
@@ -504,6 +528,36 @@ static int replay_soon(const struct replay *replay, const char *gate,
                         "crashes after the swap have another verdict now");
 }
 
+/* Records of before the rule have no such member: the controls of that moment
+ * proved alone. */
+static int replay_proof(struct replay *replay, const char *gate,
+                        const struct flo_statistic_rule *rule,
+                        const json_t *stored, struct flo_study_proof *proof,
+                        struct flo_statistic_result *result)
+{
+    const json_t *waves = json_object_get(stored, "waves");
+
+    memset(proof, 0, sizeof(*proof));
+    if (rule->kind != FLO_STATISTIC_RATIO || !json_is_array(waves) ||
+        json_array_size(waves) > FLO_STUDY_WAVES_MAX) {
+        return refuse(replay, gate, "its waves cannot be read");
+    }
+    for (; proof->count < json_array_size(waves); proof->count++) {
+        if (!flo_study_sums_read(json_array_get(waves, proof->count),
+                                 &proof->waves[proof->count])) {
+            return refuse(replay, gate, "a wave has sums that cannot be");
+        }
+    }
+    flo_study_prove(&rule->ratio, proof, result);
+    json_t *found = proof_json(proof);
+    bool is_same = strcmp(text_of(stored, "verdict"),
+                          flo_verdict_word(proof->result.verdict)) == 0;
+    compare(replay, stored, found);
+    json_decref(found);
+    return is_same ? 0
+                   : refuse(replay, gate, "its waves have another verdict now");
+}
+
 /* They are told, and not judged again: the differences are not kept. */
 static void read_told(const json_t *row, struct flo_study_told *out)
 {
@@ -557,8 +611,11 @@ static int replay_all(struct replay *replay, const char *gate,
 {
     struct flo_statistic_arms used[FLO_SEGMENTS_MAX];
     struct flo_study_standing standing = {.has_result = true};
+    const json_t *of_waves = json_object_get(row, "proof");
+    struct flo_study_proof proof;
     bool is_ratio = rule->kind == FLO_STATISTIC_RATIO;
     size_t used_count = is_ratio ? 0 : 1;
+    int rv = 0;
 
     memset(used, 0, sizeof(used));
     for (size_t i = 0; i < count; i++) {
@@ -571,9 +628,17 @@ static int replay_all(struct replay *replay, const char *gate,
             add_arms(rule->kind, &arms[i], &used[0]);
         }
     }
-    if (!flo_statistic_evaluate(rule, used, used_count, replay->look,
+    if (!flo_statistic_evaluate(rule, used, used_count,
+                                of_waves != NULL ? FLO_LOOK_NONE : replay->look,
                                 replay->is_plain, &standing.result)) {
         return refuse(replay, gate, "it has numbers that cannot be");
+    }
+    if (of_waves != NULL) {
+        rv = replay_proof(replay, gate, rule, of_waves, &proof,
+                          &standing.result);
+    }
+    if (rv < 0) {
+        return rv;
     }
     json_t *found = flo_statistic_result_json(&standing.result);
     const json_t *stored = json_object_get(row, "result");
@@ -585,7 +650,7 @@ static int replay_all(struct replay *replay, const char *gate,
         !verdict_parse(text_of(row, "stands"), &standing.verdict)) {
         return refuse(replay, gate, "it has another verdict now");
     }
-    int rv = replay_above(replay, gate, row, &standing.steep);
+    rv = replay_above(replay, gate, row, &standing.steep);
     rv = rv < 0 ? rv : replay_soon(replay, gate, row, &standing.soon);
     if (rv < 0) {
         return rv;

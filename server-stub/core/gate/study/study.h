@@ -5,7 +5,8 @@
  * rollout's own words.  The evidence is sums by segment and measure; the
  * verdict of a phase follows from rules, evidence and what was found before in
  * that phase.  Fail may come at any block; pass only at a look, when the soak
- * is over and at its doublings.  Pure. */
+ * is over and at its doublings.  A change of a speed or of memory is proven to
+ * be small by all waves of the rollout (slices/pooled.h).  Pure. */
 #ifndef FLOTILLA_SERVER_STUDY_H
 #define FLOTILLA_SERVER_STUDY_H
 
@@ -18,6 +19,7 @@
 #include "server-stub/core/gate/observe/observed.h"
 #include "server-stub/core/gate/slices/crash.h"
 #include "server-stub/core/gate/slices/plain.h"
+#include "server-stub/core/gate/slices/pooled.h"
 #include "server-stub/core/gate/slices/told.h"
 #include "server-stub/core/gate/statistics/phase.h"
 #include "server-stub/core/gate/statistics/record.h"
@@ -194,12 +196,31 @@ struct flo_study_evidence {
     uint32_t readers[FLO_MEASURE_COUNT];
     struct flo_study_told told[FLO_MEASURE_COUNT]; /* of all segments */
     struct flo_study_crash crash;                  /* likewise */
+    /* Devices that swapped in this phase, against their controls. */
+    struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_study_slices slices;
     uint32_t segment_count;
     struct flo_study_segment segments[FLO_SEGMENTS_MAX];
 };
 
 /* ---- verdict ---- */
+
+/* Proof of a look that a speed hardly changed, by all waves so far.  A copy of
+ * their sums stands with it. */
+#define FLO_STUDY_WAVES_MAX FLO_PROVE_PHASES_MAX /* phases */
+struct flo_study_proof {
+    bool is_judged;
+    uint32_t count; /* waves, the last one is of this phase */
+    struct flo_pooled_sums waves[FLO_STUDY_WAVES_MAX];
+    struct flo_pooled_result result;
+};
+/* The verdict of `result` at a look, where its test does not fail. */
+void flo_study_prove(const struct flo_ratio_rule *rule,
+                     struct flo_study_proof *proof,
+                     struct flo_statistic_result *result);
+/* Sums by their names, new reference, and back.  false: they cannot be. */
+json_t *flo_study_sums_json(const struct flo_pooled_sums *sums);
+bool flo_study_sums_read(const json_t *json, struct flo_pooled_sums *out);
 
 /* A rule on one segment, or on all of them. */
 #define FLO_SEGMENT_ALL UINT32_MAX
@@ -221,6 +242,7 @@ struct flo_study_results {
     struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
     struct flo_study_steep steep[FLO_MEASURE_COUNT];
     struct flo_study_soon soon; /* for the rule of crashes */
+    struct flo_study_proof proofs[FLO_MEASURE_COUNT]; /* of speeds and memory */
     struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
 /* The newest finding of a rule in the present phase. */
@@ -256,6 +278,9 @@ struct flo_study_state {
                                              which the rule passed, from 1; 0:
                                              none */
     struct flo_study_standing standing[FLO_MEASURE_COUNT];
+    /* Sums of each phase, as its evidence was last: kept over phases, until a
+     * segment goes back. */
+    struct flo_pooled_sums waves[FLO_STUDY_WAVES_MAX][FLO_READING_COUNT];
 };
 struct flo_study {
     struct flo_study_rules rules;
@@ -301,6 +326,8 @@ struct flo_study_finding {
     uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
                          or this was a look */
 };
+/* These segments go back: waves are summed up again without them. */
+void flo_study_exclude(struct flo_study *study, uint16_t segments);
 /* A new phase, from 0, begins after another: looks begin again. */
 void flo_study_phase(struct flo_study *study, uint32_t phase);
 /* Judge a phase by new evidence. */
@@ -336,7 +363,8 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
  *
  *   {"formulas","rollout","phase","block","at_ms","look","soaked_s","soak_s",
  *    "mode","segments":[{"name","members"}],"rows":[{"gate","kind","segment",
- *    "critical","rule","treated","control","result"}],"verdict","gate"}
+ *    "critical","rule","treated","control","result","proof"}],"verdict",
+ *    "gate"}
  *
  * `segment` null stands for all of them; such a row has no arms, they are those
  * of the segments. */

@@ -1,0 +1,242 @@
+/* Waves: a phase is proven by all waves of its rollout, each against the
+ * controls of its own time. */
+#include "unit/server/study_world.h"
+
+static struct flo_study_moment moment_of(uint32_t phase, double soaks)
+{
+    return (struct flo_study_moment){.phase = phase,
+                                     .is_last = phase == 2,
+                                     .soaked_s = soaks * 3600,
+                                     .soak_s = 3600};
+}
+
+/* So many updated devices against so many controls, which all metrics of speed
+ * and memory show alike. */
+static void set_wave_of(struct flo_study_evidence *evidence, int64_t updated,
+                        int64_t controls, double change)
+{
+    for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
+        if (flo_measure_fact((enum flo_measure)i)->kind ==
+            FLO_STATISTIC_RATIO) {
+            evidence->segments[0].arms[i].ratio = (struct flo_ratio_segment){
+                .treated = {updated, log1p(change),
+                            (double)updated * 0.08 * 0.08},
+                .control = {controls, 0, (double)controls * 0.08 * 0.08}};
+        }
+    }
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 2, 4000);
+}
+
+/* The canary and the second phase of a fleet of 1,000. */
+static void go_to_the_last(struct flo_study *study,
+                           struct flo_study_evidence *evidence)
+{
+    const struct flo_study_moment first = moment_of(0, 1);
+    const struct flo_study_moment second = moment_of(1, 1);
+
+    set_wave_of(evidence, 20, 930, 0);
+    assert_int_equal(verdict(study, evidence, &first), FLO_PHASE_PASSES);
+    flo_study_phase(study, 1);
+    set_wave_of(evidence, 80, 850, 0);
+    assert_int_equal(verdict(study, evidence, &second), FLO_PHASE_PASSES);
+    flo_study_phase(study, 2);
+}
+
+/* Thirty devices of the hold-out that drifted by 2 % cannot prove 5 %. */
+static void the_last_phase_is_proven_by_all_waves(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    const struct flo_study_moment last = moment_of(2, 1);
+
+    study->rules.rules[3].prove[2] = 5; /* memory, as latency */
+    go_to_the_last(study, evidence);
+    set_wave_of(evidence, 850, 30, 0.02);
+    struct judged *judged = judge(study, evidence, &last);
+    const struct flo_study_proof *proof = &judged->results.proofs[0];
+    assert_int_equal(judged->finding.verdict, FLO_PHASE_PASSES);
+    assert_int_equal(proof->result.waves, 3);
+    assert_true(proof->result.effect < 0.02);
+    const struct flo_ratio_result *alone = &judged->results.all[0].result.ratio;
+    assert_true(alone->delta + 1.96 * alone->se > log1p(0.05));
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void a_last_wave_that_is_worse_is_not_outvoted(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    go_to_the_last(study, evidence);
+    for (int look = 0; look < 3; look++) {
+        const struct flo_study_moment last = moment_of(2, 1 << look);
+        set_wave_of(evidence, 850, 20, 0.055);
+        assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
+    }
+    const struct flo_study_moment end = moment_of(2, 8);
+    assert_int_equal(verdict(study, evidence, &end), FLO_PHASE_HOLDS);
+    free(evidence);
+    free(study);
+}
+
+/* Later looks are not asked for more than the first one was. */
+static void all_looks_have_one_level(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    double upper[3];
+
+    set_wave_of(evidence, 20, 930, 0.3); /* not below 12 % */
+    for (int look = 0; look < 3; look++) {
+        const struct flo_study_moment now = moment_of(0, 1 << look);
+        struct judged *judged = judge(study, evidence, &now);
+        upper[look] = judged->results.proofs[0].result.upper;
+        json_decref(judged->record);
+        free(judged);
+    }
+    assert_true(fabs(upper[2] - upper[0]) < 1e-12);
+    free(evidence);
+    free(study);
+}
+
+static void a_segment_that_went_back_leaves_all_waves(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+
+    go_to_the_last(study, evidence);
+    assert_true(study->state.waves[0][FLO_READING_TTFT_P95].updated > 19);
+    flo_study_exclude(study, 0);
+    assert_true(study->state.waves[0][FLO_READING_TTFT_P95].updated > 19);
+    flo_study_exclude(study, 1 << 3);
+    assert_int_equal(study->state.excluded, 1 << 3);
+    assert_true(study->state.waves[0][FLO_READING_TTFT_P95].updated < 1);
+    free(evidence);
+    free(study);
+}
+
+/* Each of its devices is compared with itself: all are in the present wave. */
+static void a_shared_model_has_one_wave(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    const struct flo_study_moment last = moment_of(2, 1);
+
+    snprintf(study->split_of, sizeof(study->split_of), "tiny");
+    go_to_the_last(study, evidence);
+    struct judged *judged = judge(study, evidence, &last);
+    assert_int_equal(judged->results.proofs[0].result.waves, 1);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+static void the_watch_has_no_wave(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct flo_study_moment watch = moment_of(2, 1);
+
+    watch.is_watch = true;
+    go_to_the_last(study, evidence);
+    (void)verdict(study, evidence, &watch);
+    assert_true(study->state.waves[2][FLO_READING_TTFT_P95].updated < 1);
+    free(evidence);
+    free(study);
+}
+
+/* ---- the record ---- */
+
+static json_t *proof_of(json_t *record)
+{
+    json_t *row = json_array_get(json_object_get(record, "rows"), 0);
+
+    return json_object_get(row, "proof");
+}
+
+static int replay(const json_t *record)
+{
+    struct flo_err err = {0};
+    double worst = 0;
+    int rv = flo_study_replay(record, NULL, NULL, &worst, &err);
+
+    return rv < 0 ? rv : worst > 1e-9 ? 1 : 0;
+}
+
+static void a_wave_that_was_changed_is_found_out(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    const struct flo_study_moment last = moment_of(2, 1);
+
+    go_to_the_last(study, evidence);
+    struct judged *judged = judge(study, evidence, &last);
+    json_t *waves = json_object_get(proof_of(judged->record), "waves");
+    json_t *first = json_array_get(waves, 0);
+    assert_int_equal(json_array_size(waves), 3);
+    json_object_set_new(first, "change", json_real(0.01));
+    assert_int_equal(replay(judged->record), 1);
+    json_object_set_new(first, "change", json_real(60));
+    assert_int_equal(replay(judged->record), FLO_E_GATE_EVIDENCE);
+    json_object_set_new(first, "change", json_real(0));
+    assert_int_equal(replay(judged->record), 0);
+    json_object_set_new(first, "freedom", json_real(-1));
+    assert_int_equal(replay(judged->record), FLO_E_GATE_EVIDENCE);
+    json_object_del(first, "freedom");
+    assert_int_equal(replay(judged->record), FLO_E_GATE_EVIDENCE);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+/* Before waves were kept, the controls of the moment proved alone. */
+static void a_record_without_waves_is_judged_as_it_was(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    struct judged *judged = judge(study, evidence, &soaked);
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(judged->record, "rows"), i, row)
+    {
+        json_t *result = json_object_get(row, "result");
+        json_object_del(row, "proof");
+        if (json_is_number(json_object_get(result, "upper_pct"))) {
+            json_object_del(result, "upper_pct"); /* of its own level */
+        }
+    }
+    assert_int_equal(replay(judged->record), 0);
+    json_decref(judged->record);
+    free(judged);
+    free(evidence);
+    free(study);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_phase_is_proven_by_all_waves),
+        cmocka_unit_test(a_last_wave_that_is_worse_is_not_outvoted),
+        cmocka_unit_test(all_looks_have_one_level),
+        cmocka_unit_test(a_segment_that_went_back_leaves_all_waves),
+        cmocka_unit_test(a_shared_model_has_one_wave),
+        cmocka_unit_test(the_watch_has_no_wave),
+        cmocka_unit_test(a_wave_that_was_changed_is_found_out),
+        cmocka_unit_test(a_record_without_waves_is_judged_as_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
