@@ -153,7 +153,7 @@ struct fleet {
     const struct row *row;
     struct device *devices;
     struct flo_difference *differences;
-    double *scratch;
+    double *scratch, *off;
     int treated, count, before, blocks;
     int load_at;
     double start_h;
@@ -224,14 +224,16 @@ static double reading(const struct fleet *fleet, struct device *device,
 
 static void fleet_block(struct fleet *fleet, int block, struct chance *chance)
 {
+    size_t members = 0;
+
     for (int i = 0; i < fleet->count; i++) {
         struct device *device = &fleet->devices[i];
         device->y = reading(fleet, device, block, chance);
-        if (block < device->swap) {
-            flo_curve_add(&fleet->curve, device->y, level_of(device));
+        if (block < device->swap && level_of(device)->count > 0) {
+            fleet->off[members++] = device->y - flo_mean_of(level_of(device));
         }
     }
-    flo_curve_end(&fleet->curve);
+    flo_curve_end(&fleet->curve, fleet->off, fleet->scratch, members);
     for (int i = 0; i < fleet->count; i++) {
         struct device *device = &fleet->devices[i];
         bool is_control = device->swap == INT32_MAX;
@@ -278,11 +280,12 @@ static void fleet_open(struct fleet *fleet, const struct row *row)
     fleet->devices = calloc((size_t)fleet->count, sizeof(*fleet->devices));
     fleet->differences =
         calloc((size_t)fleet->count, sizeof(*fleet->differences));
-    fleet->scratch = calloc((size_t)fleet->count, sizeof(*fleet->scratch));
+    fleet->scratch = calloc(2 * (size_t)fleet->count, sizeof(*fleet->scratch));
     if (fleet->devices == NULL || fleet->differences == NULL ||
         fleet->scratch == NULL) {
         abort();
     }
+    fleet->off = fleet->scratch + fleet->count;
 }
 
 static void fleet_close(struct fleet *fleet)

@@ -134,6 +134,8 @@ struct gather {
     uint32_t coverage_blocks; /* without a reading for longer is bad */
     double control_rate;      /* errors a request, before */
     double control_bad;       /* bad of the answers that were judged, before */
+    double usual_requests;    /* of a device that has any, since its split */
+    double usual_judged;
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
@@ -190,6 +192,22 @@ static struct flo_count_arm *arm_of(struct flo_study_segment *segment,
     return is_treated(observed) ? &arms->count.treated : &arms->count.control;
 }
 
+/* The median of the devices that have any. */
+static double usual_of(const struct gather *gather, bool is_judged)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        const struct flo_tally *since = &entry->observed.since;
+        double one = is_judged ? since->judged : since->requests;
+        if (is_compared(gather, entry) && one > 0) {
+            gather->scratch[count++] = one;
+        }
+    }
+    return count > 0 ? flo_median(gather->scratch, count) : 0;
+}
+
 static void count_device(const struct gather *gather,
                          const struct flo_observed *observed,
                          struct flo_study_segment *segment)
@@ -198,16 +216,16 @@ static void count_device(const struct gather *gather,
     double requests = observed->since.requests;
     bool is_known;
 
-    flo_count_add(
+    flo_count_add_usual(
         arm_of(segment, FLO_MEASURE_ERRORS, observed), observed->since.errors,
         flo_expected_errors(requests, observed->before.errors,
                             observed->before.requests, gather->control_rate),
-        requests);
-    flo_count_add(
+        requests, gather->usual_requests);
+    flo_count_add_usual(
         arm_of(segment, FLO_MEASURE_FEEDBACK, observed), observed->since.bad,
         flo_expected_errors(observed->since.judged, observed->before.bad,
                             observed->before.judged, gather->control_bad),
-        observed->since.judged);
+        observed->since.judged, gather->usual_judged);
     flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed),
                   observed->crashes, hours, hours);
     bool is_slow = flo_observed_is_slow(observed, &is_known);
@@ -512,6 +530,8 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
 static void gather_all(struct gather *gather)
 {
     gather_rate(gather);
+    gather->usual_requests = usual_of(gather, false);
+    gather->usual_judged = usual_of(gather, true);
     gather_counts(gather);
     gather_rates(gather);
     gather_crashes(gather);

@@ -9,6 +9,8 @@
 #define SAVED_PER_TICK 2000
 /* A study asks every few seconds; one that is silent for so long is over. */
 #define ROSTER_LIFE_MS 120000
+/* A window's, at most: one device moves sums so far and no more. */
+#define COUNT_MAX 1000000
 
 /* Its entries stay in memory and say nothing any more. */
 void flo_observer_forget(struct flo_observer *observer, const char *device)
@@ -74,17 +76,27 @@ static uint64_t counter(const struct flo_telemetry_window *window,
                : 0;
 }
 
+static uint64_t events(const struct flo_telemetry_window *window,
+                       enum flo_metric metric)
+{
+    uint64_t count = counter(window, metric);
+
+    return count < COUNT_MAX ? count : COUNT_MAX;
+}
+
 static void take(struct flo_observer *observer,
                  struct flo_observer_entry *entry,
                  const struct flo_telemetry_window *window, bool is_after_start)
 {
+    uint64_t requests = events(window, FLO_METRIC_NAME_REQUESTS);
+    uint64_t errors = events(window, FLO_METRIC_NAME_ERRORS);
     struct flo_observed_window in = {
         .block = observer->block,
         .release = tag_of(&window->release),
-        .requests = counter(window, FLO_METRIC_NAME_REQUESTS),
-        .errors = counter(window, FLO_METRIC_NAME_ERRORS),
-        .good = counter(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
-        .bad = counter(window, FLO_METRIC_NAME_FEEDBACK_BAD),
+        .requests = requests > errors ? requests : errors, /* each was one */
+        .errors = errors,
+        .good = events(window, FLO_METRIC_NAME_FEEDBACK_GOOD),
+        .bad = events(window, FLO_METRIC_NAME_FEEDBACK_BAD),
         .engine_ends = counter(window, FLO_METRIC_NAME_ENGINE_RESTARTS),
         .is_after_start = is_after_start,
         .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
@@ -173,40 +185,75 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
                : NULL;
 }
 
-static void add_to_curve(struct flo_observer *observer,
-                         struct flo_observer_entry *entry)
-{
-    const struct flo_readings *readings = entry->observed.readings;
-    struct flo_curve *curves = curves_of(observer, entry);
+/* A member's reading less its level, and the curve that it makes. */
+struct off {
+    struct flo_curve *curve;
+    uint32_t entry; /* sums run in the order of the entries */
+    double d;
+};
 
-    if (curves == NULL || !flo_observed_is_member(&entry->observed)) {
-        return;
-    }
-    for (int i = 0; i < FLO_READING_COUNT; i++) {
-        if ((readings->fresh >> i & 1) != 0) {
-            flo_curve_add(&curves[i], readings->y[i],
-                          flo_observed_level(&entry->observed,
-                                             (enum flo_observed_reading)i));
+static int by_curve(const void *a, const void *b)
+{
+    const struct off *one = a;
+    const struct off *other = b;
+
+    return one->curve != other->curve
+               ? (one->curve > other->curve) - (one->curve < other->curve)
+               : (one->entry > other->entry) - (one->entry < other->entry);
+}
+
+static size_t gather_off(struct flo_observer *observer, int reading,
+                         struct off *out)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < observer->count; i++) {
+        const struct flo_observer_entry *entry = &observer->entries[i];
+        const struct flo_readings *readings = entry->observed.readings;
+        struct flo_curve *curves = curves_of(observer, entry);
+        const struct flo_mean *level = flo_observed_level(
+            &entry->observed, (enum flo_observed_reading)reading);
+        if (curves != NULL && flo_observed_is_member(&entry->observed) &&
+            (readings->fresh >> reading & 1) != 0 && level != NULL &&
+            level->count > 0) {
+            out[count++] =
+                (struct off){.curve = &curves[reading],
+                             .entry = (uint32_t)i,
+                             .d = readings->y[reading] - flo_mean_of(level)};
         }
+    }
+    return count;
+}
+
+static void end_curves_of(struct flo_observer *observer, int reading,
+                          struct off *items, double *numbers)
+{
+    size_t count = gather_off(observer, reading, items);
+    double *scratch = numbers + count;
+
+    qsort(items, count, sizeof(*items), by_curve);
+    for (size_t at = 0; at < count;) {
+        size_t used = 0;
+        struct flo_curve *curve = items[at].curve;
+        while (at < count && items[at].curve == curve) {
+            numbers[used++] = items[at++].d;
+        }
+        flo_curve_end(curve, numbers, scratch, used);
     }
 }
 
+/* Without memory the curves stay those of the block before. */
 static void end_curves(struct flo_observer *observer)
 {
-    for (size_t i = 0; i < observer->class_count; i++) {
-        for (int k = 0; k < FLO_READING_COUNT; k++) {
-            flo_curve_end(&observer->classes[i].curves[k]);
-        }
+    struct off *items = calloc(observer->count + 1, sizeof(*items));
+    double *numbers = calloc(2 * observer->count + 1, sizeof(*numbers));
+
+    for (int i = 0; i < FLO_READING_COUNT && items != NULL && numbers != NULL;
+         i++) {
+        end_curves_of(observer, i, items, numbers);
     }
-    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
-        struct flo_observer_roster *roster = &observer->rosters[i];
-        for (size_t s = 0; s < FLO_SEGMENTS_MAX && roster->rollout.id != 0;
-             s++) {
-            for (int k = 0; k < FLO_READING_COUNT; k++) {
-                flo_curve_end(&roster->curves[s][k]);
-            }
-        }
-    }
+    free(items);
+    free(numbers);
 }
 
 static void end_entry(struct flo_observer *observer,
@@ -228,7 +275,6 @@ static void end_block(struct flo_observer *observer)
 
     for (size_t i = 0; i < observer->count; i++) {
         flo_observed_read(&observer->entries[i].observed, block);
-        add_to_curve(observer, &observer->entries[i]);
         flo_observer_pair(&observer->entries[i], block);
     }
     flo_observer_pairs_end(observer);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/telemetry/observe/inside.h"
 
 /* ---- readings ---- */
@@ -98,6 +99,8 @@ struct pairing {
     uint32_t roster;
     double rate; /* errors a request of the old model, over all devices */
     double bad;  /* bad ones of its answers that were judged */
+    double usual_requests; /* of a side that has any */
+    double usual_judged;
     struct flo_difference *differences;
     double *scratch;
     double *numbers; /* flo_told_numbers */
@@ -130,6 +133,24 @@ static void add_rates(struct pairing *pairing)
     pairing->bad = judged > 0 ? bad / judged : 0;
 }
 
+/* The median of the sides that have any. */
+static double usual_of(const struct pairing *pairing, bool is_judged)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < pairing->observer->count; i++) {
+        const struct flo_twin *twin = twin_of(pairing, i);
+        for (size_t side = 0; twin != NULL && side < FLO_TWIN_SIDES; side++) {
+            const struct flo_twin_sums *sums = &twin->sides[side];
+            double one = is_judged ? sums->judged : sums->requests;
+            if (one > 0) {
+                pairing->scratch[count++] = one;
+            }
+        }
+    }
+    return count > 0 ? flo_median(pairing->scratch, count) : 0;
+}
+
 static void count_side(const struct pairing *pairing,
                        const struct flo_twin_sums *sums,
                        struct flo_study_segment *segment, bool is_new)
@@ -137,20 +158,22 @@ static void count_side(const struct pairing *pairing,
     double hours = sums->blocks / FLO_BLOCKS_PER_HOUR;
     const struct {
         enum flo_measure measure;
-        double events, expected, exposure;
+        double events, expected, exposure, usual;
     } rows[] = {
         {FLO_MEASURE_ERRORS, sums->errors,
          flo_expected_errors(sums->requests, 0, 0, pairing->rate),
-         sums->requests},
+         sums->requests, pairing->usual_requests},
         {FLO_MEASURE_FEEDBACK, sums->bad,
-         flo_expected_errors(sums->judged, 0, 0, pairing->bad), sums->judged},
-        {FLO_MEASURE_CRASHES, sums->crashes, hours, hours},
+         flo_expected_errors(sums->judged, 0, 0, pairing->bad), sums->judged,
+         pairing->usual_judged},
+        {FLO_MEASURE_CRASHES, sums->crashes, hours, hours, hours},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_statistic_arms *arms = &segment->arms[rows[i].measure];
-        flo_count_add(is_new ? &arms->count.treated : &arms->count.control,
-                      rows[i].events, rows[i].expected, rows[i].exposure);
+        flo_count_add_usual(
+            is_new ? &arms->count.treated : &arms->count.control,
+            rows[i].events, rows[i].expected, rows[i].exposure, rows[i].usual);
     }
 }
 
@@ -229,6 +252,8 @@ static void add_told(struct pairing *pairing, enum flo_measure measure)
 static void add_all(struct pairing *pairing)
 {
     add_rates(pairing);
+    pairing->usual_requests = usual_of(pairing, false);
+    pairing->usual_judged = usual_of(pairing, true);
     add_counts(pairing);
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         for (uint32_t s = 0; s < pairing->evidence->segment_count; s++) {

@@ -82,7 +82,8 @@ static int tear_down(void **state)
 
 static void id_of(int device, char *out)
 {
-    snprintf(out, 37, "%08d-0000-4000-8000-000000000000", device);
+    snprintf(out, 37, "%08u-0000-4000-8000-000000000000",
+             (unsigned)device % 100000000);
 }
 
 static struct flo_digest release(int number)

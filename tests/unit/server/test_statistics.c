@@ -155,16 +155,20 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
                        int64_t split)
 {
     struct flo_curve *curve = &fleet->curves[s];
+    double *off = calloc(2 * fleet->count + 1, sizeof(*off));
+    size_t members = 0;
     double y;
 
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = &fleet->devices[i];
         if (strcmp(device->segment, fleet->segments[s]) == 0 &&
-            (int64_t)block < device->swap && reads(device, block, &y)) {
-            flo_curve_add(curve, y, &device->base);
+            (int64_t)block < device->swap && reads(device, block, &y) &&
+            device->base.count > 0) {
+            off[members++] = y - flo_mean_of(&device->base);
         }
     }
-    flo_curve_end(curve);
+    flo_curve_end(curve, off, off + members, members);
+    free(off);
     json_array_append_new(fleet->values[s], json_real(curve->value));
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = &fleet->devices[i];

@@ -420,13 +420,18 @@ static bool is_since(const struct flo_observed *observed)
             observed->release == observed->coming);
 }
 
+/* Answers that do not fit are not counted, the bad ones neither. */
 static void add_tally(struct flo_tally *tally,
                       const struct flo_observed_window *window)
 {
+    uint64_t room = UINT32_MAX - tally->judged;
+
     tally->errors += (double)window->errors;
     tally->requests += (double)window->requests;
-    tally->judged += (uint32_t)(window->good + window->bad);
-    tally->bad += (uint32_t)window->bad;
+    if (window->good <= room && window->bad <= room - window->good) {
+        tally->judged += (uint32_t)(window->good + window->bad);
+        tally->bad += (uint32_t)window->bad;
+    }
 }
 
 static void add_numbers(struct flo_observed *observed,

@@ -24,6 +24,17 @@ void flo_count_add(struct flo_count_arm *arm, double events, double expected,
     arm->sll += expected * expected;
 }
 
+void flo_count_add_usual(struct flo_count_arm *arm, double events,
+                         double expected, double exposure, double usual)
+{
+    double most = FLO_USUAL_MAX * usual;
+    double part = exposure > most ? most / exposure : 1;
+
+    if (exposure > 0) {
+        flo_count_add(arm, events * part, expected * part, exposure * part);
+    }
+}
+
 double flo_expected_errors(double requests, double errors_before,
                            double requests_before, double control_rate)
 {

@@ -50,6 +50,12 @@ struct flo_count_result {
 /* One more device. */
 void flo_count_add(struct flo_count_arm *arm, double events, double expected,
                    double exposure);
+/* The same, unless it has no exposure.  `usual` is the median of the devices
+ * that have one: a larger one counts as so many of them, at its own rate.
+ * Clustering tells nothing of a device that has nearly all exposure. */
+#define FLO_USUAL_MAX 4
+void flo_count_add_usual(struct flo_count_arm *arm, double events,
+                         double expected, double exposure, double usual);
 /* Variance of the sum of events over that of independent ones, at least 1. */
 double flo_count_clustering(const struct flo_count_arm *arm);
 /* Errors to expect of so many requests, from the device's own past and from the

@@ -1,6 +1,7 @@
 /* Series: read-out, sums, the segment's curve, and the two arms. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/series.h"
@@ -8,6 +9,7 @@
 #define EXACT 64 /* values below have a bucket each */
 #define CLIP_TIMES 4.0
 #define CLIP_MIN 0.25
+#define CURVE_CLIP_MIN 3        /* members: of two nobody knows who is off */
 #define SLOW 0.4054651081081644 /* ln 1.5 */
 #define GAUGE_FIRST 4
 
@@ -140,22 +142,25 @@ double flo_series_change(const struct flo_series *series, uint32_t *after)
 
 /* ---- a segment ---- */
 
-void flo_curve_add(struct flo_curve *curve, double y,
-                   const struct flo_mean *level_or_null)
+void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch,
+                   size_t count)
 {
-    if (level_or_null != NULL && level_or_null->count > 0) {
-        curve->sum += y - flo_mean_of(level_or_null);
-        curve->members++;
-    }
-}
+    struct flo_clip clip = {.reach = INFINITY};
+    double sum = 0;
 
-void flo_curve_end(struct flo_curve *curve)
-{
-    if (curve->members > 0) {
-        curve->value = curve->sum / curve->members;
+    if (count >= CURVE_CLIP_MIN) {
+        memcpy(scratch, off, count * sizeof(*off));
+        clip.centre = flo_median(scratch, count);
+        clip.reach =
+            fmax(CLIP_TIMES * flo_robust_deviation(scratch, count, clip.centre),
+                 CLIP_MIN);
     }
-    curve->sum = 0;
-    curve->members = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += flo_clipped(&clip, off[i]);
+    }
+    if (count > 0) {
+        curve->value = sum / (double)count;
+    }
 }
 
 /* ---- the two arms ---- */

@@ -68,14 +68,12 @@ double flo_series_change(const struct flo_series *series, uint32_t *after);
  * without any keeps the change of the block before. */
 struct flo_curve {
     double value;
-    double sum;
-    uint32_t members;
 };
-/* A member's reading, if it has a level to compare with; NULL: it has none. */
-void flo_curve_add(struct flo_curve *curve, double y,
-                   const struct flo_mean *level_or_null);
-/* End of a block: `value` is that of the block. */
-void flo_curve_end(struct flo_curve *curve);
+/* End of a block: the mean of what each member's reading is off its level.
+ * Those are clipped as differences are: one member alone moves it by 0.25 of
+ * its share, or by four robust deviations.  `scratch` holds `count` numbers. */
+void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch,
+                   size_t count);
 
 struct flo_difference {
     double d;
