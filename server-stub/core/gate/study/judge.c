@@ -419,6 +419,19 @@ static double level_of(const struct flo_statistic_rule *rule)
                                                : 0;
 }
 
+/* A rule that failed, and that this evidence does not test, fails no more: its
+ * devices may have left since. */
+static enum flo_verdict verdict_of(const struct judgement *judgement,
+                                   uint32_t rule)
+{
+    enum flo_verdict stands = judgement->study->state.standing[rule].verdict;
+
+    return stands == FLO_VERDICT_FAIL &&
+                   !judgement->results->all[rule].is_tested
+               ? FLO_VERDICT_INCONCLUSIVE
+               : stands;
+}
+
 static void list_gates(const struct judgement *judgement,
                        struct gate_list *list)
 {
@@ -431,12 +444,11 @@ static void list_gates(const struct judgement *judgement,
         bool is_critical =
             !moment->is_plain && !moment->is_watch &&
             flo_study_awaits(study, i, moment->phase, moment->is_last);
-        add_gate(
-            list, i, FLO_SEGMENT_ALL,
-            (struct flo_phase_gate){.verdict = study->state.standing[i].verdict,
-                                    .ln_e = all->result.ln_e,
-                                    .weight = level_of(&all->rule),
-                                    .is_critical = is_critical});
+        add_gate(list, i, FLO_SEGMENT_ALL,
+                 (struct flo_phase_gate){.verdict = verdict_of(judgement, i),
+                                         .ln_e = all->result.ln_e,
+                                         .weight = level_of(&all->rule),
+                                         .is_critical = is_critical});
         for (uint32_t k = 0; k < judgement->evidence->segment_count; k++) {
             const struct flo_study_row *row =
                 &judgement->results->segments[i][k];
