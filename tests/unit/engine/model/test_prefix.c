@@ -1,5 +1,6 @@
 /* Prefixes in files: the same bits after them, and nothing that does not
  * fit. */
+#include <errno.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -560,8 +561,24 @@ static void a_prefix_under_an_adapter_is_not_written(void **state)
 }
 
 /* A write to such a page would end the process. */
+/* Emulation of another processor takes this advice and does nothing. */
+static bool is_told_that_room_lacks(void)
+{
+    int fd = file_of(0);
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    assert_true(p != MAP_FAILED);
+    bool is_told = madvise(p, 4096, MADV_POPULATE_WRITE) < 0 && errno == EFAULT;
+    munmap(p, 4096);
+    close(fd);
+    return is_told;
+}
+
 static void a_file_without_room_for_it_is_an_error(void **state)
 {
+    if (!is_told_that_room_lacks()) {
+        skip();
+    }
     struct flo_engine *engine = open_tiny();
     struct flo_session *session = session_with(engine, COUNT);
     int fd = file_of(0);
