@@ -50,6 +50,21 @@ static bool may_come(void *context, const char *device,
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
 
+/* Leaders of one database know the same of devices. */
+static int hand_on(struct flo_controller *controller, struct flo_err *err)
+{
+    const struct flo_controller_options *options = &controller->options;
+    struct flo_handed *handed = NULL;
+    int rv = options->store != NULL && options->epoch != 0
+                 ? flo_handed_open(options->store, options->epoch, &handed, err)
+                 : 0;
+
+    if (rv == 0 && handed != NULL) {
+        flo_lane_hand_on(controller->lane, handed);
+    }
+    return rv;
+}
+
 int flo_telemetry_link_open(struct flo_controller *controller,
                             struct flo_err *err)
 {
@@ -59,6 +74,7 @@ int flo_telemetry_link_open(struct flo_controller *controller,
                            block_ms > 0 ? block_ms : FLO_BLOCK_MS,
                            &controller->lane, err);
 
+    rv = rv < 0 ? rv : hand_on(controller, err);
     if (rv == 0) {
         flo_lane_judge(controller->lane,
                        (struct flo_lane_judge){may_come, controller});

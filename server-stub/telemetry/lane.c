@@ -289,6 +289,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     flo_lane_commit(lane);
     flo_observer_tick(lane->observer, flo_wall_ms());
     flo_trends_store(lane->trends, TRENDS_PER_SECOND);
+    flo_lane_give(lane);
     uint64_t dropped = lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0;
     if (dropped != lane->dropped_before) {
         lane->dropped_before = dropped;
@@ -388,10 +389,12 @@ static void *run(void *context)
                 "the lane's thread runs at normal priority: %s",
                 strerror(errno));
     }
+    flo_lane_take_over(lane);
     event_base_dispatch(lane->base);
     flo_lane_commit(lane);
     flo_observer_save(lane->observer);
     flo_trends_store(lane->trends, SIZE_MAX);
+    flo_lane_give_last(lane);
     return NULL;
 }
 
@@ -477,6 +480,11 @@ void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge)
     lane->judge = judge;
 }
 
+void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed)
+{
+    lane->handed = handed;
+}
+
 int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
                   struct flo_lane **out, struct flo_err *err)
 {
@@ -548,6 +556,7 @@ static void queues_free(struct flo_lane *lane)
 void flo_lane_stop(struct flo_lane *lane)
 {
     if (lane->is_running) {
+        atomic_store(&lane->is_stopping, true);
         struct flo_lane_command *stop = command_new(FLO_LANE_STOP, "", "", 0);
         while (stop == NULL) {
             usleep(1000);
@@ -573,6 +582,7 @@ void flo_lane_close(struct flo_lane *lane)
     if (lane->base != NULL) {
         event_base_free(lane->base);
     }
+    flo_handed_close(lane->handed);
     flo_observer_close(lane->observer);
     flo_trends_close(lane->trends);
     flo_windows_close(lane->store);

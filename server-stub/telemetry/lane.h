@@ -18,6 +18,7 @@
 #include "base/host/mqtt.h"
 
 #include "server-stub/core/telemetry/telemetry.h"
+#include "server-stub/store/handed.h"
 #include "server-stub/telemetry/lane_evidence.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "server-stub/telemetry/tally.h"
@@ -47,6 +48,9 @@ struct flo_lane_judge {
     void *context;
 };
 void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge);
+/* Evidence and trends of devices are those of the leader before, and go to the
+ * next one: before the start.  Takes `handed`. */
+void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed);
 /* Stop the thread and store its windows: before `base` of the start ends. */
 void flo_lane_stop(struct flo_lane *lane);
 /* Stop, and free.  Queries without an answer are

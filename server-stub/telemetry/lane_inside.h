@@ -80,6 +80,8 @@ struct flo_lane {
     int wake_fd;
 
     struct flo_lane_judge judge;
+    struct flo_handed *handed; /* NULL: evidence stays in the store */
+    atomic_bool is_stopping;
 
     /* The thread's. */
     struct flo_windows *store;
@@ -126,5 +128,14 @@ void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
 void flo_lane_learn(struct flo_lane *lane,
                     const struct flo_lane_command *command);
+
+/* lane_handed.c: on the thread */
+
+/* Before anything else: what the leader before knew. */
+void flo_lane_take_over(struct flo_lane *lane);
+/* Once a second. */
+void flo_lane_give(struct flo_lane *lane);
+/* At the end: all of it. */
+void flo_lane_give_last(struct flo_lane *lane);
 
 #endif

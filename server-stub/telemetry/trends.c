@@ -14,6 +14,7 @@ struct item {
     uint64_t found_at_ms[FLO_TREND_COUNT];
     uint16_t class; /* from 1; 0: not heard since the start */
     bool is_dirty;
+    bool is_gone; /* it was retired: its row goes */
 };
 struct flo_trends {
     pthread_mutex_t mutex; /* of all but the store */
@@ -21,6 +22,7 @@ struct flo_trends {
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
+    bool is_handed; /* on to the next leader, and not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };
@@ -90,15 +92,11 @@ static void judge(struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
     item->found_at_ms[kind] = now_ms;
 }
 
-static int load_row(void *context, const char *device, const char *model,
-                    const void *data, size_t bytes)
+static int take_over(struct flo_trends *trends, const char *device,
+                     const void *data, size_t bytes)
 {
-    struct flo_trends *trends = context;
     struct item *item;
 
-    if (model[0] != '\0') {
-        return 0;
-    }
     if ((item = item_of(trends, device)) == NULL) {
         return FLO_E_MEMORY;
     }
@@ -111,6 +109,12 @@ static int load_row(void *context, const char *device, const char *model,
         judge(item, (enum flo_trend_kind)kind, flo_wall_ms());
     }
     return 0;
+}
+
+static int load_row(void *context, const char *device, const char *model,
+                    const void *data, size_t bytes)
+{
+    return model[0] != '\0' ? 0 : take_over(context, device, data, bytes);
 }
 
 int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
@@ -157,6 +161,9 @@ void flo_trends_take(struct flo_trends *trends, const char *device,
     if (item != NULL && hardware[0] != '\0') {
         take_class(trends, item, hardware);
     }
+    if (item != NULL) {
+        item->is_gone = false;
+    }
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
         enum flo_metric metric = flo_trend_fact(kind)->metric;
@@ -178,7 +185,8 @@ void flo_trends_forget(struct flo_trends *trends, const char *device)
     pthread_mutex_lock(&trends->mutex);
     size_t number = flo_ids_find(&trends->ids, device);
     if (number != SIZE_MAX && number < trends->capacity) {
-        trends->items[number] = (struct item){0};
+        trends->items[number] =
+            (struct item){.is_dirty = trends->is_handed, .is_gone = true};
     }
     pthread_mutex_unlock(&trends->mutex);
 }
@@ -199,6 +207,9 @@ void flo_trends_store(struct flo_trends *trends, size_t most)
     size_t stored = 0;
     int rv = 0;
 
+    if (trends->is_handed) {
+        return;
+    }
     pthread_mutex_lock(&trends->mutex);
     size_t count = trends->ids.count < trends->capacity ? trends->ids.count
                                                         : trends->capacity;
@@ -220,6 +231,62 @@ void flo_trends_store(struct flo_trends *trends, size_t most)
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
     }
+}
+
+/* ---- handed on ---- */
+
+void flo_trends_empty(struct flo_trends *trends)
+{
+    pthread_mutex_lock(&trends->mutex);
+    flo_ids_deinit(&trends->ids);
+    free(trends->items);
+    trends->ids = (struct flo_ids){0};
+    trends->items = NULL;
+    trends->capacity = trends->saved = 0;
+    pthread_mutex_unlock(&trends->mutex);
+}
+
+int flo_trends_take_over(struct flo_trends *trends, const char *device,
+                         const void *data, size_t bytes)
+{
+    pthread_mutex_lock(&trends->mutex);
+    int rv = take_over(trends, device, data, bytes);
+    pthread_mutex_unlock(&trends->mutex);
+    return rv;
+}
+
+void flo_trends_hand_on(struct flo_trends *trends, bool is_all)
+{
+    pthread_mutex_lock(&trends->mutex);
+    trends->is_handed = true;
+    for (size_t i = 0; i < trends->capacity && i < trends->ids.count; i++) {
+        trends->items[i].is_dirty = is_all || trends->items[i].is_dirty;
+    }
+    pthread_mutex_unlock(&trends->mutex);
+}
+
+size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
+                       void *context)
+{
+    uint8_t data[FLO_TREND_BYTES_MAX];
+    size_t given = 0;
+
+    pthread_mutex_lock(&trends->mutex);
+    size_t count = trends->ids.count < trends->capacity ? trends->ids.count
+                                                        : trends->capacity;
+    for (size_t seen = 0; seen < count && given < most; seen++) {
+        size_t number = trends->saved++ % count;
+        struct item *item = &trends->items[number];
+        if (item->is_dirty) {
+            size_t bytes =
+                item->is_gone ? 0 : flo_trend_pack(item->trends, data);
+            item->is_dirty = false;
+            give(context, trends->ids.items[number], "", data, bytes);
+            given++;
+        }
+    }
+    pthread_mutex_unlock(&trends->mutex);
+    return given;
 }
 
 /* ---- reading ---- */

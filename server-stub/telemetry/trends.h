@@ -2,13 +2,14 @@
  *
  * The lane's thread adds windows; the control thread reads the lines for
  * /metrics and alerts.  Points live in telemetry.db too, in the table of
- * evidence, as the row of a device without a model.  424 bytes a device and its
- * class.  Any thread. */
+ * evidence or with the next leader, as the row of a device without a model. 424
+ * bytes a device and its class.  Any thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_TRENDS_H
 #define FLOTILLA_SERVER_TELEMETRY_TRENDS_H
 
 #include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/core/trend/trend.h"
+#include "server-stub/store/handed.h"
 #include "server-stub/store/windows.h"
 
 struct flo_trends;
@@ -27,6 +28,14 @@ void flo_trends_forget(struct flo_trends *trends, const char *device);
 /* Store some of those with a new point; SIZE_MAX: all.  The caller has no
  * transaction open. */
 void flo_trends_store(struct flo_trends *trends, size_t most);
+/* The same for the next leader (flo_observer_hand_on and its neighbours). */
+void flo_trends_empty(struct flo_trends *trends);
+FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends,
+                                      const char *device, const void *data,
+                                      size_t bytes);
+void flo_trends_hand_on(struct flo_trends *trends, bool is_all);
+size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
+                       void *context);
 
 struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];

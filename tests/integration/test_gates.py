@@ -243,15 +243,15 @@ def readings_in(data, reading):
         return int.from_bytes(data[at:at + 4], "little")
 
     release = u32(2)
-    at = 2 + 12 * 4 + 10 + 2 * 20
+    at = 2 + 13 * 4 + 10 + 2 * 20
     at += 1 + data[at] * 28
     at += 1
     for place in range(reading + 1):
         levels, at = data[at], at + 1
         if place == reading:
-            return sum(u32(at + i * 20 + 16) for i in range(levels)
-                       if u32(at + i * 20) == release)
-        at += levels * 20 + 8 + 4 * 12 + 8 + 4 + 1 + 4
+            return sum(u32(at + i * 28 + 16) for i in range(levels)
+                       if u32(at + i * 28) == release)
+        at += levels * 28 + 8 + 4 * 12 + 8 + 4 + 1 + 4
     return 0
 
 

@@ -250,6 +250,10 @@ static const char *const lease[] = {
     " lacks text NOT NULL DEFAULT ''; END IF; END $$",
     "CREATE TABLE IF NOT EXISTS flotilla_lead (epoch bigint PRIMARY KEY,"
     " holder text NOT NULL, name text NOT NULL, at bigint NOT NULL)",
+    /* Rows that are written again and again, in the page where they are. */
+    "CREATE TABLE IF NOT EXISTS flotilla_handed (device text COLLATE \"C\","
+    " name text COLLATE \"C\", epoch bigint NOT NULL, data bytea NOT NULL,"
+    " PRIMARY KEY (device, name)) WITH (fillfactor = 50)",
     "CREATE TABLE IF NOT EXISTS flotilla_schema (step bigint NOT NULL)",
     "INSERT INTO flotilla_schema SELECT 0"
     " WHERE NOT EXISTS (SELECT 1 FROM flotilla_schema)",

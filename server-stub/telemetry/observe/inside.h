@@ -25,11 +25,12 @@ struct flo_observer_entry {
     /* Its newest readings while it is in no rollout, the last one first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
-    uint64_t seq;   /* of its last window */
-    uint64_t at_ms; /* when that came */
-    uint16_t model; /* place among the models */
-    uint8_t side;   /* enum flo_twin_side */
-    bool is_late;   /* it still sends what it kept for us */
+    uint64_t seq;    /* of its last window */
+    uint64_t at_ms;  /* when that came */
+    uint16_t model;  /* place among the models */
+    uint8_t side;    /* enum flo_twin_side */
+    bool is_late;    /* it still sends what it kept for us */
+    uint32_t handed; /* block in which it was handed on; 0: not since then */
     bool is_dirty;
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
@@ -65,7 +66,11 @@ struct flo_observer {
     size_t first_capacity;
     struct flo_observer_entry *entries;
     size_t count, capacity;
-    size_t saved; /* place of the next that is looked at for storing */
+    size_t saved;   /* place of the next that is looked at for storing */
+    bool is_handed; /* on to the next leader, and not stored */
+    /* Rollouts whose rows are to go there. */
+    char gone[FLO_OBSERVER_ROSTERS_MAX][FLO_NAME_MAX + 1];
+    size_t gone_count;
     char (*models)[FLO_NAME_MAX + 1];
     size_t model_count, model_capacity;
     struct flo_observer_class *classes;
@@ -128,6 +133,9 @@ FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
 
 /* The number of a rollout among those of its name; never 0. */
 uint32_t flo_observer_rollout_id(const char *name);
+/* saved.c: a row of a member, and of a rollout. */
+#define FLO_OBSERVER_WAVES "/waves" /* in the place of its model */
+size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 /* The waves of a rollout that is over are in the store no more. */
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
 /* Store up to so many entries that changed. */

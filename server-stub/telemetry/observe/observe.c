@@ -29,7 +29,8 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->roster = FLO_OBSERVER_NONE;
-        entry->is_dirty = false;
+        entry->is_dirty = observer->is_handed; /* its row goes */
+        entry->handed = 0;
     }
     if (flo_windows_observed_drop(observer->store, device, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);

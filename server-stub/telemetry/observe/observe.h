@@ -3,13 +3,14 @@
  * The lane's thread gives each window here.  At the end of a block it becomes
  * readings and sums (core/gate/observe).  A study of a rollout says which arm
  * each member is in, and takes the sums by segment.  The sums live in
- * telemetry.db too: a controller that starts again goes on with them.  One
- * thread. */
+ * telemetry.db too: a controller that starts again goes on with them.  Where
+ * several share a database they live there instead.  One thread. */
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 
 #include "server-stub/core/gate/slices/labels.h"
 #include "server-stub/core/gate/study/study.h"
+#include "server-stub/store/handed.h"
 #include "server-stub/store/windows.h"
 
 struct flo_observer;
@@ -38,6 +39,22 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms);
 void flo_observer_tick(struct flo_observer *observer, uint64_t now_ms);
 /* Store all that changed; the caller has no transaction open. */
 void flo_observer_save(struct flo_observer *observer);
+
+/* ---- handed on to the next leader ---- */
+
+/* All that the store had is forgotten: rows of a leader are newer. */
+void flo_observer_empty(struct flo_observer *observer);
+/* A row that the leader before handed on.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer,
+                                        const char *device, const char *model,
+                                        const void *data, size_t bytes);
+/* From now on nothing is stored, and what changed is handed on; `is_all`: all
+ * that there is. */
+void flo_observer_hand_on(struct flo_observer *observer, bool is_all);
+/* Give up to `most` rows that changed, of a device at most once a block;
+ * `is_last`: those too that went in this block.  Returns how many. */
+size_t flo_observer_give(struct flo_observer *observer, size_t most,
+                         bool is_last, flo_give_fn give, void *context);
 
 /* ---- a rollout's study ---- */
 

@@ -4,9 +4,6 @@
 
 #include "server-stub/telemetry/observe/inside.h"
 
-/* Rows of rollouts stand among those of devices: no model has such a name. */
-#define WAVES "/waves"
-
 /* The rollout's study asks soon, or it is over and its place is free again. */
 static void load_waves(struct flo_observer *observer, const char *rollout,
                        const void *data, size_t bytes)
@@ -49,17 +46,16 @@ static void load_since(struct flo_observer_entry *entry,
     }
 }
 
-static int load_row(void *context, const char *device, const char *model,
-                    const void *data, size_t bytes)
+int flo_observer_take_over(struct flo_observer *observer, const char *device,
+                           const char *model, const void *data, size_t bytes)
 {
-    struct flo_observer *observer = context;
     struct flo_kept_member kept;
     struct flo_err err = {0};
 
     if (model[0] == '\0') {
         return 0; /* trends of the device (telemetry/trends.h) */
     }
-    if (strcmp(model, WAVES) == 0) {
+    if (strcmp(model, FLO_OBSERVER_WAVES) == 0) {
         load_waves(observer, device, data, bytes);
         return 0;
     }
@@ -82,6 +78,12 @@ static int load_row(void *context, const char *device, const char *model,
     entry->observed = kept.observed;
     load_since(entry, &kept);
     return 0;
+}
+
+static int load_row(void *context, const char *device, const char *model,
+                    const void *data, size_t bytes)
+{
+    return flo_observer_take_over(context, device, model, data, bytes);
 }
 
 int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
@@ -108,11 +110,8 @@ int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
     return 0;
 }
 
-void flo_observer_close(struct flo_observer *observer)
+void flo_observer_empty(struct flo_observer *observer)
 {
-    if (observer == NULL) {
-        return;
-    }
     for (size_t i = 0; i < observer->count; i++) {
         free(observer->entries[i].observed.readings);
         flo_observer_part(observer, &observer->entries[i]);
@@ -121,17 +120,39 @@ void flo_observer_close(struct flo_observer *observer)
     flo_ids_deinit(&observer->ids);
     free(observer->first);
     free(observer->entries);
+    observer->ids = (struct flo_ids){0};
+    observer->first = NULL;
+    observer->entries = NULL;
+    observer->first_capacity = observer->count = observer->capacity = 0;
+    observer->saved = 0;
+    for (size_t i = 0;
+         observer->rosters != NULL && i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        observer->rosters[i] = (struct flo_observer_roster){0};
+    }
+}
+
+void flo_observer_close(struct flo_observer *observer)
+{
+    if (observer == NULL) {
+        return;
+    }
+    flo_observer_empty(observer);
     free(observer->models);
     free(observer->classes);
     free(observer->rosters);
     free(observer);
 }
 
+size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out)
+{
+    return flo_kept_member_pack(&entry->observed, entry->since, out);
+}
+
 static int save_entry(struct flo_observer *observer,
                       struct flo_observer_entry *entry, struct flo_err *err)
 {
     uint8_t data[FLO_KEPT_BYTES_MAX];
-    size_t bytes = flo_kept_member_pack(&entry->observed, entry->since, data);
+    size_t bytes = flo_observer_pack(entry, data);
 
     entry->is_dirty = false;
     return flo_windows_observed_put(
@@ -154,7 +175,8 @@ static int save_waves(struct flo_observer *observer, size_t *stored,
         size_t bytes = flo_kept_waves_pack(&roster->kept, data);
         rv = rv < 0 ? rv
                     : flo_windows_observed_put(observer->store, roster->name,
-                                               WAVES, data, bytes, err);
+                                               FLO_OBSERVER_WAVES, data, bytes,
+                                               err);
         roster->is_dirty = false;
         ++*stored;
     }
@@ -165,6 +187,11 @@ void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
 {
     struct flo_err err = {0};
 
+    if (observer->is_handed &&
+        observer->gone_count < FLO_OBSERVER_ROSTERS_MAX) {
+        memcpy(observer->gone[observer->gone_count++], name,
+               sizeof(observer->gone[0]));
+    }
     if (flo_windows_observed_drop(observer->store, name, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
     }
@@ -177,6 +204,10 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     struct flo_err err = {0};
     size_t seen = 0;
     size_t stored = 0;
+
+    if (observer->is_handed) {
+        return;
+    }
     int rv = save_waves(observer, &stored, &err); /* before who is in them */
 
     for (; seen < observer->count && stored < most && rv == 0; seen++) {

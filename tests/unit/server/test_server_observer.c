@@ -2,6 +2,7 @@
  * a start of the controller. */
 #include <math.h>
 
+#include "server-stub/core/gate/observe/since.h"
 #include "unit/server/observed_world.h"
 
 #define DEVICES 60
@@ -366,6 +367,116 @@ static void a_wave_has_the_devices_and_controls_of_its_phase(void **state)
     flo_observe_study_free(study);
 }
 
+/* Rows on their way to another controller. */
+struct rows {
+    struct row {
+        char device[37], model[FLO_NAME_MAX + 1];
+        uint8_t data[FLO_KEPT_BYTES_MAX];
+        size_t bytes;
+    } items[DEVICES + 2];
+    size_t count;
+};
+
+static void keep_row(void *context, const char *device, const char *model,
+                     const void *data, size_t bytes)
+{
+    struct rows *rows = context;
+    struct row *row = &rows->items[rows->count++];
+
+    snprintf(row->device, sizeof(row->device), "%s", device);
+    snprintf(row->model, sizeof(row->model), "%s", model);
+    memcpy(row->data, data, bytes);
+    row->bytes = bytes;
+}
+
+static struct rows *give(struct world *world, size_t most, bool is_last)
+{
+    struct rows *rows = calloc(1, sizeof(*rows));
+
+    size_t given =
+        flo_observer_give(world->observer, most, is_last, keep_row, rows);
+
+    assert_int_equal(given, rows->count);
+    return rows;
+}
+
+static void assert_gives(struct world *world, size_t most, bool is_last,
+                         size_t count)
+{
+    struct rows *rows = give(world, most, is_last);
+
+    assert_int_equal(rows->count, count);
+    free(rows);
+}
+
+/* ... which has an older past of its own. */
+static void another_controller_goes_on_with_what_was_handed_on(void **state)
+{
+    struct world *world = *state;
+
+    flo_observer_hand_on(world->observer, true);
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 4, TREATED, 1.2);
+    ask_only(world, TREATED);
+    struct rows *rows = give(world, SIZE_MAX, true);
+    assert_int_equal(rows->count, 1 + DEVICES);
+    assert_string_equal(rows->items[0].device, "r-0001");
+    close_all(world);
+    world->now_ms += BLOCK_MS;
+    open_all(world);
+    live_with(world, 2, 0, 1, 9, 1);
+    flo_observer_empty(world->observer);
+    for (size_t i = 0; i < rows->count; i++) {
+        struct row *row = &rows->items[i];
+        assert_int_equal(flo_observer_take_over(world->observer, row->device,
+                                                row->model, row->data,
+                                                row->bytes),
+                         0);
+    }
+    free(rows);
+    flo_observer_hand_on(world->observer, false);
+    assert_gives(world, SIZE_MAX, true, 0);
+    flo_observer_connected(world->observer, world->now_ms);
+    ask_only(world, TREATED);
+    live(world, 3, TREATED, 1.2);
+    assert_found(ask(world, TREATED), 1.2);
+}
+
+static void a_row_is_handed_on_once_a_block(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 1, 0, 1);
+    flo_observer_hand_on(world->observer, true);
+    assert_gives(world, DEVICES - 1, false, DEVICES - 1);
+    for (int d = 0; d < DEVICES; d++) {
+        report(world, d, 1, 1);
+    }
+    assert_gives(world, SIZE_MAX, false, 1);
+    assert_gives(world, SIZE_MAX, true, DEVICES - 1);
+    live(world, 1, 0, 1);
+    assert_gives(world, SIZE_MAX, false, DEVICES);
+    assert_gives(world, SIZE_MAX, false, 0);
+}
+
+static void the_row_of_a_retired_device_goes(void **state)
+{
+    struct world *world = *state;
+    char id[37];
+
+    flo_observer_hand_on(world->observer, true);
+    live(world, 1, 0, 1);
+    assert_gives(world, SIZE_MAX, true, DEVICES);
+    id_of(0, id);
+    flo_observer_forget(world->observer, id);
+    struct rows *rows = give(world, SIZE_MAX, false);
+    assert_int_equal(rows->count, 1);
+    assert_string_equal(rows->items[0].device, id);
+    assert_int_equal(rows->items[0].bytes, 0);
+    free(rows);
+}
+
 static void without_its_past_a_device_is_not_compared(void **state)
 {
     struct world *world = *state;
@@ -585,6 +696,9 @@ int main(void)
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),
         TEST(a_wave_has_the_devices_and_controls_of_its_phase),
+        TEST(another_controller_goes_on_with_what_was_handed_on),
+        TEST(a_row_is_handed_on_once_a_block),
+        TEST(the_row_of_a_retired_device_goes),
         TEST(without_its_past_a_device_is_not_compared),
         TEST(a_gap_of_ours_is_no_evidence),
         TEST(a_block_is_judged_once),

@@ -1,0 +1,108 @@
+/* Lane: evidence and trends of devices, from the leader before and to the next
+ * one. */
+#include <unistd.h>
+
+#include "server-stub/core/gate/observe/since.h"
+#include "server-stub/telemetry/lane_inside.h"
+
+#define PAUSE_US 200000
+#define LAST_MS 10000 /* a standby waits for it */
+
+_Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
+                   FLO_TREND_BYTES_MAX <= FLO_HANDED_BYTES_MAX,
+               "each row fits");
+
+struct heir {
+    struct flo_lane *lane;
+    bool has_begun;
+};
+
+static int take_row(void *context, const char *device, const char *name,
+                    const void *data, size_t bytes)
+{
+    struct heir *heir = context;
+    struct flo_lane *lane = heir->lane;
+
+    if (!heir->has_begun) {
+        heir->has_begun = true;
+        flo_observer_empty(lane->observer);
+        flo_trends_empty(lane->trends);
+    }
+    return name[0] == '\0'
+               ? flo_trends_take_over(lane->trends, device, data, bytes)
+               : flo_observer_take_over(lane->observer, device, name, data,
+                                        bytes);
+}
+
+static bool is_worth_waiting(int rv)
+{
+    return rv == FLO_E_DB_UNREACHABLE || rv == FLO_E_STATE_LOCKED;
+}
+
+/* Gates judge nothing meanwhile: who went on without the past would hand on
+ * less than it was given. */
+static int list(struct flo_lane *lane, struct heir *heir, struct flo_err *err)
+{
+    bool is_told = false;
+    int rv;
+
+    do {
+        *heir = (struct heir){.lane = lane};
+        rv = flo_handed_list(lane->handed, take_row, heir, err);
+        if (is_worth_waiting(rv)) {
+            if (!is_told) {
+                flo_log_err(FLO_LOG_WARN, "telemetry", err);
+            }
+            is_told = true;
+            usleep(PAUSE_US);
+        }
+    } while (is_worth_waiting(rv) && !atomic_load(&lane->is_stopping));
+    return rv;
+}
+
+void flo_lane_take_over(struct flo_lane *lane)
+{
+    struct flo_err err = {0};
+    struct heir heir;
+
+    if (lane->handed == NULL) {
+        return;
+    }
+    if (list(lane, &heir, &err) < 0) {
+        flo_wrap(&err, err.code, "evidence of the leader before");
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+        flo_handed_close(lane->handed);
+        lane->handed = NULL;
+        return;
+    }
+    flo_observer_hand_on(lane->observer, !heir.has_begun);
+    flo_trends_hand_on(lane->trends, !heir.has_begun);
+}
+
+static size_t give(struct flo_lane *lane, bool is_last)
+{
+    size_t room = flo_handed_room(lane->handed);
+    size_t given = flo_observer_give(lane->observer, room, is_last,
+                                     flo_handed_put, lane->handed);
+
+    given += flo_trends_give(lane->trends, room - given, flo_handed_put,
+                             lane->handed);
+    flo_handed_send(lane->handed);
+    return given;
+}
+
+void flo_lane_give(struct flo_lane *lane)
+{
+    if (lane->handed != NULL) {
+        (void)give(lane, false);
+    }
+}
+
+void flo_lane_give_last(struct flo_lane *lane)
+{
+    uint64_t begin_ms = flo_now_ms();
+
+    while (lane->handed != NULL && flo_now_ms() - begin_ms < LAST_MS &&
+           flo_handed_settle(lane->handed, LAST_MS) && give(lane, true) > 0) {
+    }
+}
