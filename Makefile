@@ -69,10 +69,12 @@ bench: build ## benchmarks, JSON in build/bench
 	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
 
 bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED=19)
-	@cmake --build build/release --target bench_gates bench_slices
+	@cmake --build build/release --target bench_gates bench_slices bench_rooms
 	@mkdir -p build/bench && $(BIN)/bench_gates --json build/bench/gates.json \
 	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),19) && \
 	    $(BIN)/bench_slices --json build/bench/slices.json \
+	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),37) && \
+	    $(BIN)/bench_rooms --json build/bench/rooms.json \
 	    --runs $(or $(RUNS),2000) --seed $(or $(SEED),37)
 
 bench-fleet: build ## simulated fleets on the real controller; above the descriptors their records alone (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)

@@ -54,6 +54,10 @@ FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry,
                                             uint32_t hold_out,
                                             struct flo_rollout_cover *out,
                                             struct flo_err *err);
+/* Phases of a preset for so many members, new reference. */
+json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
+                                   uint32_t members,
+                                   const struct flo_rollout_cover *cover);
 /* Clocks change: now and then before a step. */
 void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry);

@@ -35,9 +35,9 @@ static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 }
 
 /* Each phase is larger than the one before: a small fleet has fewer of them. */
-static json_t *preset_phases(const struct flo_study_rules *rules,
-                             uint32_t members,
-                             const struct flo_rollout_cover *cover)
+json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
+                                   uint32_t members,
+                                   const struct flo_rollout_cover *cover)
 {
     uint32_t most = members - cover->hold_out;
     struct flo_preset_phase phase;
@@ -153,8 +153,9 @@ static int settle_phases(struct flo_controller *controller,
     if (rv < 0) {
         return rv;
     }
-    json_object_set_new(entry->spec, "phases",
-                        preset_phases(&entry->wish.study, members, &cover));
+    json_object_set_new(
+        entry->spec, "phases",
+        flo_rollouts_preset_phases(&entry->wish.study, members, &cover));
     return read_again(entry, err);
 }
 

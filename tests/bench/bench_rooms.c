@@ -1,0 +1,484 @@
+/* Rooms against simulated fleets: what do the controller's own gates find by
+ * the default policy, and whom do they blame?
+ *
+ * usage: bench_rooms [--runs N] [--seed N] [--jobs N] [--only WORD] [--json
+ * FILE]
+ *
+ * A row is a scene, played with a part of N rollouts; fleets are those of
+ * rooms.h.  A run's chance follows from seed, row and run alone.  ROOMS_TRACE=1
+ * prints the reasons of each step.
+ *
+ * Exit code 1: a row missed its goal. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/bench/rooms.h"
+#include "tests/bench/runs.h"
+
+#define FIGURES_MAX 5
+#define PAST 48     /* blocks: 4 h */
+#define HOUR 12     /* blocks */
+#define LONGEST 180 /* blocks: 15 h, four phases of 75 min and 8 soaks */
+
+struct figure {
+    const char *name;
+    double wanted; /* %; 0: there is no goal */
+    bool is_most;
+};
+struct row {
+    const char *name;
+    void (*play)(const struct row *row, struct chance *chance,
+                 bool hits[FIGURES_MAX]);
+    double part; /* of the runs */
+    struct room_plan plan;
+    double share; /* devices that are hit; 1: all; 0: those of a site */
+    struct figure figures[FIGURES_MAX];
+};
+
+/* ---- scenes ---- */
+
+/* `site`: the one that is hit, where it is one. */
+static void open_room(const struct row *row, struct chance *chance,
+                      struct room *room, size_t *site)
+{
+    struct room_plan plan = row->plan;
+
+    plan.before = plan.before > 0 ? plan.before : PAST;
+    plan.classes = plan.classes > 0 ? plan.classes : 2;
+    plan.sites = plan.sites > 0 ? plan.sites : 40;
+    plan.devices = plan.devices > 0 ? plan.devices : 1000;
+    room_open(room, &plan, chance);
+    *site = chance_below(chance, plan.sites);
+    for (size_t i = 0; i < plan.devices; i++) {
+        room->devices[i].is_hit = row->share > 0
+                                      ? chance_uniform(chance) < row->share
+                                      : room->devices[i].site == *site;
+    }
+    room_begin(room);
+}
+
+static bool is_name_held(const struct room *room, const char *name)
+{
+    const struct flo_study_state *state = &room->entry.core.study.state;
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        if (strcmp(state->held[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One site: named and held, with 75 updated at most; named alone; named; the
+ * whole rollout stopped in place of it. */
+static void one_site(const struct row *row, struct chance *chance,
+                     bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+    char name[FLO_SLICE_TEXT];
+
+    open_room(row, chance, &room, &site);
+    room_site(&room, site, name);
+    while (!room.is_stopped && room.named_at == 0 &&
+           room.block - room.begun < LONGEST && !room.is_proven &&
+           !room.is_held) {
+        room_step(&room);
+    }
+    bool is_named = is_name_held(&room, name);
+    hits[0] = is_named && room.named_updated <= 75;
+    hits[1] = is_named && room.entry.core.study.state.held_count == 1;
+    hits[2] = is_named;
+    hits[3] = room.is_stopped;
+    room_close(&room);
+}
+
+/* Devices everywhere: stopped; before the rest begins; with the canaries and
+ * the cover. */
+static void here_and_there(const struct row *row, struct chance *chance,
+                           bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+
+    open_room(row, chance, &room, &site);
+    while (!room.is_stopped && room.block - room.begun < LONGEST &&
+           !room.is_proven && !room.is_held) {
+        room_step(&room);
+    }
+    hits[0] = room.is_stopped;
+    hits[1] =
+        room.is_stopped && room_updated(&room) <= room.plan.devices * 2 / 5;
+    hits[2] = room.is_stopped && room_updated(&room) <= 40;
+    room_close(&room);
+}
+
+/* All updated devices, stopped in time: so many blocks after the first swap.
+ * A look comes as its block ends. */
+static void in_time(const struct row *row, struct chance *chance,
+                    const uint32_t *blocks, size_t count,
+                    bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+
+    open_room(row, chance, &room, &site);
+    while (!room.is_stopped &&
+           room.block - room.begun < blocks[count - 1] + 2) {
+        room_step(&room);
+    }
+    for (size_t i = 0; i < count; i++) {
+        hits[i] = room.is_stopped && room_age(&room) <= blocks[i] + 1;
+    }
+    room_close(&room);
+}
+
+/* 20 minutes after its swap, an hour, 4 h. */
+static void hotfix(const struct row *row, struct chance *chance,
+                   bool hits[FIGURES_MAX])
+{
+    static const uint32_t blocks[] = {4, HOUR, 4 * HOUR};
+
+    in_time(row, chance, blocks, FLO_COUNT(blocks), hits);
+}
+
+/* 90 minutes, 2 h, 4 h. */
+static void leak(const struct row *row, struct chance *chance,
+                 bool hits[FIGURES_MAX])
+{
+    static const uint32_t blocks[] = {18, 24, 48};
+
+    in_time(row, chance, blocks, FLO_COUNT(blocks), hits);
+}
+
+/* Something named or held of a slice; halted; waits for a person; an alarm of
+ * the watch; ends without a person. */
+static void healthy(const struct row *row, struct chance *chance,
+                    bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+
+    open_room(row, chance, &room, &site);
+    while (!room.is_stopped && room.block - room.begun < LONGEST &&
+           !room.is_held &&
+           (!room.is_proven || room.block - room.begun < 8 * HOUR)) {
+        room_step(&room);
+    }
+    hits[0] = room.named_at > 0 || room.has_unclear;
+    hits[1] = room.is_stopped;
+    hits[2] = room.is_held || (!room.is_proven && !room.is_stopped);
+    hits[3] = room.has_alarm;
+    hits[4] = room.is_proven && !room.is_stopped && room.named_at == 0;
+    room_close(&room);
+}
+
+/* The effect told an hour after the swap, whatever was judged: within 20 %; the
+ * interval holds. */
+static void told(const struct row *row, struct chance *chance,
+                 bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+
+    open_room(row, chance, &room, &site);
+    while (room_age(&room) <= HOUR) {
+        room_step(&room);
+    }
+    hits[0] =
+        room.has_told &&
+        fabs(expm1(room.told.effect) / expm1(row->plan.latency) - 1) <= 0.2;
+    hits[1] = room.has_told && room.told.low <= row->plan.latency &&
+              row->plan.latency <= room.told.high;
+    room_close(&room);
+}
+
+/* ---- the table ---- */
+
+#define TWICE 0.6931471805599453
+static const struct row rows[] = {
+    {.name = "+100 % at one site of 25",
+     .play = one_site,
+     .part = 0.1,
+     .plan = {.latency = TWICE},
+     .figures = {{"named, 75 updated at most", 95, false},
+                 {"named alone", 95, false},
+                 {"named", 95, false},
+                 {"the whole rollout stopped", 5, true}}},
+    {.name = "+100 % on 5 % of all devices",
+     .play = here_and_there,
+     .part = 0.1,
+     .plan = {.latency = TWICE},
+     .share = 0.05,
+     .figures = {{"stopped", 95, false}, {"before the rest", 0, false}}},
+    {.name = "+100 % on 5 %, third wave of 200",
+     .play = here_and_there,
+     .part = 0.1,
+     .plan = {.latency = TWICE, .early = 200},
+     .share = 0.05,
+     .figures = {{"stopped", 99, false}, {"before the rest", 0, false}}},
+    {.name = "errors +5 points at one site",
+     .play = one_site,
+     .part = 0.1,
+     .plan = {.errors = 0.05},
+     .figures = {{"named, 75 updated at most", 0, false},
+                 {"named alone", 0, false},
+                 {"named", 90, false},
+                 {"the whole rollout stopped", 10, true}}},
+    {.name = "crashes once an hour on 5 %, third wave of 200 and 2 h",
+     .play = here_and_there,
+     .part = 0.1,
+     .plan = {.crashes = 1, .early = 200, .early_soak_ms = 7200000},
+     .share = 0.05,
+     .figures = {{"stopped", 95, false}, {"before the rest", 90, false}}},
+    {.name = "leak of 2 % an hour",
+     .play = leak,
+     .part = 0.1,
+     .plan = {.leak = 0.02},
+     .share = 1,
+     .figures = {{"in 90 min", 90, false},
+                 {"in 2 h", 99, false},
+                 {"in 4 h", 99, false}}},
+    {.name = "hotfix +100 %, 30 min after the last change",
+     .play = hotfix,
+     .part = 0.1,
+     .plan = {.latency = TWICE, .before = 6, .devices = 220, .classes = 1},
+     .share = 1,
+     .figures = {{"20 min after its swap", 99, false},
+                 {"in 1 h", 99, false},
+                 {"in 4 h", 99, false}}},
+    {.name = "hotfix +100 %, 30 min after, a release before",
+     .play = hotfix,
+     .part = 0.1,
+     .plan = {.latency = TWICE,
+              .before = 78,
+              .older = 72,
+              .devices = 220,
+              .classes = 1},
+     .share = 1,
+     .figures = {{"20 min after its swap", 99, false},
+                 {"in 1 h", 99, false},
+                 {"in 4 h", 99, false}}},
+    {.name = "hotfix +100 %, 10 min after, a release before",
+     .play = hotfix,
+     .part = 0.1,
+     .plan = {.latency = TWICE,
+              .before = 74,
+              .older = 72,
+              .devices = 220,
+              .classes = 1},
+     .share = 1,
+     .figures = {{"20 min after its swap", 99, false},
+                 {"in 1 h", 99, false},
+                 {"in 4 h", 99, false}}},
+    {.name = "hotfix without effect, 30 min after",
+     .play = hotfix,
+     .part = 0.1,
+     .plan = {.before = 6, .devices = 220, .classes = 1},
+     .share = 1,
+     .figures = {{"20 min after its swap", 0.7, true},
+                 {"in 1 h", 0.7, true},
+                 {"in 4 h", 0.7, true}}},
+    {.name = "hotfix without effect, 10 min after, a release before",
+     .play = hotfix,
+     .part = 0.1,
+     .plan = {.before = 74, .older = 72, .devices = 220, .classes = 1},
+     .share = 1,
+     .figures = {{"20 min after its swap", 0.7, true},
+                 {"in 1 h", 0.7, true},
+                 {"in 4 h", 0.7, true}}},
+    {.name = "told: +30 % on 20",
+     .play = told,
+     .part = 0.1,
+     .plan = {.latency = 0.26236426446749106, .is_only_asked = true},
+     .share = 1,
+     .figures = {{"within 20 %", 95, false}, {"interval holds", 90, false}}},
+    {.name = "told: +100 % on 20",
+     .play = told,
+     .part = 0.1,
+     .plan = {.latency = TWICE, .is_only_asked = true},
+     .share = 1,
+     .figures = {{"within 20 %", 95, false}, {"interval holds", 90, false}}},
+    {.name = "told: +10 % on 100",
+     .play = told,
+     .part = 0.1,
+     .plan = {.latency = 0.09531017980432493,
+              .canaries = 100,
+              .is_only_asked = true},
+     .share = 1,
+     .figures = {{"within 20 %", 95, false}, {"interval holds", 90, false}}},
+    {.name = "good release, 200 devices at 8 sites",
+     .play = healthy,
+     .part = 0.1,
+     .plan = {.devices = 200, .sites = 8, .classes = 1},
+     .share = 1,
+     .figures = {{"a slice named or unclear", 0.29, true},
+                 {"halted", 0.7, true},
+                 {"waits for a person", 3, true},
+                 {"alarm in the watch", 0, true},
+                 {"ends without a person", 97, false}}},
+    {.name = "good release, 200 devices at 40 sites",
+     .play = healthy,
+     .part = 0.1,
+     .plan = {.devices = 200, .classes = 1},
+     .share = 1,
+     .figures = {{"a slice named or unclear", 0.29, true},
+                 {"halted", 0.7, true},
+                 {"waits for a person", 3, true},
+                 {"alarm in the watch", 0, true},
+                 {"ends without a person", 97, false}}},
+    {.name = "good release, 1,000 devices at 40 sites, 8 h",
+     .play = healthy,
+     .part = 1,
+     .share = 1,
+     .figures = {{"a slice named or unclear", 0.29, true},
+                 {"halted", 0.7, true},
+                 {"waits for a person", 3, true},
+                 {"alarm in the watch", 0, true},
+                 {"ends without a person", 97, false}}},
+    {.name = "good release, 5,000 devices at 100 sites",
+     .play = healthy,
+     .part = 0.03,
+     .plan = {.devices = 5000, .sites = 100},
+     .share = 1,
+     .figures = {{"a slice named or unclear", 0.29, true},
+                 {"halted", 0.7, true},
+                 {"waits for a person", 3, true},
+                 {"alarm in the watch", 0, true},
+                 {"ends without a person", 97, false}}},
+};
+
+/* ---- runs ---- */
+
+struct outcome {
+    _Atomic int runs;
+    _Atomic int hits[FIGURES_MAX];
+    _Atomic uint64_t ms; /* of a core */
+};
+struct shared {
+    _Atomic size_t next; /* run of all rows, one after the other */
+    struct outcome outcomes[FLO_COUNT(rows)];
+};
+
+static size_t runs_of(const struct row *row, const struct options *options)
+{
+    return runs_wants(options, row->name)
+               ? (size_t)ceil(options->runs * row->part)
+               : 0;
+}
+
+static void play(size_t at, size_t run, const struct options *options,
+                 struct outcome *out)
+{
+    const struct row *row = &rows[at];
+    bool hits[FIGURES_MAX] = {false};
+    struct chance chance;
+    clock_t from = clock();
+
+    chance_init(&chance, (options->seed * 1000003 + at) * 1000003 + run);
+    row->play(row, &chance, hits);
+    out->runs++;
+    for (size_t k = 0; k < FIGURES_MAX; k++) {
+        out->hits[k] += hits[k] ? 1 : 0;
+    }
+    out->ms += (uint64_t)(clock() - from) * 1000 / CLOCKS_PER_SEC;
+}
+
+/* Each worker takes the next run that nobody took; the longest rows, which are
+ * the last ones, first. */
+static void work(const struct options *options, int job, void *memory)
+{
+    struct shared *shared = memory;
+    (void)job;
+
+    for (;;) {
+        size_t left = shared->next++;
+        size_t at = FLO_COUNT(rows);
+        while (at > 0 && left >= runs_of(&rows[at - 1], options)) {
+            left -= runs_of(&rows[--at], options);
+        }
+        if (at == 0) {
+            return;
+        }
+        play(at - 1, left, options, &shared->outcomes[at - 1]);
+    }
+}
+
+/* ---- output ---- */
+
+static bool is_met(const struct figure *figure, double pct)
+{
+    return figure->wanted <= 0 ||
+           (figure->is_most ? pct <= figure->wanted : pct >= figure->wanted);
+}
+
+static int say_figure(const struct row *row, const struct outcome *outcome,
+                      size_t k, FILE *json, const char *comma)
+{
+    const struct figure *figure = &row->figures[k];
+    double pct = 100.0 * outcome->hits[k] / outcome->runs;
+    bool has_goal = figure->wanted > 0;
+    const char *sign = figure->is_most ? "<=" : ">=";
+
+    printf("| %s | %d | %s | %.2f %% | ", row->name, outcome->runs,
+           figure->name, pct);
+    if (has_goal) {
+        printf("%s %.3g", sign, figure->wanted);
+    }
+    printf("%s |\n", is_met(figure, pct) ? "" : " **missed**");
+    fprintf(json,
+            "%s\n{\"case\":\"%s\",\"runs\":%d,\"figure\":\"%s\",\"pct\":%.3f,"
+            "\"goal\":\"%s %.3g\",\"met\":%s}",
+            comma, row->name, outcome->runs, figure->name, pct,
+            has_goal ? sign : "", figure->wanted,
+            is_met(figure, pct) ? "true" : "false");
+    return is_met(figure, pct) ? 0 : 1;
+}
+
+static int say(const struct options *options, const void *memory, FILE *json)
+{
+    const struct outcome *outcomes = ((const struct shared *)memory)->outcomes;
+    int missed = 0;
+    uint64_t ms = 0;
+    const char *comma = "";
+
+    printf("| case | runs | figure | found | goal |\n"
+           "| --- | ---: | --- | ---: | ---: |\n");
+    fprintf(json, "{\"seed\":%llu,\"rows\":[",
+            (unsigned long long)options->seed);
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        for (size_t k = 0; k < FIGURES_MAX && outcomes[i].runs > 0 &&
+                           rows[i].figures[k].name != NULL;
+             k++) {
+            missed += say_figure(&rows[i], &outcomes[i], k, json, comma);
+            comma = ",";
+        }
+        ms += outcomes[i].ms;
+    }
+    fprintf(json, "\n],\"missed\":%d,\"core_s\":%.1f}\n", missed,
+            (double)ms / 1000);
+    printf("\nseed %llu, %d missed, %.1f s of a core:\n",
+           (unsigned long long)options->seed, missed, (double)ms / 1000);
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (outcomes[i].runs > 0) {
+            printf("  %8.1f ms a run: %s\n",
+                   (double)outcomes[i].ms / outcomes[i].runs, rows[i].name);
+        }
+    }
+    return missed;
+}
+
+int main(int argc, char **argv)
+{
+    const struct runs_bench bench = {.name = "bench_rooms",
+                                     .seed = 37,
+                                     .shared_bytes = sizeof(struct shared),
+                                     .work = work,
+                                     .say = say};
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    return runs_main(argc, argv, &bench);
+}
