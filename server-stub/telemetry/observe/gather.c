@@ -459,6 +459,7 @@ static void gather_crashes(struct gather *gather)
         }
     }
     crash->past = (struct flo_crash_arm){.devices = died, .expected = died};
+    crash->past_hours = hours;
 }
 
 static void gather_readers(struct gather *gather, enum flo_measure measure,

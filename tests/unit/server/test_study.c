@@ -446,6 +446,9 @@ static void crashes_have_to_pass_in_the_last_phase_alone(void **state)
 
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
     flo_study_phase(study, 0);
+    study->block_ms = 300000;
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 0, 600);
+    evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated.devices = 200;
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
     assert_int_equal(study->rules.rules[study->state.rule].measure,
                      FLO_MEASURE_CRASHES);

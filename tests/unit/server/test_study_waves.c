@@ -155,6 +155,44 @@ static void the_watch_has_no_wave(void **state)
     free(study);
 }
 
+/* Fifty devices crash once in 500 h, as they always did: 8 soaks of an hour
+ * cannot prove that they do not crash more. */
+static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    const struct flo_study_moment last = moment_of(2, 1);
+    struct flo_count_arm *treated =
+        &evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated;
+    char text[FLO_STUDY_TEXT];
+
+    study->block_ms = 300000;
+    evidence->crash.past.devices = 6;
+    evidence->crash.past_hours = 3000;
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 1, 1, 100);
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
+    flo_study_because(study, 6, 2, 1, false, text);
+    assert_string_equal(text, "only fails, and did not: they are too rare for "
+                              "50 updated devices to prove anything in 8 "
+                              "soaks");
+
+    /* Two thousand can, and are waited for. */
+    flo_study_phase(study, 2);
+    treated->devices = 2000;
+    treated->exposure = 100;
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_CRASHES);
+
+    /* A release that crashes everywhere fails all the same. */
+    flo_study_phase(study, 2);
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 20, 1, 100);
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
 /* ---- the record ---- */
 
 static json_t *proof_of(json_t *record)
@@ -235,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_segment_that_went_back_leaves_all_waves),
         cmocka_unit_test(a_shared_model_has_one_wave),
         cmocka_unit_test(the_watch_has_no_wave),
+        cmocka_unit_test(crashes_that_nobody_can_prove_are_not_waited_for),
         cmocka_unit_test(a_wave_that_was_changed_is_found_out),
         cmocka_unit_test(a_record_without_waves_is_judged_as_it_was),
     };

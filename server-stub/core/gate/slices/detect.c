@@ -142,3 +142,47 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
     *ratio = (less + more) / 2 / plan->expected_updated;
     return true;
 }
+
+/* ---- events of the time watched ---- */
+
+#define MEAN_MAX 2000
+
+static double chance_of(double mean, double events)
+{
+    return mean > 0     ? exp(events * log(mean) - mean - lgamma(events + 1))
+           : events > 0 ? 0
+                        : 1;
+}
+
+/* Would so many be proven, with that bound for the rate? */
+static bool is_proven(const struct flo_detect_watch *plan, double events,
+                      double below)
+{
+    return flo_poisson_upper(events, flo_look_z(plan->look),
+                             flo_look_alpha(plan->look)) <
+           below * plan->hours_updated;
+}
+
+double flo_detect_watch(const struct flo_detect_watch *plan)
+{
+    double updated = plan->rate * plan->hours_updated;
+    double controls = plan->rate * plan->hours_controls;
+    double least = 0;  /* events that are not proven */
+    double proven = 0; /* chance of fewer */
+    double odds = 0;
+
+    if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) ||
+        plan->hours_controls <= 0) {
+        return 1;
+    }
+    /* More events of the controls let more of the updated ones pass. */
+    for (double m = 0; m <= 2 * controls + 50; m++) {
+        while (least < 2 * updated + 100 &&
+               is_proven(plan, least,
+                         plan->prove_rate + m / plan->hours_controls)) {
+            proven += chance_of(updated, least++);
+        }
+        odds += chance_of(controls, m) * proven;
+    }
+    return fmin(odds, 1);
+}

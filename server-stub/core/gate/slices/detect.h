@@ -40,4 +40,16 @@ struct flo_detect_events {
 bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
                       double *ratio);
 
+/* Events that are rare against the time watched, as a look will find them. */
+struct flo_detect_watch {
+    double hours_updated;
+    double hours_controls;
+    double rate;       /* of both, without effect */
+    double prove_rate; /* more of them has to be ruled out */
+    uint32_t look;
+};
+/* Odds that a release without effect is proven; 1 where so many events are
+ * expected that sums say little. */
+double flo_detect_watch(const struct flo_detect_watch *plan);
+
 #endif

@@ -202,6 +202,12 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
                  study->state.passed_in[rule], why);
     } else if (is_awaited) {
         snprintf(out, FLO_STUDY_TEXT, "waits: %.230s", why);
+    } else if ((study->state.beyond >> rule & 1) != 0) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "only fails, and did not: they are too rare for %u updated "
+                 "device%s to prove anything in %d soaks",
+                 study->state.treated, flo_s(study->state.treated),
+                 FLO_SOAKS_MAX);
     } else {
         snprintf(out, FLO_STUDY_TEXT, "only fails, and did not: %.200s", why);
     }

@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server-stub/core/gate/slices/detect.h"
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/study/study.h"
+
+#define LOOK_LAST 3 /* after 8 soaks */
+_Static_assert(FLO_SOAKS_MAX == 1 << LOOK_LAST, "then a person is asked");
 
 /* ---- one test ---- */
 
@@ -313,7 +317,7 @@ bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
     bool awaits = flo_study_is_critical(rules, rule, phase, is_last);
     uint16_t unread = study->state.unread;
 
-    if ((unread >> rule & 1) != 0) {
+    if (((unread | study->state.beyond) >> rule & 1) != 0) {
         return false;
     }
     for (uint32_t i = 0;
@@ -341,6 +345,55 @@ static uint16_t unread_of(const struct flo_study_rules *rules,
         unread |= is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
     }
     return has_one ? unread : 0;
+}
+
+/* Hours that devices will have been watched after the longest soak; an hour is
+ * 12 blocks. */
+static double hours_at_end(const struct judgement *judgement,
+                           const struct flo_count_arm *arm)
+{
+    const struct flo_study_moment *moment = judgement->moment;
+    double block_s = (double)judgement->study->block_ms / 1000;
+    double left_s = moment->soak_s * FLO_SOAKS_MAX - fmax(moment->soaked_s, 0);
+
+    return arm->exposure + (block_s > 0 ? arm->devices * fmax(left_s, 0) /
+                                              block_s / FLO_BLOCKS_PER_HOUR
+                                        : 0);
+}
+
+/* Crashes as often as on controls and before: would they be proven to be no
+ * more? */
+static bool is_beyond(const struct judgement *judgement, uint32_t rule)
+{
+    const struct flo_study_crash *crash = &judgement->evidence->crash;
+    struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
+
+    (void)arms_of_all(judgement->evidence, FLO_MEASURE_CRASHES,
+                      judgement->study->state.excluded, arms);
+    const struct flo_count_arm *control = &arms->count.control;
+    double hours = control->exposure + crash->past_hours;
+    struct flo_detect_watch plan = {
+        .hours_updated = hours_at_end(judgement, &arms->count.treated),
+        .hours_controls = hours_at_end(judgement, control),
+        .rate = hours > 0 ? (control->events + crash->past.devices) / hours : 0,
+        .prove_rate = judgement->results->all[rule].rule.count.prove_rate,
+        .look = LOOK_LAST};
+    return plan.hours_updated > 0 && plan.prove_rate > 0 &&
+           flo_detect_watch(&plan) < FLO_STUDY_ODDS_MIN;
+}
+
+static uint16_t beyond_of(const struct judgement *judgement)
+{
+    const struct flo_study_rules *rules = &judgement->study->rules;
+    uint16_t beyond = 0;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (rules->rules[i].measure == FLO_MEASURE_CRASHES &&
+            judgement->results->all[i].is_tested && is_beyond(judgement, i)) {
+            beyond |= (uint16_t)(1u << i);
+        }
+    }
+    return beyond;
 }
 
 /* A pass of an earlier look stays in this phase: each look has its own part of
@@ -721,6 +774,7 @@ void flo_study_judge(struct flo_study *study,
     study->state.block = evidence->block;
     study->state.few_sites = evidence->few_sites;
     study->state.unread = unread_of(&study->rules, evidence);
+    study->state.beyond = beyond_of(&judgement);
     study->state.treated = evidence->treated;
     study->state.controls = evidence->controls;
     conclude(&judgement, out);

@@ -511,7 +511,7 @@ static int replay_soon(const struct replay *replay, const char *gate,
                        const json_t *row, struct flo_study_soon *out)
 {
     const json_t *soon = json_object_get(row, "soon");
-    struct flo_study_crash arms;
+    struct flo_study_crash arms = {0};
 
     *out = (struct flo_study_soon){0};
     if (soon == NULL) {

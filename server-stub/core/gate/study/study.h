@@ -131,6 +131,7 @@ struct flo_study_told {
  * (slices/crash.h). */
 struct flo_study_crash {
     struct flo_crash_arm treated, control, past;
+    double past_hours; /* of all members, in which `past` crashed */
 };
 
 /* A label=value at which a speed is worse (slices/scan.h), or errors or crashes
@@ -268,6 +269,8 @@ struct flo_study_state {
     uint16_t few_sites;         /* of the newest evidence */
     uint16_t unread; /* speeds that no device of the newest evidence has,
                         while it has another: a bit each; not judged */
+    uint16_t beyond; /* events that are too rare for the phase to prove
+                        anything: a bit each; they only fail */
     char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT]; /* slices that get the
                          release no more: kept over phases */
     uint32_t held_count;
@@ -349,7 +352,9 @@ bool flo_study_is_steep(const struct flo_study_standing *standing);
 bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
                            uint32_t phase, bool is_last);
 /* ... and by the newest evidence: a speed without any request is not waited
- * for; that of batch requests stands in for it. */
+ * for; that of batch requests stands in for it.  Nor are crashes, where so few
+ * devices cannot prove anything in the longest soak. */
+#define FLO_STUDY_ODDS_MIN 0.97 /* of a release without effect */
 bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
                       uint32_t phase, bool is_last);
 /* The rule as it is tested in a phase: for all, or for one of `segments`. */
