@@ -99,6 +99,15 @@ static size_t model_place(struct flo_observer *observer, const char *model)
     return observer->model_count++;
 }
 
+/* Without memory it is counted only. */
+static void give_readings(const struct flo_observer *observer,
+                          struct flo_observer_entry *entry, const char *device)
+{
+    if (is_read(observer, device)) {
+        entry->observed.readings = calloc(1, sizeof(*entry->observed.readings));
+    }
+}
+
 struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
                                               const char *device,
                                               const char *model)
@@ -107,6 +116,10 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
     struct flo_observer_entry *entry =
         number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
+    if (entry != NULL && entry->is_forgotten) { /* it was enrolled again */
+        entry->is_forgotten = false;
+        give_readings(observer, entry, device);
+    }
     if (number == SIZE_MAX || entry != NULL) {
         return entry;
     }
@@ -122,11 +135,39 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
                                          .class = FLO_OBSERVER_NONE,
                                          .roster = FLO_OBSERVER_NONE,
                                          .model = (uint16_t)place};
-    if (is_read(observer, device)) { /* without memory it is counted only */
-        entry->observed.readings = calloc(1, sizeof(*entry->observed.readings));
-    }
+    give_readings(observer, entry, device);
     observer->first[number] = (uint32_t)observer->count++;
     return entry;
+}
+
+/* One that no entry has. */
+static uint32_t unused_class(const struct flo_observer *observer)
+{
+    bool used[FLO_OBSERVER_CLASSES_MAX] = {false};
+
+    for (size_t i = 0; i < observer->count; i++) {
+        if (observer->entries[i].class != FLO_OBSERVER_NONE) {
+            used[observer->entries[i].class] = true;
+        }
+    }
+    for (uint32_t i = 0; i < FLO_OBSERVER_CLASSES_MAX; i++) {
+        if (!used[i]) {
+            return i;
+        }
+    }
+    return FLO_OBSERVER_NONE;
+}
+
+/* A device calls its hardware as it likes, and another way each time. */
+static uint32_t class_place(struct flo_observer *observer)
+{
+    if (observer->class_count == FLO_OBSERVER_CLASSES_MAX) {
+        return unused_class(observer);
+    }
+    return grow((void **)&observer->classes, &observer->class_capacity,
+                observer->class_count, sizeof(*observer->classes))
+               ? (uint32_t)observer->class_count++
+               : FLO_OBSERVER_NONE;
 }
 
 uint32_t flo_observer_class_of(struct flo_observer *observer,
@@ -138,14 +179,13 @@ uint32_t flo_observer_class_of(struct flo_observer *observer,
             return (uint32_t)i;
         }
     }
-    if (!grow((void **)&observer->classes, &observer->class_capacity,
-              observer->class_count, sizeof(*observer->classes))) {
-        return FLO_OBSERVER_NONE;
+    uint32_t place = class_place(observer);
+    if (place == FLO_OBSERVER_NONE) {
+        return place;
     }
-    struct flo_observer_class *class =
-        &observer->classes[observer->class_count];
+    struct flo_observer_class *class = &observer->classes[place];
     *class = (struct flo_observer_class){0};
     snprintf(class->hardware, sizeof(class->hardware), "%s", hardware);
     snprintf(class->model, sizeof(class->model), "%s", model);
-    return (uint32_t)observer->class_count++;
+    return place;
 }

@@ -32,12 +32,15 @@ struct flo_observer_entry {
     bool is_late;    /* it still sends what it kept for us */
     uint32_t handed; /* block in which it was handed on; 0: not since then */
     bool is_dirty;
+    bool is_forgotten; /* its device was retired */
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
                        sizeof(struct flo_readings) <=
                    4096,
                "of a model on a device");
-/* A hardware class with a model. */
+/* A hardware class with a model.  Classes that are more have no curve outside
+ * rollouts. */
+#define FLO_OBSERVER_CLASSES_MAX 1024
 struct flo_observer_class {
     char hardware[FLO_HARDWARE_TEXT];
     char model[FLO_NAME_MAX + 1];

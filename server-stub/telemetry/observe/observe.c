@@ -31,6 +31,8 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         entry->roster = FLO_OBSERVER_NONE;
         entry->is_dirty = observer->is_handed; /* its row goes */
         entry->handed = 0;
+        entry->is_forgotten = true;
+        memset(entry->recent_count, 0, sizeof(entry->recent_count));
     }
     if (flo_windows_observed_drop(observer->store, device, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);

@@ -1,5 +1,6 @@
 /* Observe: sites with one or two updated devices, all far slower than the
  * others there. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ static size_t gather_devices(const struct flo_observer *observer,
         bool is_updated = entry->observed.arm == FLO_ARM_TREATED;
         if (entry->roster == roster && entry->site != 0 &&
             (is_updated || entry->observed.arm == FLO_ARM_CONTROL) &&
-            flo_observed_difference(&entry->observed, reading, &out[count].d)) {
+            flo_observed_difference(&entry->observed, reading, &out[count].d) &&
+            isfinite(out[count].d)) { /* stored sums are any */
             out[count].site = entry->site;
             out[count].device = (uint32_t)i;
             out[count].is_updated = is_updated;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "server-stub/core/gate/observe/since.h"
+#include "server-stub/telemetry/observe/inside.h"
 #include "unit/server/observed_world.h"
 
 #define DEVICES 60
@@ -554,6 +555,79 @@ static void a_retired_device_leaves_both_arms(void **state)
     flo_observe_study_free(study);
 }
 
+/* The same id comes back: it is compared again. */
+static void a_device_that_is_enrolled_again_is_compared_again(void **state)
+{
+    struct world *world = *state;
+    char id[37];
+
+    live(world, 4, 0, 1);
+    id_of(0, id);
+    flo_observer_forget(world->observer, id);
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1.2);
+    assert_found(ask(world, TREATED), 1.2);
+}
+
+/* It says so in each report. */
+static void a_device_with_ever_new_hardware_takes_no_memory(void **state)
+{
+    struct world *world = *state;
+    struct flo_telemetry_window window = {.model = "tiny",
+                                          .release = release(1),
+                                          .histograms = world->histograms};
+    char hardware[FLO_HARDWARE_TEXT];
+    char id[37];
+
+    id_of(DEVICES, id);
+    live(world, 1, 0, 1);
+    for (int i = 0; i < 3 * FLO_OBSERVER_CLASSES_MAX; i++) {
+        window.seq = ++world->seq;
+        snprintf(hardware, sizeof(hardware), "hw-%d", i);
+        flo_observer_take(world->observer, id, hardware, &window,
+                          world->now_ms);
+    }
+    assert_true(world->observer->class_count <= FLO_OBSERVER_CLASSES_MAX);
+    struct flo_observer_entry *entry =
+        flo_observer_find(world->observer, id, "tiny");
+    assert_string_equal(world->observer->classes[entry->class].hardware,
+                        hardware);
+}
+
+/* A standby two days behind takes the lead, or the clock is set right.  Release
+ * 3 is compared with release 1, which all had before release 2. */
+static void a_clock_that_is_set_back_loses_no_past(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    live_with(world, 6, DEVICES, 2, 1.1, 1);
+    world->now_ms -= UINT64_C(2) * 86400 * 1000;
+    live_with(world, 1, 0, 3, 1, 2);
+    ask_only_of(world, "r-0003", 3, 0);
+    live_with(world, 6, TREATED, 3, 2.2, 2);
+    struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
+    const struct flo_ratio_segment *older =
+        &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
+    assert_int_equal(older->treated.devices, TREATED);
+    assert_int_equal(older->control.devices, DEVICES - TREATED);
+    flo_observe_study_free(study);
+}
+
+static void a_clock_that_is_set_back_after_the_swap_hides_nothing(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1);
+    ask_only(world, 0);
+    live(world, 1, TREATED, 1.2);
+    ask_only(world, TREATED);
+    world->now_ms -= UINT64_C(2) * 86400 * 1000;
+    live(world, 8, TREATED, 1.2);
+    assert_found(ask(world, TREATED), 1.2);
+}
+
 /* ---- soon after another release ---- */
 
 static const struct flo_study_above *above_of(const struct flo_observe_study *s)
@@ -703,6 +777,10 @@ int main(void)
         TEST(a_gap_of_ours_is_no_evidence),
         TEST(a_block_is_judged_once),
         TEST(a_retired_device_leaves_both_arms),
+        TEST(a_device_that_is_enrolled_again_is_compared_again),
+        TEST(a_device_with_ever_new_hardware_takes_no_memory),
+        TEST(a_clock_that_is_set_back_loses_no_past),
+        TEST(a_clock_that_is_set_back_after_the_swap_hides_nothing),
         TEST(a_hotfix_is_judged_in_twenty_minutes),
         TEST(a_first_release_that_is_young_is_judged),
         TEST(a_good_release_after_a_take_back_is_good),

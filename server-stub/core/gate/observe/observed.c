@@ -42,6 +42,7 @@ static void move_to_hour(struct flo_observed *observed, uint32_t hour)
     uint32_t passed = hour - observed->hour;
 
     if (hour <= observed->hour) {
+        observed->hour = hour; /* the clock was set back */
         return;
     }
     observed->hours_heard =
@@ -53,7 +54,8 @@ static void move_to_hour(struct flo_observed *observed, uint32_t hour)
 
 static bool is_early(const struct flo_observed *observed, uint32_t block)
 {
-    return observed->split > 0 && block < observed->split + EARLY_BLOCKS;
+    return observed->split > 0 && block >= observed->split &&
+           block - observed->split < EARLY_BLOCKS;
 }
 
 static void crashed(struct flo_observed *observed, uint32_t block)
@@ -455,8 +457,8 @@ static bool is_steady(const struct flo_observed *observed,
                       const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
-           (observed->moved == 0 ||
-            window->block >= observed->moved + FLO_WARM_BLOCKS);
+           (observed->moved == 0 || window->block < observed->moved ||
+            window->block - observed->moved >= FLO_WARM_BLOCKS);
 }
 
 /* An updated device is measured by the answers that it was measured by

@@ -50,6 +50,12 @@ static struct flo_level *place_for(struct flo_level_table *levels,
     return place;
 }
 
+/* Blocks since then; none where the clock was set back since. */
+static uint32_t since(uint32_t then, uint32_t block)
+{
+    return block > then ? block - then : 0;
+}
+
 static void change(struct flo_level_table *levels, uint32_t release,
                    uint32_t block)
 {
@@ -58,7 +64,7 @@ static void change(struct flo_level_table *levels, uint32_t release,
     /* Nothing is known of a change before the first window. */
     levels->warm_from = levels->running == 0 ? block : block + WARM_BLOCKS;
     levels->running = release;
-    if (old != NULL && block - old->last > RESUME_BLOCKS) {
+    if (old != NULL && since(old->last, block) > RESUME_BLOCKS) {
         *old = (struct flo_level){0};
     }
 }
@@ -72,6 +78,9 @@ bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
     }
     if (levels->running != release) {
         change(levels, release, block);
+    }
+    if (levels->warm_from > block + WARM_BLOCKS) {
+        levels->warm_from = block; /* the clock was set back */
     }
     if (y == NULL || block < levels->warm_from) {
         return true;
@@ -94,7 +103,7 @@ bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
 static bool is_older_choice(const struct flo_level *one, uint32_t block)
 {
     return one->release != 0 && one->mean.count >= FLO_LEVEL_FULL &&
-           block - one->last <= OLD_BLOCKS;
+           since(one->last, block) <= OLD_BLOCKS;
 }
 
 enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
