@@ -356,10 +356,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    rv = flo_rollouts_reported(controller, message->device, err);
-    if (rv == 0) {
-        rv = executions(message, models, err);
-    }
+    flo_rollouts_reported(controller, message->device);
+    rv = executions(message, models, err);
     flo_rollouts_holders_reported(controller, message->device);
     if (rv == 0 && !message->retained) {
         rv = flo_ingest_forgotten(message, models, err);

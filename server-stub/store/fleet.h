@@ -24,6 +24,10 @@ FLO_MUST_USE int flo_fleet_select(struct flo_fleet_store *store,
                                   size_t count, uint64_t now_ms,
                                   flo_fleet_select_fn fn, void *context,
                                   struct flo_err *err);
+/* Every device of a group, or of all (NULL), in order of id: facts as above. */
+FLO_MUST_USE int flo_fleet_facts_each(struct flo_fleet_store *store,
+                                      const char *group, flo_fleet_select_fn fn,
+                                      void *context, struct flo_err *err);
 /* The facts of one device; NULL when it is not there.  Borrowed until the next
  * call of the store. */
 const struct flo_select_device *
@@ -58,6 +62,8 @@ bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
 /* Does its list of groups name this one?  `all` names everybody. */
 bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
                            const char *group);
+bool flo_fleet_facts_in_group(const struct flo_select_device *device,
+                              const char *group);
 
 /* ---- what operators write on one ---- */
 

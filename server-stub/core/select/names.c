@@ -31,6 +31,20 @@ enum flo_select_kind flo_select_kind_of(const struct flo_select_name *name)
                                            : FLO_SELECT_TEXT;
 }
 
+const char *flo_select_label_value(const struct flo_select_device *device,
+                                   const char *key)
+{
+    const struct flo_select_label *label = device->labels;
+
+    while (label != NULL && label->key != NULL) {
+        if (strcmp(label->key, key) == 0) {
+            return label->value;
+        }
+        label++;
+    }
+    return "";
+}
+
 void flo_select_device_init(struct flo_select_device *device)
 {
     memset(device, 0, sizeof(*device));

@@ -50,7 +50,12 @@ struct flo_select_label {
 struct flo_select_device {
     union flo_select_value values[FLO_SELECT_FIELDS];
     const struct flo_select_label *labels; /* ends with key NULL; or NULL */
+    const char *zone;                      /* of its profile; NULL: none */
+    bool has_reported;
 };
+/* The value of a label; "": it has none. */
+const char *flo_select_label_value(const struct flo_select_device *device,
+                                   const char *key);
 /* Nothing is said yet. */
 void flo_select_device_init(struct flo_select_device *device);
 

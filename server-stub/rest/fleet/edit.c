@@ -159,7 +159,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
                              before.pins, err);
     }
     if (rv == 0 && edit.labels != NULL) {
-        rv = flo_rollouts_relabelled(controller, before.id, err);
+        flo_rollouts_relabelled(controller, before.id);
     }
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
@@ -193,7 +193,9 @@ static int label_one(struct flo_controller *controller, const char *key,
                  : flo_fleet_device_edit(
                        controller->store, before.id,
                        &(struct flo_fleet_edit){.labels = text.data}, err);
-        rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, before.id, err);
+        if (rv == 0) {
+            flo_rollouts_relabelled(controller, before.id);
+        }
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
         ++*changed;
     }

@@ -209,7 +209,11 @@ static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 static int add_device(void *context, const struct flo_fleet_device *device)
 {
     struct forecasts *all = context;
-    enum flo_excuse excuse = flo_rollouts_excuse(all->entry, device);
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(all->controller->store, device->id);
+    enum flo_excuse excuse = facts != NULL
+                                 ? flo_rollouts_excuse(all->entry, facts)
+                                 : FLO_EXCUSE_NONE;
 
     if (excuse != FLO_EXCUSE_NONE) {
         count_excuse(all->plan, excuse, device->name);

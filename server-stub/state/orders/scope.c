@@ -66,11 +66,10 @@ static int collect_scope(void *context, const struct flo_fleet_device *device)
     }
     member->is_online = device->is_online;
     snprintf(member->name, sizeof(member->name), "%s", device->name);
-    if (list->release != NULL && !(list->wants_one && list->has_one)) {
+    if (list->release != NULL) {
         json_t *report = flo_object_parsed(device->reported);
         member->way =
             flo_return_plan(report, list->release, list->to, member->title);
-        list->has_one = list->has_one || flo_return_is_possible(member->way);
         json_decref(report);
     } else if (list->release == NULL && list->model != NULL) {
         json_t *report = flo_object_parsed(device->reported);
@@ -79,6 +78,69 @@ static int collect_scope(void *context, const struct flo_fleet_device *device)
         json_decref(report);
     }
     return 0;
+}
+
+/* Who is asked, without anybody's report. */
+static int collect_facts(void *context, const struct flo_select_device *device)
+{
+    const union flo_select_value *values = device->values;
+    struct flo_scope_list *list = context;
+    struct flo_scope_member *member =
+        add_member(list, values[FLO_SELECT_ID].text);
+
+    if (member == NULL) {
+        return FLO_E_MEMORY;
+    }
+    snprintf(member->name, sizeof(member->name), "%s",
+             values[FLO_SELECT_NAME].text);
+    return 0;
+}
+
+#define ENOUGH 1 /* no error: one device can go back */
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct flo_scope_member *)a)->id,
+                  ((const struct flo_scope_member *)b)->id);
+}
+
+static struct flo_scope_member *find_member(const struct flo_scope_list *list,
+                                            const char *id)
+{
+    struct flo_scope_member key;
+
+    snprintf(key.id, sizeof(key.id), "%s", id);
+    return bsearch(&key, list->items, list->count, sizeof(key), by_id);
+}
+
+static int look_back(void *context, const struct flo_fleet_device *device)
+{
+    struct flo_scope_list *list = context;
+    struct flo_scope_member *member = find_member(list, device->id);
+    json_t *report =
+        member != NULL ? flo_object_parsed(device->reported) : NULL;
+
+    if (member != NULL) {
+        member->way =
+            flo_return_plan(report, list->release, list->to, member->title);
+        list->has_one = flo_return_is_possible(member->way);
+    }
+    json_decref(report);
+    return list->has_one ? ENOUGH : 0;
+}
+
+/* Reports are read until one of them says that its device can go back. */
+static int read_until_one(struct flo_scope_list *list, const char *group,
+                          struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = group, .online = -1};
+    struct flo_fleet_store *store = list->controller->store;
+    int rv = flo_fleet_facts_each(store, group, collect_facts, list, err);
+
+    if (rv == 0) {
+        rv = flo_fleet_device_list(store, &filter, look_back, list, err);
+    }
+    return rv == ENOUGH ? 0 : rv;
 }
 
 /* An order about no model asks nobody's report: the index of its group names
@@ -92,6 +154,9 @@ int flo_scope_read(struct flo_scope_list *list, const char *group,
     list->err = err;
     if (device != NULL) {
         return flo_fleet_device_get(store, device, collect_scope, list, err);
+    }
+    if (list->release != NULL && list->wants_one) {
+        return read_until_one(list, group, err);
     }
     return list->release == NULL && list->model == NULL
                ? flo_fleet_group_each(store, group, collect_id, list, err)
@@ -138,12 +203,6 @@ static int keeps(const struct flo_scope_list *list, const char *order,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-static int by_id(const void *a, const void *b)
-{
-    return strcmp(((const struct flo_scope_member *)a)->id,
-                  ((const struct flo_scope_member *)b)->id);
-}
-
 /* Thousands of desired documents hold a few orders about the model. */
 struct held_by {
     struct flo_scope_list *list;
@@ -155,12 +214,9 @@ static int note_held(void *context, const char *device, const char *order)
 {
     struct held_by *by = context;
     struct flo_scope_list *list = by->list;
-    struct flo_scope_member key;
+    struct flo_scope_member *member = find_member(list, device);
     int rv = 0;
 
-    snprintf(key.id, sizeof(key.id), "%s", device);
-    struct flo_scope_member *member =
-        bsearch(&key, list->items, list->count, sizeof(key), by_id);
     if (member != NULL && strcmp(by->order, order) != 0) {
         rv = keeps(list, order, &by->is_kept, list->err);
         snprintf(by->order, sizeof(by->order), "%s", rv == 0 ? order : "");

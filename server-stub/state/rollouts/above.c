@@ -50,10 +50,10 @@ int flo_rollouts_look_above(struct flo_controller *controller,
 }
 
 bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
-                               const struct flo_fleet_device *device)
+                               const struct flo_select_device *device)
 {
     for (size_t i = 0; i < entry->above.count; i++) {
-        if (flo_fleet_is_in_group(device, entry->above.items[i])) {
+        if (flo_fleet_facts_in_group(device, entry->above.items[i])) {
             return true;
         }
     }

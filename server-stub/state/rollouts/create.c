@@ -14,7 +14,7 @@ struct join {
     struct flo_err *err;
 };
 
-static int join_row(void *context, const struct flo_fleet_device *device)
+static int join_row(void *context, const struct flo_select_device *device)
 {
     struct join *join = context;
     enum flo_excuse excuse = flo_rollouts_excuse(join->entry, device);
@@ -23,10 +23,11 @@ static int join_row(void *context, const struct flo_fleet_device *device)
     struct flo_rollout_event event = {
         .kind = FLO_ROLLOUT_EVENT_JOINED,
         .now_ms = join->now_ms,
-        .device = device->id,
-        .is_online = device->is_online,
+        .device = device->values[FLO_SELECT_ID].text,
+        .is_online = flo_rollouts_is_online(device),
         .place = &place,
-        .bucket = flo_bucket(join->entry->core.id, device->id)};
+        .bucket = flo_bucket(join->entry->core.id,
+                             device->values[FLO_SELECT_ID].text)};
 
     if (excuse != FLO_EXCUSE_NONE) {
         join->entry->excused[excuse]++;
@@ -204,12 +205,10 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     entry->core.created_at_ms = flo_controller_now_ms(controller);
     struct join join = {
         .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    struct flo_fleet_device_filter filter = {.group = entry->group,
-                                             .online = -1};
     rv = rv < 0 ? rv : flo_rollouts_look_above(controller, entry, err);
     if (rv == 0) {
-        rv = flo_fleet_device_list(controller->store, &filter, join_row, &join,
-                                   err);
+        rv = flo_fleet_facts_each(controller->store, entry->group, join_row,
+                                  &join, err);
     }
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);
     rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);

@@ -30,10 +30,11 @@ static uint8_t class_of(struct classes *classes, const char *name)
     return (uint8_t)classes->count++;
 }
 
-static int take_class(void *context, const struct flo_fleet_device *device)
+static int take_class(void *context, const struct flo_select_device *device)
 {
     struct classes *classes = context;
-    size_t index = flo_rollout_find(classes->rollout, device->id);
+    size_t index =
+        flo_rollout_find(classes->rollout, device->values[FLO_SELECT_ID].text);
     char name[FLO_HARDWARE_TEXT];
 
     if (index != SIZE_MAX) {
@@ -89,8 +90,6 @@ int flo_rollouts_check_gates(struct flo_controller *controller,
                              const struct flo_rollout_entry *entry,
                              struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.group = entry->group,
-                                             .online = -1};
     struct flo_rollout_lack lack;
     char what[FLO_LACK_TEXT], fix[FLO_LACK_TEXT];
 
@@ -101,8 +100,8 @@ int flo_rollouts_check_gates(struct flo_controller *controller,
     if (draft == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "gates of %s", entry->core.id);
     }
-    int rv = flo_fleet_device_list(controller->store, &filter, take_class,
-                                   &draft->classes, err);
+    int rv = flo_fleet_facts_each(controller->store, entry->group, take_class,
+                                  &draft->classes, err);
     if (rv == 0 &&
         flo_rollout_lacks(&draft->rollout, draft->classes.of, &lack)) {
         flo_rollout_lack_text(&draft->rollout, &lack, what, fix);

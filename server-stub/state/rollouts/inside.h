@@ -28,13 +28,12 @@ flo_rollouts_ended_by(const struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_settle_lift(struct flo_controller *controller,
                                           struct flo_rollout_entry *entry,
                                           struct flo_err *err);
-/* Does it look at labels or zones of its devices? */
-bool flo_rollouts_has_places(const struct flo_rollout_entry *entry);
-/* The numbers of a device's labels and zone. */
+bool flo_rollouts_is_online(const struct flo_select_device *device);
 /* Checksum of the label `site`; 0: there is none. */
-uint32_t flo_rollouts_site(const json_t *labels);
+uint32_t flo_rollouts_site(const struct flo_select_device *device);
+/* The numbers of a device's labels and zone. */
 void flo_rollouts_place(struct flo_rollout_entry *entry,
-                        const struct flo_fleet_device *device,
+                        const struct flo_select_device *device,
                         struct flo_rollout_place *out);
 /* The same for all members, after loading. */
 FLO_MUST_USE int flo_rollouts_place_all(struct flo_controller *controller,
@@ -123,7 +122,7 @@ FLO_MUST_USE int flo_rollouts_look_above(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          struct flo_err *err);
 bool flo_rollouts_is_outranked(const struct flo_rollout_entry *entry,
-                               const struct flo_fleet_device *device);
+                               const struct flo_select_device *device);
 /* Ids of rollouts, the one with the most say last (claims.c). */
 FLO_MUST_USE int flo_rollouts_sort(struct flo_controller *controller,
                                    struct flo_text_list *ids,
@@ -178,7 +177,7 @@ FLO_MUST_USE int flo_rollouts_segment(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry,
                                       struct flo_err *err);
 /* Its class by its profile: FLO_HARDWARE_TEXT bytes. */
-void flo_rollouts_hardware(const struct flo_fleet_device *device, char *out);
+void flo_rollouts_hardware(const struct flo_select_device *device, char *out);
 /* The segment of a device that joins later. */
 FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry,

@@ -30,19 +30,6 @@ static int is_overruled(struct flo_controller *controller,
     return rv;
 }
 
-struct newcomer {
-    struct flo_rollout_entry *entry;
-    struct flo_rollout_place place;
-};
-
-static int take_place(void *context, const struct flo_fleet_device *device)
-{
-    struct newcomer *newcomer = context;
-
-    flo_rollouts_place(newcomer->entry, device, &newcomer->place);
-    return 0;
-}
-
 static int join_one(struct flo_controller *controller,
                     const struct flo_text_list *ids, size_t place,
                     const char *device, struct flo_err *err)
@@ -77,10 +64,11 @@ static int join_one(struct flo_controller *controller,
         rv =
             flo_rollouts_segment_late(controller, entry, device, &segment, err);
     }
-    struct newcomer newcomer = {.entry = entry};
-    if (rv == 0 && flo_rollouts_has_places(entry)) {
-        rv = flo_fleet_device_get(controller->store, device, take_place,
-                                  &newcomer, err);
+    struct flo_rollout_place place_there = {0};
+    const struct flo_select_device *facts =
+        rv == 0 ? flo_fleet_facts_of(controller->store, device) : NULL;
+    if (facts != NULL) {
+        flo_rollouts_place(entry, facts, &place_there);
     }
     return rv < 0 ? rv
                   : flo_rollouts_step(
@@ -88,7 +76,7 @@ static int join_one(struct flo_controller *controller,
                         (struct flo_rollout_event){
                             .kind = FLO_ROLLOUT_EVENT_JOINED,
                             .device = device,
-                            .place = &newcomer.place,
+                            .place = &place_there,
                             .is_superseded = is_superseded,
                             .segment = segment,
                             .bucket = flo_bucket(entry->core.id, device)},

@@ -17,7 +17,7 @@
 #define SITE_LABEL "site"
 #define LOOK_MS 20000 /* between two looks at the offsets */
 
-bool flo_rollouts_has_places(const struct flo_rollout_entry *entry)
+static bool has_places(const struct flo_rollout_entry *entry)
 {
     return entry->core.window.length_s > 0 || entry->core.limit_count > 0 ||
            entry->core.is_covered || flo_rollout_is_spread(&entry->core) ||
@@ -69,56 +69,44 @@ static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
     return entry->zones[number - 1] != NULL ? (uint8_t)number : 0;
 }
 
-static const char *text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text != NULL ? text : "";
-}
-
 static uint8_t zone_of(struct flo_rollout_entry *entry,
-                       const struct flo_fleet_device *device,
-                       const json_t *labels)
+                       const struct flo_select_device *device)
 {
+    const char *label = flo_select_label_value(device, ZONE_LABEL);
+
     if (!entry->core.window.is_local) {
         return zone_number(entry, entry->core.window.zone);
     }
-    uint8_t number = text_at(labels, ZONE_LABEL)[0] != '\0'
-                         ? zone_number(entry, text_at(labels, ZONE_LABEL))
-                         : 0;
-    if (number > 0) {
-        return number;
-    }
-    json_t *profile = flo_object_parsed(device->profile);
-    const char *name = text_at(profile, "zone");
-    number = name[0] != '\0' ? zone_number(entry, name) : 0;
-    json_decref(profile);
-    return number;
+    uint8_t number = label[0] != '\0' ? zone_number(entry, label) : 0;
+    return number > 0 || device->zone == NULL
+               ? number
+               : zone_number(entry, device->zone);
 }
 
 /* ---- sites, strata and slots ---- */
 
-uint32_t flo_rollouts_site(const json_t *labels)
+uint32_t flo_rollouts_site(const struct flo_select_device *device)
 {
-    const char *site = text_at(labels, SITE_LABEL);
+    const char *site = flo_select_label_value(device, SITE_LABEL);
 
     return site[0] != '\0' ? flo_crc32c(1, site, strlen(site)) | 1 : 0;
 }
 
 static uint32_t stratum_of(struct flo_rollout_entry *entry,
-                           const json_t *labels)
+                           const struct flo_select_device *device)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
     if (entry->core.is_covered) { /* 0: it has no value */
-        const char *value = text_at(labels, entry->wish.cover);
+        const char *value = flo_select_label_value(device, entry->wish.cover);
         return value[0] == '\0' ? 0 : flo_word_number(&entry->strata, value);
     }
     for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
         const struct flo_spec_phase *phase = &entry->wish.phases[i];
         for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0;
              k++) {
-            flo_buf_printf(&key, "%s\n", text_at(labels, phase->spread[k]));
+            flo_buf_printf(&key, "%s\n",
+                           flo_select_label_value(device, phase->spread[k]));
         }
         if (key.bytes > 0) {
             break; /* all phases are spread by the same labels */
@@ -147,9 +135,10 @@ static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 }
 
 static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
-                        const json_t *labels)
+                        const struct flo_select_device *device)
 {
-    const char *value = text_at(labels, entry->core.limits[limit].label);
+    const char *value =
+        flo_select_label_value(device, entry->core.limits[limit].label);
     char key[300];
 
     if (value[0] == '\0') {
@@ -161,25 +150,23 @@ static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
 }
 
 void flo_rollouts_place(struct flo_rollout_entry *entry,
-                        const struct flo_fleet_device *device,
+                        const struct flo_select_device *device,
                         struct flo_rollout_place *out)
 {
     *out = (struct flo_rollout_place){0};
-    if (!flo_rollouts_has_places(entry)) {
+    if (!has_places(entry)) {
         return;
     }
-    json_t *labels = flo_object_parsed(device->labels);
-    out->site = flo_rollouts_site(labels);
+    out->site = flo_rollouts_site(device);
     if (entry->core.is_covered || flo_rollout_is_spread(&entry->core)) {
-        out->stratum = stratum_of(entry, labels);
+        out->stratum = stratum_of(entry, device);
     }
     for (uint32_t i = 0; i < entry->core.limit_count; i++) {
-        out->slots[i] = slot_of(entry, i, labels);
+        out->slots[i] = slot_of(entry, i, device);
     }
     if (entry->core.window.length_s > 0) {
-        out->zone = zone_of(entry, device, labels);
+        out->zone = zone_of(entry, device);
     }
-    json_decref(labels);
 }
 
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry)
@@ -195,10 +182,11 @@ void flo_rollouts_places_clear(struct flo_rollout_entry *entry)
 
 /* ---- members that are there already ---- */
 
-static int replace_row(void *context, const struct flo_fleet_device *device)
+static int replace_row(void *context, const struct flo_select_device *device)
 {
     struct flo_rollout_entry *entry = context;
-    size_t index = flo_rollout_find(&entry->core, device->id);
+    size_t index =
+        flo_rollout_find(&entry->core, device->values[FLO_SELECT_ID].text);
 
     if (index != SIZE_MAX) {
         flo_rollouts_place(entry, device, &entry->core.members[index].place);
@@ -209,34 +197,31 @@ static int replace_row(void *context, const struct flo_fleet_device *device)
 int flo_rollouts_place_all(struct flo_controller *controller,
                            struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.online = -1};
-
-    return flo_rollouts_has_places(entry)
-               ? flo_fleet_device_list(controller->store, &filter, replace_row,
-                                       entry, err)
-               : 0;
+    return has_places(entry) ? flo_fleet_facts_each(controller->store, NULL,
+                                                    replace_row, entry, err)
+                             : 0;
 }
 
-int flo_rollouts_relabelled(struct flo_controller *controller,
-                            const char *device, struct flo_err *err)
+void flo_rollouts_relabelled(struct flo_controller *controller,
+                             const char *device)
 {
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (flo_rollouts_has_places(entry) &&
+        if (has_places(entry) &&
             flo_rollout_state_is_active(entry->core.state) &&
             flo_rollout_find(&entry->core, device) != SIZE_MAX) {
+            const struct flo_select_device *facts =
+                flo_fleet_facts_of(controller->store, device);
             controller->rollouts.has_changed = true;
-            rv = flo_fleet_device_get(controller->store, device, replace_row,
-                                      entry, err);
+            if (facts != NULL) {
+                (void)replace_row(entry, facts);
+            }
         }
     }
-    return rv;
 }
 
-int flo_rollouts_reported(struct flo_controller *controller, const char *device,
-                          struct flo_err *err)
+void flo_rollouts_reported(struct flo_controller *controller,
+                           const char *device)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
@@ -246,8 +231,8 @@ int flo_rollouts_reported(struct flo_controller *controller, const char *device,
                            ? flo_rollout_find(&entry->core, device)
                            : SIZE_MAX;
         if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
-            return flo_rollouts_relabelled(controller, device, err);
+            flo_rollouts_relabelled(controller, device);
+            return;
         }
     }
-    return 0;
 }

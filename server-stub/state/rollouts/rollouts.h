@@ -212,7 +212,7 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_err *err);
 /* Why a device of its group is no member; of both only facts are read. */
 enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
-                                    const struct flo_fleet_device *device);
+                                    const struct flo_select_device *device);
 /* Something about a device changed: maintenance, pins, groups, or it came for
  * the first time.  Rollouts that it has not begun let it go where they must,
  * and it joins those that it belongs to. */
@@ -221,15 +221,14 @@ FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller,
                                          struct flo_err *err);
 /* The labels of a device changed.  Its site and its zone are those of now, also
  * for a snapshot: limits and windows are about the place where it stands. */
-FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller,
-                                         const char *device,
-                                         struct flo_err *err);
+void flo_rollouts_relabelled(struct flo_controller *controller,
+                             const char *device);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);
 /* A device reported: its zone, perhaps, which nobody knew. */
-FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller,
-                                       const char *device, struct flo_err *err);
+void flo_rollouts_reported(struct flo_controller *controller,
+                           const char *device);
 /* Members that ended well, and run another release by their report. */
 void flo_rollouts_holders_reported(struct flo_controller *controller,
                                    const char *device);

@@ -20,6 +20,8 @@ struct draft {
 struct segmenting {
     struct flo_rollout_entry *entry;
     struct flo_release *release; /* NULL: it has one variant */
+    struct flo_fleet_store *store;
+    struct flo_err *err;
     struct draft drafts[DRAFTS_MAX];
     size_t count;
 };
@@ -34,67 +36,70 @@ static const struct flo_release *find_release(void *context,
     return flo_digest_equal(digest, &all->entry->release) ? all->release : NULL;
 }
 
-static void variant_of(struct segmenting *all,
-                       const struct flo_fleet_device *device, char *out)
+/* Only a release of several variants asks a device's report. */
+struct variant_of {
+    struct segmenting *all;
+    char *out;
+};
+
+static int take_variant(void *context, const struct flo_fleet_device *device)
 {
-    struct flo_forecast_order order = {.release = all->release,
-                                       .digest = all->entry->release,
+    const struct variant_of *of = context;
+    struct flo_forecast_order order = {.release = of->all->release,
+                                       .digest = of->all->entry->release,
                                        .below_floor = true,
                                        .lifts = true};
     struct flo_forecast one = {0};
     json_t *reported = NULL;
 
-    out[0] = '\0';
-    if (all->release == NULL || device->reported[0] == '\0' ||
+    if (device->reported[0] == '\0' ||
         flo_json_parse(device->reported, strlen(device->reported), 1 << 20,
                        &reported, NULL) < 0) {
-        return;
+        return 0;
     }
-    flo_forecast_device(reported, &order, find_release, all, &one);
+    flo_forecast_device(reported, &order, find_release, of->all, &one);
     json_decref(reported);
-    snprintf(out, FLO_NAME_MAX + 1, "%s", one.variant);
+    snprintf(of->out, FLO_NAME_MAX + 1, "%s", one.variant);
+    return 0;
 }
 
-static json_t *labels_of(const struct flo_fleet_device *device)
+void flo_rollouts_hardware(const struct flo_select_device *device, char *out)
 {
-    json_t *labels = NULL;
+    const union flo_select_value *values = device->values;
 
-    return flo_json_parse(device->labels, strlen(device->labels), 1 << 20,
-                          &labels, NULL) < 0
-               ? NULL
-               : labels;
+    flo_hardware_class_of(values[FLO_SELECT_ARCH].text,
+                          values[FLO_SELECT_KERNEL].text,
+                          values[FLO_SELECT_MEMORY].number, out);
 }
 
-void flo_rollouts_hardware(const struct flo_fleet_device *device, char *out)
+static void hardware_of(const struct flo_select_device *device, char *out)
 {
-    json_t *profile = flo_object_parsed(device->profile);
+    const char *label = flo_select_label_value(device, "hw");
 
-    flo_hardware_class(profile, out);
-    json_decref(profile);
-}
-
-static void hardware_of(const struct flo_fleet_device *device,
-                        const json_t *labels, char *out)
-{
-    const char *label = json_string_value(json_object_get(labels, "hw"));
-    if (label != NULL && label[0] != '\0') {
+    if (label[0] != '\0') {
         snprintf(out, FLO_HARDWARE_TEXT, "%.60s", label);
     } else {
         flo_rollouts_hardware(device, out);
     }
 }
 
-static void name_of(struct segmenting *all,
-                    const struct flo_fleet_device *device, const json_t *labels,
-                    char *out)
+static int name_of(struct segmenting *all,
+                   const struct flo_select_device *device, char *out)
 {
     char hardware[FLO_HARDWARE_TEXT];
-    char variant[FLO_NAME_MAX + 1];
+    char variant[FLO_NAME_MAX + 1] = "";
+    struct variant_of of = {all, variant};
+    int rv = 0;
 
-    hardware_of(device, labels, hardware);
-    variant_of(all, device, variant);
+    hardware_of(device, hardware);
+    if (all->release != NULL) {
+        rv =
+            flo_fleet_device_get(all->store, device->values[FLO_SELECT_ID].text,
+                                 take_variant, &of, all->err);
+    }
     snprintf(out, FLO_SEGMENT_TEXT, "%.60s%s%.30s", hardware,
              variant[0] != '\0' ? " " : "", variant);
+    return rv;
 }
 
 /* ---- at the start ---- */
@@ -113,23 +118,24 @@ static uint8_t draft_of(struct segmenting *all, const char *name)
     return (uint8_t)all->count++;
 }
 
-static int add_device(void *context, const struct flo_fleet_device *device)
+static int add_device(void *context, const struct flo_select_device *device)
 {
     struct segmenting *all = context;
     struct flo_rollout *core = &all->entry->core;
-    size_t index = flo_rollout_find(core, device->id);
+    size_t index = flo_rollout_find(core, device->values[FLO_SELECT_ID].text);
     char name[FLO_SEGMENT_TEXT];
 
-    if (index != SIZE_MAX) {
+    if (index == SIZE_MAX) {
+        return 0;
+    }
+    int rv = name_of(all, device, name);
+    if (rv == 0) {
         struct flo_rollout_member *member = &core->members[index];
-        json_t *labels = labels_of(device);
-        name_of(all, device, labels, name);
-        member->place.site = flo_rollouts_site(labels);
+        member->place.site = flo_rollouts_site(device);
         member->segment = draft_of(all, name);
         all->drafts[member->segment].members++;
-        json_decref(labels);
     }
-    return 0;
+    return rv;
 }
 
 static int by_size(const void *a, const void *b)
@@ -180,7 +186,8 @@ static void settle(struct segmenting *all)
 }
 
 static struct segmenting *segmenting_new(struct flo_controller *controller,
-                                         struct flo_rollout_entry *entry)
+                                         struct flo_rollout_entry *entry,
+                                         struct flo_err *err)
 {
     struct segmenting *all = calloc(1, sizeof(*all));
 
@@ -188,6 +195,8 @@ static struct segmenting *segmenting_new(struct flo_controller *controller,
         return NULL;
     }
     all->entry = entry;
+    all->store = controller->store;
+    all->err = err;
     all->release =
         flo_controller_release(controller, entry->model, entry->version);
     if (all->release != NULL && all->release->variant_count < 2) {
@@ -206,15 +215,13 @@ static void segmenting_free(struct segmenting *all)
 int flo_rollouts_segment(struct flo_controller *controller,
                          struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.group = entry->group,
-                                             .online = -1};
-    struct segmenting *all = segmenting_new(controller, entry);
+    struct segmenting *all = segmenting_new(controller, entry, err);
 
     if (all == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
     }
-    int rv =
-        flo_fleet_device_list(controller->store, &filter, add_device, all, err);
+    int rv = flo_fleet_facts_each(controller->store, entry->group, add_device,
+                                  all, err);
     if (rv == 0) {
         settle(all);
     }
@@ -224,30 +231,19 @@ int flo_rollouts_segment(struct flo_controller *controller,
 
 /* ---- later ---- */
 
-struct late {
-    struct segmenting *all;
-    uint8_t segment;
-};
-
-static int find_segment(void *context, const struct flo_fleet_device *device)
+static uint8_t segment_of(const struct flo_rollout *core, const char *name)
 {
-    struct late *late = context;
-    const struct flo_rollout *core = &late->all->entry->core;
-    char name[FLO_SEGMENT_TEXT];
-    json_t *labels = labels_of(device);
+    uint8_t segment = 0;
 
-    name_of(late->all, device, labels, name);
-    json_decref(labels);
     for (uint32_t i = 0; i < core->segment_count; i++) {
         if (strcmp(core->segments[i], name) == 0) {
-            late->segment = (uint8_t)i;
-            return 0;
+            return (uint8_t)i;
         }
         if (strcmp(core->segments[i], OTHER) == 0) {
-            late->segment = (uint8_t)i;
+            segment = (uint8_t)i;
         }
     }
-    return 0;
+    return segment;
 }
 
 int flo_rollouts_segment_late(struct flo_controller *controller,
@@ -255,19 +251,22 @@ int flo_rollouts_segment_late(struct flo_controller *controller,
                               const char *device, uint8_t *out,
                               struct flo_err *err)
 {
-    struct late late = {.all = NULL};
+    char name[FLO_SEGMENT_TEXT];
 
     *out = 0;
     if (entry->core.segment_count < 2) {
         return 0;
     }
-    late.all = segmenting_new(controller, entry);
-    if (late.all == NULL) {
+    struct segmenting *all = segmenting_new(controller, entry, err);
+    if (all == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
     }
-    int rv = flo_fleet_device_get(controller->store, device, find_segment,
-                                  &late, err);
-    *out = late.segment;
-    segmenting_free(late.all);
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(controller->store, device);
+    int rv = facts != NULL ? name_of(all, facts, name) : 0;
+    if (rv == 0 && facts != NULL) {
+        *out = segment_of(&entry->core, name);
+    }
+    segmenting_free(all);
     return rv;
 }

@@ -154,32 +154,16 @@ static int follow(struct flo_rollout_labels *labels,
 
 /* ---- values of a member ---- */
 
-static const char *label_of(const struct flo_select_device *device,
-                            const char *key)
-{
-    const struct flo_select_label *label = device->labels;
-
-    while (label != NULL && label->key != NULL) {
-        if (strcmp(label->key, key) == 0) {
-            return label->value;
-        }
-        label++;
-    }
-    return "";
-}
-
 /* Borrowed from the device, or in `hardware`. */
 static const char *value_of(const struct flo_select_device *device,
                             const char *key, char *hardware)
 {
-    const char *value = label_of(device, key);
+    const char *value = flo_select_label_value(device, key);
 
     if (value[0] != '\0' || strcmp(key, HARDWARE) != 0) {
         return value;
     }
-    flo_hardware_class_of(device->values[FLO_SELECT_ARCH].text,
-                          device->values[FLO_SELECT_KERNEL].text,
-                          device->values[FLO_SELECT_MEMORY].number, hardware);
+    flo_rollouts_hardware(device, hardware);
     return hardware;
 }
 

@@ -309,6 +309,13 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
         *out = fact->is_online;
         return 0;
     }
+    if (fact != NULL &&
+        flo_roster_knows(&store->roster, (size_t)(fact - store->facts.items),
+                         out)) {
+        fact->is_online_known = true;
+        fact->is_online = *out;
+        return 0;
+    }
     int rv = flo_fleet_find_one(
         store,
         (struct flo_query){.table = FLO_TABLE_DEVICE,

@@ -266,6 +266,8 @@ static void fill_report(struct block *block, const void *from,
         values[numbers[i].field].number = number_of(
             json_object_get(profile, numbers[i].key), numbers[i].scale);
     }
+    out->zone = text_of(
+        block, short_text(json_object_get(profile, "zone"), FLO_NAME_MAX));
     values[FLO_SELECT_AGENT].text =
         text_of(block, short_text(json_object_get(said->report, "agent"),
                                   FLO_NAME_MAX));

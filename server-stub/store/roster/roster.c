@@ -152,6 +152,7 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     }
     free(entry->said);
     entry->said = said;
+    entry->say.has_reported = report != NULL;
     entry->condition_said = (uint8_t)meant->condition;
     entry->may_let_go = meant->may_let_go;
     entry->say.values[FLO_SELECT_DRIFTS].flag = meant->drifts;
@@ -174,6 +175,20 @@ void flo_roster_online(struct flo_roster *roster, size_t number, bool online)
     if (entry != NULL) {
         entry->is_online = online;
     }
+}
+
+bool flo_roster_knows(const struct flo_roster *roster, size_t number,
+                      bool *is_online)
+{
+    const struct flo_roster_entry *entry =
+        number < roster->count ? &roster->items[number] : NULL;
+
+    if (entry == NULL || roster->is_lost || !entry->is_there ||
+        entry->is_stale) {
+        return false;
+    }
+    *is_online = entry->is_online;
+    return true;
 }
 
 void flo_roster_gone(struct flo_roster *roster, size_t number)

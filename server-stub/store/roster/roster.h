@@ -57,6 +57,9 @@ const struct flo_select_device *flo_roster_say(const struct flo_roster *roster,
 /* Who lacks a release is read again: another one may be wanted now. */
 void flo_roster_lacking_stale(struct flo_roster *roster);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);
+/* Is it connected, as its row says?  false: only the row can say that. */
+bool flo_roster_knows(const struct flo_roster *roster, size_t number,
+                      bool *is_online);
 void flo_roster_gone(struct flo_roster *roster, size_t number);
 /* The number of the next one that changed, or SIZE_MAX. */
 size_t flo_roster_changed(struct flo_roster *roster);

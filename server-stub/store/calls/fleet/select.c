@@ -1,4 +1,5 @@
 /* Store: devices that fit a selector, from the roster in memory. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/store/calls/inside.h"
@@ -189,6 +190,79 @@ bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
         is_there = one != NULL && strcmp(one, group) == 0;
     }
     return is_there;
+}
+
+bool flo_fleet_facts_in_group(const struct flo_select_device *device,
+                              const char *group)
+{
+    const char *const *one = device->values[FLO_SELECT_GROUP].list;
+    bool is_there = strcmp(group, "all") == 0;
+
+    for (; !is_there && one != NULL && *one != NULL; one++) {
+        is_there = strcmp(*one, group) == 0;
+    }
+    return is_there;
+}
+
+/* ---- by a group ---- */
+
+struct group_facts {
+    struct flo_fleet_store *store;
+    const char *group; /* or NULL */
+    const char **ids;  /* of those that are meant */
+    size_t count;
+};
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* In order of id: most devices stand so, those that enrolled later do not. */
+static void collect(struct group_facts *all)
+{
+    const struct flo_roster *roster = &all->store->roster;
+    bool is_sorted = true;
+
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct flo_roster_entry *entry = &roster->items[i];
+        const char *id = entry->say.values[FLO_SELECT_ID].text;
+        if (!entry->is_there ||
+            (all->group != NULL &&
+             !flo_fleet_facts_in_group(&entry->say, all->group))) {
+            continue;
+        }
+        is_sorted = is_sorted && (all->count == 0 ||
+                                  strcmp(all->ids[all->count - 1], id) < 0);
+        all->ids[all->count++] = id;
+    }
+    if (!is_sorted) {
+        qsort(all->ids, all->count, sizeof(*all->ids), by_text);
+    }
+}
+
+int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
+                         flo_fleet_select_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct group_facts all = {.store = store, .group = group};
+    int rv = settle(store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    all.ids = calloc(store->roster.count + 1, sizeof(*all.ids));
+    if (all.ids == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices", store->roster.count);
+    }
+    collect(&all);
+    for (size_t i = 0; i < all.count && rv == 0; i++) {
+        size_t number = flo_ids_find(&store->facts.ids, all.ids[i]);
+        freshen(store, number);
+        rv = fn(context, &store->roster.items[number].say);
+    }
+    free(all.ids);
+    return rv;
 }
 
 static bool has_label(void *context, const char *key)

@@ -278,6 +278,69 @@ static void ten_thousand_devices_are_chosen_from_in_50_ms(void **state)
     assert_true(ms < 50);
 }
 
+static int add_facts(void *context, const struct flo_select_device *device)
+{
+    flo_buf_printf(context, "%.1s%s%s%s ", device->values[FLO_SELECT_ID].text,
+                   device->has_reported ? " reported" : "",
+                   device->zone != NULL ? " " : "",
+                   device->zone != NULL ? device->zone : "");
+    return 0;
+}
+
+/* Ids do not come in the order in which devices enrol, and a rollout keeps its
+ * members in order. */
+static void facts_of_a_group_come_in_order_of_id(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) lab = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    report(store, OTHER,
+           "{\"v\":2,\"profile\":{\"arch\":\"x\",\"zone\":\"Europe/Paris\"}}");
+
+    assert_int_equal(flo_fleet_facts_each(store, NULL, add_facts, &all, &err),
+                     0);
+    assert_int_equal(
+        flo_fleet_facts_each(store, "nobody", add_facts, &lab, &err), 0);
+
+    assert_string_equal(all.data, "1 2 reported Europe/Paris ");
+    assert_int_equal(lab.bytes, 0);
+}
+
+/* A request that was refused makes memory doubt who is connected; the roster
+ * knows it of all whom the request did not touch. */
+static void an_orders_progress_reads_no_row_for_who_is_connected(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_order_progress progress;
+    struct flo_err err = {0};
+    bool is_news;
+
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
+    assert_int_equal(
+        flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", DEVICE,
+                                           FLO_OUTCOME_PENDING, 0, &err),
+                     0);
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", OTHER,
+                                           FLO_OUTCOME_PENDING, 0, &err),
+                     0);
+    assert_int_equal(flo_fleet_roster_load(store, &err), 0);
+    assert_int_equal(flo_fleet_begin(store, &err), 0);
+    flo_fleet_roll_back(store);
+
+    uint64_t before = flo_fleet_statements(store);
+    assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err),
+                     0);
+    assert_int_equal(flo_fleet_statements(store) - before, 1);
+    assert_int_equal(progress.online, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +350,8 @@ int main(void)
         OVER_ALL(
             who_lacks_its_pinned_release_drifts_until_the_pin_or_the_release_goes),
         OVER_ALL(a_name_is_one_devices_alone),
+        OVER_ALL(facts_of_a_group_come_in_order_of_id),
+        OVER_ALL(an_orders_progress_reads_no_row_for_who_is_connected),
         {"in memory: ten_thousand_devices_are_chosen_from_in_50_ms",
          ten_thousand_devices_are_chosen_from_in_50_ms, in_memory, close_store,
          NULL},
