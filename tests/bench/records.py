@@ -230,7 +230,7 @@ class Records:
         """As the fleet page opens."""
         cpu, begin, size, calls = self.controller.cpu_s(), time.monotonic(), 0, 0
         self.healthz.part()
-        status, text = self.rest.ask("GET", "/v1/fleet/overview")
+        status, text = self.rest.ask("GET", "/v1/overview?by=site")
         if status == 200:
             size, calls = len(text), 1
         else:

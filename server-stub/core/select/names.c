@@ -45,6 +45,33 @@ const char *flo_select_label_value(const struct flo_select_device *device,
     return "";
 }
 
+bool flo_select_has_texts(const struct flo_select_name *name)
+{
+    enum flo_select_kind kind = flo_select_kind_of(name);
+
+    return name->field != FLO_SELECT_VERSION &&
+           (kind == FLO_SELECT_TEXT || kind == FLO_SELECT_LIST);
+}
+
+const char *flo_select_text_of(const struct flo_select_name *name,
+                               const struct flo_select_device *device, size_t i)
+{
+    const union flo_select_value *value =
+        name->field < FLO_SELECT_FIELDS ? &device->values[name->field] : NULL;
+
+    if (flo_select_kind_of(name) == FLO_SELECT_LIST) {
+        const char *const *list = value->list;
+        while (i > 0 && list != NULL && *list != NULL) {
+            list++;
+            i--;
+        }
+        return list != NULL ? *list : NULL;
+    }
+    const char *text =
+        value != NULL ? value->text : flo_select_label_value(device, name->key);
+    return i == 0 && text != NULL && text[0] != '\0' ? text : NULL;
+}
+
 void flo_select_device_init(struct flo_select_device *device)
 {
     memset(device, 0, sizeof(*device));

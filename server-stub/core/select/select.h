@@ -66,6 +66,13 @@ struct flo_select_name {
     char key[FLO_NAME_MAX + 1]; /* LABEL: its key; VERSION: the model */
 };
 
+/* Does this name stand for words: a label, a text or a list of them? */
+bool flo_select_has_texts(const struct flo_select_name *name);
+/* The i-th word of a device under such a name, or NULL after the last. */
+const char *flo_select_text_of(const struct flo_select_name *name,
+                               const struct flo_select_device *device,
+                               size_t i);
+
 struct flo_select_term {
     struct flo_select_name name;
     uint8_t how;          /* enum flo_select_how, inside.h */

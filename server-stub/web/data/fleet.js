@@ -1,28 +1,9 @@
-// All devices, as little of each as the map and the counts need, page by page.
+// The fleet in counts: one call, however many devices there are.
 
 import { call } from "/app/data/api.js";
-import { models, text, title } from "/app/data/words.js";
+import { models, text } from "/app/data/words.js";
 
-const PAGE = 1000;
-const FIELDS = "id,name,state,condition,labels,profile.arch,profile.class,models,last_seen_at_ms";
-
-export async function readAll(where, some) {
-  const found = [];
-  let next = "";
-  do {
-    const page = await call("GET", `/v1/devices?limit=${PAGE}&fields=${FIELDS}${
-      where ? `&where=${encodeURIComponent(where)}` : ""}${next}`);
-    found.push(...page.items);
-    some?.(found, page.total);
-    next = page.next ? `&cursor=${encodeURIComponent(page.next)}` : "";
-  } while (next);
-  return found;
-}
-
-export async function count(where) {
-  return (await call("GET", `/v1/devices?limit=1&fields=id${
-    where ? `&where=${encodeURIComponent(where)}` : ""}`)).total;
-}
+export const overview = (by) => call("GET", `/v1/overview?by=${encodeURIComponent(by)}`);
 
 // The controller decides the one word for a device (core/device/conditions.def);
 // the worst stands first.
@@ -60,18 +41,3 @@ export function why(device) {
 }
 
 export const hardware = (d) => text(d.profile?.class ?? d.profile?.arch ?? "unknown");
-
-export function releasesOf(devices) {
-  const all = new Map();
-  for (const device of devices) {
-    for (const m of models(device)) {
-      const name = m.serving?.version ? title(m.serving) : "none";
-      const one = all.get(name) || { name, model: text(m.model ?? m.serving?.model), devices: 0, drift: 0, offline: 0 };
-      one.devices += 1;
-      one.drift += m.drift ? 1 : 0;
-      one.offline += device.state === "online" ? 0 : 1;
-      all.set(name, one);
-    }
-  }
-  return [...all.values()].sort((a, b) => b.devices - a.devices);
-}

@@ -2,7 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { maySomewhere, may } from "/app/data/access.js";
-import { readAll, releasesOf } from "/app/data/fleet.js";
+import { overview } from "/app/data/fleet.js";
 import { bytes, many, number, text } from "/app/data/words.js";
 import { go, link, set } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
@@ -28,10 +28,10 @@ export class Emergency extends Screen {
 
   async read({ query }) {
     if (!this.served) {
-      this.served = releasesOf(await readAll("")).filter((r) => r.name !== "none");
+      this.served = (await overview("release")).releases.filter((r) => r.release);
     }
     const [version, releases] = await Promise.all([call("GET", "/v1/version"), call("GET", "/v1/releases")]);
-    const chosen = query.release || this.served[0]?.name;
+    const chosen = query.release || this.served[0]?.release;
     let plan = null, problem = null;
     if (chosen && (!query.scope || query.which)) {
       plan = await call("POST", "/v1/orders?dry_run=true", this.body({ ...query, release: chosen }, {}))
@@ -64,7 +64,7 @@ export class Emergency extends Screen {
     <section class="card armbox c8" aria-label="Take a release back"><h2>Take a release back</h2>
     ${served.length === 0 ? html`<p>No device serves a release.</p>` : html`<form onsubmit=${(e) => armed ? this.act(e, chosen) : e.preventDefault()}>
       <div class="row mid"><label>release <select id="release" onchange=${pick("release")}>${served.map((r) =>
-  html`<option value=${r.name} selected=${r.name === chosen}>${r.name} (${number(r.devices)} run it)</option>`)}</select></label>
+  html`<option value=${r.release} selected=${r.release === chosen}>${r.release} (${number(r.devices)} run it)</option>`)}</select></label>
       <label>where <select id="scope" onchange=${(e) => set({ scope: e.target.value === "everywhere" ? null : e.target.value })}>${["everywhere", "group", "device"].map((w) =>
   html`<option value=${w} selected=${w === (query.scope || "everywhere")}>${w}</option>`)}</select></label>
       ${query.scope ? html`<label>${query.scope} <input id="which" autocomplete="off" value=${query.which || ""} onchange=${pick("which")} /></label>` : null}

@@ -2,7 +2,7 @@
 
 import { call } from "/app/data/api.js";
 import { maySomewhere } from "/app/data/access.js";
-import { condition, count, hardware, mapKind, RANK, readAll, releasesOf, why } from "/app/data/fleet.js";
+import { condition, hardware, mapKind, overview, RANK, why } from "/app/data/fleet.js";
 import { time } from "/app/data/time.js";
 import { ago, bytes, clock, isOpen, many, models, number, rolloutOrder, rolloutState, text, title } from "/app/data/words.js";
 import { link, read, set } from "/app/data/url.js";
@@ -15,63 +15,52 @@ const LOOK = "condition in (failed, degraded, drift, offline)";
 const CHIPS = [["needs a look", LOOK], ["all", ""], ["failed", "condition = failed"], ["drift", "condition = drift"], ["offline", "condition = offline"],
   ["disk < 1 GiB", "disk_free < 1GiB"], ["hot", "temperature > 80"], ["maintenance", "condition = maintenance"]];
 const SHOWN = 25;
-const ROWS = { site: (d) => text(d.labels?.site ?? "no site"), hardware, release: (d) =>
-  models(d).map((m) => title(m.serving)).join(", ") || "none" };
+const ROWS = { site: "no site", hardware: "unknown", release: "no release" }; // and who has none
 const DETAIL = "id,name,state,condition,labels,maintenance,degraded,profile.arch,profile.class,profile.temperature_mc,models,rss_bytes,last_seen_at_ms";
 
 const WORST_ROWS = 12;
-const RENEW_MS = 1000; // between two drawings of all devices
-
-// A row of the map: one cell is one device, the worst first.
-function cells(devices) {
-  const by = Map.groupBy ? Map.groupBy(devices, condition) : devices.reduce((m, d) =>
-    m.set(condition(d), [...(m.get(condition(d)) || []), d]), new Map());
-  return RANK.flatMap((word) => (by.get(word) || []).map(() => mapKind(word)));
-}
+const RENEW_MS = 1000; // between two drawings of the counts
 
 // Cells to a line: as many as the largest row has, so that small sites are seen.
-const perLine = (rows) => Math.min(100, Math.max(24, ...rows.map((r) => r.list.length)));
+const perLine = (rows) => Math.min(100, Math.max(24, ...rows.map((r) => r.devices)));
 
-function Cells({ devices, label, line }) {
-  const list = cells(devices).slice(0, 4 * line);
-  const lines = Math.ceil(list.length / line);
+// A row of the map: one cell is one device, the worst first.
+function Cells({ conditions, label, line }) {
   const runs = [];
-  list.forEach((kind, i) => {
-    const last = runs.at(-1);
-    const x = i % line;
-    if (last && last.kind === kind && x > 0) {
-      last.n += 1;
-    } else {
-      runs.push({ kind, x, y: Math.floor(i / line), n: 1 });
+  let at = 0;
+  for (const word of RANK) {
+    let left = Math.min(conditions[word] || 0, 4 * line - at);
+    while (left > 0) { // a run ends with its line
+      const x = at % line, n = Math.min(left, line - x);
+      runs.push({ kind: mapKind(word), x, y: Math.floor(at / line), n });
+      at += n;
+      left -= n;
     }
-  });
+  }
+  const lines = Math.ceil(at / line);
   return html`<svg class="map" viewBox=${`0 0 ${line * 6} ${lines * 10}`} width="100%" role="img" aria-label=${label}>${
     runs.map((r) => html`<path class="k-${r.kind}" d=${`M${r.x * 6} ${r.y * 10 + 5}h${r.n * 6 - 1}`} />`)}</svg>`;
 }
 
-function Where({ devices, rows }) {
-  const of = ROWS[rows] || ROWS.site;
-  const groups = new Map();
-  devices.forEach((d) => groups.set(of(d), (groups.get(of(d)) || []).concat(d)));
-  const weight = (list) => list.filter((d) => !["ok", "updating"].includes(condition(d))).length;
-  const sorted = [...groups].map(([name, list]) => ({ name, list, weight: weight(list) }))
-    .sort((a, b) => b.weight - a.weight || b.list.length - a.list.length);
-  const shown = sorted.slice(0, WORST_ROWS), rest = sorted.slice(WORST_ROWS);
+function Where({ counts, rows }) {
+  const word = ROWS[rows] ? rows : "site";
+  const shown = counts.rows.slice(0, WORST_ROWS), rest = counts.rows.slice(WORST_ROWS);
+  const more = (key) => counts.more[key] + rest.reduce((n, r) => n + r[key], 0);
+  const left = counts.more.rows + rest.length;
   const line = perLine(shown);
-  const field = { site: "site", hardware: "class", release: "release" }[rows] || "site";
-  const filter = (name) => /^(no site|none|unknown)$/.test(name) ? "" : `${field} = '${name.replace(/'/g, "")}'`;
-  return html`<${Card} title="Where" at="c8" head=${html`<${Chips} label="Rows of the map" items=${Object.keys(ROWS).map((word) =>
-    ({ word, on: word === (ROWS[rows] ? rows : "site"), href: link(["fleet"], { ...read().query, rows: word }) }))} />
+  const field = { site: "site", hardware: "class", release: "release" }[word];
+  const filter = (name) => name === null ? "" : `${field} = '${name.replace(/'/g, "")}'`;
+  return html`<${Card} title="Where" at="c8" head=${html`<${Chips} label="Rows of the map" items=${Object.keys(ROWS).map((one) =>
+    ({ word: one, on: one === word, href: link(["fleet"], { ...read().query, rows: one }) }))} />
     <span class="soft">one cell is one device, the worst first</span>`}>
     <p class="legend"><${State} word="failed" /><${State} word="degraded" /><span class="st warn">drift</span><span class="st off">offline</span>
       <span class="st hold">maintenance</span><span class="st busy">updating</span></p>
     <${Table} label="Devices by place" heads=${["", "needs a look", "devices", "#all"]} rows=${
-  shown.map(({ name, list, weight: n }) => [
-    filter(name) ? html`<a class="nb" href=${link(["fleet"], { where: filter(name), rows })}>${name}</a>` : name,
-    n > 0 ? html`<b>${number(n)}</b> of ${number(list.length)}` : "–",
-    html`<${Cells} devices=${list} line=${line} label=${`${name}: ${n} of ${list.length} need a look`} />`, number(list.length)])} />
-    ${rest.length > 0 ? html`<p class="soft">${number(rest.length)} more with ${
-  many(rest.reduce((n, r) => n + r.list.length, 0), "device")}, ${number(rest.reduce((n, r) => n + r.weight, 0))} of them need a look.</p>` : null}<//>`;
+  shown.map(({ name, devices, look, conditions }) => [
+    filter(name) ? html`<a class="nb" href=${link(["fleet"], { where: filter(name), rows: word })}>${text(name)}</a>` : ROWS[word],
+    look > 0 ? html`<b>${number(look)}</b> of ${number(devices)}` : "–",
+    html`<${Cells} conditions=${conditions} line=${line} label=${`${name ?? ROWS[word]}: ${look} of ${devices} need a look`} />`, number(devices)])} />
+    ${left > 0 ? html`<p class="soft">${number(left)} more with ${many(more("devices"), "device")}, ${number(more("look"))} of them need a look.</p>` : null}<//>`;
 }
 
 function Notices({ rollouts, total, offline, frozen, freezes }) {
@@ -102,24 +91,18 @@ export class Fleet extends Screen {
   async read({ query }) {
     const where = query.where ?? LOOK;
     const at = where ? `&where=${encodeURIComponent(where)}` : "";
-    const [version, list, rollouts, total, offline, freezes] = await Promise.all([
+    const [version, list, rollouts, counts, freezes] = await Promise.all([
       call("GET", "/v1/version"),
       call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "condition,name")}&fields=${DETAIL}${at}`)
         .catch((problem) => ({ items: [], total: 0, problem })),
-      call("GET", "/v1/rollouts"), count(""), count("state = offline"), call("GET", "/v1/change-freezes")]);
-    if (!this.isWhole || this.state.devices?.length !== total) {
-      this.isWhole = true; // from here on events keep it so
-      time.after(0, () => readAll("", null).then((devices) => { this.setState({ devices }); this.renew(); })
-        .catch(() => { this.isWhole = false; }));
-    }
-    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), total, offline, freezes: freezes.items.filter((f) => f.on) };
+      call("GET", "/v1/rollouts"), overview(ROWS[query.rows] ? query.rows : "site"), call("GET", "/v1/change-freezes")]);
+    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), counts, freezes: freezes.items.filter((f) => f.on) };
   }
 
   fresh = new Map();
 
-  // All devices are read once; then each event brings its device.
+  // Events bring their devices; the counts are asked for again.
   hear(name, value) {
-    this.isWhole = this.isWhole && name !== "resync";
     if (name === "device" && value?.id) {
       this.fresh.set(value.id, value);
       this.renewal ||= time.after(RENEW_MS, () => this.renew());
@@ -130,17 +113,16 @@ export class Fleet extends Screen {
   }
 
   renew() {
-    const { devices, data } = this.state;
+    const { rows } = this.props.query, fresh = this.fresh;
     this.renewal = null;
-    if (!devices || !data) {
-      return; // they wait for the rest
-    }
-    const newer = (d) => this.fresh.get(d.id) || d;
-    const known = new Set(devices.map((d) => d.id));
-    const all = [...devices.map(newer), ...[...this.fresh.values()].filter((d) => !known.has(d.id))];
-    data.list.items = data.list.items.map(newer);
     this.fresh = new Map();
-    this.setState({ devices: all.filter((d) => d.state !== "retired"), data });
+    overview(ROWS[rows] ? rows : "site").then((counts) => {
+      const { data } = this.state;
+      if (data) {
+        data.list.items = data.list.items.map((d) => fresh.get(d.id) || d).filter((d) => d.state !== "retired");
+        this.setState({ data: { ...data, counts } });
+      }
+    }).catch(() => {}); // the next look says why
   }
 
   componentWillUnmount() {
@@ -155,32 +137,29 @@ export class Fleet extends Screen {
     }
   }
 
-  draw({ version, list, rollouts, total, offline, freezes }, { query }, { devices }) {
+  draw({ version, list, rollouts, counts, freezes }, { query }) {
     const where = query.where ?? LOOK;
     const open = rollouts.filter((r) => isOpen(r) || r.state === "halted").slice(0, 6);
-    const conditions = new Map();
-    (devices || []).forEach((d) => conditions.set(condition(d), (conditions.get(condition(d)) || 0) + 1));
-    const runs = devices ? releasesOf(devices) : [];
+    const { devices: total, offline, conditions, releases: runs } = counts;
     if (total === 0) {
       return html`<h1>0 devices</h1><${Empty} />`;
     }
-    const tile = (word) => ({ word, n: number(conditions.get(word) || 0), kind: conditions.get(word) ? mapKind(word) : null,
+    const tile = (word) => ({ word, n: number(conditions[word] || 0), kind: conditions[word] ? mapKind(word) : null,
       href: link(["fleet"], { where: `condition = ${word}` }) });
     return html`<div class="head mid"><h1>${many(total, "device")}</h1>
       <span class="soft">${number(total - offline)} of ${number(total)} online</span><span class="push"></span>
       ${maySomewhere("operator") ? html`<a class="btn primary" href=${link(["rollouts", "new"])}>New rollout…</a>` : null}</div>
-    <${Card} label="Summary"><${Counts} items=${[...(devices ? RANK : []).filter((word) => conditions.has(word) || ["drift", "offline", "ok"].includes(word)).map(tile),
+    <${Card} label="Summary"><${Counts} items=${[...RANK.filter((word) => conditions[word] || ["drift", "offline", "ok"].includes(word)).map(tile),
   { word: "rollouts under way", n: number(rollouts.filter(isOpen).length), href: link(["rollouts"]) }]} /><//>
     <${Notices} rollouts=${rollouts} total=${total} offline=${offline} frozen=${version.frozen} freezes=${freezes} /><${Alerts} />
-    ${devices ? html`<${Where} devices=${devices} rows=${query.rows} />`
-  : html`<section class="card c8" aria-label="Where"><p class="soft" role="status">Reading ${many(total, "device")}…</p></section>`}
+    <${Where} counts=${counts} rows=${query.rows} />
     <div class="col c4"><${Card} title="Rollouts under way" label="Rollouts">${open.length === 0
   ? html`<p class="soft">None. <a href=${link(["rollouts"])}>All rollouts</a></p>`
   : open.map((r) => html`<div class="block"><p><a href=${link(["rollouts", r.id])}>${r.id}</a> ${r.release} <${State} word=${rolloutState(r)} /></p>
       <${Meter} label=${`${r.holders} of ${r.members} have it`} of=${r.members} parts=${[["ok", r.holders]]} />
       <p class="soft">phase ${r.phase} of ${r.phases.length} · ${number(r.holders)} of ${number(r.members)} have it</p></div>`)}<//>
     <${Card} title="What runs" label="Models"><${Table} label="Releases in the field" heads=${["release", "#runs", "#drift", "#offline"]} rows=${
-  runs.slice(0, 10).map((r) => ({ hit: r.drift > 0, cells: [r.name === "none" ? "no release" : html`<a href=${link(["telemetry"], { model: r.model })}>${r.name}</a>`,
+  runs.slice(0, 10).map((r) => ({ hit: r.drift > 0, cells: [r.release ? html`<a href=${link(["telemetry"], { model: r.release.split("@")[0] })}>${text(r.release)}</a>` : "no release",
     number(r.devices), r.drift > 0 ? html`<span class="st warn">${number(r.drift)}</span>` : "–", r.offline > 0 ? number(r.offline) : "–"] }))} /><//></div>
     <${Card} title=${where === LOOK ? "Devices that need a look" : "Devices"} label="Devices">
       <form class="row mid" onsubmit=${(e) => { e.preventDefault(); set({ where: e.target.elements.where.value }); }}>

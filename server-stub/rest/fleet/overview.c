@@ -1,0 +1,341 @@
+/* REST: the overview of a fleet: how many devices are in which condition, for
+ * each value of a label or field, and what runs.
+ *
+ * The facts in memory are counted, no row is read, and the answer has a bound:
+ * the worst rows, and how much more there is. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/core/device/condition.h"
+#include "server-stub/rest/fleet/fleet.h"
+
+#define ROWS_MAX 64 /* of each list in the answer */
+#define HARDWARE "hardware"
+
+struct row {
+    const char *name; /* borrowed of a device; NULL: it has no value */
+    size_t devices, offline, drift;
+    size_t of[FLO_CONDITION_COUNT];
+};
+
+/* Rows by name: open addressing, half of the places stay free. */
+struct rows {
+    struct row *items;
+    size_t count, room;
+    uint32_t *places; /* row + 1; 0: free */
+    size_t place_count;
+};
+
+struct overview {
+    struct flo_select_name by;
+    bool is_hardware;
+    struct rows rows, releases;
+    struct row all;
+};
+
+static void rows_deinit(struct rows *rows)
+{
+    free(rows->items);
+    free(rows->places);
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static size_t place_of(const struct rows *rows, const char *name)
+{
+    const char *text = name != NULL ? name : "";
+    size_t place = flo_crc32c(0, text, strlen(text)) & (rows->place_count - 1);
+
+    while (rows->places[place] != 0 &&
+           !is_same(rows->items[rows->places[place] - 1].name, name)) {
+        place = (place + 1) & (rows->place_count - 1);
+    }
+    return place;
+}
+
+static bool grow(struct rows *rows)
+{
+    size_t room = rows->room == 0 ? 64 : 2 * rows->room;
+    struct row *items = realloc(rows->items, room * sizeof(*items));
+
+    if (items == NULL) {
+        return false;
+    }
+    rows->items = items;
+    uint32_t *places = calloc(2 * room, sizeof(*places));
+    if (places == NULL) {
+        return false;
+    }
+    free(rows->places);
+    rows->places = places;
+    rows->place_count = 2 * room;
+    rows->room = room;
+    for (size_t i = 0; i < rows->count; i++) {
+        places[place_of(rows, items[i].name)] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+/* NULL: no memory. */
+static struct row *row_of(struct rows *rows, const char *name)
+{
+    if (rows->count == rows->room && !grow(rows)) {
+        return NULL;
+    }
+    size_t place = place_of(rows, name);
+    if (rows->places[place] == 0) {
+        rows->items[rows->count] = (struct row){.name = name};
+        rows->places[place] = (uint32_t)++rows->count;
+    }
+    return &rows->items[rows->places[place] - 1];
+}
+
+/* ---- counting ---- */
+
+static void count_in(struct row *row, const struct flo_select_device *device)
+{
+    const union flo_select_value *values = device->values;
+    enum flo_condition condition = FLO_CONDITION_OK;
+
+    (void)flo_condition_parse(values[FLO_SELECT_CONDITION].text, &condition);
+    row->of[condition]++;
+    row->devices++;
+    row->offline += strcmp(values[FLO_SELECT_STATE].text, "online") != 0;
+    row->drift += values[FLO_SELECT_DRIFTS].flag;
+}
+
+static bool count_as(struct rows *rows, const char *name,
+                     const struct flo_select_device *device)
+{
+    struct row *row = row_of(rows, name);
+
+    if (row != NULL) {
+        count_in(row, device);
+    }
+    return row != NULL;
+}
+
+/* The device's class as it says it, else its architecture. */
+static const char *hardware_of(const struct flo_select_device *device)
+{
+    const union flo_select_value *values = device->values;
+
+    return values[FLO_SELECT_CLASS].text != NULL ? values[FLO_SELECT_CLASS].text
+                                                 : values[FLO_SELECT_ARCH].text;
+}
+
+/* A device of several values counts in the row of each; one without in that
+ * of none. */
+static bool count_by(struct overview *overview,
+                     const struct flo_select_device *device)
+{
+    if (overview->is_hardware) {
+        return count_as(&overview->rows, hardware_of(device), device);
+    }
+    const char *text = flo_select_text_of(&overview->by, device, 0);
+    bool is_done = count_as(&overview->rows, text, device);
+    for (size_t i = 1; is_done && text != NULL; i++) {
+        text = flo_select_text_of(&overview->by, device, i);
+        is_done = text == NULL || count_as(&overview->rows, text, device);
+    }
+    return is_done;
+}
+
+static bool serves(const char *const *releases, const char *model)
+{
+    size_t chars = strlen(model);
+
+    for (; releases != NULL && *releases != NULL; releases++) {
+        if (strncmp(*releases, model, chars) == 0 &&
+            (*releases)[chars] == '@') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool count_releases(struct rows *rows,
+                           const struct flo_select_device *device)
+{
+    const char *const *releases = device->values[FLO_SELECT_RELEASE].list;
+    const char *const *models = device->values[FLO_SELECT_MODEL].list;
+    bool is_done = true;
+
+    for (; is_done && models != NULL && *models != NULL; models++) {
+        if (!serves(releases, *models)) {
+            is_done = count_as(rows, NULL, device);
+        }
+    }
+    for (; is_done && releases != NULL && *releases != NULL; releases++) {
+        is_done = count_as(rows, *releases, device);
+    }
+    return is_done;
+}
+
+static int count_device(void *context, const struct flo_select_device *device)
+{
+    struct overview *overview = context;
+
+    count_in(&overview->all, device);
+    return count_by(overview, device) &&
+                   count_releases(&overview->releases, device)
+               ? 0
+               : FLO_E_MEMORY;
+}
+
+/* ---- the answer ---- */
+
+/* Devices that somebody should look at. */
+static size_t look_of(const struct row *row)
+{
+    return row->devices - row->of[FLO_CONDITION_OK] -
+           row->of[FLO_CONDITION_UPDATING];
+}
+
+static int by_name(const struct row *one, const struct row *other)
+{
+    return one->name == NULL || other->name == NULL
+               ? (one->name == NULL) - (other->name == NULL)
+               : strcmp(one->name, other->name);
+}
+
+static int worst_first(const void *a, const void *b)
+{
+    const struct row *one = a, *other = b;
+    size_t look = look_of(one), other_look = look_of(other);
+
+    if (look != other_look) {
+        return look < other_look ? 1 : -1;
+    }
+    if (one->devices != other->devices) {
+        return one->devices < other->devices ? 1 : -1;
+    }
+    return by_name(one, other);
+}
+
+static int most_first(const void *a, const void *b)
+{
+    const struct row *one = a, *other = b;
+
+    return one->devices != other->devices
+               ? (one->devices < other->devices ? 1 : -1)
+               : by_name(one, other);
+}
+
+static json_t *conditions_json(const struct row *row)
+{
+    json_t *json = json_object();
+
+    for (int i = 0; i < FLO_CONDITION_COUNT; i++) {
+        if (row->of[i] > 0) {
+            json_object_set_new(json, flo_condition_word((enum flo_condition)i),
+                                json_integer((json_int_t)row->of[i]));
+        }
+    }
+    return json;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL ? json_string(text) : json_null();
+}
+
+/* The worst rows; *more: what of them is left out. */
+static json_t *rows_json(struct rows *rows, json_t **more)
+{
+    json_t *list = json_array();
+    size_t devices = 0, look = 0;
+
+    qsort(rows->items, rows->count, sizeof(*rows->items), worst_first);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->items[i];
+        if (i < ROWS_MAX) {
+            json_array_append_new(
+                list,
+                json_pack("{s:o,s:I,s:I,s:o}", "name", text_or_null(row->name),
+                          "devices", (json_int_t)row->devices, "look",
+                          (json_int_t)look_of(row), "conditions",
+                          conditions_json(row)));
+        } else {
+            devices += row->devices;
+            look += look_of(row);
+        }
+    }
+    *more = json_pack(
+        "{s:I,s:I,s:I}", "rows",
+        (json_int_t)(rows->count > ROWS_MAX ? rows->count - ROWS_MAX : 0),
+        "devices", (json_int_t)devices, "look", (json_int_t)look);
+    return list;
+}
+
+static json_t *releases_json(struct rows *rows)
+{
+    json_t *list = json_array();
+
+    qsort(rows->items, rows->count, sizeof(*rows->items), most_first);
+    for (size_t i = 0; i < rows->count && i < ROWS_MAX; i++) {
+        const struct row *row = &rows->items[i];
+        json_array_append_new(list,
+                              json_pack("{s:o,s:I,s:I,s:I}", "release",
+                                        text_or_null(row->name), "devices",
+                                        (json_int_t)row->devices, "drift",
+                                        (json_int_t)row->drift, "offline",
+                                        (json_int_t)row->offline));
+    }
+    return list;
+}
+
+static int read_by(struct flo_rest_call *call, struct overview *out,
+                   const char **by, struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, "by");
+
+    *by = text != NULL ? text : "site";
+    out->is_hardware = strcmp(*by, HARDWARE) == 0;
+    int rv =
+        out->is_hardware ? 0 : flo_select_name_parse(*by, NULL, &out->by, err);
+    if (rv == 0 && !out->is_hardware && !flo_select_has_texts(&out->by)) {
+        flo_fail(err, FLO_E_REST_SELECTOR,
+                 "%.64s has no values that can be counted", *by);
+        rv = flo_err_fix(err, "a label, `hardware`, or a field of words: "
+                              "condition, group, release, arch, …");
+    }
+    return rv < 0 ? flo_wrap(err, rv, "by") : 0;
+}
+
+int flo_rest_overview(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_fleet_query query = {.count = 0};
+    struct overview overview = {.is_hardware = false};
+    const char *where = flo_httpd_query(call->request, "where");
+    const char *by = NULL;
+    json_t *more = NULL;
+    int rv = read_by(call, &overview, &by, err);
+
+    if (rv == 0 && where != NULL) {
+        rv = flo_fleet_query_where(call, where, &query, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_select(
+            call->controller->store,
+            (const struct flo_selector *const *)query.selectors, query.count,
+            flo_wall_ms(), count_device, &overview, err);
+        rv = rv == FLO_E_MEMORY ? flo_fail(err, rv, "counts of devices") : rv;
+    }
+    if (rv == 0) {
+        json_t *rows = rows_json(&overview.rows, &more);
+        call->out = json_pack("{s:I,s:I,s:s,s:o,s:o,s:o,s:o}", "devices",
+                              (json_int_t)overview.all.devices, "offline",
+                              (json_int_t)overview.all.offline, "by", by,
+                              "conditions", conditions_json(&overview.all),
+                              "releases", releases_json(&overview.releases),
+                              "rows", rows, "more", more);
+    }
+    rows_deinit(&overview.rows);
+    rows_deinit(&overview.releases);
+    flo_fleet_query_deinit(&query);
+    return rv;
+}
