@@ -263,8 +263,12 @@ static int ask(struct flo_cli *cli, const char *action, const char *typed,
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:s}", "action", action, "reason",
                              flo_args_text(&cli->args, "reason", ""));
+    const char *slice = flo_args_text(&cli->args, "slice", NULL);
     if (typed != NULL) {
         json_object_set_new(body, "confirm", json_string(typed));
+    }
+    if (slice != NULL) {
+        json_object_set_new(body, "slice", json_string(slice));
     }
     snprintf(rest, sizeof(rest), "/actions%s", query);
     int rv = flo_rollout_path(id, rest, path, sizeof(path), err);
@@ -359,20 +363,25 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_get(cli, path, &before, err);
     }
     const char *release = flo_out_text(before, "release", "");
-    if (rv == 0) {
+    bool is_slice = flo_args_has(&cli->args, "slice");
+    if (rv == 0 && !is_slice) {
         rv = plan_back(cli, release, err);
     }
     if (rv < 0 || flo_args_has(&cli->args, "dry-run")) {
         return rv;
     }
     rv = flo_out_confirm(cli,
-                         "Nothing was done yet. Every device that this rollout "
-                         "touched goes back to what it ran before.",
+                         is_slice
+                             ? "Nothing was done yet. The slice's devices that "
+                               "have the release go back to what they ran."
+                             : "Nothing was done yet. Every device that this "
+                               "rollout touched goes back to what it ran "
+                               "before.",
                          release, err);
     if (rv == 0) {
         rv = ask(cli, "rollback", release, "", &rollout, err);
     }
-    if (rv == 0 && !flo_args_has(&cli->args, "wait")) {
+    if (rv == 0 && (is_slice || !flo_args_has(&cli->args, "wait"))) {
         flo_rollout_print(cli, rollout);
         return 0;
     }

@@ -324,9 +324,14 @@ FLAGS(freeze_create) = {
 FLAGS(freeze_delete) = {END};
 FLAGS(rollout_pause) = {END};
 FLAGS(rollout_resume) = {END};
-FLAGS(rollout_promote) = {END};
+FLAGS(rollout_promote) = {{"slice", "LABEL=VALUE",
+                           "goes on at this slice, which waits for a person",
+                           FLO_ASKED},
+                          END};
 FLAGS(rollout_abort) = {END};
 FLAGS(rollout_rollback) = {
+    {"slice", "LABEL=VALUE",
+     "take it back at this slice alone, which waits for a person", FLO_ASKED},
     {"release", "MODEL@VERSION", "take this release back everywhere",
      FLO_ASKED},
     {"everywhere", NULL, "with --release: in the whole fleet", FLO_ASKED},

@@ -328,6 +328,17 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
 
     snprintf(note, sizeof(note), "%s%s%.60s", call->name,
              reason[0] != '\0' ? ", " : "", reason);
+    const char *slice = flo_rest_text_in(call, "slice", NULL);
+    if (slice != NULL && kind != FLO_ROLLOUT_EVENT_PROMOTE &&
+        kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "slice: of the actions only promote and rollback are "
+                        "for a slice");
+    }
+    if (slice != NULL) {
+        return flo_rollouts_answer(call->controller, entry, kind, slice, note,
+                                   err);
+    }
     return kind == FLO_ROLLOUT_EVENT_APPROVE
                ? flo_rollouts_approve(call->controller, entry, &by, note, err)
                : flo_rollouts_step(

@@ -497,23 +497,36 @@ static json_int_t holders(const struct flo_rollout *core, int *overtaken)
     return count;
 }
 
-json_t *flo_object_held(const struct flo_rollout *core)
+json_t *flo_object_slices(const struct flo_rollout *core,
+                          enum flo_slice_hold as)
 {
     const struct flo_study_state *state = &core->study.state;
-    json_t *held = json_array();
+    json_t *slices = json_array();
 
     for (uint32_t i = 0; i < state->held_count; i++) {
-        json_array_append_new(held, json_string(state->held[i]));
+        if (state->held_as[i] == as) {
+            json_array_append_new(slices, json_string(state->held[i]));
+        }
     }
-    return held;
+    return slices;
 }
 
-/* Slices that get the release no more. */
+static void view_slices(const struct flo_rollout *core, const char *name,
+                        enum flo_slice_hold as, json_t *out)
+{
+    json_t *slices = flo_object_slices(core, as);
+
+    if (json_array_size(slices) > 0) {
+        json_object_set(out, name, slices);
+    }
+    json_decref(slices);
+}
+
+/* Slices that get the release no more, and those that wait for a person. */
 static void view_held(const struct flo_rollout *core, json_t *out)
 {
-    if (core->study.state.held_count > 0) {
-        json_object_set_new(out, "held", flo_object_held(core));
-    }
+    view_slices(core, "held", FLO_SLICE_HELD, out);
+    view_slices(core, "asked", FLO_SLICE_ASKED, out);
 }
 
 /* Bytes that were fetched, and those of the whole files, of devices that said

@@ -12,7 +12,8 @@ struct flo_controller;
 /* Stored JSON, or an empty object: a new reference. */
 json_t *flo_object_parsed(const char *text_or_null);
 /* Slices of a rollout that are held, by their names. */
-json_t *flo_object_held(const struct flo_rollout *core);
+json_t *flo_object_slices(const struct flo_rollout *core,
+                          enum flo_slice_hold as);
 json_t *flo_object_device(const struct flo_controller *controller,
                           const struct flo_fleet_device *device);
 json_t *flo_object_release(const struct flo_fleet_release *release,

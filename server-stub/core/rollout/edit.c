@@ -104,6 +104,8 @@ static void change_gates(struct flo_rollout *rollout,
     rollout->study.state.excluded = before.excluded;
     memcpy(rollout->study.state.held, before.held, sizeof(before.held));
     memcpy(rollout->study.state.waves, before.waves, sizeof(before.waves));
+    memcpy(rollout->study.state.held_as, before.held_as,
+           sizeof(before.held_as));
     rollout->study.state.held_count = before.held_count;
     if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
         phase->state = FLO_PHASE_RUNNING;

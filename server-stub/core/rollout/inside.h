@@ -114,6 +114,25 @@ enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member);
 /* Does the present phase leave devices to compare with? */
 bool flo_rollout_has_controls(const struct flo_rollout *rollout);
+/* The present phase failed, for the reason that stands. */
+void flo_rollout_phase_failed(struct flo_rollout *rollout,
+                              enum flo_on_fail on_fail, uint64_t now_ms,
+                              struct flo_rollout_actions *actions);
+/* Excluded members that were not told are not told any more; `is_back`: the
+ * others go back. */
+void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
+                           struct flo_rollout_actions *actions);
+/* Queued members of phases that told them all are told, and orders that were
+ * not taken up go out once more (again.c). */
+void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
+                             struct flo_rollout_actions *actions);
+/* A person says what becomes of a slice that nobody there can tell about
+ * (slices.c). */
+FLO_MUST_USE int flo_rollout_may_answer(const struct flo_rollout *rollout,
+                                        const char *slice, struct flo_err *err);
+void flo_rollout_answer(struct flo_rollout *rollout,
+                        const struct flo_rollout_event *event,
+                        struct flo_rollout_actions *actions);
 /* Slices that a study named: their members get the release no more. */
 void flo_rollout_hold_slices(struct flo_rollout *rollout,
                              const struct flo_rollout_study *of,

@@ -254,13 +254,24 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
     }
 }
 
+static bool holds_a_slice(const struct flo_rollout *rollout)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+    bool is_held = false;
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        is_held = is_held || state->held_as[i] != FLO_SLICE_LET_GO;
+    }
+    return is_held;
+}
+
 /* Who joins while a slice is held may be of it: that one stays out. */
 static uint8_t state_of_newcomer(const struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event)
 {
     const struct flo_rollout_member member = {.segment = event->segment};
-    bool is_out = rollout->study.state.held_count > 0 ||
-                  flo_rollout_is_excluded(rollout, &member);
+    bool is_out =
+        holds_a_slice(rollout) || flo_rollout_is_excluded(rollout, &member);
 
     return event->is_superseded ? FLO_EXECUTION_SUPERSEDED
            : is_out             ? FLO_EXECUTION_CANCELLED

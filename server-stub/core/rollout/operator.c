@@ -31,74 +31,19 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
-/* Orders of their own are signed again. */
-static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
-                        struct flo_rollout_actions *actions)
-{
-    const struct flo_rollout_action each = {
-        .kind = FLO_ROLLOUT_DO_EACH,
-        .op = FLO_ORDER_DEPLOY,
-        .phase = phase,
-        .bucket_from = rollout->phases[phase].bucket_from,
-        .bucket_to = rollout->phases[phase].bucket_to,
-        .states = FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(ACCEPTED),
-        .member = SIZE_MAX};
-    bool is_any = false;
-
-    for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
-        is_any = flo_rollout_action_names(rollout, &each, i);
-    }
-    if (is_any) {
-        flo_rollout_do(actions, each);
-    }
-}
-
-/* Some members get their phase's deploy order again: those that the pause found
- * not reached or not begun, and those that joined during it. */
 static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
-    uint64_t until_ms;
-
     flo_rollout_do(actions, (struct flo_rollout_action){
                                 .kind = FLO_ROLLOUT_DO_ORDER,
                                 .op = FLO_ORDER_RESUME,
                                 .bucket_to = flo_rollout_touched(rollout),
                                 .member = SIZE_MAX});
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        struct flo_rollout_member *member = &rollout->members[i];
-        struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
-        if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
-            member->state == FLO_EXECUTION_QUEUED &&
-            member->bucket < phase->told_to &&
-            !flo_rollout_has_limits(rollout) &&
-            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
-                FLO_HOLD_NONE) {
-            flo_rollout_member_tell(rollout, i, now_ms);
-        }
-    }
     restart_waits(rollout, now_ms);
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
-    for (uint32_t i = 0; i <= rollout->phase; i++) {
-        struct flo_rollout_phase *phase = &rollout->phases[i];
-        if (phase->state == FLO_PHASE_FAILED && i == rollout->phase) {
-            phase->state = FLO_PHASE_RUNNING;
-        }
-        if (phase->bucket_from == phase->told_to) {
-            continue; /* no device was told of it */
-        }
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_DESIRED,
-                                    .op = FLO_ORDER_DEPLOY,
-                                    .phase = i,
-                                    .bucket_from = phase->bucket_from,
-                                    .bucket_to = phase->told_to,
-                                    .states = FLO_STATE_BIT(NOTIFIED) |
-                                              FLO_STATE_BIT(ACCEPTED),
-                                    .member = SIZE_MAX});
-        resume_each(rollout, i, actions);
+    if (rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
+        rollout->phases[rollout->phase].state = FLO_PHASE_RUNNING;
     }
+    flo_rollout_order_again(rollout, now_ms, actions);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
 }
 
@@ -293,6 +238,10 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         flo_err_fix(err, "promote it to go on all the same, or roll it back");
         return FLO_E_ROLLOUT_STATE;
     }
+    if (event->slice != NULL &&
+        flo_rollout_may_answer(rollout, event->slice, err) < 0) {
+        return err != NULL ? err->code : FLO_E_REST_MEANING;
+    }
     if (event->kind == FLO_ROLLOUT_EVENT_EDIT &&
         flo_rollout_may_edit(rollout, event->draft, err) < 0) {
         return err != NULL ? err->code : FLO_E_REST_MEANING;
@@ -302,6 +251,10 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
              flo_rollout_event_word(event->kind),
              event->note != NULL && event->note[0] != '\0' ? ": " : "",
              event->note != NULL ? event->note : "");
+    if (event->slice != NULL) {
+        flo_rollout_answer(rollout, event, actions);
+        return 0;
+    }
     switch (event->kind) {
     case FLO_ROLLOUT_EVENT_START:
         start(rollout, event->now_ms, actions);

@@ -115,8 +115,9 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
-static void phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
-                         uint64_t now_ms, struct flo_rollout_actions *actions)
+void flo_rollout_phase_failed(struct flo_rollout *rollout,
+                              enum flo_on_fail on_fail, uint64_t now_ms,
+                              struct flo_rollout_actions *actions)
 {
     rollout->phases[rollout->phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, rollout->phase, actions);
@@ -144,8 +145,9 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
     reason_of(rollout, gate, result, "failed");
     flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
                     rollout->reason);
-    phase_failed(rollout, rule->has_action ? rule->action : rollout->on_fail,
-                 now_ms, actions);
+    flo_rollout_phase_failed(rollout,
+                             rule->has_action ? rule->action : rollout->on_fail,
+                             now_ms, actions);
 }
 
 /* Too many failures of one kind.  true: that stopped it. */
@@ -169,11 +171,11 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
                  causes, failed, counts.ended, flo_failure_word(rule->kind),
                  rule->fail_pct, rollout->phase + 1);
         flo_rollout_why(actions, "abort_on[%u] fails: %s", i, rollout->reason);
-        phase_failed(rollout,
-                     rule->action != FLO_ABORT_ACTION_NONE
-                         ? (enum flo_on_fail)rule->action
-                         : rollout->on_fail,
-                     now_ms, actions);
+        flo_rollout_phase_failed(rollout,
+                                 rule->action != FLO_ABORT_ACTION_NONE
+                                     ? (enum flo_on_fail)rule->action
+                                     : rollout->on_fail,
+                                 now_ms, actions);
         return true;
     }
     return false;
@@ -321,7 +323,7 @@ static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
     study_reason(rollout, "failed");
     flo_rollout_why(actions, "gate %s fails: %s",
                     flo_measure_fact(rule->measure)->word, rollout->reason);
-    phase_failed(rollout, action, now_ms, actions);
+    flo_rollout_phase_failed(rollout, action, now_ms, actions);
 }
 
 /* The longest soak is over and something is not proven: ask, never promote. */
@@ -372,10 +374,8 @@ static void study_asks(struct flo_rollout *rollout,
     phase_changed(rollout, rollout->phase, actions);
 }
 
-/* Excluded members that were not told are not told any more; `is_back`: the
- * others go back. */
-static void leave_out(struct flo_rollout *rollout, bool is_back,
-                      struct flo_rollout_actions *actions)
+void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
+                           struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_action back = {
         .kind = FLO_ROLLOUT_DO_EACH,
@@ -416,70 +416,8 @@ static void exclude(struct flo_rollout *rollout, uint64_t now_ms,
     flo_study_exclude(&rollout->study, state->excludes);
     state->excludes = 0;
     state->verdict = FLO_PHASE_UNDECIDED;
-    leave_out(rollout, true, actions);
+    flo_rollout_leave_out(rollout, true, actions);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
-}
-
-/* A rule of that measure says it, else the rollout. */
-static enum flo_on_fail action_for(const struct flo_study *study,
-                                   enum flo_measure measure)
-{
-    for (uint32_t i = 0; i < study->rules.count; i++) {
-        const struct flo_study_rule *rule = &study->rules.rules[i];
-        if (rule->measure == measure && rule->has_action) {
-            return rule->action;
-        }
-    }
-    return study->on_fail;
-}
-
-static void hold_slice(struct flo_rollout *rollout,
-                       const struct flo_study_slice *slice, uint8_t bit,
-                       const uint8_t *slices, uint64_t now_ms,
-                       struct flo_rollout_actions *actions)
-{
-    enum flo_on_fail action = action_for(&rollout->study, slice->measure);
-    struct flo_study_state *state = &rollout->study.state;
-    bool is_back = action == FLO_ON_FAIL_ROLLBACK;
-    char text[FLO_STUDY_TEXT];
-
-    if (rollout->state != FLO_ROLLOUT_RUNNING) {
-        return;
-    }
-    flo_study_slice_text(slice, is_back ? "taken back there" : "held there",
-                         text);
-    snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
-    flo_rollout_why(actions, "slice: %s", rollout->reason);
-    if (2 * (uint64_t)slice->members >= rollout->member_count ||
-        state->held_count == FLO_STUDY_SLICES_MAX) {
-        phase_failed(rollout, action, now_ms, actions);
-        return;
-    }
-    memcpy(state->held[state->held_count++], slice->name, FLO_SLICE_TEXT);
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        struct flo_rollout_member *member = &rollout->members[i];
-        if ((slices[i] & bit) != 0 && member->held == FLO_HELD_NOT) {
-            member->held = is_back ? FLO_HELD_BACK : FLO_HELD_THERE;
-            member->is_dirty = true;
-        }
-    }
-    leave_out(rollout, is_back, actions);
-    flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
-}
-
-void flo_rollout_hold_slices(struct flo_rollout *rollout,
-                             const struct flo_rollout_study *of,
-                             uint64_t now_ms,
-                             struct flo_rollout_actions *actions)
-{
-    const struct flo_study_slices *slices = &of->evidence.slices;
-
-    for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
-        if ((of->finding.holds >> i & 1) != 0) {
-            hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i),
-                       of->slices, now_ms, actions);
-        }
-    }
 }
 
 /* true: that decided something. */

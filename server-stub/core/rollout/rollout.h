@@ -285,6 +285,10 @@ struct flo_rollout_event {
     struct flo_rollout_study *study; /* study: in and out */
     const struct flo_rollout *draft; /* edit: as it is asked now */
     bool has_new_gates;              /* edit */
+    /* promote, rollback: of this slice alone, and who is in it by member; NULL:
+     * of the whole rollout. */
+    const char *slice;
+    const uint8_t *in_slice;
 };
 
 enum flo_rollout_action_kind {

@@ -104,10 +104,14 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
         if (!is_shown(controller, rollouts->items[i], now_ms)) {
             continue;
         }
-        attention +=
-            rollout->state == FLO_ROLLOUT_PAUSED || is_odd_end(rollout->state)
-                ? 1
-                : 0;
+        uint32_t asked = flo_study_asked(&rollout->study.state);
+        attention += rollout->state == FLO_ROLLOUT_PAUSED || asked > 0 ||
+                             is_odd_end(rollout->state)
+                         ? 1
+                         : 0;
+        flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_ASKED,
+                        (const char *const[]){rollout->id, rollout->release},
+                        asked);
         flo_samples_add(
             samples, FLO_EXPOSED_ROLLOUT_PHASE,
             (const char *const[]){rollout->id, rollout->release, state},

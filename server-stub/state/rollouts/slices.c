@@ -353,6 +353,49 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
     return 0;
 }
 
+/* The slice of that name; value 0: none is called so. */
+static struct flo_slice find_slice(const struct flo_rollout_labels *labels,
+                                   const char *name)
+{
+    char one[FLO_SLICE_TEXT];
+    struct flo_slice slice;
+
+    for (size_t l = 0; l < labels->count; l++) {
+        for (uint32_t v = 1; v <= labels->labels[l].values.count; v++) {
+            slice =
+                (struct flo_slice){.label = (uint16_t)l, .value = (uint16_t)v};
+            name_slice(labels, &slice, one);
+            if (strcmp(one, name) == 0) {
+                return slice;
+            }
+        }
+    }
+    return (struct flo_slice){0};
+}
+
+int flo_rollouts_slice_members(struct flo_controller *controller,
+                               struct flo_rollout_entry *entry,
+                               const char *name, uint8_t *out,
+                               struct flo_err *err)
+{
+    int rv = 0;
+
+    do {
+        rv = keep_up(controller, entry, err);
+    } while (rv == 0 && !entry->labels->is_numbered);
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_slice slice = find_slice(entry->labels, name);
+    for (size_t i = 0; i < entry->core.member_count && slice.value > 0; i++) {
+        out[i] =
+            number_of(&entry->labels->labels[slice.label], i) == slice.value
+                ? 1
+                : 0;
+    }
+    return 0;
+}
+
 int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                              const struct flo_observe_study *study,
                              struct flo_study_slices *slices, uint8_t **out,

@@ -262,9 +262,12 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}", "spread",
+        "{s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}", "spread",
         core->study.spread, "split_of", core->study.split_of, "segments",
-        segments, "probed", probed, "held", flo_object_held(core), "looks",
+        segments, "probed", probed, "held",
+        flo_object_slices(core, FLO_SLICE_HELD), "asked",
+        flo_object_slices(core, FLO_SLICE_ASKED), "let_go",
+        flo_object_slices(core, FLO_SLICE_LET_GO), "looks",
         (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
         (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
         "passed", passed_json(&core->study), "passed_in",
@@ -319,6 +322,22 @@ static void read_waves(struct flo_study_state *state, const json_t *waves)
     }
 }
 
+static void read_slices(struct flo_study_state *state, const json_t *names,
+                        enum flo_slice_hold as)
+{
+    json_t *name;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)names, i, name)
+    {
+        if (json_is_string(name) && state->held_count < FLO_STUDY_SLICES_MAX) {
+            snprintf(state->held[state->held_count], FLO_SLICE_TEXT, "%s",
+                     json_string_value(name));
+            state->held_as[state->held_count++] = (uint8_t)as;
+        }
+    }
+}
+
 /* A field that cannot be read is as if the phase had just begun. */
 void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
 {
@@ -334,13 +353,9 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
                      "%s", json_string_value(name));
         }
     }
-    json_array_foreach(json_object_get(json, "held"), i, name)
-    {
-        if (json_is_string(name) && state->held_count < FLO_STUDY_SLICES_MAX) {
-            snprintf(state->held[state->held_count++], FLO_SLICE_TEXT, "%s",
-                     json_string_value(name));
-        }
-    }
+    read_slices(state, json_object_get(json, "held"), FLO_SLICE_HELD);
+    read_slices(state, json_object_get(json, "asked"), FLO_SLICE_ASKED);
+    read_slices(state, json_object_get(json, "let_go"), FLO_SLICE_LET_GO);
     const char *split_of = json_string_value(json_object_get(json, "split_of"));
     if (split_of != NULL && flo_name_is_valid(split_of)) {
         snprintf(core->study.split_of, sizeof(core->study.split_of), "%s",

@@ -403,6 +403,87 @@ static void a_slice_of_half_of_the_members_stops_the_rollout(void **state)
     world_free(world);
 }
 
+/* Nobody there can tell: those that wait go on waiting, and a person says
+ * what becomes of them. */
+static struct world *world_that_asks(uint8_t *in)
+{
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, 5, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_non_null(strstr(world->rollout.reason,
+                           " at site=lyon since the update, no device there "
+                           "runs the old release any more: cannot tell; held "
+                           "there, look"));
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    return world;
+}
+
+static uint32_t cancelled_of(const struct world *world)
+{
+    uint32_t cancelled = 0;
+
+    for (size_t i = 0; i < DEVICES; i++) {
+        cancelled +=
+            world->rollout.members[i].state == FLO_EXECUTION_CANCELLED ? 1 : 0;
+    }
+    return cancelled;
+}
+
+static void an_unclear_slice_waits_for_a_person_and_goes_on(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    assert_null(strstr(world->trace.data, "rollback"));
+    assert_true(cancelled_of(world) > 0);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                           .note = "ops",
+                                           .slice = "site=lyon",
+                                           .in_slice = in});
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 0);
+    assert_int_equal(cancelled_of(world), 0);
+    assert_int_equal(world->rollout.phase, 0);
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(world->rollout.members[i].held, FLO_HELD_NOT);
+    }
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* it was answered */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+    world->slices.rows[0].is_culprit = true; /* and now it is known */
+    studies(world, 0);
+    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
+    assert_int_equal(world->rollout.study.state.held_count, 1);
+    world_free(world);
+}
+
+static void an_unclear_slice_is_taken_back_by_a_person(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ROLLBACK,
+                                           .note = "ops",
+                                           .slice = "site=lyon",
+                                           .in_slice = in});
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
+    assert_non_null(strstr(world->trace.data, "rollback"));
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(world->rollout.members[i].held,
+                         in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
+    }
+    world_free(world);
+}
+
 /* An experiment: a quarter has the release until a person says more. */
 static struct world *world_of_experiment(void)
 {
@@ -692,6 +773,8 @@ int main(void)
         cmocka_unit_test(a_steep_change_is_taken_back_at_once),
         cmocka_unit_test(a_slice_goes_back_and_the_others_go_on),
         cmocka_unit_test(a_slice_of_half_of_the_members_stops_the_rollout),
+        cmocka_unit_test(an_unclear_slice_waits_for_a_person_and_goes_on),
+        cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
         cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),

@@ -388,7 +388,7 @@ static void a_study_survives_a_start(void **state)
 /* The scan's answer: all devices at a site are worse, and it is the first
  * label after the class of hardware. */
 static void name_site(struct world *world, struct flo_rollout_entry *entry,
-                      struct flo_observe_study *study)
+                      struct flo_observe_study *study, bool is_culprit)
 {
     struct flo_rollout_study *of = calloc(1, sizeof(*of));
     uint8_t *slices = NULL;
@@ -399,7 +399,8 @@ static void name_site(struct world *world, struct flo_rollout_entry *entry,
     of->evidence.slices.count = 1;
     of->evidence.slices.rows[0] =
         (struct flo_study_slice){.measure = FLO_MEASURE_TTFT_P95,
-                                 .is_culprit = true,
+                                 .is_culprit = is_culprit,
+                                 .is_asked = !is_culprit,
                                  .members = 25,
                                  .updated = 4,
                                  .far = 4,
@@ -460,7 +461,7 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     char id[FLO_NAME_MAX + 1];
     snprintf(id, sizeof(id), "%s", entry->core.id);
     struct flo_observe_study *study = labels_of(world, entry);
-    name_site(world, entry, study);
+    name_site(world, entry, study, true);
     flo_observe_study_free(study);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_non_null(strstr(entry->core.reason, "TTFT p95 2.01 times at site="
@@ -473,6 +474,47 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
         flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(entry->core.study.state.held_count, 1);
     assert_int_equal(held_in(&entry->core), 25);
+}
+
+/* Who waits there gets the release when a person says so, also after a
+ * start. */
+static void a_person_answers_for_a_slice_after_a_start(void **state)
+{
+    struct world *world = *state;
+
+    enrol_sites(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    snprintf(id, sizeof(id), "%s", entry->core.id);
+    struct flo_observe_study *study = labels_of(world, entry);
+    name_site(world, entry, study, false);
+    flo_observe_study_free(study);
+    assert_int_equal(held_in(&entry->core), 25);
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_study_asked(&entry->core.study.state), 1);
+    assert_int_equal(held_in(&entry->core), 25);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_rollouts_answer(world->controller, entry,
+                                         FLO_ROLLOUT_EVENT_PROMOTE, "site=x",
+                                         "ops", &world->err),
+                     FLO_E_REST_MEANING);
+    assert_int_equal(flo_rollouts_answer(world->controller, entry,
+                                         FLO_ROLLOUT_EVENT_PROMOTE, "site=s10",
+                                         "ops", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(held_in(&entry->core), 0);
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_study_asked(&entry->core.study.state), 0);
+    assert_int_equal(entry->core.study.state.held_as[0], FLO_SLICE_LET_GO);
+    assert_int_equal(held_in(&entry->core), 0);
 }
 
 /* The names of two sites, as a scan found them. */
@@ -544,6 +586,7 @@ int main(void)
         TEST(each_evaluation_is_stored_and_gives_the_same_verdict),
         TEST(a_study_survives_a_start),
         TEST(a_named_slice_is_held_and_stays_so_over_a_start),
+        TEST(a_person_answers_for_a_slice_after_a_start),
         TEST(sites_with_long_names_are_told_apart),
         TEST(a_member_that_goes_leaves_the_others_numbered),
     };

@@ -564,6 +564,7 @@ void flo_study_phase(struct flo_study *study, uint32_t phase)
 
     memcpy(now.held, study->state.held, sizeof(now.held));
     memcpy(now.waves, study->state.waves, sizeof(now.waves));
+    memcpy(now.held_as, study->state.held_as, sizeof(now.held_as));
     memcpy(now.passed_in, study->state.passed_in, sizeof(now.passed_in));
     for (uint32_t i = 0; i < study->rules.count && phase > 0; i++) {
         if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
@@ -720,14 +721,36 @@ static void note_spread(struct flo_study *study,
     }
 }
 
-static bool is_held(const struct flo_study_state *state, const char *name)
+uint32_t flo_study_held(const struct flo_study_state *state, const char *name)
 {
-    for (uint32_t i = 0; i < state->held_count; i++) {
-        if (strcmp(state->held[i], name) == 0) {
-            return true;
-        }
+    uint32_t i = 0;
+
+    while (i < state->held_count && strcmp(state->held[i], name) != 0) {
+        i++;
     }
-    return false;
+    return i;
+}
+
+uint32_t flo_study_asked(const struct flo_study_state *state)
+{
+    uint32_t asked = 0;
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        asked += state->held_as[i] == FLO_SLICE_ASKED ? 1 : 0;
+    }
+    return asked;
+}
+
+/* An unclear one is asked about once; a culprit is held whatever was said. */
+static bool is_to_hold(const struct flo_study_state *state,
+                       const struct flo_study_slice *slice)
+{
+    uint32_t at = flo_study_held(state, slice->name);
+    bool is_listed = at < state->held_count;
+
+    return slice->is_culprit
+               ? !is_listed || state->held_as[at] != FLO_SLICE_HELD
+               : slice->is_asked && !is_listed;
 }
 
 static void hold_slices(const struct flo_study *study,
@@ -735,8 +758,7 @@ static void hold_slices(const struct flo_study *study,
                         struct flo_study_finding *out)
 {
     for (uint32_t i = 0; i < slices->count; i++) {
-        if (slices->rows[i].is_culprit &&
-            !is_held(&study->state, slices->rows[i].name)) {
+        if (is_to_hold(&study->state, &slices->rows[i])) {
             out->holds |= (uint16_t)(1u << i);
         }
     }

@@ -134,6 +134,11 @@ struct flo_study_crash {
     double past_hours; /* of all members, in which `past` crashed */
 };
 
+enum flo_slice_hold {
+    FLO_SLICE_HELD,
+    FLO_SLICE_ASKED, /* until a person answers */
+    FLO_SLICE_LET_GO /* a person said that it goes on there */
+};
 /* A label=value at which a speed is worse (slices/scan.h), or errors or crashes
  * come (slices/count_scan.h). */
 #define FLO_STUDY_SLICES_MAX 8
@@ -271,8 +276,10 @@ struct flo_study_state {
                         while it has another: a bit each; not judged */
     uint16_t beyond; /* events that are too rare for the phase to prove
                         anything: a bit each; they only fail */
-    char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT]; /* slices that get the
-                         release no more: kept over phases */
+    /* Slices that get the release no more, or not until a person said so: kept
+     * over phases. */
+    char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT];
+    uint8_t held_as[FLO_STUDY_SLICES_MAX]; /* enum flo_slice_hold */
     uint32_t held_count;
     uint16_t further; /* rules that are to blame too, once one fails: a bit
                          each (Holm) */
@@ -325,12 +332,18 @@ struct flo_study_finding {
     uint32_t look;     /* that was taken, or FLO_LOOK_NONE */
     uint16_t excludes; /* segments that fail alone, and hold fewer than half of
                           the members: a bit each */
-    uint16_t holds;    /* culprits of the evidence that are new, a bit each */
+    uint16_t holds;    /* slices of the evidence that are to be held and are not
+                          yet, a bit each */
     uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
                          or this was a look */
 };
 /* These segments go back: waves are summed up again without them. */
 void flo_study_exclude(struct flo_study *study, uint16_t segments);
+/* The place of a slice among those that are held; of one that is not, the next
+ * free one, or FLO_STUDY_SLICES_MAX. */
+uint32_t flo_study_held(const struct flo_study_state *state, const char *name);
+/* How many wait for a person. */
+uint32_t flo_study_asked(const struct flo_study_state *state);
 /* A new phase, from 0, begins after another: looks begin again. */
 void flo_study_phase(struct flo_study *study, uint32_t phase);
 /* Judge a phase by new evidence. */

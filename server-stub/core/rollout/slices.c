@@ -1,0 +1,171 @@
+/* Slices of a rollout: those that its study named are held or go back, and a
+ * person answers where nobody there can tell.
+ *
+ * A slice without a control of its own is unclear.  Its devices keep what they
+ * have, no other one there gets the release, and a person is asked: it goes on
+ * there, or it is taken back there. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+/* A rule of that measure says it, else the rollout. */
+static enum flo_on_fail action_for(const struct flo_study *study,
+                                   const struct flo_study_slice *slice)
+{
+    if (!slice->is_culprit) {
+        return FLO_ON_FAIL_PAUSE;
+    }
+    for (uint32_t i = 0; i < study->rules.count; i++) {
+        const struct flo_study_rule *rule = &study->rules.rules[i];
+        if (rule->measure == slice->measure && rule->has_action) {
+            return rule->action;
+        }
+    }
+    return study->on_fail;
+}
+
+/* It stands in the list from here on.  false: there is no room. */
+static bool list(struct flo_study_state *state,
+                 const struct flo_study_slice *slice)
+{
+    uint32_t at = flo_study_held(state, slice->name);
+
+    if (at == FLO_STUDY_SLICES_MAX) {
+        return false;
+    }
+    memcpy(state->held[at], slice->name, FLO_SLICE_TEXT);
+    state->held_as[at] = slice->is_culprit ? FLO_SLICE_HELD : FLO_SLICE_ASKED;
+    state->held_count = at < state->held_count ? state->held_count : at + 1;
+    return true;
+}
+
+/* Devices of a slice that was asked about may go back after all. */
+static void mark(struct flo_rollout *rollout, const uint8_t *slices,
+                 uint8_t bit, bool is_back)
+{
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        bool is_new = member->held == FLO_HELD_NOT ||
+                      (is_back && member->held == FLO_HELD_THERE);
+        if ((slices[i] & bit) != 0 && is_new) {
+            member->held = is_back ? FLO_HELD_BACK : FLO_HELD_THERE;
+            member->is_dirty = true;
+        }
+    }
+}
+
+static void hold_slice(struct flo_rollout *rollout,
+                       const struct flo_study_slice *slice, uint8_t bit,
+                       const uint8_t *slices, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
+{
+    enum flo_on_fail action = action_for(&rollout->study, slice);
+    struct flo_study_state *state = &rollout->study.state;
+    bool is_back = action == FLO_ON_FAIL_ROLLBACK;
+    bool is_half = 2 * (uint64_t)slice->members >= rollout->member_count;
+    char text[FLO_STUDY_TEXT];
+
+    if (rollout->state != FLO_ROLLOUT_RUNNING) {
+        return;
+    }
+    flo_study_slice_text(slice, is_back ? "taken back there" : "held there",
+                         text);
+    snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
+    flo_rollout_why(actions, "slice: %s", rollout->reason);
+    if ((is_half && slice->is_culprit) || !list(state, slice) || is_half) {
+        flo_rollout_phase_failed(rollout, action, now_ms, actions);
+        return;
+    }
+    mark(rollout, slices, bit, is_back);
+    flo_rollout_leave_out(rollout, is_back, actions);
+    flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
+}
+
+void flo_rollout_hold_slices(struct flo_rollout *rollout,
+                             const struct flo_rollout_study *of,
+                             uint64_t now_ms,
+                             struct flo_rollout_actions *actions)
+{
+    const struct flo_study_slices *slices = &of->evidence.slices;
+
+    for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
+        if ((of->finding.holds >> i & 1) != 0) {
+            hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i),
+                       of->slices, now_ms, actions);
+        }
+    }
+}
+
+/* ---- a person's answer ---- */
+
+int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
+                           struct flo_err *err)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+    uint32_t at = flo_study_held(state, slice);
+
+    if (rollout->state != FLO_ROLLOUT_RUNNING &&
+        rollout->state != FLO_ROLLOUT_PAUSED) {
+        return flo_fail(err, FLO_E_ROLLOUT_STATE,
+                        "rollout %s is %s: no slice of it waits for an answer",
+                        rollout->id, flo_rollout_state_word(rollout->state));
+    }
+    if (at >= state->held_count || state->held_as[at] != FLO_SLICE_ASKED) {
+        flo_fail(err, FLO_E_REST_MEANING,
+                 "slice: `%s` of rollout %s waits for no answer", slice,
+                 rollout->id);
+        return flo_err_fix(err,
+                           "flotilla rollout get %s lists those that do "
+                           "under `asked`",
+                           rollout->id);
+    }
+    return 0;
+}
+
+/* Those that never began wait for their turn again. */
+static void let_go(struct flo_rollout *rollout, const uint8_t *in)
+{
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        if (in[i] == 0 || member->held != FLO_HELD_THERE) {
+            continue;
+        }
+        member->held = FLO_HELD_NOT;
+        member->is_dirty = true;
+        if (member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0) {
+            member->state = FLO_EXECUTION_QUEUED;
+            member->is_back = false;
+        }
+    }
+    flo_rollout_count(rollout);
+}
+
+void flo_rollout_answer(struct flo_rollout *rollout,
+                        const struct flo_rollout_event *event,
+                        struct flo_rollout_actions *actions)
+{
+    struct flo_study_state *state = &rollout->study.state;
+    uint32_t at = flo_study_held(state, event->slice);
+    bool is_back = event->kind == FLO_ROLLOUT_EVENT_ROLLBACK;
+
+    assert(at < state->held_count && event->in_slice != NULL);
+    flo_rollout_reason_add(rollout, ", %s: %s there", event->slice,
+                           is_back ? "taken back" : "goes on");
+    flo_rollout_why(actions, "%s", rollout->reason);
+    state->held_as[at] = is_back ? FLO_SLICE_HELD : FLO_SLICE_LET_GO;
+    if (is_back) {
+        mark(rollout, event->in_slice, 1, true);
+        flo_rollout_leave_out(rollout, true, actions);
+    } else {
+        let_go(rollout, event->in_slice);
+        flo_rollout_do(actions, (struct flo_rollout_action){
+                                    .kind = FLO_ROLLOUT_DO_MEMBERS});
+        if (rollout->state == FLO_ROLLOUT_RUNNING) {
+            flo_rollout_order_again(rollout, event->now_ms, actions);
+        }
+    }
+    flo_rollout_state_set(rollout, rollout->state, event->now_ms, actions);
+}
