@@ -528,6 +528,13 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     }
 }
 
+/* A study that says no weights is asked for all measures. */
+static bool has_rule(const struct flo_observe_study *study,
+                     enum flo_measure measure)
+{
+    return study->label_count == 0 || study->weights[measure] > 0;
+}
+
 static void gather_all(struct gather *gather)
 {
     gather_rate(gather);
@@ -539,6 +546,9 @@ static void gather_all(struct gather *gather)
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         enum flo_measure measure = (enum flo_measure)i;
         int reading = flo_measure_fact(measure)->reading;
+        if (!has_rule(gather->study, measure)) {
+            continue;
+        }
         if (reading >= 0) {
             gather_ratio(gather, measure, (enum flo_observed_reading)reading);
         }
