@@ -228,11 +228,6 @@ static void count_device(const struct gather *gather,
         observed->since.judged, gather->usual_judged);
     flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed),
                   observed->crashes, hours, hours);
-    bool is_slow = flo_observed_is_slow(observed, &is_known);
-    if (is_known) {
-        flo_count_add(arm_of(segment, FLO_MEASURE_MUCH_SLOWER, observed),
-                      is_slow ? 1 : 0, 1, 1);
-    }
     bool is_unread = flo_observed_is_unread(observed, gather->observer->closed,
                                             gather->coverage_blocks, &is_known);
     if (is_known) {
@@ -620,6 +615,9 @@ int flo_observer_study(struct flo_observer *observer,
                  : 0;
     if (rv == 0) {
         gather_all(&gather);
+        rv = flo_observer_slow(observer, number, &study->evidence, err);
+    }
+    if (rv == 0) {
         rv = flo_observer_probes(observer, number, &study->evidence, err);
     }
     if (rv == 0) {

@@ -95,6 +95,11 @@ uint32_t flo_observer_class_of(struct flo_observer *observer,
 void flo_observer_split(struct flo_observer *observer, uint32_t roster);
 /* Blocks until `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
+/* Devices that became much slower, of all waves (slow.c).  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer,
+                                   uint32_t roster,
+                                   struct flo_study_evidence *evidence,
+                                   struct flo_err *err);
 /* Sites that ask for more updated devices (probes.c).  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_probes(const struct flo_observer *observer,
                                      uint32_t roster,

@@ -30,6 +30,7 @@ struct world {
     int crashing;   /* devices below it crash in each window */
     int sites;      /* of the controls; the updated stand at another; 0: none */
     int failing;    /* who has errors; as the test says */
+    int one_in;     /* so many devices one is slow with the release */
     bool all_of_bad; /* its bad site is updated as a whole */
     uint32_t random;
 };

@@ -78,8 +78,10 @@ static void live(struct world *world, int blocks, int updated, double slower,
         for (int d = 0; d < DEVICES; d++) {
             bool is_bad = site_of(d) == BAD;
             bool has_it = has_release(world, d, updated);
+            bool is_odd = world->one_in > 0 && d % world->one_in == 0;
             report(world, d, has_it ? 2 : 1,
-                   (is_bad ? shocked : 1) * (is_bad && has_it ? slower : 1));
+                   (is_bad ? shocked : 1) *
+                       ((is_bad || is_odd) && has_it ? slower : 1));
         }
     }
 }
@@ -374,6 +376,42 @@ static void an_unclear_site_without_a_step_is_told_only(void **state)
     flo_observe_study_free(study);
 }
 
+static const struct flo_statistic_arms *
+slow_arms(const struct flo_observe_study *study)
+{
+    return &study->evidence.segments[0].arms[FLO_MEASURE_MUCH_SLOWER];
+}
+
+/* One device in 20, at any site.  Who is updated in the second wave was a
+ * control of the first, and counts there still; so it does after a start. */
+static void slow_devices_stand_against_controls_of_all_waves(void **state)
+{
+    struct world *world = *state;
+
+    world->one_in = 20;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 10, 2 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 2 * SITES);
+    assert_true(slow_arms(study)->count.treated.devices < 1); /* too early */
+    flo_observe_study_free(study);
+    live(world, 6, 2 * SITES, 2, 1);
+    ask_only(world, 2 * SITES);
+    start_again(world);
+    ask_only(world, 2 * SITES);
+    live(world, 16, 6 * SITES, 2, 1);
+    study = ask(world, 6 * SITES);
+    const struct flo_count_arm *updated = &slow_arms(study)->count.treated;
+    const struct flo_count_arm *controls = &slow_arms(study)->count.control;
+    assert_int_equal(updated->devices, 6 * SITES);
+    /* 6 of the bad site, and 4 of those in 20. */
+    assert_int_equal(updated->events, 10);
+    assert_int_equal(controls->devices,
+                     (DEVICES - 2 * SITES) + (DEVICES - 6 * SITES));
+    assert_int_equal(controls->events, 0);
+    flo_observe_study_free(study);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -389,6 +427,7 @@ int main(void)
         TEST(errors_on_devices_of_both_releases_name_no_site),
         TEST(errors_of_one_device_ask_for_more_at_its_site),
         TEST(a_site_without_a_control_is_unclear),
+        TEST(slow_devices_stand_against_controls_of_all_waves),
         TEST(an_unclear_site_without_a_step_is_told_only),
     };
 #undef TEST

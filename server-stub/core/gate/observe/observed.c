@@ -787,19 +787,21 @@ const enum flo_observed_reading flo_slow_readings[] = {
     FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
 const size_t flo_slow_reading_count = FLO_COUNT(flo_slow_readings);
 
-bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known)
+bool flo_observed_reference(const struct flo_observed *observed,
+                            enum flo_observed_reading reading, double *mean)
 {
-    bool is_slow = false;
-    double d;
+    const struct flo_readings *readings = observed->readings;
 
-    *is_known = false;
-    for (size_t i = 0; i < flo_slow_reading_count; i++) {
-        if (flo_observed_difference(observed, flo_slow_readings[i], &d)) {
-            *is_known = true;
-            is_slow = is_slow || flo_difference_is_slow(d);
-        }
+    if (readings == NULL || observed->split == 0 ||
+        readings->reference[reading] == FLO_REFERENCE_NONE ||
+        readings->series[reading].before.count < FLO_LEVEL_THIN) {
+        return false;
     }
-    return is_slow;
+    *mean = flo_mean_of(&readings->series[reading].before);
+    if ((int)reading < FLO_SHAPES) {
+        *mean -= (double)readings->daily[reading].before;
+    }
+    return true;
 }
 
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,

@@ -224,8 +224,10 @@ void flo_observed_change(const struct flo_observed *observed,
 /* Readings by which a device counts as much slower, and a site is probed. */
 extern const enum flo_observed_reading flo_slow_readings[];
 extern const size_t flo_slow_reading_count;
-/* It became slower by half and more.  false in *is_known: nobody knows. */
-bool flo_observed_is_slow(const struct flo_observed *observed, bool *is_known);
+/* The mean that an updated device is compared with, less its hour of the day.
+ * false: it has none. */
+bool flo_observed_reference(const struct flo_observed *observed,
+                            enum flo_observed_reading reading, double *mean);
 /* No reading for so many blocks; *is_known false: too early to say. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);

@@ -150,6 +150,18 @@ bool flo_since_difference(const struct flo_since *since, size_t speed,
     return true;
 }
 
+bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
+                     double *d, uint32_t *stratum)
+{
+    if (since->speeds == NULL || !since->speeds[speed].waves[wave].has_first) {
+        return false;
+    }
+    const struct flo_since_wave *at = &since->speeds[speed].waves[wave];
+    *d = at->first - at->before;
+    *stratum = at->stratum;
+    return true;
+}
+
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
 {
     double before = 0;

@@ -75,6 +75,9 @@ bool flo_since_read(struct flo_since *since,
  * readings, or no past. */
 bool flo_since_difference(const struct flo_since *since, size_t speed,
                           size_t wave, double *d, uint32_t *stratum);
+/* The same of the first 12 readings; it stays when the device swaps. */
+bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
+                     double *d, uint32_t *stratum);
 /* An updated device: three readings after its swap less three before. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
