@@ -133,7 +133,15 @@ def test_bad_rollouts_are_refused(up):
             ({"phases": [{"name": "x", "share_pct": 1}] * 200}, 400),
             ({"polcy": {}}, 400), ({"policy": {"soak_ms": -1}}, 400),
             ({"policy": {"soak_ms": 2 ** 63}}, 400), ({"on_fail": "x"}, 400),
-            ({"gates": {"failed": {"max_pct": 101}}}, 400)):
+            ({"gates": {"failed": {"max_pct": 101}}}, 400),
+            ({"gates": {"preset": "normal", "ttft_p95": {
+                "limit_pct": -1}}}, 400),
+            ({"gates": {"preset": "normal", "ttft_p95": {"weight": 1}}}, 400),
+            ({"gates": {"preset": "normal", "hold_out_pct": 51}}, 400),
+            ({"cover": "nobody"}, 422),
+            ({"phases": [{"devices": 2}, {"devices": 1}]}, 422),
+            ({"phases": [{"share_pct": 100, "watch": "1h"}]}, 422),
+            ({"soak": "2h", "deadlines": {"soaking": "1s"}}, 422)):
         got, answer = rest(up, "POST", "/v1/rollouts", dict(good, **more))
         assert got == status, (more, answer)
         assert answer["code"] and answer["fix"], answer

@@ -224,3 +224,17 @@ def test_a_hotfix_takes_the_place_of_the_one_that_runs(up):
           lambda: get(up, bad[0])["state"] == "aborted")
     assert fixed["id"] in get(up, bad[0])["reason"]
     assert fixed["phases"][0]["counts"] == {"succeeded": 2}
+
+
+def test_a_rollout_that_is_over_takes_no_other_words(up):
+    over = [one["id"] for one in up.ask("rollout", "list")
+            if one["state"] in ("aborted", "completed")]
+    assert len(over) >= 2, over
+    for rollout in over:
+        before = asked(up, rollout)
+        for change in ({"rate": "9/min"}, {"gates": {"preset": "fast"}},
+                       {"phases": [{"size": "100%"}]}):
+            answer = rest(up, "PATCH", "/v1/rollouts/" + rollout,
+                          {"change": change})
+            assert answer[0] == 409, (rollout, change, answer)
+        assert asked(up, rollout) == before

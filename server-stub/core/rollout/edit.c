@@ -24,6 +24,21 @@ static bool has_same_devices(const struct flo_rollout_phase *one,
            one->is_hold_out == other->is_hold_out;
 }
 
+/* The wave that covers, as the number of its phase, or none. */
+static int check_cover(const struct flo_rollout *rollout, uint32_t wanted,
+                       uint32_t begun, struct flo_err *err)
+{
+    uint32_t was = rollout->study.rules.cover;
+    uint32_t first = was == 0 || (wanted > 0 && wanted < was) ? wanted : was;
+
+    return was == wanted || first > begun
+               ? 0
+               : flo_fail(err, FLO_E_REST_MEANING,
+                          "phases[%u].covers: phase %s has begun; it stays "
+                          "what it is",
+                          first - 1, rollout->phases[first - 1].name);
+}
+
 int flo_rollout_may_edit(const struct flo_rollout *rollout,
                          const struct flo_rollout *draft, struct flo_err *err)
 {
@@ -45,6 +60,10 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout,
                             "as they were asked",
                             i, phase->name);
         }
+    }
+    int rv = check_cover(rollout, draft->study.rules.cover, begun, err);
+    if (rv < 0) {
+        return rv;
     }
     if (is_watching && draft->phase_count != rollout->phase_count) {
         return flo_fail(err, FLO_E_REST_MEANING,

@@ -436,6 +436,21 @@ static int check_times(const struct flo_spec *spec, struct flo_err *err)
                : 0;
 }
 
+/* All devices that serve it well would count as failed. */
+int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
+{
+    uint64_t limit_ms = spec->deadlines_ms[FLO_EXECUTION_SOAKING];
+
+    if (limit_ms == 0 || limit_ms >= spec->policy.soak_ms) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_MEANING,
+             "deadlines.soaking: %llu ms are over before the soak of %llu ms",
+             (unsigned long long)limit_ms,
+             (unsigned long long)spec->policy.soak_ms);
+    return flo_err_fix(err, "give more time to that state, or a shorter soak");
+}
+
 static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {

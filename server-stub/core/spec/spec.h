@@ -90,6 +90,10 @@ struct flo_spec {
     bool supersedes; /* ends the one that runs for its group */
 };
 
+/* Words that were read and contradict each other.  Asked of new ones alone: a
+ * rollout that was made before keeps its own.  FLO_E_REST_MEANING. */
+FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec,
+                                      struct flo_err *err);
 /* Read and check a specification.
  *
  * FLO_E_REST_SCHEMA   a field is wrong: its path begins the sentence

@@ -137,6 +137,25 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry,
     return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
 }
 
+/* Members would be in no order, as if the word were not there. */
+static int check_cover(const struct flo_rollout_entry *entry,
+                       struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        if (core->members[i].place.stratum != 0) {
+            return 0;
+        }
+    }
+    if (entry->wish.cover[0] == '\0' || core->member_count == 0) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_MEANING, "cover: no member has the label `%s`",
+             entry->wish.cover);
+    return flo_err_fix(err, "correct the label, or give it to the devices");
+}
+
 /* Without an end an approval that nobody gives would wait for ever. */
 #define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
@@ -210,7 +229,9 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         rv = flo_fleet_facts_each(controller->store, entry->group, join_row,
                                   &join, err);
     }
+    rv = rv < 0 ? rv : flo_spec_check_sense(&entry->wish, err);
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);
+    rv = rv < 0 ? rv : check_cover(entry, err);
     rv = rv < 0 ? rv : may_be_made(controller, entry, dry, err);
     rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);

@@ -168,6 +168,9 @@ int flo_rollouts_edit(struct flo_controller *controller,
     rv = check_people(controller, entry, err);
     rv = rv < 0 ? rv : check_words(entry, wanted, err);
     rv = rv < 0 ? rv : check_spread(entry, wanted, err);
+    if (rv == 0 && flo_spec_check_sense(&entry->wish, NULL) == 0) {
+        rv = flo_spec_check_sense(&wanted->wish, err);
+    }
     rv = rv < 0 ? rv : flo_rollout_may_edit(&entry->core, &wanted->core, err);
     if (rv == 0) {
         snprintf(note, sizeof(note), "%.64s: %s", by, names);

@@ -170,6 +170,30 @@ static void no_edit_moves_a_device_that_was_told(void **state)
     }
 }
 
+/* Its rules prove as much as the phase before it: no edit makes a phase that
+ * began such a wave, or none. */
+static void a_wave_that_began_stays_a_wave(void **state)
+{
+    static const struct {
+        uint32_t was, wanted;
+        bool may_be;
+    } rows[] = {{0, 0, true},  {1, 1, true},  {1, 0, false},
+                {0, 1, false}, {1, 2, false}, {2, 1, false},
+                {2, 0, true},  {0, 2, true},  {2, 2, true}};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct world *world = world_started(20, 2);
+        struct flo_rollout *draft = asked();
+        struct flo_err err = {0};
+        world->rollout.study.rules.cover = rows[i].was;
+        draft->study.rules.cover = rows[i].wanted;
+        int rv = flo_rollout_may_edit(&world->rollout, draft, &err);
+        assert_int_equal(rv, rows[i].may_be ? 0 : FLO_E_REST_MEANING);
+        world_free(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +202,7 @@ int main(void)
         cmocka_unit_test(the_pace_of_a_phase_that_began_changes),
         cmocka_unit_test(a_gate_that_broke_is_asked_again_by_its_new_limit),
         cmocka_unit_test(no_edit_moves_a_device_that_was_told),
+        cmocka_unit_test(a_wave_that_began_stays_a_wave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -387,6 +387,33 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
             "phases[0].spread: a list is not a list of 1 to 4");
 }
 
+static void a_soak_beyond_its_deadline_makes_no_sense(void **state)
+{
+    static const struct {
+        const char *text;
+        bool makes_sense;
+    } rows[] = {{"{\"release\":\"t@2\",\"soak\":\"2h\"}", true},
+                {"{\"release\":\"t@2\",\"soak\":\"2h\","
+                 "\"deadlines\":{\"soaking\":\"2h\"}}",
+                 true},
+                {"{\"release\":\"t@2\",\"soak\":\"2h\","
+                 "\"deadlines\":{\"soaking\":\"1h\"}}",
+                 false}};
+    struct flo_spec *asked = calloc(1, sizeof(*asked));
+    struct flo_err why = {0};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        json_t *json = json_loads(rows[i].text, 0, NULL);
+        assert_int_equal(flo_spec_read(json, asked, &why), 0);
+        assert_int_equal(flo_spec_check_sense(asked, &why),
+                         rows[i].makes_sense ? 0 : FLO_E_REST_MEANING);
+        json_decref(json);
+    }
+    assert_non_null(strstr(why.what, "deadlines.soaking: 3600000 ms"));
+    free(asked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_policy_that_goes_takes_no_other_field_along),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(a_soak_beyond_its_deadline_makes_no_sense),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
