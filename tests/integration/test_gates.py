@@ -255,13 +255,21 @@ def readings_in(data, reading):
     return 0
 
 
+def of_member(data):
+    """A member of a rollout has its waves behind it
+    (core/gate/observe/kept.c)."""
+    bytes_of = int.from_bytes(data[1:3], "little")
+    return data[3:3 + bytes_of] if data[:1] == b"W" else data
+
+
 def observed(up, reading):
     """Readings of the level of each device, as telemetry.db has them."""
     path = os.path.join(up.dir, "controller", "telemetry.db")
     with sqlite3.connect("file:%s?mode=ro" % path, uri=True,
                          timeout=HANG_S) as db:
         rows = db.execute("SELECT device, data FROM observed "
-                          "WHERE model <> ''").fetchall()
+                          "WHERE model NOT IN ('', '/waves')").fetchall()
+    rows = [(device, of_member(data)) for device, data in rows]
     return {device: readings_in(data, reading) for device, data in rows
             if data[1] & 1}
 
