@@ -427,10 +427,12 @@ static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
                   "started_at_ms", (json_int_t)phase->started_at_ms);
     struct flo_study_sight sight;
     if (flo_rollout_sees(core, index, &sight)) {
-        json_object_set_new(out, "finds_pct",
-                            json_real(tenth(sight.finds_pct)));
-        json_object_set_new(out, "proves_pct",
-                            json_real(tenth(sight.proves_pct)));
+        if (sight.has_find) {
+            json_object_set_new(out, "finds_pct",
+                                json_real(tenth(sight.finds_pct)));
+        }
+        json_object_set_new(out, "odds_pct",
+                            json_real(tenth(100 * sight.odds)));
         json_object_set_new(out, "prove_pct", json_real(sight.prove_pct));
     }
     struct flo_rollout_soak soak;

@@ -193,36 +193,17 @@ static void line_now(const json_t *rollout, const json_t *plan)
     line_against(plan, "holds", "held       today it would not begin");
 }
 
-/* A phase that can prove less than it has to will be held. */
-static void print_blind(const json_t *rollout)
+/* Phases whose proof is not sure: a person may be asked. */
+static void print_unsure(const json_t *plan)
 {
-    json_t *phase;
+    char text[FLO_OUT_PLAIN];
+    json_t *row;
     size_t i;
 
-    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
+    json_array_foreach(json_object_get(plan, "unsure"), i, row)
     {
-        double can = json_number_value(json_object_get(phase, "proves_pct"));
-        double has = json_number_value(json_object_get(phase, "prove_pct"));
-        if (can > has) {
-            printf("phase %s is too small: at its first look it can prove "
-                   "+%.1f %%, and has to prove +%.4g %%\n",
-                   flo_out_text(phase, "name", "?"), can, has);
-        }
+        printf("%s\n", flo_out_plain(row, "text", "?", text));
     }
-}
-
-static bool is_studied(const json_t *rollout)
-{
-    json_t *phase;
-    size_t i;
-
-    json_array_foreach(json_object_get(rollout, "phases"), i, phase)
-    {
-        if (json_object_get(phase, "finds_pct") != NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool knows_memory(const json_t *plan)
@@ -255,10 +236,14 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     line_undo(plan);
     line_now(rollout, plan);
     flo_rollout_print_overlaps(rollout);
-    if (is_studied(rollout)) {
-        flo_out_table(cli, json_object_get(rollout, "phases"),
-                      FLO_COLUMNS(planned_phase));
-        print_blind(rollout);
+    if (json_array_size(json_object_get(plan, "sights")) > 0) {
+        flo_out_table(cli, json_object_get(plan, "sights"),
+                      FLO_COLUMNS(planned_sight));
+        print_unsure(plan);
+    }
+    if (json_array_size(json_object_get(plan, "sites")) > 0) {
+        flo_out_table(cli, json_object_get(plan, "sites"),
+                      FLO_COLUMNS(planned_site));
     }
     if (json_array_size(json_object_get(plan, "ways")) > 1) {
         flo_out_table(cli, json_object_get(plan, "ways"),

@@ -138,9 +138,6 @@ void flo_rollout_hold_slices(struct flo_rollout *rollout,
                              const struct flo_rollout_study *of,
                              uint64_t now_ms,
                              struct flo_rollout_actions *actions);
-/* The last phase that updates; devices of a hold-out come after it. */
-bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
-                               uint32_t phase);
 /* Devices of sites that ask for more join the present phase (probe.c). */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
                        const struct flo_study_evidence *evidence,

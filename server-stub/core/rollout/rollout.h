@@ -412,6 +412,9 @@ bool flo_rollout_is_spread(const struct flo_rollout *rollout);
  * more in this rollout. */
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
+/* The last phase that updates; devices of a hold-out come after it. */
+bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
+                               uint32_t phase);
 /* The study's part in a phase.  Does it have to pass there? */
 bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
 /* It passes, or has no say. */

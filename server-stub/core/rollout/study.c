@@ -116,17 +116,40 @@ bool flo_rollout_study_passes(const struct flo_rollout *rollout)
             !flo_rollout_study_waits(rollout, rollout->phase));
 }
 
+/* The proof that is least sure, of those that the phase waits for; the finding
+ * of the first speed. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_study_sight *out)
 {
-    uint32_t treated = 0;
+    const struct flo_study_rules *rules = &rollout->study.rules;
+    struct flo_study_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
+    bool is_last = flo_rollout_study_is_last(rollout, phase);
+    struct flo_study_sight one;
+    bool has_one = false;
 
     for (uint32_t i = 0; i <= phase; i++) {
-        treated += rollout->phases[i].members;
+        crowds[i] =
+            (struct flo_study_crowd){.updated = rollout->phases[i].members,
+                                     .controls = members_behind(rollout, i)};
     }
-    return !rollout->phases[phase].is_hold_out &&
-           flo_study_sees(&rollout->study, phase, treated,
-                          members_behind(rollout, phase), out);
+    for (uint32_t i = 0;
+         i < rules->count && !rollout->phases[phase].is_hold_out; i++) {
+        if (!flo_study_sees(&rollout->study, i, phase, rollout->segment_count,
+                            crowds, &one)) {
+            continue;
+        }
+        bool is_awaited = flo_study_is_critical(rules, i, phase, is_last);
+        if (!has_one) {
+            *out = one;
+            out->odds = 1;
+        }
+        if (is_awaited && one.odds < out->odds) {
+            out->odds = one.odds;
+            out->prove_pct = one.prove_pct;
+        }
+        has_one = true;
+    }
+    return has_one;
 }
 
 bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,

@@ -222,5 +222,6 @@ void flo_forecast_cost_close(struct flo_forecast_costs *costs,
     add_time(costs, entry, plan);
     json_object_set_new(plan, "groups", groups_json(costs));
     json_object_set_new(plan, "undo", undo_json(costs));
+    flo_forecast_sight(costs, &entry->core, plan);
     add_refusals(controller, entry, plan);
 }

@@ -31,6 +31,9 @@ void flo_forecast_cost_add(struct flo_forecast_costs *costs,
                            const struct flo_rollout *core,
                            const struct flo_fleet_device *device,
                            const struct flo_forecast *one);
+/* Into the plan: what the gates find, and where their proof is not sure. */
+void flo_forecast_sight(const struct flo_forecast_costs *costs,
+                        const struct flo_rollout *core, json_t *plan);
 /* Into the plan: phases with their time, groups, the way back, refusals. */
 void flo_forecast_cost_close(struct flo_forecast_costs *costs,
                              struct flo_controller *controller,

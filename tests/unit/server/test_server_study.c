@@ -4,6 +4,7 @@
 
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/rollout/inside.h"
+#include "server-stub/state/forecast/cost.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/study_waves.h"
 #include "tests/unit/server/world.h"
@@ -184,6 +185,80 @@ static void a_wave_that_covers_proves_as_much_as_the_canary(void **state)
     assert_true(core->phases[0].is_spread && core->phases[1].is_spread &&
                 core->phases[2].is_spread && !core->phases[3].is_spread &&
                 core->phases[4].is_spread);
+}
+
+static json_t *sight_of(const struct flo_rollout *core,
+                        const struct flo_forecast_costs *costs)
+{
+    json_t *plan = json_object();
+
+    flo_forecast_sight(costs, core, plan);
+    return plan;
+}
+
+/* A row by its phase; of the first gate. */
+static const json_t *row_of(const json_t *plan, const char *phase)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "sights"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) ==
+            0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static double number_in(const json_t *row, const char *key)
+{
+    return json_number_value(json_object_get(row, key));
+}
+
+/* Devices that do not take the release prove nothing. */
+static void the_plan_counts_devices_that_take_the_release(void **state)
+{
+    struct world *world = *state;
+    struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    core->study.spread = 0.0875;
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        costs->phases[i].takes = core->phases[i].members;
+    }
+    json_t *plan = sight_of(core, costs);
+    const json_t *rest = row_of(plan, "rest");
+    assert_true(number_in(row_of(plan, "canary"), "finds_pct") > 8);
+    assert_true(number_in(rest, "odds_pct") > 97);
+    assert_true(fabs(number_in(rest, "prove_pct") - 5) < 1e-9);
+    assert_null(row_of(plan, "hold-out"));
+    assert_int_equal(json_array_size(json_object_get(plan, "unsure")), 0);
+    const json_t *site = json_array_get(json_object_get(plan, "sites"), 0);
+    assert_int_equal(number_in(site, "updated"), 4);
+    assert_true(number_in(site, "finds_pct") > 30);
+    json_decref(plan);
+
+    /* Seven of the last phase's controls take it, and none of the canaries. */
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        costs->phases[i].takes = i == 3 ? 800 : i == 4 ? 7 : 0;
+    }
+    plan = sight_of(core, costs);
+    rest = row_of(plan, "rest");
+    assert_int_equal(number_in(rest, "controls"), 7);
+    assert_true(number_in(rest, "odds_pct") < 97);
+    const json_t *first = json_array_get(json_object_get(plan, "unsure"), 0);
+    const char *text = json_string_value(json_object_get(first, "text"));
+    assert_non_null(text);
+    assert_non_null(strstr(text, "phase rest: a release without effect on TTFT "
+                                 "p95 is proven in "));
+    assert_non_null(strstr(text, "controls in this phase"));
+    assert_null(row_of(plan, "canary"));
+    json_decref(plan);
+    free(costs);
 }
 
 static void phases_of_a_person_cover_a_label_too(void **state)
@@ -578,6 +653,7 @@ int main(void)
         TEST(a_large_fleet_has_the_gates_of_normal),
         TEST(the_second_phase_begins_with_one_device_of_each_site),
         TEST(a_wave_that_covers_proves_as_much_as_the_canary),
+        TEST(the_plan_counts_devices_that_take_the_release),
         TEST(phases_of_a_person_cover_a_label_too),
         TEST(phases_of_a_person_get_an_alarm),
         TEST(a_small_fleet_has_one_gate),

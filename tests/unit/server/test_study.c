@@ -520,16 +520,54 @@ static void a_phase_says_what_it_can_see(void **state)
 {
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_crowd crowds[] = {{20, 930}, {80, 850}, {800, 50}};
     struct flo_study_sight sight;
 
-    assert_true(flo_study_sees(study, 0, 20, 400, &sight));
-    assert_true(fabs(sight.finds_pct - 9.5) < 0.3);
-    assert_true(fabs(sight.proves_pct - 7.8) < 0.3);
+    study->spread = 0.0875;
+    assert_true(flo_study_sees(study, 0, 0, 1, crowds, &sight));
+    assert_true(sight.has_find && fabs(sight.finds_pct - 11) < 0.3);
     assert_true(fabs(sight.prove_pct - 12) < 1e-9);
-    study->spread = 0.15 * 1.2; /* devices that drift much */
-    assert_true(flo_study_sees(study, 0, 20, 400, &sight));
-    assert_true(sight.proves_pct > sight.prove_pct); /* it will be held */
-    assert_false(flo_study_sees(study, 2, 20, 0, &sight));
+    assert_true(sight.odds > 0.99);
+    assert_true(flo_study_sees(study, 0, 2, 1, crowds, &sight));
+    assert_true(sight.odds > 0.97); /* by all waves */
+    crowds[0].updated = crowds[1].updated = 0;
+    crowds[2].controls = 20;
+    assert_true(flo_study_sees(study, 0, 2, 1, crowds, &sight));
+    assert_true(sight.odds < 0.8 && sight.helps_controls > 20);
+    crowds[2].controls = sight.helps_controls;
+    assert_true(flo_study_sees(study, 0, 2, 1, crowds, &sight));
+    assert_true(sight.odds >= 0.97);
+    crowds[0] = (struct flo_study_crowd){20, 400};
+    study->spread = 0.2; /* devices that drift much: only `prove_pct` helps */
+    assert_true(flo_study_sees(study, 0, 0, 1, crowds, &sight));
+    assert_true(sight.odds < 0.9 && sight.helps_controls == 0);
+    study->rules.rules[0].prove[0] = sight.helps_pct;
+    assert_true(flo_study_sees(study, 0, 0, 1, crowds, &sight));
+    assert_true(sight.odds >= 0.97);
+    crowds[0].controls = 0;
+    assert_false(flo_study_sees(study, 0, 0, 1, crowds, &sight));
+    assert_false(flo_study_sees(study, 5, 0, 1, crowds, &sight)); /* errors */
+    free(study);
+}
+
+/* As measured by simulation (the design's table): 4 of 25, 3 of 25. */
+static void a_site_says_what_is_found_there(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_site site = {
+        .members = 25, .updated = 4, .sites = 40, .all = 1000};
+
+    study->spread = 0.0875;
+    double four = flo_study_finds_at(study, 0, &site);
+    site.updated = 3;
+    double three = flo_study_finds_at(study, 0, &site);
+    assert_true(four > 35 && four < 50);
+    assert_true(three > four && three < 65);
+    site.updated = 2;
+    assert_true(isinf(flo_study_finds_at(study, 0, &site)));
+    site.updated = site.members = 25;
+    assert_true(isinf(flo_study_finds_at(study, 0, &site)));
     free(study);
 }
 
@@ -665,6 +703,7 @@ int main(void)
         cmocka_unit_test(
             without_controls_a_limit_is_doubled_and_nothing_passes),
         cmocka_unit_test(a_phase_says_what_it_can_see),
+        cmocka_unit_test(a_site_says_what_is_found_there),
         cmocka_unit_test(a_changed_record_is_found_out),
         cmocka_unit_test(a_record_of_one_segment_is_small),
         cmocka_unit_test(sentences_say_what_was_found),

@@ -303,7 +303,7 @@ bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
                                      : step_of(rules, phase) + 1 >= from;
 }
 
-static bool is_speed(enum flo_measure measure)
+bool flo_study_is_speed(enum flo_measure measure)
 {
     int reading = flo_measure_fact(measure)->reading;
 
@@ -340,9 +340,11 @@ static uint16_t unread_of(const struct flo_study_rules *rules,
 
     for (uint32_t i = 0; i < rules->count; i++) {
         enum flo_measure measure = rules->rules[i].measure;
-        bool is_read = is_speed(measure) && evidence->readers[measure] > 0;
+        bool is_read =
+            flo_study_is_speed(measure) && evidence->readers[measure] > 0;
         has_one = has_one || is_read;
-        unread |= is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
+        unread |=
+            flo_study_is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
     }
     return has_one ? unread : 0;
 }
@@ -671,31 +673,7 @@ static void conclude(const struct judgement *judgement,
                  : "");
 }
 
-/* ---- before it begins ---- */
-
-bool flo_study_sees(const struct flo_study *study, uint32_t phase,
-                    uint32_t treated, uint32_t controls,
-                    struct flo_study_sight *out)
-{
-    double spread = study->spread > 0 ? study->spread : FLO_SPREAD_USUAL;
-    double least = INFINITY;
-
-    for (uint32_t i = 0; i < study->rules.count; i++) {
-        const struct flo_study_rule *rule = &study->rules.rules[i];
-        if (is_speed(rule->measure)) {
-            least = fmin(least, prove_of(rule, step_of(&study->rules, phase)));
-        }
-    }
-    if (isinf(least) || treated == 0 || controls == 0) {
-        return false;
-    }
-    double of_mean = spread * sqrt(1.0 / treated + 1.0 / controls);
-    *out = (struct flo_study_sight){
-        .finds_pct = flo_change_pct(4.7 * of_mean),
-        .proves_pct = flo_change_pct(2 * flo_look_z(0) * of_mean),
-        .prove_pct = least};
-    return true;
-}
+/* ---- spread ---- */
 
 /* Controls of all segments, in the first ratio that has enough of them. */
 static void note_spread(struct flo_study *study,
@@ -705,7 +683,7 @@ static void note_spread(struct flo_study *study,
         enum flo_measure measure = study->rules.rules[i].measure;
         double squares = 0;
         double freedom = 0;
-        if (!is_speed(measure)) {
+        if (!flo_study_is_speed(measure)) {
             continue;
         }
         for (uint32_t s = 0; s < evidence->segment_count; s++) {

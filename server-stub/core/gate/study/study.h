@@ -312,18 +312,39 @@ struct flo_study_moment {
     double soaked_s; /* below 0: devices are under way */
     double soak_s;
 };
-/* The changes that a phase finds in about 90 % of cases, and that it can prove
- * to be absent at its first look, by so many devices; and `prove` of its
- * strictest ratio.  false: it has no ratio, or no control. */
+/* Sight: what a phase can find, and the odds that it proves a release without
+ * effect, before it begins. */
 #define FLO_SPREAD_USUAL 0.084 /* drift of 5 %, and noise */
-struct flo_study_sight {
-    double finds_pct;
-    double proves_pct;
-    double prove_pct;
+struct flo_study_crowd {
+    uint32_t updated;  /* devices of the phase */
+    uint32_t controls; /* left once it is updated */
 };
-bool flo_study_sees(const struct flo_study *study, uint32_t phase,
-                    uint32_t treated, uint32_t controls,
+struct flo_study_sight {
+    bool has_find;
+    double finds_pct; /* smallest change that is found in 95 % of cases */
+    double odds;      /* of the proof, by the waves so far */
+    double prove_pct; /* that has to be proven */
+    /* Where the odds are below FLO_STUDY_ODDS_MIN: either would do. */
+    double helps_pct;
+    uint32_t helps_controls; /* 0: no number of them would */
+};
+/* `crowds` has phases up to this one.  false: the rule is of no speed, or there
+ * is nobody to compare. */
+bool flo_study_sees(const struct flo_study *study, uint32_t rule,
+                    uint32_t phase, uint32_t segments,
+                    const struct flo_study_crowd *crowds,
                     struct flo_study_sight *out);
+/* A site of so many members, of which so many are updated. */
+struct flo_study_site {
+    uint32_t members, updated;
+    uint32_t sites; /* of 3 members and more */
+    uint32_t all;   /* members of all sites */
+};
+/* The smallest change in % that the scan finds there in 95 % of cases;
+ * infinite: none. */
+double flo_study_finds_at(const struct flo_study *study, uint32_t rule,
+                          const struct flo_study_site *site);
+bool flo_study_is_speed(enum flo_measure measure);
 /* The longest soak, in soaks; then a person is asked. */
 #define FLO_SOAKS_MAX 8
 
@@ -406,6 +427,9 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 
 /* Bytes of each `out`. */
 #define FLO_STUDY_TEXT 400
+/* A phase whose proof has small odds, and the remedy. */
+void flo_study_sight_text(const char *phase, const char *title,
+                          const struct flo_study_sight *sight, char *out);
 /* Where a release is worse; `end`: "held there". */
 void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
                           char *out);
