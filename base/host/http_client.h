@@ -14,7 +14,10 @@ struct flo_http_options {
     const char *ca_file;   /* NULL: the system's */
     const char *cert_file; /* client certificate; NULL: none */
     const char *key_file;
-    const char *bearer;          /* NULL: none; never logged */
+    const char *bearer; /* NULL: none; never logged */
+    /* AWS Signature V4 for a store of S3's kind, in place of a bearer; NULL:
+     * none.  A request says its body's digest: x-amz-content-sha256. */
+    const char *s3_region, *s3_access_key, *s3_secret_key;
     const char *unix_socket;     /* NULL: TCP */
     uint64_t connect_timeout_ms; /* 0: 10000 */
     uint64_t timeout_ms;         /* whole call; 0: none */
@@ -48,6 +51,7 @@ struct flo_http_request {
     uint64_t range_from;      /* > 0: Range: bytes=from- */
     const char *if_range;     /* ETag for the range */
     size_t answer_bytes_max;  /* 0: 1 MiB; ignored with on_data */
+    uint64_t low_speed_ms;    /* 0: as the handle says */
     /* Streaming: called for each piece of a 2xx body; non-zero stops the call
      * with that (negative) code.  NULL: the body is in the answer. */
     int (*on_data)(void *context, const void *data, size_t bytes);

@@ -9,6 +9,8 @@
 #include "server-stub/cli/cli.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
+/* The controller brings a whole artifact to its store before it answers. */
+#define KEPT_MS (UINT64_C(3600) * 1000)
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
 {
@@ -376,6 +378,7 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
     blob_path(digest, url, sizeof(url));
     struct flo_http_request put = {.method = "PUT",
                                    .body_fd = fd,
+                                   .low_speed_ms = KEPT_MS,
                                    .content_type = "application/octet-stream"};
     rv = call(cli, &put, url, &got, err);
     if (rv == 0 && got.status / 100 != 2) {

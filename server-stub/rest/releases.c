@@ -72,7 +72,13 @@ static void show_gone(struct flo_rest_call *call,
                       const struct flo_release *release)
 {
     struct gone gone = find_gone(call->controller, release);
+    const char *state = json_string_value(json_object_get(call->out, "state"));
 
+    /* Each artifact of a release that was published is in the depot. */
+    if (call->controller->depot != NULL && state != NULL &&
+        strcmp(state, "draft") != 0) {
+        json_array_clear(gone.missing);
+    }
     json_object_set_new(call->out, "missing", gone.missing);
     json_object_set_new(call->out, "collected", gone.collected);
 }

@@ -13,6 +13,13 @@ int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
+static const char *blobs_state(const struct flo_controller *controller)
+{
+    return controller->depot == NULL                     ? "here"
+           : atomic_load(&controller->depot->is_failing) ? "failing"
+                                                         : "ok";
+}
+
 int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
@@ -39,9 +46,10 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
                                                     : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state,
-        "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
-        "audit_ok", (int)!controller->audit.is_broken, "broker", (int)is_up,
+        "{s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status",
+        state, "blobs", blobs_state(controller), "database",
+        failed.code != 0 ? flo_error_id(failed.code) : "ok", "audit_ok",
+        (int)!controller->audit.is_broken, "broker", (int)is_up,
         "devices_online", (json_int_t)count.online, "devices_max",
         (json_int_t)devices_max, "devices_unproved",
         (json_int_t)flo_proofs_missing(controller->proofs, count.devices),

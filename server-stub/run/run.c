@@ -16,6 +16,7 @@
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/run/depot.h"
 #include "server-stub/run/disk.h"
 #include "server-stub/run/login/login.h"
 #include "server-stub/run/run.h"
@@ -41,8 +42,9 @@ struct flo_run {
     struct flo_disk disk;
     struct flo_watching watching;
     struct flo_oidc_file *oidc;
-    struct flo_asker *asker; /* of the identity provider; NULL: none */
-    struct flo_rest rest;    /* with the listeners, the broker and MQTT */
+    struct flo_asker *asker;         /* of the identity provider; NULL: none */
+    struct flo_depot_threads *depot; /* of artifacts; NULL: none */
+    struct flo_rest rest; /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* it does not wait for the next controller */
     struct event *tick, *beat;
@@ -612,6 +614,24 @@ static int login_open(struct flo_run *run, struct flo_err *err)
     return rv;
 }
 
+static int depot_open(struct flo_run *run, struct flo_err *err)
+{
+    const struct flo_controller_options *given = &run->controller->options;
+    const struct flo_depot_options options = {.url = given->blobs_store,
+                                              .ca_file = given->blobs_ca,
+                                              .keys_or_null = given->blobs_keys,
+                                              .dir = run->controller->dir};
+
+    if (given->blobs_store == NULL) {
+        return 0;
+    }
+    int rv = flo_depot_open(&options, run->base, &run->depot, err);
+    if (rv == 0) {
+        run->controller->depot = flo_depot_of(run->depot);
+    }
+    return rv;
+}
+
 static int open_all(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
@@ -625,6 +645,9 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     }
     if (rv == 0) {
         rv = login_open(run, err);
+    }
+    if (rv == 0) {
+        rv = depot_open(run, err);
     }
     if (rv == 0) {
         rv = listeners_open(run, err);
@@ -683,6 +706,8 @@ static void close_all(struct flo_run *run)
     flo_batches_close(run->rest.batches);
     flo_broker_close(run->rest.broker, run->ends_broker);
     flo_asker_close(run->asker);
+    controller->depot = NULL;
+    flo_depot_close(run->depot);
     flo_httpd_close(run->rest.httpd);
     flo_oidc_file_close(run->oidc);
     flo_rest_held_close(&run->rest);

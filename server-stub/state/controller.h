@@ -12,6 +12,7 @@
 
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/artifacts/artifacts.h"
+#include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
@@ -42,6 +43,9 @@ struct flo_controller_options {
     bool has_accounts;       /* `broker` is a mosquitto with dynamic security */
     bool broker_forgets;     /* what is retained may be missing there */
     const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
+    const char *blobs_store; /* where all controllers keep them; NULL: here */
+    const char *blobs_keys;  /* file with what that store asks for, or NULL */
+    const char *blobs_ca;    /* its authority, or NULL */
     const char *public_host; /* under which devices reach us; NULL: the host
                                 of listen_devices */
     /* More names under which people and devices reach us (a reverse proxy's);
@@ -110,7 +114,8 @@ struct flo_controller {
     uint64_t commits_failed;
     struct flo_stale stale;
     struct flo_fleet_store *store;
-    struct flo_lane *lane; /* telemetry's */
+    struct flo_lane *lane;   /* telemetry's */
+    struct flo_depot *depot; /* of artifacts; NULL: they are here alone */
     struct flo_addresses addresses;
     struct flo_pki pki;
     struct flo_keyring_kept keyring;

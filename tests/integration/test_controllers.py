@@ -148,11 +148,13 @@ class Pair(Small):
              "127.0.0.1:%d" % devices, "--fleet", "test", "--heartbeat",
              self.heartbeat, "--listen-health", "127.0.0.1:%d" % self.health[name],
              "--name", name,
-             "--broker", self.broker, "--blobs-url",
-             "http://127.0.0.1:%d" % self.blobs.server_port, "--store",
+             "--broker", self.broker, *self.blobs_flags(), "--store",
              "postgresql:///postgres?host=%s&user=flotilla" %
              self.cuts[name].dir, *more],
             self.log_of(name))
+
+    def blobs_flags(self):
+        return "--blobs-url", "http://127.0.0.1:%d" % self.blobs.server_port
 
     def mark(self, name):
         log = self.log_of(name)

@@ -34,13 +34,6 @@ class Judged(Apart, Evident):
         for word in self.clock.env:
             del self.env[word]
 
-    def admit_b(self):
-        self.start("b", "--join", self.authority)
-        self.until_said("b", "are not sealed")
-        until("the leader is told", lambda: self.row("b").get("lacks"))
-        self.cli("controller", "admit", self.key_of("b"))
-        self.until_said("b", "has what a leader must have")
-
     def handed(self):
         """Readings of the level of each device, as the next leader finds
         them."""

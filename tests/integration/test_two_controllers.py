@@ -19,13 +19,23 @@ class Apart(Pair):
     the time of this story."""
     heartbeat = "1h"
 
-    def join(self):
+    def share_blobs(self):
         os.symlink(os.path.join(self.dir, "a", "blobs"),
                    os.path.join(self.folder("b"), "blobs"))
+
+    def join(self):
+        self.share_blobs()
         self.authority = subprocess.run(
             [self.path("flotilla-controller"), "--data",
              os.path.join(self.dir, "a"), "--fingerprint"],
             capture_output=True, text=True, check=True).stdout.strip()
+
+    def admit_b(self):
+        self.start("b", "--join", self.authority)
+        self.until_said("b", "are not sealed")
+        until("the leader is told", lambda: self.row("b").get("lacks"))
+        self.cli("controller", "admit", self.key_of("b"))
+        self.until_said("b", "has what a leader must have")
 
     def check(self, name):
         return subprocess.run(

@@ -84,6 +84,9 @@ int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
     copied &= copy_text(&http->options.cert_file, options->cert_file);
     copied &= copy_text(&http->options.key_file, options->key_file);
     copied &= copy_text(&http->options.bearer, options->bearer);
+    copied &= copy_text(&http->options.s3_region, options->s3_region);
+    copied &= copy_text(&http->options.s3_access_key, options->s3_access_key);
+    copied &= copy_text(&http->options.s3_secret_key, options->s3_secret_key);
     copied &= copy_text(&http->options.unix_socket, options->unix_socket);
     copied &= copy_text(&http->options.ca_fingerprint, options->ca_fingerprint);
     if (!copied || http->curl == NULL) {
@@ -111,6 +114,9 @@ void flo_http_close(struct flo_http *http)
     free_text(&http->options.cert_file);
     free_text(&http->options.key_file);
     free_text(&http->options.bearer);
+    free_text(&http->options.s3_region);
+    free_text(&http->options.s3_access_key);
+    free_text(&http->options.s3_secret_key);
     free_text(&http->options.unix_socket);
     free_text(&http->options.ca_fingerprint);
     free(http);
@@ -336,7 +342,8 @@ static int build_headers(const struct call *call, struct curl_slist **list,
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
-    int rv = add_header(list, err, "Expect:");
+    /* libcurl would sign the header that it does not send. */
+    int rv = options->s3_region != NULL ? 0 : add_header(list, err, "Expect:");
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
         rv = add_header(list, err, "Content-Type: %s",
@@ -419,6 +426,16 @@ static int narrow(void *context, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
+static void sign_for_s3(CURL *curl, const struct flo_http_options *options)
+{
+    char how[128];
+
+    snprintf(how, sizeof how, "aws:amz:%.64s:s3", options->s3_region);
+    curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, how);
+    curl_easy_setopt(curl, CURLOPT_USERNAME, options->s3_access_key);
+    curl_easy_setopt(curl, CURLOPT_PASSWORD, options->s3_secret_key);
+}
+
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
     uint64_t connect_ms = options->connect_timeout_ms;
@@ -451,6 +468,9 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     if (options->is_direct) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_direct);
+    }
+    if (options->s3_region != NULL) {
+        sign_for_s3(curl, options);
     }
     if (options->meets_device) {
         flo_http_meet_device(curl);
@@ -607,6 +627,10 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     curl_easy_setopt(http->curl, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     set_callbacks(&call);
+    if (request->low_speed_ms != 0) {
+        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME,
+                         seconds_of(request->low_speed_ms));
+    }
     int rv = set_body(&call, err);
     if (rv == 0) {
         rv = build_headers(&call, &headers, err);

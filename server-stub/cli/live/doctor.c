@@ -181,6 +181,11 @@ static void check_ready(struct doctor *doctor)
          is_ok ? "" : "fewer reports: a longer heartbeat (docs/runbook.md)",
          "%s, %llu windows left out", lane,
          (unsigned long long)flo_out_u64(ready, "telemetry.shed"));
+    if (strcmp(flo_out_text(ready, "blobs", "ok"), "failing") == 0) {
+        tell(doctor, BAD, "blobs",
+             "the controller's log names the cause (--blobs-store)",
+             "the store of artifacts takes or gives none");
+    }
     if (!json_is_true(json_object_get(ready, "audit_ok"))) {
         tell(doctor, BAD, "audit", "flotilla audit verify",
              "records differ from their signed heads");

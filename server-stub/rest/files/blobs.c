@@ -74,6 +74,100 @@ static void answer_elsewhere(const struct flo_controller *controller,
     flo_httpd_answer(request, 307, "text/plain", "", 0);
 }
 
+static void answer_file(struct flo_httpd_request *request, int fd,
+                        const struct flo_digest *digest)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(digest, text);
+    /* Not for a cache that others ask, too: who may have it was checked here.
+     */
+    flo_httpd_add_header(request, "Cache-Control",
+                         "private, max-age=31536000, immutable");
+    flo_httpd_answer_file(request, fd, "application/octet-stream", text);
+}
+
+/* ---- out of the depot ---- */
+
+static void on_fetched(void *context, const struct flo_depot_job *job,
+                       const struct flo_err *err)
+{
+    struct flo_httpd_request *request = context;
+    struct flo_err failed = *err;
+    int fd = -1;
+
+    flo_httpd_set_user(request, NULL, NULL);
+    if (failed.code == 0 &&
+        (fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+        flo_fail_errno(&failed, FLO_E_BLOB_ABSENT, "%s", job->path);
+    }
+    if (fd < 0) {
+        flo_httpd_answer_err(request, &failed);
+        return;
+    }
+    answer_file(request, fd, &job->digest);
+}
+
+/* Nobody waits for it any more. */
+static void on_gone(void *user)
+{
+    struct flo_depot_job *job = user;
+
+    job->context = NULL;
+}
+
+static struct flo_depot_job *job_of(enum flo_depot_what what,
+                                    const struct flo_digest *digest,
+                                    const char *path, struct flo_err *err)
+{
+    struct flo_depot_job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL) {
+        flo_fail(err, FLO_E_MEMORY, "artifact");
+        return NULL;
+    }
+    job->what = what;
+    job->digest = *digest;
+    snprintf(job->path, sizeof(job->path), "%s", path);
+    return job;
+}
+
+static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
+                 const struct flo_digest *digest, const char *path,
+                 struct flo_err *err)
+{
+    struct flo_depot_job *job = job_of(FLO_DEPOT_GET, digest, path, err);
+
+    if (job == NULL) {
+        return FLO_E_MEMORY;
+    }
+    job->context = request;
+    job->done = on_fetched;
+    int rv = depot->ask(depot->self, job, err);
+    if (rv == 0) {
+        flo_httpd_set_user(request, job, on_gone);
+    }
+    return rv;
+}
+
+/* It is not here.  true: its depot has it, or is asked. */
+static bool is_elsewhere(struct flo_controller *controller,
+                         struct flo_httpd_request *request,
+                         const struct flo_digest *digest, const char *path,
+                         struct flo_err *err)
+{
+    if (controller->depot == NULL ||
+        flo_artifact_was_collected(controller, digest)) {
+        return false;
+    }
+    if (controller->options.blobs_url != NULL &&
+        flo_httpd_listener_tag(request) == FLO_TAG_DEVICES) {
+        answer_elsewhere(controller, request, digest);
+        return true;
+    }
+    return fetch(controller->depot, request, digest, path, err) == 0;
+}
+
 static void on_get(void *context, struct flo_httpd_request *request)
 {
     struct flo_rest *rest = context;
@@ -90,8 +184,13 @@ static void on_get(void *context, struct flo_httpd_request *request)
         digest_of(request, &digest, &err) == 0 &&
         flo_rest_may_fetch(rest, request, &digest, false, &err) == 0) {
         flo_digest_text(&digest, text);
-        if (!flo_artifact_path(controller, &digest, path) ||
-            (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+        bool fits = flo_artifact_path(controller, &digest, path);
+        fd = fits ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (fits && fd < 0 &&
+            is_elsewhere(controller, request, &digest, path, &err)) {
+            return;
+        }
+        if (fd < 0 && err.code == 0) {
             flo_fail(&err, FLO_E_BLOB_ABSENT, "no artifact %s%s", text,
                      flo_artifact_was_collected(controller, &digest)
                          ? ": it was collected, for no device had the file "
@@ -109,11 +208,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
         answer_elsewhere(controller, request, &digest);
         return;
     }
-    /* Not for a cache that others ask, too: who may have it was checked here.
-     */
-    flo_httpd_add_header(request, "Cache-Control",
-                         "private, max-age=31536000, immutable");
-    flo_httpd_answer_file(request, fd, "application/octet-stream", text);
+    answer_file(request, fd, &digest);
 }
 
 static int answer_envelope(void *context, const char *text)
@@ -159,6 +254,10 @@ struct upload {
     int fd;
     char path[4096];
     char who[96];
+    struct flo_rest *rest; /* what follows: once it is whole */
+    struct flo_httpd_request *request;
+    struct flo_depot_job *job;
+    int status;
 };
 
 static void upload_free(struct upload *upload)
@@ -269,12 +368,15 @@ static int upload_finish(struct flo_controller *controller,
     }
     *status = access(path, F_OK) == 0 ? 200 : 201;
     if (fchmod(upload->fd, 0644) < 0 || fdatasync(upload->fd) < 0 ||
-        rename(upload->path, path) < 0) {
+        (controller->depot == NULL && rename(upload->path, path) < 0)) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    flo_artifact_is_wanted(controller, &digest);
+    if (controller->depot != NULL) {
+        return 0; /* it gets its name when the depot has it */
     }
     close(upload->fd);
     upload->fd = -1;
-    flo_artifact_is_wanted(controller, &digest);
     return flo_dir_sync(folder, err);
 }
 
@@ -298,30 +400,85 @@ static void upload_audit(struct flo_controller *controller,
     }
 }
 
+/* It is where it has to be, or could not be brought there. */
+static void end_put(struct upload *upload, const struct flo_err *err)
+{
+    struct flo_httpd_request *request = upload->request;
+    struct flo_rest *rest = upload->rest;
+    char digest[FLO_DIGEST_TEXT];
+    char text[256];
+    int status = upload->status;
+
+    flo_digest_text(&upload->wanted, digest);
+    snprintf(text, sizeof(text), "{\"digest\":\"%s\",\"bytes\":%llu}", digest,
+             (unsigned long long)upload->bytes);
+    if (err->code == 0) {
+        upload_audit(rest->controller, upload, digest);
+    }
+    flo_httpd_set_user(request, NULL, NULL);
+    upload_free(upload);
+    if (err->code != 0) {
+        flo_httpd_answer_err(request, err);
+    } else {
+        flo_rest_answer(rest, request, status, text, strlen(text));
+    }
+}
+
+static void on_kept(void *context, const struct flo_depot_job *job,
+                    const struct flo_err *err)
+{
+    (void)job;
+    end_put(context, err);
+}
+
+/* The depot gets it nevertheless. */
+static void on_left(void *user)
+{
+    struct upload *upload = user;
+
+    upload->job->context = NULL;
+    upload_free(upload);
+}
+
+static int keep(struct flo_depot *depot, struct upload *upload,
+                struct flo_err *err)
+{
+    char path[4096];
+
+    if (!flo_artifact_path(upload->rest->controller, &upload->wanted, path)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
+    }
+    upload->job = job_of(FLO_DEPOT_PUT, &upload->wanted, path, err);
+    if (upload->job == NULL) {
+        return FLO_E_MEMORY;
+    }
+    snprintf(upload->job->from, sizeof(upload->job->from), "%s", upload->path);
+    upload->job->context = upload;
+    upload->job->done = on_kept;
+    int rv = depot->ask(depot->self, upload->job, err);
+    if (rv == 0) {
+        close(upload->fd); /* the file is the job's */
+        upload->fd = -1;
+        flo_httpd_set_user(upload->request, upload, on_left);
+    }
+    return rv;
+}
+
 static void on_put(void *context, struct flo_httpd_request *request)
 {
     struct flo_rest *rest = context;
     struct flo_controller *controller = rest->controller;
     struct upload *upload = flo_httpd_user(request);
     struct flo_err err = {0};
-    char digest[FLO_DIGEST_TEXT];
-    char text[256];
-    int status = 201;
-    int rv = upload_finish(controller, upload, &status, &err);
+    int rv = upload_finish(controller, upload, &upload->status, &err);
 
-    flo_digest_text(&upload->wanted, digest);
-    if (rv == 0) {
-        snprintf(text, sizeof(text), "{\"digest\":\"%s\",\"bytes\":%llu}",
-                 digest, (unsigned long long)upload->bytes);
-        upload_audit(controller, upload, digest);
+    upload->rest = rest;
+    upload->request = request;
+    if (rv == 0 && controller->depot != NULL &&
+        keep(controller->depot, upload, &err) == 0) {
+        return;
     }
-    flo_httpd_set_user(request, NULL, NULL);
-    upload_free(upload);
-    if (rv < 0) {
-        flo_httpd_answer_err(request, &err);
-    } else {
-        flo_rest_answer(rest, request, status, text, strlen(text));
-    }
+    end_put(upload, &err);
 }
 
 /* ---- opening ---- */

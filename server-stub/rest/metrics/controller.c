@@ -180,6 +180,11 @@ static void add_store(const struct flo_controller *controller,
         {FLO_EXPOSED_COMMITS_FAILED, controller->commits_failed},
         {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
         {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
+        {FLO_EXPOSED_BLOBS_FAILED,
+         controller->depot != NULL &&
+                 atomic_load(&controller->depot->is_failing)
+             ? 1
+             : 0},
         {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
         {FLO_EXPOSED_ARTIFACT_BYTES, controller->collector.found.bytes},
         {FLO_EXPOSED_COLLECTED, controller->collector.removed},

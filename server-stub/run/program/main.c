@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/args/args.h"
+#include "base/host/crypto.h"
 #include "base/host/service.h"
 #include "server-stub/mqtt/broker/broker.h"
+#include "server-stub/run/depot.h"
 #include "server-stub/run/login/login.h"
 #include "server-stub/run/program/backup.h"
 #include "server-stub/run/program/pulse.h"
@@ -95,8 +97,18 @@ static const struct flo_flag flags[] = {
      TO_TEXT(proxy)},
     {"blobs-url", "URL",
      "devices are sent to URL/sha256-HEX for artifacts (307): a store that "
-     "holds the files of DIR/blobs",
+     "holds the files of DIR/blobs, or --blobs-store itself",
      TO_TEXT(blobs_url)},
+    {"blobs-store", "URL",
+     "an HTTP or S3 store in which all controllers keep artifacts, as "
+     "URL/sha256-HEX; DIR/blobs has copies (https, or http on loopback)",
+     TO_TEXT(blobs_store)},
+    {"blobs-keys", "FILE",
+     "what that store asks for, in a file of 0600: `bearer TOKEN`, or `s3 "
+     "REGION ACCESS-KEY SECRET-KEY` (nothing)",
+     TO_TEXT(blobs_keys)},
+    {"blobs-ca", "FILE", "authority of that store (the system's)",
+     TO_TEXT(blobs_ca)},
     {"name", "NAME",
      "how people are told this controller from others on its database (the "
      "machine's name)",
@@ -292,6 +304,25 @@ static int check_name(struct flo_controller_options *options,
     return 0;
 }
 
+static int check_depot(const struct flo_controller_options *options,
+                       struct flo_err *err)
+{
+    struct flo_depot_keys keys = {.bearer = ""};
+    int rv = 0;
+
+    if (options->blobs_store != NULL) {
+        rv = flo_depot_url_check(options->blobs_store, err);
+    } else if (options->blobs_keys != NULL || options->blobs_ca != NULL) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      "--blobs-keys and --blobs-ca belong to --blobs-store");
+    }
+    if (rv == 0 && options->blobs_keys != NULL) {
+        rv = flo_depot_keys_read(options->blobs_keys, &keys, err);
+    }
+    flo_secret_wipe(&keys, sizeof(keys));
+    return rv;
+}
+
 static bool has_own_broker(const struct flo_controller_options *options)
 {
     uint16_t port;
@@ -342,6 +373,7 @@ static int run(void *state, struct flo_err *err)
     if (rv == 0) {
         rv = check_oidc(options->oidc, err);
     }
+    rv = rv < 0 ? rv : check_depot(options, err);
     if (rv == 0) {
         rv = lock(options->dir, err);
     }

@@ -1,0 +1,36 @@
+/* Depot: an HTTP or S3 store in which all controllers of a fleet keep its
+ * artifacts (run/depot.c).  The files below DIR/blobs are copies of it.
+ *
+ * Whoever has a job is told on the state's thread. */
+#ifndef FLOTILLA_SERVER_STATE_DEPOT_H
+#define FLOTILLA_SERVER_STATE_DEPOT_H
+
+#include <stdatomic.h>
+
+#include <flotilla/base.h>
+
+enum flo_depot_what {
+    FLO_DEPOT_PUT, /* `from` is brought there, and is `path` afterwards */
+    FLO_DEPOT_GET  /* `path` is brought here */
+};
+struct flo_depot_job {
+    enum flo_depot_what what;
+    struct flo_digest digest;
+    char path[4096]; /* of the file, which is there whole or not at all */
+    char from[4096]; /* of a PUT: it goes in any case */
+    void *context;   /* NULL: nobody waits any more */
+    /* The job is freed after it.  err->code 0: done. */
+    void (*done)(void *context, const struct flo_depot_job *job,
+                 const struct flo_err *err);
+    struct flo_depot_job *next;
+    struct flo_err err;
+};
+struct flo_depot {
+    /* Takes `job` (from calloc).  FLO_E_REST_LIMIT when so many wait already:
+     * it was freed. */
+    int (*ask)(void *self, struct flo_depot_job *job, struct flo_err *err);
+    void *self;
+    atomic_bool is_failing; /* the last answer of it was none */
+};
+
+#endif
