@@ -21,6 +21,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server-stub/core/gate/observe/bytes.h"
 #include "server-stub/core/gate/observe/observed.h"
 
 #define FORMAT 3
@@ -28,113 +29,38 @@
 #define FORMAT_OF_BASES 1
 #define HAS_READINGS 1
 
-/* One way for both directions: a number is written to `out`, or read from
- * `in`. */
-struct cursor {
-    uint8_t *out; /* NULL: reading */
-    const uint8_t *in;
-    size_t at;
-    size_t bytes;
-    bool is_broken;
-};
-
-static bool has_room(struct cursor *cursor, size_t bytes)
-{
-    cursor->is_broken = cursor->is_broken || cursor->bytes - cursor->at < bytes;
-    return !cursor->is_broken;
-}
-
-static void u32(struct cursor *cursor, uint32_t *value)
-{
-    if (!has_room(cursor, 4)) {
-        return;
-    }
-    if (cursor->out != NULL) {
-        flo_put_u32(cursor->out + cursor->at, *value);
-    } else {
-        *value = flo_get_u32(cursor->in + cursor->at);
-    }
-    cursor->at += 4;
-}
-
-static void u8(struct cursor *cursor, uint8_t *value)
-{
-    if (!has_room(cursor, 1)) {
-        return;
-    }
-    if (cursor->out != NULL) {
-        cursor->out[cursor->at] = *value;
-    } else {
-        *value = cursor->in[cursor->at];
-    }
-    cursor->at++;
-}
-
-static void i16(struct cursor *cursor, int16_t *value)
+static void i16(struct flo_bytes *cursor, int16_t *value)
 {
     uint16_t bits = (uint16_t)*value;
     uint8_t bytes[2] = {(uint8_t)bits, (uint8_t)(bits >> 8)};
 
-    u8(cursor, &bytes[0]);
-    u8(cursor, &bytes[1]);
+    flo_bytes_u8(cursor, &bytes[0]);
+    flo_bytes_u8(cursor, &bytes[1]);
     bits = (uint16_t)(bytes[0] | bytes[1] << 8);
     memcpy(value, &bits, sizeof(bits));
 }
 
-static void truth(struct cursor *cursor, bool *value)
-{
-    uint8_t byte = *value ? 1 : 0;
-
-    u8(cursor, &byte);
-    *value = byte == 1;
-    cursor->is_broken = cursor->is_broken || byte > 1;
-}
-
-static void real(struct cursor *cursor, double *value)
-{
-    uint64_t bits;
-
-    if (!has_room(cursor, 8)) {
-        return;
-    }
-    if (cursor->out != NULL) {
-        memcpy(&bits, value, sizeof(bits));
-        flo_put_u64(cursor->out + cursor->at, bits);
-    } else {
-        bits = flo_get_u64(cursor->in + cursor->at);
-        memcpy(value, &bits, sizeof(*value));
-        cursor->is_broken = cursor->is_broken || !isfinite(*value);
-    }
-    cursor->at += 8;
-}
-
-static void half(struct cursor *cursor, float *value)
+static void half(struct flo_bytes *cursor, float *value)
 {
     uint32_t bits;
 
     memcpy(&bits, value, sizeof(bits));
-    u32(cursor, &bits);
+    flo_bytes_u32(cursor, &bits);
     memcpy(value, &bits, sizeof(bits));
     cursor->is_broken =
         cursor->is_broken || (cursor->out == NULL && !isfinite(*value));
 }
 
-static void mean(struct cursor *cursor, struct flo_mean *value)
+static void tally(struct flo_bytes *cursor, struct flo_tally *value)
 {
-    real(cursor, &value->sum);
-    u32(cursor, &value->count);
-}
-
-static void tally(struct cursor *cursor, struct flo_tally *value)
-{
-    real(cursor, &value->errors);
-    real(cursor, &value->requests);
-    u32(cursor, &value->blocks);
+    flo_bytes_real(cursor, &value->errors);
+    flo_bytes_real(cursor, &value->requests);
+    flo_bytes_u32(cursor, &value->blocks);
     cursor->is_broken =
         cursor->is_broken || value->errors < 0 || value->requests < 0;
 }
 
-static void fields(struct cursor *cursor, struct flo_observed *observed,
+static void fields(struct flo_bytes *cursor, struct flo_observed *observed,
                    uint8_t format)
 {
     uint32_t crashes = observed->crashes;
@@ -157,19 +83,19 @@ static void fields(struct cursor *cursor, struct flo_observed *observed,
                 ? FORMAT_OF_LEVELS
                 : FORMAT_OF_BASES;
         if (format >= since) {
-            u32(cursor, numbers[i]);
+            flo_bytes_u32(cursor, numbers[i]);
         }
     }
     for (size_t i = 0; i < FLO_COUNT(bytes); i++) {
-        u8(cursor, bytes[i]);
+        flo_bytes_u8(cursor, bytes[i]);
     }
     cursor->is_broken =
         cursor->is_broken || crashes > UINT16_MAX || leak_from > UINT16_MAX;
     observed->crashes = (uint16_t)crashes;
     observed->leak_from = (uint16_t)leak_from;
-    truth(cursor, &observed->is_busy);
-    truth(cursor, &observed->is_silent);
-    truth(cursor, &observed->died_early);
+    flo_bytes_truth(cursor, &observed->is_busy);
+    flo_bytes_truth(cursor, &observed->is_silent);
+    flo_bytes_truth(cursor, &observed->died_early);
     if (format == FORMAT_OF_BASES) {
         observed->pasts[0].release = observed->release;
         observed->pasts[0].heard = observed->heard;
@@ -182,7 +108,7 @@ static void fields(struct cursor *cursor, struct flo_observed *observed,
 
 /* The next place: when writing, one in use; `release` is its first field.
  * false: that was all. */
-static bool next_place(struct cursor *cursor, uint8_t count, int i,
+static bool next_place(struct flo_bytes *cursor, uint8_t count, int i,
                        uint32_t *release)
 {
     if (cursor->out != NULL && *release == 0) {
@@ -191,30 +117,30 @@ static bool next_place(struct cursor *cursor, uint8_t count, int i,
     if (cursor->out == NULL && i >= count) {
         return false;
     }
-    u32(cursor, release);
+    flo_bytes_u32(cursor, release);
     cursor->is_broken = cursor->is_broken || *release == 0;
     return !cursor->is_broken;
 }
 
-static void all_pasts(struct cursor *cursor, struct flo_observed *observed)
+static void all_pasts(struct flo_bytes *cursor, struct flo_observed *observed)
 {
     uint8_t count = 0;
 
     for (int i = 0; i < FLO_LEVELS_MAX; i++) {
         count = (uint8_t)(count + (observed->pasts[i].release != 0 ? 1 : 0));
     }
-    u8(cursor, &count);
+    flo_bytes_u8(cursor, &count);
     cursor->is_broken = cursor->is_broken || count > FLO_LEVELS_MAX;
     for (int i = 0; i < FLO_LEVELS_MAX; i++) {
         struct flo_past *past = &observed->pasts[i];
         if (next_place(cursor, count, i, &past->release)) {
-            u32(cursor, &past->heard);
+            flo_bytes_u32(cursor, &past->heard);
             tally(cursor, &past->tally);
         }
     }
 }
 
-static void all_levels(struct cursor *cursor, struct flo_level_table *table,
+static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table,
                        uint8_t format)
 {
     uint8_t count = 0;
@@ -222,24 +148,24 @@ static void all_levels(struct cursor *cursor, struct flo_level_table *table,
     for (int i = 0; i < FLO_LEVELS_MAX; i++) {
         count = (uint8_t)(count + (table->levels[i].release != 0 ? 1 : 0));
     }
-    u8(cursor, &count);
+    flo_bytes_u8(cursor, &count);
     cursor->is_broken = cursor->is_broken || count > FLO_LEVELS_MAX;
     for (int i = 0; i < FLO_LEVELS_MAX; i++) {
         struct flo_level *level = &table->levels[i];
         if (next_place(cursor, count, i, &level->release)) {
-            u32(cursor, &level->last);
-            mean(cursor, &level->mean);
+            flo_bytes_u32(cursor, &level->last);
+            flo_bytes_mean(cursor, &level->mean);
             for (int k = 0; k < 4 && format == FORMAT; k++) {
                 i16(cursor, &level->day[k]);
             }
         }
     }
-    u32(cursor, &table->running);
-    u32(cursor, &table->warm_from);
+    flo_bytes_u32(cursor, &table->running);
+    flo_bytes_u32(cursor, &table->warm_from);
 }
 
 /* A base is the level of the release that ran. */
-static void old_series(struct cursor *cursor,
+static void old_series(struct flo_bytes *cursor,
                        const struct flo_observed *observed,
                        struct flo_readings *readings, int reading)
 {
@@ -249,11 +175,11 @@ static void old_series(struct cursor *cursor,
         {.release = observed->release, .last = observed->read},
         {.release = observed->former, .last = observed->split}};
 
-    mean(cursor, &levels[0].mean);
-    mean(cursor, &series->before);
-    mean(cursor, &series->after);
-    mean(cursor, &series->newest);
-    u32(cursor, &series->since);
+    flo_bytes_mean(cursor, &levels[0].mean);
+    flo_bytes_mean(cursor, &series->before);
+    flo_bytes_mean(cursor, &series->after);
+    flo_bytes_mean(cursor, &series->newest);
+    flo_bytes_u32(cursor, &series->since);
     levels[1].mean = series->first = series->before;
     cursor->is_broken = cursor->is_broken ||
                         series->after.count > UINT32_MAX - series->newest.count;
@@ -272,7 +198,7 @@ static void old_series(struct cursor *cursor,
 }
 
 /* Readings of batch requests were the last to come. */
-static void all_bases(struct cursor *cursor,
+static void all_bases(struct flo_bytes *cursor,
                       const struct flo_observed *observed,
                       struct flo_readings *readings, uint8_t count)
 {
@@ -287,7 +213,7 @@ static void all_bases(struct cursor *cursor,
 }
 
 /* Hours that were read, in their order. */
-static void hours(struct cursor *cursor, struct flo_shape_kept *kept)
+static void hours(struct flo_bytes *cursor, struct flo_shape_kept *kept)
 {
     uint8_t count = 0;
     uint8_t next = 0;
@@ -296,18 +222,18 @@ static void hours(struct cursor *cursor, struct flo_shape_kept *kept)
     for (uint8_t h = 0; h < FLO_SHAPE_HOURS; h++) {
         count = (uint8_t)(count + (kept->counts[h] > 0 ? 1 : 0));
     }
-    u8(cursor, &count);
+    flo_bytes_u8(cursor, &count);
     for (uint8_t i = 0; i < count && !cursor->is_broken; i++) {
         uint8_t hour = next;
         while (cursor->out != NULL && kept->counts[hour] == 0) {
             hour++;
         }
-        u8(cursor, &hour);
+        flo_bytes_u8(cursor, &hour);
         if (hour < next || hour >= FLO_SHAPE_HOURS) {
             cursor->is_broken = true;
             return;
         }
-        u8(cursor, &kept->counts[hour]);
+        flo_bytes_u8(cursor, &kept->counts[hour]);
         i16(cursor, &kept->hours[hour]);
         cursor->is_broken = cursor->is_broken || kept->counts[hour] == 0 ||
                             kept->counts[hour] >= FLO_SHAPE_READINGS_MAX;
@@ -315,16 +241,16 @@ static void hours(struct cursor *cursor, struct flo_shape_kept *kept)
     }
 }
 
-static void sums(struct cursor *cursor, struct flo_slope_sums *value)
+static void sums(struct flo_bytes *cursor, struct flo_slope_sums *value)
 {
-    u32(cursor, &value->count);
-    real(cursor, &value->t);
-    real(cursor, &value->t2);
-    real(cursor, &value->y);
-    real(cursor, &value->ty);
+    flo_bytes_u32(cursor, &value->count);
+    flo_bytes_real(cursor, &value->t);
+    flo_bytes_real(cursor, &value->t2);
+    flo_bytes_real(cursor, &value->y);
+    flo_bytes_real(cursor, &value->ty);
 }
 
-static void all_days(struct cursor *cursor, struct flo_readings *readings)
+static void all_days(struct flo_bytes *cursor, struct flo_readings *readings)
 {
     struct flo_slope_track *memory = &readings->memory;
 
@@ -338,9 +264,9 @@ static void all_days(struct cursor *cursor, struct flo_readings *readings)
         }
         half(cursor, &readings->daily[i].before);
     }
-    truth(cursor, &readings->has_daily);
-    u32(cursor, &memory->from);
-    real(cursor, &memory->base);
+    flo_bytes_truth(cursor, &readings->has_daily);
+    flo_bytes_u32(cursor, &memory->from);
+    flo_bytes_real(cursor, &memory->base);
     sums(cursor, &memory->all);
     sums(cursor, &memory->latest);
     sums(cursor, &memory->newest);
@@ -349,12 +275,12 @@ static void all_days(struct cursor *cursor, struct flo_readings *readings)
                                                 memory->newest.count;
 }
 
-static void all_series(struct cursor *cursor, struct flo_readings *readings,
+static void all_series(struct flo_bytes *cursor, struct flo_readings *readings,
                        const struct flo_observed *observed, uint8_t format)
 {
     uint8_t count = FLO_READING_COUNT;
 
-    u8(cursor, &count);
+    flo_bytes_u8(cursor, &count);
     if (format == FORMAT_OF_BASES) {
         all_bases(cursor, observed, readings, count);
         return;
@@ -363,14 +289,14 @@ static void all_series(struct cursor *cursor, struct flo_readings *readings,
     for (int i = 0; i < FLO_READING_COUNT && !cursor->is_broken; i++) {
         struct flo_series *series = &readings->series[i];
         all_levels(cursor, &readings->levels[i], format);
-        mean(cursor, &series->before);
-        mean(cursor, &series->first);
-        mean(cursor, &series->after);
-        mean(cursor, &series->newest);
-        real(cursor, &series->curve);
-        u32(cursor, &series->since);
-        u8(cursor, &readings->reference[i]);
-        u32(cursor, &readings->stratum[i]);
+        flo_bytes_mean(cursor, &series->before);
+        flo_bytes_mean(cursor, &series->first);
+        flo_bytes_mean(cursor, &series->after);
+        flo_bytes_mean(cursor, &series->newest);
+        flo_bytes_real(cursor, &series->curve);
+        flo_bytes_u32(cursor, &series->since);
+        flo_bytes_u8(cursor, &readings->reference[i]);
+        flo_bytes_u32(cursor, &readings->stratum[i]);
         cursor->is_broken = cursor->is_broken ||
                             readings->reference[i] > FLO_REFERENCE_THIN ||
                             series->since < (uint64_t)series->after.count +
@@ -385,12 +311,12 @@ static void all_series(struct cursor *cursor, struct flo_readings *readings,
 size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out)
 {
     struct flo_observed copy = *observed;
-    struct cursor cursor = {.out = out, .bytes = FLO_OBSERVED_BYTES_MAX};
+    struct flo_bytes cursor = {.out = out, .bytes = FLO_OBSERVED_BYTES_MAX};
     uint8_t format = FORMAT;
     uint8_t flags = observed->readings != NULL ? HAS_READINGS : 0;
 
-    u8(&cursor, &format);
-    u8(&cursor, &flags);
+    flo_bytes_u8(&cursor, &format);
+    flo_bytes_u8(&cursor, &flags);
     fields(&cursor, &copy, FORMAT);
     all_pasts(&cursor, &copy);
     if (flags != 0) {
@@ -405,14 +331,14 @@ int flo_observed_unpack(const uint8_t *data, size_t bytes,
                         struct flo_readings *readings, bool *has_readings,
                         struct flo_err *err)
 {
-    struct cursor cursor = {.in = data, .bytes = bytes};
+    struct flo_bytes cursor = {.in = data, .bytes = bytes};
     uint8_t format = 0;
     uint8_t flags = 0;
 
     memset(observed, 0, sizeof(*observed));
     memset(readings, 0, sizeof(*readings));
-    u8(&cursor, &format);
-    u8(&cursor, &flags);
+    flo_bytes_u8(&cursor, &format);
+    flo_bytes_u8(&cursor, &flags);
     fields(&cursor, observed, format);
     if (format > FORMAT_OF_BASES) {
         all_pasts(&cursor, observed);
