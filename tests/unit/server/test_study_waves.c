@@ -177,6 +177,18 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
                               "50 updated devices to prove anything in 8 "
                               "soaks");
 
+    /* Nobody crashed before, in too few hours to say that nobody does. */
+    flo_study_phase(study, 2);
+    evidence->crash.past.devices = 0;
+    evidence->crash.past_hours = 400;
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 2, 0, 100);
+    evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.control.devices = 50;
+    evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated.devices = 150;
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
+
+    evidence->crash.past.devices = 6;
+    evidence->crash.past_hours = 3000;
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 1, 1, 100);
     /* Two thousand can, and are waited for. */
     flo_study_phase(study, 2);
     treated->devices = 2000;

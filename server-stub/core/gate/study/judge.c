@@ -9,6 +9,7 @@
 #include "server-stub/core/gate/study/study.h"
 
 #define LOOK_LAST 3 /* after 8 soaks */
+#define UNSEEN 0.5  /* a crash that hours without any do not rule out */
 _Static_assert(FLO_SOAKS_MAX == 1 << LOOK_LAST, "then a person is asked");
 
 /* ---- one test ---- */
@@ -377,7 +378,9 @@ static bool is_beyond(const struct judgement *judgement, uint32_t rule)
     struct flo_detect_watch plan = {
         .hours_updated = hours_at_end(judgement, &arms->count.treated),
         .hours_controls = hours_at_end(judgement, control),
-        .rate = hours > 0 ? (control->events + crash->past.devices) / hours : 0,
+        .rate = hours > 0
+                    ? (control->events + crash->past.devices + UNSEEN) / hours
+                    : 0,
         .prove_rate = judgement->results->all[rule].rule.count.prove_rate,
         .look = LOOK_LAST};
     return plan.hours_updated > 0 && plan.prove_rate > 0 &&
