@@ -597,12 +597,6 @@ bool flo_publisher_skipped(struct flo_publisher *publisher)
 
 /* ---- everything ---- */
 
-static int collect_device(void *context, const struct flo_fleet_device *device)
-{
-    flo_text_list_add(context, device->id);
-    return 0;
-}
-
 /* A device that comes is sent its document then (ingest.c).  Where a broker
  * forgets, nobody's coming may be heard, and each is asked for its report;
  * where it has accounts, nobody comes without one. */
@@ -614,21 +608,34 @@ static bool is_told_at_once(const struct flo_publisher *publisher)
     return options->broker_forgets || options->has_accounts;
 }
 
+struct told {
+    struct flo_text_list devices;
+    bool is_any; /* also those that are not connected */
+};
+
+static int collect_device(void *context, const struct flo_select_device *device)
+{
+    const union flo_select_value *values = device->values;
+    struct told *told = context;
+
+    if (told->is_any || strcmp(values[FLO_SELECT_STATE].text, "online") == 0) {
+        flo_text_list_add(&told->devices, values[FLO_SELECT_ID].text);
+    }
+    return 0;
+}
+
 void flo_publisher_send_all(struct flo_publisher *publisher,
                             void (*then)(void *context), void *context)
 {
     struct flo_fleet_store *store = publisher->controller->store;
-    struct flo_fleet_device_filter filter = {
-        .online = is_told_at_once(publisher) ? -1 : 1};
+    struct told told = {.is_any = is_told_at_once(publisher)};
     struct flo_text_list groups = {0};
-    struct flo_text_list devices = {0};
     struct flo_err err = {0};
     uint64_t begin_ms = flo_now_ms();
 
     if (flo_fleet_order_groups(store, flo_wall_ms(), collect_group, &groups,
                                &err) < 0 ||
-        flo_fleet_device_list(store, &filter, collect_device, &devices, &err) <
-            0) {
+        flo_fleet_facts_each(store, NULL, collect_device, &told, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     send_trust(publisher); /* the orders are signed by keys that it names */
@@ -640,8 +647,8 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
     }
     flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
             groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
-    spread_add(&publisher->spread, &devices);
-    if (devices.count > 0) {
+    spread_add(&publisher->spread, &told.devices);
+    if (told.devices.count > 0) {
         publisher->spread.asks = publisher->controller->options.broker_forgets;
         publisher->spread.then = then;
         publisher->spread.then_context = context;
@@ -649,7 +656,7 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
         then(context);
     }
     flo_text_list_clear(&groups);
-    flo_text_list_clear(&devices);
+    flo_text_list_clear(&told.devices);
 }
 
 /* ---- the whole ---- */

@@ -3,6 +3,14 @@
 
 #include "server-stub/state/telemetry_link.h"
 
+static void tell(struct flo_controller *controller, const char *device,
+                 const char *hardware)
+{
+    if (flo_fleet_device_hardware(controller->store, device, hardware)) {
+        flo_lane_device(controller->lane, device, hardware);
+    }
+}
+
 void flo_telemetry_link_device(struct flo_controller *controller,
                                const char *device,
                                const json_t *profile_or_null)
@@ -10,20 +18,18 @@ void flo_telemetry_link_device(struct flo_controller *controller,
     char hardware[FLO_HARDWARE_TEXT];
 
     flo_hardware_class(profile_or_null, hardware);
-    if (flo_fleet_device_hardware(controller->store, device, hardware)) {
-        flo_lane_device(controller->lane, device, hardware);
-    }
+    tell(controller, device, hardware);
 }
 
-static int tell_device(void *context, const struct flo_fleet_device *device)
+static int tell_device(void *context, const struct flo_select_device *device)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
+    const union flo_select_value *values = device->values;
+    char hardware[FLO_HARDWARE_TEXT];
 
-    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                       &profile, NULL) < 0) {
-        profile = NULL;
-    }
-    flo_telemetry_link_device(context, device->id, profile);
+    flo_hardware_class_of(values[FLO_SELECT_ARCH].text,
+                          values[FLO_SELECT_KERNEL].text,
+                          values[FLO_SELECT_MEMORY].number, hardware);
+    tell(context, values[FLO_SELECT_ID].text, hardware);
     return 0;
 }
 
@@ -68,7 +74,6 @@ static int hand_on(struct flo_controller *controller, struct flo_err *err)
 int flo_telemetry_link_open(struct flo_controller *controller,
                             struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.online = -1};
     uint64_t block_ms = controller->options.evidence_block_ms;
     int rv = flo_lane_open(controller->dir, controller->fleet,
                            block_ms > 0 ? block_ms : FLO_BLOCK_MS,
@@ -78,8 +83,8 @@ int flo_telemetry_link_open(struct flo_controller *controller,
     if (rv == 0) {
         flo_lane_judge(controller->lane,
                        (struct flo_lane_judge){may_come, controller});
-        rv = flo_fleet_device_list(controller->store, &filter, tell_device,
-                                   controller, err);
+        rv = flo_fleet_facts_each(controller->store, NULL, tell_device,
+                                  controller, err);
     }
     return rv < 0 ? rv
                   : flo_fleet_release_list(controller->store, tell_release,

@@ -163,7 +163,8 @@ struct flo_fleet_device_filter {
     const char *release; /* model@version that it serves */
     int online;          /* -1: either */
     bool with_retired;
-    uint64_t limit; /* 0: all */
+    bool only_retired; /* nobody else */
+    uint64_t limit;    /* 0: all */
 };
 FLO_MUST_USE int flo_fleet_device_list(
     struct flo_fleet_store *store, const struct flo_fleet_device_filter *filter,

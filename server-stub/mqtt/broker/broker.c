@@ -65,9 +65,7 @@ static void acl_line(struct flo_buf *out, const char *fleet,
 
 static int acl_retired(void *context, const struct flo_fleet_device *device)
 {
-    if (device->is_retired) {
-        flo_text_list_add(context, device->id);
-    }
+    flo_text_list_add(context, device->id);
     return 0;
 }
 
@@ -75,7 +73,7 @@ int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                         struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.online = -1,
-                                             .with_retired = true};
+                                             .only_retired = true};
     struct flo_text_list retired = {0};
     int rv = flo_fleet_device_list(controller->store, &filter, acl_retired,
                                    &retired, err);

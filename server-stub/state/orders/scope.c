@@ -6,28 +6,29 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 
-static int count_device(void *context, const struct flo_fleet_device *device)
+#define ENOUGH 1 /* no error: a listing has what was asked for */
+
+static int stop_at_first(void *context, const char *device)
 {
+    (void)context;
     (void)device;
-    ++*(size_t *)context;
-    return 0;
+    return ENOUGH;
 }
 
 int flo_scope_check(struct flo_controller *controller, const char *group,
                     const char *device, struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {
-        .group = group, .online = -1, .limit = 1};
-    size_t count = 0;
-
     if (device != NULL) {
         return flo_fleet_device_get(controller->store, device, NULL, NULL, err);
     }
-    int rv = flo_fleet_device_list(controller->store, &filter, count_device,
-                                   &count, err);
-    return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
-                                            "no device is in group %s", group)
-                                 : rv;
+    int rv = flo_fleet_group_each(controller->store, group, stop_at_first, NULL,
+                                  err);
+    if (rv == ENOUGH) {
+        return 0;
+    }
+    return rv == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
+                              "no device is in group %s", group)
+                   : rv;
 }
 
 /* NULL: no memory. */
@@ -95,8 +96,6 @@ static int collect_facts(void *context, const struct flo_select_device *device)
              values[FLO_SELECT_NAME].text);
     return 0;
 }
-
-#define ENOUGH 1 /* no error: one device can go back */
 
 static int by_id(const void *a, const void *b)
 {

@@ -229,7 +229,10 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
         query.matches[query.match_count++] =
             common_number(FLO_FIELD_DEVICE_ONLINE, (uint64_t)filter->online);
     }
-    if (!filter->with_retired) {
+    if (filter->only_retired) {
+        query.matches[query.match_count++] =
+            number_is(FLO_FIELD_DEVICE_RETIRED, 1);
+    } else if (!filter->with_retired) {
         query.matches[query.match_count++] =
             common_number(FLO_FIELD_DEVICE_RETIRED, 0);
     }
