@@ -77,6 +77,19 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
+static uint32_t members_of(const struct flo_observe_study *study,
+                           struct flo_slice slice)
+{
+    uint32_t members = 0;
+
+    for (size_t i = 0; i < study->member_count; i++) {
+        members += study->labels[slice.label].values[i] == slice.value ? 1 : 0;
+    }
+    return members;
+}
+
+/* Three of a site's four devices may share a hardware class by chance, and half
+ * of the fleet with them: then the site is held. */
 struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
                                       struct flo_slice held,
                                       struct flo_slice wider)
@@ -87,13 +100,14 @@ struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
     if (slices->count == FLO_STUDY_SLICES_MAX) {
         return NULL;
     }
+    if (wider.value != 0 &&
+        members_of(study, held) > members_of(study, wider)) {
+        held = wider;
+        wider = (struct flo_slice){0};
+    }
     struct flo_study_slice *row = &slices->rows[slices->count];
     study->found[slices->count++] =
         (struct flo_observe_found){.slice = held, .wider = wider};
-    *row = (struct flo_study_slice){0};
-    for (size_t i = 0; i < study->member_count; i++) {
-        row->members +=
-            study->labels[held.label].values[i] == held.value ? 1 : 0;
-    }
+    *row = (struct flo_study_slice){.members = members_of(study, held)};
     return row;
 }

@@ -23,7 +23,7 @@ void flo_crowd_close(struct flo_crowd *crowd);
 /* It has the release, and swapped in a wave. */
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry);
 /* A row of the evidence for a slice; NULL: there is no room.  wider: value 0
- * for none. */
+ * for none; it is held itself when fewer members have it. */
 struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
                                       struct flo_slice held,
                                       struct flo_slice wider);

@@ -143,6 +143,7 @@ static bool change_of(const struct look *look, enum side side,
 
 static void keep_row(struct look *look, const struct flo_scan_row *row)
 {
+    const struct flo_study_slices *slices = &look->crowd.study->evidence.slices;
     struct flo_slice held = row->has_within ? row->within : row->slice;
     struct flo_study_slice *out =
         flo_crowd_row(&look->crowd, held,
@@ -160,6 +161,7 @@ static void keep_row(struct look *look, const struct flo_scan_row *row)
     out->ln_e = row->ln_e;
     out->threshold = row->threshold;
     out->told = row->told;
+    held = look->crowd.study->found[out - slices->rows].slice;
     out->has_elsewhere =
         change_of(look, SIDE_ELSEWHERE, &held, &out->elsewhere);
 }

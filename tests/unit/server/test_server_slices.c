@@ -2,6 +2,7 @@
  * worse. */
 #include <math.h>
 
+#include "server-stub/telemetry/observe/crowd.h"
 #include "unit/server/observed_world.h"
 
 #define DEVICES 240
@@ -412,6 +413,27 @@ static void slow_devices_stand_against_controls_of_all_waves(void **state)
     flo_observe_study_free(study);
 }
 
+/* A site of two, and a class that all four have. */
+static void a_site_is_held_and_no_class_that_more_have(void **state)
+{
+    (void)state;
+    const uint16_t sites[] = {1, 1, 2, 2};
+    const uint16_t classes[] = {1, 1, 1, 1};
+    struct flo_slice_label labels[] = {{.values = sites}, {.values = classes}};
+    struct flo_observe_study *study = flo_observe_study_new(4);
+    const struct flo_crowd crowd = {.study = study};
+
+    study->member_count = 4;
+    study->labels = labels;
+    const struct flo_study_slice *row = flo_crowd_row(
+        &crowd, (struct flo_slice){1, 1}, (struct flo_slice){0, 2});
+    assert_int_equal(row->members, 2);
+    assert_int_equal(study->found[0].slice.label, 0);
+    assert_int_equal(study->found[0].wider.value, 0);
+    study->labels = NULL;
+    flo_observe_study_free(study);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -429,6 +451,7 @@ int main(void)
         TEST(a_site_without_a_control_is_unclear),
         TEST(slow_devices_stand_against_controls_of_all_waves),
         TEST(an_unclear_site_without_a_step_is_told_only),
+        TEST(a_site_is_held_and_no_class_that_more_have),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
