@@ -136,6 +136,16 @@ static void judge(const struct flo_count_rule *rule,
     }
 }
 
+/* Both arms have exposure, and neither vanishes in the sum. */
+static bool is_known(const struct flo_count_arm *treated,
+                     const struct flo_count_arm *control)
+{
+    double part = treated->expected / (treated->expected + control->expected);
+
+    return treated->expected > 0 && control->expected > 0 && part > 0 &&
+           part < 1 && treated->exposure > 0 && control->exposure > 0;
+}
+
 bool flo_count_evaluate(const struct flo_count_rule *rule,
                         const struct flo_count_arm *treated,
                         const struct flo_count_arm *control, uint32_t look,
@@ -151,8 +161,7 @@ bool flo_count_evaluate(const struct flo_count_rule *rule,
     }
     out->treated = (uint64_t)treated->devices;
     out->control = (uint64_t)control->devices;
-    if (treated->expected <= 0 || control->expected <= 0 ||
-        treated->exposure <= 0 || control->exposure <= 0) {
+    if (!is_known(treated, control)) {
         out->open = FLO_OPEN_NONE_YET;
         return true;
     }
