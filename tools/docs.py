@@ -288,7 +288,7 @@ def study():
     folder = "server-stub/core/gate/study/"
     measures = list(rows(folder + "measures.def", "FLO_MEASURE"))
     kinds = {"RATIO": "a change in %", "COUNT": "a rate",
-             "DEATHS": "a hard stop"}
+             "DEATHS": "a hard stop", "LEAK": "a growth in % an hour"}
     words = {r[0]: r[1] for r in measures}
     members = [[kinds[r[0]], "`%s`" % r[1],
                 "`halt`, `rollback`, `pause`" if r[3] == "ON_FAIL" else
@@ -310,6 +310,8 @@ def study():
                      "NEVER": ", never critical"}.get(
                          r[5], ", critical from phase %s" % r[5])
             prove = ", ".join(r[6:])
+            if kind == "LEAK":
+                return "+%s %% an hour, weight %s%s" % (r[2], r[4], start)
             return ("+%s %%, prove %s %%, weight %s%s" % (
                 r[2], prove, r[4], start) if kind == "RATIO" else
                     "%s times and +%s%s, weight %s%s" % (

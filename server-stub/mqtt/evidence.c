@@ -173,6 +173,20 @@ static void add_members(const struct flo_rollout *core,
     }
 }
 
+/* An hour is 12 blocks, also where they are shorter. */
+static uint16_t leak_from(const struct flo_study_rules *rules)
+{
+    uint64_t from_ms = 0;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (rules->rules[i].measure == FLO_MEASURE_LEAK) {
+            from_ms = rules->rules[i].from_ms;
+        }
+    }
+    uint64_t blocks = (from_ms + FLO_BLOCK_MS - 1) / FLO_BLOCK_MS;
+    return blocks < UINT16_MAX ? (uint16_t)blocks : UINT16_MAX;
+}
+
 static struct flo_observe_study *study_ask(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry)
 {
@@ -193,6 +207,7 @@ static struct flo_observe_study *study_ask(struct flo_controller *controller,
     study->phase = core->phase;
     study->block = core->study.state.block;
     study->excluded = core->study.state.excluded;
+    study->leak_from = leak_from(&core->study.rules);
     study->heartbeat_ms = controller->heartbeat_ms;
     if (flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are told */

@@ -81,6 +81,7 @@ void scene_leak(const struct row *row, struct chance *chance,
                                        .devices_min = 5,
                                        .controls_min = 20};
     struct flo_slope slopes[LEAK_DEVICES];
+    struct flo_leak_arms arms;
     struct flo_leak_result result;
 
     for (size_t i = 0; i < LEAK_DEVICES; i++) {
@@ -98,8 +99,9 @@ void scene_leak(const struct row *row, struct chance *chance,
         for (size_t i = 0; i < LEAK_DEVICES; i++) {
             (void)flo_slope_of(&y[i][LEAK_FROM], b - LEAK_FROM, &slopes[i]);
         }
-        if (flo_leak_evaluate(&rule, slopes, CANARIES, slopes + CANARIES,
-                              LEAK_DEVICES - CANARIES, numbers, &result) &&
+        if (flo_leak_arms(slopes, CANARIES, slopes + CANARIES,
+                          LEAK_DEVICES - CANARIES, numbers, &arms) &&
+            flo_leak_judge(&rule, &arms, &result) &&
             result.verdict == FLO_VERDICT_FAIL) {
             hits[0] = b <= 18;
             hits[1] = b <= 24;

@@ -81,7 +81,8 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
     const struct flo_study_row row = {.told = standing->told};
     double told, low, high;
     json_t *numbers = flo_statistic_result_json(result);
-    bool is_ratio = result->kind == FLO_STATISTIC_RATIO;
+    bool is_ratio = result->kind == FLO_STATISTIC_RATIO ||
+                    result->kind == FLO_STATISTIC_LEAK;
     json_t *value = json_object_get(numbers, is_ratio ? "effect_pct" : "ratio");
     json_t *interval =
         json_object_get(numbers, is_ratio ? "ci_pct" : "ci_ratio");
@@ -119,6 +120,13 @@ static enum flo_verdict verdict_of(const struct flo_rollout *core,
     return verdict;
 }
 
+static const char *unit_of(const struct flo_measure_fact *fact)
+{
+    return fact->kind == FLO_STATISTIC_RATIO  ? "%"
+           : fact->kind == FLO_STATISTIC_LEAK ? "% an hour"
+                                              : "times";
+}
+
 /* A statistical gate: a rule of the rollout's study. */
 static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
 {
@@ -138,9 +146,9 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     json_t *out = json_pack(
         "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "name",
         fact->title, "gate", fact->word, "phase", (int)phase + 1, "phase_name",
-        core->phases[phase].name, "limit", rule->limit, "unit",
-        fact->kind == FLO_STATISTIC_RATIO ? "%" : "times", "verdict",
-        flo_verdict_word(verdict), "text", text, "because", because, "action",
+        core->phases[phase].name, "limit", rule->limit, "unit", unit_of(fact),
+        "verdict", flo_verdict_word(verdict), "text", text, "because", because,
+        "action",
         flo_on_fail_word(rule->has_action ? rule->action : study->on_fail),
         "statistical", 1, "critical", (int)is_awaited);
     if (standing->has_result) {

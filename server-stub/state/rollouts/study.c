@@ -43,7 +43,6 @@ json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
     struct flo_preset_phase phase;
     json_t *phases = json_array();
     uint32_t before = 0;
-    uint64_t soak_ms = 0; /* of the phase before */
 
     for (uint32_t i = 0;
          flo_preset_phase(rules->preset, i, members, cover->hold_out, &phase);
@@ -54,15 +53,14 @@ json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
         }
         if (json_array_size(phases) == 1 && cover->wave > before &&
             cover->wave < phase.devices) {
-            add_cover(phases, cover->wave, soak_ms);
+            add_cover(phases, cover->wave, phase.soak_ms);
         }
         before = phase.devices;
-        soak_ms = phase.soak_ms;
         set_ms(add_phase(phases, is_all ? "rest" : phase.name,
                          is_all && cover->hold_out == 0
                              ? json_string("100%")
                              : json_integer((json_int_t)phase.devices)),
-               "soak_ms", soak_ms);
+               "soak_ms", phase.soak_ms);
     }
     if (cover->hold_out > 0) {
         set_ms(add_phase(phases, "hold-out", json_string("100%")), "watch_ms",

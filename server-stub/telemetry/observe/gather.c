@@ -96,6 +96,7 @@ static void place_members(struct flo_observer *observer,
     bool swaps = false;
 
     roster->rollout.phase = phase;
+    roster->rollout.leak_from = study->leak_from;
     for (size_t i = 0; i < study->member_count; i++) {
         const struct flo_observe_member *member = &study->members[i];
         struct flo_observer_entry *entry =
@@ -530,6 +531,89 @@ static bool has_rule(const struct flo_observe_study *study,
     return study->label_count == 0 || study->weights[measure] > 0;
 }
 
+/* ---- memory over time ---- */
+
+/* Slopes of a segment's devices, updated ones from the front and controls
+ * from the end. */
+static void slopes_of(const struct gather *gather, uint32_t segment,
+                      struct flo_slope *out, size_t *updated, size_t *controls)
+{
+    size_t end = gather->observer->count;
+
+    *updated = *controls = 0;
+    for (size_t i = 0; i < gather->observer->count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        if (!is_compared(gather, entry) || entry->observed.readings == NULL ||
+            entry->observed.segment != segment) {
+            continue;
+        }
+        struct flo_slope *slope = is_treated(&entry->observed)
+                                      ? &out[*updated]
+                                      : &out[end - 1 - *controls];
+        flo_slope_read(&entry->observed.readings->memory, slope);
+        if (slope->has_slope && slope->has_latest) {
+            *(is_treated(&entry->observed) ? updated : controls) += 1;
+        }
+    }
+}
+
+/* The same, less the median of the segment's controls, to be told. */
+static void told_slopes(struct gather *gather, const struct flo_slope *slopes,
+                        size_t updated, size_t controls)
+{
+    struct told_arms *arms = &gather->told;
+    const struct flo_slope *of_controls =
+        &slopes[gather->observer->count - controls];
+
+    if (updated == 0 || controls < 2) {
+        return; /* nothing to compare with */
+    }
+    for (size_t i = 0; i < controls; i++) {
+        gather->scratch[i] = of_controls[i].slope;
+    }
+    double centre = flo_median(gather->scratch, controls);
+    for (size_t i = 0; i < updated; i++) {
+        arms->updated[arms->updated_count++] = slopes[i].slope - centre;
+    }
+    for (size_t i = 0; i < controls; i++) {
+        arms->controls[arms->control_count++] = of_controls[i].slope - centre;
+    }
+}
+
+/* FLO_E_MEMORY */
+static int gather_leak(struct gather *gather, struct flo_err *err)
+{
+    struct flo_study_evidence *evidence = &gather->study->evidence;
+    size_t count = gather->observer->count;
+    struct flo_slope *slopes = calloc(count + 1, sizeof(*slopes));
+    double *numbers = calloc(2 * count + 1, sizeof(*numbers));
+    size_t updated, controls;
+
+    gather->told.updated_count = gather->told.control_count = 0;
+    for (uint32_t s = 0;
+         s < evidence->segment_count && slopes != NULL && numbers != NULL;
+         s++) {
+        slopes_of(gather, s, slopes, &updated, &controls);
+        /* Slopes that are read are finite. */
+        (void)flo_leak_arms(slopes, updated, &slopes[count - controls],
+                            controls, numbers,
+                            &evidence->segments[s].arms[FLO_MEASURE_LEAK].leak);
+        if (!is_excluded(gather, s)) {
+            told_slopes(gather, slopes, updated, controls);
+        }
+    }
+    (void)flo_told_effect(gather->told.updated, gather->told.updated_count,
+                          gather->told.controls, gather->told.control_count,
+                          gather->told.numbers,
+                          &evidence->told[FLO_MEASURE_LEAK].effect);
+    int rv = slopes == NULL || numbers == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
+                 : 0;
+    free(slopes);
+    free(numbers);
+    return rv;
+}
+
 static void gather_all(struct gather *gather)
 {
     gather_rate(gather);
@@ -616,6 +700,9 @@ int flo_observer_study(struct flo_observer *observer,
     if (rv == 0) {
         gather_all(&gather);
         rv = flo_observer_slow(observer, number, &study->evidence, err);
+    }
+    if (rv == 0 && has_rule(study, FLO_MEASURE_LEAK)) {
+        rv = gather_leak(&gather, err);
     }
     if (rv == 0) {
         rv = flo_observer_probes(observer, number, &study->evidence, err);

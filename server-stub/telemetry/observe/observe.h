@@ -79,6 +79,7 @@ struct flo_observe_study {
     uint32_t phase;        /* from 0 */
     uint32_t block;        /* last one that was judged */
     uint16_t excluded;     /* segments that went back */
+    uint16_t leak_from;    /* blocks after a swap; 0: FLO_LEAK_BLOCKS */
     uint64_t heartbeat_ms; /* devices report so often */
     /* Labels by which it is scanned, the value of each member one after the
      * other: owned; NULL: none. */

@@ -464,10 +464,12 @@ static json_t *answer_leak(const json_t *input)
     struct flo_slope *controls = slopes_of(json_object_get(input, "controls"));
     double *numbers =
         calloc(2 * (updated_count + control_count) + 1, sizeof(*numbers));
+    struct flo_leak_arms arms;
     struct flo_leak_result result;
 
-    bool is_good = flo_leak_evaluate(&rule, updated, updated_count, controls,
-                                     control_count, numbers, &result);
+    bool is_good = flo_leak_arms(updated, updated_count, controls,
+                                 control_count, numbers, &arms) &&
+                   flo_leak_judge(&rule, &arms, &result);
     free(updated);
     free(controls);
     free(numbers);

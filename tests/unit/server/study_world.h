@@ -51,6 +51,17 @@ static void set_count(struct flo_study_segment *segment,
                                .sll = 64 * exposure * exposure / 400};
 }
 
+/* Growth in an hour, of the whole time and of its latest half. */
+static void set_leak(struct flo_study_segment *segment, double an_hour,
+                     double latest)
+{
+    segment->arms[FLO_MEASURE_LEAK].leak = (struct flo_leak_arms){
+        .treated = {50, log1p(an_hour), 50 * 0.006 * 0.006},
+        .control = {400, 0, 400 * 0.006 * 0.006},
+        .slope = log1p(an_hour),
+        .latest = log1p(latest)};
+}
+
 /* Nothing is worse. */
 static void set_well(struct flo_study_segment *segment, const char *name)
 {
@@ -62,6 +73,7 @@ static void set_well(struct flo_study_segment *segment, const char *name)
             set_ratio(segment, (enum flo_measure)i, 0);
         }
     }
+    set_leak(segment, 0, 0);
     set_count(segment, FLO_MEASURE_ERRORS, 10, 80, 100000);
     set_count(segment, FLO_MEASURE_CRASHES, 0, 0, 200);
     set_count(segment, FLO_MEASURE_MUCH_SLOWER, 0, 0, 50);

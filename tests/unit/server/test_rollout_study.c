@@ -30,6 +30,7 @@ struct world {
     int sites;                    /* device i is at site i mod sites + 1 */
     int slow;                     /* a device far slower than its site; 0 */
     struct flo_study_slices slices;
+    double leak; /* growth of memory in an hour */
 };
 
 static void set_phase(struct world *world, const char *name, uint32_t devices,
@@ -166,6 +167,12 @@ static void studies(struct world *world, double change)
                 (struct flo_ratio_arm){50, log1p(change), 50 * 0.08 * 0.08};
             arms->ratio.control =
                 (struct flo_ratio_arm){400, 0, 400 * 0.08 * 0.08};
+        } else if (i == FLO_MEASURE_LEAK) {
+            arms->leak = (struct flo_leak_arms){
+                .treated = {50, log1p(world->leak), 50 * 0.006 * 0.006},
+                .control = {400, 0, 400 * 0.006 * 0.006},
+                .slope = log1p(world->leak),
+                .latest = log1p(world->leak)};
         } else if (i != FLO_MEASURE_DEATHS) {
             set_arm(&arms->count.treated, 50, 1, 100000);
             set_arm(&arms->count.control, 400, 8, 800000);
@@ -678,6 +685,34 @@ static void evidence_of_an_earlier_phase_is_ignored(void **state)
     world_free(world);
 }
 
+/* A person may say that it is a cache: it has filled by the next evidence. */
+static void memory_that_grows_pauses_and_takes_nothing_back(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    world->leak = 0.02;
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+    assert_non_null(strstr(world->rollout.reason,
+                           "memory growth +2 % an hour on 50 updated"));
+    for (int k = 0; k < CANARY; k++) {
+        assert_int_equal(state_of(world, k + 1), FLO_EXECUTION_SUCCEEDED);
+    }
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                        .note = "ops"}),
+        0);
+    world->leak = 0.004;
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phase, 1);
+    world_free(world);
+}
+
 /* Two segments: the last five devices are of the second one. */
 static struct world *world_of_two(void)
 {
@@ -783,6 +818,7 @@ int main(void)
         cmocka_unit_test(a_phase_is_held_and_goes_on_when_evidence_comes_late),
         cmocka_unit_test(without_controls_a_failure_pauses),
         cmocka_unit_test(evidence_of_an_earlier_phase_is_ignored),
+        cmocka_unit_test(memory_that_grows_pauses_and_takes_nothing_back),
         cmocka_unit_test(a_bad_segment_goes_back_and_the_others_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

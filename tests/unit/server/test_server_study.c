@@ -69,12 +69,12 @@ static void a_large_fleet_has_the_gates_of_normal(void **state)
         &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     assert_int_equal(core->phase_count, 4);
     assert_string_equal(core->phases[0].name, "canary");
-    assert_int_equal(core->phases[0].soak_ms, 3600000);
+    assert_int_equal(core->phases[0].soak_ms, 4800000);
     assert_true(core->phases[3].is_hold_out);
     assert_int_equal(core->phases[3].watch_ms, 86400000);
     assert_int_equal(core->phases[0].members, 20);
     assert_int_equal(core->phases[3].members, 50);
-    assert_int_equal(core->study.rules.count, 10);
+    assert_int_equal(core->study.rules.count, 11);
     assert_false(core->study.rules.is_alarm);
 }
 
@@ -288,7 +288,7 @@ static void phases_of_a_person_get_an_alarm(void **state)
                        "{\"size\":\"100%\"}]}")
              ->core;
     assert_int_equal(core->phase_count, 2);
-    assert_int_equal(core->study.rules.count, 10);
+    assert_int_equal(core->study.rules.count, 11);
     assert_true(core->study.rules.is_alarm);
     assert_false(flo_rollout_study_waits(core, 0));
 }
@@ -313,7 +313,7 @@ static void a_preset_fits_a_small_group(void **state)
                        "\"normal\"}}")
              ->core;
     assert_int_equal(core->phase_count, 1); /* all three at once */
-    assert_int_equal(core->study.rules.count, 10);
+    assert_int_equal(core->study.rules.count, 11);
     assert_false(flo_rollout_study_waits(core, 0)); /* no control is left */
 }
 
@@ -443,7 +443,7 @@ static void a_study_survives_a_start(void **state)
     flo_rollouts_forget(world->controller);
     assert_int_equal(
         flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
-    assert_int_equal(entry->core.study.rules.count, 10);
+    assert_int_equal(entry->core.study.rules.count, 11);
     assert_int_equal(entry->core.study.state.looks, 2);
     assert_int_equal(entry->core.study.state.block, 101);
     assert_true(fabs(entry->core.study.spread - 0.08) < 0.01);

@@ -172,7 +172,7 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
     evidence->crash.past_hours = 3000;
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 1, 1, 100);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
-    flo_study_because(study, 6, 2, 1, false, text);
+    flo_study_because(study, 7, 2, 1, false, text);
     assert_string_equal(text, "only fails, and did not: they are too rare for "
                               "50 updated devices to prove anything in 8 "
                               "soaks");

@@ -149,51 +149,40 @@ static size_t gather(const struct flo_slope *slopes, size_t count,
     return used;
 }
 
+static bool has_both(const struct flo_slope *slope)
+{
+    return slope->has_slope && slope->has_latest;
+}
+
 static struct flo_ratio_arm arm_of(const struct flo_slope *slopes, size_t count,
                                    const struct flo_clip *clip)
 {
     struct flo_ratio_arm arm = {0};
 
     for (size_t i = 0; i < count; i++) {
-        if (slopes[i].has_slope && slopes[i].has_latest) {
+        if (has_both(&slopes[i])) {
             arm.devices++;
-            arm.mean += flo_clipped(clip, slopes[i].slope);
+            arm.mean += flo_clipped(clip, slopes[i].slope) - clip->centre;
         }
     }
-    arm.mean /= (double)arm.devices;
+    arm.mean /= arm.devices > 0 ? (double)arm.devices : 1;
     for (size_t i = 0; i < count; i++) {
-        if (slopes[i].has_slope && slopes[i].has_latest) {
-            double off = flo_clipped(clip, slopes[i].slope) - arm.mean;
+        if (has_both(&slopes[i])) {
+            double off =
+                flo_clipped(clip, slopes[i].slope) - clip->centre - arm.mean;
             arm.m2 += off * off;
         }
     }
     return arm;
 }
 
-static double evidence_of(const struct flo_ratio_arm *updated,
-                          const struct flo_ratio_arm *controls)
+bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
+                   const struct flo_slope *controls, size_t control_count,
+                   double *numbers, struct flo_leak_arms *out)
 {
-    double n = (double)updated->devices;
-    double others = (double)controls->devices;
-    double nu = n + others - 2;
-    double pooled = fmax((updated->m2 + controls->m2) / nu, VARIANCE_MIN);
-    double variance =
-        flo_variance_treated(pooled, updated->m2, n - 1) / n + pooled / others;
+    struct flo_clip clip = {0};
 
-    return flo_student_above((updated->mean - controls->mean) / sqrt(variance),
-                             FLO_EFFECT_PRIOR * pooled / variance, nu);
-}
-
-bool flo_leak_evaluate(const struct flo_leak_rule *rule,
-                       const struct flo_slope *updated, size_t updated_count,
-                       const struct flo_slope *controls, size_t control_count,
-                       double *numbers, struct flo_leak_result *out)
-{
-    double limit = log1p(rule->limit_pct / 100);
-    struct flo_clip clip;
-
-    assert(rule->alpha > 0 && rule->weight > 0 && rule->limit_pct > -100);
-    *out = (struct flo_leak_result){.verdict = FLO_VERDICT_INCONCLUSIVE};
+    *out = (struct flo_leak_arms){0};
     size_t n = gather(updated, updated_count, numbers, numbers + updated_count);
     if (n == SIZE_MAX) {
         return false;
@@ -205,26 +194,110 @@ bool flo_leak_evaluate(const struct flo_leak_rule *rule,
     if (others == SIZE_MAX) {
         return false;
     }
-    out->updated = n;
-    out->controls = others;
-    if (n < 1 || others < 1 || n + others < 3 || n < rule->devices_min ||
-        others < rule->controls_min) {
+    if (others > 0) {
+        clip.centre = flo_median(numbers, others);
+        clip.reach = fmax(
+            CLIP_TIMES * flo_robust_deviation(numbers, others, clip.centre),
+            CLIP_MIN);
+        late -= flo_median(numbers + control_count, others);
+    }
+    out->treated = arm_of(updated, updated_count, &clip);
+    out->control = arm_of(controls, control_count, &clip);
+    if (n > 0 && others > 0) {
+        out->slope = middle - clip.centre;
+        out->latest = late;
+    }
+    return true;
+}
+
+/* Arms that have nobody to compare with are left out. */
+static bool is_compared(const struct flo_leak_arms *arms)
+{
+    return arms->treated.devices > 0 && arms->control.devices > 0;
+}
+
+static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
+{
+    double n = (double)to->devices;
+    double more = (double)from->devices;
+    double off = from->mean - to->mean;
+
+    to->m2 += from->m2 + off * off * n * more / (n + more);
+    to->mean += off * more / (n + more);
+    to->devices += from->devices;
+}
+
+void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from)
+{
+    if (!is_compared(from)) {
+        return;
+    }
+    if (!is_compared(to)) {
+        *to = *from;
+        return;
+    }
+    double share = (double)from->treated.devices /
+                   (double)(to->treated.devices + from->treated.devices);
+    to->slope += (from->slope - to->slope) * share;
+    to->latest += (from->latest - to->latest) * share;
+    join(&to->treated, &from->treated);
+    join(&to->control, &from->control);
+}
+
+static double evidence_of(const struct flo_leak_arms *arms)
+{
+    double n = (double)arms->treated.devices;
+    double others = (double)arms->control.devices;
+    double nu = n + others - 2;
+    double squares = fmax(arms->treated.m2, 0);
+    double pooled =
+        fmax((squares + fmax(arms->control.m2, 0)) / nu, VARIANCE_MIN);
+    double variance =
+        flo_variance_treated(pooled, squares, n - 1) / n + pooled / others;
+
+    return flo_student_above((arms->treated.mean - arms->control.mean) /
+                                 sqrt(variance),
+                             FLO_EFFECT_PRIOR * pooled / variance, nu);
+}
+
+static enum flo_open open_of(const struct flo_leak_rule *rule, uint64_t n,
+                             uint64_t others)
+{
+    return n < 1 || others < 1 ? FLO_OPEN_NOBODY
+           : n + others < 3    ? FLO_OPEN_TWO
+           : n < rule->devices_min || others < rule->controls_min
+               ? FLO_OPEN_FEW
+               : FLO_OPEN_UNSURE;
+}
+
+bool flo_leak_judge(const struct flo_leak_rule *rule,
+                    const struct flo_leak_arms *arms,
+                    struct flo_leak_result *out)
+{
+    double limit = log1p(rule->limit_pct / 100);
+    double delta = arms->treated.mean - arms->control.mean;
+
+    assert(rule->alpha > 0 && rule->weight > 0 && rule->limit_pct > -100);
+    *out = (struct flo_leak_result){.verdict = FLO_VERDICT_INCONCLUSIVE,
+                                    .open = FLO_OPEN_NOBODY};
+    if (!flo_ratio_arm_is_possible(&arms->treated) ||
+        !flo_ratio_arm_is_possible(&arms->control) || !isfinite(arms->slope) ||
+        !isfinite(arms->latest)) {
+        return false;
+    }
+    out->updated = (uint64_t)arms->treated.devices;
+    out->controls = (uint64_t)arms->control.devices;
+    out->open = open_of(rule, out->updated, out->controls);
+    if (out->open != FLO_OPEN_UNSURE) {
         return true;
     }
-    clip.centre = flo_median(numbers, others);
-    clip.reach =
-        fmax(CLIP_TIMES * flo_robust_deviation(numbers, others, clip.centre),
-             CLIP_MIN);
-    late -= flo_median(numbers + control_count, others);
-    struct flo_ratio_arm arm = arm_of(updated, updated_count, &clip);
-    struct flo_ratio_arm other = arm_of(controls, control_count, &clip);
     out->has_slope = true;
-    out->slope = middle - clip.centre;
-    out->ln_e = evidence_of(&arm, &other);
-    if (out->ln_e >= -log(rule->alpha * rule->weight) &&
-        arm.mean - other.mean >= limit &&
-        late >= fmax(limit, LATEST_SHARE * out->slope)) {
+    out->slope = arms->slope;
+    out->ln_e = evidence_of(arms);
+    if (out->ln_e >= -log(rule->alpha * rule->weight) && delta >= limit &&
+        arms->latest >= fmax(limit, LATEST_SHARE * out->slope)) {
         out->verdict = FLO_VERDICT_FAIL;
+        out->open = FLO_OPEN_NOT;
     }
     return true;
 }

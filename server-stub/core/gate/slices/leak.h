@@ -5,7 +5,7 @@
 #ifndef FLOTILLA_SERVER_SLICES_LEAK_H
 #define FLOTILLA_SERVER_SLICES_LEAK_H
 
-#include "server-stub/core/gate/share.h"
+#include "server-stub/core/gate/statistics/ratio.h"
 
 /* The logarithm of a gauge in a block of 5 minutes, both since whenever. */
 struct flo_slope_reading {
@@ -50,9 +50,17 @@ struct flo_leak_rule {
     uint64_t devices_min;
     uint64_t controls_min;
 };
+/* Sums of slopes, clipped and about the controls' median: what a verdict
+ * follows from. */
+struct flo_leak_arms {
+    struct flo_ratio_arm treated, control;
+    double slope;  /* difference of the medians, unclipped */
+    double latest; /* the same of the latest half */
+};
 struct flo_leak_result {
     enum flo_verdict verdict; /* fail (action: pause), or inconclusive */
-    uint64_t updated;         /* devices with both slopes */
+    enum flo_open open;
+    uint64_t updated; /* devices with both slopes */
     uint64_t controls;
     double ln_e;
     bool has_slope; /* enough of both */
@@ -61,10 +69,15 @@ struct flo_leak_result {
 /* Slopes of both arms; devices without both do not count.  `numbers` is room
  * for twice as many doubles as the greater arm has devices.
  *
- * false: one is not finite; *out is inconclusive. */
-bool flo_leak_evaluate(const struct flo_leak_rule *rule,
-                       const struct flo_slope *updated, size_t updated_count,
-                       const struct flo_slope *controls, size_t control_count,
-                       double *numbers, struct flo_leak_result *out);
+ * false: one is not finite; *out has no devices. */
+bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
+                   const struct flo_slope *controls, size_t control_count,
+                   double *numbers, struct flo_leak_arms *out);
+/* Those of another segment, which have controls of their own. */
+void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from);
+/* false: numbers that cannot be; *out is open then. */
+bool flo_leak_judge(const struct flo_leak_rule *rule,
+                    const struct flo_leak_arms *arms,
+                    struct flo_leak_result *out);
 
 #endif

@@ -10,7 +10,8 @@
 
 #define WEIGHT 0.2 /* where a rule says nothing */
 
-static const char *const kinds[] = {"ratio", "count", "deaths", "share"};
+static const char *const kinds[] = {"ratio", "count", "deaths", "share",
+                                    "leak"};
 
 const char *flo_statistic_kind_word(enum flo_statistic_kind kind)
 {
@@ -91,8 +92,93 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
     case FLO_STATISTIC_SHARE:
         is_possible = evaluate_share(rule, segments, out);
         break;
+    case FLO_STATISTIC_LEAK:
+        is_possible = flo_leak_judge(&rule->leak, &segments->leak, &out->leak);
+        out->verdict = out->leak.verdict;
+        out->ln_e = out->leak.ln_e;
+        break;
     }
     return is_possible;
+}
+
+/* ---- parts of the level, sums of segments ---- */
+
+double flo_statistic_weight(const struct flo_statistic_rule *rule)
+{
+    switch (rule->kind) {
+    case FLO_STATISTIC_RATIO:
+        return rule->ratio.weight;
+    case FLO_STATISTIC_COUNT:
+        return rule->count.weight;
+    case FLO_STATISTIC_SHARE:
+        return rule->share.weight;
+    case FLO_STATISTIC_LEAK:
+        return rule->leak.weight;
+    case FLO_STATISTIC_DEATHS:
+        break;
+    }
+    return 0;
+}
+
+void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight)
+{
+    switch (rule->kind) {
+    case FLO_STATISTIC_RATIO:
+        rule->ratio.weight = weight;
+        break;
+    case FLO_STATISTIC_COUNT:
+        rule->count.weight = weight;
+        break;
+    case FLO_STATISTIC_SHARE:
+        rule->share.weight = weight;
+        break;
+    case FLO_STATISTIC_LEAK:
+        rule->leak.weight = weight;
+        break;
+    case FLO_STATISTIC_DEATHS:
+        break;
+    }
+}
+
+static void add_count(struct flo_count_arm *to,
+                      const struct flo_count_arm *from)
+{
+    to->devices += from->devices;
+    to->events += from->events;
+    to->expected += from->expected;
+    to->exposure += from->exposure;
+    to->sxx += from->sxx;
+    to->sxl += from->sxl;
+    to->sll += from->sll;
+}
+
+static void add_deaths(struct flo_deaths_arm *to,
+                       const struct flo_deaths_arm *from)
+{
+    to->died += from->died;
+    to->exposure += from->exposure;
+}
+
+void flo_statistic_arms_add(enum flo_statistic_kind kind,
+                            struct flo_statistic_arms *to,
+                            const struct flo_statistic_arms *from)
+{
+    switch (kind) {
+    case FLO_STATISTIC_COUNT:
+        add_count(&to->count.treated, &from->count.treated);
+        add_count(&to->count.control, &from->count.control);
+        break;
+    case FLO_STATISTIC_DEATHS:
+        add_deaths(&to->deaths.treated, &from->deaths.treated);
+        add_deaths(&to->deaths.control, &from->deaths.control);
+        break;
+    case FLO_STATISTIC_LEAK:
+        flo_leak_add(&to->leak, &from->leak);
+        break;
+    case FLO_STATISTIC_RATIO:
+    case FLO_STATISTIC_SHARE:
+        break;
+    }
 }
 
 /* ---- numbers that may be absent ---- */
@@ -165,6 +251,15 @@ static json_t *ratio_rule_json(const struct flo_ratio_rule *rule)
                      (json_int_t)rule->controls_min);
 }
 
+static json_t *leak_rule_json(const struct flo_leak_rule *rule)
+{
+    return json_pack("{s:o,s:o,s:o,s:I,s:I}", "limit_pct",
+                     number(rule->limit_pct), "alpha", number(rule->alpha),
+                     "weight", number(rule->weight), "min_devices",
+                     (json_int_t)rule->devices_min, "min_controls",
+                     (json_int_t)rule->controls_min);
+}
+
 static json_t *count_rule_json(const struct flo_count_rule *rule)
 {
     return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "limit_ratio",
@@ -189,6 +284,8 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
                          number(rule->share.limit_pct), "alpha",
                          number(rule->share.alpha), "weight",
                          number(rule->share.weight));
+    case FLO_STATISTIC_LEAK:
+        return leak_rule_json(&rule->leak);
     case FLO_STATISTIC_DEATHS:
         break;
     }
@@ -219,6 +316,18 @@ static int ratio_rule_parse(const json_t *json, struct flo_ratio_rule *out,
         return rv;
     }
     return 0;
+}
+
+static int leak_rule_parse(const json_t *json, struct flo_leak_rule *out,
+                           struct flo_err *err)
+{
+    int rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err);
+
+    if (rv < 0 || (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
+        (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0) {
+        return rv;
+    }
+    return get_whole(json, "min_controls", &out->controls_min, err);
 }
 
 static int count_rule_parse(const json_t *json, struct flo_count_rule *out,
@@ -263,6 +372,8 @@ int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
         return count_rule_parse(json, &out->count, err);
     case FLO_STATISTIC_SHARE:
         return share_rule_parse(json, &out->share, err);
+    case FLO_STATISTIC_LEAK:
+        return leak_rule_parse(json, &out->leak, err);
     case FLO_STATISTIC_DEATHS:
         break;
     }
@@ -326,6 +437,11 @@ json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
         return json_pack("{s:I,s:I,s:I}", "bad", (json_int_t)arms->share.bad,
                          "done", (json_int_t)arms->share.done, "members",
                          (json_int_t)arms->share.members);
+    case FLO_STATISTIC_LEAK:
+        return json_pack(
+            "{s:o,s:o,s:o,s:o}", "treated", ratio_arm_json(&arms->leak.treated),
+            "control", ratio_arm_json(&arms->leak.control), "slope",
+            number(arms->leak.slope), "latest", number(arms->leak.latest));
     }
     return NULL;
 }
@@ -359,6 +475,19 @@ static int ratio_arms_parse(const json_t *json, struct flo_ratio_segment *out,
     int rv = ratio_arm_parse(json, "treated", &out->treated, err);
 
     return rv < 0 ? rv : ratio_arm_parse(json, "control", &out->control, err);
+}
+
+static int leak_arms_parse(const json_t *json, struct flo_leak_arms *out,
+                           struct flo_err *err)
+{
+    int rv = ratio_arm_parse(json, "treated", &out->treated, err);
+
+    if (rv < 0 ||
+        (rv = ratio_arm_parse(json, "control", &out->control, err)) < 0 ||
+        (rv = get(json, "slope", -1e6, 1e6, NAN, &out->slope, err)) < 0) {
+        return rv;
+    }
+    return get(json, "latest", -1e6, 1e6, NAN, &out->latest, err);
 }
 
 static int count_arm_parse(const json_t *json, const char *key,
@@ -434,6 +563,8 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
                                          err);
     case FLO_STATISTIC_SHARE:
         return share_parse(json, out, err);
+    case FLO_STATISTIC_LEAK:
+        return leak_arms_parse(json, &out->leak, err);
     }
     return rv;
 }
@@ -485,6 +616,14 @@ static json_t *count_json(const struct flo_count_result *of)
     return json;
 }
 
+static json_t *leak_json(const struct flo_leak_result *of)
+{
+    return json_pack("{s:I,s:I,s:o,s:o}", "n_treated", (json_int_t)of->updated,
+                     "n_control", (json_int_t)of->controls, "ln_e",
+                     number(of->ln_e), "effect_pct",
+                     number_if(of->has_slope, flo_change_pct(of->slope)));
+}
+
 static json_t *share_json(const struct flo_statistic_result *result)
 {
     const struct flo_share *of = &result->share.of;
@@ -505,6 +644,8 @@ static enum flo_open open_of(const struct flo_statistic_result *result)
         return result->ratio.open;
     case FLO_STATISTIC_COUNT:
         return result->count.open;
+    case FLO_STATISTIC_LEAK:
+        return result->leak.open;
     case FLO_STATISTIC_DEATHS:
         return result->deaths.has_tail ? FLO_OPEN_NOT : FLO_OPEN_NONE_YET;
     case FLO_STATISTIC_SHARE:
@@ -550,6 +691,9 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
     case FLO_STATISTIC_SHARE:
         json = share_json(result);
         break;
+    case FLO_STATISTIC_LEAK:
+        json = leak_json(&result->leak);
+        break;
     }
     json_object_set_new(json, "verdict",
                         json_string(verdicts[result->verdict]));
@@ -570,7 +714,7 @@ static int kind_parse(const json_t *test, enum flo_statistic_kind *out,
             return 0;
         }
     }
-    return refuse(err, "kind", "is none of ratio, count, deaths, share");
+    return refuse(err, "kind", "is none of ratio, count, deaths, share, leak");
 }
 
 static int look_parse(const json_t *test, uint32_t *out, struct flo_err *err)

@@ -10,6 +10,7 @@
  *           "control":{…}
  *   deaths  "treated":{"devices_died","exposure"},"control":{…}
  *   share   "bad","done","members"
+ *   leak    "treated":{"n","mean","m2"},"control":{…},"slope","latest"
  *
  * A test that was stored gives the same result again, to the last digits.  A
  * number that is unbounded or unknown is null. */
@@ -21,6 +22,7 @@
 #include "base/host/json.h"
 
 #include "server-stub/core/gate/share.h"
+#include "server-stub/core/gate/slices/leak.h"
 #include "server-stub/core/gate/statistics/count.h"
 #include "server-stub/core/gate/statistics/ratio.h"
 
@@ -32,7 +34,8 @@ enum flo_statistic_kind {
     FLO_STATISTIC_RATIO,
     FLO_STATISTIC_COUNT,
     FLO_STATISTIC_DEATHS,
-    FLO_STATISTIC_SHARE
+    FLO_STATISTIC_SHARE,
+    FLO_STATISTIC_LEAK
 };
 struct flo_statistic_rule {
     enum flo_statistic_kind kind;
@@ -40,6 +43,7 @@ struct flo_statistic_rule {
         struct flo_ratio_rule ratio;
         struct flo_count_rule count;
         struct flo_share_rule share;
+        struct flo_leak_rule leak;
     };
 };
 struct flo_statistic_arms { /* of one segment */
@@ -59,6 +63,7 @@ struct flo_statistic_arms { /* of one segment */
         struct {
             uint64_t bad, done, members;
         } share;
+        struct flo_leak_arms leak;
     };
 };
 struct flo_statistic_result {
@@ -69,6 +74,7 @@ struct flo_statistic_result {
         struct flo_ratio_result ratio;
         struct flo_count_result count;
         struct flo_deaths_result deaths;
+        struct flo_leak_result leak;
         struct {
             struct flo_share of;
             uint64_t bad, done;
@@ -84,6 +90,16 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
                             const struct flo_statistic_arms *segments,
                             size_t count, uint32_t look, bool plain,
                             struct flo_statistic_result *out);
+
+/* The rule's part of the level; 0: it has none, and is a hard stop. */
+double flo_statistic_weight(const struct flo_statistic_rule *rule);
+/* The same rule with another part.  Not for deaths. */
+void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);
+/* Those of another segment are added.  Not for a ratio, which keeps them
+ * apart. */
+void flo_statistic_arms_add(enum flo_statistic_kind kind,
+                            struct flo_statistic_arms *to,
+                            const struct flo_statistic_arms *from);
 
 /* New references; NULL without memory. */
 json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule);

@@ -120,6 +120,39 @@ static void because_deaths(const struct flo_deaths_result *result,
              100 * result->tail);
 }
 
+/* Why nothing is said of memory over time. */
+static void because_leak(const struct flo_study_rule *rule,
+                         const struct flo_leak_result *result,
+                         const struct flo_told *told, enum flo_verdict verdict,
+                         char *out)
+{
+    unsigned minutes = (unsigned)(rule->from_ms / 60000);
+
+    if (verdict == FLO_VERDICT_FAIL) {
+        snprintf(
+            out, FLO_STUDY_TEXT,
+            "fails: %+.2g %% an hour reaches the limit of %+.4g %% an "
+            "hour, and it does not slow down: a leak, or a cache that "
+            "fills for longer than %u min",
+            flo_change_pct(told->has_effect ? told->effect : result->slope),
+            rule->limit, minutes);
+    } else if (result->has_slope) {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "memory grows by less than the limit of %+.4g %% an hour, or "
+                 "that is not sure, or it slows down",
+                 rule->limit);
+    } else {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "it needs 10 readings from %u min after the swap on, of %llu "
+                 "updated device%s and %llu controls; there are %llu and %llu",
+                 minutes, (unsigned long long)rule->devices_min,
+                 flo_s(rule->devices_min),
+                 (unsigned long long)rule->controls_min,
+                 (unsigned long long)result->updated,
+                 (unsigned long long)result->controls);
+    }
+}
+
 /* A verdict of its own; an open one says the reason. */
 static void because_result(const struct flo_study_rule *rule,
                            const struct flo_statistic_rule *test,
@@ -154,6 +187,10 @@ static void because_result(const struct flo_study_rule *rule,
         } else {
             because_deaths(&result->deaths, standing->verdict, out);
         }
+        break;
+    case FLO_STATISTIC_LEAK:
+        because_leak(rule, &result->leak, &standing->told.effect,
+                     standing->verdict, out);
         break;
     case FLO_STATISTIC_SHARE:
         break;

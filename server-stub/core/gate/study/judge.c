@@ -68,22 +68,17 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
                                              .controls_min = of->controls_min,
                                              .exposure_min = of->exposure_min};
         break;
+    case FLO_STATISTIC_LEAK:
+        out->leak = (struct flo_leak_rule){.limit_pct = of->limit,
+                                           .alpha = FLO_ALPHA,
+                                           .weight = weight,
+                                           .devices_min = of->devices_min,
+                                           .controls_min = of->controls_min};
+        break;
     case FLO_STATISTIC_DEATHS:
     case FLO_STATISTIC_SHARE:
         break;
     }
-}
-
-static void add_count(struct flo_count_arm *to,
-                      const struct flo_count_arm *from)
-{
-    to->devices += from->devices;
-    to->events += from->events;
-    to->expected += from->expected;
-    to->exposure += from->exposure;
-    to->sxx += from->sxx;
-    to->sxl += from->sxl;
-    to->sll += from->sll;
 }
 
 /* Counts of all segments are added up; a ratio keeps them apart. */
@@ -106,16 +101,8 @@ static size_t arms_of_all(const struct flo_study_evidence *evidence,
         }
         if (kind == FLO_STATISTIC_RATIO) {
             out[count++] = *arms;
-            continue;
-        }
-        if (kind == FLO_STATISTIC_COUNT) {
-            add_count(&out->count.treated, &arms->count.treated);
-            add_count(&out->count.control, &arms->count.control);
         } else {
-            out->deaths.treated.died += arms->deaths.treated.died;
-            out->deaths.treated.exposure += arms->deaths.treated.exposure;
-            out->deaths.control.died += arms->deaths.control.died;
-            out->deaths.control.exposure += arms->deaths.control.exposure;
+            flo_statistic_arms_add(kind, out, arms);
         }
     }
     return count;
@@ -469,14 +456,6 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
     list->gates[list->count++] = gate;
 }
 
-/* Early deaths are outside the level of the rollout. */
-static double level_of(const struct flo_statistic_rule *rule)
-{
-    return rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
-           : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
-                                               : 0;
-}
-
 /* A rule that failed, and that this evidence does not test, fails no more: its
  * devices may have left since. */
 static enum flo_verdict verdict_of(const struct judgement *judgement,
@@ -502,23 +481,35 @@ static void list_gates(const struct judgement *judgement,
         bool is_critical =
             !moment->is_plain && !moment->is_watch &&
             flo_study_awaits(study, i, moment->phase, moment->is_last);
-        add_gate(list, i, FLO_SEGMENT_ALL,
-                 (struct flo_phase_gate){.verdict = verdict_of(judgement, i),
-                                         .ln_e = all->result.ln_e,
-                                         .weight = level_of(&all->rule),
-                                         .is_critical = is_critical});
+        add_gate(
+            list, i, FLO_SEGMENT_ALL,
+            (struct flo_phase_gate){.verdict = verdict_of(judgement, i),
+                                    .ln_e = all->result.ln_e,
+                                    .weight = flo_statistic_weight(&all->rule),
+                                    .is_critical = is_critical});
         for (uint32_t k = 0; k < judgement->evidence->segment_count; k++) {
             const struct flo_study_row *row =
                 &judgement->results->segments[i][k];
             if (row->is_tested && (study->state.excluded >> k & 1) == 0) {
-                add_gate(
-                    list, i, k,
-                    (struct flo_phase_gate){.verdict = row->result.verdict,
-                                            .ln_e = row->result.ln_e,
-                                            .weight = level_of(&row->rule)});
+                add_gate(list, i, k,
+                         (struct flo_phase_gate){
+                             .verdict = row->result.verdict,
+                             .ln_e = row->result.ln_e,
+                             .weight = flo_statistic_weight(&row->rule)});
             }
         }
     }
+}
+
+/* A leak pauses, wherever it is: caches that fill look like one. */
+static bool is_leak_of_segment(const struct judgement *judgement,
+                               const struct gate_list *list, size_t i)
+{
+    enum flo_measure measure =
+        judgement->study->rules.rules[list->rules[i]].measure;
+
+    return flo_measure_fact(measure)->kind == FLO_STATISTIC_LEAK &&
+           list->segments[i] != FLO_SEGMENT_ALL;
 }
 
 /* Segments that fail, when nothing fails for all of them. */
@@ -531,7 +522,8 @@ static uint16_t failing_alone(const struct judgement *judgement,
     uint32_t theirs = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (list->gates[i].verdict != FLO_VERDICT_FAIL) {
+        if (list->gates[i].verdict != FLO_VERDICT_FAIL ||
+            is_leak_of_segment(judgement, list, i)) {
             continue;
         }
         if (list->segments[i] == FLO_SEGMENT_ALL) {
@@ -608,8 +600,7 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule,
         test.kind == FLO_STATISTIC_DEATHS) {
         return false;
     }
-    *(test.kind == FLO_STATISTIC_RATIO ? &test.ratio.weight
-                                       : &test.count.weight) *= times;
+    flo_statistic_weigh(&test, times * flo_statistic_weight(&test));
     size_t count = arms_of_all(evidence, measure, study->state.excluded, arms);
     return flo_statistic_evaluate(&test, arms, count, FLO_LOOK_NONE,
                                   judgement->moment->is_plain, &result) &&

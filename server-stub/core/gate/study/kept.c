@@ -16,9 +16,8 @@ static json_t *segment_json(const struct flo_study *study, uint32_t rule,
     json_t *json = flo_statistic_arms_json(kind, &segment->arms[measure]);
 
     if (row->is_tested && kind != FLO_STATISTIC_DEATHS) {
-        double weight = kind == FLO_STATISTIC_RATIO ? row->rule.ratio.weight
-                                                    : row->rule.count.weight;
-        json_object_set_new(json, "weight", json_real(weight));
+        json_object_set_new(json, "weight",
+                            json_real(flo_statistic_weight(&row->rule)));
         json_object_set_new(json, "verdict",
                             json_string(flo_verdict_word(row->result.verdict)));
         json_object_set_new(json, "ln_e", json_real(row->result.ln_e));
@@ -311,7 +310,8 @@ static bool verdict_parse(const char *word, enum flo_verdict *out)
 static bool kind_parse(const char *word, enum flo_statistic_kind *out)
 {
     static const enum flo_statistic_kind all[] = {
-        FLO_STATISTIC_RATIO, FLO_STATISTIC_COUNT, FLO_STATISTIC_DEATHS};
+        FLO_STATISTIC_RATIO, FLO_STATISTIC_COUNT, FLO_STATISTIC_DEATHS,
+        FLO_STATISTIC_LEAK};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (strcmp(flo_statistic_kind_word(all[i]), word) == 0) {
@@ -393,11 +393,7 @@ static int replay_segment(struct replay *replay, const char *gate,
         !verdict_parse(text_of(stored, "verdict"), &verdict)) {
         return refuse(replay, gate, "a segment cannot be read");
     }
-    if (own.kind == FLO_STATISTIC_RATIO) {
-        own.ratio.weight = weight;
-    } else {
-        own.count.weight = weight;
-    }
+    flo_statistic_weigh(&own, weight);
     if (!flo_statistic_evaluate(&own, arms, 1, FLO_LOOK_NONE, replay->is_plain,
                                 &result)) {
         return refuse(replay, gate, "a segment has numbers that cannot be");
@@ -413,32 +409,6 @@ static int replay_segment(struct replay *replay, const char *gate,
                           (struct flo_phase_gate){.verdict = verdict,
                                                   .ln_e = result.ln_e,
                                                   .weight = weight});
-}
-
-static void add_arms(enum flo_statistic_kind kind,
-                     const struct flo_statistic_arms *from,
-                     struct flo_statistic_arms *to)
-{
-    const struct flo_count_arm *arms[] = {&from->count.treated,
-                                          &from->count.control};
-    struct flo_count_arm *sums[] = {&to->count.treated, &to->count.control};
-
-    if (kind == FLO_STATISTIC_DEATHS) {
-        to->deaths.treated.died += from->deaths.treated.died;
-        to->deaths.treated.exposure += from->deaths.treated.exposure;
-        to->deaths.control.died += from->deaths.control.died;
-        to->deaths.control.exposure += from->deaths.control.exposure;
-        return;
-    }
-    for (size_t i = 0; i < FLO_COUNT(arms); i++) {
-        sums[i]->devices += arms[i]->devices;
-        sums[i]->events += arms[i]->events;
-        sums[i]->expected += arms[i]->expected;
-        sums[i]->exposure += arms[i]->exposure;
-        sums[i]->sxx += arms[i]->sxx;
-        sums[i]->sxl += arms[i]->sxl;
-        sums[i]->sll += arms[i]->sll;
-    }
 }
 
 static int read_arms(const struct replay *replay, const char *gate,
@@ -625,7 +595,7 @@ static int replay_all(struct replay *replay, const char *gate,
         if (is_ratio) {
             used[used_count++] = arms[i];
         } else {
-            add_arms(rule->kind, &arms[i], &used[0]);
+            flo_statistic_arms_add(rule->kind, &used[0], &arms[i]);
         }
     }
     if (!flo_statistic_evaluate(rule, used, used_count,
@@ -657,15 +627,12 @@ static int replay_all(struct replay *replay, const char *gate,
     }
     read_told(row, &standing.told);
     tell_row(replay, gate, rule, &standing);
-    double weight = rule->kind == FLO_STATISTIC_RATIO   ? rule->ratio.weight
-                    : rule->kind == FLO_STATISTIC_COUNT ? rule->count.weight
-                                                        : 0;
     return add_gate(
         replay, gate,
         (struct flo_phase_gate){
             .verdict = standing.verdict,
             .ln_e = standing.result.ln_e,
-            .weight = weight,
+            .weight = flo_statistic_weight(rule),
             .is_critical = json_is_true(json_object_get(row, "critical"))});
 }
 

@@ -8,6 +8,7 @@
 #include "server-stub/core/request/request.h"
 
 #define NONE -1
+#define WEIGHT_MIN 0.001
 static const struct flo_measure_fact facts[] = {
 #define FLO_MEASURE(name, word, kind, reading, title, per, meaning)            \
     {word, FLO_STATISTIC_##kind, READING_##reading, title, per},
@@ -154,8 +155,12 @@ static double exposure_of(enum flo_measure measure)
     }
 }
 
+#define LEAK_FROM_MS 1800000
+
 static void from_row(const struct row *row, struct flo_study_rule *out)
 {
+    bool is_leak = facts[row->measure].kind == FLO_STATISTIC_LEAK;
+
     *out = (struct flo_study_rule){.measure = row->measure,
                                    .limit = row->limit,
                                    .floor = row->floor,
@@ -163,7 +168,12 @@ static void from_row(const struct row *row, struct flo_study_rule *out)
                                    .critical_from = row->from,
                                    .devices_min = 5,
                                    .controls_min = 20,
-                                   .exposure_min = exposure_of(row->measure)};
+                                   .exposure_min = exposure_of(row->measure),
+                                   .from_ms = is_leak ? LEAK_FROM_MS : 0,
+                                   .has_action = is_leak};
+    if (is_leak) {
+        out->action = FLO_ON_FAIL_PAUSE;
+    }
     for (size_t i = 0; i < FLO_COUNT(row->prove); i++) {
         if (i == 0 || row->prove[i] > 0) {
             out->prove[i] = row->prove[i];
@@ -459,16 +469,42 @@ static int read_preset(const json_t *gates, struct flo_study_rules *out,
                                               FLO_COUNT(words), err);
 }
 
-/* All parts of the level together are at most all of it: then the promise on
- * false halts holds for the rollout. */
-static int check_weights(const struct flo_study_rules *rules,
-                         struct flo_err *err)
+static double all_weights(const struct flo_study_rules *rules)
 {
     double all = FLO_FAILED_WEIGHT;
 
     for (uint32_t i = 0; i < rules->count; i++) {
         all += rules->rules[i].weight;
     }
+    return all;
+}
+
+/* The preset's leak gate takes what the words of a rollout leave to it: those
+ * that were written before it stay as they are. */
+static void yield_leak(const json_t *gates_or_null,
+                       struct flo_study_rules *rules)
+{
+    struct flo_study_rule *leak = rule_of(rules, FLO_MEASURE_LEAK);
+    double more = all_weights(rules) - 1;
+
+    if (leak == NULL || more <= 1e-9 ||
+        json_object_get(gates_or_null, facts[FLO_MEASURE_LEAK].word) != NULL) {
+        return;
+    }
+    if (leak->weight - more >= WEIGHT_MIN) {
+        leak->weight -= more;
+    } else {
+        drop_rule(rules, leak);
+    }
+}
+
+/* All parts of the level together are at most all of it: then the promise on
+ * false halts holds for the rollout. */
+static int check_weights(const struct flo_study_rules *rules,
+                         struct flo_err *err)
+{
+    double all = all_weights(rules);
+
     if (rules->count == 0 || all <= 1 + 1e-9) {
         return 0;
     }
@@ -537,5 +573,9 @@ int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
     if (rv == FLO_E_META_SCHEMA && err != NULL) {
         rv = err->code = FLO_E_REST_SCHEMA;
     }
-    return rv < 0 ? rv : check_weights(out, err);
+    if (rv < 0) {
+        return rv;
+    }
+    yield_leak(gates_or_null, out);
+    return check_weights(out, err);
 }

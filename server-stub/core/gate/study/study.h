@@ -83,6 +83,7 @@ struct flo_study_rule {
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
+    uint64_t from_ms; /* of a LEAK: after the swap */
     enum flo_on_fail action;
     bool has_action;
 };
@@ -123,7 +124,7 @@ bool flo_study_has_above(enum flo_measure measure);
 
 /* The effect that people read, never clipped (slices/told.h). */
 struct flo_study_told {
-    struct flo_told effect;    /* of a RATIO */
+    struct flo_told effect;    /* of a RATIO or a LEAK */
     struct flo_told_rate rate; /* of errors */
 };
 

@@ -109,6 +109,27 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
     say_verdict(line, result->verdict, result->open);
 }
 
+/* The growth in an hour; where no effect is told, that of the medians. */
+static void say_leak(struct line *line, const struct flo_leak_rule *rule,
+                     const struct flo_leak_result *result,
+                     const struct flo_told *told)
+{
+    if (!result->has_slope) {
+        say(line, ": too few readings yet");
+        return;
+    }
+    say(line, " %+.2g %% an hour",
+        flo_change_pct(told->has_effect ? told->effect : result->slope));
+    if (told->has_interval && isfinite(told->low) && isfinite(told->high)) {
+        say(line, " (95 %% CI %+.2g…%+.2g)", flo_change_pct(told->low),
+            flo_change_pct(told->high));
+    }
+    say(line, " on %llu updated against %llu controls, limit %+.4g %% an hour",
+        (unsigned long long)result->updated,
+        (unsigned long long)result->controls, rule->limit_pct);
+    say_verdict(line, result->verdict, result->open);
+}
+
 /* A ratio of the raw rates. */
 static void say_rates(struct line *line, const struct flo_told_rate *rate)
 {
@@ -220,6 +241,9 @@ void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
             say(&line, ", chance %.2g, limit 0.0025", result->deaths.tail);
         }
         say_verdict(&line, result->verdict, FLO_OPEN_NONE_YET);
+        break;
+    case FLO_STATISTIC_LEAK:
+        say_leak(&line, &rule->leak, &result->leak, &row->told.effect);
         break;
     case FLO_STATISTIC_SHARE:
         break;
