@@ -13,7 +13,6 @@ from waits import moment, until
 
 NEEDED = 12  # readings of a level (core/gate/slices/level.h)
 TOKEN_P50 = 2  # place in readings.def
-DAYS_MS = 2 * 86400000
 
 
 class Judged(Apart, Evident):
