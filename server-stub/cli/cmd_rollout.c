@@ -8,6 +8,7 @@
 
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/cli/view/view.h"
 
 #define ROLLOUTS_SHOWN 56 /* a page of the controller */
 
@@ -109,6 +110,7 @@ static void print_remaining(const json_t *rollout)
 
 void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
 {
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) slices = {0};
     char reason[FLO_OUT_PLAIN];
 
     if (flo_out_is_data(cli)) {
@@ -132,6 +134,8 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
                       FLO_COLUMNS(cause));
     }
     flo_out_table(cli, json_object_get(rollout, "gates"), FLO_COLUMNS(gate));
+    flo_view_slices(rollout, &slices);
+    printf("%s", slices.data != NULL ? slices.data : "");
     flo_rollout_print_devices(cli, rollout);
 }
 
@@ -226,6 +230,9 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     json_t *item;
     int rv = flo_rollout_path(id, "/explain", path, sizeof(path), err);
 
+    if (rv == 0 && flo_args_has(&cli->args, "devices")) {
+        return flo_rollout_explain_devices(cli, id, err);
+    }
     if (rv == 0) {
         rv = flo_api_get(cli, path, &told, err);
     }

@@ -227,6 +227,9 @@ FLAGS(rollout_get) = {
      .letter = 'o'},
     END};
 FLAGS(rollout_explain) = {
+    {"devices", NULL,
+     "where it is worse: each label=value that was found, with its devices",
+     FLO_ASKED},
     {"all", NULL, "the steps of each device, and what was ignored", FLO_ASKED},
     END};
 FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED},

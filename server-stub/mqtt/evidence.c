@@ -231,6 +231,7 @@ static int step_study(struct flo_controller *controller,
         of->evidence = study->evidence;
         rv = flo_rollouts_slices_name(entry, study, &of->evidence.slices,
                                       &slices, err);
+        flo_rollouts_probes_name(entry, &of->evidence);
     }
     if (rv == 0) {
         of->slices = slices;

@@ -239,6 +239,21 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
+int flo_rest_rollout_slices(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    json_t *items = NULL;
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+
+    rv = rv < 0 ? rv
+                : flo_rollouts_found_show(call->controller, entry, &items, err);
+    if (rv == 0) {
+        call->out = json_pack("{s:o}", "items", items);
+    }
+    return rv;
+}
+
 struct records {
     json_t *items;
     uint64_t last;

@@ -524,11 +524,18 @@ static void view_slices(const struct flo_rollout *core, const char *name,
     json_decref(slices);
 }
 
-/* Slices that get the release no more, and those that wait for a person. */
-static void view_held(const struct flo_rollout *core, json_t *out)
+/* Slices that get the release no more, those that wait for a person, and all
+ * that were found. */
+static void view_held(const struct flo_rollout_entry *entry, json_t *out)
 {
-    view_slices(core, "held", FLO_SLICE_HELD, out);
-    view_slices(core, "asked", FLO_SLICE_ASKED, out);
+    json_t *found = flo_rollouts_found_view(entry);
+
+    view_slices(&entry->core, "held", FLO_SLICE_HELD, out);
+    view_slices(&entry->core, "asked", FLO_SLICE_ASKED, out);
+    if (json_array_size(found) > 0) {
+        json_object_set(out, "slices", found);
+    }
+    json_decref(found);
 }
 
 /* Bytes that were fetched, and those of the whole files, of devices that said
@@ -692,7 +699,7 @@ int flo_object_rollout(struct flo_controller *controller,
         json_object_set_new(json, "split_of",
                             json_string(core->study.split_of));
     }
-    view_held(core, json);
+    view_held(entry, json);
     view_begin(controller, entry, json);
     flo_rollouts_show_remaining(controller, entry, json);
     json_t *transfer = view_transfer(core);

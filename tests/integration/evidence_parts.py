@@ -85,6 +85,7 @@ class Told(Device):
         self.profile = more.get("profile", {})
         self.random = random.Random(name)
         self.runs, self.before, self.known = {}, {}, set()
+        self.versions = {}  # of digests, where a test wants them said
         self.said = 0
         host, port = seen.broker()
         self.client = Hearing(self, host, port, seen.ca, self.cert, self.key,
@@ -110,9 +111,18 @@ class Told(Device):
             "rev": document["rev"], "agent": "0.1.0", "groups": ["all"],
             "profile": self.profile,
             "models": [{"model": model, "state": "ready", "execution": None,
-                        "serving": {"release": digest, "version": "x"},
-                        "current": {"release": digest}}
+                        "serving": {"release": digest,
+                                    "version": self.versions.get(digest,
+                                                                 "x")},
+                        "current": {"release": digest},
+                        **self.previous(model)}
                        for model, digest in self.runs.items()]}, retain=True)
+
+    def previous(self, model):
+        """As a device says it that can go back."""
+        before = self.before.get(model)
+        return {} if before not in self.versions else {"previous": {
+            "release": before, "version": self.versions[before]}}
 
     def obey(self, order):
         args, op = order["args"], order["op"]

@@ -17,6 +17,7 @@ int flo_cmd_alert_list(struct flo_cli *cli, struct flo_err *err)
         {"VALUE", "value", CELL_TEXT, false},
         {"SINCE", "fired_ms", CELL_AGO, false},
         {"WHO", "acked_by", CELL_TEXT, false},
+        {"SAYS", "says", CELL_BRIEF, false},
         {"MEANING", "text", CELL_TEXT, true},
         {"RUNBOOK", "runbook", CELL_TEXT, false}};
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;

@@ -7,6 +7,7 @@
 #include <flotilla/plural.h>
 
 #include "server-stub/cli/live/live.h"
+#include "server-stub/cli/view/view.h"
 #include "server-stub/core/device/condition.h"
 
 #define REFRESH_MS 3000
@@ -256,6 +257,8 @@ static void text_of(const struct top *top, struct flo_out_wish wish,
                     struct flo_buf *out)
 {
     struct flo_err err = {0};
+    json_t *rollout;
+    size_t i;
 
     head(top, out);
     if (flo_out_render(&wish, top->rows, FLO_COLUMNS(top_release), out, &err) <
@@ -266,6 +269,15 @@ static void text_of(const struct top *top, struct flo_out_wish wish,
         flo_buf_text(out, "\n");
         (void)!flo_out_render(&wish, top->rollouts, FLO_COLUMNS(top_rollout),
                               out, &err);
+    }
+    json_array_foreach(top->rollouts, i, rollout)
+    {
+        if (json_array_size(json_object_get(rollout, "slices")) > 0) {
+            flo_buf_printf(out,
+                           "slices of %s: ", flo_out_text(rollout, "id", "?"));
+            flo_view_slices_line(rollout, out);
+            flo_buf_text(out, "\n");
+        }
     }
 }
 

@@ -42,5 +42,9 @@ void flo_rollout_print_overlaps(const json_t *rollout);
 FLO_MUST_USE int flo_rollout_explain_evidence(struct flo_cli *cli,
                                               const char *id,
                                               struct flo_err *err);
+/* The slices that were found, with their devices. */
+FLO_MUST_USE int flo_rollout_explain_devices(struct flo_cli *cli,
+                                             const char *id,
+                                             struct flo_err *err);
 
 #endif

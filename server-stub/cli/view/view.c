@@ -245,6 +245,40 @@ static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty,
 
 /* ---- causes, next, time ---- */
 
+void flo_view_slices(const json_t *rollout, struct flo_buf *out)
+{
+    char plain[FLO_OUT_PLAIN];
+    json_t *slice;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "slices"), i, slice)
+    {
+        flo_buf_printf(out, "slice: %s\n",
+                       flo_out_plain(slice, "text", "?", plain));
+    }
+}
+
+/* Its end, else how it was found. */
+static const char *word_of(const json_t *slice)
+{
+    const char *end = flo_out_text(slice, "end", "told");
+
+    return strcmp(end, "told") != 0 ? end : flo_out_text(slice, "kind", "?");
+}
+
+void flo_view_slices_line(const json_t *rollout, struct flo_buf *out)
+{
+    char plain[FLO_OUT_PLAIN];
+    json_t *slice;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "slices"), i, slice)
+    {
+        flo_buf_printf(out, "%s%s %s", i == 0 ? "" : ", ", word_of(slice),
+                       flo_out_plain(slice, "slice", "?", plain));
+    }
+}
+
 static void cause_lines(const json_t *causes, struct flo_buf *out)
 {
     char device[FLO_OUT_PLAIN], meaning[FLO_OUT_PLAIN], fix[FLO_OUT_PLAIN];
@@ -426,6 +460,7 @@ void flo_view_rollout(struct flo_view *view, const json_t *rollout,
         gate_table(view, gates, now_ms, has_colour, out);
     }
     gate_lines(gates, now_ms, is_tty, out);
+    flo_view_slices(rollout, out);
     cause_lines(json_object_get(rollout, "causes"), out);
     end_lines(view, rollout, now_ms, is_tty, out);
 }

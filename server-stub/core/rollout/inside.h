@@ -135,12 +135,11 @@ void flo_rollout_answer(struct flo_rollout *rollout,
                         struct flo_rollout_actions *actions);
 /* Slices that a study named: their members get the release no more. */
 void flo_rollout_hold_slices(struct flo_rollout *rollout,
-                             const struct flo_rollout_study *of,
-                             uint64_t now_ms,
+                             struct flo_rollout_study *of, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
 /* Devices of sites that ask for more join the present phase (probe.c). */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
-                       const struct flo_study_evidence *evidence,
+                       struct flo_rollout_study *of,
                        struct flo_rollout_actions *actions);
 /* From a later phase to the present one, the last of its range. */
 void flo_rollout_member_advance(struct flo_rollout *rollout, size_t index);

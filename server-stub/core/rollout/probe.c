@@ -3,7 +3,6 @@
  * They leave a later phase and join the present one, which waits for them and
  * soaks again.  Their places lie at the end of its range. */
 #include <assert.h>
-#include <math.h>
 
 #include "server-stub/core/gate/slices/probe.h"
 #include "server-stub/core/rollout/inside.h"
@@ -44,30 +43,13 @@ static bool was_probed(struct flo_rollout *rollout, uint32_t site)
     return false;
 }
 
-static void why(const struct flo_study_probe *probe, size_t count,
-                struct flo_rollout_actions *actions)
-{
-    if (probe->is_count) {
-        flo_rollout_why(actions,
-                        "%s on %.8s are far above its own past: %zu more at "
-                        "its site first, the next phase waits until they have "
-                        "soaked",
-                        flo_measure_fact(probe->measure)->title, probe->device,
-                        count);
-        return;
-    }
-    flo_rollout_why(actions,
-                    "%.8s is %.1f times slower than its site: %zu more there "
-                    "first, the next phase waits until they have soaked",
-                    probe->device, exp(probe->least), count);
-}
-
-static uint32_t probe_site(struct flo_rollout *rollout,
-                           const struct flo_study_probe *probe,
-                           struct flo_rollout_actions *actions)
+static uint8_t probe_site(struct flo_rollout *rollout,
+                          const struct flo_study_probe *probe,
+                          struct flo_rollout_actions *actions)
 {
     size_t slow = flo_rollout_find(rollout, probe->device);
     size_t picked[FLO_SCAN_PROBE_DEVICES];
+    char text[FLO_STUDY_TEXT];
 
     if (slow == SIZE_MAX || rollout->members[slow].place.site == 0) {
         return 0;
@@ -82,16 +64,18 @@ static uint32_t probe_site(struct flo_rollout *rollout,
     for (size_t i = 0; i < count; i++) {
         flo_rollout_member_advance(rollout, picked[i]);
     }
-    why(probe, count, actions);
-    return (uint32_t)count;
+    flo_study_probe_text(probe, (uint32_t)count, text);
+    flo_rollout_why(actions, "%s", text);
+    return (uint8_t)count;
 }
 
 /* A range of an uncovered rollout names devices by their hash, so nobody may
  * join it from outside. */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
-                       const struct flo_study_evidence *evidence,
+                       struct flo_rollout_study *of,
                        struct flo_rollout_actions *actions)
 {
+    const struct flo_study_evidence *evidence = &of->evidence;
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     uint32_t count = 0;
 
@@ -102,7 +86,9 @@ void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
         return;
     }
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
-        count += probe_site(rollout, &evidence->probes[i], actions);
+        of->finding.probed[i] =
+            probe_site(rollout, &evidence->probes[i], actions);
+        count += of->finding.probed[i];
     }
     if (count > 0) {
         flo_rollout_do(actions, (struct flo_rollout_action){

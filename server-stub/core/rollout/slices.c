@@ -59,7 +59,7 @@ static void mark(struct flo_rollout *rollout, const uint8_t *slices,
 
 static void hold_slice(struct flo_rollout *rollout,
                        const struct flo_study_slice *slice, uint8_t bit,
-                       const uint8_t *slices, uint64_t now_ms,
+                       const uint8_t *slices, uint8_t *end, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
     enum flo_on_fail action = action_for(&rollout->study, slice);
@@ -71,8 +71,8 @@ static void hold_slice(struct flo_rollout *rollout,
     if (rollout->state != FLO_ROLLOUT_RUNNING) {
         return;
     }
-    flo_study_slice_text(slice, is_back ? "taken back there" : "held there",
-                         text);
+    *end = is_half ? FLO_END_ALL : is_back ? FLO_END_BACK : FLO_END_HELD;
+    flo_study_slice_text(slice, (enum flo_slice_end) * end, text);
     snprintf(rollout->reason, sizeof(rollout->reason), "%s", text);
     flo_rollout_why(actions, "slice: %s", rollout->reason);
     if ((is_half && slice->is_culprit) || !list(state, slice) || is_half) {
@@ -85,8 +85,7 @@ static void hold_slice(struct flo_rollout *rollout,
 }
 
 void flo_rollout_hold_slices(struct flo_rollout *rollout,
-                             const struct flo_rollout_study *of,
-                             uint64_t now_ms,
+                             struct flo_rollout_study *of, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {
     const struct flo_study_slices *slices = &of->evidence.slices;
@@ -94,7 +93,7 @@ void flo_rollout_hold_slices(struct flo_rollout *rollout,
     for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
         if ((of->finding.holds >> i & 1) != 0) {
             hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i),
-                       of->slices, now_ms, actions);
+                       of->slices, &of->finding.ends[i], now_ms, actions);
         }
     }
 }

@@ -194,7 +194,7 @@ static void tell_slices(const struct flo_study_slices *slices,
 
     for (uint32_t i = 0; i < slices->count; i++) {
         if (!slices->rows[i].is_culprit) {
-            flo_study_slice_text(&slices->rows[i], "", text);
+            flo_study_slice_text(&slices->rows[i], FLO_END_TOLD, text);
             flo_rollout_why(actions, "%s", text);
         }
     }
@@ -252,6 +252,6 @@ void flo_rollout_studied(struct flo_rollout *rollout,
                                 .kind = FLO_ROLLOUT_DO_RECORD,
                                 .state = (int)of->finding.verdict});
     if (of->finding.verdict != FLO_PHASE_FAILS) {
-        flo_rollout_probe(rollout, event->now_ms, &of->evidence, actions);
+        flo_rollout_probe(rollout, event->now_ms, of, actions);
     }
 }

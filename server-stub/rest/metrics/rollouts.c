@@ -69,6 +69,47 @@ static void add_gates(const struct flo_rollout *rollout,
     }
 }
 
+/* A slice that is held outlives its rollout: devices there keep a release that
+ * is worse. */
+static bool is_over_well(const struct flo_controller *controller,
+                         const struct flo_rollout_entry *entry, uint64_t now_ms)
+{
+    return entry->core.state == FLO_ROLLOUT_COMPLETED &&
+           entry->core.since_at_ms + DAY_MS > now_ms &&
+           flo_rollouts_follower(controller, entry) == NULL;
+}
+
+static void add_slices(const struct flo_rollout_entry *entry,
+                       struct flo_samples *samples)
+{
+    static const char *const words[] = {"held", "asked",   "back",
+                                        "told", "changed", "probed"};
+
+    size_t counts[FLO_FOUND_COUNT];
+
+    _Static_assert(FLO_COUNT(words) == FLO_FOUND_COUNT, "a word each");
+    flo_rollouts_found_count(entry, counts);
+    for (int i = 0; i < FLO_FOUND_COUNT; i++) {
+        if (counts[i] > 0) {
+            flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_SLICES,
+                            (const char *const[]){
+                                entry->core.id, entry->core.release, words[i]},
+                            (double)counts[i]);
+        }
+    }
+}
+
+static void add_awaits(const struct flo_rollout *rollout,
+                       struct flo_samples *samples)
+{
+    if (rollout->state == FLO_ROLLOUT_RUNNING &&
+        rollout->phases[rollout->phase].state == FLO_PHASE_HELD) {
+        flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_AWAITS,
+                        (const char *const[]){rollout->id, rollout->release},
+                        1);
+    }
+}
+
 static void add_updates(const struct flo_controller *controller,
                         struct flo_samples *samples)
 {
@@ -101,7 +142,11 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
         const char *state = flo_rollout_state_word(rollout->state);
         states[rollout->state]++;
         active += flo_rollout_state_is_active(rollout->state) ? 1 : 0;
-        if (!is_shown(controller, rollouts->items[i], now_ms)) {
+        bool is_any = is_shown(controller, rollouts->items[i], now_ms);
+        if (is_any || is_over_well(controller, rollouts->items[i], now_ms)) {
+            add_slices(rollouts->items[i], samples);
+        }
+        if (!is_any) {
             continue;
         }
         uint32_t asked = flo_study_asked(&rollout->study.state);
@@ -118,6 +163,7 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
             rollout->phase + 1);
         add_devices(rollout, samples);
         add_gates(rollout, samples);
+        add_awaits(rollout, samples);
     }
     for (int i = 0; i < FLO_ROLLOUT_STATE_COUNT; i++) {
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS,

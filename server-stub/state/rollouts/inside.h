@@ -194,9 +194,17 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core);
 void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json);
 /* Store an evaluation, and audit the verdicts that changed. */
 FLO_MUST_USE int flo_rollouts_record(struct flo_controller *controller,
-                                     const struct flo_rollout_entry *entry,
+                                     struct flo_rollout_entry *entry,
                                      const struct flo_rollout_study *of,
                                      struct flo_err *err);
+/* The slices of a new record; and those that were stored, new reference. */
+void flo_rollouts_found_keep(const struct flo_controller *controller,
+                             struct flo_rollout_entry *entry,
+                             const json_t *record);
+json_t *flo_rollouts_found_read(const json_t *stored);
+/* The name of a device, or its id: new reference. */
+json_t *flo_rollouts_device_name(const struct flo_controller *controller,
+                                 const char *device);
 /* The rollout whose order this is; "" for one of none. */
 FLO_MUST_USE int flo_rollouts_of_order(struct flo_controller *controller,
                                        const char *order, char *rollout,

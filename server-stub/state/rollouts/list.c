@@ -16,6 +16,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
         flo_text_list_clear(&entry->above);
         json_decref(entry->spec);
         json_decref(entry->overlaps);
+        json_decref(entry->slices);
         json_decref(entry->approvals);
         json_decref(entry->evidence);
         flo_buf_deinit(&entry->trace);

@@ -29,6 +29,15 @@ static void name_of(const struct flo_controller *controller, const char *device,
     }
 }
 
+json_t *flo_rollouts_device_name(const struct flo_controller *controller,
+                                 const char *device)
+{
+    char name[FLO_NAME_MAX + 1];
+
+    name_of(controller, device, name);
+    return json_string(name);
+}
+
 /* The member whose id begins so; NULL: none, or more than one. */
 static const struct flo_rollout_member *
 member_of(const struct flo_rollout *rollout, const char *word)

@@ -66,9 +66,10 @@ struct flo_rollout_entry {
     struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
     uint64_t zones_at_ms;                  /* look at offsets, not before */
     struct flo_rollout_labels *labels; /* of its slices; NULL: not numbered */
-    struct flo_buf trace;              /* lines, the newest last: explain.c */
-    uint64_t trace_cut;                /* bytes that fell out of it */
-    uint64_t used;                     /* uses when it was last looked for */
+    json_t *slices;       /* that were found: found.c; NULL: none */
+    struct flo_buf trace; /* lines, the newest last: explain.c */
+    uint64_t trace_cut;   /* bytes that fell out of it */
+    uint64_t used;        /* uses when it was last looked for */
 };
 
 /* The labels of its members go with a study; none: they are not known now. */
@@ -89,7 +90,32 @@ FLO_MUST_USE int flo_rollouts_answer(struct flo_controller *controller,
                                      enum flo_rollout_event_kind kind,
                                      const char *slice, const char *note,
                                      struct flo_err *err);
+/* Names of the sites of its probes. */
+void flo_rollouts_probes_name(const struct flo_rollout_entry *entry,
+                              struct flo_study_evidence *evidence);
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
+
+/* The slices that were found, with their devices: new reference. */
+FLO_MUST_USE int
+flo_rollouts_found_show(const struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry, json_t **out,
+                        struct flo_err *err);
+/* Slices that were found, by their end: a person looks at the first two. */
+enum flo_found {
+    FLO_FOUND_HELD,  /* devices there keep the release */
+    FLO_FOUND_ASKED, /* likewise, and a person is asked */
+    FLO_FOUND_BACK,  /* none of them does any more */
+    FLO_FOUND_TOLD,
+    FLO_FOUND_CHANGED, /* the site changed, not the release */
+    FLO_FOUND_PROBED,
+    FLO_FOUND_COUNT
+};
+void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
+                              size_t counts[FLO_FOUND_COUNT]);
+/* All of them, without their devices: new reference. */
+json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry);
+/* The first slice that is held or went back, as a sentence; "": none is. */
+const char *flo_rollouts_found_text(const struct flo_rollout_entry *entry);
 
 /* Facts for people that an event brings along, written with the member. */
 struct flo_said {

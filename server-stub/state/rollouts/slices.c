@@ -396,6 +396,29 @@ int flo_rollouts_slice_members(struct flo_controller *controller,
     return 0;
 }
 
+void flo_rollouts_probes_name(const struct flo_rollout_entry *entry,
+                              struct flo_study_evidence *evidence)
+{
+    const struct flo_rollout_labels *labels = entry->labels;
+    bool is_known = evidence->probe_count > 0 && labels != NULL &&
+                    labels->is_numbered && is_of(labels, &entry->core);
+
+    for (uint32_t i = 0; i < evidence->probe_count && is_known; i++) {
+        struct flo_study_probe *probe = &evidence->probes[i];
+        size_t index = flo_rollout_find(&entry->core, probe->device);
+        for (size_t l = 0; l < labels->count && index != SIZE_MAX; l++) {
+            const struct label *label = &labels->labels[l];
+            if (strcmp(label->key, SITE) == 0) {
+                name_slice(
+                    labels,
+                    &(struct flo_slice){.label = (uint16_t)l,
+                                        .value = number_of(label, index)},
+                    probe->name);
+            }
+        }
+    }
+}
+
 int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                              const struct flo_observe_study *study,
                              struct flo_study_slices *slices, uint8_t **out,

@@ -96,6 +96,9 @@ int flo_rollouts_put(struct flo_controller *controller,
     }
     json_t *study = flo_rollouts_study_json(core);
     if (study != NULL) {
+        if (json_array_size(entry->slices) > 0) {
+            json_object_set(study, "slices", entry->slices);
+        }
         json_object_set_new(json, "study", study);
     }
     flo_json_dump(json, &text);
@@ -258,7 +261,10 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
         }
     }
     broken_read(core, json_object_get(json, "broken"));
-    flo_rollouts_study_read(core, json_object_get(json, "study"));
+    const json_t *study = json_object_get(json, "study");
+    flo_rollouts_study_read(core, study);
+    json_decref(entry->slices);
+    entry->slices = flo_rollouts_found_read(json_object_get(study, "slices"));
     return evidence_read(entry, json_object_get(json, "evidence"), err);
 }
 

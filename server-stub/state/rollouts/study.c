@@ -401,7 +401,7 @@ static int audit_changes(struct flo_controller *controller, const char *id,
 }
 
 int flo_rollouts_record(struct flo_controller *controller,
-                        const struct flo_rollout_entry *entry,
+                        struct flo_rollout_entry *entry,
                         const struct flo_rollout_study *of, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -417,6 +417,7 @@ int flo_rollouts_record(struct flo_controller *controller,
         json_object_set_new(record, "digest", json_string(hex));
         text.bytes = 0;
         flo_json_dump_canonical(record, &text);
+        flo_rollouts_found_keep(controller, entry, record);
     }
     json_decref(record);
     if (text.failed || text.data == NULL) {

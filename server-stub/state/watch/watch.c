@@ -319,6 +319,22 @@ static bool is_shipped(const char *rule)
     return false;
 }
 
+/* The words of the rollout that it is about, as all others show them. */
+static void add_says(const struct flo_controller *controller,
+                     const struct flo_watch_alert *alert, json_t *json)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (strcmp(entry->core.id, alert->series) == 0) {
+            const char *text = flo_rollouts_found_text(entry);
+            text = text[0] != '\0' ? text : entry->core.reason;
+            json_object_set_new(json, "says",
+                                flo_rollouts_named(controller, &entry->core,
+                                                   text, strlen(text)));
+        }
+    }
+}
+
 json_t *flo_watch_view_alert(const struct flo_controller *controller,
                              const struct flo_watch_alert *alert)
 {
@@ -342,6 +358,7 @@ json_t *flo_watch_view_alert(const struct flo_controller *controller,
     json_object_set_new(
         json, "silenced",
         json_boolean(rule != NULL && rule->silenced_until_ms > flo_wall_ms()));
+    add_says(controller, alert, json);
     json_object_set_new(json, "runbook",
                         is_shipped(alert->rule)
                             ? json_sprintf("docs/alerts.md#%s", alert->rule)

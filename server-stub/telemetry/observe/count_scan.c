@@ -26,31 +26,6 @@ struct look {
 
 /* ---- numbers of a device ---- */
 
-/* Since its own swap; its past as it was then. */
-static void updated_numbers(const struct flo_observed *observed,
-                            struct flo_since_numbers *out)
-{
-    *out = (struct flo_since_numbers){
-        .errors = observed->since.errors,
-        .requests = observed->since.requests,
-        .crashes = observed->crashes,
-        .hours = flo_observed_hours(observed),
-        .errors_before = observed->before.errors,
-        .requests_before = observed->before.requests,
-        .crashes_before = __builtin_popcount(observed->before_died),
-        .hours_before = __builtin_popcount(observed->before_heard)};
-}
-
-static bool numbers_of(const struct flo_observer_entry *entry, size_t wave,
-                       struct flo_since_numbers *out)
-{
-    if (flo_crowd_is_updated(entry)) {
-        updated_numbers(&entry->observed, out);
-        return true;
-    }
-    return flo_since_counted(entry->since, wave, out);
-}
-
 /* All members, before the first wave that they saw, or their swap. */
 static double rate_of(const struct look *look)
 {
@@ -59,7 +34,7 @@ static double rate_of(const struct look *look)
     double exposure = 0;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
-        if (numbers_of(look->crowd.entries[i], 0, &one)) {
+        if (flo_crowd_numbers(look->crowd.entries[i], 0, &one)) {
             bool is_errors = look->measure == FLO_MEASURE_ERRORS;
             events += is_errors ? one.errors_before : one.crashes_before;
             exposure += is_errors ? one.requests_before : one.hours_before;
@@ -95,7 +70,7 @@ static void add_device(const struct look *look,
     *out = (struct flo_count_scan_device){
         .is_updated = is_updated, .wave = first, .waves = look->waves};
     for (uint8_t p = first; p < end; p++) {
-        if (numbers_of(entry, p, &one)) {
+        if (flo_crowd_numbers(entry, p, &one)) {
             set(look, &one, &out->events[p], &out->expected[p]);
         }
     }

@@ -77,6 +77,31 @@ void flo_crowd_close(struct flo_crowd *crowd)
     crowd->values = NULL;
 }
 
+/* Since its own swap; its past as it was then. */
+static void updated_numbers(const struct flo_observed *observed,
+                            struct flo_since_numbers *out)
+{
+    *out = (struct flo_since_numbers){
+        .errors = observed->since.errors,
+        .requests = observed->since.requests,
+        .crashes = observed->crashes,
+        .hours = flo_observed_hours(observed),
+        .errors_before = observed->before.errors,
+        .requests_before = observed->before.requests,
+        .crashes_before = __builtin_popcount(observed->before_died),
+        .hours_before = __builtin_popcount(observed->before_heard)};
+}
+
+bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
+                       struct flo_since_numbers *out)
+{
+    if (flo_crowd_is_updated(entry)) {
+        updated_numbers(&entry->observed, out);
+        return true;
+    }
+    return flo_since_counted(entry->since, wave, out);
+}
+
 static uint32_t members_of(const struct flo_observe_study *study,
                            struct flo_slice slice)
 {

@@ -22,6 +22,10 @@ void flo_crowd_close(struct flo_crowd *crowd);
 
 /* It has the release, and swapped in a wave. */
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry);
+/* Its counts: of an updated one since its swap, else since a wave.  false: it
+ * saw none. */
+bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
+                       struct flo_since_numbers *out);
 /* A row of the evidence for a slice; NULL: there is no room.  wider: value 0
  * for none; it is held itself when fewer members have it. */
 struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,

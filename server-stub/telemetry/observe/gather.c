@@ -33,6 +33,7 @@ void flo_observe_study_free(struct flo_observe_study *study)
         free(study->members);
         free(study->labels);
         free(study->values);
+        free(study->listed);
         free(study);
     }
 }
@@ -86,6 +87,18 @@ static bool was_split(const struct flo_observer *observer, uint32_t number,
     return false;
 }
 
+/* Once each control of the rollout is known: a wave notes their past. */
+static void begin_waves(struct flo_observer *observer, uint32_t number)
+{
+    for (size_t i = 0; i < observer->count; i++) {
+        struct flo_observer_entry *entry = &observer->entries[i];
+        if (entry->roster == number && entry->is_swapping) {
+            entry->is_swapping = false;
+            flo_observer_swapped(observer, entry);
+        }
+    }
+}
+
 static void place_members(struct flo_observer *observer,
                           const struct flo_observe_study *study,
                           uint32_t number)
@@ -106,12 +119,13 @@ static void place_members(struct flo_observer *observer,
         }
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
-        if (flo_observed_place(&entry->observed, &roster->rollout,
-                               (enum flo_member_way)member->way,
-                               member->segment, observer->block)) {
-            flo_observer_swapped(observer, entry);
-            swaps = true;
-        }
+        entry->is_swapping = flo_observed_place(
+            &entry->observed, &roster->rollout,
+            (enum flo_member_way)member->way, member->segment, observer->block);
+        swaps = swaps || entry->is_swapping;
+    }
+    if (swaps) {
+        begin_waves(observer, number);
     }
     if (is_new_phase) {
         roster->is_split = was_split(observer, number, phase);
@@ -709,6 +723,9 @@ int flo_observer_study(struct flo_observer *observer,
     }
     if (rv == 0) {
         rv = flo_observer_scan(observer, study, number, err);
+    }
+    if (rv == 0) {
+        rv = flo_observer_list(observer, study, number, err);
     }
     free(gather.differences);
     free(gather.scratch);

@@ -25,12 +25,13 @@ struct flo_observer_entry {
     /* Its newest readings while it is in no rollout, the last one first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
-    uint64_t seq;    /* of its last window */
-    uint64_t at_ms;  /* when that came */
-    uint16_t model;  /* place among the models */
-    uint8_t side;    /* enum flo_twin_side */
-    bool is_late;    /* it still sends what it kept for us */
-    uint32_t handed; /* block in which it was handed on; 0: not since then */
+    uint64_t seq;     /* of its last window */
+    uint64_t at_ms;   /* when that came */
+    uint16_t model;   /* place among the models */
+    uint8_t side;     /* enum flo_twin_side */
+    bool is_swapping; /* in the look that is under way */
+    bool is_late;     /* it still sends what it kept for us */
+    uint32_t handed;  /* block in which it was handed on; 0: not since then */
     bool is_dirty;
     bool is_forgotten; /* its device was retired */
 };
@@ -146,6 +147,12 @@ uint32_t flo_observer_rollout_id(const char *name);
 size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 /* The waves of a rollout that is over are in the store no more. */
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
+
+/* listed.c: the devices of the slices that were found; FLO_E_MEMORY */
+FLO_MUST_USE int flo_observer_list(struct flo_observer *observer,
+                                   struct flo_observe_study *study,
+                                   uint32_t number, struct flo_err *err);
+
 /* Store up to so many entries that changed. */
 void flo_observer_store(struct flo_observer *observer, size_t most);
 

@@ -90,6 +90,7 @@ struct flo_observe_study {
     double weights[FLO_MEASURE_COUNT]; /* of its rules; 0: no rule */
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];
+    struct flo_study_device *listed;    /* devices of both; owned; NULL: none */
     struct flo_observe_member *members; /* owned */
     size_t member_count;
     bool is_new; /* `evidence` is of a block that was not judged */

@@ -74,12 +74,12 @@ const KINDS = {
   ok: ["succeeded", "already-installed", "online", "completed", "passed", "pass", "holds",
     "ready", "published", "done", "ok", "kept", "has", "leads"],
   bad: ["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked", "silent",
-    "overdue", "cannot", "denied", "refused"],
-  warn: ["held", "paused", "partly", "partly-back", "warn", "drift", "degraded", "download", "awaiting-approval", "waits"],
-  back: ["rolled-back", "rolling-back", "taken-back"],
+    "overdue", "cannot", "denied", "refused", "all"],
+  warn: ["held", "paused", "partly", "partly-back", "warn", "drift", "degraded", "download", "awaiting-approval", "waits", "unclear"],
+  back: ["rolled-back", "rolling-back", "taken-back", "back"],
   hold: ["maintenance", "quarantined", "frozen"],
   off: ["offline", "queued", "waiting", "cancelled", "superseded", "removed", "on-demand",
-    "draft", "aborted", "inconclusive", "away", "info", "open", "scheduled", "notified", "stands-by"],
+    "draft", "aborted", "inconclusive", "away", "info", "open", "scheduled", "notified", "stands-by", "changed"],
 };
 const BY_WORD = new Map(Object.entries(KINDS).flatMap(([kind, words]) =>
   words.map((word) => [word, kind])));

@@ -50,7 +50,7 @@ export class Alerts extends Component {
       <section aria-label="Alerts"><h2>Alerts</h2><ul class="alerts">${list.map((a) => {
   const calls = a.severity === "page" && !a.acked && !a.silenced;
   return html`<li class=${calls ? "a-bad" : ""}><span class="st ${calls ? "bad" : "warn"}">${text(a.severity)}</span>
-        <span><b>${text(a.rule)}</b> (fired ${ago(a.fired_ms)}): <${Whom} alert=${a} />. ${round(a.value)}, limit ${round(a.limit)}: ${text(a.text)}.
+        <span><b>${text(a.rule)}</b> (fired ${ago(a.fired_ms)}): <${Whom} alert=${a} />. ${round(a.value)}, limit ${round(a.limit)}: ${text(a.text)}.${a.says ? ` ${text(a.says)}.` : ""}
           ${" "}${a.acked ? `${text(a.acked_by)} has it: ${text(a.ack_reason)}.` : a.silenced ? "Silenced." : html`<b>Nobody has it yet.</b>`}
           ${a.runbook ? html`${" "}Read <code>${a.runbook}</code>.` : null}</span>
         ${can ? html`<span class="row">${a.acked ? null : button("ack", "Take", a)}${a.silenced ? null : button("silence", "Silence", a)}</span>` : null}</li>`;

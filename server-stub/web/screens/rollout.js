@@ -11,6 +11,7 @@ import { html } from "/app/parts/html.js";
 import { Card, Chips, Counts, Prose, Same, State, Table } from "/app/parts/parts.js";
 import { countdown, Phases, seconds, Ticking } from "/app/parts/phases.js";
 import { Screen } from "/app/parts/screen.js";
+import { Slices } from "/app/parts/slices.js";
 
 const SHOWN = 200; // asked for; the controller gives failed ones first
 const ROWS = 40;
@@ -161,7 +162,7 @@ export class Rollout extends Screen {
   one.transfer ? { n: bytes(one.transfer.bytes), word: fetched(one.transfer) } : null,
   one.next ? waits(one) : null,
   one.approvals ? { n: `${one.approvals.given.length} of ${one.approvals.needed}`, word: "approvals" } : null]} /><//>
-    <${Phases} one=${one} /><${Gates} rollout=${one} chosen=${query.gate} /><${Funnel} one=${one} /><${Members} one=${one} query=${query} />
+    <${Slices} rollout=${one} /><${Phases} one=${one} /><${Gates} rollout=${one} chosen=${query.gate} /><${Funnel} one=${one} /><${Members} one=${one} query=${query} />
     <${Card} title="What was decided, newest first" label="Events"><div class="trace mono" tabindex="0" role="group" aria-label="Decisions"><ol>${
   (decisions || []).slice(-60).reverse().map((d) => html`<li>${clock(d.at_ms)} ${(d.lines || []).map((line, i) => html`${i > 0 ? html`<br />` : null}${text(line)}`)}</li>`)}</ol></div><//>
     <${Same} command=${`flotilla rollout watch ${one.id}`} call=${`GET /v1/rollouts/${one.id}`} />`;

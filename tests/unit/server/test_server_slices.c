@@ -126,6 +126,24 @@ static void ask_only(struct world *world, int swapped)
     flo_observe_study_free(ask(world, swapped));
 }
 
+/* Its devices are listed, the slowest of the updated ones first. */
+static void assert_devices(const struct flo_observe_study *study,
+                           uint32_t updated)
+{
+    const struct flo_study_slices *slices = &study->evidence.slices;
+
+    assert_int_equal(slices->device_count, DEVICES / SITES);
+    for (size_t i = 0; i < slices->device_count; i++) {
+        const struct flo_study_device *one = &slices->devices[i];
+        assert_int_equal(one->row, 0);
+        assert_int_equal(one->wave > 0, i < updated);
+        assert_true(one->has_effect);
+        assert_true(fabs(one->effect - (i < updated ? log(2) : 0)) < 0.1);
+        assert_true(i == 0 || i == updated ||
+                    one->effect <= slices->devices[i - 1].effect);
+    }
+}
+
 static void assert_bad_site(const struct flo_observe_study *study,
                             uint32_t updated)
 {
@@ -142,6 +160,7 @@ static void assert_bad_site(const struct flo_observe_study *study,
     assert_true(slices->rows[0].has_elsewhere);
     assert_true(fabs(slices->rows[0].elsewhere) < 0.05);
     assert_int_equal(slices->changed_count, 0);
+    assert_devices(study, updated);
 }
 
 static void a_release_that_is_slow_at_one_site_names_it(void **state)
@@ -150,6 +169,19 @@ static void a_release_that_is_slow_at_one_site_names_it(void **state)
 
     live(world, 20, 0, 1, 1);
     ask_only(world, 0);
+    live(world, 8, 4 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* They were quicker than the first look at the rollout. */
+static void devices_that_swapped_before_the_first_look_are_a_wave(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 4 * SITES);
     live(world, 8, 4 * SITES, 2, 1);
     struct flo_observe_study *study = ask(world, 4 * SITES);
     assert_bad_site(study, 4);
@@ -171,6 +203,11 @@ static void a_site_that_changed_is_no_culprit(void **state)
     assert_int_equal(study->moved[0].value, 1 + BAD);
     assert_true(slices->changed[0].has_both);
     assert_true(fabs(slices->changed[0].shift - log(1.6)) < 0.05);
+    assert_int_equal(slices->device_count, DEVICES / SITES);
+    for (size_t i = 0; i < slices->device_count; i++) { /* of both releases */
+        assert_int_equal(slices->devices[i].row, FLO_STUDY_SLICES_MAX);
+        assert_true(fabs(slices->devices[i].effect - log(1.6)) < 0.1);
+    }
     flo_observe_study_free(study);
 }
 
@@ -297,7 +334,7 @@ static void errors_that_come_with_the_release_name_their_site(void **state)
     assert_int_equal(row->updated, 4);
     assert_int_equal(row->far, 4);
     assert_int_equal(row->controls, DEVICES / SITES - 4);
-    flo_study_slice_text(row, "held there", text);
+    flo_study_slice_text(row, FLO_END_HELD, text);
     assert_non_null(strstr(text, ": 4 of 4 updated devices far above their own "
                                  "past, 0 of 16 others there: held there"));
     flo_observe_study_free(study);
@@ -350,7 +387,7 @@ static void a_site_without_a_control_is_unclear(void **state)
     assert_int_equal(slices->count, 1);
     assert_false(slices->rows[0].is_culprit);
     assert_true(slices->rows[0].is_asked);
-    flo_study_slice_text(&slices->rows[0], "held there", text);
+    flo_study_slice_text(&slices->rows[0], FLO_END_HELD, text);
     assert_non_null(strstr(text, " since the update, no device there runs the "
                                  "old release any more: cannot tell; held "
                                  "there, look"));
@@ -439,6 +476,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_release_that_is_slow_at_one_site_names_it),
+        TEST(devices_that_swapped_before_the_first_look_are_a_wave),
         TEST(a_site_that_changed_is_no_culprit),
         TEST(a_site_that_changes_between_two_waves_is_no_culprit),
         TEST(two_waves_name_a_site_together),

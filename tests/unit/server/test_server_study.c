@@ -460,12 +460,35 @@ static void a_study_survives_a_start(void **state)
     assert_true(entry->core.phases[3].is_hold_out);
 }
 
+/* Those at the site: four are updated, and twice as slow. */
+static void add_devices(const struct flo_rollout_entry *entry,
+                        struct flo_rollout_study *of,
+                        struct flo_study_device *out)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        const struct flo_rollout_member *member = &entry->core.members[i];
+        if (site_of(member) == 10) {
+            out[count] =
+                (struct flo_study_device){.wave = count < 4 ? 1 : 0,
+                                          .has_effect = count != 24,
+                                          .effect = count < 4 ? log(2) : 0};
+            memcpy(out[count++].device, member->device, sizeof(out->device));
+        }
+    }
+    assert_int_equal(count, 25);
+    of->evidence.slices.devices = out;
+    of->evidence.slices.device_count = count;
+}
+
 /* The scan's answer: all devices at a site are worse, and it is the first
  * label after the class of hardware. */
 static void name_site(struct world *world, struct flo_rollout_entry *entry,
                       struct flo_observe_study *study, bool is_culprit)
 {
     struct flo_rollout_study *of = calloc(1, sizeof(*of));
+    struct flo_study_device devices[25];
     uint8_t *slices = NULL;
 
     of->evidence.phase = entry->core.phase;
@@ -482,6 +505,7 @@ static void name_site(struct world *world, struct flo_rollout_entry *entry,
                                  .controls = 21,
                                  .told = {.has_effect = true, .effect = 0.7}};
     study->found[0].slice = (struct flo_slice){.label = 1, .value = 3};
+    add_devices(entry, of, devices);
     assert_int_equal(flo_rollouts_slices_name(entry, study,
                                               &of->evidence.slices, &slices,
                                               &world->err),
@@ -526,6 +550,44 @@ static struct flo_observe_study *labels_of(struct world *world,
     return study;
 }
 
+static const char *said(const json_t *json, const char *key)
+{
+    return json_string_value(json_object_get(json, key));
+}
+
+/* The words for people, and each device. */
+static void assert_shown(struct world *world, struct flo_rollout_entry *entry)
+{
+    size_t counts[FLO_FOUND_COUNT];
+    json_t *items = NULL;
+    json_t *device;
+    size_t i;
+
+    assert_int_equal(
+        flo_rollouts_found_show(world->controller, entry, &items, &world->err),
+        0);
+    assert_int_equal(json_array_size(items), 1);
+    json_t *one = json_array_get(items, 0);
+    assert_string_equal(said(one, "slice"), "site=s10");
+    assert_string_equal(said(one, "kind"), "named");
+    assert_string_equal(said(one, "end"), "back");
+    assert_string_equal(said(one, "text"), entry->core.reason);
+    json_t *devices = json_object_get(one, "devices");
+    assert_int_equal(json_array_size(devices), 25);
+    json_array_foreach(devices, i, device)
+    {
+        assert_string_equal(said(device, "effect"), i < 4    ? "2 times"
+                                                    : i < 24 ? "+0.0 %"
+                                                             : "");
+        assert_string_equal(said(device, "held"), "back");
+    }
+    json_decref(items);
+    flo_rollouts_found_count(entry, counts);
+    assert_int_equal(counts[FLO_FOUND_HELD], 0);
+    assert_int_equal(counts[FLO_FOUND_BACK], 1);
+    assert_string_equal(flo_rollouts_found_text(entry), entry->core.reason);
+}
+
 static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
 {
     struct world *world = *state;
@@ -543,12 +605,16 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
                                                "s10: 4 of 4 updated devices "
                                                "against 21 there"));
     assert_int_equal(held_in(&entry->core), 25);
+    assert_shown(world, entry);
 
     flo_rollouts_forget(world->controller);
     assert_int_equal(
         flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(entry->core.study.state.held_count, 1);
     assert_int_equal(held_in(&entry->core), 25);
+    assert_shown(world, entry);
+    studies(world, entry, 101, 0); /* and after evidence that names nothing */
+    assert_shown(world, entry);
 }
 
 /* Who waits there gets the release when a person says so, also after a

@@ -180,45 +180,6 @@ static json_t *further_json(const struct flo_study *study)
     return further;
 }
 
-/* Told, and not judged again: the differences are not kept. */
-static json_t *slices_json(const struct flo_study_slices *slices)
-{
-    json_t *rows = json_array();
-    char text[FLO_STUDY_TEXT];
-
-    for (uint32_t i = 0; i < slices->count; i++) {
-        const struct flo_study_slice *row = &slices->rows[i];
-        flo_study_slice_text(row, "named", text);
-        json_array_append_new(
-            rows,
-            json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:f,s:f,s:s}", "gate",
-                      flo_measure_fact(row->measure)->word, "slice", row->name,
-                      "culprit", (int)row->is_culprit, "asked",
-                      (int)row->is_asked, "members", (json_int_t)row->members,
-                      "updated", (json_int_t)row->updated, "far",
-                      (json_int_t)row->far, "controls",
-                      (json_int_t)row->controls, "ln_e", row->ln_e, "threshold",
-                      row->threshold, "text", text));
-    }
-    return rows;
-}
-
-static json_t *changed_json(const struct flo_study_slices *slices)
-{
-    json_t *rows = json_array();
-    char text[FLO_STUDY_TEXT];
-
-    for (uint32_t i = 0; i < slices->changed_count; i++) {
-        flo_study_changed_text(&slices->changed[i], text);
-        json_array_append_new(
-            rows,
-            json_pack("{s:s,s:s,s:s}", "slice", slices->changed[i].name, "gate",
-                      flo_measure_fact(slices->changed[i].measure)->word,
-                      "text", text));
-    }
-    return rows;
-}
-
 json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_evidence *evidence,
                          const struct flo_study_moment *moment,
@@ -255,12 +216,7 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
         "watch", moment->is_watch, "segments", segments_json(study, evidence),
         "rows", rows, "verdict", flo_phase_verdict_word(finding->verdict),
         "gate", gate, "segment", segment, "further", further_json(study));
-    if (evidence->slices.count > 0) {
-        json_object_set_new(json, "slices", slices_json(&evidence->slices));
-    }
-    if (evidence->slices.changed_count > 0) {
-        json_object_set_new(json, "moved", changed_json(&evidence->slices));
-    }
+    flo_study_record_slices(evidence, finding, json);
     return json;
 }
 

@@ -166,12 +166,32 @@ struct flo_study_changed {
     double shift;
     bool has_both; /* its updated devices moved with it */
 };
+/* A device of a slice that people are told of. */
+#define FLO_STUDY_DEVICES_MAX 100 /* of a slice: the farthest */
+struct flo_study_device {
+    char device[37];
+    uint8_t row;  /* of the rows; FLO_STUDY_SLICES_MAX + i: of the changed */
+    uint8_t wave; /* of its swap, from 1; 0: it has the old release */
+    bool has_effect;
+    double effect; /* logarithm of a ratio: its own change, less the median of
+                      the others there */
+};
 struct flo_study_slices {
     struct flo_study_slice rows[FLO_STUDY_SLICES_MAX];
     uint32_t count;
     struct flo_study_changed changed[FLO_STUDY_SLICES_MAX];
     uint32_t changed_count;
+    const struct flo_study_device *devices; /* the asker's */
+    size_t device_count;
 };
+/* The end of a slice in its rollout. */
+enum flo_slice_end {
+    FLO_END_TOLD, /* nothing */
+    FLO_END_HELD, /* what is there stays there */
+    FLO_END_BACK, /* what is there goes back */
+    FLO_END_ALL   /* too large: it is a matter of the whole rollout */
+};
+const char *flo_slice_end_word(enum flo_slice_end end);
 
 #define FLO_SEGMENT_TEXT 96
 struct flo_study_segment {
@@ -185,8 +205,9 @@ struct flo_study_segment {
 #define FLO_STUDY_PROBES_MAX 5
 struct flo_study_probe {
     char device[37];
-    bool is_count;            /* far above its own past in errors or crashes */
-    enum flo_measure measure; /* then: which */
+    char name[FLO_SLICE_TEXT]; /* "site=lyon"; "": the asker cannot say */
+    bool is_count;             /* far above its own past in errors or crashes */
+    enum flo_measure measure;  /* then: which */
     double least; /* else ln of how much more than the controls there */
 };
 struct flo_study_evidence {
@@ -356,6 +377,8 @@ struct flo_study_finding {
                           the members: a bit each */
     uint16_t holds;    /* slices of the evidence that are to be held and are not
                           yet, a bit each */
+    uint8_t ends[FLO_STUDY_SLICES_MAX];   /* enum flo_slice_end of its rows */
+    uint8_t probed[FLO_STUDY_PROBES_MAX]; /* devices that a probe brought */
     uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
                          or this was a look */
 };
@@ -413,6 +436,10 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_moment *moment,
                          const struct flo_study_results *results,
                          const struct flo_study_finding *finding);
+/* Its members "slices", "moved" and "probed", where there are any. */
+void flo_study_record_slices(const struct flo_study_evidence *evidence,
+                             const struct flo_study_finding *finding,
+                             json_t *record);
 /* Evaluate a record again.  *worst is the largest difference of a number.
  * `on_row`, when there is one, gets each rule: the verdict that stood, and the
  * finding as a sentence.
@@ -431,8 +458,13 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 /* A phase whose proof has small odds, and the remedy. */
 void flo_study_sight_text(const char *phase, const char *title,
                           const struct flo_study_sight *sight, char *out);
-/* Where a release is worse; `end`: "held there". */
-void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
+/* "+65.0 %", and from 1.8 times on "2.0 times". */
+void flo_study_effect_text(double effect, char *out);
+/* Where a release is worse, and what becomes of it. */
+void flo_study_slice_text(const struct flo_study_slice *slice,
+                          enum flo_slice_end end, char *out);
+/* A device that asks for `count` more of its site. */
+void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
                           char *out);
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
 /* Titles of the rules in `further`, ", " between; "" for none. */

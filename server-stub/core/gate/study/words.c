@@ -80,6 +80,15 @@ static void say_effect(struct line *line, double effect, bool has_interval,
     }
 }
 
+void flo_study_effect_text(double effect, char *out)
+{
+    char text[FLO_STUDY_TEXT] = "";
+    struct line line = {.out = text};
+
+    say_effect(&line, effect, false, 0, 0);
+    snprintf(out, FLO_STUDY_TEXT, "%s", text + 1);
+}
+
 static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
                       const struct flo_ratio_result *result,
                       const struct flo_told *told)
@@ -309,10 +318,54 @@ bool flo_study_past_text(enum flo_measure measure,
     return true;
 }
 
+struct slice_end_fact {
+    const char *word, *text;
+};
+static const struct slice_end_fact *slice_end(enum flo_slice_end end)
+{
+    static const struct slice_end_fact facts[] = {
+        [FLO_END_TOLD] = {"told", "nothing is done there"},
+        [FLO_END_HELD] = {"held", "held there"},
+        [FLO_END_BACK] = {"back", "taken back there"},
+        [FLO_END_ALL] = {"all", "a matter of the whole rollout"}};
+
+    assert((size_t)end < FLO_COUNT(facts));
+    return &facts[end];
+}
+
+const char *flo_slice_end_word(enum flo_slice_end end)
+{
+    return slice_end(end)->word;
+}
+
+void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
+                          char *out)
+{
+    struct line line = {.out = out};
+
+    out[0] = '\0';
+    if (probe->is_count) {
+        say(&line, "%s on ", flo_measure_fact(probe->measure)->title);
+    }
+    say(&line, "%.8s%s%s ", probe->device, probe->name[0] != '\0' ? " at " : "",
+        probe->name);
+    if (probe->is_count) {
+        say(&line, "are far above its own past");
+    } else {
+        say(&line, "is %.1f times slower than the others there",
+            exp(probe->least));
+    }
+    say(&line,
+        ": %u more there first, the next phase waits until they have soaked",
+        count);
+}
+
 /* Nothing there is left to compare with. */
 static void say_unclear(struct line *line, const struct flo_study_slice *slice,
-                        const char *end)
+                        enum flo_slice_end end)
 {
+    bool is_done = slice->is_asked && end != FLO_END_TOLD;
+
     if (slice->controls == 0) {
         say(line, "no device there runs the old release any more");
     } else {
@@ -320,8 +373,8 @@ static void say_unclear(struct line *line, const struct flo_study_slice *slice,
             slice->controls, flo_s(slice->controls),
             slice->controls == 1 ? "s" : "");
     }
-    say(line, ": cannot tell; %s%s", slice->is_asked ? end : "look there",
-        slice->is_asked ? ", look" : "");
+    say(line, ": cannot tell; %s%s",
+        is_done ? slice_end(end)->text : "look there", is_done ? ", look" : "");
 }
 
 /* Errors and crashes: devices that their own past does not explain. */
@@ -353,8 +406,8 @@ static void say_slower(struct line *line, const struct flo_study_slice *slice)
     }
 }
 
-void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
-                          char *out)
+void flo_study_slice_text(const struct flo_study_slice *slice,
+                          enum flo_slice_end end, char *out)
 {
     const struct flo_measure_fact *fact = flo_measure_fact(slice->measure);
     struct line line = {.out = out};
@@ -369,7 +422,7 @@ void flo_study_slice_text(const struct flo_study_slice *slice, const char *end,
     if (slice->found[0] != '\0') {
         say(&line, " (found in %s)", slice->found);
     }
-    say(&line, ": %s", end);
+    say(&line, ": %s", slice_end(end)->text);
 }
 
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out)

@@ -1,0 +1,404 @@
+/* Found: the slices of a rollout that people are told of, and their devices.
+ *
+ * They come from the records of its study.  A slice that gets the release no
+ * more stays, and so does a probe; others are those of the newest record.  The
+ * devices stand in the record that named them last. */
+#include <math.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define PROBES_KEPT 7
+#define KEPT_MAX (3 * FLO_STUDY_SLICES_MAX + PROBES_KEPT)
+
+/* ---- one of them ---- */
+
+static const char *text_of(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    return text != NULL ? text : "";
+}
+
+static bool is_kind(const json_t *one, const char *kind)
+{
+    return strcmp(text_of(one, "kind"), kind) == 0;
+}
+
+static bool is_told_only(const json_t *one)
+{
+    return strcmp(text_of(one, "end"), flo_slice_end_word(FLO_END_TOLD)) == 0;
+}
+
+static bool is_same(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"slice", "kind", "gate"};
+
+    for (size_t i = 0; i < FLO_COUNT(keys); i++) {
+        if (strcmp(text_of(a, keys[i]), text_of(b, keys[i])) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Numbers and texts alone, as they are stored and shown. */
+static json_t *copy_of(const json_t *from)
+{
+    static const char *const texts[] = {"slice", "kind", "gate", "end", "text"};
+    static const char *const counts[] = {
+        "phase", "block", "at_ms", "members", "updated", "far", "controls"};
+    static const char *const effects[] = {"effect_pct", "low_pct", "high_pct"};
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        json_object_set_new(out, texts[i],
+                            json_string(text_of(from, texts[i])));
+    }
+    for (size_t i = 0; i < FLO_COUNT(counts); i++) {
+        json_int_t value = json_integer_value(json_object_get(from, counts[i]));
+        json_object_set_new(out, counts[i],
+                            json_integer(value < 0 ? 0 : value));
+    }
+    for (size_t i = 0; i < FLO_COUNT(effects); i++) {
+        const json_t *value = json_object_get(from, effects[i]);
+        json_object_set_new(out, effects[i],
+                            json_is_number(value)
+                                ? json_real(json_number_value(value))
+                                : json_null());
+    }
+    return out;
+}
+
+static json_t *made_of(const struct flo_controller *controller,
+                       const struct flo_rollout *core, const json_t *record,
+                       const json_t *row, const char *kind)
+{
+    const char *text = text_of(row, "text");
+    json_t *one = copy_of(row);
+
+    json_object_set_new(one, "kind", json_string(kind));
+    if (text_of(row, "end")[0] == '\0') {
+        json_object_set_new(one, "end",
+                            json_string(flo_slice_end_word(FLO_END_TOLD)));
+    }
+    json_object_set_new(
+        one, "text", flo_rollouts_named(controller, core, text, strlen(text)));
+    json_object_set(one, "phase", json_object_get(record, "phase"));
+    json_object_set(one, "block", json_object_get(record, "block"));
+    json_object_set(one, "at_ms", json_object_get(record, "at_ms"));
+    return one;
+}
+
+/* ---- kept with the rollout ---- */
+
+static json_t *find_same(const json_t *list, const json_t *one)
+{
+    json_t *other;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)list, i, other)
+    {
+        if (is_same(other, one)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* The time is that of its first record. */
+static void add(json_t *list, const json_t *before, json_t *one)
+{
+    const json_t *known = find_same(before, one);
+
+    if (known != NULL) {
+        json_object_set(one, "at_ms", json_object_get(known, "at_ms"));
+    }
+    if (json_array_size(list) < KEPT_MAX && find_same(list, one) == NULL) {
+        json_array_append(list, one);
+    }
+    json_decref(one);
+}
+
+static void add_rows(const struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry,
+                     const json_t *record, const char *member, json_t *list)
+{
+    bool is_moved = strcmp(member, "moved") == 0;
+    bool is_probed = strcmp(member, "probed") == 0;
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(record, member), i, row)
+    {
+        const char *kind = is_moved    ? "changed"
+                           : is_probed ? "probed"
+                           : json_is_true(json_object_get(row, "culprit"))
+                               ? "named"
+                               : "unclear";
+        add(list, entry->slices,
+            made_of(controller, &entry->core, record, row, kind));
+    }
+}
+
+/* Slices first that get the release no more. */
+static void add_lasting(const json_t *before, json_t *list)
+{
+    size_t probes = 0;
+    json_t *one;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)before, i, one)
+    {
+        probes += is_kind(one, "probed") ? 1 : 0;
+    }
+    json_array_foreach((json_t *)(uintptr_t)before, i, one)
+    {
+        bool is_probed = is_kind(one, "probed");
+        bool is_kept = is_probed ? probes <= PROBES_KEPT : !is_told_only(one);
+        probes -= is_probed && !is_kept ? 1 : 0;
+        if (is_kept) {
+            add(list, before, json_incref(one));
+        }
+    }
+}
+
+void flo_rollouts_found_keep(const struct flo_controller *controller,
+                             struct flo_rollout_entry *entry,
+                             const json_t *record)
+{
+    json_t *list = json_array();
+
+    add_lasting(entry->slices, list);
+    add_rows(controller, entry, record, "slices", list);
+    add_rows(controller, entry, record, "probed", list);
+    add_rows(controller, entry, record, "moved", list);
+    json_decref(entry->slices);
+    entry->slices = list;
+}
+
+json_t *flo_rollouts_found_read(const json_t *stored)
+{
+    json_t *list = json_array();
+    json_t *one;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)stored, i, one)
+    {
+        if (json_is_object(one) && text_of(one, "kind")[0] != '\0') {
+            add(list, NULL, copy_of(one));
+        }
+    }
+    return list;
+}
+
+/* Somebody has still the release where it is held. */
+static bool is_kept_anywhere(const struct flo_rollout *core)
+{
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        bool has_it = state == FLO_EXECUTION_SOAKING ||
+                      state == FLO_EXECUTION_ACTIVATING ||
+                      (flo_execution_kind(state) == FLO_EXECUTION_END_GOOD &&
+                       !member->runs_other);
+        if (member->held == FLO_HELD_THERE && has_it && !member->is_back) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A person may have answered since. */
+static const char *end_of(const struct flo_rollout *core, const json_t *one)
+{
+    const struct flo_study_state *state = &core->study.state;
+    uint32_t at = flo_study_held(state, text_of(one, "slice"));
+    bool is_answered = is_kind(one, "unclear") && !is_told_only(one) &&
+                       at < state->held_count &&
+                       state->held_as[at] != FLO_SLICE_ASKED;
+
+    return !is_answered
+               ? text_of(one, "end")
+               : flo_slice_end_word(state->held_as[at] == FLO_SLICE_LET_GO
+                                        ? FLO_END_TOLD
+                                        : FLO_END_BACK);
+}
+
+json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
+{
+    json_t *list = json_array();
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(entry->slices, i, one)
+    {
+        json_t *shown = json_copy(one);
+        json_object_set_new(shown, "end",
+                            json_string(end_of(&entry->core, one)));
+        json_array_append_new(list, shown);
+    }
+    return list;
+}
+
+static enum flo_found found_of(const struct flo_rollout *core,
+                               const json_t *one)
+{
+    const char *end = end_of(core, one);
+
+    return is_kind(one, "probed") ? FLO_FOUND_PROBED
+           : strcmp(end, flo_slice_end_word(FLO_END_BACK)) == 0 ? FLO_FOUND_BACK
+           : strcmp(end, flo_slice_end_word(FLO_END_HELD)) == 0
+               ? (is_kind(one, "unclear") ? FLO_FOUND_ASKED : FLO_FOUND_HELD)
+           : is_kind(one, "changed") ? FLO_FOUND_CHANGED
+                                     : FLO_FOUND_TOLD;
+}
+
+void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
+                              size_t counts[FLO_FOUND_COUNT])
+{
+    json_t *one;
+    size_t i;
+
+    memset(counts, 0, FLO_FOUND_COUNT * sizeof(*counts));
+    json_array_foreach(entry->slices, i, one)
+    {
+        counts[found_of(&entry->core, one)]++;
+    }
+    if (counts[FLO_FOUND_HELD] > 0 && !is_kept_anywhere(&entry->core)) {
+        counts[FLO_FOUND_BACK] += counts[FLO_FOUND_HELD];
+        counts[FLO_FOUND_HELD] = 0;
+    }
+}
+
+const char *flo_rollouts_found_text(const struct flo_rollout_entry *entry)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(entry->slices, i, one)
+    {
+        if (!is_told_only(one)) {
+            return text_of(one, "text");
+        }
+    }
+    return "";
+}
+
+/* ---- its devices ---- */
+
+struct shown {
+    const struct flo_controller *controller;
+    const struct flo_rollout *core;
+    json_t *one;
+};
+
+/* An effect in words; "" without one. */
+static json_t *effect_json(const json_t *pct)
+{
+    char text[FLO_STUDY_TEXT] = "";
+
+    if (json_is_number(pct) && json_number_value(pct) > -100) {
+        flo_study_effect_text(log1p(json_number_value(pct) / 100), text);
+    }
+    return json_string(text);
+}
+
+static const char *held_word(const struct flo_rollout_member *member)
+{
+    return member->held == FLO_HELD_BACK    ? flo_slice_end_word(FLO_END_BACK)
+           : member->held == FLO_HELD_THERE ? flo_slice_end_word(FLO_END_HELD)
+                                            : "no";
+}
+
+/* [device, wave, %] of a record, and what it is in the rollout now. */
+static void add_device(const struct shown *shown, const json_t *row,
+                       json_t *list)
+{
+    const char *id = json_string_value(json_array_get(row, 0));
+    const json_t *effect = json_array_get(row, 2);
+    size_t index = id != NULL ? flo_rollout_find(shown->core, id) : SIZE_MAX;
+
+    if (index == SIZE_MAX) {
+        return; /* it left */
+    }
+    const struct flo_rollout_member *member = &shown->core->members[index];
+    json_int_t wave = json_integer_value(json_array_get(row, 1));
+    json_array_append_new(
+        list,
+        json_pack(
+            "{s:s,s:o,s:b,s:I,s:o,s:o,s:i,s:s,s:s}", "id", member->device,
+            "name", flo_rollouts_device_name(shown->controller, member->device),
+            "updated", (int)(wave > 0), "wave", wave < 0 ? 0 : wave,
+            "effect_pct",
+            json_is_number(effect) ? json_real(json_number_value(effect))
+                                   : json_null(),
+            "effect", effect_json(effect), "phase",
+            member->phase < shown->core->phase_count ? (int)member->phase + 1
+                                                     : 0,
+            "state", flo_execution_word((enum flo_execution)member->state),
+            "held", held_word(member)));
+}
+
+static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
+{
+    const struct shown *shown = context;
+    const char *member = is_kind(shown->one, "changed") ? "moved" : "slices";
+    json_t *record = NULL;
+    struct flo_err err = {0};
+    json_t *list, *row, *device;
+    size_t i, k;
+
+    if (evidence->number != (uint64_t)json_integer_value(
+                                json_object_get(shown->one, "block")) ||
+        flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record,
+                       &err) < 0) {
+        return 0; /* it is too old: its devices are not known any more */
+    }
+    list = json_array();
+    json_array_foreach(json_object_get(record, member), i, row)
+    {
+        bool is_it =
+            strcmp(text_of(row, "slice"), text_of(shown->one, "slice")) == 0 &&
+            strcmp(text_of(row, "gate"), text_of(shown->one, "gate")) == 0;
+        json_array_foreach(is_it ? json_object_get(row, "devices") : NULL, k,
+                           device)
+        {
+            add_device(shown, device, list);
+        }
+    }
+    json_object_set_new(shown->one, "devices", list);
+    json_decref(record);
+    return 0;
+}
+
+int flo_rollouts_found_show(const struct flo_controller *controller,
+                            const struct flo_rollout_entry *entry, json_t **out,
+                            struct flo_err *err)
+{
+    json_t *list = flo_rollouts_found_view(entry);
+    json_t *one;
+    size_t i;
+    int rv = 0;
+
+    json_array_foreach(list, i, one)
+    {
+        struct shown shown = {
+            .controller = controller, .core = &entry->core, .one = one};
+        json_int_t block =
+            json_integer_value(json_object_get(shown.one, "block"));
+        if (block > 0 && !is_kind(shown.one, "probed") && rv == 0) {
+            rv = flo_fleet_evidence_list(controller->store, entry->core.id,
+                                         (uint64_t)block - 1, 1, add_devices,
+                                         &shown, err);
+        }
+    }
+    if (rv < 0) {
+        json_decref(list);
+        return rv;
+    }
+    *out = list;
+    return 0;
+}
