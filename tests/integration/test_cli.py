@@ -375,6 +375,8 @@ def test_a_gate_that_can_never_decide_is_refused_at_the_start(
 def test_a_rollout_is_a_file_that_comes_back(
         controller, devices, publisher, folder):
     publisher.publish("3.0.1")
+    # One of the comments covers each value of a label that devices have.
+    assert cli(controller, "device", "label", devices[0].id, "site=lyon")[0] == 0
     file = os.path.join(folder, "rollout.yaml")
     code, text, err = cli(controller, "rollout", "init", "tiny@3.0.1")
     assert code == 0, err
