@@ -340,7 +340,42 @@ static int plan_back(struct flo_cli *cli, const char *release,
     return rv;
 }
 
-/* One rollout, all of it. */
+static int refuse_any(const struct flo_args *args, const char *const *flags,
+                      const char *why, const char *fix, struct flo_err *err)
+{
+    for (; *flags != NULL; flags++) {
+        if (flo_args_has(args, *flags)) {
+            flo_fail(err, FLO_E_USAGE, "--%s: %s; nothing was done", *flags,
+                     why);
+            return flo_err_fix(err, fix);
+        }
+    }
+    return 0;
+}
+
+/* A flag that is not heeded would take back other than was meant. */
+static int check_back(const struct flo_args *args, struct flo_err *err)
+{
+    static const char *const of_release[] = {
+        "group", "device", "everywhere", "where", "to", "yank", "keep", NULL};
+    static const char *const of_whole[] = {"release", "dry-run", "wait", NULL};
+    int rv = 0;
+
+    if (flo_args_has(args, "slice")) {
+        rv = refuse_any(args, of_whole,
+                        "not with --slice, which is of one rollout that goes "
+                        "on",
+                        "rollout rollback ID --slice LABEL=VALUE", err);
+    }
+    return rv < 0 || flo_args_has(args, "release")
+               ? rv
+               : refuse_any(args, of_release,
+                            "belongs to --release, a rollout goes back as a "
+                            "whole",
+                            "--release MODEL@VERSION --group G", err);
+}
+
+/* One rollout: all of it, or a slice. */
 static int take_back(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
@@ -350,14 +385,6 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     const char *id = cli->args.words[0];
     uint64_t timeout_ms;
 
-    if (flo_args_has(&cli->args, "group") ||
-        flo_args_has(&cli->args, "device") ||
-        flo_args_has(&cli->args, "everywhere")) {
-        flo_fail(err, FLO_E_USAGE,
-                 "a rollout goes back as a whole: --device, --group and "
-                 "--everywhere belong to --release");
-        return flo_err_fix(err, "--release MODEL@VERSION --group G");
-    }
     if (id == NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "give a rollout's ID, or --release MODEL@VERSION");
@@ -404,6 +431,11 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
+    int rv = check_back(&cli->args, err);
+
+    if (rv < 0) {
+        return rv;
+    }
     return flo_args_text(&cli->args, "release", NULL) != NULL
                ? flo_order_take_back(cli, err)
                : take_back(cli, err);

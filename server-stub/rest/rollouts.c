@@ -372,6 +372,11 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
         return flo_fail(err, FLO_E_REST_MEANING,
                         "dry_run: of the actions only a rollback has a plan");
     }
+    if (json_object_get(call->in, "slice") != NULL) {
+        return flo_fail(err, FLO_E_REST_MEANING,
+                        "dry_run: only the rollback of a whole rollout has a "
+                        "plan, that of a slice has none");
+    }
     if (json_object_get(call->in, "confirm") != NULL) {
         rv = confirm(call, entry->core.release, err);
     }

@@ -189,11 +189,34 @@ def served(controller, devices, publisher):
 def test_a_rollout_does_not_go_back_in_one_group(controller, served):
     path = "/v1/rollouts/" + served[0]
     before = controller.ask("GET", path).json["state"]
-    for flag in (["--group", "lab"], ["--everywhere"]):
+    for flag in (["--group", "lab"], ["--everywhere"], ["--keep"],
+                 ["--to", "tiny@0.9.0"], ["--where", "label.site=riga"]):
         code, _, err = cli(controller, "rollout", "rollback", served[0],
                            *flag)
         assert code == 2 and "cli.usage" in err, (code, err)
     assert controller.ask("GET", path).json["state"] == before
+
+
+@pytest.mark.parametrize("words", [
+    ("--release", "tiny@1.0.0", "--everywhere"),
+    ("--release", "tiny@1.0.0", "--group", "lab"),
+    ("ID", "--dry-run"), ("ID", "--wait")])
+def test_a_slice_goes_back_alone_or_not_at_all(controller, served, words):
+    """A dropped --slice would take the whole fleet back."""
+    orders = controller.ask("GET", "/v1/orders").json["items"]
+    path = "/v1/rollouts/" + served[0]
+    before = controller.ask("GET", path).json
+    code, _, err = cli(controller, "rollout", "rollback", *[
+        served[0] if one == "ID" else one for one in words], "--slice",
+        "site=riga", "--confirm", "tiny@1.0.0")
+    assert code == 2 and "cli.usage" in err and "--slice" in err, (code, err)
+    answer = controller.ask("POST", path + "/actions?dry_run=true", {
+        "action": "rollback", "slice": "site=riga"})
+    assert answer.status == 422 and "slice" in str(answer.json), answer.json
+    assert controller.ask("GET", path).json == before
+    assert controller.ask("GET", "/v1/orders").json["items"] == orders
+    assert controller.ask("GET", "/v1/releases/tiny@1.0.0").json[
+        "state"] == "published"
 
 
 def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
