@@ -125,19 +125,19 @@ def test_a_large_fleet_is_there_at_once(page, controller):
     page.open("about:blank")
     page.open(controller.rest)
     page.until("document.querySelector('[aria-label=Devices] tbody tr')")
-    # The mark is set by the page itself when the list can be used: long before
-    # the last page of all devices has come.
-    page.until("performance.getEntriesByType('resource').filter(r => r.name"
-               ".includes('/v1/devices?limit=1000')).length >= %d"
-               % (-(-DEVICES // 1000)))
+    # The mark is set by the page itself when the list can be used.
     ready = page.run("performance.getEntriesByName('interactive')[0]"
                      ".startTime")
     print("interactive after %.0f ms with %d devices" % (ready, DEVICES))
-    assert page.run("performance.getEntriesByType('resource').filter(r => "
-                    "r.name.includes('/v1/devices?limit=1000')).every(r => "
-                    "r.responseEnd > %f)" % ready)
     has(page, "h1", format(DEVICES, ",") + " devices")
     has(page, "[aria-label=Models]", "tiny@9")
+    # One call counts them; a page of the list is all that is read of devices.
+    assert page.run(
+        "performance.getEntriesByType('resource').filter(r => r.name"
+        ".includes('/v1/devices?')).every(r => /[?&]limit=[0-9]{1,2}(&|$)/"
+        ".test(r.name))")
+    assert page.run("performance.getEntriesByType('resource')"
+                    ".some(r => r.name.includes('/v1/overview?'))")
 
 
 def test_what_needs_a_look_stands_first_and_says_why(page):
