@@ -247,7 +247,12 @@ static void next_running(const struct flo_rollout *rollout,
         look_at(awaited, (uint64_t)((int64_t)rollout->barred_until_ms -
                                     rollout->wall_ahead_ms));
     }
-    if (phase->state == FLO_PHASE_HELD) {
+    const char *slice = flo_rollout_slice_waits(rollout);
+    if (slice != NULL && phase->state != FLO_PHASE_RUNNING) {
+        say(out, "a person's answer for %s (promote or rollback --slice); ",
+            slice);
+        look_at(awaited, awaited->now_ms + EVIDENCE_MS);
+    } else if (phase->state == FLO_PHASE_HELD) {
         say(out, "%s",
             phase->is_until_promoted ? ""
             : flo_rollout_asks_person(rollout)

@@ -454,6 +454,33 @@ static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
     return false;
 }
 
+/* Nothing but a person's word keeps it from passing. */
+static bool is_proven(const struct flo_rollout *rollout,
+                      enum flo_verdict verdict, uint64_t now_ms)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    return verdict == FLO_VERDICT_PASS && !phase->is_until_promoted &&
+           is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);
+}
+
+static void slice_holds(struct flo_rollout *rollout,
+                        struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    if (phase->state == FLO_PHASE_HELD) {
+        return;
+    }
+    phase->state = FLO_PHASE_HELD;
+    snprintf(rollout->reason, sizeof(rollout->reason),
+             "%s waits for an answer: phase %u is held: promote or roll back "
+             "there with --slice",
+             flo_rollout_slice_waits(rollout), rollout->phase + 1);
+    flo_rollout_why(actions, "%s", rollout->reason);
+    phase_changed(rollout, rollout->phase, actions);
+}
+
 /* Evidence of all phases counts; the present one bears the verdict. */
 static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
@@ -475,6 +502,10 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
         gate_broke(rollout, gate, &result, now_ms, actions);
     } else if (study_check(rollout, now_ms, actions)) {
         return;
+    } else if (phase->state != FLO_PHASE_PASSED &&
+               flo_rollout_slice_waits(rollout) != NULL &&
+               is_proven(rollout, verdict, now_ms)) {
+        slice_holds(rollout, actions);
     } else if (phase->state != FLO_PHASE_PASSED) {
         hold(rollout, gate, &result,
              should_hold(rollout, gate, &result, now_ms), now_ms, actions);
@@ -574,6 +605,13 @@ static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
            !hold_out_waits(rollout, now_ms);
 }
 
+/* One that ended takes no answer for a slice. */
+static bool may_complete(const struct flo_rollout *rollout)
+{
+    return flo_rollout_told_all(rollout) &&
+           flo_rollout_slice_waits(rollout) == NULL;
+}
+
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
@@ -590,7 +628,7 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
                 1000);
     } else if (rollout->phase + 1 < rollout->phase_count) {
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
-    } else if (flo_rollout_told_all(rollout)) {
+    } else if (may_complete(rollout)) {
         complete(rollout, now_ms, actions);
     }
 }
@@ -601,10 +639,12 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
     struct flo_gate_result result;
     uint32_t gate;
 
-    return phase->state == FLO_PHASE_RUNNING && !phase->is_until_promoted &&
-           flo_rollout_verdict(rollout, rollout->phase, &gate, &result) ==
-               FLO_VERDICT_PASS &&
-           is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);
+    return phase->state == FLO_PHASE_RUNNING &&
+           flo_rollout_slice_waits(rollout) == NULL &&
+           is_proven(
+               rollout,
+               flo_rollout_verdict(rollout, rollout->phase, &gate, &result),
+               now_ms);
 }
 
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
@@ -637,7 +677,7 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
         rollout->phases[rollout->phase].state != FLO_PHASE_HELD &&
-        flo_rollout_told_all(rollout)) {
+        may_complete(rollout)) {
         complete(rollout, now_ms, actions); /* left before all were told */
     }
     flo_rollout_stop_check(rollout, now_ms, actions);

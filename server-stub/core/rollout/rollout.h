@@ -415,6 +415,9 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
 /* The last phase that updates; devices of a hold-out come after it. */
 bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
                                uint32_t phase);
+/* In the last phase: a slice that waits for a person's answer, by its name, so
+ * the rollout does not complete; NULL: none. */
+const char *flo_rollout_slice_waits(const struct flo_rollout *rollout);
 /* The study's part in a phase.  Does it have to pass there? */
 bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
 /* It passes, or has no say. */

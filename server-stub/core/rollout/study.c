@@ -255,3 +255,16 @@ void flo_rollout_studied(struct flo_rollout *rollout,
         flo_rollout_probe(rollout, event->now_ms, of, actions);
     }
 }
+
+const char *flo_rollout_slice_waits(const struct flo_rollout *rollout)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+    bool is_last = rollout->phase + 1 == rollout->phase_count;
+
+    for (uint32_t i = 0; i < state->held_count && is_last; i++) {
+        if (state->held_as[i] == FLO_SLICE_ASKED) {
+            return state->held[i];
+        }
+    }
+    return NULL;
+}

@@ -491,6 +491,77 @@ static void an_unclear_slice_is_taken_back_by_a_person(void **state)
     world_free(world);
 }
 
+/* All others have it, and the gates pass: the last word is a person's. */
+static struct world *world_that_asks_at_the_end(uint8_t *in)
+{
+    struct world *world = world_new(false);
+
+    world->rollout.phases[0].devices = DEVICES;
+    world->rollout.phase_count = 1;
+    start(world);
+    name_slice(world, 5, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    go_well(world, 0, DEVICES);
+    for (int i = 0; i < 60; i++) {
+        studies(world, 0);
+    }
+    return world;
+}
+
+static void answer(struct world *world, enum flo_rollout_event_kind kind,
+                   const uint8_t *in)
+{
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = kind,
+                                               .note = "ops",
+                                               .slice = "site=lyon",
+                                               .in_slice = in}),
+        0);
+}
+
+static void a_slice_that_waits_for_a_person_keeps_the_rollout_open(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks_at_the_end(in);
+    struct flo_rollout_next next;
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_HELD);
+    assert_non_null(
+        strstr(world->rollout.reason, "site=lyon waits for an answer"));
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    assert_non_null(strstr(next.what, "a person's answer for site=lyon"));
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* said once */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE, in);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void a_promoted_rollout_takes_the_answer_for_a_slice(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks_at_the_end(in);
+
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                        .note = "ops"}),
+        0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_PROMOTED);
+    answer(world, FLO_ROLLOUT_EVENT_ROLLBACK, in);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
 /* An experiment: a quarter has the release until a person says more. */
 static struct world *world_of_experiment(void)
 {
@@ -810,6 +881,9 @@ int main(void)
         cmocka_unit_test(a_slice_of_half_of_the_members_stops_the_rollout),
         cmocka_unit_test(an_unclear_slice_waits_for_a_person_and_goes_on),
         cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
+        cmocka_unit_test(
+            a_slice_that_waits_for_a_person_keeps_the_rollout_open),
+        cmocka_unit_test(a_promoted_rollout_takes_the_answer_for_a_slice),
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
         cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),
