@@ -23,7 +23,11 @@ struct flo_lead_row {
     char people[FLO_LEAD_ADDRESS]; /* HOST:PORT of its listener, "" none */
     char devices[FLO_LEAD_ADDRESS];
     char needs[65]; /* digest of what a leader must have; "": nothing */
+    uint64_t at_ms; /* wall clock of the database */
 };
+/* Further from it this wall clock is wrong, and others lead first: certificates
+ * that a leader makes begin an hour before its clock. */
+#define FLO_LEAD_CLOCK_MS 300000
 
 /* A controller that opened the database within the last day. */
 struct flo_lead_member {
@@ -74,6 +78,7 @@ struct flo_lead_self {
     void (*lost)(void *context);
     /* The clock of the lease, in ms, from any thread; NULL: flo_now_ms. */
     uint64_t (*now_ms)(void *context);
+    uint64_t (*wall_ms)(void *context); /* NULL: flo_wall_ms */
     void *context;
     /* Limits (postgresql/limits.h), kept by the caller; NULL: the usual. */
     const struct flo_postgresql_limits *limits;

@@ -14,8 +14,11 @@ static enum flo_lease_do ask(struct flo_lease *lease, enum flo_lease_do what,
 
 static bool is_over(const struct flo_lease *lease, uint64_t now_ms)
 {
-    return !lease->row.is_held || lease->row.epoch == 0 ||
-           now_ms - lease->seen_ms >= FLO_LEASE_MS;
+    bool is_free = !lease->row.is_held || lease->row.epoch == 0;
+    uint64_t since_ms = now_ms - lease->seen_ms;
+
+    return lease->is_late ? since_ms >= FLO_LEASE_LATE_MS
+                          : is_free || since_ms >= FLO_LEASE_MS;
 }
 
 static enum flo_lease_do lead(struct flo_lease *lease, uint64_t now_ms)

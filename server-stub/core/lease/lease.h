@@ -25,6 +25,8 @@
 /* Without a confirmed beat for so long the database is unheard: a beat is
  * overdue by most of a second. */
 #define FLO_LEASE_UNHEARD_MS 1800
+/* A lead that nobody has wanted for so long is taken by a wrong clock too. */
+#define FLO_LEASE_LATE_MS 30000
 
 struct flo_lease_row {
     uint64_t epoch; /* 0: nobody has led yet */
@@ -57,6 +59,7 @@ struct flo_lease {
     bool is_asking;
     uint64_t until_ms; /* of the leader */
     bool is_unfit;     /* it lacks what a leader must have: it takes no lead */
+    bool is_late;      /* its wall clock is wrong: others go first */
 };
 
 /* Everything zero is a follower that saw nothing. */

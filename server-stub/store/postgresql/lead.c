@@ -56,6 +56,7 @@ static void read_row(const struct flo_pg_rows *rows, struct flo_lead_row *out)
     snprintf(out->people, sizeof(out->people), "%s", flo_pg_text(rows, 0, 4));
     snprintf(out->devices, sizeof(out->devices), "%s", flo_pg_text(rows, 0, 5));
     snprintf(out->needs, sizeof(out->needs), "%s", flo_pg_text(rows, 0, 6));
+    out->at_ms = (uint64_t)flo_pg_number(rows, 0, 7);
 }
 
 static int look(struct flo_lead *lead, struct flo_lead_row *out,
@@ -64,7 +65,7 @@ static int look(struct flo_lead *lead, struct flo_lead_row *out,
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(lead->pg,
                           "SELECT epoch, beat, held, holder, people, devices,"
-                          " needs FROM flotilla_lease",
+                          " needs, " FLO_POSTGRESQL_NOW " FROM flotilla_lease",
                           FLO_DB_NONE, &rows, err);
 
     if (rv == 0 && flo_pg_rows_count(rows) != 1) {
@@ -121,6 +122,26 @@ static void tell_fitness(struct flo_lead *lead, const char *digest,
         flo_log(FLO_LOG_INFO, "lease", "has what a leader must have");
     }
     lead->shown_ms = is_news ? 0 : lead->shown_ms;
+}
+
+/* Devices and the broker refuse what a leader from the future signs. */
+static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
+{
+    uint64_t here_ms = lead->self.wall_ms(lead->self.context);
+    bool is_ahead = here_ms > there_ms;
+    uint64_t off_ms = is_ahead ? here_ms - there_ms : there_ms - here_ms;
+    bool is_late = off_ms > FLO_LEAD_CLOCK_MS;
+
+    if (is_late && !lead->lease.is_late) {
+        flo_log(FLO_LOG_ERROR, "lease",
+                "this machine's clock is %llu s %s the database's, more than "
+                "%d s: other controllers lead first; set the clock",
+                (unsigned long long)(off_ms / 1000),
+                is_ahead ? "ahead of" : "behind", FLO_LEAD_CLOCK_MS / 1000);
+    }
+    pthread_mutex_lock(&lead->mutex);
+    lead->lease.is_late = is_late;
+    pthread_mutex_unlock(&lead->mutex);
 }
 
 /* Each look at a row that asks for something else. */
@@ -271,6 +292,7 @@ static void ask(struct flo_lead *lead, enum flo_lease_do what,
     }
     lead->has_failed = false;
     if (what == FLO_LEASE_LOOK) {
+        compare_clocks(lead, row.at_ms);
         become_fit(lead, row.needs);
         saw(lead, &row);
     } else {
@@ -433,6 +455,12 @@ static uint64_t steady_ms(void *context)
     return flo_now_ms();
 }
 
+static uint64_t wall_ms(void *context)
+{
+    (void)context;
+    return flo_wall_ms();
+}
+
 static void make_greeting(struct flo_lead *lead)
 {
     size_t count = 0;
@@ -463,6 +491,9 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     lead->self.key = lead->key;
     if (self->now_ms == NULL) {
         lead->self.now_ms = steady_ms;
+    }
+    if (self->wall_ms == NULL) {
+        lead->self.wall_ms = wall_ms;
     }
     if (self->limits == NULL) {
         lead->self.limits = &flo_postgresql_lead_limits;

@@ -68,6 +68,21 @@ static void who_lacks_what_a_leader_must_have_looks_on(void **state)
                      FLO_LEASE_TAKE);
 }
 
+static void a_wrong_clock_leads_where_nobody_else_would(void **state)
+{
+    struct flo_lease lease = {.is_late = true};
+    struct flo_lease_row row = held;
+    uint64_t at = T;
+
+    (void)state;
+    row.is_held = false;
+    for (; at < T + FLO_LEASE_LATE_MS; at += FLO_LEASE_LOOK_MS) {
+        looks_and_sees(&lease, &row, at);
+        assert_int_equal(flo_lease_next(&lease, at), FLO_LEASE_WAIT);
+    }
+    assert_int_equal(flo_lease_next(&lease, at), FLO_LEASE_TAKE);
+}
+
 static void a_beat_makes_a_follower_wait_again(void **state)
 {
     struct flo_lease lease = {0};
@@ -203,6 +218,7 @@ int main(void)
         cmocka_unit_test(the_first_of_a_database_leads_at_once),
         cmocka_unit_test(a_lease_that_was_given_back_is_taken_at_once),
         cmocka_unit_test(who_lacks_what_a_leader_must_have_looks_on),
+        cmocka_unit_test(a_wrong_clock_leads_where_nobody_else_would),
         cmocka_unit_test(a_beat_makes_a_follower_wait_again),
         cmocka_unit_test(a_claim_that_another_was_faster_with_follows),
         cmocka_unit_test(a_claim_without_an_answer_is_waited_out),

@@ -11,8 +11,9 @@
 struct node {
     struct flo_lead *lead;
     atomic_ullong now_ms;
-    atomic_int lost;  /* how often it was told */
-    atomic_int asked; /* how often it was to be fit */
+    atomic_ullong wall_ms; /* 0: the machine's */
+    atomic_int lost;       /* how often it was told */
+    atomic_int asked;      /* how often it was to be fit */
 };
 
 static void lost(void *context)
@@ -25,6 +26,11 @@ static uint64_t now_of(void *context)
     return ((struct node *)context)->now_ms;
 }
 
+static uint64_t wall_of(void *context)
+{
+    return ((struct node *)context)->wall_ms;
+}
+
 static void pass(struct node *node, uint64_t ms)
 {
     node->now_ms += ms;
@@ -34,7 +40,7 @@ typedef int (*fit_fn)(void *context, const char *digest, const char *document,
                       size_t bytes, struct flo_err *err);
 
 static void begin_with(struct node *node, const char *holder,
-                       const char *people, fit_fn fit)
+                       const char *people, fit_fn fit, uint64_t wall_ms)
 {
     struct flo_lead_self self = {.holder = holder,
                                  .name = holder,
@@ -43,11 +49,12 @@ static void begin_with(struct node *node, const char *holder,
                                  .fit = fit,
                                  .lost = lost,
                                  .now_ms = now_of,
+                                 .wall_ms = wall_ms != 0 ? wall_of : NULL,
                                  .context = node,
                                  .limits = &patient_limits};
     struct flo_err err = {0};
 
-    *node = (struct node){.now_ms = 1000000};
+    *node = (struct node){.now_ms = 1000000, .wall_ms = wall_ms};
     if (flo_lead_open(cluster.address, &self, &node->lead, &err) < 0) {
         fail_msg("%s", err.what);
     }
@@ -56,12 +63,12 @@ static void begin_with(struct node *node, const char *holder,
 static void begin_lead(struct node *node, const char *holder,
                        const char *people)
 {
-    begin_with(node, holder, people, NULL);
+    begin_with(node, holder, people, NULL, 0);
 }
 
 static void begin_fit_lead(struct node *node, const char *holder, fit_fn fit)
 {
-    begin_with(node, holder, "", fit);
+    begin_with(node, holder, "", fit, 0);
 }
 
 static bool leads(const struct node *node)
@@ -85,12 +92,56 @@ static uint64_t number(const char *what)
     return (uint64_t)cluster_number(&cluster, sql);
 }
 
+static uint64_t looked_at_ms(const struct node *node)
+{
+    struct flo_lead_row row;
+
+    flo_lead_seen(node->lead, &row);
+    return row.at_ms;
+}
+
+static void looks_again(struct node *node)
+{
+    uint64_t before_ms = looked_at_ms(node);
+
+    pass(node, FLO_LEASE_LOOK_MS);
+    WAIT_UNTIL(looked_at_ms(node) > before_ms);
+}
+
 static int clean(void **state)
 {
     (void)state;
     flo_log_level_set(FLO_LOG_ERROR);
     cluster_empty(&cluster);
     return 0;
+}
+
+/* A leader from the future signs what nobody takes yet. */
+static void a_wrong_clock_lets_others_lead_first(void **state)
+{
+    const uint64_t year_2100_ms = 4102444800000ULL, year_1970_ms = 1;
+    struct node first, wrong, right;
+
+    (void)state;
+    begin_lead(&first, "one", "");
+    WAIT_UNTIL(leads(&first));
+    begin_with(&wrong, "two", "", NULL, year_2100_ms);
+    begin_lead(&right, "three", "");
+    flo_lead_close(first.lead);
+    pass(&wrong, FLO_LEASE_MS);
+    pass(&right, FLO_LEASE_LOOK_MS);
+    WAIT_UNTIL(leads(&right));
+    assert_false(leads(&wrong));
+
+    /* Alone it leads, and a clock behind is wrong as well. */
+    wrong.wall_ms = year_1970_ms;
+    flo_lead_close(right.lead);
+    looks_again(&wrong);
+    looks_again(&wrong);
+    assert_false(leads(&wrong));
+    pass(&wrong, FLO_LEASE_LATE_MS);
+    WAIT_UNTIL(leads(&wrong));
+    flo_lead_close(wrong.lead);
 }
 
 static void one_leads_and_the_other_takes_what_it_gives_back(void **state)
@@ -340,6 +391,7 @@ static void who_is_gone_for_a_day_is_forgotten(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        LEAD(a_wrong_clock_lets_others_lead_first),
         LEAD(one_leads_and_the_other_takes_what_it_gives_back),
         LEAD(a_restart_in_the_same_folder_waits_for_nothing),
         LEAD(a_leader_whose_sessions_end_leads_on),
