@@ -243,13 +243,20 @@ static json_t *text_or_null(const char *text)
     return text != NULL ? json_string(text) : json_null();
 }
 
+static void sort(struct rows *rows, int (*order)(const void *, const void *))
+{
+    if (rows->count > 0) { /* without rows there are no items */
+        qsort(rows->items, rows->count, sizeof(*rows->items), order);
+    }
+}
+
 /* The worst rows; *more: what of them is left out. */
 static json_t *rows_json(struct rows *rows, json_t **more)
 {
     json_t *list = json_array();
     size_t devices = 0, look = 0;
 
-    qsort(rows->items, rows->count, sizeof(*rows->items), worst_first);
+    sort(rows, worst_first);
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *row = &rows->items[i];
         if (i < ROWS_MAX) {
@@ -275,7 +282,7 @@ static json_t *releases_json(struct rows *rows)
 {
     json_t *list = json_array();
 
-    qsort(rows->items, rows->count, sizeof(*rows->items), most_first);
+    sort(rows, most_first);
     for (size_t i = 0; i < rows->count && i < ROWS_MAX; i++) {
         const struct row *row = &rows->items[i];
         json_array_append_new(list,
