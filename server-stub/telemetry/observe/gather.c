@@ -114,14 +114,20 @@ static void place_members(struct flo_observer *observer,
         const struct flo_observe_member *member = &study->members[i];
         struct flo_observer_entry *entry =
             flo_observer_find(observer, member->device, study->model);
-        if (entry == NULL) {
-            continue; /* nothing was heard of it yet */
+        enum flo_member_way way = (enum flo_member_way)member->way;
+        if (entry == NULL || /* nothing was heard of it yet */
+            !flo_observer_may_take(observer, entry, number, way) ||
+            flo_observed_has_left(&entry->observed, &roster->rollout, way)) {
+            continue;
+        }
+        if (entry->roster != number && entry->side == FLO_TWIN_NEW) {
+            flo_observer_part(observer, entry); /* it is compared so no more */
         }
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
-        entry->is_swapping = flo_observed_place(
-            &entry->observed, &roster->rollout,
-            (enum flo_member_way)member->way, member->segment, observer->block);
+        entry->is_swapping =
+            flo_observed_place(&entry->observed, &roster->rollout, way,
+                               member->segment, observer->block);
         swaps = swaps || entry->is_swapping;
     }
     if (swaps) {

@@ -121,6 +121,14 @@ void flo_observer_part(struct flo_observer *observer,
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
 
+/* owner.c: rollouts of a model that meet on a device */
+
+/* The newest that is live has its evidence.  One that the device is no part of
+ * any more takes it from none. */
+bool flo_observer_may_take(const struct flo_observer *observer,
+                           const struct flo_observer_entry *entry,
+                           uint32_t roster, enum flo_member_way way);
+
 /* waves.c: swaps that begin together, and what controls read since */
 
 /* It is a member of its roster from here on; what it did in another rollout

@@ -103,9 +103,10 @@ static void take(struct flo_observer *observer,
         .engine_ends = counter(window, FLO_METRIC_NAME_ENGINE_RESTARTS),
         .is_after_start = is_after_start,
         .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
-    struct flo_observer_roster *roster = entry->roster != FLO_OBSERVER_NONE
-                                             ? &observer->rosters[entry->roster]
-                                             : NULL;
+    const struct flo_observed_rollout *rollout =
+        entry->roster != FLO_OBSERVER_NONE
+            ? &observer->rosters[entry->roster].rollout
+            : NULL;
 
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         const struct flo_reading_fact *fact =
@@ -117,8 +118,10 @@ static void take(struct flo_observer *observer,
                 counter(window, fact->metric);
         }
     }
+    /* Two models of one device are compared in no phase, and nothing swaps. */
     if (flo_observed_take(&entry->observed, &in,
-                          roster != NULL ? &roster->rollout : NULL)) {
+                          rollout != NULL && rollout->phase > 0 ? rollout
+                                                                : NULL)) {
         flo_observer_swapped(observer, entry);
         flo_observer_split(observer, entry->roster);
     }

@@ -81,6 +81,14 @@ static int place(struct flo_observer *observer,
         if (new == NULL || old == NULL) {
             continue; /* nothing was heard of one of them yet */
         }
+        if (!flo_observer_may_take(observer, new, roster,
+                                   (enum flo_member_way)member->way)) {
+            continue;
+        }
+        if (new->observed.rollout != 0) { /* of one that compared devices */
+            flo_observed_release(&new->observed);
+            flo_observer_waves_forget(new);
+        }
         new->roster = roster;
         new->site = member->site;
         new->observed.segment = member->segment;

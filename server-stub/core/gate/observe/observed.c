@@ -353,6 +353,22 @@ static bool is_ahead(const struct flo_observed *observed,
            observed->former != 0 && block < observed->moved + FLO_AHEAD_BLOCKS;
 }
 
+bool flo_observed_has_left(const struct flo_observed *observed,
+                           const struct flo_observed_rollout *rollout,
+                           enum flo_member_way way)
+{
+    if (way != FLO_MEMBER_SWAPPED || observed->rollout == rollout->id ||
+        observed->release == rollout->release) {
+        return false;
+    }
+    for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
+        if (observed->pasts[i].release == rollout->release) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool flo_observed_place(struct flo_observed *observed,
                         const struct flo_observed_rollout *rollout,
                         enum flo_member_way way, uint8_t segment,

@@ -164,6 +164,11 @@ enum flo_member_way {
     FLO_MEMBER_DIED,   /* swapped, and taken back */
     FLO_MEMBER_OUT     /* in no comparison */
 };
+/* A member that swapped in a rollout to which its evidence does not belong:
+ * another release has followed, and there is nothing to compare. */
+bool flo_observed_has_left(const struct flo_observed *observed,
+                           const struct flo_observed_rollout *rollout,
+                           enum flo_member_way way);
 /* true: it swapped now, as the rollout says. */
 bool flo_observed_place(struct flo_observed *observed,
                         const struct flo_observed_rollout *rollout,
