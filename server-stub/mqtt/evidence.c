@@ -7,6 +7,13 @@
 
 /* ---- asking ---- */
 
+/* While it is paused no block is judged, and its evidence stays: a person may
+ * promote it tomorrow. */
+static bool keeps(const struct flo_rollout *core)
+{
+    return core->state == FLO_ROLLOUT_PAUSED;
+}
+
 static bool wants(const struct flo_rollout *core)
 {
     enum flo_phase_state state = core->phases[core->phase].state;
@@ -187,15 +194,15 @@ static uint16_t leak_from(const struct flo_study_rules *rules)
     return blocks < UINT16_MAX ? (uint16_t)blocks : UINT16_MAX;
 }
 
-static struct flo_observe_study *study_ask(struct flo_controller *controller,
-                                           struct flo_rollout_entry *entry)
+struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
+                                             struct flo_rollout_entry *entry)
 {
     const struct flo_rollout *core = &entry->core;
     struct flo_observe_study *study;
     struct flo_err err = {0};
 
     if (core->study.rules.count == 0 || core->segment_count == 0 ||
-        !wants(core) ||
+        (!wants(core) && !keeps(core)) ||
         (study = flo_observe_study_new(core->member_count)) == NULL) {
         return NULL;
     }
@@ -203,13 +210,15 @@ static struct flo_observe_study *study_ask(struct flo_controller *controller,
     snprintf(study->model, sizeof(study->model), "%s", entry->model);
     snprintf(study->split_of, sizeof(study->split_of), "%s",
              core->study.split_of);
+    study->is_kept = keeps(core);
     study->release = entry->release;
     study->phase = core->phase;
     study->block = core->study.state.block;
     study->excluded = core->study.state.excluded;
     study->leak_from = leak_from(&core->study.rules);
     study->heartbeat_ms = controller->heartbeat_ms;
-    if (flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
+    if (!study->is_kept &&
+        flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are told */
     }
     add_members(core, study);
@@ -342,7 +351,7 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
             ask(controller, evidence, NULL);
         }
         struct flo_observe_study *study =
-            study_ask(controller, controller->rollouts.items[i]);
+            flo_evidence_study(controller, controller->rollouts.items[i]);
         if (study != NULL) {
             ask(controller, NULL, study);
         }

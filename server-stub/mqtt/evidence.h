@@ -13,4 +13,8 @@ void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms);
  * now or there is no memory; the caller frees it. */
 struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
                                            struct flo_rollout_entry *entry);
+/* The tick's request for a study of `entry`; NULL when it has none now or there
+ * is no memory; the caller frees it. */
+struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
+                                             struct flo_rollout_entry *entry);
 #endif

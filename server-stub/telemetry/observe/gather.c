@@ -703,7 +703,8 @@ int flo_observer_study(struct flo_observer *observer,
         return flo_observer_pairs_study(observer, study, number, now_ms, err);
     }
     place_members(observer, study, number);
-    study->is_new = observer->closed != 0 && observer->closed != study->block;
+    study->is_new = !study->is_kept && observer->closed != 0 &&
+                    observer->closed != study->block;
     if (!study->is_new) {
         return 0;
     }

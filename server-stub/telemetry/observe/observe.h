@@ -93,7 +93,8 @@ struct flo_observe_study {
     struct flo_study_device *listed;    /* devices of both; owned; NULL: none */
     struct flo_observe_member *members; /* owned */
     size_t member_count;
-    bool is_new; /* `evidence` is of a block that was not judged */
+    bool is_kept; /* members are placed, and nothing is gathered */
+    bool is_new;  /* `evidence` is of a block that was not judged */
     struct flo_study_evidence evidence; /* names and members are the asker's */
 };
 /* Room for so many members; NULL without memory. */

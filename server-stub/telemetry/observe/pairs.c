@@ -283,8 +283,8 @@ int flo_observer_pairs_study(struct flo_observer *observer,
         .observer = observer, .evidence = &study->evidence, .roster = roster};
     int rv = place(observer, study, roster, err);
 
-    study->is_new =
-        rv == 0 && observer->closed != 0 && observer->closed != study->block;
+    study->is_new = rv == 0 && !study->is_kept && observer->closed != 0 &&
+                    observer->closed != study->block;
     if (rv < 0 || !study->is_new) {
         return rv;
     }

@@ -15,6 +15,7 @@ struct rollout {
     int release;
     int from, swapped, waits;
     const char *split_of;
+    bool is_kept;
 };
 
 static void report_of(struct world *world, const char *model, int device,
@@ -52,6 +53,7 @@ static struct flo_observe_study *ask(struct world *world,
              of->split_of != NULL ? of->split_of : "");
     study->release = release(of->release);
     study->heartbeat_ms = 60000;
+    study->is_kept = of->is_kept;
     study->evidence.segment_count = 1;
     for (int d = of->from; d < DEVICES; d++) {
         struct flo_observe_member *member =
@@ -223,6 +225,28 @@ static void a_model_that_shares_requests_follows_a_plain_rollout(void **state)
     }
 }
 
+/* Nothing is judged, and all stays for the day on which it goes on. */
+static void a_rollout_that_waits_for_a_person_keeps_its_evidence(void **state)
+{
+    struct world *world = *state;
+    struct rollout one = {.name = "r-0001", .release = 2, .waits = DEVICES};
+
+    live(world, 20, 0, 2, 1, 1, &one, 1);
+    one.swapped = UPDATED;
+    live(world, 4, UPDATED, 2, 1.2, 1, &one, 1);
+    one.is_kept = true;
+    for (int i = 0; i < 3; i++) {
+        live(world, 4, UPDATED, 2, 1.2, 1, &one, 1);
+        struct flo_observe_study *study = ask(world, &one);
+        assert_false(study->is_new);
+        flo_observe_study_free(study);
+        start_again(world);
+    }
+    one.is_kept = false;
+    live(world, 2, UPDATED, 2, 1.2, 1, &one, 1);
+    assert_found(world, &one, DEVICES - UPDATED, 1.2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -231,6 +255,7 @@ int main(void)
         TEST(members_that_were_superseded_are_those_of_the_newer_one),
         TEST(devices_do_not_come_back_to_the_older_one),
         TEST(a_model_that_shares_requests_follows_a_plain_rollout),
+        TEST(a_rollout_that_waits_for_a_person_keeps_its_evidence),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/rollout/inside.h"
+#include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/forecast/cost.h"
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/study_waves.h"
@@ -460,6 +461,31 @@ static void a_study_survives_a_start(void **state)
     assert_true(entry->core.phases[3].is_hold_out);
 }
 
+/* A gate pauses it: its devices stay in their arms until a person answers. */
+static void a_paused_rollout_keeps_its_evidence(void **state)
+{
+    struct world *world = *state;
+
+    enrol_more(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"preset\":"
+                      "\"normal\"},\"on_fail\":\"pause\"}");
+    struct flo_observe_study *study =
+        flo_evidence_study(world->controller, entry);
+    assert_non_null(study);
+    assert_false(study->is_kept);
+    flo_observe_study_free(study);
+    studies(world, entry, 100, 0);
+    studies(world, entry, 101, 0.2);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_PAUSED);
+    assert_int_equal(entry->core.phases[0].state, FLO_PHASE_FAILED);
+    study = flo_evidence_study(world->controller, entry);
+    assert_non_null(study);
+    assert_true(study->is_kept);
+    assert_int_equal(study->member_count, entry->core.member_count);
+    flo_observe_study_free(study);
+}
+
 /* Those at the site: four are updated, and twice as slow. */
 static void add_devices(const struct flo_rollout_entry *entry,
                         struct flo_rollout_study *of,
@@ -727,6 +753,7 @@ int main(void)
         TEST(small_classes_are_one_segment),
         TEST(each_evaluation_is_stored_and_gives_the_same_verdict),
         TEST(a_study_survives_a_start),
+        TEST(a_paused_rollout_keeps_its_evidence),
         TEST(a_named_slice_is_held_and_stays_so_over_a_start),
         TEST(a_person_answers_for_a_slice_after_a_start),
         TEST(sites_with_long_names_are_told_apart),
