@@ -177,10 +177,17 @@ static int save_waves(struct flo_observer *observer, size_t *stored,
                     : flo_windows_observed_put(observer->store, roster->name,
                                                FLO_OBSERVER_WAVES, data, bytes,
                                                err);
-        roster->is_dirty = false;
         ++*stored;
     }
     return rv;
+}
+
+/* Now they are in the store. */
+static void keep_waves(struct flo_observer *observer)
+{
+    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        observer->rosters[i].is_dirty = false;
+    }
 }
 
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
@@ -229,6 +236,8 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+    } else {
+        keep_waves(observer);
     }
 }
 

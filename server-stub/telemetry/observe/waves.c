@@ -53,8 +53,10 @@ void flo_observer_attend(struct flo_observer *observer,
     uint32_t rollout = observer->rosters[roster].rollout.id;
 
     entry->roster = roster;
-    if (entry->since != NULL && entry->since->rollout == rollout) {
-        return; /* also after a start */
+    if (entry->since != NULL && entry->since->rollout == rollout &&
+        flo_since_is_of(entry->since,
+                        observer->rosters[roster].kept.waves.count)) {
+        return; /* also after a start, when its waves are known still */
     }
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));

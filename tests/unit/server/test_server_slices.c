@@ -300,6 +300,33 @@ static void a_wave_after_a_start_has_its_own_controls(void **state)
     flo_observe_study_free(study);
 }
 
+static uint8_t waves_kept(const struct world *world)
+{
+    for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+        const struct flo_observer_roster *roster = &world->observer->rosters[i];
+        if (strcmp(roster->name, "r-0001") == 0) {
+            return roster->kept.waves.count;
+        }
+    }
+    return 0;
+}
+
+/* The store takes nothing for a moment: it gets the waves with the next. */
+static void a_store_that_fails_once_loses_no_wave(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 1, 4 * SITES, 1, 1);
+    assert_int_equal(flo_windows_begin(world->store, NULL), 0);
+    flo_observer_tick(world->observer,
+                      world->now_ms); /* it has begun already */
+    live(world, 2, 4 * SITES, 1, 1);
+    start_again(world);
+    assert_int_equal(waves_kept(world), 1);
+}
+
 static const struct flo_study_slice *
 errors_of(const struct flo_observe_study *study)
 {
@@ -350,6 +377,32 @@ static void errors_on_devices_of_both_releases_name_no_site(void **state)
     live(world, 8, 4 * SITES, 1, 1);
     struct flo_observe_study *study = ask(world, 4 * SITES);
     assert_null(errors_of(study));
+    flo_observe_study_free(study);
+}
+
+/* Their row is lost, and rows of who swapped in them are not: nothing is left
+ * to compare an outage of the site with. */
+static void devices_of_waves_that_were_lost_name_no_site(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 2, 4 * SITES, 1, 1);
+    flo_observer_save(world->observer);
+    assert_int_equal(flo_windows_observed_drop(world->store, "r-0001", NULL),
+                     0);
+    close_all(world);
+    open_all(world);
+    flo_observer_connected(world->observer, world->now_ms);
+    assert_int_equal(waves_kept(world), 0);
+    world->failing = EVERYBODY;
+    ask_only(world, 4 * SITES);
+    live(world, 24, 4 * SITES, 1, 1);
+    live(world, 8, 6 * SITES, 1, 1);
+    struct flo_observe_study *study = ask(world, 6 * SITES);
+    assert_null(errors_of(study));
+    assert_int_equal(study->evidence.slices.count, 0);
     flo_observe_study_free(study);
 }
 
@@ -483,6 +536,8 @@ int main(void)
         TEST(a_good_release_names_no_site),
         TEST(a_start_of_the_controller_loses_no_wave),
         TEST(a_wave_after_a_start_has_its_own_controls),
+        TEST(a_store_that_fails_once_loses_no_wave),
+        TEST(devices_of_waves_that_were_lost_name_no_site),
         TEST(errors_that_come_with_the_release_name_their_site),
         TEST(errors_on_devices_of_both_releases_name_no_site),
         TEST(errors_of_one_device_ask_for_more_at_its_site),

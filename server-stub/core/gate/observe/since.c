@@ -51,6 +51,16 @@ static void add(uint32_t *sum, uint64_t more)
     *sum += more < UINT32_MAX - *sum ? (uint32_t)more : UINT32_MAX - *sum;
 }
 
+bool flo_since_is_of(const struct flo_since *since, uint8_t waves)
+{
+    bool is_of = since->wave <= waves;
+
+    for (size_t p = waves; p < FLO_SCAN_WAVES_MAX; p++) {
+        is_of = is_of && !since->pasts[p].is_known;
+    }
+    return is_of;
+}
+
 void flo_since_take(struct flo_since *since,
                     const struct flo_observed *observed,
                     const struct flo_observed_window *window)

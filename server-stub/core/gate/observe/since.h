@@ -59,6 +59,8 @@ void flo_since_wave(struct flo_since *since,
                     uint32_t block);
 /* It swapped itself. */
 void flo_since_swap(struct flo_since *since, uint8_t wave);
+/* Its waves are among the first `waves` of its rollout. */
+bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
 /* A window, after flo_observed_take. */
 void flo_since_take(struct flo_since *since,
                     const struct flo_observed *observed,
