@@ -447,6 +447,16 @@ static bool crashes_of(const struct gather *gather,
     return true;
 }
 
+/* A control's, since its split. */
+static void add_first(struct flo_study_crash *crash,
+                      const struct flo_observed *observed)
+{
+    if (!is_treated(observed)) {
+        flo_study_crash_first(crash, observed->crashes,
+                              flo_observed_hours(observed));
+    }
+}
+
 /* Crashes soon after the swap, of all phases; a control's since this phase's
  * split. */
 static void gather_crashes(struct gather *gather)
@@ -461,6 +471,8 @@ static void gather_crashes(struct gather *gather)
         if (crashes_of(gather, &entries[i], &one)) {
             hours += one.hours_before;
             died += one.died_before;
+            flo_study_crash_first(crash, one.died_before, one.hours_before);
+            add_first(crash, &entries[i].observed);
         }
     }
     double rate = hours > 0 && died > 0 ? died / hours : RATE_MIN;
@@ -475,7 +487,6 @@ static void gather_crashes(struct gather *gather)
         }
     }
     crash->past = (struct flo_crash_arm){.devices = died, .expected = died};
-    crash->past_hours = hours;
 }
 
 static void gather_readers(struct gather *gather, enum flo_measure measure,

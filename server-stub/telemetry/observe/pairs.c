@@ -195,7 +195,10 @@ static void add_counts(struct pairing *pairing)
             struct flo_study_segment *segment =
                 &evidence
                      ->segments[pairing->observer->entries[i].observed.segment];
-            count_side(pairing, &twin->sides[FLO_TWIN_OLD], segment, false);
+            const struct flo_twin_sums *old = &twin->sides[FLO_TWIN_OLD];
+            count_side(pairing, old, segment, false);
+            flo_study_crash_first(&evidence->crash, old->crashes,
+                                  old->blocks / FLO_BLOCKS_PER_HOUR);
             count_side(pairing, &twin->sides[FLO_TWIN_NEW], segment, true);
             evidence->treated++;
             evidence->controls++;

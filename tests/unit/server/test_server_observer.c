@@ -222,6 +222,26 @@ static void early_crashes_are_counted_against_the_own_past(void **state)
     assert_true(fabs(crash->control.devices) < 1e-9);
     assert_true(crash->treated.expected > 0 && crash->treated.expected < 0.01);
     assert_true(crash->control.expected > crash->treated.expected);
+    assert_true(fabs(crash->first_devices) < 1e-9); /* not before */
+    flo_observe_study_free(study);
+}
+
+/* One device crashes each hour, and always did; a control did so once. */
+static void a_device_that_crashes_on_and_on_counts_once(void **state)
+{
+    struct world *world = *state;
+
+    world->crashing = 1;
+    live(world, 100, 0, 1);
+    ask_only(world, 0);
+    live(world, 6, TREATED, 1);
+    world->crashing = TREATED + 1;
+    live(world, 1, TREATED, 1);
+    struct flo_observe_study *study = ask(world, TREATED);
+    const struct flo_study_crash *crash = &study->evidence.crash;
+    assert_true(fabs(crash->past.devices - 8) < 1e-9);
+    assert_true(fabs(crash->first_devices - 2) < 1e-9);
+    assert_true(crash->first_hours > 8 * (DEVICES - 1));
     flo_observe_study_free(study);
 }
 
@@ -765,6 +785,7 @@ int main(void)
         TEST(agents_of_both_ages_are_compared_in_one_rollout),
         TEST(a_large_effect_is_told_as_it_is),
         TEST(early_crashes_are_counted_against_the_own_past),
+        TEST(a_device_that_crashes_on_and_on_counts_once),
         TEST(a_site_whose_one_device_is_far_asks_for_more),
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),

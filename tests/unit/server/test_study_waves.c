@@ -168,8 +168,8 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
     char text[FLO_STUDY_TEXT];
 
     study->block_ms = 300000;
-    evidence->crash.past.devices = 6;
-    evidence->crash.past_hours = 3000;
+    evidence->crash.first_devices = 7;
+    evidence->crash.first_hours = 3100;
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 1, 1, 100);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
     flo_study_because(study, 7, 2, 1, false, text);
@@ -179,15 +179,15 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
 
     /* Nobody crashed before, in too few hours to say that nobody does. */
     flo_study_phase(study, 2);
-    evidence->crash.past.devices = 0;
-    evidence->crash.past_hours = 400;
+    evidence->crash.first_devices = 0;
+    evidence->crash.first_hours = 500;
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 2, 0, 100);
     evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.control.devices = 50;
     evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated.devices = 150;
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
 
-    evidence->crash.past.devices = 6;
-    evidence->crash.past_hours = 3000;
+    evidence->crash.first_devices = 7;
+    evidence->crash.first_hours = 3100;
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 1, 1, 100);
     /* Two thousand can, and are waited for. */
     flo_study_phase(study, 2);
@@ -201,6 +201,42 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
     flo_study_phase(study, 2);
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 20, 1, 100);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_FAILS);
+    free(evidence);
+    free(study);
+}
+
+/* One device of 450 crashes each hour, and always did: that says nothing of how
+ * often the others begin to. */
+static void a_device_that_crashes_on_and_on_leaves_the_gate_on(void **state)
+{
+    (void)state;
+    struct flo_study *study = study_new(FLO_PRESET_NORMAL);
+    struct flo_study_evidence *evidence = evidence_new(1);
+    const struct flo_study_moment last = moment_of(2, 1);
+    struct flo_statistic_arms *arms =
+        &evidence->segments[0].arms[FLO_MEASURE_CRASHES];
+
+    study->block_ms = 300000;
+    set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 8, 400);
+    arms->count.treated.devices = 400;
+    arms->count.control.devices = 50;
+    for (int i = 0; i < 450; i++) {
+        flo_study_crash_first(&evidence->crash, i == 0 ? 8 : 0, 8);
+    }
+    assert_true(fabs(evidence->crash.first_devices - 1) < 1e-9);
+    assert_true(fabs(evidence->crash.first_hours - 449 * 8 - 1) < 1e-9);
+    for (int i = 0; i < 50; i++) {
+        flo_study_crash_first(&evidence->crash, i == 0 ? 8 : 0, 8);
+    }
+    assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
+    assert_int_equal(study->rules.rules[study->state.rule].measure,
+                     FLO_MEASURE_CRASHES);
+
+    /* Where all crash each hour, that is how often they do. */
+    struct flo_study_crash all = {0};
+    flo_study_crash_first(&all, 8, 8);
+    flo_study_crash_first(&all, 0, 0);
+    assert_true(fabs(all.first_devices / all.first_hours - 1) < 1e-9);
     free(evidence);
     free(study);
 }
@@ -286,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_shared_model_has_one_wave),
         cmocka_unit_test(the_watch_has_no_wave),
         cmocka_unit_test(crashes_that_nobody_can_prove_are_not_waited_for),
+        cmocka_unit_test(a_device_that_crashes_on_and_on_leaves_the_gate_on),
         cmocka_unit_test(a_wave_that_was_changed_is_found_out),
         cmocka_unit_test(a_record_without_waves_is_judged_as_it_was),
     };

@@ -351,6 +351,16 @@ static double hours_at_end(const struct judgement *judgement,
                                         : 0);
 }
 
+/* Where k of h hours have a crash, the first is the (h + 1) / (k + 1)th on
+ * average.  A device that crashes without an end then counts once. */
+void flo_study_crash_first(struct flo_study_crash *crash, double crashes,
+                           double hours)
+{
+    crash->first_devices += crashes > 0 ? 1 : 0;
+    crash->first_hours +=
+        crashes > 0 ? fmin(hours, (hours + 1) / (crashes + 1)) : hours;
+}
+
 /* Crashes as often as on controls and before: would they be proven to be no
  * more? */
 static bool is_beyond(const struct judgement *judgement, uint32_t rule)
@@ -361,12 +371,11 @@ static bool is_beyond(const struct judgement *judgement, uint32_t rule)
     (void)arms_of_all(judgement->evidence, FLO_MEASURE_CRASHES,
                       judgement->study->state.excluded, arms);
     const struct flo_count_arm *control = &arms->count.control;
-    double hours = control->exposure + crash->past_hours;
     struct flo_detect_watch plan = {
         .hours_updated = hours_at_end(judgement, &arms->count.treated),
         .hours_controls = hours_at_end(judgement, control),
-        .rate = hours > 0
-                    ? (control->events + crash->past.devices + UNSEEN) / hours
+        .rate = crash->first_hours > 0
+                    ? (crash->first_devices + UNSEEN) / crash->first_hours
                     : 0,
         .prove_rate = judgement->results->all[rule].rule.count.prove_rate,
         .look = LOOK_LAST};

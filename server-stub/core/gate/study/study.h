@@ -132,8 +132,13 @@ struct flo_study_told {
  * (slices/crash.h). */
 struct flo_study_crash {
     struct flo_crash_arm treated, control, past;
-    double past_hours; /* of all members, in which `past` crashed */
+    /* Devices that crashed at all, of all members before and of controls since,
+     * and the hours of each until then: how often one begins to crash. */
+    double first_devices, first_hours;
 };
+/* A device that crashed in so many of its hours. */
+void flo_study_crash_first(struct flo_study_crash *crash, double crashes,
+                           double hours);
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
