@@ -350,16 +350,13 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                         "slice: of the actions only promote and rollback are "
                         "for a slice");
     }
-    if (slice != NULL) {
-        return flo_rollouts_answer(call->controller, entry, kind, slice, note,
-                                   err);
-    }
     return kind == FLO_ROLLOUT_EVENT_APPROVE
                ? flo_rollouts_approve(call->controller, entry, &by, note, err)
-               : flo_rollouts_step(
-                     call->controller, entry,
-                     (struct flo_rollout_event){.kind = kind, .note = note},
-                     err);
+               : flo_rollouts_step(call->controller, entry,
+                                   (struct flo_rollout_event){.kind = kind,
+                                                              .note = note,
+                                                              .slice = slice},
+                                   err);
 }
 
 /* A plan needs no typed name, but one that is given has to be right. */

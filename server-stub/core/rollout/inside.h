@@ -126,6 +126,19 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
  * not taken up go out once more (again.c). */
 void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
+/* Slices of the list that get the release no more, or wait for a person. */
+static inline uint8_t flo_rollout_slices_open(const struct flo_rollout *rollout)
+{
+    const struct flo_study_state *state = &rollout->study.state;
+    uint8_t open = 0;
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        bool is_open = state->held_as[i] != FLO_SLICE_LET_GO;
+        open = (uint8_t)(open | (is_open ? 1u << i : 0));
+    }
+    return open;
+}
+_Static_assert(FLO_STUDY_SLICES_MAX <= 8, "a bit for each");
 /* A person says what becomes of a slice that nobody there can tell about
  * (slices.c). */
 FLO_MUST_USE int flo_rollout_may_answer(const struct flo_rollout *rollout,

@@ -254,28 +254,17 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
     }
 }
 
-static bool holds_a_slice(const struct flo_rollout *rollout)
+/* Who joins a slice that is held stays out; its answer is for it too. */
+static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
+                     struct flo_rollout_member *member)
 {
-    const struct flo_study_state *state = &rollout->study.state;
-    bool is_held = false;
-
-    for (uint32_t i = 0; i < state->held_count; i++) {
-        is_held = is_held || state->held_as[i] != FLO_SLICE_LET_GO;
+    member->held_of = slices & flo_rollout_slices_open(rollout);
+    member->held = member->held_of != 0 ? FLO_HELD_THERE : FLO_HELD_NOT;
+    if (member->state == FLO_EXECUTION_QUEUED &&
+        flo_rollout_is_excluded(rollout, member)) {
+        member->state = FLO_EXECUTION_CANCELLED;
+        member->is_back = true;
     }
-    return is_held;
-}
-
-/* Who joins while a slice is held may be of it: that one stays out. */
-static uint8_t state_of_newcomer(const struct flo_rollout *rollout,
-                                 const struct flo_rollout_event *event)
-{
-    const struct flo_rollout_member member = {.segment = event->segment};
-    bool is_out =
-        holds_a_slice(rollout) || flo_rollout_is_excluded(rollout, &member);
-
-    return event->is_superseded ? FLO_EXECUTION_SUPERSEDED
-           : is_out             ? FLO_EXECUTION_CANCELLED
-                                : FLO_EXECUTION_QUEUED;
 }
 
 size_t flo_rollout_member_insert(struct flo_rollout *rollout,
@@ -291,7 +280,8 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
     struct flo_rollout_member *member = &rollout->members[place];
     *member = (struct flo_rollout_member){
         .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
-        .state = state_of_newcomer(rollout, event),
+        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
+                                      : FLO_EXECUTION_QUEUED,
         .is_online = event->is_online,
         .segment = event->segment,
         .is_back = event->is_superseded,
@@ -304,6 +294,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
         .watched_at_ms = event->now_ms,
     };
     snprintf(member->device, sizeof(member->device), "%s", event->device);
+    keep_out(rollout, event->slices, member);
     tally(rollout, member, 1);
     return place;
 }

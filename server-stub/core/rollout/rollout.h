@@ -102,6 +102,8 @@ struct flo_rollout_member {
                          followed: for people */
     uint8_t segment;  /* place in segments[] */
     uint8_t held;     /* enum flo_rollout_held */
+    uint8_t held_of;  /* by these slices, a bit for each place of the list; 0:
+                         rows of before do not say it */
     uint8_t retries;  /* attempts that ended badly and did not count */
     uint32_t bucket;  /* of its hash, or that of another with which it changed
                          places to spread a phase, or to cover a label */
@@ -268,6 +270,7 @@ struct flo_rollout_event {
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
     uint8_t segment;    /* joined */
+    uint8_t slices;     /* joined: of these in the list, a bit each */
     bool is_ordered;    /* back: by an order about this release, it says */
     bool is_current;    /* forgotten: it runs this release */
     bool is_overtaken;  /* forgotten: its desired holds something else */
@@ -285,10 +288,8 @@ struct flo_rollout_event {
     struct flo_rollout_study *study; /* study: in and out */
     const struct flo_rollout *draft; /* edit: as it is asked now */
     bool has_new_gates;              /* edit */
-    /* promote, rollback: of this slice alone, and who is in it by member; NULL:
-     * of the whole rollout. */
-    const char *slice;
-    const uint8_t *in_slice;
+    const char *slice; /* promote, rollback: of this one alone; NULL: of the
+                          whole rollout */
 };
 
 enum flo_rollout_action_kind {

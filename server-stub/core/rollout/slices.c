@@ -27,6 +27,12 @@ static enum flo_on_fail action_for(const struct flo_study *study,
     return study->on_fail;
 }
 
+/* The bit of its place in the list. */
+static uint8_t place_of(const struct flo_study_state *state, const char *name)
+{
+    return (uint8_t)(1u << flo_study_held(state, name));
+}
+
 /* It stands in the list from here on.  false: there is no room. */
 static bool list(struct flo_study_state *state,
                  const struct flo_study_slice *slice)
@@ -43,16 +49,24 @@ static bool list(struct flo_study_state *state,
 }
 
 /* Devices of a slice that was asked about may go back after all. */
-static void mark(struct flo_rollout *rollout, const uint8_t *slices,
-                 uint8_t bit, bool is_back)
+static void mark(struct flo_rollout_member *member, uint8_t place, bool is_back)
+{
+    if (member->held == FLO_HELD_NOT) {
+        member->held = FLO_HELD_THERE;
+    }
+    if (is_back) {
+        member->held = FLO_HELD_BACK;
+    }
+    member->held_of = (uint8_t)(member->held_of | place);
+    member->is_dirty = true;
+}
+
+static void mark_all(struct flo_rollout *rollout, const uint8_t *slices,
+                     uint8_t bit, uint8_t place, bool is_back)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
-        struct flo_rollout_member *member = &rollout->members[i];
-        bool is_new = member->held == FLO_HELD_NOT ||
-                      (is_back && member->held == FLO_HELD_THERE);
-        if ((slices[i] & bit) != 0 && is_new) {
-            member->held = is_back ? FLO_HELD_BACK : FLO_HELD_THERE;
-            member->is_dirty = true;
+        if ((slices[i] & bit) != 0) {
+            mark(&rollout->members[i], place, is_back);
         }
     }
 }
@@ -79,7 +93,7 @@ static void hold_slice(struct flo_rollout *rollout,
         flo_rollout_phase_failed(rollout, action, now_ms, actions);
         return;
     }
-    mark(rollout, slices, bit, is_back);
+    mark_all(rollout, slices, bit, place_of(state, slice->name), is_back);
     flo_rollout_leave_out(rollout, is_back, actions);
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
@@ -124,15 +138,37 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     return 0;
 }
 
-/* Those that never began wait for their turn again. */
-static void let_go(struct flo_rollout *rollout, const uint8_t *in)
+/* The slices for which it stays out.  Rows of before do not say which: it waits
+ * for the answers for all. */
+static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
+{
+    return member->held == FLO_HELD_NOT ? 0
+           : member->held_of == 0       ? open
+                                        : member->held_of & open;
+}
+
+static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        if (in[i] == 0 || member->held != FLO_HELD_THERE) {
+        uint8_t by = barred_by(member, open);
+        if (member->held_of == 0 ? by == place : (by & place) != 0) {
+            mark(member, place, true);
+        }
+    }
+}
+
+/* Those that no other slice holds.  Who never began waits for its turn again.
+ */
+static void let_go(struct flo_rollout *rollout, uint8_t open)
+{
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        if (member->held != FLO_HELD_THERE || barred_by(member, open) != 0) {
             continue;
         }
         member->held = FLO_HELD_NOT;
+        member->held_of = 0;
         member->is_dirty = true;
         if (member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0) {
             member->state = FLO_EXECUTION_QUEUED;
@@ -150,16 +186,17 @@ void flo_rollout_answer(struct flo_rollout *rollout,
     uint32_t at = flo_study_held(state, event->slice);
     bool is_back = event->kind == FLO_ROLLOUT_EVENT_ROLLBACK;
 
-    assert(at < state->held_count && event->in_slice != NULL);
+    assert(at < state->held_count);
     flo_rollout_reason_add(rollout, ", %s: %s there", event->slice,
                            is_back ? "taken back" : "goes on");
     flo_rollout_why(actions, "%s", rollout->reason);
     state->held_as[at] = is_back ? FLO_SLICE_HELD : FLO_SLICE_LET_GO;
+    uint8_t open = flo_rollout_slices_open(rollout);
     if (is_back) {
-        mark(rollout, event->in_slice, 1, true);
+        take_back(rollout, (uint8_t)(1u << at), open);
         flo_rollout_leave_out(rollout, true, actions);
     } else {
-        let_go(rollout, event->in_slice);
+        let_go(rollout, open);
         flo_rollout_do(actions, (struct flo_rollout_action){
                                     .kind = FLO_ROLLOUT_DO_MEMBERS});
         if (rollout->state == FLO_ROLLOUT_RUNNING) {

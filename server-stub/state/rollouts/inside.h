@@ -57,12 +57,10 @@ FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry,
 json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
                                    uint32_t members,
                                    const struct flo_rollout_cover *cover);
-/* Who is in the slice of that name, by member: 1, else 0.  A person waits: all
- * members are read now. */
-FLO_MUST_USE int flo_rollouts_slice_members(struct flo_controller *controller,
-                                            struct flo_rollout_entry *entry,
-                                            const char *name, uint8_t *out,
-                                            struct flo_err *err);
+/* Slices of its list that a device is of, a bit each; all, when nobody knows
+ * the device. */
+uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
+                               const struct flo_select_device *device);
 /* Clocks change: now and then before a step. */
 void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry);

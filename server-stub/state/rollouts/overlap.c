@@ -79,6 +79,7 @@ static int join_one(struct flo_controller *controller,
                             .place = &place_there,
                             .is_superseded = is_superseded,
                             .segment = segment,
+                            .slices = flo_rollouts_slices_of(entry, facts),
                             .bucket = flo_bucket(entry->core.id, device)},
                         err);
 }

@@ -83,13 +83,6 @@ FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_study *study,
                                           struct flo_study_slices *slices,
                                           uint8_t **out, struct flo_err *err);
-/* A person says what becomes of a slice that nobody there can tell about:
- * PROMOTE, it goes on there; ROLLBACK, it is taken back there. */
-FLO_MUST_USE int flo_rollouts_answer(struct flo_controller *controller,
-                                     struct flo_rollout_entry *entry,
-                                     enum flo_rollout_event_kind kind,
-                                     const char *slice, const char *note,
-                                     struct flo_err *err);
 /* Names of the sites of its probes. */
 void flo_rollouts_probes_name(const struct flo_rollout_entry *entry,
                               struct flo_study_evidence *evidence);

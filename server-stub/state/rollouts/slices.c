@@ -261,20 +261,12 @@ static size_t cut(const char *text, size_t bytes)
 }
 
 /* A slice is known by its name alone, so no two have the same one. */
-static void name_slice(const struct flo_rollout_labels *labels,
-                       const struct flo_slice *slice, char *out)
+static void name_value(const char *key, const char *value, char *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
-    const struct label *label = &labels->labels[slice->label];
     struct flo_digest digest;
 
-    out[0] = '\0';
-    if (slice->label >= labels->count || slice->value == 0 ||
-        slice->value > label->values.count) {
-        return;
-    }
-    flo_buf_printf(&whole, "%s=%s", label->key,
-                   label->words.words[label->values.words[slice->value]]);
+    flo_buf_printf(&whole, "%s=%s", key, value);
     if (whole.failed || whole.bytes < FLO_SLICE_TEXT) {
         snprintf(out, FLO_SLICE_TEXT, "%s", whole.failed ? "" : whole.data);
         return;
@@ -283,6 +275,48 @@ static void name_slice(const struct flo_rollout_labels *labels,
     snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx",
              (int)cut(whole.data, CUT_BYTES), whole.data,
              (unsigned long long)flo_get_u64(digest.bytes));
+}
+
+static void name_slice(const struct flo_rollout_labels *labels,
+                       const struct flo_slice *slice, char *out)
+{
+    const struct label *label = &labels->labels[slice->label];
+
+    out[0] = '\0';
+    if (slice->label < labels->count && slice->value > 0 &&
+        slice->value <= label->values.count) {
+        name_value(label->key,
+                   label->words.words[label->values.words[slice->value]], out);
+    }
+}
+
+/* ---- who joins ---- */
+
+uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
+                               const struct flo_select_device *device)
+{
+    const struct flo_study_state *state = &entry->core.study.state;
+    char hardware[FLO_HARDWARE_TEXT];
+    char name[FLO_SLICE_TEXT];
+    uint8_t slices = 0;
+
+    if (state->held_count == 0) {
+        return 0;
+    }
+    struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
+    if (keys == NULL || device == NULL) {
+        free(keys);
+        return UINT8_MAX; /* it may be of any */
+    }
+    add_keys(keys, &entry->wish);
+    for (size_t l = 0; l < keys->count; l++) {
+        const char *key = keys->labels[l].key;
+        name_value(key, value_of(device, key, hardware), name);
+        uint32_t at = flo_study_held(state, name);
+        slices = (uint8_t)(slices | (at < state->held_count ? 1u << at : 0));
+    }
+    free(keys);
+    return slices;
 }
 
 /* ---- for a study ---- */
@@ -349,49 +383,6 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
     for (uint32_t i = 0; i < entry->core.study.rules.count; i++) {
         const struct flo_study_rule *rule = &entry->core.study.rules.rules[i];
         study->weights[rule->measure] = rule->weight;
-    }
-    return 0;
-}
-
-/* The slice of that name; value 0: none is called so. */
-static struct flo_slice find_slice(const struct flo_rollout_labels *labels,
-                                   const char *name)
-{
-    char one[FLO_SLICE_TEXT];
-    struct flo_slice slice;
-
-    for (size_t l = 0; l < labels->count; l++) {
-        for (uint32_t v = 1; v <= labels->labels[l].values.count; v++) {
-            slice =
-                (struct flo_slice){.label = (uint16_t)l, .value = (uint16_t)v};
-            name_slice(labels, &slice, one);
-            if (strcmp(one, name) == 0) {
-                return slice;
-            }
-        }
-    }
-    return (struct flo_slice){0};
-}
-
-int flo_rollouts_slice_members(struct flo_controller *controller,
-                               struct flo_rollout_entry *entry,
-                               const char *name, uint8_t *out,
-                               struct flo_err *err)
-{
-    int rv = 0;
-
-    do {
-        rv = keep_up(controller, entry, err);
-    } while (rv == 0 && !entry->labels->is_numbered);
-    if (rv < 0) {
-        return rv;
-    }
-    struct flo_slice slice = find_slice(entry->labels, name);
-    for (size_t i = 0; i < entry->core.member_count && slice.value > 0; i++) {
-        out[i] =
-            number_of(&entry->labels->labels[slice.label], i) == slice.value
-                ? 1
-                : 0;
     }
     return 0;
 }

@@ -242,6 +242,16 @@ static json_t *waves_json(const struct flo_rollout *core)
     return waves;
 }
 
+static json_t *listed_json(const struct flo_study_state *state)
+{
+    json_t *names = json_array();
+
+    for (uint32_t i = 0; i < state->held_count; i++) {
+        json_array_append_new(names, json_string(state->held[i]));
+    }
+    return names;
+}
+
 json_t *flo_rollouts_study_json(const struct flo_rollout *core)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -260,10 +270,10 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
         json_array_append_new(segments, json_string(core->segments[i]));
     }
     return json_pack(
-        "{s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}", "spread",
-        core->study.spread, "split_of", core->study.split_of, "segments",
-        segments, "probed", probed, "held",
-        flo_object_slices(core, FLO_SLICE_HELD), "asked",
+        "{s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}",
+        "spread", core->study.spread, "split_of", core->study.split_of,
+        "segments", segments, "probed", probed, "listed", listed_json(state),
+        "held", flo_object_slices(core, FLO_SLICE_HELD), "asked",
         flo_object_slices(core, FLO_SLICE_ASKED), "let_go",
         flo_object_slices(core, FLO_SLICE_LET_GO), "looks",
         (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
@@ -328,10 +338,16 @@ static void read_slices(struct flo_study_state *state, const json_t *names,
 
     json_array_foreach((json_t *)(uintptr_t)names, i, name)
     {
-        if (json_is_string(name) && state->held_count < FLO_STUDY_SLICES_MAX) {
-            snprintf(state->held[state->held_count], FLO_SLICE_TEXT, "%s",
+        uint32_t at = json_is_string(name)
+                          ? flo_study_held(state, json_string_value(name))
+                          : FLO_STUDY_SLICES_MAX;
+        if (at == state->held_count && at < FLO_STUDY_SLICES_MAX) {
+            snprintf(state->held[at], FLO_SLICE_TEXT, "%s",
                      json_string_value(name));
-            state->held_as[state->held_count++] = (uint8_t)as;
+            state->held_count++;
+        }
+        if (at < state->held_count) {
+            state->held_as[at] = (uint8_t)as;
         }
     }
 }
@@ -351,6 +367,8 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
                      "%s", json_string_value(name));
         }
     }
+    /* Members know them by their places. */
+    read_slices(state, json_object_get(json, "listed"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "held"), FLO_SLICE_HELD);
     read_slices(state, json_object_get(json, "asked"), FLO_SLICE_ASKED);
     read_slices(state, json_object_get(json, "let_go"), FLO_SLICE_LET_GO);

@@ -5,6 +5,10 @@
 
 #include "server-stub/store/calls/inside.h"
 
+#define HELD_BITS                                                              \
+    2 /* enum flo_rollout_held; above: the slices that hold it                 \
+       */
+
 /* ---- rollouts ---- */
 
 struct rollouts {
@@ -306,7 +310,8 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
         set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
         set_number(FLO_FIELD_MEMBER_SEGMENT, member->segment),
-        set_number(FLO_FIELD_MEMBER_HELD, member->held),
+        set_number(FLO_FIELD_MEMBER_HELD,
+                   member->held | (uint64_t)member->held_of << HELD_BITS),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
@@ -332,7 +337,8 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
 {
     enum flo_execution state = FLO_EXECUTION_QUEUED;
     uint64_t lapse = flo_row_number(row, FLO_FIELD_MEMBER_LAPSE);
-    uint64_t held = flo_row_number(row, FLO_FIELD_MEMBER_HELD);
+    uint64_t number = flo_row_number(row, FLO_FIELD_MEMBER_HELD);
+    uint64_t held = number & ((1u << HELD_BITS) - 1);
 
     *out = (struct flo_rollout_member){
         .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
@@ -346,6 +352,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .retries = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_RETRIES),
         .segment = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_SEGMENT),
         .held = held > FLO_HELD_THERE ? FLO_HELD_BACK : (uint8_t)held,
+        .held_of = (uint8_t)(number >> HELD_BITS),
     };
     snprintf(out->device, sizeof(out->device), "%s",
              flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));

@@ -643,45 +643,161 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     assert_shown(world, entry);
 }
 
+static int answer(struct world *world, struct flo_rollout_entry *entry,
+                  const char *slice)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_rollouts_step(
+        world->controller, entry,
+        (struct flo_rollout_event){
+            .kind = FLO_ROLLOUT_EVENT_PROMOTE, .slice = slice, .note = "ops"},
+        &world->err);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    return rv;
+}
+
+static struct flo_rollout_entry *found_again(struct world *world,
+                                             const char *id)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    return entry;
+}
+
+/* A person is asked about the site s10. */
+static struct flo_rollout_entry *asks(struct world *world, char *id)
+{
+    enrol_sites(world);
+    struct flo_rollout_entry *entry =
+        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    snprintf(id, FLO_NAME_MAX + 1, "%s", entry->core.id);
+    struct flo_observe_study *study = labels_of(world, entry);
+    name_site(world, entry, study, false);
+    flo_observe_study_free(study);
+    assert_int_equal(held_in(&entry->core), 25);
+    return entry;
+}
+
 /* Who waits there gets the release when a person says so, also after a
  * start. */
 static void a_person_answers_for_a_slice_after_a_start(void **state)
 {
     struct world *world = *state;
-
-    enrol_sites(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
-    snprintf(id, sizeof(id), "%s", entry->core.id);
-    struct flo_observe_study *study = labels_of(world, entry);
-    name_site(world, entry, study, false);
-    flo_observe_study_free(study);
-    assert_int_equal(held_in(&entry->core), 25);
 
-    flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    asks(world, id);
+    struct flo_rollout_entry *entry = found_again(world, id);
     assert_int_equal(flo_study_asked(&entry->core.study.state), 1);
     assert_int_equal(held_in(&entry->core), 25);
-    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_rollouts_answer(world->controller, entry,
-                                         FLO_ROLLOUT_EVENT_PROMOTE, "site=x",
-                                         "ops", &world->err),
-                     FLO_E_REST_MEANING);
-    assert_int_equal(flo_rollouts_answer(world->controller, entry,
-                                         FLO_ROLLOUT_EVENT_PROMOTE, "site=s10",
-                                         "ops", &world->err),
-                     0);
-    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(answer(world, entry, "site=x"), FLO_E_REST_MEANING);
+    assert_int_equal(answer(world, entry, "site=s10"), 0);
     assert_int_equal(held_in(&entry->core), 0);
 
-    flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    entry = found_again(world, id);
     assert_int_equal(flo_study_asked(&entry->core.study.state), 0);
     assert_int_equal(entry->core.study.state.held_as[0], FLO_SLICE_LET_GO);
     assert_int_equal(held_in(&entry->core), 0);
+}
+
+/* The devices bear other labels by now. */
+static void an_answer_is_for_those_that_were_held(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *entry = asks(world, id);
+
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        if (entry->core.members[i].held != FLO_HELD_NOT) {
+            assert_int_equal(
+                flo_fleet_device_edit(
+                    world->controller->store, entry->core.members[i].device,
+                    &(struct flo_fleet_edit){.labels = "{\"site\":\"new\"}"},
+                    &world->err),
+                0);
+        }
+    }
+    entry = found_again(world, id);
+    assert_int_equal(answer(world, entry, "site=s10"), 0);
+    assert_int_equal(held_in(&entry->core), 0);
+}
+
+/* Places in the list are those of before: members know them. */
+static void places_of_slices_survive_a_start(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *entry = asks(world, id);
+    struct flo_study_state *study = &entry->core.study.state;
+
+    snprintf(study->held[1], sizeof(study->held[1]), "site=s12");
+    study->held_as[1] = FLO_SLICE_HELD;
+    study->held_count = 2;
+    assert_int_equal(answer(world, entry, "site=x"), FLO_E_REST_MEANING);
+    studies(world, entry, 101, 0);
+    entry = found_again(world, id);
+    study = &entry->core.study.state;
+    assert_int_equal(study->held_count, 2);
+    assert_string_equal(study->held[0], "site=s10");
+    assert_int_equal(study->held_as[0], FLO_SLICE_ASKED);
+    assert_int_equal(study->held_as[1], FLO_SLICE_HELD);
+    assert_int_equal(answer(world, entry, "site=s10"), 0);
+    assert_int_equal(held_in(&entry->core), 0);
+}
+
+static const struct flo_rollout_member *
+joined_at(struct world *world, const char *run, const char *id,
+          const char *name, const char *labels)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_fleet_device device = {.id = id,
+                                      .name = name,
+                                      .labels = labels,
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
+    struct flo_rollout_entry *entry;
+    bool is_news;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                          groups, 1, &world->err),
+                     0);
+    assert_int_equal(flo_fleet_device_online(world->controller->store, id, true,
+                                             &is_news, &world->err),
+                     0);
+    assert_int_equal(flo_rollouts_join(world->controller, id, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, run, &entry, &world->err), 0);
+    size_t index = flo_rollout_find(&entry->core, id);
+    assert_int_not_equal(index, SIZE_MAX);
+    return &entry->core.members[index];
+}
+
+static void who_joins_is_kept_out_where_a_slice_is_held(void **state)
+{
+    struct world *world = *state;
+    const char *there = "90000000-0000-4000-8000-000000000000";
+    char id[FLO_NAME_MAX + 1];
+
+    asks(world, id);
+    const struct flo_rollout_member *member =
+        joined_at(world, id, there, "late", "{\"site\":\"s10\"}");
+    assert_int_equal(member->state, FLO_EXECUTION_CANCELLED);
+    assert_int_equal(member->held, FLO_HELD_THERE);
+    member = joined_at(world, id, "90000000-0000-4000-8000-000000000001",
+                       "later", "{\"site\":\"s11\"}");
+    assert_int_not_equal(member->state, FLO_EXECUTION_CANCELLED);
+    assert_int_equal(member->held, FLO_HELD_NOT);
+
+    struct flo_rollout_entry *entry = found_again(world, id);
+    assert_int_equal(answer(world, entry, "site=s10"), 0);
+    member = &entry->core.members[flo_rollout_find(&entry->core, there)];
+    assert_int_not_equal(member->state, FLO_EXECUTION_CANCELLED);
+    assert_int_equal(member->held, FLO_HELD_NOT);
 }
 
 /* The names of two sites, as a scan found them. */
@@ -756,6 +872,9 @@ int main(void)
         TEST(a_paused_rollout_keeps_its_evidence),
         TEST(a_named_slice_is_held_and_stays_so_over_a_start),
         TEST(a_person_answers_for_a_slice_after_a_start),
+        TEST(an_answer_is_for_those_that_were_held),
+        TEST(places_of_slices_survive_a_start),
+        TEST(who_joins_is_kept_out_where_a_slice_is_held),
         TEST(sites_with_long_names_are_told_apart),
         TEST(a_member_that_goes_leaves_the_others_numbered),
     };

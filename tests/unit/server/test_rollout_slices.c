@@ -1,0 +1,316 @@
+/* Rollouts whose study names slices: they are held, and a person answers. */
+#include "tests/unit/server/rollout_study_world.h"
+
+static void name_slice(struct world *world, uint32_t members, uint8_t *in)
+{
+    struct flo_study_slices *slices = &world->slices;
+
+    slices->count = 1;
+    slices->rows[0] = (struct flo_study_slice){.name = "site=lyon",
+                                               .measure = FLO_MEASURE_TTFT_P95,
+                                               .is_culprit = true,
+                                               .members = members,
+                                               .updated = 2,
+                                               .far = 2,
+                                               .controls = 2,
+                                               .told = {.has_effect = true,
+                                                        .has_interval = true,
+                                                        .effect = log(2),
+                                                        .low = log(1.8),
+                                                        .high = log(2.3)}};
+    for (uint32_t i = 0; i < members; i++) {
+        in[2 * i] = 1;
+    }
+    world->study.slices = in;
+}
+
+static uint8_t named(const struct world *world, const char *device)
+{
+    for (size_t i = 0; i < world->rollout.member_count; i++) {
+        if (strcmp(world->rollout.members[i].device, device) == 0) {
+            return world->rollout.members[i].state;
+        }
+    }
+    fail_msg("%s is no member", device);
+    return 0;
+}
+
+static void joins(struct world *world, const char *device, uint8_t slices)
+{
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                               .device = device,
+                                               .is_online = true,
+                                               .slices = slices}),
+        0);
+}
+
+/* Members with even numbers stand there: some have it, some wait. */
+static void a_slice_goes_back_and_the_others_go_on(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    uint8_t in[DEVICES] = {0};
+    uint32_t cancelled = 0;
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, 5, in);
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_string_equal(world->rollout.reason,
+                        "TTFT p95 2 times (95 % CI 1.8…2.3) at site=lyon: 2 of "
+                        "2 updated devices against 2 there that are not: taken "
+                        "back there");
+    assert_int_equal(world->rollout.study.state.held_count, 1);
+    for (size_t i = 0; i < DEVICES; i++) {
+        const struct flo_rollout_member *member = &world->rollout.members[i];
+        assert_int_equal(member->held, in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
+        cancelled += member->state == FLO_EXECUTION_CANCELLED ? 1 : 0;
+    }
+    assert_true(cancelled > 0);
+    assert_non_null(strstr(world->trace.data, "rollback"));
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* once */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+
+    joins(world, "f", 1);
+    assert_int_equal(named(world, "f"), FLO_EXECUTION_CANCELLED);
+    world_free(world);
+}
+
+static void a_slice_of_half_of_the_members_stops_the_rollout(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    uint8_t in[DEVICES] = {0};
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, DEVICES / 2, in);
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    assert_non_null(strstr(world->rollout.reason, "at site=lyon"));
+    assert_int_equal(world->rollout.study.state.held_count, 0);
+    world_free(world);
+}
+
+/* Nobody there can tell: those that wait go on waiting, and a person says
+ * what becomes of them. */
+static struct world *world_that_asks(uint8_t *in)
+{
+    struct world *world = world_new(true);
+
+    start(world);
+    go_well(world, 0, CANARY);
+    name_slice(world, 5, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_non_null(strstr(world->rollout.reason,
+                           " at site=lyon since the update, no device there "
+                           "runs the old release any more: cannot tell; held "
+                           "there, look"));
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    return world;
+}
+
+static uint32_t cancelled_of(const struct world *world)
+{
+    uint32_t cancelled = 0;
+
+    for (size_t i = 0; i < DEVICES; i++) {
+        cancelled +=
+            world->rollout.members[i].state == FLO_EXECUTION_CANCELLED ? 1 : 0;
+    }
+    return cancelled;
+}
+
+static void answer(struct world *world, enum flo_rollout_event_kind kind)
+{
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = kind,
+                                               .note = "ops",
+                                               .slice = "site=lyon"}),
+        0);
+}
+
+static void an_unclear_slice_waits_for_a_person_and_goes_on(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    assert_null(strstr(world->trace.data, "rollback"));
+    assert_true(cancelled_of(world) > 0);
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                           .note = "ops",
+                                           .slice = "site=lyon"});
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 0);
+    assert_int_equal(cancelled_of(world), 0);
+    assert_int_equal(world->rollout.phase, 0);
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(world->rollout.members[i].held, FLO_HELD_NOT);
+    }
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* it was answered */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+    world->slices.rows[0].is_culprit = true; /* and now it is known */
+    studies(world, 0);
+    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
+    assert_int_equal(world->rollout.study.state.held_count, 1);
+    world_free(world);
+}
+
+/* ... and with it who joins there; others are not concerned. */
+static void who_joins_a_slice_waits_for_its_answer(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    joins(world, "f", 1);
+    assert_int_equal(named(world, "f"), FLO_EXECUTION_CANCELLED);
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_not_equal(named(world, "f"), FLO_EXECUTION_CANCELLED);
+    world_free(world);
+}
+
+static void who_joins_elsewhere_gets_the_release(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    joins(world, "f", 0);
+    assert_int_equal(named(world, "f"), FLO_EXECUTION_NOTIFIED);
+    world_free(world);
+}
+
+/* Devices 0, 2, 4, 6, 8 are at the site; of these 0 and 2 are of a class where
+ * the release is worse, and stay as they are. */
+static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+    struct flo_study_slice *row = &world->slices.rows[1];
+
+    world->rollout.study.on_fail = FLO_ON_FAIL_PAUSE;
+    world->slices.count = 2;
+    *row = world->slices.rows[0];
+    row->is_culprit = true;
+    row->is_asked = false;
+    row->controls = 2;
+    row->members = 2;
+    snprintf(row->name, sizeof(row->name), "hw=x");
+    in[0] |= 2;
+    in[2] |= 2;
+    studies(world, 0);
+    assert_int_equal(world->rollout.study.state.held_count, 2);
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(world->rollout.members[i].held,
+                         i == 0 || i == 2 ? FLO_HELD_THERE : FLO_HELD_NOT);
+    }
+    world_free(world);
+}
+
+static void an_unclear_slice_is_taken_back_by_a_person(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ROLLBACK,
+                                           .note = "ops",
+                                           .slice = "site=lyon"});
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
+    assert_non_null(strstr(world->trace.data, "rollback"));
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(world->rollout.members[i].held,
+                         in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
+    }
+    world_free(world);
+}
+
+/* All others have it, and the gates pass: the last word is a person's. */
+static struct world *world_that_asks_at_the_end(uint8_t *in)
+{
+    struct world *world = world_new(false);
+
+    world->rollout.phases[0].devices = DEVICES;
+    world->rollout.phase_count = 1;
+    start(world);
+    name_slice(world, 5, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_int_equal(flo_study_asked(&world->rollout.study.state), 1);
+    go_well(world, 0, DEVICES);
+    for (int i = 0; i < 60; i++) {
+        studies(world, 0);
+    }
+    return world;
+}
+
+static void a_slice_that_waits_for_a_person_keeps_the_rollout_open(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks_at_the_end(in);
+    struct flo_rollout_next next;
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_HELD);
+    assert_non_null(
+        strstr(world->rollout.reason, "site=lyon waits for an answer"));
+    assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    assert_non_null(strstr(next.what, "a person's answer for site=lyon"));
+    size_t told = world->trace.bytes;
+    studies(world, 0); /* said once */
+    assert_null(strstr(world->trace.data + told, "site=lyon"));
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void a_promoted_rollout_takes_the_answer_for_a_slice(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks_at_the_end(in);
+
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
+                                        .note = "ops"}),
+        0);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_PROMOTED);
+    answer(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slice_goes_back_and_the_others_go_on),
+        cmocka_unit_test(a_slice_of_half_of_the_members_stops_the_rollout),
+        cmocka_unit_test(an_unclear_slice_waits_for_a_person_and_goes_on),
+        cmocka_unit_test(who_joins_a_slice_waits_for_its_answer),
+        cmocka_unit_test(who_joins_elsewhere_gets_the_release),
+        cmocka_unit_test(an_answer_frees_nobody_whom_another_slice_holds),
+        cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
+        cmocka_unit_test(
+            a_slice_that_waits_for_a_person_keeps_the_rollout_open),
+        cmocka_unit_test(a_promoted_rollout_takes_the_answer_for_a_slice),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
