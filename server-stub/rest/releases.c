@@ -344,6 +344,12 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
         return FLO_E_BUNDLE_MISSING;
     }
+    if (!flo_depot_has_all(call->controller->depot)) {
+        flo_fail(err, FLO_E_REST_LIMIT,
+                 "the store of artifacts has not all of what is here yet");
+        return flo_err_fix(err, "ask again soon; `blobs` of /readyz and the "
+                                "controller's log say how it is going");
+    }
     rv = flo_fleet_release_state(call->controller->store, found.digest,
                                  "published", err);
     return rv < 0 ? rv : show_changed(call, &found, err);

@@ -15,9 +15,10 @@ int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 
 static const char *blobs_state(const struct flo_controller *controller)
 {
-    return controller->depot == NULL                     ? "here"
-           : atomic_load(&controller->depot->is_failing) ? "failing"
-                                                         : "ok";
+    return controller->depot == NULL                       ? "here"
+           : atomic_load(&controller->depot->failing) != 0 ? "failing"
+           : !atomic_load(&controller->depot->has_all)     ? "bringing"
+                                                           : "ok";
 }
 
 int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)

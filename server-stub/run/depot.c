@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,28 +18,45 @@
 #include "base/host/http_client.h"
 #include "base/host/wake.h"
 
-#define THREADS 2
+#define THREADS 3 /* the first is for uploads alone */
 #define JOBS_MAX 1024
+#define GETS_MAX 768 /* of them: the others are for uploads */
 #define TRIES 3
 #define PAUSE_MS 1000       /* twice as long each time */
-#define LOOK_PAUSE_MS 60000 /* between two looks through the folder */
+#define LOOK_PAUSE_MS 60000 /* most between two looks while it fails */
+#define LOOK_AGAIN_MS 3600000
+#define ROOM_KEPT (UINT64_C(256) << 20) /* free, for all else */
+#define ROOM_BYTES (UINT64_C(8) << 20)  /* between two looks at the disk */
+#define PROBE "flotilla keeps artifacts here\n"
 #define BYTES_MAX (UINT64_C(64) << 30)
 #define EMPTY_SHA256                                                           \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+/* Bits of what fails.  A success of the same kind takes its bit away. */
+enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
+
+struct hand {
+    struct flo_depot_threads *threads;
+    struct flo_http *http;
+    struct flo_depot_job *job; /* under way; with the mutex */
+    int queue;                 /* the one that it serves first */
+    bool is_final;             /* the last answer: again would be the same */
+};
 
 struct flo_depot_threads {
     struct flo_depot depot;
     char url[512], ca_file[4096], folder[4096];
     struct flo_depot_keys keys;
     pthread_t threads[THREADS + 1];
+    struct hand hands[THREADS + 1];
     size_t thread_count;
     struct event *event;
     int wake_fd;
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t work;
-    struct flo_depot_job *first, **last;
+    struct flo_depot_job *first[2], **last[2]; /* by what they are */
     struct flo_depot_job *done;
-    size_t count; /* of all that are not told yet */
+    size_t count[2]; /* of all that are not told yet */
     bool ends;
 };
 
@@ -72,21 +90,34 @@ int flo_depot_keys_read(const char *path, struct flo_depot_keys *out,
     return rv;
 }
 
+/* A port and then a path: no other host is meant. */
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits <= 5 &&
+           (text[digits] == '\0' || text[digits] == '/');
+}
+
+/* Not shown when it is refused: it may have a password. */
 int flo_depot_url_check(const char *url, struct flo_err *err)
 {
-    static const char *const good[] = {
-        "https://", "http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
+    static const char *const near[] = {
+        "http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
+    bool is_good =
+        strncmp(url, "https://", 8) == 0 && strcspn(url + 8, "/@\\") > 0;
 
-    for (size_t i = 0; i < FLO_COUNT(good) && strlen(url) <= 400; i++) {
-        if (strncmp(url, good[i], strlen(good[i])) == 0 &&
-            strchr(url, '?') == NULL && strchr(url, '#') == NULL) {
-            return 0;
-        }
+    for (size_t i = 0; i < FLO_COUNT(near) && !is_good; i++) {
+        is_good = strncmp(url, near[i], strlen(near[i])) == 0 &&
+                  is_port(url + strlen(near[i]));
+    }
+    if (is_good && strlen(url) <= 400 && strpbrk(url, "?#@\\ ") == NULL) {
+        return 0;
     }
     return flo_fail(err, FLO_E_USAGE,
-                    "--blobs-store `%.100s` is no https:// address of at most "
-                    "400 characters, nor http:// with a port of this machine",
-                    url);
+                    "--blobs-store is no https:// address of at most 400 "
+                    "characters without a name, a password or a query, nor "
+                    "http:// with a port of this machine");
 }
 
 /* ---- a call ---- */
@@ -95,9 +126,25 @@ struct transfer {
     struct flo_depot_threads *threads;
     struct flo_sha256 sha;
     uint64_t bytes;
-    int fd; /* -1: only the digest is of interest */
+    uint64_t looked; /* of them, when the disk was looked at */
+    int fd;          /* -1: only the digest is of interest */
     struct flo_err *err;
 };
+
+/* Whoever gives too much, or to a disk with little room, is not heard out. */
+static int check_room(struct transfer *transfer)
+{
+    uint64_t left = flo_fd_disk_free(transfer->fd);
+
+    transfer->looked = transfer->bytes;
+    return left >= ROOM_KEPT
+               ? 0
+               : flo_fail(transfer->err, FLO_E_DISK_FULL,
+                          "%llu bytes are free for copies of artifacts, %llu "
+                          "are kept",
+                          (unsigned long long)left,
+                          (unsigned long long)ROOM_KEPT);
+}
 
 static bool ends(struct flo_depot_threads *threads)
 {
@@ -124,13 +171,35 @@ static int on_data(void *context, const void *data, size_t bytes)
         return FLO_E_REST_TOO_LARGE;
     }
     flo_sha256_update(&transfer->sha, data, bytes);
-    return transfer->fd < 0
-               ? 0
-               : flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
+    if (transfer->fd < 0) {
+        return 0;
+    }
+    int rv = transfer->looked == 0 ||
+                     transfer->bytes - transfer->looked >= ROOM_BYTES
+                 ? check_room(transfer)
+                 : 0;
+    return rv < 0 ? rv
+                  : flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
+}
+
+/* Errors are for people and devices, who are not told the address. */
+static int fail_call(const struct flo_depot_threads *threads, int rv,
+                     struct flo_err *err)
+{
+    struct flo_err cause = *err;
+
+    if (rv == FLO_E_DISK_FULL || rv == FLO_E_IO_WRITE) {
+        return rv;
+    }
+    flo_log(FLO_LOG_WARN, "blobs", "%s: %s", threads->url, cause.what);
+    *err = (struct flo_err){0};
+    return flo_fail(err, rv,
+                    "the store of artifacts could not be asked; the "
+                    "controller's log has the cause");
 }
 
 /* `fd` of a PUT is what is sent; of a GET, where it goes. */
-static int call(struct transfer *transfer, struct flo_http *http,
+static int call(struct transfer *transfer, struct hand *hand,
                 const char *method, const struct flo_digest *digest, int fd,
                 struct flo_http_answer *answer, struct flo_err *err)
 {
@@ -156,15 +225,18 @@ static int call(struct transfer *transfer, struct flo_http *http,
                                              .on_data = is_put ? NULL : on_data,
                                              .on_progress = on_progress,
                                              .context = transfer};
-    int rv = flo_http_call(http, &request, answer, err);
-    if (rv == 0 && answer->status == 404) {
-        rv = flo_fail(err, FLO_E_BLOB_ABSENT, "%s has no sha256:%s",
-                      threads->url, hex);
-    } else if (rv == 0 && (answer->status < 200 || answer->status > 299)) {
+    int rv = flo_http_call(hand->http, &request, answer, err);
+    hand->is_final =
+        rv == 0 && answer->status >= 300 && !flo_http_is_passing(0, answer);
+    if (rv < 0) {
+        rv = fail_call(threads, rv, err);
+    } else if (answer->status == 404 && !is_put) {
+        rv = flo_fail(err, FLO_E_BLOB_ABSENT,
+                      "the store of artifacts has no sha256:%s", hex);
+    } else if (answer->status < 200 || answer->status > 299) {
         rv = flo_fail(err, FLO_E_NET_STATUS,
-                      "%s answered %d to %s of "
-                      "sha256:%s",
-                      threads->url, answer->status, method, hex);
+                      "the store of artifacts answered %d to %s of sha256:%s",
+                      answer->status, method, hex);
     }
     flo_buf_deinit(&answer->body);
     return rv;
@@ -185,11 +257,10 @@ static int open_client(struct flo_depot_threads *threads, struct flo_http **out,
 }
 
 /* Read it, and compare what came with its name. */
-static int read_back(struct flo_depot_threads *threads, struct flo_http *http,
-                     const struct flo_digest *digest, int fd,
+static int read_back(struct hand *hand, const struct flo_digest *digest, int fd,
                      struct flo_err *err)
 {
-    struct transfer transfer = {.threads = threads, .fd = fd};
+    struct transfer transfer = {.threads = hand->threads, .fd = fd};
     struct flo_http_answer answer = {0};
     struct flo_digest found;
     int rv = flo_sha256_init(&transfer.sha, err);
@@ -197,64 +268,71 @@ static int read_back(struct flo_depot_threads *threads, struct flo_http *http,
     if (rv < 0) {
         return rv;
     }
-    rv = call(&transfer, http, "GET", digest, fd, &answer, err);
+    rv = call(&transfer, hand, "GET", digest, fd, &answer, err);
     flo_sha256_final(&transfer.sha, &found);
     flo_sha256_deinit(&transfer.sha);
     return rv < 0 || flo_digest_equal(&found, digest)
                ? rv
                : flo_fail(err, FLO_E_NET_CONTENT,
-                          "%s gave %llu other bytes under that name",
-                          threads->url, (unsigned long long)transfer.bytes);
+                          "the store of artifacts gave %llu other bytes under "
+                          "that name",
+                          (unsigned long long)transfer.bytes);
 }
 
 /* ---- there ---- */
 
 /* A whole one of that length; its bytes were compared when they came. */
-static bool is_there(struct flo_depot_threads *threads, struct flo_http *http,
-                     const struct flo_digest *digest, uint64_t bytes)
+static int is_there(struct hand *hand, const struct flo_digest *digest,
+                    uint64_t bytes, bool *out, struct flo_err *err)
 {
-    struct transfer transfer = {.threads = threads, .fd = -1};
+    struct transfer transfer = {.threads = hand->threads, .fd = -1};
     struct flo_http_answer answer = {0};
-    struct flo_err err = {0};
+    int rv = call(&transfer, hand, "HEAD", digest, -1, &answer, err);
 
-    return call(&transfer, http, "HEAD", digest, -1, &answer, &err) == 0 &&
-           answer.content_bytes == bytes;
+    *out = rv == 0 && answer.content_bytes == bytes;
+    return rv == FLO_E_BLOB_ABSENT ? 0 : rv;
 }
 
-static int put(struct flo_depot_threads *threads, struct flo_http *http,
-               const struct flo_digest *digest, const char *path,
+static int put(struct hand *hand, const struct flo_digest *digest, int fd,
                struct flo_err *err)
 {
-    struct transfer transfer = {.threads = threads, .fd = -1};
+    struct transfer transfer = {.threads = hand->threads, .fd = -1};
     struct flo_http_answer answer = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int rv = call(&transfer, hand, "PUT", digest, fd, &answer, err);
+
+    return rv < 0 ? rv : read_back(hand, digest, -1, err);
+}
+
+/* A small object says that the store takes and gives, also without files. */
+static int put_probe(struct hand *hand, struct flo_err *err)
+{
+    struct flo_digest digest;
+    int fd = memfd_create("probe", MFD_CLOEXEC);
 
     if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "memory for a probe");
     }
-    int rv = call(&transfer, http, "PUT", digest, fd, &answer, err);
+    flo_sha256(PROBE, strlen(PROBE), &digest);
+    int rv = flo_fd_write_all(fd, PROBE, strlen(PROBE), err);
+    rv = rv < 0 ? rv : put(hand, &digest, fd, err);
     close(fd);
-    return rv < 0 ? rv : read_back(threads, http, digest, -1, err);
+    return rv;
 }
 
 /* ---- and back ---- */
 
-static int get(struct flo_depot_threads *threads, struct flo_http *http,
-               const struct flo_digest *digest, const char *path,
-               struct flo_err *err)
+static int get(struct hand *hand, const struct flo_digest *digest,
+               const char *path, struct flo_err *err)
 {
+    const char *folder = hand->threads->folder;
     char temporary[4096 + 64];
 
-    if (access(path, F_OK) == 0) {
-        return 0; /* another job brought it */
-    }
-    snprintf(temporary, sizeof(temporary), "%s/.upload-XXXXXX",
-             threads->folder);
+    snprintf(temporary, sizeof(temporary), "%s/.upload-XXXXXX", folder);
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", temporary);
     }
-    int rv = read_back(threads, http, digest, fd, err);
+    int rv = read_back(hand, digest, fd, err);
     if (rv == 0 && (fchmod(fd, 0644) < 0 || fdatasync(fd) < 0 ||
                     rename(temporary, path) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
@@ -263,7 +341,7 @@ static int get(struct flo_depot_threads *threads, struct flo_http *http,
     if (rv < 0) {
         (void)unlink(temporary);
     }
-    return rv < 0 ? rv : flo_dir_sync(threads->folder, err);
+    return rv < 0 ? rv : flo_dir_sync(folder, err);
 }
 
 /* ---- the threads ---- */
@@ -285,167 +363,319 @@ static bool pause_for(struct flo_depot_threads *threads, uint64_t ms)
     return goes_on;
 }
 
-static void note(struct flo_depot_threads *threads, int rv,
+static void note(struct flo_depot_threads *threads, enum kind kind, int rv,
                  const struct flo_err *err)
 {
-    bool is_failing = rv < 0 && rv != FLO_E_BLOB_ABSENT;
+    bool is_absent = kind == A_GET && rv == FLO_E_BLOB_ABSENT;
+    unsigned bit = (unsigned)kind;
 
-    if (is_failing) {
+    if (rv < 0 && !is_absent) {
         flo_log(FLO_LOG_WARN, "blobs", "%s", err->what);
     }
-    if (atomic_exchange(&threads->depot.is_failing, is_failing) &&
-        !is_failing) {
+    if (rv < 0 && !is_absent && rv != FLO_E_DISK_FULL) {
+        (void)atomic_fetch_or(&threads->depot.failing, bit);
+    } else if (rv == 0 &&
+               atomic_fetch_and(&threads->depot.failing, ~bit) == bit) {
         flo_log(FLO_LOG_INFO, "blobs", "%s answers again", threads->url);
     }
 }
 
-/* Nobody meets a file here that is not there. */
-static int take_in(struct flo_depot_threads *threads, struct flo_http *http,
-                   const struct flo_depot_job *job, struct flo_err *err)
+/* Nobody meets a file here that is not there.  A file of that name is no
+ * witness of the store, so it is brought there in any case. */
+static int take_in(struct hand *hand, const struct flo_depot_job *job,
+                   struct flo_err *err)
 {
-    if (access(job->path, F_OK) == 0) {
-        return 0; /* it came before, or twice at once */
+    int fd = open(job->from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", job->from);
     }
-    int rv = put(threads, http, &job->digest, job->from, err);
+    int rv = put(hand, &job->digest, fd, err);
+    close(fd);
     if (rv == 0 && rename(job->from, job->path) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", job->path);
     }
-    return rv < 0 ? rv : flo_dir_sync(threads->folder, err);
+    return rv < 0 ? rv : flo_dir_sync(hand->threads->folder, err);
 }
 
-static void carry_out(struct flo_depot_threads *threads, struct flo_http *http,
-                      struct flo_depot_job *job)
+/* With the mutex: more of them may come until it is done. */
+static bool is_left(struct flo_depot_threads *threads,
+                    const struct flo_depot_job *job)
 {
-    uint64_t pause_ms = PAUSE_MS;
-    int rv = -1;
+    bool is_left = job->what == FLO_DEPOT_GET;
 
-    for (int i = 0; i < TRIES && rv < 0; i++) {
-        job->err = (struct flo_err){0};
-        rv = job->what == FLO_DEPOT_PUT
-                 ? take_in(threads, http, job, &job->err)
-                 : get(threads, http, &job->digest, job->path, &job->err);
-        note(threads, rv, &job->err);
-        if (rv == 0 || rv == FLO_E_BLOB_ABSENT || i + 1 == TRIES ||
-            !pause_for(threads, pause_ms)) {
+    pthread_mutex_lock(&threads->mutex);
+    for (const struct flo_depot_job *one = job; one != NULL; one = one->same) {
+        is_left = is_left && atomic_load(&one->is_left);
+    }
+    pthread_mutex_unlock(&threads->mutex);
+    return is_left;
+}
+
+static int try_once(struct hand *hand, struct flo_depot_job *job,
+                    struct flo_err *err)
+{
+    struct flo_depot_threads *threads = hand->threads;
+    bool is_put = job->what == FLO_DEPOT_PUT;
+
+    hand->is_final = false;
+    if (!is_put && access(job->path, F_OK) == 0) {
+        return 0; /* another job brought it */
+    }
+    int rv = is_put ? take_in(hand, job, err)
+                    : get(hand, &job->digest, job->path, err);
+    note(threads, is_put ? A_PUT : A_GET, rv, err);
+    return rv;
+}
+
+static void carry_out(struct hand *hand, struct flo_depot_job *job)
+{
+    struct flo_depot_threads *threads = hand->threads;
+    uint64_t pause_ms = PAUSE_MS;
+    struct flo_err err = {0};
+
+    for (int i = 0; i < TRIES; i++) {
+        err = (struct flo_err){0};
+        if (is_left(threads, job)) {
+            flo_fail(&err, FLO_E_REST_LIMIT, "nobody waited for it: ask again");
+            break;
+        }
+        int rv = try_once(hand, job, &err);
+        if (rv == 0 || rv == FLO_E_DISK_FULL || hand->is_final ||
+            i + 1 == TRIES || !pause_for(threads, pause_ms)) {
             break;
         }
         pause_ms *= 2;
     }
+    job->err = err;
     if (job->what == FLO_DEPOT_PUT) {
         (void)unlink(job->from);
     }
 }
 
+/* With the mutex: all of that digest. */
 static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
 {
-    job->next = threads->done;
-    threads->done = job;
+    const struct flo_err err = job->err;
+
+    while (job != NULL) {
+        struct flo_depot_job *same = job->same;
+        job->err = err;
+        job->next = threads->done;
+        threads->done = job;
+        job = same;
+    }
     flo_wake_poke(threads->wake_fd);
+}
+
+/* With the mutex. */
+static struct flo_depot_job *take_job(struct flo_depot_threads *threads,
+                                      int queue)
+{
+    struct flo_depot_job *job = threads->first[queue];
+
+    if (job != NULL) {
+        threads->first[queue] = job->next;
+        if (job->next == NULL) {
+            threads->last[queue] = &threads->first[queue];
+        }
+    }
+    return job;
 }
 
 static void *work(void *context)
 {
-    struct flo_depot_threads *threads = context;
-    struct flo_http *http = NULL;
+    struct hand *hand = context;
+    struct flo_depot_threads *threads = hand->threads;
     struct flo_err err = {0};
 
-    if (open_client(threads, &http, &err) < 0) {
+    if (open_client(threads, &hand->http, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "blobs", &err);
         return NULL;
     }
     pthread_mutex_lock(&threads->mutex);
     while (!threads->ends) {
-        struct flo_depot_job *job = threads->first;
-        if (job == NULL) {
+        hand->job = take_job(threads, hand->queue);
+        if (hand->job == NULL && hand->queue == FLO_DEPOT_GET) {
+            hand->job = take_job(threads, FLO_DEPOT_PUT);
+        }
+        if (hand->job == NULL) {
             pthread_cond_wait(&threads->work, &threads->mutex);
             continue;
         }
-        threads->first = job->next;
-        threads->last =
-            threads->first == NULL ? &threads->first : threads->last;
         pthread_mutex_unlock(&threads->mutex);
-        carry_out(threads, http, job);
+        carry_out(hand, hand->job);
         pthread_mutex_lock(&threads->mutex);
-        tell(threads, job);
+        tell(threads, hand->job);
+        hand->job = NULL;
     }
     pthread_mutex_unlock(&threads->mutex);
-    flo_http_close(http);
+    flo_http_close(hand->http);
     return NULL;
 }
 
-static int bring(struct flo_depot_threads *threads, struct flo_http *http,
-                 const char *name, struct flo_err *err)
+/* A copy that was damaged here shall not take the place of a whole one. */
+static int check_copy(const char *name, const char *path, int fd,
+                      const struct flo_digest *digest, bool *is_whole,
+                      struct flo_err *err)
+{
+    char aside[4096 + 300];
+    struct flo_digest found;
+    int rv = flo_sha256_fd(fd, &found, NULL, err);
+
+    *is_whole = rv == 0 && flo_digest_equal(&found, digest);
+    if (rv < 0 || *is_whole) {
+        return rv;
+    }
+    snprintf(aside, sizeof(aside), "%.*sdamaged-%s",
+             (int)(strlen(path) - strlen(name)), path, name);
+    flo_log(FLO_LOG_ERROR, "blobs",
+            "%s has other bytes than its name says: it is %s from now on", path,
+            aside);
+    return rename(path, aside) == 0
+               ? 0
+               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", aside);
+}
+
+static int bring(struct hand *hand, const char *name, struct flo_err *err)
 {
     char path[4096 + 256];
     struct flo_digest digest;
     struct stat st;
+    bool is_done = false;
+    bool is_whole = false;
 
     if (strncmp(name, "sha256-", 7) != 0 ||
         strlen(name) != 7 + 2 * FLO_DIGEST_BYTES ||
         !flo_hex_decode(name + 7, digest.bytes, FLO_DIGEST_BYTES)) {
         return 0;
     }
-    snprintf(path, sizeof(path), "%s/%s", threads->folder, name);
-    if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-        is_there(threads, http, &digest, (uint64_t)st.st_size)) {
+    snprintf(path, sizeof(path), "%s/%s", hand->threads->folder, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        flo_fd_cleanup(&fd); /* it was collected meanwhile */
         return 0;
     }
-    return put(threads, http, &digest, path, err);
+    int rv = is_there(hand, &digest, (uint64_t)st.st_size, &is_done, err);
+    if (rv == 0 && !is_done) {
+        rv = check_copy(name, path, fd, &digest, &is_whole, err);
+    }
+    if (rv == 0 && is_whole) {
+        rv = put(hand, &digest, fd, err);
+    }
+    close(fd);
+    return rv;
+}
+
+/* One that cannot be brought is no reason to leave out the others. */
+static int bring_all(struct hand *hand, struct flo_err *err)
+{
+    const struct dirent *entry;
+    int rv = 0;
+    DIR *dir = opendir(hand->threads->folder);
+
+    if (dir == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", hand->threads->folder);
+    }
+    while (!ends(hand->threads) && (entry = readdir(dir)) != NULL) {
+        struct flo_err failed = {0};
+        if (bring(hand, entry->d_name, &failed) < 0 && rv == 0) {
+            *err = failed;
+            rv = failed.code;
+        }
+    }
+    closedir(dir);
+    return rv;
 }
 
 /* Files that came before there was a depot, or while it was away. */
-static int look_through(struct flo_depot_threads *threads,
-                        struct flo_http *http)
+static int look_through(struct hand *hand)
 {
+    struct flo_depot_threads *threads = hand->threads;
     struct flo_err err = {0};
-    const struct dirent *entry;
-    int rv = 0;
-    DIR *dir = opendir(threads->folder);
+    int rv = put_probe(hand, &err);
 
-    while (rv == 0 && dir != NULL && !ends(threads) &&
-           (entry = readdir(dir)) != NULL) {
-        rv = bring(threads, http, entry->d_name, &err);
+    if (rv == 0) {
+        note(threads, A_PUT, 0, NULL);
+        note(threads, A_GET, 0, NULL);
+        rv = bring_all(hand, &err);
     }
-    if (dir != NULL) {
-        closedir(dir);
+    if (ends(threads)) {
+        return rv;
     }
-    note(threads, rv, &err);
+    note(threads, A_LOOK, rv, &err);
+    atomic_store(&threads->depot.has_all, rv == 0);
     return rv;
 }
 
 static void *look(void *context)
 {
-    struct flo_depot_threads *threads = context;
-    struct flo_http *http = NULL;
+    struct hand *hand = context;
+    struct flo_depot_threads *threads = hand->threads;
     struct flo_err err = {0};
+    uint64_t last_ms = 0, pause_ms = 0;
     bool is_due = true;
 
-    if (open_client(threads, &http, &err) < 0) {
+    if (open_client(threads, &hand->http, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "blobs", &err);
         return NULL;
     }
     do {
-        if (is_due || atomic_load(&threads->depot.is_failing)) {
-            is_due = look_through(threads, http) < 0;
+        uint64_t passed_ms = flo_now_ms() - last_ms;
+        bool is_failing = atomic_load(&threads->depot.failing) != 0;
+        if (!is_due && passed_ms < (is_failing ? pause_ms : LOOK_AGAIN_MS)) {
+            continue;
         }
-    } while (pause_for(threads, LOOK_PAUSE_MS));
-    flo_http_close(http);
+        pause_ms = is_due || passed_ms > LOOK_PAUSE_MS ? PAUSE_MS
+                   : 2 * pause_ms > LOOK_PAUSE_MS      ? LOOK_PAUSE_MS
+                                                       : 2 * pause_ms;
+        (void)!look_through(hand);
+        is_due = false;
+        last_ms = flo_now_ms();
+    } while (pause_for(threads, PAUSE_MS));
+    flo_http_close(hand->http);
     return NULL;
 }
 
 /* ---- for the state's thread ---- */
 
+/* With the mutex: one of that digest that waits or is under way. */
+static struct flo_depot_job *find_same(struct flo_depot_threads *threads,
+                                       const struct flo_depot_job *job)
+{
+    if (job->what != FLO_DEPOT_GET) {
+        return NULL;
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        struct flo_depot_job *at = threads->hands[i].job;
+        if (at != NULL && at->what == job->what &&
+            flo_digest_equal(&at->digest, &job->digest)) {
+            return at;
+        }
+    }
+    struct flo_depot_job *at = threads->first[job->what];
+    while (at != NULL && !flo_digest_equal(&at->digest, &job->digest)) {
+        at = at->next;
+    }
+    return at;
+}
+
 static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
 {
     struct flo_depot_threads *threads = self;
+    int most = job->what == FLO_DEPOT_GET ? GETS_MAX : JOBS_MAX - GETS_MAX;
 
     pthread_mutex_lock(&threads->mutex);
-    bool fits = threads->count < JOBS_MAX;
-    if (fits) {
-        threads->count++;
-        job->next = NULL;
-        *threads->last = job;
-        threads->last = &job->next;
+    bool fits = threads->count[job->what] < (size_t)most;
+    struct flo_depot_job *same = fits ? find_same(threads, job) : NULL;
+    job->next = NULL;
+    threads->count[job->what] += fits;
+    if (same != NULL) {
+        job->same = same->same;
+        same->same = job;
+    } else if (fits) {
+        *threads->last[job->what] = job;
+        threads->last[job->what] = &job->next;
         pthread_cond_broadcast(&threads->work); /* look() waits there, too */
     }
     pthread_mutex_unlock(&threads->mutex);
@@ -454,7 +684,7 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
     }
     free(job);
     flo_fail(err, FLO_E_REST_LIMIT, "%d artifacts wait for their store already",
-             JOBS_MAX);
+             most);
     return flo_err_fix(err, "ask again soon");
 }
 
@@ -470,12 +700,13 @@ static void on_done(evutil_socket_t fd, short what, void *context)
     pthread_mutex_unlock(&threads->mutex);
     while (job != NULL) {
         struct flo_depot_job *next = job->next;
+        enum flo_depot_what kind = job->what;
         if (job->context != NULL) {
             job->done(job->context, job, &job->err);
         }
         free(job);
         pthread_mutex_lock(&threads->mutex);
-        threads->count--;
+        threads->count[kind]--;
         pthread_mutex_unlock(&threads->mutex);
         job = next;
     }
@@ -499,8 +730,12 @@ static int start(struct flo_depot_threads *threads, struct event_base *base,
         return flo_fail(err, FLO_E_MEMORY, "depot");
     }
     for (size_t i = 0; i <= THREADS; i++) {
+        threads->hands[i] =
+            (struct hand){.threads = threads,
+                          .queue = i == 0 ? FLO_DEPOT_PUT : FLO_DEPOT_GET};
         if (pthread_create(&threads->threads[i], NULL,
-                           i < THREADS ? work : look, threads) != 0) {
+                           i < THREADS ? work : look,
+                           &threads->hands[i]) != 0) {
             return flo_fail(err, FLO_E_PROCESS, "the depot's thread");
         }
         threads->thread_count++;
@@ -520,7 +755,8 @@ int flo_depot_open(const struct flo_depot_options *options,
     }
     threads->depot.ask = ask;
     threads->depot.self = threads;
-    threads->last = &threads->first;
+    threads->last[0] = &threads->first[0];
+    threads->last[1] = &threads->first[1];
     pthread_mutex_init(&threads->mutex, NULL);
     pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -558,9 +794,9 @@ void flo_depot_close(struct flo_depot_threads *threads)
     for (size_t i = 0; i < threads->thread_count; i++) {
         pthread_join(threads->threads[i], NULL);
     }
-    while (threads->first != NULL) {
-        struct flo_depot_job *job = threads->first;
-        threads->first = job->next;
+    struct flo_depot_job *job;
+    while ((job = take_job(threads, FLO_DEPOT_PUT)) != NULL ||
+           (job = take_job(threads, FLO_DEPOT_GET)) != NULL) {
         flo_fail(&job->err, FLO_E_LEAD_NONE, "this controller ends");
         tell(threads, job);
     }

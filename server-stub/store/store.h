@@ -444,11 +444,14 @@ typedef int (*flo_fleet_release_fn)(void *context,
 FLO_MUST_USE int flo_fleet_release_add(struct flo_fleet_store *store,
                                        const struct flo_fleet_release *release,
                                        struct flo_err *err);
-/* An artifact that a release brings; once more is no failure. */
+/* An artifact that a release brings (once more is no failure); does one? */
 FLO_MUST_USE int flo_fleet_release_brings(struct flo_fleet_store *store,
                                           const char *release,
                                           const char *digest,
                                           struct flo_err *err);
+FLO_MUST_USE int flo_fleet_is_brought(struct flo_fleet_store *store,
+                                      const char *digest, bool *out,
+                                      struct flo_err *err);
 /* By model and version, or by digest (model NULL, version the digest); fn may
  * be NULL.  FLO_E_RELEASE_ABSENT. */
 FLO_MUST_USE int flo_fleet_release_get(struct flo_fleet_store *store,

@@ -45,7 +45,8 @@ class Store(http.server.BaseHTTPRequestHandler):
     to everybody who reads."""
     protocol_version = "HTTP/1.1"
     objects, asked, refused = {}, [], []
-    fails = lies = False
+    fails = lies = is_gone = False
+    fails_at = None  # a name that it does not take
 
     def log_message(self, *_):
         pass
@@ -71,8 +72,10 @@ class Store(http.server.BaseHTTPRequestHandler):
     def take(self, body):
         """The object's name, or None where it was answered already."""
         room, _, name = self.path[1:].partition("/")
-        if self.fails:
+        if self.fails or (self.command, name) == ("PUT", self.fails_at):
             self.answer(503)
+        elif self.is_gone:
+            self.answer(404)
         elif not (room == "fleet" and self.is_signed(
                 hashlib.sha256(body).hexdigest())) and not (
                     room == "open" and self.command != "PUT"):
@@ -119,6 +122,26 @@ class Kept(Apart):
         return ["--blobs-store", base + "fleet", "--blobs-keys", self.keys] + (
             ["--blobs-url", base + "open"] if self.is_open else [])
 
+    def blobs_are(self, name):
+        return self.get(self.ports[name][0], "/readyz")[2]["blobs"]
+
+    def until_blobs(self, name, word):
+        until("blobs of %s are %s" % (name, word),
+              lambda: self.blobs_are(name) == word)
+
+    def ask_blob(self, name, method, digest, body=None):
+        with open(self.admin_token, encoding="utf-8") as file:
+            token = file.read().strip()
+        link = http.client.HTTPConnection("127.0.0.1", self.ports[name][0],
+                                          timeout=HANG_S)
+        link.request(method, "/v1/blobs/sha256:" + digest, body, {
+            "Authorization": "Bearer " + token,
+            "Content-Type": "application/octet-stream"})
+        answer = link.getresponse()
+        answer.read()
+        link.close()
+        return answer.status
+
     def copies(self, name):
         return {one for one in os.listdir(os.path.join(
             self.dir, name, "blobs")) if one.startswith("sha256-")}
@@ -156,6 +179,11 @@ def take_over(pair, name):
     pair.until_said(OTHER[name], "stands by")
 
 
+def leads(pair, name):
+    take_over(pair, name)
+    pair.until_blobs(name, "ok")
+
+
 def started(pair, leader, release):
     rollout = pair.through(leader, "rollout", "start", release, "--phase",
                            "100%", "--soak", "500ms")["id"]
@@ -164,6 +192,7 @@ def started(pair, leader, release):
 
 
 def test_what_one_took_in_the_other_gives_out(pair):
+    pair.until_blobs("a", "ok")
     pair.publish_whole("tiny@1", "tiny-v1.Q4_0.gguf", "golden-tiny-v1.json")
     assert pair.copies("a") and pair.has_all_of("a"), Store.refused
     assert not Store.refused
@@ -190,32 +219,17 @@ def test_devices_go_to_the_store_itself_where_they_may(pair):
 
 
 def test_an_artifact_that_its_store_lacks_is_not_taken(pair):
-    path = os.path.join(pair.dir, "artifact")
-    with open(path, "wb") as file:
-        file.write(b"of nobody")
     digest = hashlib.sha256(b"of nobody").hexdigest()
 
     def put():
-        with open(pair.admin_token, encoding="utf-8") as file:
-            token = file.read().strip()
-        link = http.client.HTTPConnection("127.0.0.1", pair.ports["a"][0],
-                                          timeout=HANG_S)
-        with open(path, "rb") as body:
-            link.request("PUT", "/v1/blobs/sha256:" + digest, body, {
-                "Authorization": "Bearer " + token,
-                "Content-Type": "application/octet-stream"})
-        answer = link.getresponse()
-        answer.read()
-        link.close()
-        return answer.status
+        return pair.ask_blob("a", "PUT", digest, b"of nobody")
 
     for fault in ("fails", "lies"):
         setattr(Store, fault, True)
         try:
             assert put() >= 500
             assert "sha256-" + digest not in pair.copies("a")
-            failing = pair.get(pair.ports["a"][0], "/readyz")[2]
-            assert failing["blobs"] == "failing", failing
+            assert pair.blobs_are("a") == "failing"
             told = pair.cli("doctor", "-o", "json", check=False)[1]
             assert [one for one in json.loads(told) if one["check"] == "blobs"
                     and one["level"] == "failed"], told
@@ -223,7 +237,7 @@ def test_an_artifact_that_its_store_lacks_is_not_taken(pair):
             setattr(Store, fault, False)
     assert put() == 201
     assert Store.objects["sha256-" + digest] == b"of nobody"
-    assert pair.get(pair.ports["a"][0], "/readyz")[2]["blobs"] == "ok"
+    pair.until_blobs("a", "ok")
 
 
 def test_what_came_before_the_store_is_brought_there(pair):
@@ -234,8 +248,80 @@ def test_what_came_before_the_store_is_brought_there(pair):
     Store.objects.update(taken)
 
 
+def test_a_copy_that_is_damaged_replaces_no_object(pair):
+    name = sorted(pair.copies("a"))[0]
+    before = Store.objects[name]
+    path = os.path.join(pair.dir, "a", "blobs", name)
+    with open(path, "r+b") as file:
+        file.truncate(len(before) - 1)
+    leads(pair, "a")
+    assert Store.objects[name] == before
+    assert not os.path.exists(path)
+    assert os.path.exists(os.path.join(pair.dir, "a", "blobs",
+                                       "damaged-" + name))
+    assert pair.ask_blob("a", "GET", name[len("sha256-"):]) == 200
+    with open(path, "rb") as file:
+        assert file.read() == before
+
+
+def test_a_room_that_is_not_there_fails(pair):
+    Store.is_gone = True
+    try:
+        take_over(pair, "b")
+        pair.until_blobs("b", "failing")
+        digest = hashlib.sha256(b"lost").hexdigest()
+        assert pair.ask_blob("b", "PUT", digest, b"lost") >= 500
+        assert "sha256-" + digest not in pair.copies("b")
+    finally:
+        Store.is_gone = False
+    pair.until_blobs("b", "ok")
+
+
+def test_a_file_that_the_store_refuses_holds_up_no_other(pair):
+    names = pair.copies("a")
+    assert len(names) > 1
+    taken = Store.objects.copy()
+    Store.objects.clear()
+    # The first of the folder, as the look meets them.
+    Store.fails_at = next(one for one in os.listdir(os.path.join(
+        pair.dir, "a", "blobs")) if one in names)
+    try:
+        take_over(pair, "a")
+        until("the others are there",
+              lambda: names - {Store.fails_at} <= set(Store.objects))
+        pair.until_blobs("a", "failing")
+        # Another one's success is none of this one.
+        other = hashlib.sha256(b"another").hexdigest()
+        assert pair.ask_blob("a", "PUT", other, b"another") == 201
+        assert pair.blobs_are("a") == "failing"
+    finally:
+        Store.fails_at = None
+    pair.until_blobs("a", "ok")
+    assert names <= set(Store.objects)
+    Store.objects.update(taken)
+
+
+def test_a_file_here_is_no_witness_of_the_store(pair):
+    body = b"another"
+    digest = hashlib.sha256(body).hexdigest()
+    del Store.objects["sha256-" + digest]
+    assert pair.ask_blob("a", "PUT", digest, body) == 200
+    assert Store.objects["sha256-" + digest] == body
+
+
+def test_what_no_release_brings_is_not_asked_for(pair):
+    del Store.asked[:]
+    digest = hashlib.sha256(b"of no release").hexdigest()
+    assert pair.ask_blob("a", "GET", digest) == 404
+    assert not [one for one in Store.asked if digest in one[2]]
+
+
 @pytest.mark.parametrize("flags, said", [
     (["--blobs-store", "http://example.com/x"], "no https:// address"),
+    (["--blobs-store", "https://me:secret@example.com/x"], "a password"),
+    (["--blobs-store", "https:///x"], "no https:// address"),
+    (["--blobs-store", "http://localhost:x@example.com/b"], "a password"),
+    (["--blobs-store", "http://127.0.0.1:80.example.com/b"], "of this machine"),
     (["--blobs-keys", "KEYS"], "belong to --blobs-store"),
     (["--blobs-store", "https://example.com/x", "--blobs-keys", "KEYS"],
      "belongs there")])
@@ -247,4 +333,4 @@ def test_keys_that_are_none_are_refused(pair, flags, said):
     code, _, err = pair.program(
         "flotilla-controller", "--data", os.path.join(pair.dir, "c"), "--check",
         *[path if one == "KEYS" else one for one in flags], check=False)
-    assert code != 0 and said in err, err
+    assert code != 0 and said in err and "secret" not in err, err

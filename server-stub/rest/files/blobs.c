@@ -114,6 +114,7 @@ static void on_gone(void *user)
     struct flo_depot_job *job = user;
 
     job->context = NULL;
+    atomic_store(&job->is_left, true);
 }
 
 static struct flo_depot_job *job_of(enum flo_depot_what what,
@@ -150,6 +151,24 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
     return rv;
 }
 
+/* Who asks for any name makes no work for the depot: nothing but what a release
+ * brings is fetched. */
+static int fetch_named(struct flo_controller *controller,
+                       struct flo_httpd_request *request,
+                       const struct flo_digest *digest, const char *path,
+                       struct flo_err *err)
+{
+    char text[FLO_DIGEST_TEXT];
+    bool is_brought = false;
+
+    flo_digest_text(digest, text);
+    int rv = flo_fleet_is_brought(controller->store, text, &is_brought, err);
+    if (rv == 0 && !is_brought) {
+        rv = flo_fail(err, FLO_E_BLOB_ABSENT, "no release brings %s", text);
+    }
+    return rv < 0 ? rv : fetch(controller->depot, request, digest, path, err);
+}
+
 /* It is not here.  true: its depot has it, or is asked. */
 static bool is_elsewhere(struct flo_controller *controller,
                          struct flo_httpd_request *request,
@@ -165,7 +184,7 @@ static bool is_elsewhere(struct flo_controller *controller,
         answer_elsewhere(controller, request, digest);
         return true;
     }
-    return fetch(controller->depot, request, digest, path, err) == 0;
+    return fetch_named(controller, request, digest, path, err) == 0;
 }
 
 static void on_get(void *context, struct flo_httpd_request *request)
@@ -202,8 +221,10 @@ static void on_get(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
+    /* A file in hand is given from here until the depot has all. */
     if (controller->options.blobs_url != NULL &&
-        flo_httpd_listener_tag(request) == FLO_TAG_DEVICES) {
+        flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
+        flo_depot_has_all(controller->depot)) {
         close(fd);
         answer_elsewhere(controller, request, &digest);
         return;

@@ -182,7 +182,7 @@ static void add_store(const struct flo_controller *controller,
         {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
         {FLO_EXPOSED_BLOBS_FAILED,
          controller->depot != NULL &&
-                 atomic_load(&controller->depot->is_failing)
+                 atomic_load(&controller->depot->failing) != 0
              ? 1
              : 0},
         {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},

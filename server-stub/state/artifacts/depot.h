@@ -16,13 +16,15 @@ enum flo_depot_what {
 struct flo_depot_job {
     enum flo_depot_what what;
     struct flo_digest digest;
-    char path[4096]; /* of the file, which is there whole or not at all */
-    char from[4096]; /* of a PUT: it goes in any case */
-    void *context;   /* NULL: nobody waits any more */
+    char path[4096];     /* of the file, which is there whole or not at all */
+    char from[4096];     /* of a PUT: it goes in any case */
+    void *context;       /* NULL: nobody waits any more */
+    atomic_bool is_left; /* a GET that nobody waits for is not begun */
     /* The job is freed after it.  err->code 0: done. */
     void (*done)(void *context, const struct flo_depot_job *job,
                  const struct flo_err *err);
     struct flo_depot_job *next;
+    struct flo_depot_job *same; /* others of that digest */
     struct flo_err err;
 };
 struct flo_depot {
@@ -30,7 +32,13 @@ struct flo_depot {
      * it was freed. */
     int (*ask)(void *self, struct flo_depot_job *job, struct flo_err *err);
     void *self;
-    atomic_bool is_failing; /* the last answer of it was none */
+    atomic_uint failing; /* a bit of each kind of what fails; 0: nothing */
+    atomic_bool has_all; /* the last look found all of DIR/blobs there */
 };
+/* Also true without a depot: then another one answers for what it has. */
+static inline bool flo_depot_has_all(const struct flo_depot *depot)
+{
+    return depot == NULL || atomic_load(&depot->has_all);
+}
 
 #endif

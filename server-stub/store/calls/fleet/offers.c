@@ -16,6 +16,22 @@ int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release,
                          err);
 }
 
+static int take_any(void *context, const struct flo_row *row)
+{
+    (void)context, (void)row;
+    return 0;
+}
+
+int flo_fleet_is_brought(struct flo_fleet_store *store, const char *digest,
+                         bool *out, struct flo_err *err)
+{
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ARTIFACT,
+                           WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest))},
+        take_any, NULL, out, err);
+}
+
 /* ---- offering ---- */
 
 void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order,

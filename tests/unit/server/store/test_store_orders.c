@@ -660,6 +660,13 @@ a_device_may_fetch_what_a_deploy_of_its_desired_named_once(void **state)
                 flo_fleet_release_brings(store, digest, "both", &err), 0);
         }
     }
+    const char *const asked[] = {"a1", "both", "c1"};
+    for (size_t i = 0; i < FLO_COUNT(asked); i++) {
+        bool is_brought = i == 2;
+        assert_int_equal(
+            flo_fleet_is_brought(store, asked[i], &is_brought, &err), 0);
+        assert_int_equal(is_brought, i < 2);
+    }
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     add_order(store, "o-1",
