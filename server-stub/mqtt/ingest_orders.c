@@ -405,13 +405,14 @@ static int abort_done(const struct flo_message *message,
     int rv =
         flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
 
-    if (rv < 0 || entry == NULL || entry->core.state == FLO_ROLLOUT_RUNNING) {
+    if (rv < 0 || entry == NULL) {
         return rv;
     }
     return flo_ingest_step(
         message, entry,
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                   .device = message->device},
+                                   .device = message->device,
+                                   .is_aborted = true},
         err);
 }
 

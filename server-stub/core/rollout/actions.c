@@ -89,7 +89,11 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return action->member == member;
     }
     bool is_excluded = flo_rollout_is_excluded(rollout, m);
-    if ((action->is_excluded && (!is_excluded || m->held == FLO_HELD_THERE)) ||
+    /* A slice that stays as it is does not go back; what is under way there
+     * ends. */
+    bool stays = m->held == FLO_HELD_THERE;
+    if ((action->is_excluded &&
+         (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
         return false;
     }

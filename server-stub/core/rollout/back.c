@@ -77,17 +77,26 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
 
     bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
     bool is_taken = event->is_ordered && holds;
+    /* Its slice is held, and it never had the release. */
+    bool is_left_out = event->is_aborted && member->held == FLO_HELD_THERE &&
+                       flo_rollout_member_is_under_way(member) && !holds;
     /* It had nothing to go back to, and now serves something else. */
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 
     if ((member->is_back && !is_there) ||
         !flo_rollout_has_begun(rollout, index) ||
-        !(goes_back || is_recalled || is_taken || (is_stopped && !holds))) {
+        !(goes_back || is_recalled || is_taken || is_left_out ||
+          (is_stopped && !holds))) {
         flo_rollout_why(actions, "ignored: %s",
                         member->is_back ? "it is back already"
                                         : "nobody asked it to go back");
         return;
+    }
+    if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
+        /* The attempt did not begin, and only an order of its own does. */
+        member->attempt -= member->attempt > 0 ? 1 : 0;
+        member->retries += member->retries < UINT8_MAX;
     }
     flo_rollout_member_set(rollout, index,
                            holds ? FLO_EXECUTION_ROLLED_BACK

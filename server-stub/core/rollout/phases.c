@@ -385,7 +385,12 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
                   FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(PROBING),
         .member = SIZE_MAX,
         .is_excluded = true};
+    struct flo_rollout_action stop = back;
     bool is_any = false;
+    bool is_any_under_way = false;
+
+    stop.op = FLO_ORDER_ABORT;
+    stop.states = FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING);
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
@@ -393,15 +398,22 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
             member->state == FLO_EXECUTION_QUEUED) {
             member->state = FLO_EXECUTION_CANCELLED;
             member->is_back = true;
+            /* of the last attempt that began */
+            member->attempt -= member->attempt > 0 ? 1 : 0;
             member->is_dirty = true;
         }
         is_any = is_any || flo_rollout_action_names(rollout, &back, i);
+        is_any_under_way =
+            is_any_under_way || flo_rollout_action_names(rollout, &stop, i);
     }
     flo_rollout_count(rollout);
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     if (is_any && is_back) {
         flo_rollout_do(actions, back);
+    }
+    if (is_any_under_way && !is_back) {
+        flo_rollout_do(actions, stop);
     }
 }
 

@@ -272,6 +272,7 @@ struct flo_rollout_event {
     uint8_t segment;    /* joined */
     uint8_t slices;     /* joined: of these in the list, a bit each */
     bool is_ordered;    /* back: by an order about this release, it says */
+    bool is_aborted;    /* back: by the answer to an abort */
     bool is_current;    /* forgotten: it runs this release */
     bool is_overtaken;  /* forgotten: its desired holds something else */
     bool is_denied;     /* forgotten: it will not take this release */
@@ -322,7 +323,7 @@ struct flo_rollout_action {
                          SIZE_MAX */
     bool is_fresh;    /* only those that were told in this step */
     bool is_excluded; /* only those of excluded segments, and of slices that go
-                         back */
+                         back; an abort: of slices that stay as they are */
     uint32_t gate;    /* DO_VERDICT */
 };
 /* `why`: the reason of a decision, also of none; a line for each, apart by line

@@ -158,6 +158,24 @@ static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
     }
 }
 
+/* An abort ended the attempts there: only a newer order, for one device
+ * alone, begins again. */
+static void begin_again(struct flo_rollout_member *member)
+{
+    uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) |
+                      FLO_STATE_BIT(CANCELLED)) &
+                     ~FLO_STATES_NOT_ACCEPTED;
+
+    if ((begun & 1u << member->state) != 0) {
+        member->state = FLO_EXECUTION_QUEUED;
+        member->is_back = false;
+        member->retries += member->attempt > 0 && member->retries < UINT8_MAX;
+        member->attempt += member->attempt > 0 ? 1 : 0;
+    } else if (member->state == FLO_EXECUTION_NOTIFIED) {
+        member->retries += member->retries < UINT8_MAX;
+    }
+}
+
 /* Those that no other slice holds.  Who never began waits for its turn again.
  */
 static void let_go(struct flo_rollout *rollout, uint8_t open)
@@ -170,10 +188,7 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
         member->held = FLO_HELD_NOT;
         member->held_of = 0;
         member->is_dirty = true;
-        if (member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0) {
-            member->state = FLO_EXECUTION_QUEUED;
-            member->is_back = false;
-        }
+        begin_again(member);
     }
     flo_rollout_count(rollout);
 }

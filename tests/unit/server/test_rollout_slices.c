@@ -218,6 +218,52 @@ static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
     world_free(world);
 }
 
+static void aborted(struct world *world, const char *device)
+{
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                               .device = device,
+                                               .is_aborted = true}),
+        0);
+}
+
+/* Devices 0 and 2 are there and were told; 0 begins. */
+static void
+what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
+{
+    (void)state;
+    struct world *world = world_new(true);
+    const struct flo_rollout_member *members = world->rollout.members;
+    uint8_t in[DEVICES] = {0};
+
+    start(world);
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                    .device = world->names[0],
+                                    .attempt = 1,
+                                    .execution = FLO_EXECUTION_DOWNLOADING});
+    name_slice(world, 5, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_non_null(strstr(world->trace.data, "each     abort"));
+    aborted(world, world->names[0]);
+    aborted(world, world->names[1]); /* elsewhere: nobody asked it */
+    aborted(world, world->names[2]);
+    assert_int_equal(members[0].state, FLO_EXECUTION_CANCELLED);
+    assert_int_equal(members[1].state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(members[2].state, FLO_EXECUTION_CANCELLED);
+    size_t told = world->trace.bytes;
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_equal(members[0].state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(members[0].attempt, 2);
+    assert_int_equal(members[2].state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(members[2].attempt, 0);
+    assert_non_null(strstr(world->trace.data + told, "each     deploy"));
+    world_free(world);
+}
+
 static void an_unclear_slice_is_taken_back_by_a_person(void **state)
 {
     (void)state;
@@ -306,6 +352,8 @@ int main(void)
         cmocka_unit_test(who_joins_a_slice_waits_for_its_answer),
         cmocka_unit_test(who_joins_elsewhere_gets_the_release),
         cmocka_unit_test(an_answer_frees_nobody_whom_another_slice_holds),
+        cmocka_unit_test(
+            what_is_under_way_there_ends_and_begins_again_by_answer),
         cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
         cmocka_unit_test(
             a_slice_that_waits_for_a_person_keeps_the_rollout_open),
