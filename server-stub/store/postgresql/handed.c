@@ -9,6 +9,10 @@
 #include "server-stub/store/postgresql/limits.h"
 
 #define PAGE 500
+/* A row `h` of a device that is there no more. */
+#define GONE                                                                   \
+    "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id =" \
+    " h.device AND d.retired = 0)"
 #define PAUSE_MS 1000 /* after a batch that could not be written */
 
 struct row {
@@ -48,9 +52,10 @@ static int list_page(struct flo_handed *handed, struct place *from,
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(
         handed->pg,
-        "SELECT device, name, data FROM flotilla_handed WHERE (device, name) >"
-        " ($1::text, $2::text) AND octet_length(device) <= 64 AND"
-        " octet_length(name) <= 64 ORDER BY device, name LIMIT $3::bigint",
+        "SELECT device, name, data FROM flotilla_handed h WHERE (device, name)"
+        " > ($1::text, $2::text) AND octet_length(device) <= 64 AND"
+        " octet_length(name) <= 64 AND NOT (" GONE
+        ") ORDER BY device, name LIMIT $3::bigint",
         FLO_DB_VALUES(flo_db_text(from->device), flo_db_text(from->name),
                       flo_db_number(PAGE)),
         &rows, err);
@@ -68,6 +73,32 @@ static int list_page(struct flo_handed *handed, struct place *from,
     return rv;
 }
 
+/* Rows of devices that went.  They were passed over, so it is no harm that they
+ * stay: the next leader tries again. */
+static void sweep(struct flo_handed *handed)
+{
+    struct flo_err err = {0};
+    struct flo_pg_rows *rows = NULL;
+    uint64_t count = PAGE;
+    int rv = 0;
+
+    while (rv == 0 && count == PAGE) {
+        rv = flo_pg_query(
+            handed->pg,
+            "DELETE FROM flotilla_handed WHERE (device, name) IN"
+            " (SELECT device, name FROM flotilla_handed h WHERE " GONE
+            " LIMIT $1::bigint) RETURNING 1",
+            FLO_DB_VALUES(flo_db_number(PAGE)), &rows, &err);
+        count = rv == 0 ? flo_pg_rows_count(rows) : 0;
+        flo_pg_rows_free(rows);
+        rows = NULL;
+    }
+    if (rv < 0) {
+        flo_log(FLO_LOG_INFO, "telemetry",
+                "rows of devices that went stay for now: %s", err.what);
+    }
+}
+
 int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context,
                     struct flo_err *err)
 {
@@ -75,15 +106,11 @@ int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context,
     uint64_t count = PAGE;
     int rv = flo_pg_ready(handed->pg, err);
 
-    rv = rv < 0 ? rv
-                : flo_pg_run(handed->pg,
-                             "DELETE FROM flotilla_handed h WHERE name NOT LIKE"
-                             " '/%' AND NOT EXISTS"
-                             " (SELECT 1 FROM device d WHERE d.id = h.device"
-                             " AND d.retired = 0)",
-                             FLO_DB_NONE, NULL, err);
     while (rv == 0 && count == PAGE) {
         rv = list_page(handed, &from, fn, context, &count, err);
+    }
+    if (rv == 0) {
+        sweep(handed);
     }
     return rv;
 }

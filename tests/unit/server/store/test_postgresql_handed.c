@@ -155,6 +155,29 @@ static void rows_of_no_member_are_not_found(void **state)
     assert_string_equal(found.last, "00001000 x");
 }
 
+/* A sweep that fails takes nothing from who leads now. */
+static void rows_are_found_though_none_can_be_removed(void **state)
+{
+    struct flo_handed *handed = open_in(1);
+
+    (void)state;
+    put(handed, 1000, "x");
+    put(handed, 1001, "x"); /* nobody */
+    write_all(handed);
+    flo_handed_close(handed);
+    cluster_tell(&cluster,
+                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN RAISE EXCEPTION ''statement timeout''; END'");
+    cluster_tell(&cluster,
+                 "CREATE TRIGGER refuses BEFORE DELETE ON flotilla_handed"
+                 " FOR EACH ROW EXECUTE FUNCTION refuse()");
+    struct found found = as_the_next_one_finds_it();
+    cluster_tell(&cluster, "DROP TRIGGER refuses ON flotilla_handed");
+    cluster_tell(&cluster, "DROP FUNCTION refuse()");
+    assert_int_equal(found.count, 1);
+    assert_string_equal(found.last, "00001000 x");
+}
+
 static void a_leader_that_was_superseded_writes_nothing_more(void **state)
 {
     struct flo_handed *before = open_in(1);
@@ -214,6 +237,7 @@ int main(void)
         HANDED(the_next_leader_finds_the_newest_row_of_each),
         HANDED(more_than_a_page_is_read),
         HANDED(rows_of_no_member_are_not_found),
+        HANDED(rows_are_found_though_none_can_be_removed),
         HANDED(a_leader_that_was_superseded_writes_nothing_more),
         HANDED(a_late_row_replaces_none_of_a_later_epoch),
         HANDED(a_batch_is_written_though_its_session_ended),
