@@ -221,7 +221,7 @@ static void here_and_there(const struct row *row, struct chance *chance,
                     world->wave[i] < 0 || world->wave[i] == (int8_t)p};
             (void)world_difference(world, i, p, 14 * p + 14, &devices[i].d);
         }
-        if (!flo_slow_add_wave(&slow, devices, FLEET, numbers)) {
+        if (!flo_slow_add_wave(&slow, 0, devices, FLEET, numbers)) {
             abort();
         }
         flo_slow_judge(&slow, 0.03, 0.05, &result);
@@ -293,33 +293,33 @@ static void good_release(const struct row *row, struct chance *chance,
                               .sites = row->sites,
                               .blocks = 28 + 98,
                               .drift = 0.05};
-    struct flo_pooled_wave parts[3];
+    struct flo_pooled_sums parts[3];
     struct flo_pooled_result result;
     uint32_t *picked = calloc(row->devices, sizeof(*picked));
+    struct flo_ratio_segment *strata = calloc(row->sites + 1, sizeof(*strata));
     bool is_proven = true;
 
     world_open(&world, &plan, chance);
     world_draw(&world, row->devices < 1000 ? 50 : row->devices / 20);
     for (size_t p = 0; p < 3; p++) {
         const size_t until[] = {20, 100, row->devices};
-        struct flo_ratio_segment *strata =
-            calloc(row->sites + 1, sizeof(*strata));
         bool is_passed = false;
         world_swap(&world, picked, world_next(&world, until[p], picked), 14 * p,
                    0, NULL, false);
         for (size_t k = 0; k < (p == 2 ? 4u : 1u) && !is_passed; k++) {
             size_t now = 14 * p + 2 + 12 * soaks[k];
-            parts[p] = (struct flo_pooled_wave){
-                strata, strata_of(&world, p, now, strata)};
-            is_passed = flo_pooled_evaluate(prove[p], parts, p + 1, &result) &&
-                        result.verdict == FLO_VERDICT_PASS;
+            size_t count = strata_of(&world, p, now, strata);
+            parts[p] = (struct flo_pooled_sums){0};
+            for (size_t s = 0; s < count; s++) {
+                (void)flo_pooled_add(&parts[p], &strata[s]);
+            }
+            flo_pooled_judge(prove[p], parts, p + 1, &result);
+            is_passed = result.verdict == FLO_VERDICT_PASS;
         }
         is_proven = is_proven && is_passed;
     }
     hits[0] = !is_proven;
-    for (size_t p = 0; p < 3; p++) {
-        free((void *)(uintptr_t)parts[p].strata);
-    }
+    free(strata);
     free(picked);
     world_close(&world);
 }

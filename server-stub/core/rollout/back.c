@@ -96,7 +96,9 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
         /* The attempt did not begin, and only an order of its own does. */
         member->attempt -= member->attempt > 0 ? 1 : 0;
-        member->retries += member->retries < UINT8_MAX;
+        if (member->retries < UINT8_MAX) {
+            member->retries++;
+        }
     }
     flo_rollout_member_set(rollout, index,
                            holds ? FLO_EXECUTION_ROLLED_BACK

@@ -169,10 +169,14 @@ static void begin_again(struct flo_rollout_member *member)
     if ((begun & 1u << member->state) != 0) {
         member->state = FLO_EXECUTION_QUEUED;
         member->is_back = false;
-        member->retries += member->attempt > 0 && member->retries < UINT8_MAX;
+        if (member->attempt > 0 && member->retries < UINT8_MAX) {
+            member->retries++;
+        }
         member->attempt += member->attempt > 0 ? 1 : 0;
     } else if (member->state == FLO_EXECUTION_NOTIFIED) {
-        member->retries += member->retries < UINT8_MAX;
+        if (member->retries < UINT8_MAX) {
+            member->retries++;
+        }
     }
 }
 

@@ -2,7 +2,8 @@
  *
  * Each is judged once, by its first 12 readings after its swap, a control by
  * those after each wave that it saw begin; it stays what it was when it swaps
- * later.  The speed that changed most counts. */
+ * later.  The speed that changed most counts.  Segments are judged apart, and
+ * share the neighbours of a site: a hold-out has two devices there. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -15,7 +16,6 @@
 struct look {
     const struct flo_observer *observer;
     uint32_t roster;
-    uint32_t segment;
     uint8_t wave;
     const uint32_t *strata;          /* [flo_slow_reading_count] */
     struct flo_slow_device *devices; /* [observer->count] */
@@ -44,7 +44,6 @@ static bool is_member(const struct look *look,
 
     return entry->roster == look->roster && entry->since != NULL &&
            entry->since->speeds != NULL &&
-           entry->observed.segment == look->segment &&
            (arm == FLO_ARM_CONTROL || arm == FLO_ARM_TREATED ||
             arm == FLO_ARM_ENDED);
 }
@@ -64,13 +63,15 @@ static bool change_of(const struct look *look,
 }
 
 /* Less what the controls did in the median.  false: fewer than two. */
-static bool centre_of(const struct look *look, size_t k, double *out)
+static bool centre_of(const struct look *look, uint32_t segment, size_t k,
+                      double *out)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < look->observer->count; i++) {
         const struct flo_observer_entry *entry = &look->observer->entries[i];
-        if (is_member(look, entry) && entry->since->wave != look->wave + 1 &&
+        if (is_member(look, entry) && entry->observed.segment == segment &&
+            entry->since->wave != look->wave + 1 &&
             change_of(look, entry, k, &look->numbers[count])) {
             count++;
         }
@@ -82,18 +83,19 @@ static bool centre_of(const struct look *look, size_t k, double *out)
     return true;
 }
 
-static void add_reading(const struct look *look, size_t k)
+static void add_reading(const struct look *look, uint32_t segment, size_t k)
 {
     double centre;
     double d;
 
-    if (!centre_of(look, k, &centre)) {
+    if (!centre_of(look, segment, k, &centre)) {
         return;
     }
     for (size_t i = 0; i < look->observer->count; i++) {
         const struct flo_observer_entry *entry = &look->observer->entries[i];
         struct flo_slow_device *device = &look->devices[i];
-        if (is_member(look, entry) && change_of(look, entry, k, &d)) {
+        if (is_member(look, entry) && entry->observed.segment == segment &&
+            change_of(look, entry, k, &d)) {
             d -= centre;
             device->d = device->is_compared ? fmax(device->d, d) : d;
             device->is_compared = true;
@@ -101,17 +103,22 @@ static void add_reading(const struct look *look, size_t k)
     }
 }
 
-static void add_wave(const struct look *look, struct flo_slow *slow)
+/* One for each segment. */
+static void add_wave(const struct look *look, struct flo_slow *slows,
+                     uint32_t segments)
 {
     for (size_t i = 0; i < look->observer->count; i++) {
         const struct flo_observer_entry *entry = &look->observer->entries[i];
         look->devices[i] = (struct flo_slow_device){
             .value = entry->site,
+            .segment = entry->observed.segment,
             .is_updated =
                 entry->since != NULL && entry->since->wave == look->wave + 1};
     }
-    for (size_t k = 0; k < flo_slow_reading_count; k++) {
-        add_reading(look, k);
+    for (uint32_t s = 0; s < segments; s++) {
+        for (size_t k = 0; k < flo_slow_reading_count; k++) {
+            add_reading(look, s, k);
+        }
     }
     size_t count = 0;
     for (size_t i = 0; i < look->observer->count; i++) {
@@ -119,8 +126,10 @@ static void add_wave(const struct look *look, struct flo_slow *slow)
             look->devices[count++] = look->devices[i];
         }
     }
-    /* Means of readings are finite. */
-    (void)flo_slow_add_wave(slow, look->devices, count, look->numbers);
+    for (uint32_t s = 0; s < segments; s++) { /* means are finite */
+        (void)flo_slow_add_wave(&slows[s], s, look->devices, count,
+                                look->numbers);
+    }
 }
 
 /* The controls of the newest wave have to bear it out: all of them may have
@@ -168,6 +177,7 @@ int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
 {
     uint8_t waves = observer->rosters[roster].kept.waves.count;
     uint32_t strata[FLO_SPEEDS];
+    struct flo_slow slows[FLO_SEGMENTS_MAX] = {0};
     struct look look = {
         .observer = observer, .roster = roster, .strata = strata};
 
@@ -182,17 +192,15 @@ int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
     for (size_t k = 0; k < flo_slow_reading_count; k++) {
         strata[k] = stratum_of(observer, roster, flo_slow_readings[k]);
     }
+    for (look.wave = 0; look.wave < waves && rv == 0; look.wave++) {
+        add_wave(&look, slows, evidence->segment_count);
+    }
     for (uint32_t s = 0; s < evidence->segment_count && rv == 0; s++) {
         struct flo_statistic_arms *arms =
             &evidence->segments[s].arms[FLO_MEASURE_MUCH_SLOWER];
-        struct flo_slow slow = {0};
-        look.segment = s;
-        for (look.wave = 0; look.wave < waves; look.wave++) {
-            add_wave(&look, &slow);
-        }
-        if (is_borne_out(&slow)) {
-            add_arm(&arms->count.treated, &slow.updated);
-            add_arm(&arms->count.control, &slow.controls);
+        if (is_borne_out(&slows[s])) {
+            add_arm(&arms->count.treated, &slows[s].updated);
+            add_arm(&arms->count.control, &slows[s].controls);
         }
     }
     free(look.devices);

@@ -343,7 +343,7 @@ static bool add_slow_wave(struct flo_slow *slow, const json_t *devices,
             .is_updated = json_is_true(json_object_get(one, "updated")),
             .is_compared = json_is_number(d)};
     }
-    bool is_good = flo_slow_add_wave(slow, out, count, numbers);
+    bool is_good = flo_slow_add_wave(slow, 0, out, count, numbers);
     free(out);
     free(numbers);
     return is_good;

@@ -37,6 +37,29 @@ static void a_reading_that_is_no_number_changes_nothing(void **state)
     }
 }
 
+/* A hold-out has two devices at a site, often one of each segment. */
+static void a_shock_of_a_site_is_seen_by_neighbours_of_any_segment(void **state)
+{
+    struct flo_slow_device devices[23] = {0};
+    struct flo_slow slow = {0};
+    double numbers[23];
+
+    (void)state;
+    for (size_t i = 0; i < 23; i++) {
+        devices[i].is_compared = true;
+    }
+    for (size_t i = 20; i < 23; i++) {
+        devices[i].value = 1;
+        devices[i].d = 0.6;
+    }
+    devices[21].segment = 1;
+    devices[22].is_updated = true;
+    assert_true(flo_slow_add_wave(&slow, 0, devices, 23, numbers));
+    assert_int_equal(slow.updated.devices, 1);
+    assert_int_equal(slow.updated.slow, 0);
+    assert_int_equal(slow.controls.devices, 21);
+}
+
 static void a_level_of_many_years_stays_a_level(void **state)
 {
     struct flo_level_table levels = {0};
@@ -496,6 +519,8 @@ int main(void)
     json_t *rows = vectors_read(other != NULL ? other : VECTORS);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reading_that_is_no_number_changes_nothing),
+        cmocka_unit_test(
+            a_shock_of_a_site_is_seen_by_neighbours_of_any_segment),
         cmocka_unit_test(a_level_of_many_years_stays_a_level),
         cmocka_unit_test(a_billion_milliseconds_are_a_reading_like_any_other),
         cmocka_unit_test(what_is_told_refuses_no_numbers),

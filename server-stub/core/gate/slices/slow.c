@@ -55,8 +55,8 @@ static void add(struct flo_slow_arm *arm, bool is_slow)
 
 /* The devices of one site, of which the first are its compared controls. */
 static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
-                     const struct flo_slow_device *site, size_t count,
-                     double centre)
+                     uint32_t segment, const struct flo_slow_device *site,
+                     size_t count, double centre)
 {
     size_t controls = 0;
 
@@ -67,7 +67,7 @@ static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
     for (size_t i = 0; i < count; i++) {
         size_t others = i < controls ? controls - 1 : controls;
         double level = centre;
-        if (!site[i].is_compared) {
+        if (!site[i].is_compared || site[i].segment != segment) {
             continue;
         }
         if (site[i].value != 0 && others >= NEIGHBOURS_MIN) {
@@ -83,8 +83,9 @@ static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
     }
 }
 
-bool flo_slow_add_wave(struct flo_slow *slow, struct flo_slow_device *devices,
-                       size_t count, double *numbers)
+bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
+                       struct flo_slow_device *devices, size_t count,
+                       double *numbers)
 {
     size_t controls = 0;
 
@@ -92,7 +93,8 @@ bool flo_slow_add_wave(struct flo_slow *slow, struct flo_slow_device *devices,
         if (devices[i].is_compared && !isfinite(devices[i].d)) {
             return false;
         }
-        if (devices[i].is_compared && !devices[i].is_updated) {
+        if (devices[i].is_compared && !devices[i].is_updated &&
+            devices[i].segment == segment) {
             numbers[controls++] = devices[i].d;
         }
     }
@@ -107,7 +109,7 @@ bool flo_slow_add_wave(struct flo_slow *slow, struct flo_slow_device *devices,
         while (end < count && devices[end].value == devices[at].value) {
             end++;
         }
-        add_site(slow, &last, &devices[at], end - at, centre);
+        add_site(slow, &last, segment, &devices[at], end - at, centre);
         at = end;
     }
     slow->controls.devices += last.devices;

@@ -14,6 +14,7 @@
 struct flo_slow_device {
     double d;       /* unclipped; of a device that is compared */
     uint32_t value; /* its site by number; 0: none */
+    uint32_t segment;
     bool is_updated;
     bool is_compared;
 };
@@ -27,13 +28,15 @@ struct flo_slow {
     struct flo_slow_arm controls;
     struct flo_slow_arm last; /* controls of the newest wave that counts */
 };
-/* One more wave, in the order in which they began.  Fewer than 20 compared
- * controls: nothing counts.  Reorders `devices`; `numbers` is room for as many
- * doubles.
+/* One more wave of a segment, in the order in which they began.  Controls of
+ * other segments are neighbours at a site, and count in no arm.  Fewer than 20
+ * compared controls: nothing counts.  Reorders `devices`; `numbers` is room for
+ * as many doubles.
  *
  * false: a d is not finite; nothing was added. */
-bool flo_slow_add_wave(struct flo_slow *slow, struct flo_slow_device *devices,
-                       size_t count, double *numbers);
+bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
+                       struct flo_slow_device *devices, size_t count,
+                       double *numbers);
 
 struct flo_slow_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
