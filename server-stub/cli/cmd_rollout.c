@@ -347,7 +347,7 @@ static int refuse_any(const struct flo_args *args, const char *const *flags,
         if (flo_args_has(args, *flags)) {
             flo_fail(err, FLO_E_USAGE, "--%s: %s; nothing was done", *flags,
                      why);
-            return flo_err_fix(err, fix);
+            return flo_err_fix(err, "%s", fix);
         }
     }
     return 0;
