@@ -326,19 +326,29 @@ static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_phase_failed(rollout, action, now_ms, actions);
 }
 
+static bool waits_for_person(const struct flo_rollout *rollout)
+{
+    return rollout->phases[rollout->phase].state == FLO_PHASE_HELD;
+}
+
+/* For a person, by the reason that stands there. */
+static void hold_for_person(struct flo_rollout *rollout,
+                            struct flo_rollout_actions *actions)
+{
+    rollout->phases[rollout->phase].state = FLO_PHASE_HELD;
+    flo_rollout_why(actions, "%s", rollout->reason);
+    phase_changed(rollout, rollout->phase, actions);
+}
+
 /* The longest soak is over and something is not proven: ask, never promote. */
 static void study_holds(struct flo_rollout *rollout,
                         struct flo_rollout_actions *actions)
 {
-    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-
-    if (phase->state == FLO_PHASE_HELD) {
+    if (waits_for_person(rollout)) {
         return;
     }
-    phase->state = FLO_PHASE_HELD;
     study_reason(rollout, "is held: promote, abort or roll back");
-    flo_rollout_why(actions, "%s", rollout->reason);
-    phase_changed(rollout, rollout->phase, actions);
+    hold_for_person(rollout, actions);
 }
 
 /* No soak is long enough for a gate that lacks devices: a person was asked for
@@ -360,18 +370,14 @@ static bool person_decides(const struct flo_rollout *rollout, uint64_t now_ms)
 static void study_asks(struct flo_rollout *rollout,
                        struct flo_rollout_actions *actions)
 {
-    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-
-    if (phase->state == FLO_PHASE_HELD) {
+    if (waits_for_person(rollout)) {
         return;
     }
-    phase->state = FLO_PHASE_HELD;
     snprintf(rollout->reason, sizeof(rollout->reason),
              "too few devices for its gates: phase %u is held for a person: "
              "promote, abort or roll back",
              rollout->phase + 1);
-    flo_rollout_why(actions, "%s", rollout->reason);
-    phase_changed(rollout, rollout->phase, actions);
+    hold_for_person(rollout, actions);
 }
 
 void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
@@ -479,18 +485,14 @@ static bool is_proven(const struct flo_rollout *rollout,
 static void slice_holds(struct flo_rollout *rollout,
                         struct flo_rollout_actions *actions)
 {
-    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-
-    if (phase->state == FLO_PHASE_HELD) {
+    if (waits_for_person(rollout)) {
         return;
     }
-    phase->state = FLO_PHASE_HELD;
     snprintf(rollout->reason, sizeof(rollout->reason),
              "%s waits for an answer: phase %u is held: promote or roll back "
              "there with --slice",
              flo_rollout_slice_waits(rollout), rollout->phase + 1);
-    flo_rollout_why(actions, "%s", rollout->reason);
-    phase_changed(rollout, rollout->phase, actions);
+    hold_for_person(rollout, actions);
 }
 
 /* Evidence of all phases counts; the present one bears the verdict. */
