@@ -199,6 +199,13 @@ static void told(const struct row *row, struct chance *chance,
 /* ---- the table ---- */
 
 #define TWICE 0.6931471805599453
+#define HEALTHY_FIGURES                                                        \
+    {"a slice named or unclear", 0.29, true}, {"halted", 0.7, true},           \
+        {"waits for a person", 3, true}, {"alarm in the watch", 0, true},      \
+    {                                                                          \
+        "ends without a person", 97, false                                     \
+    }
+
 static const struct row rows[] = {
     {.name = "+100 % at one site of 25",
      .play = one_site,
@@ -315,40 +322,24 @@ static const struct row rows[] = {
      .part = 0.1,
      .plan = {.devices = 200, .sites = 8, .classes = 1},
      .share = 1,
-     .figures = {{"a slice named or unclear", 0.29, true},
-                 {"halted", 0.7, true},
-                 {"waits for a person", 3, true},
-                 {"alarm in the watch", 0, true},
-                 {"ends without a person", 97, false}}},
+     .figures = {HEALTHY_FIGURES}},
     {.name = "good release, 200 devices at 40 sites",
      .play = healthy,
      .part = 0.1,
      .plan = {.devices = 200, .classes = 1},
      .share = 1,
-     .figures = {{"a slice named or unclear", 0.29, true},
-                 {"halted", 0.7, true},
-                 {"waits for a person", 3, true},
-                 {"alarm in the watch", 0, true},
-                 {"ends without a person", 97, false}}},
+     .figures = {HEALTHY_FIGURES}},
     {.name = "good release, 1,000 devices at 40 sites, 8 h",
      .play = healthy,
      .part = 1,
      .share = 1,
-     .figures = {{"a slice named or unclear", 0.29, true},
-                 {"halted", 0.7, true},
-                 {"waits for a person", 3, true},
-                 {"alarm in the watch", 0, true},
-                 {"ends without a person", 97, false}}},
+     .figures = {HEALTHY_FIGURES}},
     {.name = "good release, 5,000 devices at 100 sites",
      .play = healthy,
      .part = 0.03,
      .plan = {.devices = 5000, .sites = 100},
      .share = 1,
-     .figures = {{"a slice named or unclear", 0.29, true},
-                 {"halted", 0.7, true},
-                 {"waits for a person", 3, true},
-                 {"alarm in the watch", 0, true},
-                 {"ends without a person", 97, false}}},
+     .figures = {HEALTHY_FIGURES}},
 };
 
 /* ---- runs ---- */

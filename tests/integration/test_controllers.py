@@ -18,7 +18,7 @@ import pytest
 
 import fleet as F
 from conftest import Small
-from test_postgresql import Server
+from test_postgresql import server  # noqa: F401
 from waits import HANG_S, Seen, joined, moment, same, until, wall_ms
 
 OTHER = {"a": "b", "b": "a"}
@@ -285,13 +285,6 @@ class Pair(Small):
         acts = re.findall(r"activating\s+(\S+)", open(
             self.devices["gw"].log, encoding="utf-8").read())
         assert len(acts) == len(set(acts)), acts
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = Server().start()
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import urllib.parse
 import pytest
 
 from test_controllers import OTHER
-from test_postgresql import Server
+from test_postgresql import server  # noqa: F401
 from test_two_controllers import Apart
 from waits import HANG_S, moment, until
 
@@ -148,13 +148,6 @@ class Kept(Apart):
 
     def has_all_of(self, name):
         return self.copies(name) <= set(Store.objects)
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = Server().start()
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

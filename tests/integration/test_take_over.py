@@ -7,7 +7,7 @@ from evidence_parts import Evident, FleetController, HeldClock
 from test_controllers import OTHER
 from test_gates import CONTROLS, BLOCKS, BLOCKS_MAX, TOLD, block, post, \
     readings_in
-from test_postgresql import Server
+from test_postgresql import server  # noqa: F401
 from test_two_controllers import Apart
 from waits import moment, until
 
@@ -52,13 +52,6 @@ class Judged(Apart, Evident):
         self.until_leads(OTHER[leader], moment())
         self.start(leader)
         self.until_said(leader, "stands by")
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = Server().start()
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

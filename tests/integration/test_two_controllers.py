@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from test_controllers import OTHER, Pair
-from test_postgresql import Server
+from test_postgresql import server  # noqa: F401
 from waits import HANG_S, moment, same, until
 
 # 20 in the measured run of docs/reliability.md.
@@ -71,13 +71,6 @@ class Apart(Pair):
                     with open(os.path.join(folder, file), "rb") as opened:
                         found[path] = opened.read()
         return found
-
-
-@pytest.fixture(scope="module")
-def server():
-    one = Server().start()
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")
