@@ -11,8 +11,6 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/telemetry/observe/inside.h"
 
-#define RATIO_MIN 1.5
-
 struct look {
     const struct flo_observer *observer;
     uint32_t roster;
@@ -132,17 +130,15 @@ static void add_wave(const struct look *look, struct flo_slow *slows,
     }
 }
 
-/* The controls of the newest wave have to bear it out: all of them may have
- * become slower meanwhile. */
+/* The controls of the newest wave have to bear it out. */
 static bool is_borne_out(const struct flo_slow *slow)
 {
     double updated = (double)slow->updated.devices;
-    double now =
-        (double)(slow->last.slow + 1) / (double)(slow->last.devices + 1);
+    double now = flo_slow_share_now(slow);
 
     return slow->updated.devices > 0 &&
            ((double)slow->updated.slow < updated * now ||
-            (double)slow->updated.slow >= RATIO_MIN * updated * now);
+            (double)slow->updated.slow >= FLO_SLOW_RATIO_MIN * updated * now);
 }
 
 static void add_arm(struct flo_count_arm *arm, const struct flo_slow_arm *from)

@@ -11,7 +11,6 @@
 #define CONTROLS_MIN 20
 #define NEIGHBOURS_MIN 2
 #define UPDATED_MIN 5
-#define RATIO_MIN 1.5
 #define POINT 0.01
 
 /* ---- one wave ---- */
@@ -120,6 +119,11 @@ bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
 
 /* ---- verdict ---- */
 
+double flo_slow_share_now(const struct flo_slow *slow)
+{
+    return (double)(slow->last.slow + 1) / (double)(slow->last.devices + 1);
+}
+
 void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
                     struct flo_slow_result *out)
 {
@@ -139,12 +143,12 @@ void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
         flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + controls)));
     double share = mixture.hits / updated;
     double others = mixture.misses / controls;
-    double now =
-        (double)(slow->last.slow + 1) / (double)(slow->last.devices + 1);
+    double now = flo_slow_share_now(slow);
     if (slow->updated.devices >= UPDATED_MIN &&
         slow->controls.devices >= CONTROLS_MIN &&
         out->ln_e >= -log(alpha * weight) && share - others >= POINT &&
-        share >= RATIO_MIN * others && share >= RATIO_MIN * now) {
+        share >= FLO_SLOW_RATIO_MIN * others &&
+        share >= FLO_SLOW_RATIO_MIN * now) {
         out->verdict = FLO_VERDICT_FAIL;
     }
 }

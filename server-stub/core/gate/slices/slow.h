@@ -38,6 +38,11 @@ bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
                        struct flo_slow_device *devices, size_t count,
                        double *numbers);
 
+/* The share of the newest wave's controls, one slow one more: all of them may
+ * have become slower meanwhile.  So much more of the updated bear it out. */
+#define FLO_SLOW_RATIO_MIN 1.5
+double flo_slow_share_now(const struct flo_slow *slow);
+
 struct flo_slow_result {
     enum flo_verdict verdict; /* fail, or inconclusive */
     double ln_e;              /* 0 without devices in both arms */
