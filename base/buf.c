@@ -2,10 +2,27 @@
  * in.  Failure is sticky, so that a builder checks once, at its end. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <flotilla/base.h>
 
-enum { BUF_BYTES_MAX_DEFAULT = 64 << 20 };
+enum { BUF_BYTES_MAX_DEFAULT = 64 << 20, SECRET_BYTES_MAX = 64 << 10 };
+
+/* As realloc.  Keys and tokens are built in buffers, too: a block of their size
+ * is overwritten when a larger one takes its place. */
+static char *grown(struct flo_buf *buf, size_t capacity)
+{
+    if (buf->capacity > SECRET_BYTES_MAX || buf->data == NULL) {
+        return realloc(buf->data, capacity);
+    }
+    char *data = malloc(capacity);
+    if (data != NULL) {
+        memcpy(data, buf->data, buf->capacity);
+        explicit_bzero(buf->data, buf->capacity);
+        free(buf->data);
+    }
+    return data;
+}
 
 /* Room for `bytes` more and the final NUL; false sets failed. */
 static bool buf_reserve(struct flo_buf *buf, size_t bytes)
@@ -25,7 +42,7 @@ static bool buf_reserve(struct flo_buf *buf, size_t bytes)
     size_t capacity = buf->capacity < 32 ? 64 : 2 * buf->capacity;
     capacity = capacity < need ? need : capacity;
     capacity = capacity > bytes_max + 1 ? bytes_max + 1 : capacity;
-    char *data = realloc(buf->data, capacity);
+    char *data = grown(buf, capacity);
     if (data == NULL) {
         buf->failed = true;
         return false;

@@ -1,7 +1,12 @@
 /* Text: what a name may be, UTF-8, the nearest word. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/fit.h>
+
+#include "base/digits.h"
 
 /* Bytes of the well-formed sequence at p, 0 when there is none.  Unicode
  * table 3-7: no overlong form, no surrogate, nothing above U+10FFFF. */
@@ -56,6 +61,56 @@ size_t flo_utf8_valid(const char *text, size_t bytes)
         i += step;
     }
     return i;
+}
+
+#define MISSING "…"
+#define CUT_BACK 24 /* longer words are cut */
+
+/* The end of the last whole word in so many bytes, else of the last whole
+ * character. */
+static size_t cut_at(const char *text, size_t bytes)
+{
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
+        bytes--;
+    }
+    for (size_t i = bytes; i > 0 && bytes - i < CUT_BACK; i--) {
+        if (text[i] == ' ') {
+            return i;
+        }
+    }
+    return bytes;
+}
+
+size_t flo_text_fit(const char *text, char *out, size_t bytes)
+{
+    size_t length = strlen(text);
+
+    if (length < bytes) {
+        memmove(out, text, length + 1);
+        return length;
+    }
+    size_t kept = cut_at(text, bytes - sizeof(MISSING));
+    memmove(out, text, kept);
+    memcpy(out + kept, MISSING, sizeof(MISSING));
+    return kept + sizeof(MISSING) - 1;
+}
+
+size_t flo_text_fitf(char *out, size_t bytes, const char *format, ...)
+{
+    char text[2048];
+    va_list list;
+
+    va_start(list, format);
+    int chars = vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    if (chars < 0) {
+        text[0] = '\0';
+    }
+    /* The end of a longer text may be half a character: it is left out. */
+    if (chars >= (int)sizeof(text) && bytes >= sizeof(text)) {
+        bytes = sizeof(text) - 1;
+    }
+    return flo_text_fit(text, out, bytes);
 }
 
 size_t flo_utf8_put(uint32_t code, char out[4])
@@ -266,4 +321,19 @@ int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
         return i < a_bytes ? 1 : -1;
     }
     return bytes_compare(a, a_bytes, b, b_bytes);
+}
+
+char *flo_digits(char *to, uint64_t number)
+{
+    char digits[FLO_DIGITS_MAX];
+    size_t count = 0;
+
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (count > 0) {
+        *to++ = digits[--count];
+    }
+    return to;
 }

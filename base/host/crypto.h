@@ -19,6 +19,11 @@
 bool flo_secret_equal(const void *a, const void *b, size_t bytes);
 /* Overwrite so that the compiler keeps it. */
 void flo_secret_wipe(void *data, size_t bytes);
+/* Overwrite 64 KiB of the stack below the caller: what functions left there,
+ * and vector registers with a secret that the linker saved at a first call. */
+void flo_secret_stack_wipe(void);
+/* flo_buf_deinit for FLO_CLEANUP, of a buffer that has a secret. */
+void flo_secret_buf_deinit(struct flo_buf *buf);
 /* Read a file that holds a secret: regular, ours or root's, and closed to
  * group and others, else FLO_E_CFG_PERM.  The caller frees *data, which is
  * NUL-terminated.  FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_IO_READ,

@@ -500,30 +500,32 @@ static int prepare(struct flo_db *db, const char *sql,
     return 0;
 }
 
+/* `life`: SQLITE_STATIC where the values outlive the statement's steps, else
+ * SQLITE_TRANSIENT, which copies them.  The next use forgets them first. */
 static int bind(struct flo_db_statement *statement, int index,
-                const struct flo_db_value *value)
+                const struct flo_db_value *value, sqlite3_destructor_type life)
 {
     switch (value->kind) {
     case FLO_DB_TEXT:
-        return sqlite3_bind_text(statement->stmt, index, value->data, -1,
-                                 SQLITE_TRANSIENT);
+        return sqlite3_bind_text(statement->stmt, index, value->data, -1, life);
     case FLO_DB_BLOB:
         return sqlite3_bind_blob64(statement->stmt, index, value->data,
-                                   value->bytes, SQLITE_TRANSIENT);
+                                   value->bytes, life);
     default:
         return sqlite3_bind_int64(statement->stmt, index, value->number);
     }
 }
 
-int flo_db_query(struct flo_db *db, const char *sql,
+static int query(struct flo_db *db, const char *sql,
                  const struct flo_db_value *values, size_t count,
-                 struct flo_db_statement **out, struct flo_err *err)
+                 sqlite3_destructor_type life, struct flo_db_statement **out,
+                 struct flo_err *err)
 {
     struct flo_db_statement *statement = NULL;
     int rv = prepare(db, sql, &statement, err);
 
     for (size_t i = 0; i < count && rv == 0; i++) {
-        int result = bind(statement, (int)i + 1, &values[i]);
+        int result = bind(statement, (int)i + 1, &values[i], life);
         if (result != SQLITE_OK) {
             rv = db_fail(db, result, sql, err);
         }
@@ -532,6 +534,13 @@ int flo_db_query(struct flo_db *db, const char *sql,
         *out = statement;
     }
     return rv;
+}
+
+int flo_db_query(struct flo_db *db, const char *sql,
+                 const struct flo_db_value *values, size_t count,
+                 struct flo_db_statement **out, struct flo_err *err)
+{
+    return query(db, sql, values, count, SQLITE_TRANSIENT, out, err);
 }
 
 int flo_db_step(struct flo_db_statement *statement, bool *has_row,
@@ -560,7 +569,7 @@ int flo_db_run(struct flo_db *db, const char *sql,
 {
     struct flo_db_statement *statement;
     bool has_row = true;
-    int rv = flo_db_query(db, sql, values, count, &statement, err);
+    int rv = query(db, sql, values, count, SQLITE_STATIC, &statement, err);
 
     while (rv == 0 && has_row) {
         rv = flo_db_step(statement, &has_row, err);

@@ -37,6 +37,20 @@ FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
 /* json_decref(*json) for FLO_CLEANUP. */
 void flo_json_cleanup(json_t **json);
 
+/* ---- trees with secrets ---- */
+
+/* As flo_json_parse.  No memory that is given back has a part of the text: the
+ * tree alone has it. */
+FLO_MUST_USE int flo_json_secret_parse(const char *text, size_t bytes,
+                                       size_t bytes_max, json_t **out,
+                                       struct flo_err *err);
+/* json_decref(*json) for FLO_CLEANUP: parts that nobody else refers to are
+ * overwritten. */
+void flo_json_secret_cleanup(json_t **json);
+/* As flo_json_dump_canonical of an object or array, into an empty buffer that
+ * does not grow meanwhile.  The caller wipes it (flo_secret_buf_deinit). */
+void flo_json_secret_dump(const json_t *json, struct flo_buf *out);
+
 /* ---- fields of an object ---- */
 
 /* Each reads object[key] and refuses with FLO_E_META_SCHEMA and a sentence

@@ -84,7 +84,8 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
                          size_t text_bytes, const void *data, size_t bytes);
 /* The oldest item or NULL; the caller frees it. */
 struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue);
-/* Clear the event descriptor; call it before taking. */
+/* Clear the event descriptor; call it before taking.  Who stops before NULL
+ * comes sets it again. */
 void flo_mqtt_queue_calm(struct flo_mqtt_queue *queue);
 /* Set it again: more is left than one turn of the loop should do. */
 void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue);

@@ -25,6 +25,21 @@ void flo_secret_wipe(void *data, size_t bytes)
     explicit_bzero(data, bytes);
 }
 
+__attribute__((noinline)) void flo_secret_stack_wipe(void)
+{
+    char below[64 << 10];
+
+    explicit_bzero(below, sizeof(below));
+}
+
+void flo_secret_buf_deinit(struct flo_buf *buf)
+{
+    if (buf->data != NULL) {
+        flo_secret_wipe(buf->data, buf->capacity);
+    }
+    flo_buf_deinit(buf);
+}
+
 /* Root may take what is another user's when `from_others`. */
 static int check_closed(const char *path, const struct stat *st,
                         bool from_others, struct flo_err *err)
@@ -82,6 +97,7 @@ static int read_closed(const char *path, size_t bytes_max, bool from_others,
     }
     rv = flo_fd_pread_all(fd, text, size, 0, err);
     if (rv < 0) {
+        flo_secret_wipe(text, size);
         free(text);
         return flo_wrap(err, rv, "%s", path);
     }
@@ -110,5 +126,6 @@ int flo_token_read(const char *path, char *out, size_t bytes,
     size_t chars = strcspn(data, "\r\n");
     memcpy(out, data, chars);
     out[chars] = '\0';
+    flo_secret_wipe(data, size);
     return 0;
 }

@@ -12,6 +12,10 @@
 
 #include "base/host/digest.h"
 
+#define DER_BYTES_MAX 256 /* of a private key: 121 */
+_Static_assert(4 * (DER_BYTES_MAX / 3 + 1) * 65 / 64 + 70 < FLO_KEY_PEM_MAX,
+               "room for the PEM");
+
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
 {
     (void)unused;
@@ -246,18 +250,36 @@ int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
     rv = flo_key_parse(pem, bytes, out, err);
     flo_secret_wipe(pem, bytes);
     free(pem);
+    flo_secret_stack_wipe();
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+/* The library's own writer leaves the text in memory that it gives back. */
+static void pem_write(const uint8_t *der, size_t bytes, char *out)
+{
+    char text[4 * ((DER_BYTES_MAX + 2) / 3) + 1];
+    char *at = out + sprintf(out, "-----BEGIN EC PRIVATE KEY-----\n");
+
+    flo_base64_encode(der, bytes, text);
+    for (const char *from = text; *from != '\0'; from += strnlen(from, 64)) {
+        at += sprintf(at, "%.64s\n", from);
+    }
+    strcpy(at, "-----END EC PRIVATE KEY-----\n");
+    flo_secret_wipe(text, sizeof(text));
 }
 
 int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
 {
     mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
-    int result =
-        mbedtls_pk_write_key_pem(&pk, (unsigned char *)out, FLO_KEY_PEM_MAX);
+    uint8_t der[DER_BYTES_MAX];
+    int bytes = mbedtls_pk_write_key_der(&pk, der, sizeof(der));
 
-    return result != 0
-               ? flo_mbed_fail(err, FLO_E_INTERNAL, result, "write a key")
-               : 0;
+    if (bytes > 0) { /* they stand at its end */
+        pem_write(der + sizeof(der) - bytes, (size_t)bytes, out);
+    }
+    flo_secret_wipe(der, sizeof(der));
+    return bytes <= 0 ? flo_mbed_fail(err, FLO_E_INTERNAL, bytes, "write a key")
+                      : 0;
 }
 
 int flo_key_save(const struct flo_key *key, const char *path,

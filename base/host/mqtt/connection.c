@@ -489,6 +489,8 @@ int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    /* Nobody reads paho's trace, and paho formats a line for each packet. */
+    MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
     create.MQTTVersion = MQTTVERSION_5;
     create.maxBufferedMessages = BUFFERED_MAX;
     rv =

@@ -133,11 +133,13 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
     bool is_message = from->kind == FLO_MQTT_MESSAGE;
     struct flo_mqtt_item *item = NULL;
     bool is_first = false;
+    bool was_empty;
 
     if (!is_message || bytes <= queue->bytes_max) {
         item = item_copy(from, text, text_bytes, data, bytes);
     }
     pthread_mutex_lock(&queue->mutex);
+    was_empty = queue->first == NULL;
     if (from->kind == FLO_MQTT_CONNECTED) {
         queue->is_dropping = false;
     }
@@ -160,7 +162,9 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
                 (int)(text_bytes < 120 ? text_bytes : 120),
                 text != NULL ? text : "");
     }
-    flo_mqtt_queue_wake(queue);
+    if (was_empty) { /* else it is awake until it has taken all */
+        flo_mqtt_queue_wake(queue);
+    }
 }
 
 struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue)

@@ -1,9 +1,11 @@
 /* JSON: strict reading, checked fields, compact writing. */
 #include "base/host/json.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/host/text/json_quick.h"
 
@@ -51,9 +53,21 @@ static void *allocate(size_t bytes)
     return data;
 }
 
+/* While a tree with secrets is read or released: all that jansson gives back
+ * is overwritten, with the buffers in which it builds texts. */
+static _Thread_local bool is_secret;
+
+static void release(void *data)
+{
+    if (is_secret && data != NULL) {
+        explicit_bzero(data, malloc_usable_size(data));
+    }
+    free(data);
+}
+
 __attribute__((constructor)) static void watch(void)
 {
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(allocate, release);
 }
 
 /* ---- reading ---- */
@@ -112,6 +126,22 @@ void flo_json_cleanup(json_t **json)
 {
     json_decref(*json);
     *json = NULL;
+}
+
+int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max,
+                          json_t **out, struct flo_err *err)
+{
+    is_secret = true;
+    int rv = flo_json_parse(text, bytes, bytes_max, out, err);
+    is_secret = false;
+    return rv;
+}
+
+void flo_json_secret_cleanup(json_t **json)
+{
+    is_secret = true;
+    flo_json_cleanup(json);
+    is_secret = false;
 }
 
 /* ---- fields ---- */
@@ -454,6 +484,29 @@ void flo_json_dump(const json_t *json, struct flo_buf *out)
 void flo_json_dump_canonical(const json_t *json, struct flo_buf *out)
 {
     dump(json, JSON_COMPACT | JSON_SORT_KEYS, out);
+}
+
+static int count_bytes(const char *text, size_t bytes, void *data)
+{
+    size_t *count = data;
+
+    (void)text;
+    *count += bytes;
+    return 0;
+}
+
+void flo_json_secret_dump(const json_t *json, struct flo_buf *out)
+{
+    const size_t flags = JSON_COMPACT | JSON_SORT_KEYS;
+    size_t count = 1; /* the final NUL */
+
+    if (json_dump_callback(json, count_bytes, &count, flags) < 0 ||
+        (out->data = malloc(count)) == NULL) {
+        out->failed = true;
+        return;
+    }
+    out->capacity = count;
+    dump(json, flags, out);
 }
 
 void flo_json_dump_pretty(const json_t *json, struct flo_buf *out)

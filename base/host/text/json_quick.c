@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct reader {
     const char *at, *end;
@@ -304,6 +305,9 @@ json_t *flo_json_quick(const char *text, size_t bytes)
     if (json != NULL && (peek(&r) != '\0' || r.at != r.end)) {
         json_decref(json); /* something stands behind it */
         json = NULL;
+    }
+    if (r.scratch.data != NULL) { /* perhaps of a key */
+        explicit_bzero(r.scratch.data, r.scratch.capacity);
     }
     flo_buf_deinit(&r.scratch);
     return json;
