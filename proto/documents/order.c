@@ -529,12 +529,16 @@ int flo_order_write(const struct flo_order *order, struct flo_buf *out,
 
 uint32_t flo_bucket(const char *salt, const char *device)
 {
-    char text[2 * FLO_NAME_MAX + 2];
+    char text[FLO_NAME_MAX + 1 + 36];
     struct flo_digest digest;
     uint64_t value = 0;
-    int bytes = snprintf(text, sizeof(text), "%.64s%c%.36s", salt, 0, device);
+    size_t salted = strnlen(salt, FLO_NAME_MAX);
+    size_t named = strnlen(device, 36);
 
-    flo_sha256(text, (size_t)bytes, &digest);
+    memcpy(text, salt, salted);
+    text[salted] = '\0';
+    memcpy(text + salted + 1, device, named);
+    flo_sha256(text, salted + 1 + named, &digest);
     for (size_t i = 0; i < 8; i++) {
         value = value << 8 | digest.bytes[i];
     }
