@@ -146,4 +146,15 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps,
     }
 }
 
+/* Defines attend_each(attention) by the steps of a block. */
+#define FLO_ATTEND_BY_BLOCKS(scores, softmax, values)                          \
+    FLO_ATTEND_INLINE void attend(const int R, const enum flo_cache type,      \
+                                  const struct flo_attention *a)               \
+    {                                                                          \
+        flo_attend_blocks((struct flo_attend_steps){scores, softmax, values},  \
+                          R, type, a);                                         \
+    }                                                                          \
+                                                                               \
+    FLO_ATTEND_EACH(attend)
+
 #endif

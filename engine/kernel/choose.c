@@ -14,6 +14,7 @@
 #include "engine/kernel/x86/avx2/avx2.h"
 #include "engine/kernel/x86/avx512/avx512.h"
 #include "engine/kernel/x86/avx_vnni.h"
+#include "engine/kernel/x86/narrow/narrow.h"
 #elif defined(__aarch64__)
 #include "engine/kernel/arm/neon.h"
 #endif
@@ -21,9 +22,8 @@
 /* Best first. */
 static const struct flo_kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &flo_kernel_avx512,
-    &flo_kernel_avx_vnni,
-    &flo_kernel_avx2,
+    &flo_kernel_avx512, &flo_kernel_avx_vnni, &flo_kernel_avx2,
+    &flo_kernel_avx,    &flo_kernel_sse42,
 #elif defined(__aarch64__)
     &flo_kernel_neon_i8mm,
     &flo_kernel_neon_dot,

@@ -1,11 +1,12 @@
 /* 32 columns of a strip, unpacked into registers of whatever width.
  *
- * A file says how wide before it includes this: FLO_LANES rows, 16 (AVX-512)
- * or 8.
+ * A file says before it includes this how wide (FLO_LANES rows: 16 with
+ * AVX-512, 8 with AVX2, else 4) and whether its CPUs have VNNI (FLO_HAS_VNNI).
  *
  * codes_<type>() gives the eight groups of four columns as unsigned bytes,
- * of each row: code + 2^shift, which makes signed codes unsigned as VNNI
- * wants them.  scales_<kind>() gives what a row's sums are multiplied with. */
+ * of each row: code + 2^shift.  Codes of a whole signed byte are made unsigned
+ * so for VNNI alone; packed_dot.h multiplies them as they are elsewhere.
+ * scales_<kind>() gives what a row's sums are multiplied with. */
 #ifndef FLOTILLA_ENGINE_PACKED_BLOCKS_H
 #define FLOTILLA_ENGINE_PACKED_BLOCKS_H
 
@@ -18,23 +19,38 @@
 
 #define FLO_INLINE static inline __attribute__((always_inline))
 
-#ifndef FLO_LANES
+#ifndef FLO_LANES /* this header alone */
 #define FLO_LANES 8
+#define FLO_HAS_VNNI false
+#define FLO_PACKED_NAME(type) flo_packed_##type
+#endif
+#if FLO_LANES == 4
+#include "engine/kernel/x86/narrow/math.h"
 #endif
 #if FLO_LANES == 16
 #define OP(name) _mm512_##name
 #define FLO_REPEAT_16 _mm512_broadcast_i32x4
-#define FLO_PACKED_NAME(type) flo_avx512_packed_##type
 typedef __m512i flo_ints;
 typedef __m512 flo_floats;
 typedef __m256i flo_halves;
-#else
+#elif FLO_LANES == 8
 #define OP(name) _mm256_##name
 #define FLO_REPEAT_16 _mm256_broadcastsi128_si256
-#define FLO_PACKED_NAME(type) flo_avx_vnni_packed_##type
 typedef __m256i flo_ints;
 typedef __m256 flo_floats;
 typedef __m128i flo_halves;
+#else
+#define OP(name) _mm_##name
+#define FLO_REPEAT_16(v) (v)
+typedef __m128i flo_ints;
+typedef __m128 flo_floats;
+typedef uint64_t flo_halves;
+#endif
+
+#ifdef __FMA__
+#define FLO_MULTIPLY_ADD(a, b, c) OP(fmadd_ps)(a, b, c)
+#else
+#define FLO_MULTIPLY_ADD(a, b, c) OP(add_ps)(OP(mul_ps)(a, b), c)
 #endif
 
 enum { FLO_GROUPS = 8 }; /* of 4 columns */
@@ -64,40 +80,6 @@ struct flo_weights_32 {
 
 typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
                              flo_ints *out);
-
-typedef int32_t flo_four_codes __attribute__((may_alias, aligned(1)));
-
-#if FLO_LANES == 16 || defined(FLO_VNNI_OF_AVX512)
-#define FLO_HAS_EVEX true
-#else
-#define FLO_HAS_EVEX false
-#endif
-
-/* acc += w . x, four columns in every lane. */
-FLO_INLINE flo_ints flo_dot(flo_ints acc, flo_ints w, flo_ints x)
-{
-#if FLO_HAS_EVEX
-    return OP(dpbusd_epi32)(acc, w, x);
-#else
-    return _mm256_dpbusd_avx_epi32(acc, w, x);
-#endif
-}
-
-/* The same with the four codes at x for all lanes.  gcc 12 makes two
- * instructions of a broadcast and a product where EVEX has one. */
-FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
-{
-    const flo_four_codes *codes = (const void *)x;
-
-#if FLO_HAS_EVEX
-    __asm__("vpdpbusd %2%{1to%c3%}, %1, %0"
-            : "+v"(acc)
-            : "v"(w), "m"(*codes), "i"(FLO_LANES));
-    return acc;
-#else
-    return flo_dot(acc, w, OP(set1_epi32)(*codes));
-#endif
-}
 
 /* ---- codes ---- */
 
@@ -188,15 +170,21 @@ FLO_INLINE void codes_6(const uint8_t *high, const uint8_t *low, flo_ints *out)
     flo_add_plane(2, 4, high, out);
 }
 
-/* Signed bytes. */
+/* Signed codes as the products take them (packed_dot.h). */
+FLO_INLINE flo_ints flo_signed_codes(flo_ints v)
+{
+    if (FLO_HAS_VNNI) {
+        v ^= OP(set1_epi8)((char)0x80);
+    }
+    return v;
+}
+
 FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
-    const flo_ints top = OP(set1_epi8)((char)0x80);
-
     (void)high;
 #pragma GCC unroll 8
     for (int g = 0; g < FLO_GROUPS; g++) {
-        out[g] = flo_load_ints(low + g * 64) ^ top;
+        out[g] = flo_signed_codes(flo_load_ints(low + g * 64));
     }
 }
 
@@ -204,9 +192,8 @@ FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, flo_ints *out)
 FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low,
                            flo_ints *out)
 {
-    const flo_ints grid =
-        FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_iq4_grid)) ^
-        OP(set1_epi8)((char)0x80);
+    const flo_ints grid = flo_signed_codes(
+        FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_iq4_grid)));
 
     (void)high;
     flo_codes_of_plane(4, low, out);
@@ -224,7 +211,11 @@ FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)
     flo_halves v;
 
     memcpy(&v, p, sizeof(v));
+#if FLO_LANES == 4
+    return flo_float_of_half_4(_mm_cvtsi64_si128((int64_t)v));
+#else
     return OP(cvtph_ps)(v);
+#endif
 }
 
 /* A byte of each row times d. */

@@ -209,15 +209,7 @@ FLO_INLINE void block_values(const int R, const enum flo_cache type,
     }
 }
 
-FLO_INLINE void attend(const int R, const enum flo_cache type,
-                       const struct flo_attention *a)
-{
-    flo_attend_blocks(
-        (struct flo_attend_steps){block_scores, block_softmax, block_values}, R,
-        type, a);
-}
-
-FLO_ATTEND_EACH(attend)
+FLO_ATTEND_BY_BLOCKS(block_scores, block_softmax, block_values)
 
 void flo_avx2_attend(const struct flo_attention *attention)
 {

@@ -9,6 +9,9 @@ extern const struct flo_kernel flo_kernel_avx2;
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 
+FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx2_packed_)
+flo_quantise_packed_fn flo_avx2_packed_quantise;
+
 flo_quantise_fn flo_avx2_quantise;
 flo_rms_norm_fn flo_avx2_rms_norm;
 flo_layer_norm_fn flo_avx2_layer_norm;

@@ -3,6 +3,8 @@
 #include "engine/kernel/x86/avx512/avx512.h"
 
 #define FLO_LANES 16
+#define FLO_HAS_VNNI true
+#define FLO_PACKED_NAME(type) flo_avx512_packed_##type
 #include "engine/kernel/x86/packed_strips.h"
 
 FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
