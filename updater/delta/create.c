@@ -2,6 +2,8 @@
  * measurement.  Publishers only; maps both files. */
 #include "updater/delta/internal.h"
 
+#include "updater/delta/publish/ranges.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
@@ -101,22 +103,23 @@ static bool choose(const char *word, struct choice *out, struct flo_err *err)
     return true;
 }
 
-static bool is_gguf(const uint8_t *data, uint64_t bytes)
-{
-    return bytes >= 4 && memcmp(data, "GGUF", 4) == 0;
-}
-
 static bool can_bsdiff40(const struct delta_input *input)
 {
     return input->old_bytes <= SUFFIX_ARRAY_BYTES_MAX;
 }
 
-/* The typed delta of two models is the smaller one and costs a fiftieth.  Other
- * files may gain by a suffix array, as long as it fits into memory. */
-static bool has_use_of_bsdiff40(const struct delta_input *input)
+static bool is_weights(const struct tensor_ranges *ranges, uint64_t bytes)
 {
-    return can_bsdiff40(input) && !(is_gguf(input->old, input->old_bytes) &&
-                                    is_gguf(input->new, input->new_bytes));
+    return flo_tensor_ranges_typed(ranges) >= bytes / 4 * 3;
+}
+
+/* Are three quarters of both files weights of types that the typed delta
+ * knows?  Then its patch is the smaller one and costs a fiftieth.  Other files
+ * may gain by a suffix array, as long as it fits into memory. */
+static bool are_both_weights(const struct delta_input *input)
+{
+    return is_weights(input->old_ranges, input->old_bytes) &&
+           is_weights(input->new_ranges, input->new_bytes);
 }
 
 static int measure(enum flo_codec codec, const struct delta_input *input,
@@ -186,18 +189,14 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
 /* Encode with every wanted codec.  Ties go to the one that is cheaper to
  * decode, which comes first in the list.  bsdiff40 makes what the typed delta
  * refuses (an index too long), if its suffix array fits into memory. */
-static int measure_all(const struct delta_input *input, struct choice choice,
-                       struct flo_delta_made *out, int *scratch,
-                       struct flo_err *err)
+static int measure_some(const struct delta_input *input, struct choice choice,
+                        struct flo_delta_made *out, int *scratch,
+                        struct flo_err *err)
 {
     static const enum flo_codec order[] = {
         FLO_CODEC_RAW, FLO_CODEC_ZSTD, FLO_CODEC_TENSOR1, FLO_CODEC_BSDIFF40};
     int rv = 0;
 
-    out->full_bytes = input->new_bytes;
-    if (choice.is_delta && has_use_of_bsdiff40(input)) {
-        choice.wanted[FLO_CODEC_BSDIFF40] = true;
-    }
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(order); i++) {
         if (!choice.wanted[order[i]]) {
             continue;
@@ -209,6 +208,53 @@ static int measure_all(const struct delta_input *input, struct choice choice,
             rv = 0;
         }
     }
+    return rv;
+}
+
+/* The typed delta of two models comes first: where it saves a third of the
+ * file, nothing without a base is smaller, and nothing else is measured. */
+static int measure_all(const struct delta_input *input, struct choice choice,
+                       struct flo_delta_made *out, int *scratch,
+                       struct flo_err *err)
+{
+    bool are_weights = choice.is_delta && are_both_weights(input);
+
+    out->full_bytes = input->new_bytes;
+    if (choice.is_delta && !are_weights) {
+        choice.wanted[FLO_CODEC_BSDIFF40] = can_bsdiff40(input);
+    }
+    if (are_weights) {
+        struct choice typed = {.is_delta = true};
+        typed.wanted[FLO_CODEC_TENSOR1] = true;
+        choice.wanted[FLO_CODEC_TENSOR1] = false;
+        int rv = measure_some(input, typed, out, scratch, err);
+        if (rv < 0 || out->bytes <= input->new_bytes / 3 * 2) {
+            return rv;
+        }
+    }
+    return measure_some(input, choice, out, scratch, err);
+}
+
+/* The heads of both files are read once. */
+static int measure_ranges(struct delta_input *input, struct choice choice,
+                          struct flo_delta_made *out, int *scratch,
+                          struct flo_err *err)
+{
+    struct tensor_ranges old = {0};
+    struct tensor_ranges fresh = {0};
+    int rv = 0;
+
+    if (choice.wanted[FLO_CODEC_TENSOR1]) {
+        rv = flo_tensor_ranges_open(input->old, input->old_bytes, &old, err);
+        rv = rv < 0 ? rv
+                    : flo_tensor_ranges_open(input->new, input->new_bytes,
+                                             &fresh, err);
+        input->old_ranges = &old;
+        input->new_ranges = &fresh;
+    }
+    rv = rv < 0 ? rv : measure_all(input, choice, out, scratch, err);
+    flo_tensor_ranges_close(&old);
+    flo_tensor_ranges_close(&fresh);
     return rv;
 }
 
@@ -242,7 +288,7 @@ static int create_mapped(struct delta_input *input, struct choice choice,
     uint64_t begin_us = flo_now_us();
 
     take_digests(input);
-    int rv = measure_all(input, choice, out, &scratch, err);
+    int rv = measure_ranges(input, choice, out, &scratch, err);
 
     if (rv == 0) {
         out->create_ms = (flo_now_us() - begin_us) / 1000;

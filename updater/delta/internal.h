@@ -54,6 +54,9 @@ struct delta_input {
     struct flo_digest old_digest;
     struct flo_digest new_digest;
     const struct flo_delta_making *making; /* may be NULL */
+    /* Tensors of both files, for the typed delta; NULL: all is bytes. */
+    const struct tensor_ranges *old_ranges;
+    const struct tensor_ranges *new_ranges;
 };
 FLO_MUST_USE int flo_delta_zstd_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);

@@ -1,6 +1,7 @@
 /* Full downloads, compressed: zstd with windows that every device can hold.
  *
- * Written at level 19 with windows of at most 8 MiB and the size in the head.
+ * Written at level 19 with windows of at most 8 MiB, the size in the head and a
+ * checksum of 32 bits at the end: who decodes without a release sees damage.
  * Read as one frame: no dictionary, no frame to skip, nothing after it.
  * Decoding never goes past the size in the release: a bomb stops at that
  * byte. */
@@ -263,6 +264,7 @@ int flo_delta_zstd_create(const struct delta_input *input, int fd,
             ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog,
                                             FLO_ZSTD_WINDOW_LOG_MAX)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)) ||
         ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, input->new_bytes))) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to encode zstd");
     } else {

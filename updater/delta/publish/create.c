@@ -21,7 +21,7 @@ struct create {
     struct flo_buf entries;
     struct flo_buf hashes;
     uint32_t part_count;
-    bool has_followed;
+    unsigned predictor; /* the oldest that knows all parts */
     uint64_t old_end;
     uint64_t done; /* bytes of the new file */
 };
@@ -37,7 +37,8 @@ static void write_entry(struct create *create, struct tensor_entry part)
     }
     flo_tensor_entry_write(&part, create->old_end, &create->entries);
     create->part_count++;
-    create->has_followed = create->has_followed || part.op == TENSOR_FOLLOWED;
+    unsigned needed = flo_tensor_predictor_of(&part);
+    create->predictor = needed > create->predictor ? needed : create->predictor;
     create->done += part.new_bytes;
     create->old_end = has_old ? part.old_at + part.old_bytes : create->old_end;
 }
@@ -232,9 +233,7 @@ static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 static int write_patch(struct create *create, int payload_fd, int fd,
                        struct flo_err *err)
 {
-    struct tensor_head head = {.predictor = create->has_followed
-                                                ? FLO_TENSOR_PREDICTOR_FOLLOWS
-                                                : FLO_TENSOR_PREDICTOR,
+    struct tensor_head head = {.predictor = create->predictor,
                                .old_bytes = create->input->old_bytes,
                                .new_bytes = create->input->new_bytes,
                                .memory_bytes = TENSOR_MEMORY_BYTES,
@@ -284,7 +283,7 @@ static int write_patch(struct create *create, int payload_fd, int fd,
 int flo_delta_tensor1_create(const struct delta_input *input, int fd,
                              struct flo_err *err)
 {
-    struct create create = {.input = input};
+    struct create create = {.input = input, .predictor = FLO_TENSOR_PREDICTOR};
     FLO_CLEANUP(flo_fd_cleanup) int scratch = flo_delta_scratch_open(err);
 
     if (scratch < 0) {

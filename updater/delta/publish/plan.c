@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/gguf/gguf.h"
+#include "updater/delta/publish/ranges.h"
 
 #define SAMPLES 16
 #define SAMPLE_VALUES 256
@@ -17,27 +17,21 @@
 
 struct planner {
     const struct delta_input *input;
-    const struct flo_gguf *old;
-    const struct flo_gguf *fresh;
+    const struct tensor_ranges *old;
+    const struct tensor_ranges *fresh;
     struct tensor_match *match;
     struct tensor_plan *plan;
-    const struct flo_gguf_tensor **order; /* of the new file, by offset */
 };
 
-static const struct block_type *known_type(const struct flo_gguf_tensor *tensor)
+static uint64_t rows_of(const struct tensor_range *tensor)
 {
-    return flo_block_type(tensor->type);
-}
-
-static uint64_t rows_of(const struct flo_gguf_tensor *tensor)
-{
-    return tensor->values / tensor->dims[0];
+    return tensor->values / tensor->columns;
 }
 
 /* Share of the samples' sizes that is different; above 1: no pair. */
 static double difference_of(const struct planner *planner,
-                            const struct flo_gguf_tensor *old,
-                            const struct flo_gguf_tensor *fresh)
+                            const struct tensor_range *old,
+                            const struct tensor_range *fresh)
 {
     uint64_t values = old->values < fresh->values ? old->values : fresh->values;
     uint64_t units = values / SAMPLE_VALUES;
@@ -51,10 +45,10 @@ static double difference_of(const struct planner *planner,
         first *= SAMPLE_VALUES;
         uint64_t left = values - first;
         size_t count = left < SAMPLE_VALUES ? (size_t)left : SAMPLE_VALUES;
-        flo_tensor_values(known_type(old), planner->input->old + old->offset,
-                          first, count, a);
-        flo_tensor_values(known_type(fresh),
-                          planner->input->new + fresh->offset, first, count, b);
+        flo_tensor_values(old->type, planner->input->old + old->offset, first,
+                          count, a);
+        flo_tensor_values(fresh->type, planner->input->new + fresh->offset,
+                          first, count, b);
         for (size_t k = 0; k < count; k++) {
             apart += (double)(a[k] > b[k] ? a[k] - b[k] : b[k] - a[k]);
             sizes += (double)(a[k] < 0 ? -a[k] : a[k]) +
@@ -65,18 +59,20 @@ static double difference_of(const struct planner *planner,
 }
 
 /* Rows of the same length, in types that are known. */
-static bool can_explain(const struct flo_gguf_tensor *old,
-                        const struct flo_gguf_tensor *fresh)
+static bool can_explain(const struct tensor_range *old,
+                        const struct tensor_range *fresh)
 {
-    return old->dims[0] == fresh->dims[0] && known_type(old) != NULL &&
-           known_type(fresh) != NULL && fresh->dims[0] <= UINT32_MAX;
+    return old->columns == fresh->columns && old->type != NULL &&
+           fresh->type != NULL && fresh->columns <= UINT32_MAX &&
+           flo_tensor_part_is_sound(old->type, fresh->type, BLOCK_VALUES_MAX,
+                                    BLOCK_VALUES_MAX);
 }
 
-static const struct flo_gguf_tensor *
-find_old(const struct planner *planner, const struct flo_gguf_tensor *fresh)
+static const struct tensor_range *find_old(const struct planner *planner,
+                                           const struct tensor_range *fresh)
 {
-    const struct flo_gguf_tensor *best =
-        flo_gguf_tensor_find(planner->old, fresh->name);
+    const struct tensor_range *best =
+        flo_tensor_ranges_find(planner->old, fresh->name, fresh->name_bytes);
     double least = 0.5;
 
     if (best != NULL && can_explain(best, fresh) &&
@@ -84,8 +80,8 @@ find_old(const struct planner *planner, const struct flo_gguf_tensor *fresh)
         return best;
     }
     best = NULL;
-    for (size_t i = 0; i < flo_gguf_tensor_count(planner->old); i++) {
-        const struct flo_gguf_tensor *old = flo_gguf_tensor_at(planner->old, i);
+    for (size_t i = 0; i < planner->old->count; i++) {
+        const struct tensor_range *old = &planner->old->all[i];
         if (!can_explain(old, fresh) || old->values != fresh->values) {
             continue;
         }
@@ -115,16 +111,15 @@ static void plan_part(struct planner *planner, struct tensor_entry part)
 
 /* Rows of `fresh` by those of `old`, as many as both have; the rest is what
  * the matcher makes of it. */
-static void plan_pair(struct planner *planner,
-                      const struct flo_gguf_tensor *old,
-                      const struct flo_gguf_tensor *fresh)
+static void plan_pair(struct planner *planner, const struct tensor_range *old,
+                      const struct tensor_range *fresh)
 {
-    const struct block_type *old_type = known_type(old);
-    const struct block_type *new_type = known_type(fresh);
+    const struct block_type *old_type = old->type;
+    const struct block_type *new_type = fresh->type;
     uint64_t rows =
         rows_of(old) < rows_of(fresh) ? rows_of(old) : rows_of(fresh);
-    uint64_t values = rows * fresh->dims[0];
-    uint64_t unit = fresh->dims[0]; /* values of a part */
+    uint64_t values = rows * fresh->columns;
+    uint64_t unit = fresh->columns; /* values of a part */
     uint64_t block = old_type->values > new_type->values ? old_type->values
                                                          : new_type->values;
     uint64_t per_mib = TENSOR_PART_BYTES_MAX / old_type->bytes;
@@ -138,7 +133,7 @@ static void plan_pair(struct planner *planner,
         struct tensor_entry part = {.op = TENSOR_TYPED,
                                     .old_id = old_type->id,
                                     .new_id = new_type->id,
-                                    .columns = (uint32_t)fresh->dims[0],
+                                    .columns = (uint32_t)fresh->columns,
                                     .values = left < unit ? left : unit};
         part.new_at = fresh->offset + flo_tensor_bytes(new_type, first);
         part.new_bytes = flo_tensor_bytes(new_type, part.values);
@@ -152,16 +147,6 @@ static void plan_pair(struct planner *planner,
                           old->offset + flo_tensor_bytes(old_type, values));
 }
 
-static int compare_offsets(const void *a, const void *b)
-{
-    const struct flo_gguf_tensor *const *one = a;
-    const struct flo_gguf_tensor *const *other = b;
-
-    return (*one)->offset < (*other)->offset
-               ? -1
-               : (*one)->offset > (*other)->offset;
-}
-
 static uint64_t old_end_of(const struct tensor_plan *plan)
 {
     const struct tensor_entry *last =
@@ -170,26 +155,31 @@ static uint64_t old_end_of(const struct tensor_plan *plan)
     return last == NULL ? 0 : last->old_at + last->old_bytes;
 }
 
+/* Where the like of a tensor of an unknown type begins. */
+static uint64_t near_of(const struct planner *planner,
+                        const struct tensor_range *fresh)
+{
+    const struct tensor_range *old =
+        flo_tensor_ranges_find(planner->old, fresh->name, fresh->name_bytes);
+
+    return old != NULL ? old->offset : old_end_of(planner->plan);
+}
+
 static void plan_tensors(struct planner *planner)
 {
-    size_t count = flo_gguf_tensor_count(planner->fresh);
     uint64_t at = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        planner->order[i] = flo_gguf_tensor_at(planner->fresh, i);
-    }
-    qsort(planner->order, count, sizeof(planner->order[0]), compare_offsets);
-    for (size_t i = 0; i < count; i++) {
-        const struct flo_gguf_tensor *fresh = planner->order[i];
-        /* The header, and padding between tensors. */
+    for (size_t i = 0; i < planner->fresh->count; i++) {
+        const struct tensor_range *fresh = &planner->fresh->all[i];
+        /* The header, and what stands between tensors. */
         flo_tensor_match_plan(planner->match, planner->plan, at,
                               fresh->offset - at, old_end_of(planner->plan));
-        const struct flo_gguf_tensor *old = find_old(planner, fresh);
+        const struct tensor_range *old = find_old(planner, fresh);
         if (old != NULL) {
             plan_pair(planner, old, fresh);
         } else {
             flo_tensor_match_plan(planner->match, planner->plan, fresh->offset,
-                                  fresh->bytes, old_end_of(planner->plan));
+                                  fresh->bytes, near_of(planner, fresh));
         }
         at = fresh->offset + fresh->bytes;
     }
@@ -200,45 +190,26 @@ static void plan_tensors(struct planner *planner)
 
 /* ---- files ---- */
 
-static int plan_models(struct planner *planner, struct flo_err *err)
-{
-    planner->order = calloc(flo_gguf_tensor_count(planner->fresh) + 1,
-                            sizeof(planner->order[0]));
-    if (planner->order == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
-    }
-    plan_tensors(planner);
-    free(planner->order);
-    return 0;
-}
-
 int flo_tensor_plan_make(const struct delta_input *input,
                          struct tensor_plan *plan, struct flo_err *err)
 {
-    struct planner planner = {.input = input, .plan = plan};
-    struct flo_gguf *old = NULL;
-    struct flo_gguf *fresh = NULL;
+    struct planner planner = {.input = input,
+                              .old = input->old_ranges,
+                              .fresh = input->new_ranges,
+                              .plan = plan};
     int rv = flo_tensor_match_open(input, &planner.match, err);
 
     plan->input = input;
     if (rv < 0) {
         return rv;
     }
-    /* Files of another kind are compared as bytes. */
-    if (flo_gguf_open(input->old, (size_t)input->old_bytes, &old, NULL) == 0 &&
-        flo_gguf_open(input->new, (size_t)input->new_bytes, &fresh, NULL) ==
-            0) {
-        planner.old = old;
-        planner.fresh = fresh;
-        rv = plan_models(&planner, err);
+    if (planner.old != NULL && planner.old->count > 0) {
+        plan_tensors(&planner);
     } else {
         flo_tensor_match_plan(planner.match, plan, 0, input->new_bytes, 0);
     }
-    flo_gguf_close(old);
-    flo_gguf_close(fresh);
     flo_tensor_match_close(planner.match);
-    if (rv == 0 && plan->failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
-    }
-    return rv;
+    return plan->failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory to compare files")
+               : 0;
 }

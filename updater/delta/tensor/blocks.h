@@ -11,7 +11,13 @@
 #define BLOCK_VALUES_MAX 256
 #define BLOCK_PARTS_MAX 16
 
-enum block_float { BLOCK_CODES, BLOCK_F16, BLOCK_BF16, BLOCK_F32 };
+enum block_float {
+    BLOCK_CODES,
+    BLOCK_F16,
+    BLOCK_BF16,
+    BLOCK_F32,
+    BLOCK_INTEGERS /* of 8 bits, whose scale stands elsewhere */
+};
 /* The term added to step * level. */
 enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
 /* How the usual quantizer of the type finds a step (docs/internals). */

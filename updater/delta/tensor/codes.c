@@ -3,6 +3,7 @@
  * A block's numbers are coded in this order: the same as the old block or not;
  * halves; scales and mins of the parts; codes, 16 or 32 at a time. */
 #include "updater/delta/tensor/forecast.h"
+#include "updater/delta/tensor/runs.h"
 
 #include <string.h>
 
@@ -146,16 +147,6 @@ RANGE_INLINE void code_parts(struct tensor_model *model,
 
 /* ---- codes ---- */
 
-/* Codes first..first+count of a block on one grid. */
-struct run {
-    size_t first;
-    size_t count;
-    uint32_t column;
-    int64_t step;
-    bool is_still; /* the grid of the old block: codes stay where they are */
-    struct inverse inverse;
-};
-
 /* Apart from the rest, which leaves it no registers. */
 __attribute__((noinline)) static void
 guess_values(const struct block_type *type, const struct inverse *inverse,
@@ -226,85 +217,6 @@ static inline void guess_run(const struct block_type *type,
     }
 }
 
-/* A run's contexts, as far as they depend on no bit of it.  They are taken
- * before the first one, so they are not on the way from one bit to the next. */
-struct aims {
-    uint8_t levels[GROUP_VALUES];
-    uint8_t places[GROUP_VALUES];
-    uint32_t sizes[GROUP_VALUES]; /* afterwards: how far the codes moved */
-};
-
-static inline void take_aims(const struct guess *guesses,
-                             const uint32_t *columns, size_t count, int most,
-                             int base, struct aims *aims)
-{
-    for (size_t i = 0; i < count; i++) {
-        aims->levels[i] = (uint8_t)level_within((base + lg4(columns[i])) / 2);
-        aims->places[i] = (uint8_t)guess_place(guesses[i], most);
-        aims->sizes[i] = 0;
-    }
-}
-
-static inline void learn_sizes(struct activity *moved, uint32_t column,
-                               size_t count, const uint32_t *sizes,
-                               uint32_t weight, int shift)
-{
-    uint32_t *columns = moved->column + column;
-    uint32_t sum = 0; /* 32 times 2^20 at most */
-
-    for (size_t i = 0; i < count; i++) {
-        uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
-        columns[i] +=
-            (uint32_t)(((int32_t)size - (int32_t)columns[i]) >> shift);
-        sum += size;
-    }
-    moved->row_sum += sum;
-    moved->row_count += (uint32_t)count;
-}
-
-/* A run of which at least one code is not as guessed. */
-RANGE_INLINE void code_moved(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
-                             struct code_slots *slots, const struct run *run,
-                             const struct guess *guesses, int most, int base,
-                             uint8_t *codes)
-{
-    struct activity *moved = &model->moved[MOVED_CODES];
-    int shift = activity_shift(moved);
-    unsigned recent = 0; /* were the last two as guessed? */
-    unsigned others = 0; /* how many were not; 3 or more */
-    struct aims aims;
-    /* A difference weighs as its step does next to the mean. */
-    int64_t weight = size_of(run->step) * 4096 /
-                     (model->step_mean > 0 ? model->step_mean : 1);
-
-    weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
-    take_aims(guesses, moved->column + run->column, run->count, most, base,
-              &aims);
-    for (size_t i = 0; i < run->count; i++) {
-        unsigned level = aims.levels[i];
-        unsigned place = aims.places[i];
-        int guess = guesses[i].code;
-        bool is_surely_other = others == 0 && i + 1 == run->count;
-        if (!is_surely_other &&
-            range_slots(coder, decodes, &slots->none_a[level][place],
-                        &slots->none_b[recent | others << 2][place],
-                        codes[i] == guess) != 0) {
-            codes[i] = (uint8_t)guess;
-            recent = recent << 1 & 3;
-            continue;
-        }
-        int got = code_other(coder, decodes, slots, (int)level, guesses[i],
-                             most, codes[i]);
-        aims.sizes[i] = (uint32_t)(got < guess ? guess - got : got - guess);
-        codes[i] = (uint8_t)got;
-        others += others < 3 && got != guess;
-        recent = (recent << 1 | (got != guess)) & 3;
-    }
-    learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight,
-                shift);
-}
-
 RANGE_INLINE void
 code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
          const struct block_type *type, struct code_slots *slots,
@@ -320,20 +232,13 @@ code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
     int row = lg4(activity_row(moved));
     int base = row - lg4(moved->column_mean) - bias;
     int shift = activity_shift(moved);
-    bool is_same = true;
 
     if (!run->is_still || !decodes) {
         guess_run(type, forecast, part, run, guesses);
     }
-    for (size_t i = 0; !decodes && i < run->count; i++) {
-        is_same = is_same && codes[i] == guesses[i].code;
-    }
     int group_level = clamp((row - bias) / 2, 0, LEVELS - 1);
-    is_same =
-        range_slot(coder, decodes,
-                   &slots->same_group[group_level][*history & 7], is_same) != 0;
-    *history = *history << 1 | !is_same;
-    if (is_same) {
+    if (code_as_guessed(coder, decodes, slots->same_group[group_level], guesses,
+                        run->count, codes, history)) {
         for (size_t i = 0; decodes && i < run->count; i++) {
             codes[i] = run->is_still ? forecast->old.codes[run->first + i]
                                      : (uint8_t)guesses[i].code;
@@ -403,11 +308,12 @@ void flo_tensor_rows_begin(struct tensor_model *model,
         part->columns < TENSOR_COLUMNS_MAX ? part->columns : TENSOR_COLUMNS_MAX;
     uint32_t blocks = columns / (uint32_t)type->values;
     uint32_t parts = columns / (uint32_t)type->part_values;
-    bool is_float = type->is_float != BLOCK_CODES;
+    bool has_codes =
+        type->is_float == BLOCK_CODES || type->is_float == BLOCK_INTEGERS;
 
     activity_begin(&model->moved[MOVED_CODES], model->column_store, columns,
-                   is_float ? 1 << 20 : 400, 128);
-    if (is_float) {
+                   has_codes ? 400 : 1 << 20, 128);
+    if (type->is_float != BLOCK_CODES) {
         return;
     }
     blocks = blocks < 1 ? 1 : blocks;

@@ -72,6 +72,7 @@ struct tensor_model {
     /* The old values at hand. */
     int64_t cache[BLOCK_VALUES_MAX];
     uint32_t column_store[TENSOR_COLUMNS_MAX];
+    uint16_t ratios[TENSOR_COLUMNS_MAX]; /* of columns of integers */
     uint32_t block_store[2][TENSOR_COLUMNS_MAX / 32];
     uint32_t part_store[2][TENSOR_COLUMNS_MAX / 16];
 };
@@ -436,7 +437,8 @@ static inline int64_t size_of(int64_t v)
     return v < 0 ? -v : v;
 }
 
-/* A part of codes or of floats; false: the payload ended before it. */
+/* A part of codes, of floats or of integers; false: the payload ended before
+ * it. */
 bool flo_tensor_codes_encode(struct tensor_model *model,
                              struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
@@ -449,6 +451,12 @@ bool flo_tensor_floats_encode(struct tensor_model *model,
 bool flo_tensor_floats_decode(struct tensor_model *model,
                               struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh);
+bool flo_tensor_integers_encode(struct tensor_model *model,
+                                struct range_coder *coder,
+                                const struct tensor_part *part, uint8_t *fresh);
+bool flo_tensor_integers_decode(struct tensor_model *model,
+                                struct range_coder *coder,
+                                const struct tensor_part *part, uint8_t *fresh);
 /* Rows of a part begin: nothing has moved. */
 void flo_tensor_rows_begin(struct tensor_model *model,
                            const struct tensor_part *part);

@@ -93,6 +93,14 @@ static void read_values(const struct block_type *type, const uint8_t *bytes,
                         int64_t cache[BLOCK_VALUES_MAX], uint64_t first,
                         size_t count, int64_t *out)
 {
+    if (type->is_float == BLOCK_INTEGERS) {
+        for (size_t i = 0; i < count; i++) {
+            out[i] =
+                (int64_t)((bytes[first + i] ^ type->code_flip) - type->zero) *
+                (INT64_C(1) << 32);
+        }
+        return;
+    }
     if (type->is_float != BLOCK_CODES) {
         for (size_t i = 0; i < count; i++) {
             out[i] = fixed_of_f32(flo_tensor_f32_at(type, bytes, first + i));

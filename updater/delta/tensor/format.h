@@ -35,7 +35,7 @@ enum tensor_op {
 };
 
 struct tensor_head {
-    unsigned predictor; /* FLO_TENSOR_PREDICTOR or _FOLLOWS */
+    unsigned predictor; /* FLO_TENSOR_PREDICTOR, _FOLLOWS, _INTEGERS */
     uint64_t old_bytes;
     uint64_t new_bytes;
     struct flo_digest old_digest;
@@ -81,6 +81,9 @@ static inline bool tensor_op_begins(enum tensor_op op)
 {
     return op == TENSOR_TYPED || op == TENSOR_FOLLOWED;
 }
+
+/* The predictor that a device needs for it. */
+unsigned flo_tensor_predictor_of(const struct tensor_entry *entry);
 
 /* The walk over an index in memory. */
 struct tensor_index {

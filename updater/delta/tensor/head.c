@@ -42,14 +42,14 @@ static int check_versions(const uint8_t *data, struct flo_err *err)
     unsigned predictor = flo_get_u16(data + 10);
 
     if (format != TENSOR_FORMAT || predictor < FLO_TENSOR_PREDICTOR ||
-        predictor > FLO_TENSOR_PREDICTOR_FOLLOWS ||
+        predictor > FLO_TENSOR_PREDICTOR_INTEGERS ||
         flo_get_u32(data + 12) != 0) {
         return flo_fail(err, FLO_E_PATCH_FORMAT,
                         "the typed delta has format %u, predictor %u, flags "
                         "0x%x; known are %u, %u to %u, 0",
                         format, predictor, (unsigned)flo_get_u32(data + 12),
                         TENSOR_FORMAT, FLO_TENSOR_PREDICTOR,
-                        FLO_TENSOR_PREDICTOR_FOLLOWS);
+                        FLO_TENSOR_PREDICTOR_INTEGERS);
     }
     return 0;
 }
@@ -326,6 +326,16 @@ static int take_hashes(struct tensor_index *index, struct tensor_entry *entry,
                                  "the index has no hash for it", err);
 }
 
+unsigned flo_tensor_predictor_of(const struct tensor_entry *entry)
+{
+    if (tensor_op_is_typed(entry->op) &&
+        flo_block_type(entry->new_id)->is_float == BLOCK_INTEGERS) {
+        return FLO_TENSOR_PREDICTOR_INTEGERS;
+    }
+    return entry->op == TENSOR_FOLLOWED ? FLO_TENSOR_PREDICTOR_FOLLOWS
+                                        : FLO_TENSOR_PREDICTOR;
+}
+
 static int read_entry(struct tensor_index *index, struct tensor_entry *out,
                       struct flo_err *err)
 {
@@ -335,13 +345,16 @@ static int read_entry(struct tensor_index *index, struct tensor_entry *out,
     if (!get_byte(index, &op)) {
         return fail_entry(index, FLO_E_PATCH_TRUNCATED, "the index ends", err);
     }
-    if (op >= (index->head->predictor == FLO_TENSOR_PREDICTOR ? TENSOR_FOLLOWED
-                                                              : TENSOR_OPS)) {
+    if (op >= TENSOR_OPS) {
         return fail_entry(index, FLO_E_PATCH_FORMAT, "unknown kind of part",
                           err);
     }
     out->op = (enum tensor_op)op;
     int rv = read_numbers(index, out, err);
+    if (rv == 0 && flo_tensor_predictor_of(out) > index->head->predictor) {
+        rv = fail_entry(index, FLO_E_PATCH_FORMAT,
+                        "a kind of part that its predictor does not have", err);
+    }
     if (rv == 0) {
         rv = check_entry(index, out, err);
     }

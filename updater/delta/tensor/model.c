@@ -12,6 +12,12 @@ bool flo_tensor_part_is_sound(const struct block_type *old_type,
         values % old_type->values != 0 || values % new_type->values != 0) {
         return false;
     }
+    /* Whoever does not know the scale knows no other type's value. */
+    if ((old_type->is_float == BLOCK_INTEGERS ||
+         new_type->is_float == BLOCK_INTEGERS) &&
+        old_type != new_type) {
+        return false;
+    }
     /* Runs of codes do not cross rows. */
     return new_type->is_float != BLOCK_CODES || columns % new_type->values == 0;
 }
@@ -60,6 +66,21 @@ bool flo_tensor_follows_well(const struct tensor_model *model)
     return flo_directions_foresee(&model->directions);
 }
 
+/* One pair of functions for each way to code values. */
+typedef bool tensor_code_fn(struct tensor_model *model,
+                            struct range_coder *coder,
+                            const struct tensor_part *part, uint8_t *fresh);
+static const struct {
+    tensor_code_fn *encode;
+    tensor_code_fn *decode;
+} ways[] = {
+    [BLOCK_CODES] = {flo_tensor_codes_encode, flo_tensor_codes_decode},
+    [BLOCK_F16] = {flo_tensor_floats_encode, flo_tensor_floats_decode},
+    [BLOCK_BF16] = {flo_tensor_floats_encode, flo_tensor_floats_decode},
+    [BLOCK_F32] = {flo_tensor_floats_encode, flo_tensor_floats_decode},
+    [BLOCK_INTEGERS] = {flo_tensor_integers_encode, flo_tensor_integers_decode},
+};
+
 bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, const uint8_t *fresh)
 {
@@ -67,15 +88,11 @@ bool flo_tensor_encode(struct tensor_model *model, struct range_coder *coder,
     uint8_t *bytes;
 
     memcpy(&bytes, &fresh, sizeof bytes);
-    return part->new_type->is_float == BLOCK_CODES
-               ? flo_tensor_codes_encode(model, coder, part, bytes)
-               : flo_tensor_floats_encode(model, coder, part, bytes);
+    return ways[part->new_type->is_float].encode(model, coder, part, bytes);
 }
 
 bool flo_tensor_decode(struct tensor_model *model, struct range_coder *coder,
                        const struct tensor_part *part, uint8_t *fresh)
 {
-    return part->new_type->is_float == BLOCK_CODES
-               ? flo_tensor_codes_decode(model, coder, part, fresh)
-               : flo_tensor_floats_decode(model, coder, part, fresh);
+    return ways[part->new_type->is_float].decode(model, coder, part, fresh);
 }

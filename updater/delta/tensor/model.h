@@ -8,9 +8,11 @@
 #include "updater/delta/tensor/blocks.h"
 #include "updater/delta/tensor/range.h"
 
-/* 2 has followed parts as well (directions.h); all else is the same. */
+/* 2 has followed parts as well (directions.h), 3 also integers (integers.c);
+ * all else is the same. */
 #define FLO_TENSOR_PREDICTOR 1
 #define FLO_TENSOR_PREDICTOR_FOLLOWS 2
+#define FLO_TENSOR_PREDICTOR_INTEGERS 3
 /* A row's columns are counted modulo this. */
 #define TENSOR_COLUMNS_MAX 65536u
 
