@@ -10,6 +10,7 @@
 #define RESTART_MS_MIN 100 /* doubles per loss */
 #define SECURITY_PAUSE_MS 60000
 #define NOTES_MAX 64
+#define REPORT_QUIET 4 /* the first of so many parts is for answers */
 
 /* ---- an engine without a sign of life ---- */
 
@@ -110,5 +111,9 @@ bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
 
 uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random)
 {
-    return spread_ms <= FLO_RECONNECT_MS_MIN ? 0 : random % spread_ms;
+    uint64_t first_ms = spread_ms / REPORT_QUIET;
+
+    return spread_ms <= FLO_RECONNECT_MS_MIN
+               ? 0
+               : first_ms + random % (spread_ms - first_ms);
 }

@@ -366,6 +366,7 @@ struct flo_shell {
     uint64_t free_bytes_told;   /* of its disk, in the newest report of it */
     struct flo_trouble reading; /* what its disk does not give */
     int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
+    uint64_t clock_late_ms; /* as far as it was found to be */
 };
 
 /* The groups that the device is in, `all` among them: as the newest statement

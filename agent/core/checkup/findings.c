@@ -162,10 +162,27 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
     }
 }
 
+/* Slower kernels first; -1: another name, as those of Arm. */
+static int rank_of(const char *kernel)
+{
+    static const char *const names[] = {"ref", "sse42", "avx", "avx2",
+                                        "avx512"};
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        if (strcmp(kernel, names[i]) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 /* The machine's word is coarse: its fast kernels have several names. */
 static bool is_slow_kernel(const char *kernel, const char *best)
 {
-    return (strcmp(kernel, "ref") == 0 && strcmp(best, "c") != 0) ||
+    int rank = rank_of(kernel);
+
+    return (rank == 0 && strcmp(best, "c") != 0) ||
+           (rank >= 0 && rank < rank_of(best)) ||
            (strcmp(best, "avx512") == 0 && kernel[0] != '\0' &&
             strcmp(kernel, "avx512") != 0);
 }

@@ -175,6 +175,9 @@ static void order_meanwhile(struct step *s, bool is_wanted)
         flo_do_ack(s, order->id, "superseded", NULL);
         return;
     }
+    if (order->seq == back->number && strcmp(order->id, back->order) == 0) {
+        return; /* the list and the document told it: `done` follows */
+    }
     if (order->seq > back->number && back->order[0] != '\0') {
         flo_do_ack(s, back->order, "superseded", NULL);
     }

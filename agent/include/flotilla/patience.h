@@ -84,8 +84,9 @@ bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
 /* ---- reports ---- */
 
 /* Pause before a change is reported that an order to a whole group brought: at
- * random below `spread_ms`, as the controller wishes for so many devices.  A
- * fleet of which all may speak within FLO_RECONNECT_MS_MIN does not wait. */
+ * random below `spread_ms`, as the controller wishes for so many devices.  Its
+ * first quarter is left to the answers of all of them.  A fleet of which all
+ * may speak within FLO_RECONNECT_MS_MIN does not wait. */
 uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random);
 
 #endif

@@ -19,7 +19,7 @@
 #define USER_SESSIONS 4 /* of an engine that does not say */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-#define REAP_TICKS_MAX 20
+#define REAP_TICKS_MAX 20 /* of a runtime, after its own time */
 
 /* ---- roles ---- */
 
@@ -279,12 +279,21 @@ static void describe_end(struct serve_engine *engine, int status)
     }
 }
 
+/* A large process ends slowly: killed too early, the signal of another one
+ * would look like ours.  One that closes its socket and stays ends so, too: 5 s
+ * after it by default. */
+static uint64_t reap_ticks_max(const struct serve_engine *engine)
+{
+    return engine->stop_ms > 0
+               ? REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS
+               : engine->serve->hang_ms_max / 12 / REAP_TICK_MS + 1;
+}
+
 static void reap(struct serve_engine *engine)
 {
     int status = 0;
     if (waitpid(engine->pid, &status, WNOHANG) == 0) {
-        if (++engine->reap_ticks ==
-            REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS) {
+        if (++engine->reap_ticks == reap_ticks_max(engine)) {
             end_process(engine);
         }
         tick_after(engine, REAP_TICK_MS);

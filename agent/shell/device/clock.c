@@ -56,6 +56,20 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
     return larger(flo_wall_ms(), least_ms(shell));
 }
 
+/* A clock that is late stays late by what was found: time goes on. */
+static void note_late(struct flo_shell *shell, uint64_t before_ms)
+{
+    uint64_t wall_ms = flo_wall_ms();
+    uint64_t late_ms = larger(wall_ms, least_ms(shell)) - wall_ms;
+
+    shell->clock_late_ms = larger(before_ms, late_ms);
+}
+
+uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
+{
+    return flo_wall_ms() + shell->clock_late_ms;
+}
+
 /* One voice, as that of an order is: see updater/core/time.c. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
 {
@@ -67,9 +81,11 @@ bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
     sources.clock_ms = time.clock_ms;
     sources.is_synchronised = time.is_synchronised;
     (void)flo_tls_time_peer(&from_ms, &sources.peer_until_ms);
-    return flo_time_claim(&shell->device.trusted_time_ms,
-                          &shell->device.claimed_time_ms, at_ms,
-                          flo_time_limit(&sources));
+    bool is_news = flo_time_claim(&shell->device.trusted_time_ms,
+                                  &shell->device.claimed_time_ms, at_ms,
+                                  flo_time_limit(&sources));
+    note_late(shell, shell->clock_late_ms);
+    return is_news;
 }
 
 bool flo_shell_clock_was_set(struct flo_shell *shell)
@@ -77,8 +93,13 @@ bool flo_shell_clock_was_set(struct flo_shell *shell)
     int64_t before_ms = shell->clock_ahead_ms;
     int64_t ahead_ms = (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
 
+    bool was_set = before_ms != 0 && llabs(ahead_ms - before_ms) > SET_MS_MIN;
+
     shell->clock_ahead_ms = ahead_ms;
-    return before_ms != 0 && llabs(ahead_ms - before_ms) > SET_MS_MIN;
+    if (was_set) {
+        note_late(shell, 0);
+    }
+    return was_set;
 }
 
 void flo_shell_clock_tell(const struct flo_shell *shell)
@@ -97,6 +118,7 @@ void flo_shell_clock_start(struct flo_shell *shell)
     struct flo_err err = {0};
     char text[2][25];
 
+    note_late(shell, 0);
     flo_shell_clock_tell(shell);
     if (wall_ms < least) {
         flo_time_text(wall_ms, text[0]);

@@ -67,6 +67,9 @@ void flo_shell_clock_look(const struct flo_shell *shell,
                           struct flo_agent_time *out);
 /* The time now: the clock's, or the trusted time if that is later. */
 uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
+/* The same for people, where each moment counts once: a clock that was found
+ * late goes on from the time that it should have said. */
+uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell);
 /* An order that was verified and is taken says that it is that late.  true: the
  * device record has changed. */
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);

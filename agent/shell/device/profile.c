@@ -41,7 +41,13 @@ static const char *best_kernel(void)
     if (__builtin_cpu_supports("avx512vnni")) {
         return "avx512";
     }
-    return __builtin_cpu_supports("avx2") ? "avx2" : "c";
+    if (__builtin_cpu_supports("avx2")) {
+        return "avx2";
+    }
+    if (__builtin_cpu_supports("avx")) {
+        return "avx";
+    }
+    return __builtin_cpu_supports("sse4.2") ? "sse42" : "c";
 #elif defined(__aarch64__)
     return "neon";
 #else

@@ -134,7 +134,7 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     flo_digest_text(&telemetry->release.digest, digest);
     json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
                      (json_int_t)++shell->telemetry_sequence, "at_ms",
-                     (json_int_t)flo_wall_ms(), "window_ms",
+                     (json_int_t)flo_shell_clock_told_ms(shell), "window_ms",
                      (json_int_t)(now - telemetry->begin_ms), "model",
                      telemetry->release.model, "release", digest, "version",
                      telemetry->release.version);
