@@ -1,12 +1,15 @@
 /* Kept: evidence of a device and the waves of a rollout, as rows.
  *
- *   u8 'W', u16 bytes of what was observed (saved.c), those bytes; then
+ *   u8 'X', u16 bytes of what was observed (saved.c), those bytes; then
  *   u32 rollout, u32 crashed, u8 wave, counts, u8 waves, each of them u8 known
  *   and, if so, counts, f32 errors, f32 requests, u8 hours, u8 died;
  *   u8 speeds, each of them a mean, for each wave u8 (bit 0 known, bit 1 has
  *   the first), a mean, f64 before, f64 first, u32 stratum; u8 last, each f64;
- *   step and first as means
+ *   step and first as means; u32 first block of its memory, for each wave u32
+ *   first block, u8 begun and, if so, u32 readings and f64 t, t2, y, ty
  *
+ * A row that begins with 'W' ends before its memory: slopes are of all its time
+ * as a control then.
  * A device that is in no rollout is a row of saved.c alone.  Counts are four
  * u32.  The waves of a rollout:
  *
@@ -19,7 +22,8 @@
 #include "server-stub/core/gate/observe/bytes.h"
 #include "server-stub/core/gate/observe/since.h"
 
-#define MEMBER 'W' /* no format of saved.c */
+#define MEMBER 'X' /* no format of saved.c */
+#define MEMBER_BEFORE 'W'
 #define ROLLOUT 'R'
 #define HEAD_BYTES 3
 
@@ -65,16 +69,20 @@ static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed,
                        size_t wave)
 {
     struct flo_since_wave *of = &speed->waves[wave];
-    uint8_t flags = (uint8_t)((of->is_known ? 1 : 0) | (of->has_first ? 2 : 0));
+    struct flo_mean at = {.sum = of->at_sum, .count = of->at_count};
+    uint8_t flags = (uint8_t)((speed->known >> wave & 1) |
+                              (speed->has_first >> wave & 1) << 1);
 
     flo_bytes_count(bytes, &flags, 3);
-    of->is_known = (flags & 1) != 0;
-    of->has_first = (flags & 2) != 0;
-    flo_bytes_mean(bytes, &of->at);
+    speed->known |= (uint8_t)((flags & 1) << wave);
+    speed->has_first |= (uint8_t)((flags >> 1) << wave);
+    flo_bytes_mean(bytes, &at);
+    of->at_sum = at.sum;
+    of->at_count = at.count;
     flo_bytes_real(bytes, &of->before);
     flo_bytes_real(bytes, &of->first);
     flo_bytes_u32(bytes, &of->stratum);
-    flo_bytes_want(bytes, of->at.count <= speed->total.count);
+    flo_bytes_want(bytes, of->at_count <= speed->total.count);
 }
 
 static void speed(struct flo_bytes *bytes, struct flo_since_speed *of,
@@ -104,8 +112,28 @@ static uint8_t waves_of(const struct flo_since *since)
     return waves;
 }
 
+static void memory(struct flo_bytes *bytes, struct flo_since *since,
+                   uint8_t waves)
+{
+    flo_bytes_u32(bytes, &since->memory_from);
+    for (size_t p = 0; p < waves && !bytes->is_broken; p++) {
+        struct flo_since_memory *of = &since->memory[p];
+        flo_bytes_u32(bytes, &of->from);
+        flo_bytes_truth(bytes, &of->has_begun);
+        flo_bytes_want(bytes, of->from != 0 || !of->has_begun);
+        if (of->has_begun) {
+            flo_bytes_u32(bytes, &of->at.count);
+            flo_bytes_real(bytes, &of->at.t);
+            flo_bytes_real(bytes, &of->at.t2);
+            flo_bytes_real(bytes, &of->at.y);
+            flo_bytes_real(bytes, &of->at.ty);
+        }
+    }
+}
+
 static void all_since(struct flo_bytes *bytes, struct flo_since *since,
-                      struct flo_since_speed *speeds, uint8_t *speed_count)
+                      struct flo_since_speed *speeds, uint8_t *speed_count,
+                      bool has_memory)
 {
     uint8_t waves = waves_of(since);
 
@@ -123,6 +151,9 @@ static void all_since(struct flo_bytes *bytes, struct flo_since *since,
     for (size_t i = 0; i < *speed_count && !bytes->is_broken; i++) {
         speed(bytes, &speeds[i], waves);
     }
+    if (has_memory) {
+        memory(bytes, since, waves);
+    }
 }
 
 size_t flo_kept_member_pack(const struct flo_observed *observed,
@@ -139,7 +170,7 @@ size_t flo_kept_member_pack(const struct flo_observed *observed,
     out[0] = MEMBER;
     out[1] = (uint8_t)used;
     out[2] = (uint8_t)(used >> 8);
-    all_since(&bytes, &copy, since->speeds, &speed_count);
+    all_since(&bytes, &copy, since->speeds, &speed_count, true);
     assert(!bytes.is_broken);
     return bytes.at;
 }
@@ -151,13 +182,15 @@ int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
     uint8_t speed_count = 0;
 
     memset(out, 0, sizeof(*out));
-    out->has_since = bytes >= HEAD_BYTES && data[0] == MEMBER;
+    out->has_since =
+        bytes >= HEAD_BYTES && (data[0] == MEMBER || data[0] == MEMBER_BEFORE);
     if (out->has_since) {
         used = (size_t)data[1] | (size_t)data[2] << 8;
         struct flo_bytes rest = {
             .in = data, .at = HEAD_BYTES + used, .bytes = bytes};
         rest.is_broken = rest.at > bytes;
-        all_since(&rest, &out->since, out->speeds, &speed_count);
+        all_since(&rest, &out->since, out->speeds, &speed_count,
+                  data[0] == MEMBER);
         if (rest.is_broken || rest.at != bytes) {
             return flo_fail(err, FLO_E_DB,
                             "evidence of a member: %zu bytes cannot be read",

@@ -231,14 +231,20 @@ static void split(struct flo_observed *observed, const struct parting *of)
 }
 
 /* Caches fill first. */
-static void begin_memory(struct flo_observed *observed, uint32_t block)
+uint32_t flo_observed_leak_from(const struct flo_observed *observed,
+                                uint32_t block)
 {
     uint32_t after =
         observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
 
+    return block < UINT32_MAX - after ? block + after : block;
+}
+
+static void begin_memory(struct flo_observed *observed, uint32_t block)
+{
     if (observed->readings != NULL) {
         flo_slope_begin(&observed->readings->memory,
-                        block < UINT32_MAX - after ? block + after : block);
+                        flo_observed_leak_from(observed, block));
     }
 }
 
@@ -793,10 +799,12 @@ bool flo_observed_reads(const struct flo_observed *observed,
         return false;
     }
     const struct flo_series *series = &readings->series[reading];
-    bool is_open = sketch != FLO_NO_SKETCH && readings->pairs[sketch].count > 0;
+    if (series->before.count > 0 || series->after.count > 0 ||
+        (sketch != FLO_NO_SKETCH && readings->pairs[sketch].count > 0)) {
+        return true;
+    }
     const struct flo_mean *level = flo_observed_level(observed, reading);
-    return is_open || (level != NULL && level->count > 0) ||
-           series->before.count > 0 || series->after.count > 0;
+    return level != NULL && level->count > 0;
 }
 
 const enum flo_observed_reading flo_slow_readings[] = {

@@ -206,6 +206,9 @@ uint32_t flo_observed_stratum(const struct flo_observed *observed,
 /* The device's hour of the day, fixed by the first call in a rollout, and by
  * its split at the latest: then it is taken off all its readings. */
 void flo_observed_fix_daily(struct flo_observed *observed);
+/* The first block whose memory counts for a leak, after a swap in `block`. */
+uint32_t flo_observed_leak_from(const struct flo_observed *observed,
+                                uint32_t block);
 double flo_observed_daily(const struct flo_observed *observed,
                           enum flo_observed_reading reading, uint32_t block);
 /* The past of a device that runs its old release: mean and stratum of the level

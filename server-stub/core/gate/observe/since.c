@@ -28,13 +28,20 @@ void flo_since_wave(struct flo_since *since,
     assert(wave < FLO_SCAN_WAVES_MAX);
     since->pasts[wave] = (struct flo_since_past){.at = since->total};
     begin_past(&since->pasts[wave], observed);
+    since->memory[wave] = (struct flo_since_memory){
+        .from = flo_observed_leak_from(observed, block)};
     for (int i = 0; i < FLO_SPEEDS && since->speeds != NULL; i++) {
         struct flo_since_speed *speed = &since->speeds[i];
         struct flo_since_wave *out = &speed->waves[wave];
-        *out = (struct flo_since_wave){.at = speed->total};
-        out->is_known =
-            flo_observed_past(observed, (enum flo_observed_reading)i, block,
-                              &out->before, &out->stratum);
+        uint8_t bit = (uint8_t)(1u << wave);
+        *out = (struct flo_since_wave){.at_sum = speed->total.sum,
+                                       .at_count = speed->total.count};
+        speed->known &= (uint8_t)~bit;
+        speed->has_first &= (uint8_t)~bit;
+        if (flo_observed_past(observed, (enum flo_observed_reading)i, block,
+                              &out->before, &out->stratum)) {
+            speed->known |= bit;
+        }
     }
 }
 
@@ -91,12 +98,12 @@ static void read_control(struct flo_since_speed *speed, double x, double daily)
     speed->last_count = speed->last_count < FLO_STEP_READINGS
                             ? speed->last_count + 1
                             : FLO_STEP_READINGS;
-    for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
-        struct flo_since_wave *wave = &speed->waves[p];
-        if (wave->is_known && !wave->has_first &&
-            speed->total.count - wave->at.count == FLO_SLOW_READINGS) {
-            wave->first = (speed->total.sum - wave->at.sum) / FLO_SLOW_READINGS;
-            wave->has_first = true;
+    unsigned open = speed->known & ~(unsigned)speed->has_first;
+    for (; open != 0; open &= open - 1) {
+        struct flo_since_wave *wave = &speed->waves[__builtin_ctz(open)];
+        if (speed->total.count - wave->at_count == FLO_SLOW_READINGS) {
+            wave->first = (speed->total.sum - wave->at_sum) / FLO_SLOW_READINGS;
+            speed->has_first |= (uint8_t)(open & -open);
         }
     }
 }
@@ -108,6 +115,24 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
     if (speed->first.count < FLO_SLOW_READINGS) {
         flo_mean_add(&speed->first, x - daily);
+    }
+}
+
+/* Its readings begin again when its engine does. */
+static void read_memory(struct flo_since *since,
+                        const struct flo_slope_track *track, uint32_t block)
+{
+    bool is_new = since->memory_from != track->from;
+
+    since->memory_from = track->from;
+    for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
+        struct flo_since_memory *memory = &since->memory[p];
+        if (memory->from != 0 && !memory->has_begun && block >= memory->from) {
+            memory->has_begun = true;
+            memory->at = track->all;
+        } else if (is_new) {
+            memory->at = (struct flo_slope_sums){0};
+        }
     }
 }
 
@@ -124,6 +149,9 @@ bool flo_since_read(struct flo_since *since,
     }
     if (is_control && observed->heard == block) {
         add(&since->total.blocks, 1);
+    }
+    if (is_control && readings != NULL) {
+        read_memory(since, &readings->memory, block);
     }
     bool is_read = is_control || (observed->arm == FLO_ARM_TREATED &&
                                   observed->release == observed->coming);
@@ -150,12 +178,12 @@ bool flo_since_difference(const struct flo_since *since, size_t speed,
     }
     const struct flo_since_speed *of = &since->speeds[speed];
     const struct flo_since_wave *at = &of->waves[wave];
-    uint32_t count = of->total.count - at->at.count;
+    uint32_t count = of->total.count - at->at_count;
 
-    if (!at->is_known || count < READINGS_MIN) {
+    if ((of->known >> wave & 1) == 0 || count < READINGS_MIN) {
         return false;
     }
-    *d = (of->total.sum - at->at.sum) / count - at->before;
+    *d = (of->total.sum - at->at_sum) / count - at->before;
     *stratum = at->stratum;
     return true;
 }
@@ -163,7 +191,8 @@ bool flo_since_difference(const struct flo_since *since, size_t speed,
 bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
                      double *d, uint32_t *stratum)
 {
-    if (since->speeds == NULL || !since->speeds[speed].waves[wave].has_first) {
+    if (since->speeds == NULL ||
+        (since->speeds[speed].has_first >> wave & 1) == 0) {
         return false;
     }
     const struct flo_since_wave *at = &since->speeds[speed].waves[wave];
@@ -189,6 +218,20 @@ bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
     }
     *step = flo_mean_of(&of->step) - before;
     return true;
+}
+
+void flo_since_slope(const struct flo_since *since,
+                     const struct flo_slope_track *track, size_t wave,
+                     struct flo_slope *out)
+{
+    const struct flo_since_memory *memory = &since->memory[wave];
+
+    *out = (struct flo_slope){0};
+    if (memory->from == 0) {
+        flo_slope_read(track, out);
+    } else if (memory->has_begun && since->memory_from == track->from) {
+        flo_slope_read_since(track, &memory->at, out);
+    }
 }
 
 /* The next one that it saw begin, or else the last. */

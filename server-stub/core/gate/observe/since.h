@@ -18,20 +18,29 @@
 
 /* A speed of a control, and a wave. */
 struct flo_since_wave {
-    struct flo_mean at; /* the total as it began */
-    double before;      /* mean of its past */
-    double first;       /* mean of the first 12 readings since */
+    double at_sum;     /* the total as it began */
+    double before;     /* mean of its past */
+    double first;      /* mean of the first 12 readings since */
+    uint32_t at_count; /* of the total as it began */
     uint32_t stratum;
-    bool is_known;
-    bool has_first;
 };
 struct flo_since_speed {
     struct flo_mean total; /* as a control */
+    uint8_t known;         /* a bit for each wave that has a past */
+    uint8_t has_first;     /* likewise, 12 readings */
     struct flo_since_wave waves[FLO_SCAN_WAVES_MAX];
     double last[FLO_STEP_READINGS]; /* the newest as a control, first */
     uint8_t last_count;
     struct flo_mean step;  /* the first 3 after its own swap */
     struct flo_mean first; /* the first 12 */
+};
+_Static_assert(FLO_SCAN_WAVES_MAX <= 8, "a bit for each wave");
+/* Memory of a control since a wave: the readings that its updated devices are
+ * measured by are of the same time. */
+struct flo_since_memory {
+    uint32_t from; /* the first block that counts; 0: the wave is not known */
+    bool has_begun;
+    struct flo_slope_sums at; /* all readings before it */
 };
 struct flo_since_counts {
     uint32_t errors, requests;
@@ -50,6 +59,8 @@ struct flo_since {
     uint8_t wave;     /* of its own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
+    uint32_t memory_from; /* of the readings that `memory` is of */
+    struct flo_since_memory memory[FLO_SCAN_WAVES_MAX];
     struct flo_since_speed *speeds; /* [FLO_SPEEDS]; NULL: counted only */
 };
 
@@ -83,6 +94,12 @@ bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
 /* An updated device: three readings after its swap less three before. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
+/* Growth of a control's memory in the time of a wave; of one that is not known,
+ * since it is a control. */
+void flo_since_slope(const struct flo_since *since,
+                     const struct flo_slope_track *track, size_t wave,
+                     struct flo_slope *out);
+
 /* Counts since a wave, and of the past before that. */
 struct flo_since_numbers {
     double errors, requests;
@@ -100,7 +117,7 @@ bool flo_since_counted(const struct flo_since *since, size_t wave,
 /* Evidence of a device as a row: what was observed and, for a member of a
  * rollout, what it did since.  `out` holds FLO_KEPT_BYTES_MAX; returns the
  * bytes used. */
-#define FLO_SINCE_BYTES_MAX 2048
+#define FLO_SINCE_BYTES_MAX 2560
 #define FLO_KEPT_BYTES_MAX (FLO_OBSERVED_BYTES_MAX + FLO_SINCE_BYTES_MAX)
 size_t flo_kept_member_pack(const struct flo_observed *observed,
                             const struct flo_since *since_or_null,

@@ -48,9 +48,11 @@ static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
 
 static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
 {
-    size_t at = place_of(pairs, index);
+    bool is_behind =
+        pairs->count == 0 || pairs->index[pairs->count - 1] < index;
+    size_t at = is_behind ? pairs->count : place_of(pairs, index);
 
-    if (at < pairs->count && pairs->index[at] == index) {
+    if (!is_behind && pairs->index[at] == index) {
         uint32_t room = UINT32_MAX - pairs->values[at];
         pairs->values[at] += values < room ? values : room;
         return;
@@ -68,18 +70,42 @@ static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
     pairs->count++;
 }
 
+/* A bit for each of four buckets that is not empty. */
+static uint32_t used_of_four(const uint32_t *buckets)
+{
+    return (buckets[0] != 0 ? 1u : 0u) | (buckets[1] != 0 ? 2u : 0u) |
+           (buckets[2] != 0 ? 4u : 0u) | (buckets[3] != 0 ? 8u : 0u);
+}
+
+/* The same of a stride. */
+static uint32_t used_of(const uint32_t *buckets)
+{
+    uint32_t any = 0;
+    uint32_t used = 0;
+
+    for (size_t k = 0; k < STRIDE; k++) {
+        any |= buckets[k];
+    }
+    for (size_t k = 0; k < STRIDE && any != 0; k += 4) {
+        used |= used_of_four(&buckets[k]) << k;
+    }
+    return used;
+}
+
+/* Its `count` is the sum of its buckets: behind the last value there is none
+ * to look for. */
 void flo_pairs_merge(struct flo_pairs *pairs,
                      const struct flo_histogram *histogram)
 {
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i += STRIDE) {
-        uint32_t any = 0;
-        for (size_t k = i; k < i + STRIDE; k++) {
-            any |= histogram->buckets[k];
-        }
-        for (size_t k = i; any != 0 && k < i + STRIDE; k++) {
-            if (histogram->buckets[k] != 0) {
-                add_pair(pairs, (uint16_t)k, histogram->buckets[k]);
-            }
+    uint64_t left = histogram->count;
+
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS && left > 0; i += STRIDE) {
+        uint32_t used = used_of(&histogram->buckets[i]);
+        for (; used != 0; used &= used - 1) {
+            size_t k = i + (size_t)__builtin_ctz(used);
+            uint32_t values = histogram->buckets[k];
+            add_pair(pairs, (uint16_t)k, values);
+            left -= values < left ? values : left;
         }
     }
 }

@@ -204,7 +204,8 @@ static void look_at_value(const struct flo_count_scan_room *room,
     if (value->updated < UPDATED_MIN || value->far < FAR_MIN ||
         2 * (uint64_t)value->far < value->updated ||
         (value->controls < OWN_MIN &&
-         (uint64_t)value->updated + value->controls < LARGE)) {
+         (room->label->needs_own ||
+          (uint64_t)value->updated + value->controls < LARGE))) {
         return;
     }
     struct against all = against(value, &room->all);
@@ -283,6 +284,7 @@ static void look_within(struct flo_count_scan_room *room, size_t label,
                            .far = value->part_far,
                            .devices = value->part};
         if (value->part >= UPDATED_MIN && others >= 1 &&
+            (!room->label->needs_own || value->controls >= OWN_MIN) &&
             are_most(value->part_far, value->part) &&
             5 * (uint64_t)(row->far - value->part_far) <= others &&
             is_better(&one, best)) {
@@ -315,12 +317,12 @@ static void name(struct flo_count_scan_room *room, const struct best *best,
 /* ---- turns ---- */
 
 /* Most events first; those found earlier before equal ones. */
-static void add_probe(struct flo_count_scan *out, double *sizes,
-                      struct flo_slice slice, const struct value *value)
+static void add_probe(struct flo_count_scan *out, struct flo_slice slice,
+                      const struct value *value)
 {
     size_t at = out->probe_count;
 
-    while (at > 0 && sizes[at - 1] < value->least) {
+    while (at > 0 && out->probes[at - 1].least < value->least) {
         at--;
     }
     if (at == FLO_SCAN_PROBES_MAX) {
@@ -329,14 +331,13 @@ static void add_probe(struct flo_count_scan *out, double *sizes,
     out->probe_count += out->probe_count < FLO_SCAN_PROBES_MAX ? 1 : 0;
     for (size_t i = out->probe_count - 1; i > at; i--) {
         out->probes[i] = out->probes[i - 1];
-        sizes[i] = sizes[i - 1];
     }
     out->probes[at] =
         (struct flo_scan_probe){.slice = slice,
                                 .take = value->controls < FLO_SCAN_PROBE_DEVICES
                                             ? value->controls
-                                            : FLO_SCAN_PROBE_DEVICES};
-    sizes[at] = value->least;
+                                            : FLO_SCAN_PROBE_DEVICES,
+                                .least = value->least};
 }
 
 static bool asks_for_more(const struct value *value)
@@ -349,7 +350,6 @@ static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out,
                  struct best *best)
 {
     const struct flo_count_scan_rule *rule = room->rule;
-    double sizes[FLO_SCAN_PROBES_MAX];
 
     *best = (struct best){0};
     out->probe_count = 0;
@@ -361,7 +361,7 @@ static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out,
         for (size_t v = 1; v <= room->label->count; v++) {
             struct flo_slice at = {(uint16_t)l, (uint16_t)v};
             if (asks_for_more(&room->values[v])) {
-                add_probe(out, sizes, at, &room->values[v]);
+                add_probe(out, at, &room->values[v]);
             }
             if (room->all.controls >= CONTROLS_MIN) {
                 look_at_value(room, at, threshold, best);

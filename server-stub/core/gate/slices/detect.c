@@ -91,19 +91,27 @@ static bool does_fail(const struct flo_detect_events *plan, uint32_t events)
 
     return flo_mixture_above(&mixture, p0) >=
                -log(plan->alpha * plan->weight) &&
+           events >= plan->least &&
            events >= plan->limit_ratio * plan->expected_updated;
 }
 
-/* P(Poisson(mean) < events), summed from the largest count down. */
+/* P(Poisson(mean) < events), summed from the likeliest count both ways: the
+ * first of thousands of terms may be no number that a double can hold. */
 static double fewer(double mean, uint32_t events)
 {
     double last = events - 1.0;
-    double term = exp(last * log(mean) - mean - lgamma(last + 1));
+    double likely = fmin(last, floor(mean));
+    double term = exp(likely * log(mean) - mean - lgamma(likely + 1));
     double sum = 0;
+    double above = term;
 
-    for (double j = last; j >= 0; j--) {
+    for (double j = likely; j >= 0; j--) {
         sum += term;
         term *= j / mean;
+    }
+    for (double j = likely + 1; j <= last; j++) {
+        above *= mean / j;
+        sum += above;
     }
     return sum;
 }

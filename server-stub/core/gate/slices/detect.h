@@ -32,6 +32,7 @@ struct flo_detect_events {
     double expected_control;
     double alpha, weight;
     double limit_ratio;
+    double least; /* fewer events fail nobody */
 };
 /* *events: the fewest that fail when controls have what is expected.
  * *ratio: of the rates, found in 95 % of runs.

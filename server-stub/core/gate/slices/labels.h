@@ -23,6 +23,8 @@ struct flo_slice_label {
     uint32_t count;         /* values are at most this */
     uint32_t judged;        /* values with 3 members, at the rollout's start */
     double tau2;            /* greatest one that a scan told so far */
+    bool needs_own; /* a pair: with fewer than two controls of its own it is not
+                       judged.  Its site has some, and tells a shock. */
 };
 /* -ln of what each value may use of alpha. */
 double flo_slice_threshold(double alpha, double weight, size_t labels,

@@ -113,18 +113,45 @@ static bool slope_of(const struct flo_slope_sums *sums, uint32_t least,
     return sums->count >= least && squares > 0 && fabs(*out) <= SLOPE_MAX;
 }
 
-void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out)
+static struct flo_slope_sums latest_of(const struct flo_slope_track *track)
 {
     const struct flo_slope_sums *a = &track->latest;
     const struct flo_slope_sums *b = &track->newest;
-    struct flo_slope_sums late = {.count = a->count + b->count,
-                                  .t = a->t + b->t,
-                                  .t2 = a->t2 + b->t2,
-                                  .y = a->y + b->y,
-                                  .ty = a->ty + b->ty};
+
+    return (struct flo_slope_sums){.count = a->count + b->count,
+                                   .t = a->t + b->t,
+                                   .t2 = a->t2 + b->t2,
+                                   .y = a->y + b->y,
+                                   .ty = a->ty + b->ty};
+}
+
+void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out)
+{
+    struct flo_slope_sums late = latest_of(track);
 
     out->has_slope = slope_of(&track->all, READINGS_MIN, &out->slope);
     out->has_latest = slope_of(&late, LATEST_MIN, &out->latest);
+}
+
+void flo_slope_read_since(const struct flo_slope_track *track,
+                          const struct flo_slope_sums *before,
+                          struct flo_slope *out)
+{
+    const struct flo_slope_sums *all = &track->all;
+    struct flo_slope_sums late = latest_of(track);
+
+    *out = (struct flo_slope){0};
+    if (before->count > all->count) {
+        return; /* of readings that are forgotten */
+    }
+    const struct flo_slope_sums since = {.count = all->count - before->count,
+                                         .t = all->t - before->t,
+                                         .t2 = all->t2 - before->t2,
+                                         .y = all->y - before->y,
+                                         .ty = all->ty - before->ty};
+    out->has_slope = slope_of(&since, READINGS_MIN, &out->slope);
+    out->has_latest = slope_of(since.count < late.count ? &since : &late,
+                               LATEST_MIN, &out->latest);
 }
 
 /* ---- two arms ---- */
@@ -225,6 +252,36 @@ static void join(struct flo_ratio_arm *to, const struct flo_ratio_arm *from)
     to->m2 += from->m2 + off * off * n * more / (n + more);
     to->mean += off * more / (n + more);
     to->devices += from->devices;
+}
+
+/* A mean of both, `share` of it the second. */
+static double between(double one, double other, double share)
+{
+    return one + (other - one) * share;
+}
+
+void flo_leak_add_wave(struct flo_leak_arms *to,
+                       const struct flo_leak_arms *wave)
+{
+    struct flo_leak_arms from = *wave;
+
+    if (!is_compared(wave)) {
+        return;
+    }
+    from.treated.mean -= from.control.mean;
+    from.control.mean = 0;
+    if (!is_compared(to)) {
+        *to = from;
+        return;
+    }
+    double share = (double)from.treated.devices /
+                   (double)(to->treated.devices + from.treated.devices);
+    to->slope = between(to->slope, from.slope, share);
+    to->latest = between(to->latest, from.latest, share);
+    join(&to->treated, &from.treated);
+    to->control.m2 = between(to->control.m2, from.control.m2, share);
+    to->control.devices = llround(between((double)to->control.devices,
+                                          (double)from.control.devices, share));
 }
 
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from)

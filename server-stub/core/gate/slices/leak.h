@@ -43,6 +43,11 @@ void flo_slope_begin(struct flo_slope_track *track, uint32_t from);
  * numbers without end; nothing changed. */
 bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y);
 void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out);
+/* The same of the readings that are not in `before` yet: `all` as it was.  So
+ * devices whose readings began earlier are measured in the time of another. */
+void flo_slope_read_since(const struct flo_slope_track *track,
+                          const struct flo_slope_sums *before,
+                          struct flo_slope *out);
 
 struct flo_leak_rule {
     double limit_pct; /* an hour */
@@ -73,6 +78,11 @@ struct flo_leak_result {
 bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
                    const struct flo_slope *controls, size_t control_count,
                    double *numbers, struct flo_leak_arms *out);
+/* Another wave of the same segment: its updated devices, less what the controls
+ * did in their time.  These are mostly the same devices for each wave, so they
+ * count once. */
+void flo_leak_add_wave(struct flo_leak_arms *to,
+                       const struct flo_leak_arms *wave);
 /* Those of another segment, which have controls of their own. */
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from);
 /* false: numbers that cannot be; *out is open then. */

@@ -92,17 +92,17 @@ static void look_at_value(const struct flo_scan_room *room, struct flo_slice at,
 
 struct probes {
     struct flo_scan_probe *items; /* [FLO_SCAN_PROBES_MAX] */
-    double sizes[FLO_SCAN_PROBES_MAX];
     size_t count;
 };
 
 /* Largest first; those found earlier before equal ones. */
 static void add_probe(struct probes *probes, struct flo_slice slice,
-                      double size, int64_t controls)
+                      double least, const struct flo_scan_value *value)
 {
+    int64_t controls = value->controls.devices;
     size_t at = probes->count;
 
-    while (at > 0 && probes->sizes[at - 1] < size) {
+    while (at > 0 && probes->items[at - 1].least < least) {
         at--;
     }
     if (at == FLO_SCAN_PROBES_MAX) {
@@ -111,13 +111,12 @@ static void add_probe(struct probes *probes, struct flo_slice slice,
     probes->count += probes->count < FLO_SCAN_PROBES_MAX ? 1 : 0;
     for (size_t i = probes->count - 1; i > at; i--) {
         probes->items[i] = probes->items[i - 1];
-        probes->sizes[i] = probes->sizes[i - 1];
     }
     probes->items[at] = (struct flo_scan_probe){
         .slice = slice,
         .take = controls < FLO_SCAN_PROBE_DEVICES ? (uint32_t)controls
-                                                  : FLO_SCAN_PROBE_DEVICES};
-    probes->sizes[at] = size;
+                                                  : FLO_SCAN_PROBE_DEVICES,
+        .least = least};
 }
 
 /* The least of its devices' distances to the median of their own controls; a
@@ -158,7 +157,7 @@ static void look_for_probes(const struct flo_scan_room *room, size_t label,
         double least = least_lift(room, value);
         if (flo_difference_is_slow(least)) {
             add_probe(probes, (struct flo_slice){(uint16_t)label, (uint16_t)v},
-                      least, value->controls.devices);
+                      least, value);
         }
     }
 }

@@ -194,7 +194,8 @@ bool flo_scan_value_counts(const struct flo_scan_room *room,
                            const struct flo_scan_value *value)
 {
     return flo_scan_value_has_own(value) ||
-           (room->controls >= OTHERS_MIN && value->members >= LARGE);
+           (!room->label->needs_own && room->controls >= OTHERS_MIN &&
+            value->members >= LARGE);
 }
 
 static void count_devices(struct flo_scan_room *room)

@@ -131,6 +131,7 @@ static void look_within(const struct flo_scan_room *room, size_t label,
         const struct flo_scan_value *value = &room->values[v];
         uint64_t others = devices - value->part;
         if (value->part < FLO_SCAN_UPDATED_MIN || others < 1 ||
+            (room->label->needs_own && !flo_scan_value_has_own(value)) ||
             !are_most(value->part_far, value->part) ||
             5 * (uint64_t)(far - value->part_far) > others) {
             continue;

@@ -10,36 +10,64 @@
 #define BLOCKS_AN_HOUR 12
 #define FREEDOM (FLO_SHAPE_HOURS - 1 - COEFFICIENTS)
 
-/* Cosine of a day's 48th parts, up to a quarter of it. */
-#define QUARTER 12
-static const double quarter[QUARTER + 1] = {1,
-                                            0.99144486137381041,
-                                            0.96592582628906829,
-                                            0.92387953251128676,
-                                            0.86602540378443865,
-                                            0.79335334029123517,
-                                            0.70710678118654752,
-                                            0.60876142900872064,
-                                            0.5,
-                                            0.38268343236508977,
-                                            0.25881904510252076,
-                                            0.13052619222005159,
-                                            0};
-
-static double cosine(uint32_t part)
-{
-    part %= 4 * QUARTER;
-    part = part > 2 * QUARTER ? 4 * QUARTER - part : part;
-    return part > QUARTER ? -quarter[2 * QUARTER - part] : quarter[part];
-}
+/* Cosine of a day's 48th parts. */
+#define PARTS 48
+static const double cosines[PARTS] = {1,
+                                      0.99144486137381041,
+                                      0.96592582628906829,
+                                      0.92387953251128676,
+                                      0.86602540378443865,
+                                      0.79335334029123517,
+                                      0.70710678118654752,
+                                      0.60876142900872064,
+                                      0.5,
+                                      0.38268343236508977,
+                                      0.25881904510252076,
+                                      0.13052619222005159,
+                                      0,
+                                      -0.13052619222005159,
+                                      -0.25881904510252076,
+                                      -0.38268343236508977,
+                                      -0.5,
+                                      -0.60876142900872064,
+                                      -0.70710678118654752,
+                                      -0.79335334029123517,
+                                      -0.86602540378443865,
+                                      -0.92387953251128676,
+                                      -0.96592582628906829,
+                                      -0.99144486137381041,
+                                      -1,
+                                      -0.99144486137381041,
+                                      -0.96592582628906829,
+                                      -0.92387953251128676,
+                                      -0.86602540378443865,
+                                      -0.79335334029123517,
+                                      -0.70710678118654752,
+                                      -0.60876142900872064,
+                                      -0.5,
+                                      -0.38268343236508977,
+                                      -0.25881904510252076,
+                                      -0.13052619222005159,
+                                      0,
+                                      0.13052619222005159,
+                                      0.25881904510252076,
+                                      0.38268343236508977,
+                                      0.5,
+                                      0.60876142900872064,
+                                      0.70710678118654752,
+                                      0.79335334029123517,
+                                      0.86602540378443865,
+                                      0.92387953251128676,
+                                      0.96592582628906829,
+                                      0.99144486137381041};
 
 /* Once and twice a day, cosine and sine, in the middle of the hour. */
 static void basis_of(uint32_t hour, double out[COEFFICIENTS])
 {
     for (uint32_t k = 0; k < HARMONICS; k++) {
         uint32_t part = (k + 1) * (2 * hour + 1);
-        out[2 * k] = cosine(part);
-        out[2 * k + 1] = cosine(part + 3 * QUARTER);
+        out[2 * k] = cosines[part % PARTS];
+        out[2 * k + 1] = cosines[(part + 3 * PARTS / 4) % PARTS];
     }
 }
 
@@ -134,19 +162,22 @@ uint32_t flo_shape_hour(uint32_t block)
 
 static int16_t whole_of(double x)
 {
-    return (int16_t)lround(fmin(fmax(x, INT16_MIN), INT16_MAX));
+    double near = x < 0 ? x - 0.5 : x + 0.5;
+
+    return near <= INT16_MIN   ? INT16_MIN
+           : near >= INT16_MAX ? INT16_MAX
+                               : (int16_t)near;
 }
 
 bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x)
 {
-    bool is_first = true;
-
     assert(hour < FLO_SHAPE_HOURS);
     if (!isfinite(x) || fabs(x) > FLT_MAX) {
         return false;
     }
-    for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
-        is_first = is_first && kept->counts[h] == 0;
+    bool is_first = kept->counts[hour] == 0;
+    for (size_t h = 0; h < FLO_SHAPE_HOURS && is_first; h++) {
+        is_first = kept->counts[h] == 0;
     }
     kept->base = is_first ? (float)x : kept->base;
     uint8_t count = (uint8_t)(kept->counts[hour] + 1);

@@ -12,6 +12,7 @@
 #define NEIGHBOURS_MIN 2
 #define UPDATED_MIN 5
 #define POINT 0.01
+#define SITE_SMALL 64 /* devices that are sorted by insertion */
 
 /* ---- one wave ---- */
 
@@ -30,6 +31,55 @@ static int by_site(const void *a, const void *b)
         return is_control ? -1 : 1;
     }
     return is_control ? (one->d > other->d) - (one->d < other->d) : 0;
+}
+
+/* The end of the site that begins at `from`. */
+static size_t end_of_site(const struct flo_slow_device *devices, size_t count,
+                          size_t from)
+{
+    size_t end = from + 1;
+
+    while (end < count && devices[end].value == devices[from].value) {
+        end++;
+    }
+    return end;
+}
+
+/* One device after the other to its place: few, or nearly in order. */
+static void insert(struct flo_slow_device *devices, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct flo_slow_device one = devices[i];
+        size_t at = i;
+        while (at > 0 && by_site(&devices[at - 1], &one) > 0) {
+            devices[at] = devices[at - 1];
+            at--;
+        }
+        devices[at] = one;
+    }
+}
+
+/* Sites often are together already; then each is sorted by itself. */
+static void sort_by_site(struct flo_slow_device *devices, size_t count)
+{
+    size_t at = 1;
+    size_t end;
+
+    while (at < count && devices[at - 1].value <= devices[at].value) {
+        at++;
+    }
+    if (at < count) {
+        qsort(devices, count, sizeof(*devices), by_site);
+        return;
+    }
+    for (at = 0; at < count; at = end) {
+        end = end_of_site(devices, count, at);
+        if (end - at <= SITE_SMALL) {
+            insert(&devices[at], end - at);
+        } else {
+            qsort(&devices[at], end - at, sizeof(*devices), by_site);
+        }
+    }
 }
 
 /* The median of sorted controls without the one at `except`; `count`: none. */
@@ -102,12 +152,9 @@ bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
     }
     double centre = flo_median(numbers, controls);
     struct flo_slow_arm last = {0};
-    qsort(devices, count, sizeof(*devices), by_site);
+    sort_by_site(devices, count);
     for (size_t at = 0; at < count;) {
-        size_t end = at + 1;
-        while (end < count && devices[end].value == devices[at].value) {
-            end++;
-        }
+        size_t end = end_of_site(devices, count, at);
         add_site(slow, &last, segment, &devices[at], end - at, centre);
         at = end;
     }

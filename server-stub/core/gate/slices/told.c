@@ -14,38 +14,22 @@
 #define ORDERED_MIN 5         /* fewer have no error of their median */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
-#define HALVINGS 200
+#define HALVINGS 64 /* of 12: below the last bit */
 #define Z_MAX 12.0
 
 /* ---- error of a median ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double one = *(const double *)a;
-    double other = *(const double *)b;
-
-    return (one > other) - (one < other);
-}
-
-static void sort(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), by_value);
-}
-
-static double middle_of_sorted(const double *values, size_t count)
-{
-    return count % 2 == 1 ? values[count / 2]
-                          : 0.5 * (values[count / 2 - 1] + values[count / 2]);
-}
-
-/* P(Bin(n, 1/2) < c). */
+/* P(Bin(n, 1/2) < c), summed from the largest term down. */
 static double below_half(double n, size_t c)
 {
+    double last = (double)c - 1;
+    double term = exp(lgamma(n + 1) - lgamma(last + 1) - lgamma(n - last + 1) -
+                      n * M_LN2);
     double sum = 0;
 
-    for (size_t k = 0; k < c; k++) {
-        sum += exp(lgamma(n + 1) - lgamma((double)k + 1) -
-                   lgamma(n - (double)k + 1) - n * M_LN2);
+    for (double k = last; k >= 0; k--) {
+        sum += term;
+        term *= k / (n - k + 1);
     }
     return sum;
 }
@@ -67,15 +51,16 @@ static double normal_tail(double p)
     return (low + high) / 2;
 }
 
-/* Standard error of the median of sorted values; at least 5. */
-static double median_error(const double *sorted, size_t count)
+/* Standard error of the median of at least 5 values, in another order then. */
+static double median_error(double *values, size_t count)
 {
     double n = (double)count;
     double place = floor((n + 1) / 2 - sqrt(n) + 0.5);
     size_t c = place < 1 ? 1 : (size_t)place;
     double z = normal_tail(below_half(n, c));
+    double high = flo_place(values, count, count - c);
 
-    return (sorted[count - c] - sorted[c - 1]) / (2 * z);
+    return (high - flo_place(values, count, c - 1)) / (2 * z);
 }
 
 /* ---- effect ---- */
@@ -99,39 +84,38 @@ static size_t pairs_of(const double *values, size_t count, double *out)
     return used;
 }
 
-/* The updated devices; sorted, as the pairs. */
+/* The updated devices.  Three places of the pairs are enough: they need no
+ * order. */
 static struct side by_ranks(const double *values, size_t count, double *pairs)
 {
     size_t used = pairs_of(values, count, pairs);
     double n = (double)count;
     struct side side = {.has_width = count >= RANKS_MIN};
 
-    sort(pairs, used);
-    side.middle = middle_of_sorted(pairs, used);
+    side.middle = flo_median(pairs, used);
     if (side.has_width) {
         double place =
             floor(n * (n + 1) / 4 - Z95 * sqrt(n * (n + 1) * (2 * n + 1) / 24));
         size_t k = place < 0 ? 0 : (size_t)place;
-        side.down = side.middle - pairs[k];
-        side.up = pairs[used - 1 - k] - side.middle;
+        side.down = side.middle - flo_place(pairs, used, k);
+        side.up = flo_place(pairs, used, used - 1 - k) - side.middle;
     }
     return side;
 }
 
-static struct side by_median(const double *values, size_t count)
+static struct side by_median(double *values, size_t count)
 {
     double half = Z95 * median_error(values, count);
 
-    return (struct side){.middle = middle_of_sorted(values, count),
+    return (struct side){.middle = flo_median(values, count),
                          .down = half,
                          .up = half,
                          .has_width = true};
 }
 
 /* Fewer than six: the controls scatter as these would, or these do more. */
-static double width_of_few(const double *values, size_t count,
-                           const double *controls, size_t control_count,
-                           double centre, double *numbers)
+static double width_of_few(double *values, size_t count, const double *controls,
+                           size_t control_count, double centre, double *numbers)
 {
     static const double range_sd[] = {1.128, 1.693, 2.059, 2.326};
 
@@ -141,7 +125,9 @@ static double width_of_few(const double *values, size_t count,
     }
     double sd = flo_robust_deviation(numbers, control_count, centre);
     if (count > 1) {
-        sd = fmax(sd, (values[count - 1] - values[0]) / range_sd[count - 2]);
+        double most = flo_place(values, count, count - 1);
+        double least = flo_place(values, count, 0);
+        sd = fmax(sd, (most - least) / range_sd[count - 2]);
     }
     return Z95 * sd / sqrt((double)count);
 }
@@ -177,16 +163,13 @@ bool flo_told_effect(double *updated, size_t updated_count, double *controls,
     if (updated_count == 0) {
         return true;
     }
-    sort(updated, updated_count);
-    sort(controls, control_count);
     for (size_t i = 0; i < updated_count; i++) {
         out->above_half += flo_difference_is_slow(updated[i]) ? 1 : 0;
     }
     struct side side = updated_count <= FLO_TOLD_PAIRS_DEVICES_MAX
                            ? by_ranks(updated, updated_count, numbers)
                            : by_median(updated, updated_count);
-    double centre =
-        control_count > 0 ? middle_of_sorted(controls, control_count) : 0;
+    double centre = control_count > 0 ? flo_median(controls, control_count) : 0;
     out->has_effect = true;
     out->effect = side.middle - centre;
     if (control_count >= ORDERED_MIN && !side.has_width) {

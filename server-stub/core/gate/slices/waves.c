@@ -5,11 +5,11 @@
 
 #define TOGETHER_BLOCKS 6 /* 30 minutes */
 
-/* The newest wave of a phase; FLO_SCAN_WAVES_MAX: none. */
-static uint8_t newest_phase(const struct flo_waves *waves)
+/* The newest one of phases, or of probes; FLO_SCAN_WAVES_MAX: none. */
+static uint8_t newest_of(const struct flo_waves *waves, bool is_probe)
 {
     for (uint8_t p = waves->count; p > 0; p--) {
-        if (!waves->waves[p - 1].is_probe) {
+        if (waves->waves[p - 1].is_probe == is_probe) {
             return (uint8_t)(p - 1);
         }
     }
@@ -18,10 +18,10 @@ static uint8_t newest_phase(const struct flo_waves *waves)
 
 uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe)
 {
-    uint8_t newest = newest_phase(waves);
+    uint8_t newest = newest_of(waves, is_probe);
 
     assert(waves->count == 0 || block >= waves->waves[waves->count - 1].block);
-    if (!is_probe && newest < FLO_SCAN_WAVES_MAX &&
+    if (newest < FLO_SCAN_WAVES_MAX &&
         block - waves->waves[newest].block <= TOGETHER_BLOCKS) {
         return newest;
     }

@@ -8,54 +8,99 @@
 #define ALONE 1.3862943611198906 /* ln 4 */
 #define NORMAL_MAD 1.4826 /* of the median deviation, to a standard one */
 
-/* Hoare's selection: values[k] is the one that belongs there, smaller ones
- * before it, larger ones behind. */
-static double select_place(double *values, size_t count, size_t k)
+/* The middle one of three. */
+static double pivot_of(const double *values, size_t low, size_t high)
+{
+    double a = values[low];
+    double b = values[low + (high - low) / 2];
+    double c = values[high];
+
+    return a < b ? (b < c ? b : (a < c ? c : a))
+                 : (a < c ? a : (b < c ? c : b));
+}
+
+/* Values below the pivot to the front of [low, high]; where the others begin.
+ * Lomuto's, with no branch that depends on a value: Hoare's guesses wrong at
+ * every second one. */
+static size_t part(double *values, size_t low, size_t high, double pivot)
+{
+    size_t end = low;
+
+    for (size_t i = low; i <= high; i++) {
+        double x = values[i];
+        values[i] = values[end];
+        values[end] = x;
+        end += x < pivot ? 1 : 0;
+    }
+    return end;
+}
+
+/* The same with those that equal the pivot, which is the least. */
+static size_t part_equal(double *values, size_t low, size_t high, double pivot)
+{
+    size_t end = low;
+
+    for (size_t i = low; i <= high; i++) {
+        double x = values[i];
+        values[i] = values[end];
+        values[end] = x;
+        end += x > pivot ? 0 : 1;
+    }
+    return end;
+}
+
+/* Selection: values[k] is the one that belongs there, smaller ones before it,
+ * larger ones behind. */
+double flo_place(double *values, size_t count, size_t k)
 {
     size_t low = 0;
     size_t high = count - 1;
 
     assert(k < count);
     while (low < high) {
-        double pivot = values[low + (high - low) / 2];
-        size_t i = low;
-        size_t j = high;
-        for (;;) {
-            while (values[i] < pivot) {
-                i++;
-            }
-            while (values[j] > pivot) {
-                j--;
-            }
-            if (i >= j) {
+        double pivot = pivot_of(values, low, high);
+        size_t end = part(values, low, high, pivot);
+        if (k < end) {
+            high = end - 1;
+        } else if (end > low) {
+            low = end;
+        } else {
+            end = part_equal(values, low, high, pivot);
+            if (k < end) {
                 break;
             }
-            double swap = values[i];
-            values[i++] = values[j];
-            values[j--] = swap;
-        }
-        /* [low, j] are at most the pivot, the rest at least. */
-        if (k <= j) {
-            high = j;
-        } else {
-            low = j + 1;
+            low = end;
         }
     }
     return values[k];
 }
 
+/* The greatest of at least one, in four chains that do not wait for each
+ * other. */
+static double greatest(const double *values, size_t count)
+{
+    double best[4] = {values[0], values[0], values[0], values[0]};
+    size_t i = 0;
+
+    for (; i + 4 <= count; i += 4) {
+        for (size_t k = 0; k < 4; k++) {
+            best[k] = values[i + k] > best[k] ? values[i + k] : best[k];
+        }
+    }
+    for (; i < count; i++) {
+        best[0] = values[i] > best[0] ? values[i] : best[0];
+    }
+    for (size_t k = 1; k < 4; k++) {
+        best[0] = best[k] > best[0] ? best[k] : best[0];
+    }
+    return best[0];
+}
+
 double flo_median(double *values, size_t count)
 {
-    double upper = select_place(values, count, count / 2);
-    double lower = values[0];
+    double upper = flo_place(values, count, count / 2);
 
-    if (count % 2 == 1) {
-        return upper;
-    }
-    for (size_t i = 1; i < count / 2; i++) {
-        lower = fmax(lower, values[i]);
-    }
-    return 0.5 * (lower + upper);
+    return count % 2 == 1 ? upper : 0.5 * (greatest(values, count / 2) + upper);
 }
 
 double flo_robust_deviation(double *values, size_t count, double centre)
@@ -77,10 +122,4 @@ struct flo_clip flo_clip_of(double *controls, size_t count, double deviations,
         clip.reach = fmax(deviations * sd, least);
     }
     return clip;
-}
-
-double flo_clipped(const struct flo_clip *clip, double x)
-{
-    return fmin(fmax(x, clip->centre - clip->reach),
-                clip->centre + clip->reach);
 }

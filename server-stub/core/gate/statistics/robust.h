@@ -7,6 +7,9 @@
 
 #include <flotilla/base.h>
 
+/* The value that is at place k < `count` once they are sorted.  Reorders them.
+ */
+double flo_place(double *values, size_t count, size_t k);
 /* The middle of `count` >= 1 finite values, or the mean of the two middle ones.
  * Reorders them. */
 double flo_median(double *values, size_t count);
@@ -25,6 +28,13 @@ struct flo_clip {
  * the values as above. */
 struct flo_clip flo_clip_of(double *controls, size_t count, double deviations,
                             double least);
-double flo_clipped(const struct flo_clip *clip, double x);
+static inline double flo_clipped(const struct flo_clip *clip, double x)
+{
+    double low = clip->centre - clip->reach;
+    double high = clip->centre + clip->reach;
+
+    x = x > low ? x : low;
+    return x < high ? x : high;
+}
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/gate/statistics/numbers.h"
@@ -235,10 +236,10 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
     if (standing->has_result && standing->verdict != FLO_VERDICT_INCONCLUSIVE) {
         snprintf(out, FLO_STUDY_TEXT, "%s", why);
     } else if (study->state.passed_in[rule] > 0) {
-        snprintf(out, FLO_STUDY_TEXT, "passed in phase %u; here %.180s",
-                 study->state.passed_in[rule], why);
+        flo_text_fitf(out, FLO_STUDY_TEXT, "passed in phase %u; here %s",
+                      study->state.passed_in[rule], why);
     } else if (is_awaited) {
-        snprintf(out, FLO_STUDY_TEXT, "waits: %.230s", why);
+        flo_text_fitf(out, FLO_STUDY_TEXT, "waits: %s", why);
     } else if ((study->state.beyond >> rule & 1) != 0) {
         snprintf(out, FLO_STUDY_TEXT,
                  "only fails, and did not: they are too rare for %u updated "
@@ -246,6 +247,6 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
                  study->state.treated, flo_s(study->state.treated),
                  FLO_SOAKS_MAX);
     } else {
-        snprintf(out, FLO_STUDY_TEXT, "only fails, and did not: %.200s", why);
+        flo_text_fitf(out, FLO_STUDY_TEXT, "only fails, and did not: %s", why);
     }
 }

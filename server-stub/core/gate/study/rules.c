@@ -515,6 +515,31 @@ static int check_weights(const struct flo_study_rules *rules,
                             "`false`");
 }
 
+/* Rates of these are shares of what they count: none are apart by all of it. */
+static bool is_of_shares(enum flo_measure measure)
+{
+    return measure == FLO_MEASURE_ERRORS ||
+           measure == FLO_MEASURE_MUCH_SLOWER ||
+           measure == FLO_MEASURE_COVERAGE || measure == FLO_MEASURE_FEEDBACK;
+}
+
+int flo_study_rules_check_sense(const struct flo_study_rules *rules,
+                                struct flo_err *err)
+{
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct flo_study_rule *rule = &rules->rules[i];
+        if (is_of_shares(rule->measure) && rule->floor >= 1) {
+            flo_fail(err, FLO_E_REST_MEANING,
+                     "gates.%s: floor: %.3g is never reached, rates of it are "
+                     "at most 1: the gate could not fail",
+                     flo_measure_fact(rule->measure)->word, rule->floor);
+            return flo_err_fix(err, "0.01 is one point; or leave the gate out "
+                                    "with `false`");
+        }
+    }
+    return 0;
+}
+
 static const char *const own_words[] = {"preset", "alarm_only", "hold_out_pct",
                                         "watch_ms"};
 #define WATCH_MS_MAX UINT64_C(2592000000)

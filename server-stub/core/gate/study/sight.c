@@ -17,6 +17,16 @@
 #define LABELS 2 /* hardware and site */
 #define Z_LOOK 1.96
 #define CONTROLS_MOST 1e6
+/* A test compares devices of all sites: shocks of a site and its own day count,
+ * too.  The proof has each site against its own controls. */
+#define SPREAD_ACROSS 0.106
+#define SPREAD_MEMORY 0.022 /* drift of 2 %, and noise */
+#define SPREAD_SLOPE 0.0157 /* an hour: of a slope of 10 readings */
+#define SLOPE_READINGS 10
+#define BLOCKS_AN_HOUR 12
+#define SURE 0.95
+#define RATE_MIN 1e-6 /* where nobody had one */
+#define HALVINGS 60
 
 /* ---- one phase ---- */
 
@@ -28,9 +38,15 @@ static double find_of(const struct flo_detect *plan)
                                                             : INFINITY;
 }
 
+/* A level of a few readings scatters as much as a device drifts. */
+static double thinned(const struct flo_study_crowd *crowd)
+{
+    return crowd->updated > 0 ? 1 + (double)crowd->thin / crowd->updated : 1;
+}
+
 static double variance_of(double sd, const struct flo_study_crowd *crowd)
 {
-    return sd * sd * (1.0 / crowd->updated + 1.0 / crowd->controls);
+    return sd * sd * (thinned(crowd) / crowd->updated + 1.0 / crowd->controls);
 }
 
 /* Standard error over all waves, with so many controls in the last one; 0: no
@@ -46,7 +62,7 @@ static double error_of(double sd, const struct flo_study_crowd *crowds,
         if (updated < 1 || controls < 1) {
             continue;
         }
-        double of_updated = sd * sd / updated;
+        double of_updated = sd * sd * thinned(&crowds[i]) / updated;
         double of_controls = sd * sd / controls;
         double weight = 1 / (of_updated + of_controls);
         weights += weight;
@@ -98,15 +114,20 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
                     struct flo_study_sight *out)
 {
     const struct flo_study_rule *of = &study->rules.rules[rule];
-    double sd = study->spread > 0 ? study->spread : FLO_SPREAD_USUAL;
+    bool is_memory = of->measure == FLO_MEASURE_ENGINE_RSS;
+    double sd = is_memory           ? SPREAD_MEMORY
+                : study->spread > 0 ? study->spread
+                                    : FLO_SPREAD_USUAL;
+    double across = is_memory || study->spread > 0 ? sd : SPREAD_ACROSS;
     struct flo_statistic_rule test;
     struct flo_study_crowd all = {.controls = crowds[phase].controls};
 
     *out = (struct flo_study_sight){0};
     for (uint32_t i = 0; i <= phase; i++) {
         all.updated += crowds[i].updated;
+        all.thin += crowds[i].thin;
     }
-    if (!flo_study_is_speed(of->measure) || all.updated == 0 ||
+    if (!(flo_study_is_speed(of->measure) || is_memory) || all.updated == 0 ||
         all.controls == 0) {
         return false;
     }
@@ -114,7 +135,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
     const struct flo_detect plan = {.updated = all.updated,
                                     .controls = all.controls,
                                     .devices_min = (double)of->devices_min,
-                                    .sd = sd,
+                                    .sd = across * sqrt(thinned(&all)),
                                     .alpha = test.ratio.alpha,
                                     .weight = test.ratio.weight,
                                     .limit_pct = test.ratio.limit_pct,
@@ -135,6 +156,144 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
         out->helps_controls = controls_for(sd, crowds, phase, out->prove_pct);
     }
     return true;
+}
+
+/* ---- errors, crashes, a leak ---- */
+
+static bool sees_leak(const struct flo_statistic_rule *test,
+                      const struct flo_study_crowd *all, uint64_t from_ms,
+                      struct flo_study_seen *out)
+{
+    const struct flo_detect plan = {.updated = all->updated,
+                                    .controls = all->controls,
+                                    .devices_min =
+                                        (double)test->leak.devices_min,
+                                    .sd = SPREAD_SLOPE,
+                                    .alpha = test->leak.alpha,
+                                    .weight = test->leak.weight,
+                                    .limit_pct = test->leak.limit_pct,
+                                    .clip = CLIP_SLICE};
+    double from = from_ms > 0 ? (double)from_ms / 3.6e6 : 0.5;
+    double need = from + (double)SLOPE_READINGS / BLOCKS_AN_HOUR;
+    double find = find_of(&plan);
+
+    out->hours = all->hours;
+    out->has_find = isfinite(find) && all->hours >= need - 0.01;
+    out->finds = flo_change_pct(find);
+    return true;
+}
+
+static bool sees_errors(const struct flo_statistic_rule *test,
+                        const struct flo_study_crowd *all,
+                        const struct flo_study_past *past,
+                        struct flo_study_seen *out)
+{
+    double rate = fmax(past->errors, 0.5) / past->requests;
+    double each = past->requests / past->blocks * BLOCKS_AN_HOUR * all->hours;
+    const struct flo_detect_events plan = {
+        .expected_updated = rate * each * all->updated,
+        .expected_control = rate * each * all->controls,
+        .alpha = test->count.alpha,
+        .weight = test->count.weight,
+        .limit_ratio = test->count.limit_ratio,
+        .least = (rate + test->count.floor_rate) * each * all->updated};
+    uint32_t events;
+    double ratio;
+
+    out->hours = all->hours;
+    out->usual = rate;
+    out->has_find = each * all->updated >= test->count.exposure_min &&
+                    flo_detect_count(&plan, &events, &ratio) &&
+                    ratio * rate < 1;
+    out->finds = out->has_find ? ratio * rate : 0;
+    return true;
+}
+
+/* The fewest of the updated devices that crash, and are too many; 0: none. */
+static uint32_t crashes_for(const struct flo_study_crowd *all, double usual,
+                            double past)
+{
+    struct flo_study_crash arms = {
+        .treated = {.expected = usual * all->updated},
+        .control = {.devices = usual * all->controls,
+                    .expected = usual * all->controls},
+        .past = {.devices = past, .expected = past}};
+    struct flo_study_soon soon;
+
+    for (uint32_t k = 1; k <= all->updated; k++) {
+        arms.treated.devices = k;
+        flo_study_crash_judge(&arms, &soon);
+        if (soon.result.verdict == FLO_VERDICT_FAIL) {
+            return k;
+        }
+    }
+    return 0;
+}
+
+/* The share of devices of which in 95 % of cases so many crash. */
+static double share_for(uint32_t events, uint32_t devices)
+{
+    double low = 0;
+    double high = 1;
+
+    for (int i = 0; i < HALVINGS; i++) {
+        double middle = (low + high) / 2;
+        double misses = (double)devices - events;
+        if (exp(flo_ln_incomplete_beta(middle, events, misses + 1).below) <
+            SURE) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return high;
+}
+
+/* By the rule of crashes soon after the swap, which needs the fewest. */
+static bool sees_crashes(const struct flo_study_crowd *all,
+                         const struct flo_study_past *past,
+                         struct flo_study_seen *out)
+{
+    double rate = fmax(past->crashes / past->hours, RATE_MIN);
+
+    out->hours = fmin(all->hours, FLO_CRASH_HOURS);
+    out->usual = -expm1(-rate * out->hours);
+    uint32_t events = crashes_for(all, out->usual, past->crashes);
+    out->has_find = events > 0;
+    out->finds = events > 0 ? share_for(events, all->updated) : 0;
+    return true;
+}
+
+bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
+                           uint32_t phase, uint32_t segments,
+                           const struct flo_study_crowd *crowds,
+                           const struct flo_study_past *past,
+                           struct flo_study_seen *out)
+{
+    const struct flo_study_rule *of = &study->rules.rules[rule];
+    struct flo_study_crowd all = {.controls = crowds[phase].controls,
+                                  .hours = crowds[phase].hours};
+    struct flo_statistic_rule test;
+
+    *out = (struct flo_study_seen){0};
+    for (uint32_t i = 0; i <= phase; i++) {
+        all.updated += crowds[i].updated;
+    }
+    if (all.updated == 0 || all.controls == 0 || all.hours <= 0) {
+        return false;
+    }
+    flo_study_test(&study->rules, rule, phase, segments, true, &test);
+    switch (of->measure) {
+    case FLO_MEASURE_LEAK:
+        return sees_leak(&test, &all, of->from_ms, out);
+    case FLO_MEASURE_ERRORS:
+        return past->requests > 0 && past->blocks > 0 &&
+               sees_errors(&test, &all, past, out);
+    case FLO_MEASURE_CRASHES:
+        return past->hours > 0 && sees_crashes(&all, past, out);
+    default:
+        return false;
+    }
 }
 
 /* ---- a site ---- */
@@ -163,6 +322,21 @@ double flo_study_finds_at(const struct flo_study *study, uint32_t rule,
 }
 
 /* ---- words ---- */
+
+void flo_study_seen_text(enum flo_measure measure,
+                         const struct flo_study_seen *seen, char *out)
+{
+    if (measure == FLO_MEASURE_LEAK) {
+        snprintf(out, FLO_STUDY_TEXT, "%+.1f %% an hour", seen->finds);
+    } else if (measure == FLO_MEASURE_ERRORS) {
+        snprintf(out, FLO_STUDY_TEXT, "%.3g %% of requests, not %.2g %%",
+                 100 * seen->finds, 100 * seen->usual);
+    } else {
+        snprintf(out, FLO_STUDY_TEXT,
+                 "%.3g %% of devices in %.2g h, not %.2g %%", 100 * seen->finds,
+                 seen->hours, 100 * seen->usual);
+    }
+}
 
 void flo_study_sight_text(const char *phase, const char *title,
                           const struct flo_study_sight *sight, char *out)

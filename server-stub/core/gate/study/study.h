@@ -101,6 +101,11 @@ struct flo_study_rules {
 };
 /* The rules of a preset. */
 void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out);
+/* Can each rule fail?  Asked of new words alone: stored ones are read as they
+ * were made.  FLO_E_REST_MEANING names the gate. */
+FLO_MUST_USE int
+flo_study_rules_check_sense(const struct flo_study_rules *rules,
+                            struct flo_err *err);
 /* Read the study's members of a rollout's `gates`: "preset", "alarm_only",
  * "hold_out_pct", "watch_ms", and a member for each measure, false: without it.
  * NULL: none.
@@ -205,12 +210,12 @@ struct flo_study_segment {
     struct flo_statistic_arms arms[FLO_MEASURE_COUNT];
     struct flo_study_above above[FLO_MEASURE_COUNT];
 };
-/* A device that is far slower than its site, which has two updated ones at
- * most. */
+/* A slice with one or two updated devices, which are far worse than the others
+ * there: it asks for more of them. */
 #define FLO_STUDY_PROBES_MAX 5
 struct flo_study_probe {
-    char device[37];
-    char name[FLO_SLICE_TEXT]; /* "site=lyon"; "": the asker cannot say */
+    char device[37];           /* one of those */
+    char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count;             /* far above its own past in errors or crashes */
     enum flo_measure measure;  /* then: which */
     double least; /* else ln of how much more than the controls there */
@@ -345,6 +350,8 @@ struct flo_study_moment {
 struct flo_study_crowd {
     uint32_t updated;  /* devices of the phase */
     uint32_t controls; /* left once it is updated */
+    uint32_t thin;     /* of the updated: compared with a few readings */
+    double hours;      /* it soaks */
 };
 struct flo_study_sight {
     bool has_find;
@@ -355,12 +362,32 @@ struct flo_study_sight {
     double helps_pct;
     uint32_t helps_controls; /* 0: no number of them would */
 };
-/* `crowds` has phases up to this one.  false: the rule is of no speed, or there
- * is nobody to compare. */
+/* `crowds` has phases up to this one.  false: the rule is of no speed and not
+ * of memory, or there is nobody to compare. */
 bool flo_study_sees(const struct flo_study *study, uint32_t rule,
                     uint32_t phase, uint32_t segments,
                     const struct flo_study_crowd *crowds,
                     struct flo_study_sight *out);
+/* Events of a fleet, as they were. */
+struct flo_study_past {
+    double errors, requests;
+    double blocks;         /* in which devices were heard, all together */
+    double crashes, hours; /* hours with one; hours heard */
+};
+/* A finding of the rules of errors, crashes and leaks. */
+struct flo_study_seen {
+    bool has_find;
+    double finds; /* errors a request; share of devices that crash; % an hour */
+    double usual; /* the same without effect */
+    double hours; /* after the swap */
+};
+/* The smallest one that a phase finds in 95 % of cases.  false: another rule,
+ * nobody to compare, or the past says nothing of it. */
+bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
+                           uint32_t phase, uint32_t segments,
+                           const struct flo_study_crowd *crowds,
+                           const struct flo_study_past *past,
+                           struct flo_study_seen *out);
 /* A site of so many members, of which so many are updated. */
 struct flo_study_site {
     uint32_t members, updated;
@@ -463,12 +490,22 @@ FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
 /* A phase whose proof has small odds, and the remedy. */
 void flo_study_sight_text(const char *phase, const char *title,
                           const struct flo_study_sight *sight, char *out);
+/* "errors on 1.3 % of requests, not 0.2 %". */
+void flo_study_seen_text(enum flo_measure measure,
+                         const struct flo_study_seen *seen, char *out);
 /* "+65.0 %", and from 1.8 times on "2.0 times". */
 void flo_study_effect_text(double effect, char *out);
 /* Where a release is worse, and what becomes of it. */
 void flo_study_slice_text(const struct flo_study_slice *slice,
                           enum flo_slice_end end, char *out);
-/* A device that asks for `count` more of its site. */
+/* A label of the scan, and how much of it is left out. */
+struct flo_study_scan {
+    const char *label;
+    uint32_t values; /* that are scanned */
+    uint32_t left_values, left_devices;
+};
+void flo_study_scan_text(const struct flo_study_scan *scan, char *out);
+/* A device that asks for `count` more of its slice. */
 void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
                           char *out);
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out);

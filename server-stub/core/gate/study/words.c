@@ -28,6 +28,8 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
     if (chars > 0) {
         size_t room = FLO_STUDY_TEXT - 1 - line->used;
         line->used += (size_t)chars < room ? (size_t)chars : room;
+        line->used = flo_utf8_valid(line->out, line->used);
+        line->out[line->used] = '\0';
     }
 }
 
@@ -347,8 +349,7 @@ void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
     if (probe->is_count) {
         say(&line, "%s on ", flo_measure_fact(probe->measure)->title);
     }
-    say(&line, "%.8s%s%s ", probe->device, probe->name[0] != '\0' ? " at " : "",
-        probe->name);
+    say(&line, "%.8s at %s ", probe->device, probe->name);
     if (probe->is_count) {
         say(&line, "are far above its own past");
     } else {
@@ -423,6 +424,27 @@ void flo_study_slice_text(const struct flo_study_slice *slice,
         say(&line, " (found in %s)", slice->found);
     }
     say(&line, ": %s", slice_end(end)->text);
+}
+
+void flo_study_scan_text(const struct flo_study_scan *scan, char *out)
+{
+    struct line line = {.out = out};
+
+    out[0] = '\0';
+    say(&line, "%s: ", scan->label);
+    if (scan->values == 0) {
+        say(&line, "no device has it, so nothing is looked for there");
+        return;
+    }
+    if (scan->left_values == 0) {
+        say(&line, "%u value%s", scan->values, flo_s(scan->values));
+        return;
+    }
+    say(&line,
+        "%u of %u values are scanned, those with the most devices; the other "
+        "%u device%s %s in none of its slices",
+        scan->values, scan->values + scan->left_values, scan->left_devices,
+        flo_s(scan->left_devices), flo_plural(scan->left_devices, "is", "are"));
 }
 
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out)
