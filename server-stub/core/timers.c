@@ -36,6 +36,11 @@ uint64_t flo_reconnect_ms(uint64_t devices)
                                        : ms;
 }
 
+uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms)
+{
+    return due_ms != 0 ? due_ms : now_ms + flo_reconnect_ms(devices);
+}
+
 bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled,
                        uint64_t linger_ms, uint64_t now_ms)
 {

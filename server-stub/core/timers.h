@@ -17,6 +17,10 @@ uint64_t flo_broker_retry_ms_max(void);
 /* Devices that lost the broker come back within this time, evenly: as many at
  * once as it has processor time for. */
 uint64_t flo_reconnect_ms(uint64_t devices);
+/* When documents leave that can wait until so many devices have answered an
+ * order: due_ms is when those leave that wait already, 0: none do.  Further
+ * orders put nothing off. */
+uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms);
 
 /* ---- a broker without its controller ---- */
 

@@ -15,5 +15,9 @@ typedef int (*flo_offer_fn)(void *context, const struct flo_digest *digest,
 FLO_MUST_USE int flo_offer_each(const struct flo_release *release,
                                 flo_offer_fn fn, void *context,
                                 struct flo_err *err);
+/* Bytes of that artifact, as the release states them; 0: it does not, which is
+ * so for the base of a delta.  The most of several. */
+uint64_t flo_offer_bytes(const struct flo_release *release,
+                         const struct flo_digest *digest);
 
 #endif

@@ -211,6 +211,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
         uint32_t bucket = picked->bucket;
         picked->bucket = other->bucket;
         other->bucket = bucket;
+        picked->is_dirty = other->is_dirty = true;
     }
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -19,29 +21,35 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
                      ...)
 {
     size_t used = strlen(actions->why);
+    char text[FLO_ROLLOUT_WHY];
     va_list list;
 
-    if (used + 2 >= sizeof(actions->why)) {
+    if (used + 16 >= sizeof(actions->why)) {
         return; /* the first reasons are those that count */
     }
     if (used > 0) {
         actions->why[used++] = '\n';
     }
     va_start(list, format);
-    vsnprintf(actions->why + used, sizeof(actions->why) - used, format, list);
+    vsnprintf(text, sizeof(text), format, list);
     va_end(list);
+    flo_text_fit(text, actions->why + used, sizeof(actions->why) - used);
 }
 
 void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format,
                             ...)
 {
     size_t used = strlen(rollout->reason);
+    char text[FLO_ROLLOUT_REASON];
     va_list list;
 
     va_start(list, format);
-    vsnprintf(rollout->reason + used, sizeof(rollout->reason) - used, format,
-              list);
+    vsnprintf(text, sizeof(text), format, list);
     va_end(list);
+    if (used + 8 < sizeof(rollout->reason)) {
+        flo_text_fit(text, rollout->reason + used,
+                     sizeof(rollout->reason) - used);
+    }
 }
 
 /* Sign, publish, and write into desired of the members that are in `states`. */

@@ -128,14 +128,6 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
 
 /* ---- the end ---- */
 
-/* Members of phases that began which did not end, or did not go back. */
-struct remaining {
-    uint32_t awaited;   /* they are there: an answer comes */
-    uint32_t silent;    /* they do not answer, and may have the release */
-    uint32_t unreached; /* they do not answer, and never took the order */
-    uint32_t kept;      /* they serve it, with nothing to go back to */
-};
-
 static bool was_told(const struct flo_rollout *rollout, size_t index)
 {
     return rollout->members[index].state != FLO_EXECUTION_QUEUED &&
@@ -171,26 +163,57 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     return false;
 }
 
-static struct remaining remaining_of(const struct flo_rollout *rollout,
-                                     bool goes_back)
+/* Members of phases that began which did not end, or did not go back: where one
+ * of them counts; NULL: nowhere. */
+static uint32_t *place_in(struct flo_rollout_left *left,
+                          const struct flo_rollout *rollout, size_t index,
+                          bool goes_back)
 {
-    struct remaining out = {0};
+    const struct flo_rollout_member *member = &rollout->members[index];
+
+    if (!was_told(rollout, index)) {
+        return NULL;
+    }
+    if (is_done(member, goes_back)) {
+        return goes_back && flo_rollout_member_stays(member) ? &left->kept
+                                                             : NULL;
+    }
+    if (may_answer(member)) {
+        return &left->awaited;
+    }
+    return member->state == FLO_EXECUTION_NOTIFIED ? &left->unreached
+                                                   : &left->silent;
+}
+
+static struct flo_rollout_left left_of(const struct flo_rollout *rollout,
+                                       bool goes_back)
+{
+    struct flo_rollout_left left = {.is_known = true};
 
     for (size_t i = 0; i < rollout->member_count; i++) {
-        const struct flo_rollout_member *member = &rollout->members[i];
-        if (!was_told(rollout, i)) {
-            continue;
-        }
-        if (is_done(member, goes_back)) {
-            out.kept += goes_back && flo_rollout_member_stays(member);
-        } else if (may_answer(member)) {
-            out.awaited++;
-        } else {
-            *(member->state == FLO_EXECUTION_NOTIFIED ? &out.unreached
-                                                      : &out.silent) += 1;
+        uint32_t *place = place_in(&left, rollout, i, goes_back);
+        if (place != NULL) {
+            ++*place;
         }
     }
-    return out;
+    return left;
+}
+
+/* A device of thousands moves: the others are not counted again. */
+void flo_rollout_left_move(struct flo_rollout *rollout, const char *device,
+                           int sign)
+{
+    rollout->left.is_known = rollout->left.is_known && device != NULL;
+    if (!rollout->left.is_known) {
+        return;
+    }
+    size_t index = flo_rollout_find(rollout, device);
+    uint32_t *place = index != SIZE_MAX
+                          ? place_in(&rollout->left, rollout, index, true)
+                          : NULL;
+    if (place != NULL) {
+        *place += (uint32_t)sign;
+    }
 }
 
 #define TAIL "; not back: "
@@ -218,7 +241,7 @@ static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 
 /* The person's or the gate's reason stays; who is left follows it. */
 static void say_remaining(struct flo_rollout *rollout,
-                          const struct remaining *left)
+                          const struct flo_rollout_left *left)
 {
     char *tails[] = {strstr(rollout->reason, TAIL),
                      strstr(rollout->reason, UNREACHED)};
@@ -250,7 +273,7 @@ static void abort_check(struct flo_rollout *rollout, uint64_t now_ms,
     if (anybody_is_awaited(rollout, false)) {
         return;
     }
-    struct remaining left = remaining_of(rollout, false);
+    struct flo_rollout_left left = left_of(rollout, false);
     uint32_t silent = left.silent + left.unreached;
     if (silent > 0) {
         flo_rollout_reason_add(rollout, "; %u do%s not answer, %s when %s back",
@@ -279,11 +302,14 @@ void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
         anybody_is_awaited(rollout, true)) {
         return;
     }
-    struct remaining left = remaining_of(rollout, true);
-    bool is_left = left.kept + left.silent + left.awaited > 0;
+    if (!rollout->left.is_known) {
+        rollout->left = left_of(rollout, true);
+    }
+    const struct flo_rollout_left *left = &rollout->left;
+    bool is_left = left->kept + left->silent + left->awaited > 0;
     enum flo_rollout_state now =
         is_left ? FLO_ROLLOUT_PARTLY_BACK : FLO_ROLLOUT_ROLLED_BACK;
-    say_remaining(rollout, &left);
+    say_remaining(rollout, left);
     if (now != before) {
         flo_rollout_state_set(rollout, now, now_ms, actions);
     }

@@ -1,6 +1,7 @@
 /* Phases of a draft: whether they grow, and their ranges of buckets. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
@@ -47,29 +48,55 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     return 0;
 }
 
+/* A digit of a bucket: three of them pick one of 2^30. */
+#define DIGIT_BITS 10
+#define DIGITS (1u << DIGIT_BITS)
+
+_Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
+
+/* Those who are picked, by this digit of their bucket less `from`. */
+static void count_digits(const struct flo_rollout *rollout, uint32_t from,
+                         uint32_t to, uint32_t shift, flo_rollout_picks *picks,
+                         uint32_t *counts)
+{
+    memset(counts, 0, DIGITS * sizeof(*counts));
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        if (member->bucket >= from && member->bucket < to && picks(member)) {
+            counts[(member->bucket - from) >> shift]++;
+        }
+    }
+}
+
+/* Behind the bucket of the last of them, which is found digit by digit. */
 uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from,
                            uint32_t to, uint32_t devices,
                            flo_rollout_picks *picks)
 {
+    uint32_t counts[DIGITS];
+    uint32_t left = devices;
     uint32_t low = from;
     uint32_t high = to;
 
     assert(from <= to && to <= FLO_BUCKETS && picks != NULL);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uint32_t found = 0;
-        for (size_t i = 0; i < rollout->member_count; i++) {
-            const struct flo_rollout_member *member = &rollout->members[i];
-            found += member->bucket >= from && member->bucket < middle &&
-                     picks(member);
-        }
-        if (found >= devices) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
+    if (devices == 0) {
+        return from;
     }
-    return high;
+    for (uint32_t shift = 2 * DIGIT_BITS;; shift -= DIGIT_BITS) {
+        uint32_t digit = 0;
+        count_digits(rollout, low, high, shift, picks, counts);
+        while (digit < DIGITS && counts[digit] < left) {
+            left -= counts[digit++];
+        }
+        if (digit == DIGITS) {
+            return to; /* there are fewer */
+        }
+        low += digit << shift;
+        if (shift == 0) {
+            return low + 1;
+        }
+        high = low + (1u << shift) < high ? low + (1u << shift) : high;
+    }
 }
 
 static bool is_anybody(const struct flo_rollout_member *member)

@@ -59,6 +59,14 @@ bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member);
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
                             enum flo_execution state, const char *cause,
                             uint64_t now_ms);
+/* Queued, and it does not get the release now; its counts are not kept up. */
+void flo_rollout_member_cancel(struct flo_rollout_member *member);
+/* It has other labels, and is of these slices of the list, a bit each.  Who
+ * never began waits or goes on with them, and what is under way at one that is
+ * held ends.  A release that it has stays, and who went back stays back. */
+void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index,
+                            uint8_t slices,
+                            struct flo_rollout_actions *actions);
 void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
                            enum flo_lapse lapse, bool is_away);
 /* Notified; an absent device waits and does not count. */
@@ -150,7 +158,7 @@ void flo_rollout_answer(struct flo_rollout *rollout,
 void flo_rollout_hold_slices(struct flo_rollout *rollout,
                              struct flo_rollout_study *of, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
-/* Devices of sites that ask for more join the present phase (probe.c). */
+/* Devices of slices that ask for more join the present phase (probe.c). */
 void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
                        struct flo_rollout_study *of,
                        struct flo_rollout_actions *actions);
@@ -187,6 +195,10 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                            struct flo_rollout_actions *actions);
 void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
                        struct flo_rollout_actions *actions);
+/* Before (-1) and after (1) a device does something; NULL: nobody is counted
+ * any more. */
+void flo_rollout_left_move(struct flo_rollout *rollout, const char *device,
+                           int sign);
 void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
                             struct flo_rollout_actions *actions);
 int flo_rollout_operator_step(struct flo_rollout *rollout,

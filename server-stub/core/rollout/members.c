@@ -13,6 +13,9 @@ static size_t member_place(const struct flo_rollout *rollout,
     size_t low = 0;
     size_t high = rollout->member_count;
 
+    if (high > 0 && strcmp(rollout->members[high - 1].device, device) < 0) {
+        return high; /* most come in their order */
+    }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (strcmp(rollout->members[middle].device, device) < 0) {
@@ -34,6 +37,18 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device)
         return place;
     }
     return SIZE_MAX;
+}
+
+size_t flo_rollout_find_next(const struct flo_rollout *rollout,
+                             const char *device, size_t *at)
+{
+    int order = 1;
+
+    while (*at < rollout->member_count &&
+           (order = strcmp(rollout->members[*at].device, device)) < 0) {
+        ++*at;
+    }
+    return *at < rollout->member_count && order == 0 ? *at : SIZE_MAX;
 }
 
 static uint32_t phase_of_bucket(const struct flo_rollout *rollout,
@@ -107,6 +122,12 @@ static bool is_taken(const struct flo_rollout *rollout,
 bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
 {
     return !flo_execution_is_end((enum flo_execution)member->state);
+}
+
+bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member)
+{
+    return member->held != FLO_HELD_NOT &&
+           member->state == FLO_EXECUTION_CANCELLED;
 }
 
 enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
@@ -254,6 +275,16 @@ void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
     }
 }
 
+void flo_rollout_member_cancel(struct flo_rollout_member *member)
+{
+    assert(member->state == FLO_EXECUTION_QUEUED);
+    member->state = FLO_EXECUTION_CANCELLED;
+    member->is_back = true;
+    /* of the last attempt that began */
+    member->attempt -= member->attempt > 0 ? 1 : 0;
+    member->is_dirty = true;
+}
+
 /* Who joins a slice that is held stays out; its answer is for it too. */
 static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
                      struct flo_rollout_member *member)
@@ -262,8 +293,7 @@ static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
     member->held = member->held_of != 0 ? FLO_HELD_THERE : FLO_HELD_NOT;
     if (member->state == FLO_EXECUTION_QUEUED &&
         flo_rollout_is_excluded(rollout, member)) {
-        member->state = FLO_EXECUTION_CANCELLED;
-        member->is_back = true;
+        flo_rollout_member_cancel(member);
     }
 }
 
@@ -293,7 +323,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
         .since_at_ms = event->now_ms,
         .watched_at_ms = event->now_ms,
     };
-    snprintf(member->device, sizeof(member->device), "%s", event->device);
+    memcpy(member->device, event->device, strlen(event->device) + 1);
     keep_out(rollout, event->slices, member);
     tally(rollout, member, 1);
     return place;

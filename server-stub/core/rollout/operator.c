@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/rollout/inside.h"
@@ -247,10 +248,10 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         return err != NULL ? err->code : FLO_E_REST_MEANING;
     }
     memcpy(before, rollout->reason, sizeof(before));
-    snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%s",
-             flo_rollout_event_word(event->kind),
-             event->note != NULL && event->note[0] != '\0' ? ": " : "",
-             event->note != NULL ? event->note : "");
+    flo_text_fitf(rollout->reason, sizeof(rollout->reason), "%s%s%s",
+                  flo_rollout_event_word(event->kind),
+                  event->note != NULL && event->note[0] != '\0' ? ": " : "",
+                  event->note != NULL ? event->note : "");
     if (event->slice != NULL) {
         flo_rollout_answer(rollout, event, actions);
         return 0;

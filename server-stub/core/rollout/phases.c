@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/rollout/decidable.h"
@@ -68,7 +69,7 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
     flo_gate_text(&rollout->gates[gate], result, text);
     if (flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE) {
-        snprintf(out, bytes, "%.190s: phase %u %s", text, phase, verdict);
+        snprintf(out, bytes, "%s: phase %u %s", text, phase, verdict);
     } else if (result->is_struck) {
         snprintf(out, bytes,
                  "%s: the canary failed, %u of %u that ended in phase %u",
@@ -78,7 +79,7 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
                  "%s: none of %u device%s that ended has it, phase %u %s",
                  causes, result->done, flo_s(result->done), phase, verdict);
     } else {
-        snprintf(out, bytes, "%s: %.120s: phase %u %s", causes, text, phase,
+        snprintf(out, bytes, "%s: %s: phase %u %s", causes, text, phase,
                  verdict);
     }
 }
@@ -272,7 +273,6 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     const struct flo_study_state *state = &rollout->study.state;
     char text[FLO_STUDY_TEXT];
     char further[FLO_STUDY_TEXT];
-    char whole[512 + FLO_STUDY_TEXT];
 
     if (state->named.is_tested && !is_by_past(decided(rollout))) {
         flo_study_text(rollout->study.rules.rules[state->rule].measure,
@@ -281,10 +281,9 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
         flo_rollout_study_text(rollout, state->rule, text);
     }
     flo_study_further(&rollout->study, further);
-    snprintf(whole, sizeof(whole), "%.185s: phase %u %s%s%s", text,
-             rollout->phase + 1, verdict,
-             further[0] != '\0' ? "; also worse: " : "", further);
-    snprintf(rollout->reason, sizeof(rollout->reason), "%.255s", whole);
+    flo_text_fitf(rollout->reason, sizeof(rollout->reason),
+                  "%s: phase %u %s%s%s", text, rollout->phase + 1, verdict,
+                  further[0] != '\0' ? "; also worse: " : "", further);
 }
 
 /* While the hold-out is watched there is an alarm, and nothing is taken
@@ -402,11 +401,7 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
         struct flo_rollout_member *member = &rollout->members[i];
         if (flo_rollout_is_excluded(rollout, member) &&
             member->state == FLO_EXECUTION_QUEUED) {
-            member->state = FLO_EXECUTION_CANCELLED;
-            member->is_back = true;
-            /* of the last attempt that began */
-            member->attempt -= member->attempt > 0 ? 1 : 0;
-            member->is_dirty = true;
+            flo_rollout_member_cancel(member);
         }
         is_any = is_any || flo_rollout_action_names(rollout, &back, i);
         is_any_under_way =
@@ -528,7 +523,7 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* How many have it, failed, are under way and are still to come. */
 struct outcome {
-    uint32_t members, good, bad, under_way, away;
+    uint32_t members, good, bad, cancelled, under_way, away;
 };
 
 static struct outcome outcome_of(const struct flo_rollout *rollout)
@@ -553,6 +548,7 @@ static struct outcome outcome_of(const struct flo_rollout *rollout)
         }
         out.members += phase->members;
         out.away += phase->away;
+        out.cancelled += phase->counts[FLO_EXECUTION_CANCELLED];
         out.bad += phase->silent + phase->overdue;
         out.good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
                     phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
@@ -574,6 +570,10 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
     if (out->bad > 0) {
         used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s",
                          out->bad, causes);
+    }
+    if (out->cancelled > 0) {
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u cancelled",
+                         out->cancelled);
     }
     if (out->under_way > 0) {
         used += snprintf(reason + used, bytes - (size_t)used, ", %u under way",

@@ -1,25 +1,33 @@
-/* Probe: devices of one site that come before their phase.
+/* Probe: devices of one slice that come before their phase.
  *
  * They leave a later phase and join the present one, which waits for them and
- * soaks again.  Their places lie at the end of its range. */
+ * soaks again.  Their places lie at the end of its range.  A slice keeps two
+ * controls, or nobody could tell what the release does there. */
 #include <assert.h>
+#include <string.h>
 
 #include "server-stub/core/gate/slices/probe.h"
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-struct site {
+struct slice {
     const struct flo_rollout *rollout;
-    uint32_t site;
+    const uint8_t *probes; /* of members */
+    uint8_t bit;
 };
+
+static bool is_in(const struct slice *slice, size_t index)
+{
+    return (slice->probes[index] & slice->bit) != 0;
+}
 
 /* The hold-out keeps its release, and no limit is passed by. */
 static uint32_t rank_of(const void *context, size_t index)
 {
-    const struct site *of = context;
-    const struct flo_rollout *rollout = of->rollout;
+    const struct slice *slice = context;
+    const struct flo_rollout *rollout = slice->rollout;
     const struct flo_rollout_member *member = &rollout->members[index];
-    bool is_next = member->place.site == of->site && member->is_online &&
+    bool is_next = is_in(slice, index) && member->is_online &&
                    member->state == FLO_EXECUTION_QUEUED &&
                    member->phase > rollout->phase &&
                    member->phase < rollout->phase_count &&
@@ -29,44 +37,126 @@ static uint32_t rank_of(const void *context, size_t index)
     return is_next ? member->bucket : FLO_PROBE_NOT;
 }
 
-static bool was_probed(struct flo_rollout *rollout, uint32_t site)
+static uint32_t members_in(const struct slice *slice)
 {
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < slice->rollout->member_count; i++) {
+        count += is_in(slice, i) ? 1 : 0;
+    }
+    return count;
+}
+
+static bool was_probed(struct flo_rollout *rollout, const char *name)
+{
+    uint32_t number = flo_crc32c(1, name, strlen(name));
+
     for (uint32_t i = 0; i < rollout->probed_count; i++) {
-        if (rollout->probed[i] == site) {
+        if (rollout->probed[i] == number) {
             return true;
         }
     }
     if (rollout->probed_count == FLO_ROLLOUT_PROBED_MAX) {
         return true;
     }
-    rollout->probed[rollout->probed_count++] = site;
+    rollout->probed[rollout->probed_count++] = number;
     return false;
 }
 
-static uint8_t probe_site(struct flo_rollout *rollout,
-                          const struct flo_study_probe *probe,
-                          struct flo_rollout_actions *actions)
+struct there {
+    uint32_t begun;    /* have the release, or are on the way to it */
+    uint32_t controls; /* were not told */
+    uint32_t probes;   /* came by a probe: of another slice, as the site of a
+                          pair */
+};
+
+static struct there there_of(const struct slice *slice)
 {
-    size_t slow = flo_rollout_find(rollout, probe->device);
+    struct there out = {0};
+
+    for (size_t i = 0; i < slice->rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &slice->rollout->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        if (!is_in(slice, i)) {
+            continue;
+        }
+        out.controls += state == FLO_EXECUTION_QUEUED;
+        out.begun += flo_execution_kind(state) == FLO_EXECUTION_END_GOOD ||
+                     (flo_rollout_member_is_under_way(member) &&
+                      state != FLO_EXECUTION_QUEUED && !member->is_away);
+        out.probes += member->is_probe ? 1 : 0;
+    }
+    return out;
+}
+
+static uint32_t least_of(uint32_t one, uint32_t other)
+{
+    return one < other ? one : other;
+}
+
+static uint32_t more_than(uint32_t count, uint32_t kept)
+{
+    return count > kept ? count - kept : 0;
+}
+
+/* Three updated devices and two controls tell; fewer are no use, and who is on
+ * the way already is waited for.  Returns how many of `picked` follow. */
+static size_t pick(const struct slice *slice, size_t *picked)
+{
+    struct there there = there_of(slice);
+    uint32_t take = least_of(more_than(there.controls, FLO_PROBE_CONTROLS_MIN),
+                             more_than(FLO_SCAN_PROBE_DEVICES, there.probes));
+    size_t count =
+        there.begun < FLO_PROBE_UPDATED_MIN
+            ? flo_probe_pick(rank_of, slice, slice->rollout->member_count, take,
+                             picked)
+            : 0;
+
+    return there.begun + count < FLO_PROBE_UPDATED_MIN ? 0 : count;
+}
+
+static uint8_t probe_slice(struct flo_rollout *rollout,
+                           const struct slice *slice,
+                           const struct flo_study_probe *probe,
+                           struct flo_rollout_actions *actions)
+{
     size_t picked[FLO_SCAN_PROBE_DEVICES];
     char text[FLO_STUDY_TEXT];
 
-    if (slow == SIZE_MAX || rollout->members[slow].place.site == 0) {
-        return 0;
-    }
-    struct site of = {.rollout = rollout,
-                      .site = rollout->members[slow].place.site};
-    size_t count = flo_probe_pick(rank_of, &of, rollout->member_count,
-                                  FLO_SCAN_PROBE_DEVICES, picked);
-    if (count == 0 || was_probed(rollout, of.site)) {
+    size_t count = pick(slice, picked);
+    if (count == 0 || was_probed(rollout, probe->name)) {
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
         flo_rollout_member_advance(rollout, picked[i]);
+        rollout->members[picked[i]].is_probe = true;
     }
     flo_study_probe_text(probe, (uint32_t)count, text);
     flo_rollout_why(actions, "%s", text);
     return (uint8_t)count;
+}
+
+/* A site comes before one of its hardware classes: its devices tell which of
+ * both it is. */
+static void order_of(const struct flo_rollout *rollout,
+                     const struct flo_rollout_study *of, uint32_t *order)
+{
+    uint32_t sizes[FLO_STUDY_PROBES_MAX];
+
+    for (uint32_t i = 0; i < of->evidence.probe_count; i++) {
+        const struct slice slice = {.rollout = rollout,
+                                    .probes = of->probes,
+                                    .bit = (uint8_t)(1u << i)};
+        uint32_t at = i;
+        uint32_t size = members_in(&slice);
+        while (at > 0 && sizes[at - 1] < size) {
+            sizes[at] = sizes[at - 1];
+            order[at] = order[at - 1];
+            at--;
+        }
+        sizes[at] = size;
+        order[at] = i;
+    }
 }
 
 /* A range of an uncovered rollout names devices by their hash, so nobody may
@@ -77,17 +167,23 @@ void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
 {
     const struct flo_study_evidence *evidence = &of->evidence;
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    uint32_t order[FLO_STUDY_PROBES_MAX];
     uint32_t count = 0;
 
     assert(evidence->probe_count <= FLO_STUDY_PROBES_MAX);
-    if (!phase->is_spread || !rollout->is_covered ||
+    if (of->probes == NULL || !phase->is_spread || !rollout->is_covered ||
         phase->state != FLO_PHASE_RUNNING ||
         phase->bucket_from == phase->bucket_to) {
         return;
     }
-    for (uint32_t i = 0; i < evidence->probe_count; i++) {
+    order_of(rollout, of, order);
+    for (uint32_t k = 0; k < evidence->probe_count; k++) {
+        uint32_t i = order[k];
+        const struct slice slice = {.rollout = rollout,
+                                    .probes = of->probes,
+                                    .bit = (uint8_t)(1u << i)};
         of->finding.probed[i] =
-            probe_site(rollout, &evidence->probes[i], actions);
+            probe_slice(rollout, &slice, &evidence->probes[i], actions);
         count += of->finding.probed[i];
     }
     if (count > 0) {

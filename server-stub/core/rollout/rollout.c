@@ -47,35 +47,62 @@ static bool may_begin(const struct flo_rollout *rollout, size_t index,
                FLO_HOLD_NONE;
 }
 
-/* A member that is there already, with other labels. */
+/* Its phase told all others already. */
+static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                     struct flo_rollout_actions *actions)
+{
+    bool is_over = rollout->state == FLO_ROLLOUT_COMPLETED;
+    bool deploys = rollout->state == FLO_ROLLOUT_RUNNING || is_over;
+
+    if (deploys && rollout->members[index].state == FLO_EXECUTION_QUEUED &&
+        (may_begin(rollout, index, now_ms) ||
+         (is_over && is_its_turn(rollout, index)))) {
+        flo_rollout_tell_one(rollout, index, now_ms, actions);
+    }
+}
+
+/* A member that is there already, perhaps with other labels. */
 static void moved(struct flo_rollout *rollout, size_t index,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
+    struct flo_rollout_member *member = &rollout->members[index];
+    uint8_t held_before = member->held;
+    uint8_t slices_before = member->held_of;
+
     if (event->place != NULL) {
-        uint32_t stratum = rollout->members[index].place.stratum;
-        rollout->members[index].place = *event->place;
-        rollout->members[index].place.stratum = stratum;
+        uint32_t stratum = member->place.stratum;
+        member->place = *event->place;
+        member->place.stratum = stratum;
     }
     flo_rollout_why(actions, "ignored: it is a member already");
+    if (!event->is_superseded) {
+        flo_rollout_relabelled(rollout, index, event->slices, actions);
+    }
+    if (member->held != held_before) {
+        catch_up(rollout, index, event->now_ms, actions);
+    }
+    if (member->held != held_before || member->held_of != slices_before) {
+        flo_rollout_member_store(index, actions);
+    }
 }
 
 static int joined(struct flo_rollout *rollout,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions, struct flo_err *err)
 {
-    bool deploys = rollout->state == FLO_ROLLOUT_RUNNING ||
-                   rollout->state == FLO_ROLLOUT_COMPLETED;
-    bool has_begun = deploys || rollout->state == FLO_ROLLOUT_PAUSED;
+    bool has_begun = rollout->state == FLO_ROLLOUT_RUNNING ||
+                     rollout->state == FLO_ROLLOUT_COMPLETED ||
+                     rollout->state == FLO_ROLLOUT_PAUSED;
 
     assert(rollout->member_count <= rollout->member_capacity);
-    if (rollout->is_snapshot && has_begun) {
-        flo_rollout_why(actions, "ignored: the membership is a snapshot");
-        return 0;
-    }
     size_t there = flo_rollout_find(rollout, event->device);
     if (there != SIZE_MAX) {
         moved(rollout, there, event, actions);
+        return 0;
+    }
+    if (rollout->is_snapshot && has_begun) {
+        flo_rollout_why(actions, "ignored: the membership is a snapshot");
         return 0;
     }
     if (rollout->member_count >= rollout->member_capacity) {
@@ -83,12 +110,7 @@ static int joined(struct flo_rollout *rollout,
                         rollout->id, event->device);
     }
     size_t place = flo_rollout_member_insert(rollout, event);
-    bool is_over = rollout->state == FLO_ROLLOUT_COMPLETED;
-    if (deploys && rollout->members[place].state == FLO_EXECUTION_QUEUED &&
-        (may_begin(rollout, place, event->now_ms) ||
-         (is_over && is_its_turn(rollout, place)))) {
-        flo_rollout_tell_one(rollout, place, event->now_ms, actions);
-    }
+    catch_up(rollout, place, event->now_ms, actions);
     flo_rollout_member_store(place, actions);
     return 0;
 }
@@ -142,7 +164,8 @@ static void superseded(struct flo_rollout *rollout, size_t index,
     const struct flo_rollout_member *member = &rollout->members[index];
 
     if (member->state == FLO_EXECUTION_QUEUED ||
-        member->state == FLO_EXECUTION_NOTIFIED) {
+        member->state == FLO_EXECUTION_NOTIFIED ||
+        flo_rollout_member_is_left_out(member)) {
         flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUPERSEDED, NULL,
                                now_ms);
         rollout->members[index].is_back = true;
@@ -322,14 +345,24 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     }
 }
 
-/* One that has begun stays: its end counts. */
+/* One that has begun stays: its end counts.  No answer for its slice brings it
+ * back. */
 static void withdrawn(struct flo_rollout *rollout, size_t index,
                       struct flo_rollout_actions *actions)
 {
-    enum flo_execution state =
-        (enum flo_execution)rollout->members[index].state;
+    struct flo_rollout_member *member = &rollout->members[index];
+    enum flo_execution state = (enum flo_execution)member->state;
+    bool is_left_out = flo_rollout_member_is_left_out(member);
 
-    if (state != FLO_EXECUTION_QUEUED && state != FLO_EXECUTION_NOTIFIED) {
+    if (is_left_out && member->attempt > 0) {
+        flo_rollout_why(actions, "its attempt ended, and no slice holds it");
+        member->held = FLO_HELD_NOT;
+        member->held_of = 0;
+        flo_rollout_member_store(index, actions);
+        return;
+    }
+    if (state != FLO_EXECUTION_QUEUED && state != FLO_EXECUTION_NOTIFIED &&
+        !is_left_out) {
         flo_rollout_why(actions, "ignored: it is %s already, its end counts",
                         flo_execution_word(state));
         return;
@@ -550,7 +583,9 @@ int flo_rollout_step(struct flo_rollout *rollout,
     if (effect != DOES) {
         return undone(rollout, event, effect, actions, err);
     }
+    flo_rollout_left_move(rollout, event->device, -1);
     int rv = dispatch(rollout, event, actions, err);
+    flo_rollout_left_move(rollout, event->device, 1);
     /* Devices are heard all the time.  Without an action nothing follows but
      * the effects of time, and those are the tick's. */
     bool is_nothing =

@@ -20,6 +20,7 @@
 #include "server-stub/core/pace/window.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
+#define FLO_ROLLOUT_REASON 1024 /* bytes of a sentence for people */
 #define FLO_ROLLOUT_ACTIONS_MAX 128
 #define FLO_ROLLOUT_MEMBERS_MAX 200000
 #define FLO_ROLLOUT_BACK_BY_NAME_MAX 100 /* devices, of a covered label */
@@ -96,8 +97,10 @@ struct flo_rollout_member {
     bool is_back;     /* a rollback waits for it no more: it left the release,
                          or said that it has nothing to go back to */
     bool is_dirty;    /* changed since the shell stored it */
+    bool has_row;     /* the shell stored it by itself, not with others */
     bool is_ready;    /* nothing but the pace is between it and its turn */
     bool is_fresh;    /* it was told in this step */
+    bool is_probe;    /* a probe brought it into its phase */
     bool runs_other;  /* it ended well, and by its report something newer has
                          followed: for people */
     uint8_t segment;  /* place in segments[] */
@@ -170,7 +173,7 @@ struct flo_rollout {
     char id[FLO_NAME_MAX + 1];
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, for people */
     enum flo_rollout_state state;
-    char reason[FLO_STUDY_TEXT];
+    char reason[FLO_ROLLOUT_REASON];
     uint64_t created_at_ms;
     uint64_t since_at_ms; /* of `state` */
     uint32_t edits;       /* changes of what was asked */
@@ -213,7 +216,8 @@ struct flo_rollout {
     bool pauses_when_expired; /* else it is aborted */
     bool is_covered;          /* members are ordered over a label's values */
 #define FLO_ROLLOUT_PROBED_MAX 64
-    uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* sites that were probed */
+    uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* slices that were probed, as
+                                                checksums of their names */
     uint32_t probed_count;
     bool is_snapshot;         /* who joins after the begin is no member */
     uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
@@ -226,6 +230,13 @@ struct flo_rollout {
     size_t member_count;
     size_t member_capacity;
     size_t awaited; /* a member that the way back waited for lately: a hint */
+    struct flo_rollout_left {
+        bool is_known;
+        uint32_t awaited;   /* they are there: an answer comes */
+        uint32_t silent;    /* they do not answer, and may have the release */
+        uint32_t unreached; /* they do not answer, and never took the order */
+        uint32_t kept;      /* they serve it, with nothing to go back to */
+    } left;                 /* after the way back: members that are left */
 };
 
 /* So long an execution must have stood still before a report that does not know
@@ -256,6 +267,7 @@ struct flo_rollout_study {
     struct flo_study study; /* as it was judged */
     const uint8_t *slices;  /* [member_count] a bit for each row of its slices;
                                NULL: there are none */
+    const uint8_t *probes;  /* ... and for each of its probes; NULL likewise */
 };
 
 struct flo_rollout_event {
@@ -397,8 +409,15 @@ FLO_MUST_USE int flo_rollout_may(const struct flo_rollout *rollout,
 /* True when the device refused to go back and still has the release.  The
  * rollout no longer waits for it; its last state stays. */
 bool flo_rollout_member_stays(const struct flo_rollout_member *member);
+/* True when its slice is held and it has nothing of the release: an answer for
+ * the slice, or other labels, may bring it. */
+bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
 /* Index of a device, or SIZE_MAX. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
+/* The same for devices that are looked for in the order of their ids; *at is 0
+ * before the first. */
+size_t flo_rollout_find_next(const struct flo_rollout *rollout,
+                             const char *device, size_t *at);
 /* Recompute phases' counts from the members (after loading). */
 void flo_rollout_count(struct flo_rollout *rollout);
 /* Numbers of its devices, for gates while `phase` is the present one. */

@@ -197,6 +197,54 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
     flo_rollout_count(rollout);
 }
 
+/* An update under way ends; a release that is there stays. */
+static void stay_out(struct flo_rollout *rollout, size_t index,
+                     struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    bool is_under_way = ((FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING)) &
+                         1u << member->state) != 0;
+
+    if (member->state == FLO_EXECUTION_QUEUED) {
+        flo_rollout_member_cancel(member);
+    } else if (is_under_way && !member->is_back) {
+        flo_rollout_do(actions,
+                       (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_EACH,
+                                                   .op = FLO_ORDER_ABORT,
+                                                   .member = index});
+    }
+}
+
+void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index,
+                            uint8_t slices, struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    uint8_t by = slices & flo_rollout_slices_open(rollout);
+    bool never_began =
+        member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0;
+    bool was_held = member->held == FLO_HELD_THERE ||
+                    (member->held == FLO_HELD_BACK && never_began);
+
+    if ((member->held == FLO_HELD_BACK && !was_held) || (by != 0) == was_held) {
+        uint8_t kept = was_held ? by : member->held_of;
+        member->is_dirty = member->is_dirty || kept != member->held_of;
+        member->held_of = kept;
+        return;
+    }
+    member->held_of = by;
+    member->held = by != 0 ? FLO_HELD_THERE : FLO_HELD_NOT;
+    member->is_dirty = true;
+    if (by != 0) {
+        stay_out(rollout, index, actions);
+    } else {
+        begin_again(member);
+    }
+    flo_rollout_count(rollout);
+    flo_rollout_why(actions, "%.8s: by its labels it %s", member->device,
+                    by != 0 ? "is at a slice that is held"
+                            : "left the slice that is held");
+}
+
 void flo_rollout_answer(struct flo_rollout *rollout,
                         const struct flo_rollout_event *event,
                         struct flo_rollout_actions *actions)

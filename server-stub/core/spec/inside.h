@@ -19,6 +19,7 @@ enum flo_spec_kind {
     RATE,
     PER_S,
     NAMES,
+    LABELS,
     WINDOW,
     PER,
     FAILURE,

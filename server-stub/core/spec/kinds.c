@@ -256,6 +256,82 @@ static int read_names(const struct field *field, const struct place *place,
                                     "[hw, site]");
 }
 
+/* "site", or "site&hw". */
+static bool read_label(const char *text, struct flo_spec_label *out)
+{
+    char copy[2 * FLO_NAME_MAX + 2];
+
+    if (text == NULL || strlen(text) >= sizeof(copy)) {
+        return false;
+    }
+    memcpy(copy, text, strlen(text) + 1);
+    char *and = strchr(copy, '&');
+    *out = (struct flo_spec_label){0};
+    if (and != NULL) {
+        *and++ = '\0';
+        if (!flo_name_is_valid(and)) {
+            return false;
+        }
+        snprintf(out->second, sizeof(out->second), "%s", and);
+    }
+    if (!flo_name_is_valid(copy)) {
+        return false;
+    }
+    snprintf(out->key, sizeof(out->key), "%s", copy);
+    return true;
+}
+
+/* A pair is the same in either order. */
+static bool is_same_label(const struct flo_spec_label *one,
+                          const struct flo_spec_label *other)
+{
+    return (strcmp(one->key, other->key) == 0 &&
+            strcmp(one->second, other->second) == 0) ||
+           (strcmp(one->key, other->second) == 0 &&
+            strcmp(one->second, other->key) == 0);
+}
+
+static int check_different(const struct field *field, const struct place *place,
+                           const struct flo_spec_label *labels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool is_twice = strcmp(labels[i].key, labels[i].second) == 0;
+        for (size_t other = 0; other < i; other++) {
+            is_twice = is_twice || is_same_label(&labels[i], &labels[other]);
+        }
+        if (is_twice) {
+            return flo_fail(place->err, FLO_E_REST_MEANING,
+                            "%s%s: %s%s%s: each label stands once, and a pair "
+                            "is of two",
+                            place->path, field->name, labels[i].key,
+                            labels[i].second[0] != '\0' ? "&" : "",
+                            labels[i].second);
+        }
+    }
+    return 0;
+}
+
+static int read_labels(const struct field *field, const struct place *place,
+                       const json_t *value)
+{
+    struct flo_spec_label *out = flo_spec_at(field, place);
+    size_t count = json_array_size(value);
+    bool is_good =
+        json_is_array(value) && flo_spec_is_within(field, (double)count);
+
+    for (size_t i = 0; i < count && is_good; i++) {
+        is_good =
+            read_label(json_string_value(json_array_get(value, i)), &out[i]);
+    }
+    if (!is_good) {
+        return flo_spec_wrong(place, field->name,
+                              "a list of 1 to 16 label names, or pairs of them "
+                              "as [hw, site, site&hw]");
+    }
+    place->spec->label_count = (uint32_t)count;
+    return check_different(field, place, out, count);
+}
+
 static int read_window(const struct field *field, const struct place *place,
                        const json_t *value)
 {
@@ -306,6 +382,8 @@ int flo_spec_read_value(const struct field *field, const struct place *place,
         return read_real(field, place, value);
     case NAMES:
         return read_names(field, place, value);
+    case LABELS:
+        return read_labels(field, place, value);
     case WINDOW:
         return read_window(field, place, value);
     case PER:

@@ -436,13 +436,14 @@ static int check_times(const struct flo_spec *spec, struct flo_err *err)
                : 0;
 }
 
-/* All devices that serve it well would count as failed. */
+/* All devices that serve it well would count as failed; or a gate has to pass
+ * and cannot fail. */
 int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
 {
     uint64_t limit_ms = spec->deadlines_ms[FLO_EXECUTION_SOAKING];
 
     if (limit_ms == 0 || limit_ms >= spec->policy.soak_ms) {
-        return 0;
+        return flo_study_rules_check_sense(&spec->study, err);
     }
     flo_fail(err, FLO_E_REST_MEANING,
              "deadlines.soaking: %llu ms are over before the soak of %llu ms",

@@ -43,6 +43,12 @@ struct flo_spec_phase {
     uint32_t until; /* 0 passed, 1 promoted */
     uint64_t watch_ms;
 };
+/* A label over whose values a release is scanned, or a pair of them. */
+#define FLO_SPEC_LABELS_MAX 16
+struct flo_spec_label {
+    char key[FLO_NAME_MAX + 1];
+    char second[FLO_NAME_MAX + 1]; /* empty: no pair */
+};
 struct flo_spec_limits {
     struct flo_window window;
     uint64_t max_concurrent;
@@ -67,6 +73,8 @@ struct flo_spec {
     struct flo_spec_phase phases[FLO_ROLLOUT_PHASES_MAX];
     uint32_t phase_count;
     char cover[FLO_NAME_MAX + 1]; /* label; empty: none */
+    struct flo_spec_label labels[FLO_SPEC_LABELS_MAX];
+    uint32_t label_count; /* 0: the standard ones */
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_study_rules study;
