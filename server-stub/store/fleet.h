@@ -33,6 +33,14 @@ FLO_MUST_USE int flo_fleet_facts_each(struct flo_fleet_store *store,
 const struct flo_select_device *
 flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 
+/* Its name; NULL and borrowed as above. */
+const char *flo_fleet_name_of(struct flo_fleet_store *store, const char *id);
+
+/* Is it connected, as its row says? */
+bool flo_fleet_is_online(struct flo_fleet_store *store, const char *id);
+/* Devices that memory knows, also retired ones. */
+size_t flo_fleet_size(const struct flo_fleet_store *store);
+
 /* Was it ever heard since it enrolled? */
 FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
                                            const char *id, bool *out,
@@ -84,5 +92,12 @@ FLO_MUST_USE int flo_fleet_device_edit(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_device_replaced(struct flo_fleet_store *store,
                                            const char *old, const char *next,
                                            struct flo_err *err);
+
+/* Certificates in any of these states that end after `until_ms`, in no order:
+ * all rows are read once. */
+FLO_MUST_USE int flo_fleet_certificate_each(
+    struct flo_fleet_store *store, const enum flo_certificate_state *states,
+    size_t count, uint64_t until_ms, flo_fleet_certificate_fn fn, void *context,
+    struct flo_err *err);
 
 #endif

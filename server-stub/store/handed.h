@@ -17,7 +17,7 @@ typedef void (*flo_give_fn)(void *context, const char *device, const char *name,
                             const void *data, size_t bytes);
 
 #define FLO_HANDED_ROWS_MAX 500 /* of a batch */
-#define FLO_HANDED_BYTES_MAX 4608
+#define FLO_HANDED_BYTES_MAX 5120
 
 /* Connect.  `epoch`: in which this process leads. */
 FLO_MUST_USE int flo_handed_open(const char *address, uint64_t epoch,

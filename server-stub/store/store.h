@@ -386,13 +386,9 @@ FLO_MUST_USE int flo_fleet_desired_full(struct flo_fleet_store *store,
                                         const char *model, uint64_t least,
                                         flo_fleet_text_fn fn, void *context,
                                         struct flo_err *err);
-/* Every device that has an order about this model. */
+/* A device that has an order about a model (making.h). */
 typedef int (*flo_fleet_held_fn)(void *context, const char *device,
                                  const char *order);
-FLO_MUST_USE int flo_fleet_desired_of_model(struct flo_fleet_store *store,
-                                            const char *model,
-                                            flo_fleet_held_fn fn, void *context,
-                                            struct flo_err *err);
 /* Ids of devices whose desired holds this order. */
 FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store,
                                            const char *order,
@@ -444,14 +440,14 @@ typedef int (*flo_fleet_release_fn)(void *context,
 FLO_MUST_USE int flo_fleet_release_add(struct flo_fleet_store *store,
                                        const struct flo_fleet_release *release,
                                        struct flo_err *err);
-/* An artifact that a release brings (once more is no failure); does one? */
+/* An artifact that a release brings (once more is no failure); which do? */
 FLO_MUST_USE int flo_fleet_release_brings(struct flo_fleet_store *store,
                                           const char *release,
                                           const char *digest,
                                           struct flo_err *err);
-FLO_MUST_USE int flo_fleet_is_brought(struct flo_fleet_store *store,
-                                      const char *digest, bool *out,
-                                      struct flo_err *err);
+int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest,
+                       uint64_t limit, flo_fleet_text_fn fn, void *context,
+                       struct flo_err *err);
 /* By model and version, or by digest (model NULL, version the digest); fn may
  * be NULL.  FLO_E_RELEASE_ABSENT. */
 FLO_MUST_USE int flo_fleet_release_get(struct flo_fleet_store *store,
@@ -553,7 +549,6 @@ flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
                         const char *detail_json, struct flo_err *err);
 typedef int (*flo_fleet_member_fn)(void *context,
                                    const struct flo_rollout_member *member,
-                                   const char *name, bool is_online,
                                    const char *error_json,
                                    const char *detail_json);
 #define FLO_FLEET_ALL INT64_MAX
@@ -562,16 +557,12 @@ FLO_MUST_USE int flo_fleet_member_list(struct flo_fleet_store *store,
                                        const char *rollout, uint64_t limit,
                                        flo_fleet_member_fn fn, void *context,
                                        struct flo_err *err);
-/* For people: who failed first, then by name, 2 before 10. */
-FLO_MUST_USE int flo_fleet_member_show(struct flo_fleet_store *store,
-                                       const char *rollout, uint64_t limit,
+/* Those of these devices that are members, in no order. */
+FLO_MUST_USE int flo_fleet_member_some(struct flo_fleet_store *store,
+                                       const char *rollout,
+                                       const char *const *devices, size_t count,
                                        flo_fleet_member_fn fn, void *context,
                                        struct flo_err *err);
-/* How many were told of the release, are connected and did not go back. */
-FLO_MUST_USE int flo_fleet_member_awaited(struct flo_fleet_store *store,
-                                          const char *rollout, uint64_t *out,
-                                          struct flo_err *err);
-
 /* ---- orders ---- */
 
 struct flo_fleet_order {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server-stub/store/calls/orders.h"
+#include "server-stub/store/making.h"
 
 static void set(struct flo_outcome_book *book, size_t number,
                 enum flo_order_outcome outcome)
@@ -60,6 +61,28 @@ static int take_outcome(void *context, const struct flo_row *row)
                : 0;
 }
 
+static void await_number(void *context, size_t number)
+{
+    struct flo_outcome_book *book = context;
+
+    if (number >= book->count || book->items[number] == 0) {
+        set(book, number, FLO_OUTCOME_PENDING);
+    }
+}
+
+/* Whose row is still to come is awaited as well. */
+static int await_unmade(struct flo_fleet_store *store, const char *order,
+                        struct flo_outcome_book *book, struct flo_err *err)
+{
+    const struct flo_making *making;
+    int rv = flo_fleet_making_of(store, order, &making, err);
+
+    return rv < 0 || making == NULL
+               ? rv
+               : flo_fleet_numbers_each(store, making->group, making->made,
+                                        await_number, book, err);
+}
+
 int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
                           struct flo_outcome_book **out, struct flo_err *err)
 {
@@ -79,6 +102,7 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
             &(struct flo_query){.table = FLO_TABLE_OUTCOME,
                                 WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
             take_outcome, &reading, err);
+        rv = rv < 0 ? rv : await_unmade(store, order, book, err);
     }
     if (rv < 0) {
         book->order[0] = '\0';
@@ -98,6 +122,17 @@ void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
         set(book, number, outcome);
     } else if (book != NULL) {
         book->order[0] = '\0';
+    }
+}
+
+void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order,
+                           const char *device)
+{
+    struct flo_outcome_book *book = book_of(store, order);
+    size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
+
+    if (number < (book == NULL ? 0 : book->count)) {
+        book->items[number] = 0;
     }
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server-stub/store/calls/inside.h"
+#include "server-stub/store/fleet.h"
 
 struct certificates {
     flo_fleet_certificate_fn fn;
@@ -157,6 +158,28 @@ int flo_fleet_certificate_list(struct flo_fleet_store *store,
             SORTED(UP(CERTIFICATE_DEVICE), UP(CERTIFICATE_ISSUED_AT),
                    UP(CERTIFICATE_SERIAL))},
         take_certificate, &certificates, err);
+}
+
+int flo_fleet_certificate_each(struct flo_fleet_store *store,
+                               const enum flo_certificate_state *states,
+                               size_t count, uint64_t until_ms,
+                               flo_fleet_certificate_fn fn, void *context,
+                               struct flo_err *err)
+{
+    struct certificates certificates = {fn, context};
+    struct flo_value words[FLO_CERTIFICATE_REVOKED + 1] = {0};
+    struct flo_query query = {
+        .table = FLO_TABLE_CERTIFICATE,
+        WHERE(one_of(FLO_FIELD_CERTIFICATE_STATE, words, count),
+              number_how(FLO_FIELD_CERTIFICATE_UNTIL, FLO_MATCH_ABOVE,
+                         until_ms))};
+
+    for (size_t i = 0; i < count; i++) {
+        words[i].text = flo_certificate_word(states[i]);
+    }
+    /* Without a time most rows fit: they are read where they lie. */
+    query.matches[1].is_common = until_ms == 0;
+    return flo_fleet_find(store, &query, take_certificate, &certificates, err);
 }
 
 int flo_fleet_certificate_ending(struct flo_fleet_store *store,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/store/calls/inside.h"
+#include "server-stub/store/making.h"
 
 static struct flo_match of_device(const char *device)
 {
@@ -123,17 +124,45 @@ static int take_held(void *context, const struct flo_row *row)
                     flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
 }
 
-int flo_fleet_desired_of_model(struct flo_fleet_store *store, const char *model,
-                               flo_fleet_held_fn fn, void *context,
-                               struct flo_err *err)
+int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model,
+                              const char *after, const char *to,
+                              flo_fleet_held_fn fn, void *context,
+                              struct flo_err *err)
 {
     struct held held = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                            WHERE(text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
+        &(struct flo_query){
+            .table = FLO_TABLE_ASSIGNMENT,
+            WHERE(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_ABOVE, after),
+                  text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, to),
+                  text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+            SORTED(UP(ASSIGNMENT_DEVICE))},
         take_held, &held, err);
+}
+
+int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model,
+                          const char *first, const char *last,
+                          const char *order, struct flo_err *err)
+{
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DESIRED,
+        CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+        MATCHES(text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_FROM, first),
+                text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_UP_TO, last)),
+        NULL, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_update(
+                        store, FLO_TABLE_ASSIGNMENT,
+                        CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                        MATCHES(text_how(FLO_FIELD_ASSIGNMENT_DEVICE,
+                                         FLO_MATCH_FROM, first),
+                                text_how(FLO_FIELD_ASSIGNMENT_DEVICE,
+                                         FLO_MATCH_UP_TO, last),
+                                text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+                        NULL, err);
 }
 
 struct full {

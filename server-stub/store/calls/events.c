@@ -9,64 +9,107 @@
  * sends cannot avoid it. */
 #define PRUNE_EVERY 64
 
-static struct flo_query outbox(const char *device, const char *boot)
+static struct flo_query outbox(const struct flo_fleet_fact *fact)
 {
-    return (struct flo_query){.table = FLO_TABLE_EVENT,
-                              WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
-                                    text_is(FLO_FIELD_EVENT_BOOT, boot)),
-                              SORTED(DOWN(EVENT_SEQ))};
+    return (struct flo_query){
+        .table = FLO_TABLE_EVENT,
+        WHERE(number_is(FLO_FIELD_EVENT_BOOK, fact->book),
+              number_is(FLO_FIELD_EVENT_OUTBOX, fact->outbox)),
+        SORTED(DOWN(EVENT_SEQ))};
 }
 
 /* ---- the mark ---- */
 
+static int take_mark(void *context, const struct flo_row *row)
+{
+    struct flo_fleet_fact *fact = context;
+
+    fact->is_mark_known = true;
+    fact->mark = flo_row_number(row, FLO_FIELD_EVENT_MARK_SEQ);
+    fact->book = flo_row_number(row, FLO_FIELD_EVENT_MARK_BOOK);
+    fact->outbox = flo_row_number(row, FLO_FIELD_EVENT_MARK_OUTBOX);
+    return 0;
+}
+
+/* All events of a device are in one book; 0: there are none. */
+static int book_of(struct flo_fleet_store *store, const char *device,
+                   uint64_t *out, struct flo_err *err)
+{
+    struct flo_number book = {.field = FLO_FIELD_EVENT_MARK_BOOK};
+    bool found;
+    int rv = flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
+                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device))},
+        flo_fleet_take_number, &book, &found, err);
+
+    *out = book.number;
+    return rv;
+}
+
 static int mark_get(struct flo_fleet_store *store, const char *device,
-                    const char *boot, bool *known, uint64_t *seq,
+                    const char *boot, struct flo_fleet_fact *fact,
                     struct flo_err *err)
 {
-    struct flo_number mark = {.field = FLO_FIELD_EVENT_MARK_SEQ};
+    bool found;
+
+    fact->is_mark_known = false;
+    fact->mark = fact->newest = fact->outbox = fact->book = 0;
     int rv = flo_fleet_find_one(
         store,
         (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
                            WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
                                  text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
-        flo_fleet_take_number, &mark, known, err);
+        take_mark, fact, &found, err);
+    return rv < 0 || found ? rv : book_of(store, device, &fact->book, err);
+}
 
-    *seq = mark.number;
+/* The first event of an outbox: its mark is stored with it. */
+static int outbox_begin(struct flo_fleet_store *store,
+                        struct flo_fleet_fact *fact, struct flo_err *err)
+{
+    uint64_t number = 0;
+    int rv =
+        fact->outbox != 0 ? 0 : flo_fleet_next(store, "outbox", &number, err);
+
+    if (rv == 0 && number != 0) {
+        fact->outbox = number;
+        fact->book = fact->book != 0 ? fact->book : number;
+    }
     return rv;
 }
 
-static int event_exists(struct flo_fleet_store *store, const char *device,
-                        const char *boot, uint64_t seq, bool *out,
-                        struct flo_err *err)
+static int event_exists(struct flo_fleet_store *store,
+                        const struct flo_fleet_fact *fact, uint64_t seq,
+                        bool *out, struct flo_err *err)
 {
-    struct flo_query query = outbox(device, boot);
+    struct flo_query query = outbox(fact);
 
     query.matches[query.match_count++] = number_is(FLO_FIELD_EVENT_SEQ, seq);
     return flo_fleet_find_one(store, query, NULL, NULL, out, err);
 }
 
-static int event_newest(struct flo_fleet_store *store, const char *device,
-                        const char *boot, uint64_t *out, struct flo_err *err)
+static int event_newest(struct flo_fleet_store *store,
+                        struct flo_fleet_fact *fact, struct flo_err *err)
 {
     struct flo_number newest = {.field = FLO_FIELD_EVENT_SEQ};
     bool found;
-    int rv = flo_fleet_find_one(store, outbox(device, boot),
-                                flo_fleet_take_number, &newest, &found, err);
+    int rv = flo_fleet_find_one(store, outbox(fact), flo_fleet_take_number,
+                                &newest, &found, err);
 
-    *out = newest.number;
+    fact->newest = newest.number;
     return rv;
 }
 
 /* To the last event that follows without a gap. */
-static int mark_walk(struct flo_fleet_store *store, const char *device,
-                     struct flo_fleet_fact *fact, struct flo_err *err)
+static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
+                     struct flo_err *err)
 {
     bool more = true;
     int rv = 0;
 
     while (rv == 0 && more && fact->mark < fact->newest) {
-        rv =
-            event_exists(store, device, fact->boot, fact->mark + 1, &more, err);
+        rv = event_exists(store, fact, fact->mark + 1, &more, err);
         fact->mark += rv == 0 && more;
     }
     return rv;
@@ -78,24 +121,21 @@ static int mark_load(struct flo_fleet_store *store, const char *device,
                      const char *boot, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
-    uint64_t mark = 0;
-    uint64_t newest = 0;
-    bool known = false;
-    int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact->boot,
-                                                      fact->mark, err)
-                                 : 0;
+    int rv =
+        fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0;
 
-    if (rv < 0 ||
-        (rv = mark_get(store, device, boot, &known, &mark, err)) < 0 ||
-        (rv = event_newest(store, device, boot, &newest, err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
     fact->is_mark_dirty = false;
-    fact->is_mark_known = known;
-    fact->mark = mark;
-    fact->newest = newest;
+    fact->boot[0] = '\0'; /* until all is read */
+    if ((rv = mark_get(store, device, boot, fact, err)) < 0 ||
+        (fact->is_mark_known && ((rv = event_newest(store, fact, err)) < 0 ||
+                                 (rv = mark_walk(store, fact, err)) < 0))) {
+        return rv;
+    }
     snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
-    return known ? mark_walk(store, device, fact, err) : 0;
+    return 0;
 }
 
 /* The mark stands on the last event before a gap.  A device says from which one
@@ -133,9 +173,9 @@ static int mark_move(struct flo_fleet_store *store, const char *device,
     bool is_first = !fact->is_mark_known;
     fact->is_mark_known = fact->is_mark_dirty = true;
     fact->mark = mark;
-    int rv = mark_walk(store, device, fact, err);
+    int rv = mark_walk(store, fact, err);
     if (rv == 0 && is_first) {
-        rv = flo_fleet_mark_put(store, device, fact->boot, fact->mark, err);
+        rv = flo_fleet_mark_put(store, device, fact, err);
         fact->is_mark_dirty = rv < 0;
     }
     return rv;
@@ -144,7 +184,7 @@ static int mark_move(struct flo_fleet_store *store, const char *device,
 /* ---- what is too old ---- */
 
 /* The id of the event so many places behind the newest one below `below`. */
-static int newest_after(struct flo_fleet_store *store, const char *device,
+static int newest_after(struct flo_fleet_store *store, uint64_t book,
                         uint64_t below, uint64_t offset, uint64_t *id,
                         bool *found, struct flo_err *err)
 {
@@ -153,7 +193,7 @@ static int newest_after(struct flo_fleet_store *store, const char *device,
         store,
         (struct flo_query){
             .table = FLO_TABLE_EVENT,
-            WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+            WHERE(number_is(FLO_FIELD_EVENT_BOOK, book),
                   number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW, below)),
             SORTED(DOWN(EVENT_ID)),
             .offset = offset},
@@ -166,18 +206,18 @@ static int newest_after(struct flo_fleet_store *store, const char *device,
 /* Keep the newest events of a device, and the marks of the outboxes that they
  * came from. */
 static int events_prune(struct flo_fleet_store *store, const char *device,
-                        struct flo_err *err)
+                        uint64_t book, struct flo_err *err)
 {
     uint64_t id;
     bool found;
-    int rv = newest_after(store, device, FLO_FLEET_ALL, KEPT, &id, &found, err);
+    int rv = newest_after(store, book, FLO_FLEET_ALL, KEPT, &id, &found, err);
 
     if (rv < 0 || !found) {
         return rv;
     }
     rv = flo_fleet_remove(
         store, FLO_TABLE_EVENT,
-        MATCHES(text_is(FLO_FIELD_EVENT_DEVICE, device),
+        MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
                 number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
         NULL, err);
     return rv < 0 ? rv
@@ -185,31 +225,39 @@ static int events_prune(struct flo_fleet_store *store, const char *device,
                         store, FLO_TABLE_EVENT_MARK,
                         MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
                                 (struct flo_match){
-                                    .field = FLO_FIELD_EVENT_MARK_BOOT,
+                                    .field = FLO_FIELD_EVENT_MARK_OUTBOX,
                                     .how = FLO_MATCH_NOT_AMONG,
-                                    .among = FLO_FIELD_EVENT_BOOT,
-                                    .where = FLO_FIELD_EVENT_DEVICE,
-                                    .value.text = device}),
+                                    .among = FLO_FIELD_EVENT_OUTBOX,
+                                    .where = FLO_FIELD_EVENT_BOOK,
+                                    .value.number = book}),
                         NULL, err);
 }
 
 /* ---- events ---- */
 
-static int event_insert(struct flo_fleet_store *store, const char *device,
-                        const char *boot, uint64_t seq, uint64_t at_ms,
-                        uint64_t received_at_ms, const char *json, bool *is_new,
+static int event_insert(struct flo_fleet_store *store,
+                        const struct flo_fleet_fact *fact,
+                        const struct flo_event_text *event,
+                        uint64_t received_at_ms, bool *is_new,
                         struct flo_err *err)
 {
-    int rv = flo_fleet_insert(
-        store, FLO_TABLE_EVENT,
-        CHANGES(set_text(FLO_FIELD_EVENT_DEVICE, device),
-                set_text(FLO_FIELD_EVENT_BOOT, boot),
-                set_number(FLO_FIELD_EVENT_SEQ, seq),
-                set_number(FLO_FIELD_EVENT_AT, at_ms),
-                set_number(FLO_FIELD_EVENT_RECEIVED_AT, received_at_ms),
-                set_text(FLO_FIELD_EVENT_JSON, json)),
-        is_new, err);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) rest = {0};
+    uint64_t form = 0;
+    int rv = flo_fleet_form_take(store, event, &form, &rest, err);
 
+    if (rv == 0) {
+        rv = flo_fleet_insert(
+            store, FLO_TABLE_EVENT,
+            CHANGES(set_number(FLO_FIELD_EVENT_BOOK, fact->book),
+                    set_number(FLO_FIELD_EVENT_OUTBOX, fact->outbox),
+                    set_number(FLO_FIELD_EVENT_SEQ, event->seq),
+                    set_number(FLO_FIELD_EVENT_AT, event->at_ms),
+                    set_number(FLO_FIELD_EVENT_RECEIVED_AT, received_at_ms),
+                    set_number(FLO_FIELD_EVENT_FORM, form),
+                    set_text(FLO_FIELD_EVENT_JSON,
+                             form != 0 ? rest.data : event->json)),
+            is_new, err);
+    }
     store->events += rv == 0 && *is_new;
     return rv;
 }
@@ -226,12 +274,14 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
     if (rv == 0 && strcmp(fact->boot, boot) != 0) {
         rv = mark_load(store, device, boot, fact, err);
     }
+    rv = rv < 0 ? rv : outbox_begin(store, fact, err);
     if (rv == 0) {
-        rv = event_insert(store, device, boot, seq, at_ms, received_at_ms, json,
-                          is_new, err);
+        rv = event_insert(store, fact,
+                          &(struct flo_event_text){json, boot, seq, at_ms},
+                          received_at_ms, is_new, err);
     }
     if (rv == 0 && *is_new && store->events % PRUNE_EVERY == 0) {
-        rv = events_prune(store, device, err);
+        rv = events_prune(store, device, fact->book, err);
     }
     if (rv == 0) {
         rv = mark_move(store, device, fact, seq, from, *is_new, err);
@@ -257,27 +307,97 @@ int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
+struct listing {
+    struct flo_fleet_store *store;
+    const char *device;
+    uint64_t outbox; /* of `boot` */
+    char boot[37];
+    flo_fleet_text_fn fn;
+    void *context;
+    struct flo_err *err;
+};
+
+static int take_boot(void *context, const struct flo_row *row)
+{
+    struct listing *listing = context;
+
+    snprintf(listing->boot, sizeof(listing->boot), "%s",
+             flo_row_text(row, FLO_FIELD_EVENT_MARK_BOOT));
+    return 0;
+}
+
+static int boot_of(struct listing *listing, uint64_t outbox)
+{
+    bool found;
+
+    if (listing->outbox == outbox) {
+        return 0;
+    }
+    listing->outbox = outbox;
+    return flo_fleet_find_one(
+        listing->store,
+        (struct flo_query){
+            .table = FLO_TABLE_EVENT_MARK,
+            WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, listing->device),
+                  number_is(FLO_FIELD_EVENT_MARK_OUTBOX, outbox))},
+        take_boot, listing, &found, listing->err);
+}
+
+static int take_event(void *context, const struct flo_row *row)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct listing *listing = context;
+    const char *json = flo_row_text(row, FLO_FIELD_EVENT_JSON);
+    int rv;
+
+    if (flo_row_number(row, FLO_FIELD_EVENT_FORM) == 0) {
+        return listing->fn(listing->context, json);
+    }
+    rv = boot_of(listing, flo_row_number(row, FLO_FIELD_EVENT_OUTBOX));
+    if (rv < 0) {
+        return rv;
+    }
+    flo_fleet_form_join(
+        flo_row_text(row, FLO_FIELD_EVENT_FORM_TEXT),
+        &(struct flo_event_text){json, listing->boot,
+                                 flo_row_number(row, FLO_FIELD_EVENT_SEQ),
+                                 flo_row_number(row, FLO_FIELD_EVENT_AT)},
+        &text);
+    return text.failed ? flo_fail(listing->err, FLO_E_MEMORY, "event")
+                       : listing->fn(listing->context, text.data);
+}
+
 int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
                          uint64_t below, uint64_t limit, flo_fleet_text_fn fn,
                          void *context, uint64_t *oldest, struct flo_err *err)
 {
-    struct flo_text json = {FLO_FIELD_EVENT_JSON, fn, context};
+    struct listing listing = {.store = store,
+                              .device = device,
+                              .fn = fn,
+                              .context = context,
+                              .err = err};
     uint64_t before = 0;
-    bool found;
-    int rv = newest_after(store, device, below, limit, &before, &found, err);
+    uint64_t book;
+    bool found = false;
+    int rv = book_of(store, device, &book, err);
 
+    if (rv == 0 && book != 0) {
+        rv = newest_after(store, book, below, limit, &before, &found, err);
+    }
     *oldest = found ? before + 1 : 0;
-    return rv < 0 || limit == 0
+    return rv < 0 || limit == 0 || book == 0
                ? rv
                : flo_fleet_find(
                      store,
                      &(struct flo_query){
                          .table = FLO_TABLE_EVENT,
-                         WHERE(text_is(FLO_FIELD_EVENT_DEVICE, device),
+                         .join = FLO_FIELD_EVENT_FORM_NUMBER,
+                         .by = FLO_FIELD_EVENT_FORM,
+                         WHERE(number_is(FLO_FIELD_EVENT_BOOK, book),
                                number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_ABOVE,
                                           found ? before : 0),
                                number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW,
                                           below)),
                          SORTED(UP(EVENT_ID))},
-                     flo_fleet_take_text, &json, err);
+                     take_event, &listing, err);
 }

@@ -42,8 +42,18 @@ size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
     return fact != NULL ? (size_t)(fact - store->facts.items) : SIZE_MAX;
 }
 
+/* Without memory it is looked for. */
+void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order)
+{
+    free(fact->awaits);
+    fact->awaits = order != NULL ? strdup(order) : NULL;
+}
+
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts)
 {
+    for (size_t i = 0; i < facts->ids.count && i < facts->capacity; i++) {
+        free(facts->items[i].awaits);
+    }
     flo_ids_deinit(&facts->ids);
     free(facts->items);
     *facts = (struct flo_fleet_facts){0};
@@ -59,12 +69,17 @@ void flo_outcome_books_forget(struct flo_fleet_store *store)
 void flo_fleet_facts_doubt(struct flo_fleet_store *store)
 {
     flo_outcome_books_forget(store);
+    for (size_t i = 0; i < FLO_COUNT(store->forms.items); i++) {
+        store->forms.items[i].number = 0;
+    }
+    store->makings.is_known &= !store->makings.is_changed;
+    store->makings.is_changed = false;
     for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
          i++) {
         struct flo_fleet_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
-        fact->awaits[0] = '\0';
+        flo_fleet_fact_awaits(fact, NULL);
         fact->hardware = fact->certificate = 0;
         fact->models = fact->model_names = 0;
         fact->boot[0] = '\0';
@@ -162,13 +177,16 @@ bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
 }
 
 int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
-                       const char *boot, uint64_t mark, struct flo_err *err)
+                       const struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    return flo_fleet_put(store, FLO_TABLE_EVENT_MARK,
-                         CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                 set_text(FLO_FIELD_EVENT_MARK_BOOT, boot),
-                                 set_number(FLO_FIELD_EVENT_MARK_SEQ, mark)),
-                         err);
+    return flo_fleet_put(
+        store, FLO_TABLE_EVENT_MARK,
+        CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                set_text(FLO_FIELD_EVENT_MARK_BOOT, fact->boot),
+                set_number(FLO_FIELD_EVENT_MARK_SEQ, fact->mark),
+                set_number(FLO_FIELD_EVENT_MARK_BOOK, fact->book),
+                set_number(FLO_FIELD_EVENT_MARK_OUTBOX, fact->outbox)),
+        err);
 }
 
 static int write_one(struct flo_fleet_store *store, const char *id,
@@ -184,7 +202,7 @@ static int write_one(struct flo_fleet_store *store, const char *id,
         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (rv == 0 && fact->is_mark_dirty) {
-        rv = flo_fleet_mark_put(store, id, fact->boot, fact->mark, err);
+        rv = flo_fleet_mark_put(store, id, fact, err);
     }
     if (rv == 0) {
         fact->is_dirty = fact->is_mark_dirty = false;

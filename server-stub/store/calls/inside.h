@@ -17,7 +17,7 @@ struct flo_fleet_fact {
     bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
     bool is_mark_dirty;  /* nor is mark */
     bool awaits_nothing; /* no tracked order awaits it: it was looked for */
-    char awaits[FLO_NAME_MAX + 1]; /* this one alone does; "": look */
+    char *awaits;        /* this one alone does; NULL: look */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     uint64_t ttft_us;     /* 95 of 100 below, of the newest window; 0: none */
@@ -31,6 +31,8 @@ struct flo_fleet_fact {
     bool is_mark_known;
     uint64_t mark;   /* see mark_move */
     uint64_t newest; /* event, also after a gap */
+    uint64_t book;   /* its number for all its events; 0: none yet */
+    uint64_t outbox; /* number of `boot`; 0: none yet */
 };
 struct flo_fleet_facts {
     struct flo_ids ids;
@@ -48,6 +50,15 @@ struct flo_outcome_book {
 struct flo_outcome_books {
     struct flo_outcome_book items[4];
     size_t next;
+};
+
+/* Orders whose rows of devices are being made (making.c). */
+struct flo_making;
+struct flo_fleet_makings {
+    struct flo_making *items;
+    size_t count, room;
+    bool is_known;   /* as the table says */
+    bool is_changed; /* by this transaction */
 };
 
 /* Commits on their way to the disk (queue.c). */
@@ -91,10 +102,27 @@ struct flo_fleet_wanted {
     bool is_changed; /* by this transaction */
 };
 
+/* Forms that were asked for last (forms.c), by their text. */
+#define FLO_FORM_BYTES_MAX 512
+struct flo_fleet_forms {
+    struct {
+        uint64_t number; /* 0: free */
+        char text[FLO_FORM_BYTES_MAX + 1];
+    } items[64];
+    uint64_t looked_at; /* by the sweep */
+};
+/* An event as it is told: its JSON, and what the columns say. */
+struct flo_event_text {
+    const char *json;
+    const char *boot;
+    uint64_t seq, at_ms;
+};
+
 struct flo_fleet_store {
     struct flo_store_engine *engine; /* its own: closed with it */
     struct flo_fleet_facts facts;
     struct flo_outcome_books books;
+    struct flo_fleet_makings makings;
     struct flo_roster roster; /* by the numbers of facts.ids */
     struct flo_fleet_queue queue;
     struct flo_fleet_seals seals;
@@ -103,6 +131,7 @@ struct flo_fleet_store {
     uint64_t changes;        /* statements that may have changed something */
     uint64_t changes_before; /* the transaction */
     uint64_t events;         /* added since it was opened */
+    struct flo_fleet_forms forms;
     struct {
         char order[FLO_NAME_MAX + 1];
         char release[FLO_DIGEST_TEXT]; /* "": it is no deploy */
@@ -125,6 +154,9 @@ void flo_fleet_queue_add(struct flo_fleet_store *store);
 /* Made when there is none; NULL without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
                                       const char *id);
+/* It awaits this order alone; NULL: look. */
+void flo_fleet_fact_awaits(struct flo_fleet_fact *fact,
+                           const char *order_or_null);
 /* The number of its fact; SIZE_MAX without memory. */
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
 /* The roster reads the device's row again. */
@@ -134,14 +166,26 @@ FLO_MUST_USE int flo_fleet_roster_again(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store,
                                             const char *id, bool *out,
                                             struct flo_err *err);
-/* A transaction was taken back: what memory says of connections and marks may
- * not be what the engine says. */
+/* A transaction was taken back: what memory says of connections, marks and
+ * forms may not be what the engine says. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
 /* All rows say that nobody is connected: no row is asked for that. */
 void flo_fleet_facts_offline(struct flo_fleet_store *store);
 FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
-                                    const char *device, const char *boot,
-                                    uint64_t mark, struct flo_err *err);
+                                    const char *device,
+                                    const struct flo_fleet_fact *fact,
+                                    struct flo_err *err);
+/* ---- forms of events (forms.c) ---- */
+
+/* The number of an event's form, and the rest of its text; 0: the rest is the
+ * whole text. */
+FLO_MUST_USE int flo_fleet_form_take(struct flo_fleet_store *store,
+                                     const struct flo_event_text *event,
+                                     uint64_t *number, struct flo_buf *rest,
+                                     struct flo_err *err);
+/* The text again. */
+void flo_fleet_form_join(const char *form, const struct flo_event_text *rest,
+                         struct flo_buf *out);
 /* Whom an order of its desired tells to run a release may fetch it. */
 FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store,
                                      const char *device, const char *order,
@@ -164,6 +208,12 @@ void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
 /* A transaction was taken back, or rows went. */
 void flo_outcome_books_forget(struct flo_fleet_store *store);
 void flo_outcome_books_deinit(struct flo_fleet_store *store);
+/* Devices of a group whose ids are above `after`, by their numbers. */
+typedef void (*flo_fleet_number_fn)(void *context, size_t number);
+FLO_MUST_USE int flo_fleet_numbers_each(struct flo_fleet_store *store,
+                                        const char *group, const char *after,
+                                        flo_fleet_number_fn fn, void *context,
+                                        struct flo_err *err);
 /* With the roster; then each change of a rollout or a release is told. */
 FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store,
                                        struct flo_err *err);
@@ -274,6 +324,11 @@ static inline struct flo_match text_is(enum flo_field field, const char *text)
 static inline struct flo_match number_is(enum flo_field field, uint64_t number)
 {
     return (struct flo_match){.field = field, .value.number = number};
+}
+static inline struct flo_match
+text_how(enum flo_field field, enum flo_match_how how, const char *text)
+{
+    return (struct flo_match){.field = field, .how = how, .value.text = text};
 }
 static inline struct flo_match
 number_how(enum flo_field field, enum flo_match_how how, uint64_t number)

@@ -18,15 +18,17 @@ static void remember(struct flo_fleet_store *store, const char *order,
     if (fact == NULL) {
         return;
     }
-    bool is_it = strcmp(fact->awaits, order) == 0;
+    bool is_it = fact->awaits != NULL && strcmp(fact->awaits, order) == 0;
     if (outcome >= FLO_OUTCOME_DONE) {
         fact->awaits_nothing = fact->awaits_nothing || is_it;
-        fact->awaits[0] = is_it ? '\0' : fact->awaits[0];
+        if (is_it) {
+            flo_fleet_fact_awaits(fact, NULL);
+        }
     } else if (fact->awaits_nothing) {
         fact->awaits_nothing = false;
-        snprintf(fact->awaits, sizeof(fact->awaits), "%s", order);
+        flo_fleet_fact_awaits(fact, order);
     } else if (!is_it) {
-        fact->awaits[0] = '\0';
+        flo_fleet_fact_awaits(fact, NULL);
     }
 }
 
@@ -315,10 +317,11 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
     if (fact != NULL && fact->awaits_nothing) {
         return 0;
     }
-    if (fact != NULL && fact->awaits[0] != '\0') {
+    if (fact != NULL && fact->awaits != NULL) {
+        char order[FLO_NAME_MAX + 1]; /* `fn` may change what it awaits */
         struct flo_err absent = {0};
-        int found =
-            flo_fleet_order_get(store, fact->awaits, fn, context, &absent);
+        snprintf(order, sizeof(order), "%s", fact->awaits);
+        int found = flo_fleet_order_get(store, order, fn, context, &absent);
         if (found < 0 && found != FLO_E_ABSENT && err != NULL) {
             *err = absent;
         }
@@ -354,7 +357,7 @@ int flo_fleet_device_is_awaited(struct flo_fleet_store *store,
 {
     const struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
 
-    *out = fact != NULL && fact->awaits[0] != '\0';
+    *out = fact != NULL && fact->awaits != NULL;
     return *out ? 0
                 : flo_fleet_outcome_awaited(store, device, note_awaited, out,
                                             err);

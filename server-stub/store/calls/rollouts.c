@@ -6,8 +6,9 @@
 #include "server-stub/store/calls/inside.h"
 
 #define HELD_BITS                                                              \
-    2 /* enum flo_rollout_held; above: the slices that hold it                 \
-       */
+    2                /* enum flo_rollout_held; above: the slices that hold it  \
+                      */
+#define PROBE_BIT 10 /* ... and whether a probe brought it */
 
 /* ---- rollouts ---- */
 
@@ -311,7 +312,8 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
         set_number(FLO_FIELD_MEMBER_SEGMENT, member->segment),
         set_number(FLO_FIELD_MEMBER_HELD,
-                   member->held | (uint64_t)member->held_of << HELD_BITS),
+                   member->held | (uint64_t)member->held_of << HELD_BITS |
+                       (uint64_t)member->is_probe << PROBE_BIT),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
@@ -353,6 +355,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .segment = (uint8_t)flo_row_number(row, FLO_FIELD_MEMBER_SEGMENT),
         .held = held > FLO_HELD_THERE ? FLO_HELD_BACK : (uint8_t)held,
         .held_of = (uint8_t)(number >> HELD_BITS),
+        .is_probe = (number >> PROBE_BIT & 1) != 0,
     };
     snprintf(out->device, sizeof(out->device), "%s",
              flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));
@@ -374,19 +377,8 @@ static int take_member(void *context, const struct flo_row *row)
 
     member_of(row, &member);
     return members->fn(members->context, &member,
-                       flo_row_text(row, FLO_FIELD_DEVICE_NAME),
-                       flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
                        flo_row_text(row, FLO_FIELD_MEMBER_ERROR),
                        flo_row_text(row, FLO_FIELD_MEMBER_DETAIL));
-}
-
-static struct flo_query members_of(const char *rollout, uint64_t limit)
-{
-    return (struct flo_query){.table = FLO_TABLE_MEMBER,
-                              .join = FLO_FIELD_DEVICE_ID,
-                              .by = FLO_FIELD_MEMBER_DEVICE,
-                              WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout)),
-                              .limit = limit};
 }
 
 int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
@@ -394,55 +386,43 @@ int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
                           struct flo_err *err)
 {
     struct members members = {fn, context};
-    struct flo_query query = members_of(rollout, limit);
 
-    query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
     return limit == 0
                ? 0
-               : flo_fleet_find(store, &query, take_member, &members, err);
+               : flo_fleet_find(
+                     store,
+                     &(struct flo_query){
+                         .table = FLO_TABLE_MEMBER,
+                         WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout)),
+                         SORTED(UP(MEMBER_DEVICE)),
+                         .limit = limit},
+                     take_member, &members, err);
 }
 
-int flo_fleet_member_show(struct flo_fleet_store *store, const char *rollout,
-                          uint64_t limit, flo_fleet_member_fn fn, void *context,
+int flo_fleet_member_some(struct flo_fleet_store *store, const char *rollout,
+                          const char *const *devices, size_t count,
+                          flo_fleet_member_fn fn, void *context,
                           struct flo_err *err)
 {
     struct members members = {fn, context};
-    struct flo_query query = members_of(rollout, limit);
+    struct flo_value list[FLO_MATCH_LIST_MAX];
+    int rv = 0;
 
-    query.sorts[0] = (struct flo_sort)DOWN(MEMBER_BAD);
-    query.sorts[1] =
-        (struct flo_sort){.field = FLO_FIELD_DEVICE_NAME, .is_natural = true};
-    query.sorts[2] = (struct flo_sort)UP(MEMBER_DEVICE);
-    query.sort_count = 3;
-    return limit == 0
-               ? 0
-               : flo_fleet_find(store, &query, take_member, &members, err);
-}
-
-static int take_count(void *context, const struct flo_row *row, uint64_t count)
-{
-    (void)row;
-    *(uint64_t *)context = count;
-    return 0;
-}
-
-int flo_fleet_member_awaited(struct flo_fleet_store *store, const char *rollout,
-                             uint64_t *out, struct flo_err *err)
-{
-    return flo_fleet_count(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_MEMBER,
-            .join = FLO_FIELD_DEVICE_ID,
-            .by = FLO_FIELD_MEMBER_DEVICE,
-            .needs_joined = true,
-            WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
-                  (struct flo_match){.field = FLO_FIELD_MEMBER_STATE,
-                                     .how = FLO_MATCH_IS_NOT,
-                                     .value.text = "queued"},
-                  number_is(FLO_FIELD_MEMBER_BACK, 0),
-                  number_is(FLO_FIELD_DEVICE_ONLINE, 1))},
-        NULL, 0, take_count, out, err);
+    for (size_t from = 0; from < count && rv == 0; from += FLO_COUNT(list)) {
+        size_t some =
+            count - from < FLO_COUNT(list) ? count - from : FLO_COUNT(list);
+        for (size_t i = 0; i < some; i++) {
+            list[i] = (struct flo_value){.text = devices[from + i]};
+        }
+        rv = flo_fleet_find(
+            store,
+            &(struct flo_query){
+                .table = FLO_TABLE_MEMBER,
+                WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                      one_of(FLO_FIELD_MEMBER_DEVICE, list, some))},
+            take_member, &members, err);
+    }
+    return rv;
 }
 
 /* ---- evidence ---- */

@@ -1,6 +1,7 @@
 /* Store: opening, transactions, settings and counters. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/memory/memory.h"
@@ -72,6 +73,8 @@ void flo_fleet_close(struct flo_fleet_store *store)
         flo_fleet_wanted_deinit(store);
         flo_fleet_facts_deinit(&store->facts);
         flo_outcome_books_deinit(store);
+        free(store->makings.items);
+        explicit_bzero(&store->seals, sizeof(store->seals));
         free(store);
     }
 }
@@ -114,6 +117,7 @@ int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
     } else {
         flo_roster_commit(&store->roster);
         store->wanted.is_changed = false;
+        store->makings.is_changed = false;
     }
     if (rv == 0 && store->changes != store->changes_before) {
         flo_fleet_queue_add(store);

@@ -17,6 +17,46 @@
 #define MAKE(table, fields) "CREATE TABLE IF NOT EXISTS " table " (" fields ")"
 #define INDEX(name, fields) "CREATE INDEX IF NOT EXISTS " name " ON " fields
 
+/* Once: an event has no device any more. */
+#define EVENTS_BY_NUMBER                                                       \
+    "DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid ="       \
+    " 'event'::regclass AND attname = 'device' AND NOT attisdropped) THEN"     \
+    " INSERT INTO event_mark SELECT device, boot, max(seq) FROM event"         \
+    " GROUP BY device, boot ON CONFLICT DO NOTHING;"                           \
+    " UPDATE event_mark SET outbox = n, book = first FROM (SELECT device AS"   \
+    " d, boot AS b, n, min(n) OVER (PARTITION BY device) AS first FROM"        \
+    " (SELECT device, boot, row_number() OVER (ORDER BY device, boot) AS n"    \
+    " FROM event_mark) AS one) AS two WHERE device = d AND boot = b;"          \
+    " INSERT INTO counter SELECT 'outbox', count(*) FROM event_mark"           \
+    " HAVING count(*) > 0;"                                                    \
+    " DROP INDEX IF EXISTS by_event_device_boot_seq;"                          \
+    " DROP INDEX IF EXISTS by_event_device_id;"                                \
+    " UPDATE event SET book = m.book, outbox = m.outbox FROM event_mark"       \
+    " AS m WHERE m.device = event.device AND m.boot = event.boot;"             \
+    " CREATE TEMP TABLE old_form ON COMMIT DROP AS SELECT id, (SELECT '{' ||"  \
+    " string_agg(to_json(k)::text || ':' || v::text, ',' ORDER BY n) || '}'"   \
+    " FROM json_each(json::json) WITH ORDINALITY AS one(k, v, n) WHERE k"      \
+    " NOT IN ('from', 'boot', 'seq', 'at_ms')) COLLATE \"C\" AS text,"         \
+    " (json::json ->> 'from')::bigint AS since FROM event"                     \
+    " WHERE json LIKE '{\"%' AND length(json) < 640 AND at > 0"                \
+    " AND json::json ->> 'seq' = seq::text"                                    \
+    " AND json::json ->> 'boot' = boot"                                        \
+    " AND json::json ->> 'at_ms' = at::text"                                   \
+    " AND json_typeof(json::json -> 'type') = 'string'"                        \
+    " AND NOT EXISTS (SELECT 1 FROM json_object_keys(json::json) AS k"         \
+    " WHERE k NOT IN ('type', 'execution', 'rollout', 'phase', 'order',"       \
+    " 'model', 'release', 'version', 'state', 'end', 'v', 'from', 'boot',"     \
+    " 'seq', 'at_ms'));"                                                       \
+    " INSERT INTO event_form SELECT row_number() OVER (ORDER BY text), text"   \
+    " FROM (SELECT DISTINCT text FROM old_form) AS one;"                       \
+    " INSERT INTO counter SELECT 'form', count(*) FROM event_form"             \
+    " HAVING count(*) > 0;"                                                    \
+    " UPDATE event SET form = event_form.number, json = CASE WHEN since IS"    \
+    " NULL THEN '' ELSE format('{\"from\":%s}', since) END FROM old_form"      \
+    " JOIN event_form USING (text) WHERE event.id = old_form.id;"              \
+    " ALTER TABLE event DROP COLUMN device, DROP COLUMN boot;"                 \
+    " END IF; END $$"
+
 const struct flo_postgresql_step flo_postgresql_steps[] = {
     {2, ADD("device", "trust" NUMBER)},
     {2, ADD("device", "note" TEXT)},
@@ -89,5 +129,25 @@ const struct flo_postgresql_step flo_postgresql_steps[] = {
     {5, ADD("ord", "reason" TEXT)},
     {6, MAKE("audit_line", "n" NUMBER ", text" TEXT ", PRIMARY KEY (n)")},
     {7, ADD("member", "held" NUMBER)},
+    {8, MAKE("making", "ord" TEXT ", seq" NUMBER ", grp" TEXT ", made" TEXT
+                       ", devices" NUMBER ", n" NUMBER ", PRIMARY KEY (ord)")},
+    /* An event says its outbox by a number, and what it has in common with
+     * other events by a form (calls/forms.c). */
+    {9, ADD("event_mark", "book" NUMBER)},
+    {9, ADD("event_mark", "outbox" NUMBER)},
+    {9, MAKE("event_form",
+             "number" NUMBER ", text" TEXT ", PRIMARY KEY (number)")},
+    {9, "CREATE UNIQUE INDEX IF NOT EXISTS by_event_form_text"
+        " ON event_form (text)"},
+    {9, ADD("event", "book" NUMBER)},
+    {9, ADD("event", "outbox" NUMBER)},
+    {9, ADD("event", "form" NUMBER)},
+    {9, EVENTS_BY_NUMBER},
+    {9, "CREATE UNIQUE INDEX IF NOT EXISTS by_event_book_outbox_seq"
+        " ON event (book, outbox, seq)"},
+    {9, INDEX("by_event_book_id", "event (book, id)")},
+    {9, INDEX("by_event_form", "event (form)")},
+    {10, MAKE("member_draft",
+              "rollout" TEXT ", members" TEXT ", PRIMARY KEY (rollout)")},
 };
 const size_t flo_postgresql_step_count = FLO_COUNT(flo_postgresql_steps);

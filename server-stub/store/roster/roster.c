@@ -12,6 +12,7 @@ void flo_roster_deinit(struct flo_roster *roster)
         free(roster->items[i].said);
     }
     free(roster->items);
+    free(roster->order);
     free(roster->touched);
     free(roster->changed);
     *roster = (struct flo_roster){0};
@@ -22,7 +23,7 @@ static bool grow(struct flo_roster *roster, size_t number)
     size_t count = roster->count == 0 ? 256 : roster->count;
 
     while (count <= number) {
-        count *= 2;
+        count += count / 4;
     }
     struct flo_roster_entry *items =
         realloc(roster->items, count * sizeof(*items));

@@ -36,6 +36,8 @@ struct flo_roster {
     bool is_loaded;                 /* before that nothing is kept */
     struct flo_roster_entry *items; /* by the number of the id */
     size_t count;
+    size_t *order; /* numbers by their ids: of as many as were put there */
+    size_t ordered;
     size_t stale_count;
     size_t *touched; /* by this transaction */
     size_t touched_count, touched_room;

@@ -22,9 +22,18 @@ extern const struct flo_sql_dialect flo_sql_sqlite, flo_sql_postgresql;
 #define FLO_SQL_VALUES_MAX 64
 struct flo_sql {
     const struct flo_sql_dialect *dialect;
+    bool has_two; /* tables: names of fields need theirs */
     struct flo_buf text;
     struct flo_db_value values[FLO_SQL_VALUES_MAX];
     size_t count;
+    /* `text` is of a put of these fields: thousands of rows follow each other,
+     * and their text is the same. */
+    enum flo_table table;
+    struct {
+        enum flo_field field;
+        enum flo_change_how how;
+    } put[FLO_TABLE_FIELDS_MAX];
+    size_t put_count; /* 0: it is of something else */
 };
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query);
 void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,

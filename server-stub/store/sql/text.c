@@ -26,10 +26,12 @@ const struct flo_sql_dialect flo_sql_postgresql = {.is_numbered = true,
 
 /* ---- small parts ---- */
 
-static void begin(struct flo_sql *sql)
+static void begin(struct flo_sql *sql, bool has_two)
 {
     sql->text.bytes = 0;
     sql->count = 0;
+    sql->put_count = 0;
+    sql->has_two = has_two;
 }
 
 static void add(struct flo_sql *sql, const char *text)
@@ -42,7 +44,9 @@ static void add_word(struct flo_sql *sql, const char *word)
 {
     const char *quote = sql->dialect->quote;
 
-    flo_buf_printf(&sql->text, "%s%s%s", quote, word, quote);
+    add(sql, quote);
+    add(sql, word);
+    add(sql, quote);
 }
 
 static void add_table(struct flo_sql *sql, enum flo_table table)
@@ -50,11 +54,21 @@ static void add_table(struct flo_sql *sql, enum flo_table table)
     add_word(sql, flo_tables[table].word);
 }
 
-static void add_name(struct flo_sql *sql, enum flo_field field)
+static void add_whole_name(struct flo_sql *sql, enum flo_field field)
 {
     add_table(sql, flo_fields[field].table);
     add(sql, ".");
     add_word(sql, flo_fields[field].word);
+}
+
+/* Where one table is asked, its name says nothing, and costs time. */
+static void add_name(struct flo_sql *sql, enum flo_field field)
+{
+    if (sql->has_two) {
+        add_whole_name(sql, field);
+    } else {
+        add_word(sql, flo_fields[field].word);
+    }
 }
 
 static void add_number(struct flo_sql *sql, uint64_t number)
@@ -68,21 +82,26 @@ static void add_number(struct flo_sql *sql, uint64_t number)
     }
 }
 
-static void add_parameter(struct flo_sql *sql, enum flo_field field,
-                          const struct flo_value *value)
+static struct flo_db_value value_of(enum flo_field field,
+                                    const struct flo_value *value)
 {
     static const struct flo_digest zero = {0};
     const struct flo_digest *digest =
         value->digest != NULL ? value->digest : &zero;
 
-    add_number(sql, value->number);
     if (flo_field_is_text(field)) {
-        sql->values[sql->count - 1] =
-            flo_db_text(value->text != NULL ? value->text : "");
-    } else if (flo_fields[field].type == FLO_TYPE_DIGEST) {
-        sql->values[sql->count - 1] =
-            flo_db_blob(digest->bytes, FLO_DIGEST_BYTES);
+        return flo_db_text(value->text != NULL ? value->text : "");
     }
+    return flo_fields[field].type == FLO_TYPE_DIGEST
+               ? flo_db_blob(digest->bytes, FLO_DIGEST_BYTES)
+               : flo_db_number((int64_t)value->number);
+}
+
+static void add_parameter(struct flo_sql *sql, enum flo_field field,
+                          const struct flo_value *value)
+{
+    add_number(sql, value->number);
+    sql->values[sql->count - 1] = value_of(field, value);
 }
 
 static bool is_word(const char *text)
@@ -94,12 +113,17 @@ static bool is_word(const char *text)
 static void add_value(struct flo_sql *sql, enum flo_field field,
                       const struct flo_value *value)
 {
+    static const char *const small[] = {"0",  "1",  "2",  "3", "4",  "5",
+                                        "6",  "7",  "8",  "9", "10", "11",
+                                        "12", "13", "14", "15"};
     enum flo_field_type type = flo_fields[field].type;
 
-    if (type == FLO_TYPE_FLAG && value->number < 16) {
-        flo_buf_printf(&sql->text, "%u", (unsigned)value->number);
+    if (type == FLO_TYPE_FLAG && value->number < FLO_COUNT(small)) {
+        add(sql, small[value->number]);
     } else if (type == FLO_TYPE_WORD && is_word(value->text)) {
-        flo_buf_printf(&sql->text, "'%s'", value->text);
+        add(sql, "'");
+        add(sql, value->text);
+        add(sql, "'");
     } else {
         add_parameter(sql, field, value);
     }
@@ -121,12 +145,12 @@ static void add_among(struct flo_sql *sql, const struct flo_match *match)
 {
     add(sql,
         match->how == FLO_MATCH_AMONG ? " IN (SELECT " : " NOT IN (SELECT ");
-    add_name(sql, match->among);
+    add_whole_name(sql, match->among);
     add(sql, " FROM ");
     add_table(sql, flo_fields[match->among].table);
     if (match->where != 0) {
         add(sql, " WHERE ");
-        add_name(sql, match->where);
+        add_whole_name(sql, match->where);
         add(sql, " = ");
         add_value(sql, match->where, &match->value);
     }
@@ -226,7 +250,7 @@ static void add_keys(struct flo_sql *sql, const struct flo_query *query)
 
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
 {
-    begin(sql);
+    begin(sql, query->join != 0);
     add(sql, "SELECT ");
     add_fields(sql, query->table);
     if (query->join != 0) {
@@ -248,7 +272,7 @@ void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
 void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
                    const enum flo_field *by, size_t by_count)
 {
-    begin(sql);
+    begin(sql, query->join != 0);
     add(sql, "SELECT ");
     for (size_t i = 0; i < by_count; i++) {
         add_name(sql, by[i]);
@@ -269,7 +293,7 @@ void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
 static void add_insert(struct flo_sql *sql, enum flo_table table,
                        const struct flo_field_change *changes, size_t count)
 {
-    begin(sql);
+    begin(sql, false);
     add(sql, "INSERT INTO ");
     add_table(sql, table);
     for (size_t i = 0; i < count; i++) {
@@ -291,12 +315,44 @@ void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
     add(sql, " DO NOTHING");
 }
 
+/* The text is there already, and only the values are others. */
+static bool is_same_put(struct flo_sql *sql, enum flo_table table,
+                        const struct flo_field_change *changes, size_t count)
+{
+    bool is_same = sql->put_count == count && sql->table == table && count > 0;
+
+    for (size_t i = 0; i < count && is_same; i++) {
+        is_same = sql->put[i].field == changes[i].field &&
+                  sql->put[i].how == changes[i].how;
+    }
+    for (size_t i = 0; i < count && is_same; i++) {
+        sql->values[i] = value_of(changes[i].field, &changes[i].value);
+    }
+    return is_same;
+}
+
+static void keep_put(struct flo_sql *sql, enum flo_table table,
+                     const struct flo_field_change *changes, size_t count)
+{
+    bool fits = count <= FLO_TABLE_FIELDS_MAX && !sql->text.failed;
+
+    for (size_t i = 0; i < count && fits; i++) {
+        sql->put[i].field = changes[i].field;
+        sql->put[i].how = changes[i].how;
+    }
+    sql->table = table;
+    sql->put_count = fits ? count : 0;
+}
+
 void flo_sql_put(struct flo_sql *sql, enum flo_table table,
                  const struct flo_field_change *changes, size_t count)
 {
     const struct flo_table_facts *facts = &flo_tables[table];
     const char *before = ") DO UPDATE SET ";
 
+    if (is_same_put(sql, table, changes, count)) {
+        return;
+    }
     add_insert(sql, table, changes, count);
     for (int key = 0; key < facts->keys; key++) {
         add(sql, key == 0 ? " (" : ", ");
@@ -316,7 +372,7 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
         add(sql, how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
         add(sql, how == FLO_CHANGE_RAISE ? "(" : "");
         if (how == FLO_CHANGE_ADD || how == FLO_CHANGE_RAISE) {
-            add_name(sql, changes[i].field);
+            add_whole_name(sql, changes[i].field);
             add(sql, how == FLO_CHANGE_ADD ? " + " : ", ");
         }
         add(sql, "excluded.");
@@ -324,13 +380,14 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
         add(sql, how == FLO_CHANGE_RAISE ? ")" : "");
     }
     add(sql, before[0] == ')' ? ") DO NOTHING" : ""); /* a key alone */
+    keep_put(sql, table, changes, count);
 }
 
 void flo_sql_update(struct flo_sql *sql, enum flo_table table,
                     const struct flo_field_change *changes, size_t count,
                     const struct flo_match *matches, size_t match_count)
 {
-    begin(sql);
+    begin(sql, false);
     add(sql, "UPDATE ");
     add_table(sql, table);
     for (size_t i = 0; i < count; i++) {
@@ -354,7 +411,7 @@ void flo_sql_update(struct flo_sql *sql, enum flo_table table,
 void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
                     const struct flo_match *matches, size_t match_count)
 {
-    begin(sql);
+    begin(sql, false);
     add(sql, "DELETE FROM ");
     add_table(sql, table);
     add_matches(sql, matches, match_count);

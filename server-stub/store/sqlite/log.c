@@ -10,7 +10,7 @@
 
 #include "server-stub/store/sqlite/inside.h"
 
-#define MOVE_PAGES 1000       /* 4 MiB: as often as SQLite would */
+#define MOVE_PAGES 2500       /* 10 MiB: pages that change often move once */
 #define FULL_PAGES 16000      /* 64 MiB */
 #define PIECE_BYTES (1 << 16) /* of a log that is written again */
 #define BUSY_MS 5000

@@ -242,5 +242,63 @@ const char *const flo_sqlite_schema[] = {
     "CREATE TABLE audit_line (n INTEGER PRIMARY KEY, text TEXT NOT NULL);",
     /* Devices of slices that get the release no more. */
     "ALTER TABLE member ADD COLUMN held INTEGER NOT NULL DEFAULT 0;",
+    /* Orders whose rows of devices are being made. */
+    "CREATE TABLE making (ord TEXT PRIMARY KEY, seq INTEGER NOT NULL,"
+    " grp TEXT NOT NULL, made TEXT NOT NULL, devices INTEGER NOT NULL,"
+    " n INTEGER NOT NULL) WITHOUT ROWID;",
+    /* An event says its outbox by a number, and what it has in common with
+     * other events by a form (calls/forms.c). */
+    "INSERT OR IGNORE INTO event_mark SELECT device, boot, max(seq)"
+    " FROM event GROUP BY device, boot;"
+    "CREATE TABLE event_marks (device TEXT NOT NULL, boot TEXT NOT NULL,"
+    " seq INTEGER NOT NULL, book INTEGER NOT NULL, outbox INTEGER NOT NULL,"
+    " PRIMARY KEY (device, boot)) WITHOUT ROWID;"
+    "INSERT INTO event_marks SELECT device, boot, seq,"
+    " min(n) OVER (PARTITION BY device), n FROM (SELECT device, boot, seq,"
+    " row_number() OVER (ORDER BY device, boot) AS n FROM event_mark);"
+    "DROP TABLE event_mark;"
+    "ALTER TABLE event_marks RENAME TO event_mark;"
+    "INSERT INTO counter SELECT 'outbox', many FROM"
+    " (SELECT count(*) AS many FROM event_mark) WHERE many > 0;"
+    "CREATE TABLE event_form (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"
+    "CREATE TABLE event_rows (id INTEGER PRIMARY KEY, book INTEGER NOT NULL,"
+    " outbox INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " received_at INTEGER NOT NULL, form INTEGER NOT NULL, json TEXT NOT NULL);"
+    "CREATE TEMP TABLE old_form (id INTEGER PRIMARY KEY, text TEXT);"
+    "INSERT INTO old_form SELECT event.id, CASE"
+    " WHEN json_valid(json) AND json_type(json) = 'object'"
+    " AND json_extract(json, '$.seq') = event.seq"
+    " AND json_extract(json, '$.boot') = event.boot"
+    " AND json_extract(json, '$.at_ms') = event.at AND event.at > 0"
+    " AND length(json) < 640 AND json_type(json, '$.type') = 'text'"
+    " AND json_remove(json, '$.type', '$.execution', '$.rollout', '$.phase',"
+    " '$.order', '$.model', '$.release', '$.version', '$.state', '$.end',"
+    " '$.v', '$.from', '$.boot', '$.seq', '$.at_ms') = '{}'"
+    " THEN json_remove(json, '$.from', '$.boot', '$.seq', '$.at_ms')"
+    " END AS text FROM event;"
+    "INSERT INTO event_form (text) SELECT DISTINCT text FROM old_form"
+    " WHERE text IS NOT NULL;"
+    "INSERT INTO counter SELECT 'form', last FROM"
+    " (SELECT max(number) AS last FROM event_form) WHERE last > 0;"
+    "CREATE UNIQUE INDEX event_form_text ON event_form(text);"
+    "INSERT INTO event_rows SELECT event.id, event_mark.book,"
+    " event_mark.outbox, event.seq, event.at, event.received_at,"
+    " coalesce(event_form.number, 0), CASE WHEN event_form.number IS NULL"
+    " THEN event.json WHEN json_type(event.json, '$.from') IS NULL THEN ''"
+    " ELSE json_object('from', json_extract(event.json, '$.from')) END"
+    " FROM event JOIN event_mark ON event_mark.device = event.device"
+    " AND event_mark.boot = event.boot"
+    " JOIN old_form ON old_form.id = event.id"
+    " LEFT JOIN event_form ON event_form.text = old_form.text"
+    " ORDER BY event.id;"
+    "DROP TABLE old_form;"
+    "DROP TABLE event;"
+    "ALTER TABLE event_rows RENAME TO event;"
+    "CREATE UNIQUE INDEX event_seq ON event(book, outbox, seq);"
+    "CREATE INDEX event_book ON event(book, id);"
+    "CREATE INDEX event_form_used ON event(form);",
+    /* Members of a large rollout before their rows are made. */
+    "CREATE TABLE member_draft (rollout TEXT PRIMARY KEY, members TEXT NOT"
+    " NULL);",
 };
 const size_t flo_sqlite_schema_count = FLO_COUNT(flo_sqlite_schema);

@@ -16,20 +16,32 @@ int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release,
                          err);
 }
 
-static int take_any(void *context, const struct flo_row *row)
+struct bringers {
+    flo_fleet_text_fn fn;
+    void *context;
+};
+
+static int take_bringer(void *context, const struct flo_row *row)
 {
-    (void)context, (void)row;
-    return 0;
+    const struct bringers *bringers = context;
+
+    return bringers->fn(bringers->context,
+                        flo_row_text(row, FLO_FIELD_ARTIFACT_RELEASE));
 }
 
-int flo_fleet_is_brought(struct flo_fleet_store *store, const char *digest,
-                         bool *out, struct flo_err *err)
+int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest,
+                       uint64_t limit, flo_fleet_text_fn fn, void *context,
+                       struct flo_err *err)
 {
-    return flo_fleet_find_one(
+    struct bringers bringers = {fn, context};
+
+    return flo_fleet_find(
         store,
-        (struct flo_query){.table = FLO_TABLE_ARTIFACT,
-                           WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest))},
-        take_any, NULL, out, err);
+        &(struct flo_query){.table = FLO_TABLE_ARTIFACT,
+                            WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest)),
+                            SORTED(UP(ARTIFACT_RELEASE)),
+                            .limit = limit},
+        take_bringer, &bringers, err);
 }
 
 /* ---- offering ---- */

@@ -5,6 +5,7 @@
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/store/groups.h"
+#include "server-stub/store/making.h"
 
 static int read_device(void *context, const struct flo_fleet_device *device)
 {
@@ -31,9 +32,12 @@ static int read_device(void *context, const struct flo_fleet_device *device)
 int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     const struct flo_fleet_device_filter filter = {.online = -1};
+    const struct flo_making *makings; /* each message asks for them, too */
+    size_t count;
 
     flo_roster_deinit(&store->roster);
     int rv = flo_fleet_wanted_load(store, err);
+    rv = rv < 0 ? rv : flo_fleet_makings(store, &makings, &count, err);
     store->roster.is_loaded = true;
     if (rv == 0) {
         rv = flo_fleet_device_list(store, &filter, read_device, store, err);
@@ -156,23 +160,52 @@ int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,
     return rv;
 }
 
-const struct flo_select_device *
-flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
+/* SIZE_MAX: it is not there. */
+static size_t number_of(struct flo_fleet_store *store, const char *id)
 {
     struct flo_err err = {0};
-    size_t number = flo_ids_find(&store->facts.ids, id);
 
     if (settle(store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
-        return NULL;
+        return SIZE_MAX;
     }
-    number = flo_ids_find(&store->facts.ids, id);
-    if (number >= store->roster.count ||
-        !store->roster.items[number].is_there) {
+    size_t number = flo_ids_find(&store->facts.ids, id);
+    return number < store->roster.count && store->roster.items[number].is_there
+               ? number
+               : SIZE_MAX;
+}
+
+const struct flo_select_device *
+flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
+{
+    size_t number = number_of(store, id);
+
+    if (number == SIZE_MAX) {
         return NULL;
     }
     freshen(store, number);
     return &store->roster.items[number].say;
+}
+
+const char *flo_fleet_name_of(struct flo_fleet_store *store, const char *id)
+{
+    size_t number = number_of(store, id);
+
+    return number == SIZE_MAX
+               ? NULL
+               : store->roster.items[number].say.values[FLO_SELECT_NAME].text;
+}
+
+bool flo_fleet_is_online(struct flo_fleet_store *store, const char *id)
+{
+    size_t number = number_of(store, id);
+
+    return number != SIZE_MAX && store->roster.items[number].is_online;
+}
+
+size_t flo_fleet_size(const struct flo_fleet_store *store)
+{
+    return store->facts.ids.count;
 }
 
 bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
@@ -206,62 +239,81 @@ bool flo_fleet_facts_in_group(const struct flo_select_device *device,
 
 /* ---- by a group ---- */
 
-struct group_facts {
-    struct flo_fleet_store *store;
-    const char *group; /* or NULL */
-    const char **ids;  /* of those that are meant */
-    size_t count;
-};
-
-static int by_text(const void *a, const void *b)
+static int by_id(const void *a, const void *b, void *ids)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    char(*items)[37] = ids;
+
+    return strcmp(items[*(const size_t *)a], items[*(const size_t *)b]);
 }
 
-/* In order of id: most devices stand so, those that enrolled later do not. */
-static void collect(struct group_facts *all)
+/* Most devices stand in the order of their ids, those that enrolled later do
+ * not. */
+static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
 {
-    const struct flo_roster *roster = &all->store->roster;
+    struct flo_roster *roster = &store->roster;
+    char(*ids)[37] = store->facts.ids.items;
+    size_t known = store->facts.ids.count;
+    size_t count = known < roster->count ? known : roster->count;
     bool is_sorted = true;
 
-    for (size_t i = 0; i < roster->count; i++) {
-        const struct flo_roster_entry *entry = &roster->items[i];
-        const char *id = entry->say.values[FLO_SELECT_ID].text;
-        if (!entry->is_there ||
-            (all->group != NULL &&
-             !flo_fleet_facts_in_group(&entry->say, all->group))) {
-            continue;
-        }
-        is_sorted = is_sorted && (all->count == 0 ||
-                                  strcmp(all->ids[all->count - 1], id) < 0);
-        all->ids[all->count++] = id;
+    if (roster->ordered == count) {
+        return 0;
+    }
+    size_t *order = realloc(roster->order, count * sizeof(*order));
+    if (order == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices", count);
+    }
+    roster->order = order;
+    for (size_t i = roster->ordered; i < count; i++) {
+        order[i] = i;
+        is_sorted =
+            is_sorted && (i == 0 || strcmp(ids[order[i - 1]], ids[i]) < 0);
     }
     if (!is_sorted) {
-        qsort(all->ids, all->count, sizeof(*all->ids), by_text);
+        qsort_r(order, count, sizeof(*order), by_id, ids);
     }
+    roster->ordered = count;
+    return 0;
 }
 
 int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
                          flo_fleet_select_fn fn, void *context,
                          struct flo_err *err)
 {
-    struct group_facts all = {.store = store, .group = group};
+    const struct flo_roster *roster = &store->roster;
     int rv = settle(store, err);
 
-    if (rv < 0) {
-        return rv;
+    rv = rv < 0 ? rv : put_in_order(store, err);
+    size_t count = rv == 0 ? roster->ordered : 0;
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        if (i >= roster->ordered) { /* `fn` had it read again */
+            return flo_fail(err, FLO_E_MEMORY, "the roster of devices");
+        }
+        size_t number = roster->order[i];
+        const struct flo_roster_entry *entry = &roster->items[number];
+        if (entry->is_there &&
+            (group == NULL || flo_fleet_facts_in_group(&entry->say, group))) {
+            freshen(store, number);
+            rv = fn(context, &entry->say);
+        }
     }
-    all.ids = calloc(store->roster.count + 1, sizeof(*all.ids));
-    if (all.ids == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu devices", store->roster.count);
+    return rv;
+}
+
+int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group,
+                           const char *after, flo_fleet_number_fn fn,
+                           void *context, struct flo_err *err)
+{
+    const struct flo_roster *roster = &store->roster;
+    int rv = settle(store, err);
+
+    for (size_t i = 0; i < roster->count && rv == 0; i++) {
+        const struct flo_roster_entry *entry = &roster->items[i];
+        if (entry->is_there && flo_fleet_facts_in_group(&entry->say, group) &&
+            strcmp(entry->say.values[FLO_SELECT_ID].text, after) > 0) {
+            fn(context, i);
+        }
     }
-    collect(&all);
-    for (size_t i = 0; i < all.count && rv == 0; i++) {
-        size_t number = flo_ids_find(&store->facts.ids, all.ids[i]);
-        freshen(store, number);
-        rv = fn(context, &store->roster.items[number].say);
-    }
-    free(all.ids);
     return rv;
 }
 
