@@ -107,6 +107,10 @@ static void query_free(struct flo_lane_query *query)
         flo_buf_deinit(&query->text);
         flo_lane_evidence_free(query->evidence);
         flo_observe_study_free(query->study);
+        flo_observe_bases_free(query->bases);
+        if (query->drop != NULL) {
+            query->drop(query->context);
+        }
         free(query);
     }
 }
@@ -136,6 +140,11 @@ static bool take_place(struct flo_lane *lane, struct flo_lane_query *query)
     memcpy(lane->places[place].account, query->account, sizeof(query->account));
     query->place = place;
     return true;
+}
+
+bool flo_lane_has_past(const struct flo_lane *lane)
+{
+    return atomic_load(&lane->has_past);
 }
 
 int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
@@ -390,6 +399,7 @@ static void *run(void *context)
                 strerror(errno));
     }
     flo_lane_take_over(lane);
+    atomic_store(&lane->has_past, true);
     event_base_dispatch(lane->base);
     flo_lane_commit(lane);
     flo_observer_save(lane->observer);

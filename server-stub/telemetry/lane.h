@@ -83,12 +83,15 @@ struct flo_lane_query {
     /* Not NULL: gather this instead; `text` stays empty.  Freed with it. */
     struct flo_lane_evidence *evidence;
     struct flo_observe_study *study; /* or this */
+    struct flo_observe_bases *bases; /* or this */
     char account[FLO_LANE_ACCOUNT];  /* who asks; "": the controller */
     void *context; /* NULL: the answer is not wanted any more */
     /* On the control thread; the query is freed after it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */
     void (*done)(void *context, const struct flo_lane_query *query,
                  const char *text, const struct flo_err *err);
+    /* Called last, also where nobody was answered; or NULL. */
+    void (*drop)(void *context);
     /* The lane's. */
     struct flo_lane_query *next;
     size_t place;
@@ -98,6 +101,9 @@ struct flo_lane_query {
 #define FLO_LANE_QUERIES_MAX 16
 #define FLO_LANE_PEOPLE_MAX 12 /* the others are for gates */
 #define FLO_LANE_ACCOUNT_MAX 8 /* of one account */
+/* Has its thread what it judges by?  Else a question may wait for as long as
+ * the database is away. */
+bool flo_lane_has_past(const struct flo_lane *lane);
 /* Takes `query` (from calloc).  FLO_E_REST_LIMIT when so many wait already: it
  * was freed. */
 FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane,

@@ -6,6 +6,7 @@
 #include "server-stub/telemetry/lane_inside.h"
 
 #define PAUSE_US 200000
+#define TOLD_MS 60000 /* the same sentence again */
 #define LAST_MS 10000 /* a standby waits for it */
 
 _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
@@ -15,6 +16,7 @@ _Static_assert(FLO_KEPT_BYTES_MAX <= FLO_HANDED_BYTES_MAX &&
 struct heir {
     struct flo_lane *lane;
     bool has_begun;
+    int refused; /* code of a row that could not be taken; 0: none */
 };
 
 static int take_row(void *context, const char *device, const char *name,
@@ -28,36 +30,40 @@ static int take_row(void *context, const char *device, const char *name,
         flo_observer_empty(lane->observer);
         flo_trends_empty(lane->trends);
     }
-    return name[0] == '\0'
-               ? flo_trends_take_over(lane->trends, device, data, bytes)
-               : flo_observer_take_over(lane->observer, device, name, data,
-                                        bytes);
+    heir->refused =
+        name[0] == '\0'
+            ? flo_trends_take_over(lane->trends, device, data, bytes)
+            : flo_observer_take_over(lane->observer, device, name, data, bytes);
+    return heir->refused;
 }
 
-static bool is_worth_waiting(int rv)
+static void tell(const struct flo_err *err, uint64_t *told_ms)
 {
-    return rv == FLO_E_DB_UNREACHABLE || rv == FLO_E_STATE_LOCKED;
+    if (*told_ms == 0 || flo_now_ms() - *told_ms >= TOLD_MS) {
+        flo_log(FLO_LOG_WARN, "telemetry",
+                "gates wait for the evidence of the leader before: %s",
+                err->what);
+        *told_ms = flo_now_ms();
+    }
 }
 
-/* Gates judge nothing meanwhile: who went on without the past would hand on
- * less than it was given. */
+/* Gates judge nothing meanwhile, whatever keeps the database from answering:
+ * who went on without the past would hand on less than it was given. */
 static int list(struct flo_lane *lane, struct heir *heir, struct flo_err *err)
 {
-    bool is_told = false;
+    uint64_t told_ms = 0;
     int rv;
 
-    do {
+    for (;;) {
         *heir = (struct heir){.lane = lane};
         rv = flo_handed_list(lane->handed, take_row, heir, err);
-        if (is_worth_waiting(rv)) {
-            if (!is_told) {
-                flo_log_err(FLO_LOG_WARN, "telemetry", err);
-            }
-            is_told = true;
-            usleep(PAUSE_US);
+        if (rv == 0 || heir->refused < 0 || atomic_load(&lane->is_stopping)) {
+            return rv;
         }
-    } while (is_worth_waiting(rv) && !atomic_load(&lane->is_stopping));
-    return rv;
+        tell(err, &told_ms);
+        *err = (struct flo_err){0};
+        usleep(PAUSE_US);
+    }
 }
 
 void flo_lane_take_over(struct flo_lane *lane)

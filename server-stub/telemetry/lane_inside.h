@@ -82,6 +82,7 @@ struct flo_lane {
     struct flo_lane_judge judge;
     struct flo_handed *handed; /* NULL: evidence stays in the store */
     atomic_bool is_stopping;
+    atomic_bool has_past; /* the evidence of the leader before was taken over */
 
     /* The thread's. */
     struct flo_windows *store;

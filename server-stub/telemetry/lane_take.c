@@ -393,6 +393,10 @@ void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
         answer_study(lane, query);
         return;
     }
+    if (query->bases != NULL) {
+        flo_observer_bases(lane->observer, query->bases, flo_wall_ms());
+        return;
+    }
     const struct flo_metric_fact *fact = flo_metric_fact(query->query.metric);
     uint64_t now_ms = flo_wall_ms();
     json_t *json = json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit",

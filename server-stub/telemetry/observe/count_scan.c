@@ -1,6 +1,5 @@
 /* Observe: the scan of a rollout's errors and crashes over labels. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "server-stub/core/gate/slices/count_scan.h"
 #include "server-stub/core/gate/slices/crash.h"
@@ -100,25 +99,20 @@ static void keep_row(const struct look *look,
     out->threshold = row->threshold;
 }
 
-/* One of the slice's far devices asks for more of its site. */
-static void keep_probe(const struct look *look, struct flo_slice slice)
+/* All updated devices of the slice are far. */
+static void keep_probe(const struct look *look,
+                       const struct flo_scan_probe *wish)
 {
-    struct flo_study_evidence *evidence = &look->crowd.study->evidence;
-    const uint16_t *values = look->crowd.labels[slice.label].values;
-    struct flo_study_probe *probe = &evidence->probes[evidence->probe_count];
+    const uint16_t *values = look->crowd.labels[wish->slice.label].values;
 
-    if (slice.label != look->crowd.study->site_label ||
-        evidence->probe_count == FLO_STUDY_PROBES_MAX) {
-        return;
-    }
     for (size_t i = 0; i < look->crowd.count; i++) {
-        if (values[i] == slice.value && look->devices[i].is_updated) {
-            const char *device =
-                look->crowd.observer->ids.items[look->crowd.entries[i]->device];
-            *probe = (struct flo_study_probe){.is_count = true,
-                                              .measure = look->measure};
-            snprintf(probe->device, sizeof(probe->device), "%s", device);
-            evidence->probe_count++;
+        if (values[i] == wish->slice.value && look->devices[i].is_updated) {
+            struct flo_study_probe *probe =
+                flo_crowd_probe(&look->crowd, wish->slice, i);
+            if (probe != NULL) {
+                probe->is_count = true;
+                probe->measure = look->measure;
+            }
             return;
         }
     }
@@ -149,7 +143,7 @@ static void scan(struct look *look, enum flo_measure measure)
         keep_row(look, &look->scan.rows[i]);
     }
     for (size_t i = 0; i < look->scan.probe_count; i++) {
-        keep_probe(look, look->scan.probes[i].slice);
+        keep_probe(look, &look->scan.probes[i]);
     }
 }
 

@@ -1,4 +1,5 @@
 /* Crowd: see crowd.h. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server-stub/telemetry/observe/crowd.h"
@@ -56,8 +57,9 @@ int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "evidence");
     }
     for (size_t i = 0; i < most; i++) {
-        const struct flo_observer_entry *entry = flo_observer_find(
-            crowd->observer, study->members[i].device, study->model);
+        uint32_t place = study->members[i].entry;
+        const struct flo_observer_entry *entry =
+            place > 0 ? &crowd->observer->entries[place - 1] : NULL;
         if (is_in(crowd, entry, is_read)) {
             add(crowd, i, entry);
         }
@@ -135,4 +137,27 @@ struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
         (struct flo_observe_found){.slice = held, .wider = wider};
     *row = (struct flo_study_slice){.members = members_of(study, held)};
     return row;
+}
+
+struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd,
+                                        struct flo_slice slice, size_t place)
+{
+    struct flo_observe_study *study = crowd->study;
+    struct flo_study_evidence *evidence = &study->evidence;
+
+    for (uint32_t i = 0; i < evidence->probe_count; i++) {
+        if (study->probed[i].label == slice.label &&
+            study->probed[i].value == slice.value) {
+            return NULL;
+        }
+    }
+    if (evidence->probe_count == FLO_STUDY_PROBES_MAX) {
+        return NULL;
+    }
+    study->probed[evidence->probe_count] = slice;
+    struct flo_study_probe *probe = &evidence->probes[evidence->probe_count++];
+    *probe = (struct flo_study_probe){0};
+    snprintf(probe->device, sizeof(probe->device), "%s",
+             crowd->observer->ids.items[crowd->entries[place]->device]);
+    return probe;
 }

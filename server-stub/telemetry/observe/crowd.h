@@ -32,6 +32,11 @@ struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
                                       struct flo_slice held,
                                       struct flo_slice wider);
 
+/* A slice asks for more updated devices; place: in the crowd, one of those that
+ * are far.  NULL: it asked already, or there is no room. */
+struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd,
+                                        struct flo_slice slice, size_t place);
+
 /* count_scan.c: where errors and crashes come with the release; FLO_E_MEMORY */
 FLO_MUST_USE int flo_observer_scan_counts(const struct flo_observer *observer,
                                           struct flo_observe_study *study,

@@ -111,9 +111,11 @@ static void place_members(struct flo_observer *observer,
     roster->rollout.phase = phase;
     roster->rollout.leak_from = study->leak_from;
     for (size_t i = 0; i < study->member_count; i++) {
-        const struct flo_observe_member *member = &study->members[i];
+        struct flo_observe_member *member = &study->members[i];
         struct flo_observer_entry *entry =
             flo_observer_find(observer, member->device, study->model);
+        member->entry =
+            entry != NULL ? (uint32_t)(entry - observer->entries) + 1 : 0;
         enum flo_member_way way = (enum flo_member_way)member->way;
         if (entry == NULL || /* nothing was heard of it yet */
             !flo_observer_may_take(observer, entry, number, way) ||
@@ -125,6 +127,7 @@ static void place_members(struct flo_observer *observer,
         }
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
+        entry->is_probe = member->is_probe;
         entry->is_swapping =
             flo_observed_place(&entry->observed, &roster->rollout, way,
                                member->segment, observer->block);
@@ -148,6 +151,15 @@ struct told_arms {
     double *numbers;            /* flo_told_numbers */
     size_t updated_count, control_count;
 };
+/* A device that is compared, by one reading. */
+struct changed {
+    double d;
+    uint32_t stratum, site;
+    uint8_t segment, phase;
+    bool is_treated;
+    bool is_known; /* there is a d */
+    bool reads;
+};
 struct gather {
     struct flo_observer *observer;
     struct flo_observe_study *study;
@@ -157,6 +169,10 @@ struct gather {
     double control_bad;       /* bad of the answers that were judged, before */
     double usual_requests;    /* of a device that has any, since its split */
     double usual_judged;
+    const struct flo_observer_entry **compared; /* devices, as entries come */
+    size_t compared_count;
+    uint32_t *by_site;       /* their places, in the order of flo_sites_look */
+    struct changed *changed; /* likewise, of the reading that is gathered */
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
@@ -184,6 +200,50 @@ static bool is_compared(const struct gather *gather,
            (observed->arm == FLO_ARM_CONTROL || is_treated(observed));
 }
 
+/* A site's devices stand together, updated ones first, and else as they come:
+ * flo_sites_look() finds them in order. */
+static int by_key(const void *a, const void *b)
+{
+    uint64_t one = *(const uint64_t *)a;
+    uint64_t other = *(const uint64_t *)b;
+
+    return (one > other) - (one < other);
+}
+
+static void order_by_site(const struct gather *gather, uint64_t *keys)
+{
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        keys[i] = (uint64_t)entry->site << 32 |
+                  (is_treated(&entry->observed) ? 0 : UINT32_C(1) << 31) | i;
+    }
+    qsort(keys, gather->compared_count, sizeof(*keys), by_key);
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        gather->by_site[i] = (uint32_t)keys[i] & INT32_MAX;
+    }
+}
+
+/* The devices that are compared, once for all sums.  FLO_E_MEMORY */
+static int find_compared(struct gather *gather, struct flo_err *err)
+{
+    size_t count = gather->observer->count;
+    uint64_t *keys = calloc(count + 1, sizeof(*keys));
+
+    assert(count <= INT32_MAX);
+    if (keys == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "evidence");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+        if (is_compared(gather, entry)) {
+            gather->compared[gather->compared_count++] = entry;
+        }
+    }
+    order_by_site(gather, keys);
+    free(keys);
+    return 0;
+}
+
 static void gather_rate(struct gather *gather)
 {
     double errors = 0;
@@ -191,9 +251,9 @@ static void gather_rate(struct gather *gather)
     double bad = 0;
     double judged = 0;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        if (is_compared(gather, entry) && !is_treated(&entry->observed)) {
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        if (!is_treated(&entry->observed)) {
             errors += entry->observed.before.errors;
             requests += entry->observed.before.requests;
             bad += entry->observed.before.bad;
@@ -218,11 +278,11 @@ static double usual_of(const struct gather *gather, bool is_judged)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
         const struct flo_tally *since = &entry->observed.since;
         double one = is_judged ? since->judged : since->requests;
-        if (is_compared(gather, entry) && one > 0) {
+        if (one > 0) {
             gather->scratch[count++] = one;
         }
     }
@@ -264,40 +324,50 @@ static void gather_counts(struct gather *gather)
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        if (is_compared(gather, entry)) {
-            const struct flo_observed *observed = &entry->observed;
-            count_device(gather, observed,
-                         &evidence->segments[observed->segment]);
-            *(is_treated(observed) ? &evidence->treated
-                                   : &evidence->controls) += 1;
-        }
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        const struct flo_observed *observed = &entry->observed;
+        count_device(gather, observed, &evidence->segments[observed->segment]);
+        *(is_treated(observed) ? &evidence->treated : &evidence->controls) += 1;
+    }
+}
+
+/* Once for each reading: what follows asks several times, and the devices
+ * themselves are far apart in memory. */
+static void read_changes(struct gather *gather,
+                         enum flo_observed_reading reading)
+{
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        const struct flo_observed *of = &entry->observed;
+        struct changed *one = &gather->changed[i];
+        one->stratum = flo_observed_stratum(of, reading);
+        one->site = entry->site;
+        one->segment = of->segment;
+        one->phase = of->phase;
+        one->is_treated = is_treated(of);
+        one->is_known = flo_observed_difference(of, reading, &one->d);
+        one->reads = flo_observed_reads(of, reading);
     }
 }
 
 /* Updated devices that are compared with an older release than the one they
  * ran: of all pairs of releases, the one that has most of them. */
-static uint32_t older_stratum(const struct gather *gather,
-                              enum flo_observed_reading reading,
-                              uint32_t segment)
+static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 {
     struct {
         uint32_t id, devices;
     } strata[STRATA_MAX] = {0};
     size_t best = 0;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        uint32_t id = flo_observed_stratum(&entry->observed, reading);
-        if (id == 0 || !is_compared(gather, entry) ||
-            !is_treated(&entry->observed) ||
-            entry->observed.segment != segment) {
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct changed *one = &gather->changed[i];
+        if (one->stratum == 0 || !one->is_treated || one->segment != segment) {
             continue;
         }
         for (size_t k = 0; k < STRATA_MAX; k++) {
-            if (strata[k].id == 0 || strata[k].id == id) {
-                strata[k].id = id;
+            if (strata[k].id == 0 || strata[k].id == one->stratum) {
+                strata[k].id = one->stratum;
                 strata[k].devices++;
                 best = strata[k].devices > strata[best].devices ? k : best;
                 break;
@@ -307,35 +377,30 @@ static uint32_t older_stratum(const struct gather *gather,
     return strata[best].id;
 }
 
-/* Differences of a segment's devices that are compared with each other;
- * `phase`, from 1: those that swapped in it and its controls alone, 0: all. */
-static size_t differences_of(struct gather *gather,
-                             enum flo_observed_reading reading,
-                             uint32_t segment, uint32_t stratum, uint32_t phase)
+/* Differences of a segment's devices that are compared with each other, by
+ * site; `phase`, from 1: those that swapped in it and its controls alone, 0:
+ * all. */
+static size_t differences_of(struct gather *gather, uint32_t segment,
+                             uint32_t stratum, uint32_t phase)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        struct flo_difference *item = &gather->differences[count];
-        if (is_compared(gather, entry) && entry->observed.segment == segment &&
-            (phase == 0 || entry->observed.phase == phase) &&
-            flo_observed_stratum(&entry->observed, reading) == stratum &&
-            flo_observed_difference(&entry->observed, reading, &item->d)) {
-            item->is_treated = is_treated(&entry->observed);
-            item->site = entry->site;
-            count++;
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct changed *one = &gather->changed[gather->by_site[i]];
+        if (one->is_known && one->segment == segment &&
+            one->stratum == stratum && (phase == 0 || one->phase == phase)) {
+            gather->differences[count++] = (struct flo_difference){
+                .d = one->d, .is_treated = one->is_treated, .site = one->site};
         }
     }
     return count;
 }
 
-static void gather_stratum(struct gather *gather,
-                           enum flo_observed_reading reading, uint32_t segment,
+static void gather_stratum(struct gather *gather, uint32_t segment,
                            uint32_t stratum, struct flo_ratio_segment *out)
 {
     struct flo_arms arms;
-    size_t count = differences_of(gather, reading, segment, stratum, 0);
+    size_t count = differences_of(gather, segment, stratum, 0);
 
     if (flo_sites_join(gather->differences, &count) == FLO_SITES_FEW) {
         gather->study->evidence.few_sites |= (uint16_t)(1u << segment);
@@ -348,32 +413,30 @@ static void gather_wave(struct gather *gather,
                         enum flo_observed_reading reading, uint32_t segment,
                         uint32_t stratum)
 {
-    size_t count = differences_of(gather, reading, segment, stratum,
-                                  gather->study->phase + 1);
+    size_t count =
+        differences_of(gather, segment, stratum, gather->study->phase + 1);
 
     flo_pooled_gather(gather->differences, count, gather->scratch,
                       &gather->study->evidence.wave[reading]);
 }
 
 /* A segment's differences, less the median of its controls. */
-static void told_stratum(struct gather *gather,
-                         enum flo_observed_reading reading, uint32_t segment,
+static void told_stratum(struct gather *gather, uint32_t segment,
                          uint32_t stratum, struct told_arms *arms)
 {
     size_t updated = arms->updated_count;
     size_t controls = arms->control_count;
-    double d;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        if (is_compared(gather, entry) && entry->observed.segment == segment &&
-            flo_observed_stratum(&entry->observed, reading) == stratum &&
-            flo_observed_difference(&entry->observed, reading, &d)) {
-            if (is_treated(&entry->observed)) {
-                arms->updated[updated++] = d;
-            } else {
-                arms->controls[controls++] = d;
-            }
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct changed *one = &gather->changed[i];
+        if (!one->is_known || one->segment != segment ||
+            one->stratum != stratum) {
+            continue;
+        }
+        if (one->is_treated) {
+            arms->updated[updated++] = one->d;
+        } else {
+            arms->controls[controls++] = one->d;
         }
     }
     size_t own = controls - arms->control_count;
@@ -394,8 +457,7 @@ static void told_stratum(struct gather *gather,
 }
 
 /* Told to people: over all segments that are not excluded. */
-static void gather_told(struct gather *gather, enum flo_measure measure,
-                        enum flo_observed_reading reading)
+static void gather_told(struct gather *gather, enum flo_measure measure)
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
     struct told_arms *arms = &gather->told;
@@ -405,9 +467,9 @@ static void gather_told(struct gather *gather, enum flo_measure measure,
         if (is_excluded(gather, s)) {
             continue;
         }
-        told_stratum(gather, reading, s, 0, arms);
+        told_stratum(gather, s, 0, arms);
         if (gather->older[s] != 0) {
-            told_stratum(gather, reading, s, gather->older[s], arms);
+            told_stratum(gather, s, gather->older[s], arms);
         }
     }
     /* Finite: means of readings. */
@@ -421,10 +483,10 @@ static void gather_rates(struct gather *gather)
 {
     struct flo_count_arm arms[2] = {0};
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
         const struct flo_observed *of = &entry->observed;
-        if (is_compared(gather, entry) && !is_excluded(gather, of->segment)) {
+        if (!is_excluded(gather, of->segment)) {
             flo_count_add(&arms[is_treated(of) ? 1 : 0], of->since.errors,
                           of->since.requests, of->since.requests);
         }
@@ -434,13 +496,12 @@ static void gather_rates(struct gather *gather)
         &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
-/* false: the entry is none of those that are compared. */
+/* false: its segment went back. */
 static bool crashes_of(const struct gather *gather,
                        const struct flo_observer_entry *entry,
                        struct flo_observed_crashes *out)
 {
-    if (!is_compared(gather, entry) ||
-        is_excluded(gather, entry->observed.segment)) {
+    if (is_excluded(gather, entry->observed.segment)) {
         return false;
     }
     flo_observed_crashes(&entry->observed, gather->observer->closed, out);
@@ -462,25 +523,24 @@ static void add_first(struct flo_study_crash *crash,
 static void gather_crashes(struct gather *gather)
 {
     struct flo_study_crash *crash = &gather->study->evidence.crash;
-    const struct flo_observer_entry *entries = gather->observer->entries;
     struct flo_observed_crashes one;
     double hours = 0;
     double died = 0;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        if (crashes_of(gather, &entries[i], &one)) {
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        if (crashes_of(gather, gather->compared[i], &one)) {
             hours += one.hours_before;
             died += one.died_before;
             flo_study_crash_first(crash, one.died_before, one.hours_before);
-            add_first(crash, &entries[i].observed);
+            add_first(crash, &gather->compared[i]->observed);
         }
     }
     double rate = hours > 0 && died > 0 ? died / hours : RATE_MIN;
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        if (crashes_of(gather, &entries[i], &one)) {
-            struct flo_crash_arm *arm = is_treated(&entries[i].observed)
-                                            ? &crash->treated
-                                            : &crash->control;
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        if (crashes_of(gather, gather->compared[i], &one)) {
+            struct flo_crash_arm *arm =
+                is_treated(&gather->compared[i]->observed) ? &crash->treated
+                                                           : &crash->control;
             arm->devices += one.has_crashed ? 1 : 0;
             arm->expected += flo_crash_expected(one.hours, one.died_before,
                                                 one.hours_before, rate);
@@ -489,16 +549,11 @@ static void gather_crashes(struct gather *gather)
     crash->past = (struct flo_crash_arm){.devices = died, .expected = died};
 }
 
-static void gather_readers(struct gather *gather, enum flo_measure measure,
-                           enum flo_observed_reading reading, uint32_t segment)
+static void gather_readers(struct gather *gather, enum flo_measure measure)
 {
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+    for (size_t i = 0; i < gather->compared_count; i++) {
         gather->study->evidence.readers[measure] +=
-            is_compared(gather, entry) && entry->observed.segment == segment &&
-                    flo_observed_reads(&entry->observed, reading)
-                ? 1
-                : 0;
+            gather->changed[i].reads ? 1 : 0;
     }
 }
 
@@ -507,13 +562,14 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
 
+    read_changes(gather, reading);
+    gather_readers(gather, measure);
     for (uint32_t s = 0; s < evidence->segment_count; s++) {
         struct flo_statistic_arms *arms = &evidence->segments[s].arms[measure];
-        gather->older[s] = older_stratum(gather, reading, s);
-        gather_readers(gather, measure, reading, s);
-        gather_stratum(gather, reading, s, 0, &arms->ratio);
+        gather->older[s] = older_stratum(gather, s);
+        gather_stratum(gather, s, 0, &arms->ratio);
         if (gather->older[s] != 0) {
-            gather_stratum(gather, reading, s, gather->older[s], &arms->older);
+            gather_stratum(gather, s, gather->older[s], &arms->older);
         }
         if (is_excluded(gather, s)) {
             continue;
@@ -523,7 +579,7 @@ static void gather_ratio(struct gather *gather, enum flo_measure measure,
             gather_wave(gather, reading, s, gather->older[s]);
         }
     }
-    gather_told(gather, measure, reading);
+    gather_told(gather, measure);
 }
 
 /* Devices above their own past. */
@@ -532,12 +588,9 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
     int reading = flo_measure_fact(measure)->reading;
     struct flo_observed_change change;
 
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
         const struct flo_observed *of = &entry->observed;
-        if (!is_compared(gather, entry)) {
-            continue;
-        }
         struct flo_study_above *above =
             &gather->study->evidence.segments[of->segment].above[measure];
         struct flo_plain_arm *arm =
@@ -564,50 +617,125 @@ static bool has_rule(const struct flo_observe_study *study,
 
 /* ---- memory over time ---- */
 
-/* Slopes of a segment's devices, updated ones from the front and controls
- * from the end. */
-static void slopes_of(const struct gather *gather, uint32_t segment,
-                      struct flo_slope *out, size_t *updated, size_t *controls)
-{
-    size_t end = gather->observer->count;
+#define NO_WAVE FLO_SCAN_WAVES_MAX /* it swapped when nobody counted waves */
 
-    *updated = *controls = 0;
-    for (size_t i = 0; i < gather->observer->count; i++) {
-        const struct flo_observer_entry *entry = &gather->observer->entries[i];
-        if (!is_compared(gather, entry) || entry->observed.readings == NULL ||
-            entry->observed.segment != segment) {
-            continue;
-        }
-        struct flo_slope *slope = is_treated(&entry->observed)
-                                      ? &out[*updated]
-                                      : &out[end - 1 - *controls];
-        flo_slope_read(&entry->observed.readings->memory, slope);
-        if (slope->has_slope && slope->has_latest) {
-            *(is_treated(&entry->observed) ? updated : controls) += 1;
+/* Slopes of a segment's devices in the time of a wave: updated ones from the
+ * front, controls from the end. */
+struct slopes {
+    struct flo_slope *items; /* [end] */
+    size_t end;
+    double *numbers; /* [2 * end] */
+    uint32_t segment;
+    size_t wave; /* NO_WAVE too */
+    size_t updated, controls;
+    size_t told_for; /* updated devices of the wave whose controls are told */
+    size_t told_from;
+};
+
+static bool has_memory(const struct slopes *slopes,
+                       const struct flo_observer_entry *entry)
+{
+    return entry->observed.readings != NULL &&
+           entry->observed.segment == slopes->segment;
+}
+
+static size_t wave_of(const struct flo_observer_entry *entry)
+{
+    return entry->since != NULL && entry->since->wave > 0
+               ? entry->since->wave - 1u
+               : NO_WAVE;
+}
+
+static void read_updated(const struct gather *gather, struct slopes *slopes)
+{
+    slopes->updated = 0;
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        struct flo_slope *slope = &slopes->items[slopes->updated];
+        if (is_treated(&entry->observed) && has_memory(slopes, entry) &&
+            wave_of(entry) == slopes->wave) {
+            flo_slope_read(&entry->observed.readings->memory, slope);
+            slopes->updated += slope->has_slope && slope->has_latest ? 1 : 0;
         }
     }
 }
 
-/* The same, less the median of the segment's controls, to be told. */
-static void told_slopes(struct gather *gather, const struct flo_slope *slopes,
-                        size_t updated, size_t controls)
+static void read_controls(const struct gather *gather, struct slopes *slopes)
+{
+    slopes->controls = 0;
+    for (size_t i = 0; i < gather->compared_count; i++) {
+        const struct flo_observer_entry *entry = gather->compared[i];
+        if (is_treated(&entry->observed) || !has_memory(slopes, entry)) {
+            continue;
+        }
+        const struct flo_slope_track *memory =
+            &entry->observed.readings->memory;
+        struct flo_slope *slope =
+            &slopes->items[slopes->end - 1 - slopes->controls];
+        if (entry->since != NULL && slopes->wave != NO_WAVE) {
+            flo_since_slope(entry->since, memory, slopes->wave, slope);
+        } else {
+            flo_slope_read(memory, slope);
+        }
+        slopes->controls += slope->has_slope && slope->has_latest ? 1 : 0;
+    }
+}
+
+/* The same, less the median of the wave's controls, to be told.  Controls are
+ * told once, of the wave with the most updated devices. */
+static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
-    const struct flo_slope *of_controls =
-        &slopes[gather->observer->count - controls];
+    const struct flo_slope *controls =
+        &slopes->items[slopes->end - slopes->controls];
 
-    if (updated == 0 || controls < 2) {
+    if (slopes->updated == 0 || slopes->controls < 2) {
         return; /* nothing to compare with */
     }
-    for (size_t i = 0; i < controls; i++) {
-        gather->scratch[i] = of_controls[i].slope;
+    for (size_t i = 0; i < slopes->controls; i++) {
+        gather->scratch[i] = controls[i].slope;
     }
-    double centre = flo_median(gather->scratch, controls);
-    for (size_t i = 0; i < updated; i++) {
-        arms->updated[arms->updated_count++] = slopes[i].slope - centre;
+    double centre = flo_median(gather->scratch, slopes->controls);
+    for (size_t i = 0; i < slopes->updated; i++) {
+        arms->updated[arms->updated_count++] = slopes->items[i].slope - centre;
     }
-    for (size_t i = 0; i < controls; i++) {
-        arms->controls[arms->control_count++] = of_controls[i].slope - centre;
+    if (slopes->updated > slopes->told_for) {
+        slopes->told_for = slopes->updated;
+        arms->control_count = slopes->told_from;
+        for (size_t i = 0; i < slopes->controls; i++) {
+            arms->controls[arms->control_count++] = controls[i].slope - centre;
+        }
+    }
+}
+
+/* A step of all devices, or of the curve that is taken off them, moves a slope
+ * the more the fewer readings it has: so each wave stands against what the
+ * controls did in its own time. */
+static void leak_of(struct gather *gather, struct slopes *slopes,
+                    struct flo_leak_arms *out)
+{
+    struct flo_leak_arms arms;
+
+    slopes->told_for = 0;
+    slopes->told_from = gather->told.control_count;
+    for (slopes->wave = 0; slopes->wave <= NO_WAVE; slopes->wave++) {
+        read_updated(gather, slopes);
+        bool is_last = slopes->wave == NO_WAVE && out->treated.devices == 0;
+        if (slopes->updated == 0 && !is_last) {
+            continue;
+        }
+        read_controls(gather, slopes);
+        /* Slopes that are read are finite. */
+        (void)flo_leak_arms(slopes->items, slopes->updated,
+                            &slopes->items[slopes->end - slopes->controls],
+                            slopes->controls, slopes->numbers, &arms);
+        flo_leak_add_wave(out, &arms);
+        if (is_last && out->treated.devices == 0) {
+            *out = arms; /* how many there are of one arm alone */
+        }
+        if (!is_excluded(gather, slopes->segment)) {
+            told_slopes(gather, slopes);
+        }
     }
 }
 
@@ -615,33 +743,27 @@ static void told_slopes(struct gather *gather, const struct flo_slope *slopes,
 static int gather_leak(struct gather *gather, struct flo_err *err)
 {
     struct flo_study_evidence *evidence = &gather->study->evidence;
-    size_t count = gather->observer->count;
-    struct flo_slope *slopes = calloc(count + 1, sizeof(*slopes));
-    double *numbers = calloc(2 * count + 1, sizeof(*numbers));
-    size_t updated, controls;
+    struct slopes slopes = {.end = gather->compared_count};
+    int rv = 0;
 
+    slopes.items = calloc(slopes.end + 1, sizeof(*slopes.items));
+    slopes.numbers = calloc(2 * slopes.end + 1, sizeof(*slopes.numbers));
+    if (slopes.items == NULL || slopes.numbers == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "evidence");
+    }
     gather->told.updated_count = gather->told.control_count = 0;
-    for (uint32_t s = 0;
-         s < evidence->segment_count && slopes != NULL && numbers != NULL;
-         s++) {
-        slopes_of(gather, s, slopes, &updated, &controls);
-        /* Slopes that are read are finite. */
-        (void)flo_leak_arms(slopes, updated, &slopes[count - controls],
-                            controls, numbers,
-                            &evidence->segments[s].arms[FLO_MEASURE_LEAK].leak);
-        if (!is_excluded(gather, s)) {
-            told_slopes(gather, slopes, updated, controls);
-        }
+    for (; slopes.segment < evidence->segment_count && rv == 0;
+         slopes.segment++) {
+        leak_of(
+            gather, &slopes,
+            &evidence->segments[slopes.segment].arms[FLO_MEASURE_LEAK].leak);
     }
     (void)flo_told_effect(gather->told.updated, gather->told.updated_count,
                           gather->told.controls, gather->told.control_count,
                           gather->told.numbers,
                           &evidence->told[FLO_MEASURE_LEAK].effect);
-    int rv = slopes == NULL || numbers == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : 0;
-    free(slopes);
-    free(numbers);
+    free(slopes.items);
+    free(slopes.numbers);
     return rv;
 }
 
@@ -692,6 +814,33 @@ static bool told_open(struct told_arms *arms, size_t devices)
     return arms->updated != NULL;
 }
 
+/* FLO_E_MEMORY */
+static int gather_open(struct gather *gather, struct flo_err *err)
+{
+    size_t most = gather->observer->count + 1;
+
+    gather->differences = calloc(most, sizeof(*gather->differences));
+    gather->scratch = calloc(most, sizeof(*gather->scratch));
+    gather->changed = calloc(most, sizeof(*gather->changed));
+    gather->compared = calloc(most, sizeof(*gather->compared));
+    gather->by_site = calloc(most, sizeof(*gather->by_site));
+    return gather->differences == NULL || gather->scratch == NULL ||
+                   gather->changed == NULL || gather->compared == NULL ||
+                   gather->by_site == NULL || !told_open(&gather->told, most)
+               ? flo_fail(err, FLO_E_MEMORY, "evidence")
+               : 0;
+}
+
+static void gather_close(struct gather *gather)
+{
+    free(gather->differences);
+    free(gather->scratch);
+    free(gather->changed);
+    free(gather->compared);
+    free(gather->by_site);
+    free(gather->told.updated);
+}
+
 int flo_observer_study(struct flo_observer *observer,
                        struct flo_observe_study *study, uint64_t now_ms,
                        struct flo_err *err)
@@ -722,13 +871,10 @@ int flo_observer_study(struct flo_observer *observer,
     study->evidence.phase = study->phase;
     study->evidence.block = observer->closed;
     study->evidence.at_ms = now_ms;
-    gather.differences =
-        calloc(observer->count + 1, sizeof(*gather.differences));
-    gather.scratch = calloc(observer->count + 1, sizeof(*gather.scratch));
-    int rv = gather.differences == NULL || gather.scratch == NULL ||
-                     !told_open(&gather.told, observer->count)
-                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : 0;
+    int rv = gather_open(&gather, err);
+    if (rv == 0) {
+        rv = find_compared(&gather, err);
+    }
     if (rv == 0) {
         gather_all(&gather);
         rv = flo_observer_slow(observer, number, &study->evidence, err);
@@ -737,16 +883,11 @@ int flo_observer_study(struct flo_observer *observer,
         rv = gather_leak(&gather, err);
     }
     if (rv == 0) {
-        rv = flo_observer_probes(observer, number, &study->evidence, err);
-    }
-    if (rv == 0) {
         rv = flo_observer_scan(observer, study, number, err);
     }
     if (rv == 0) {
         rv = flo_observer_list(observer, study, number, err);
     }
-    free(gather.differences);
-    free(gather.scratch);
-    free(gather.told.updated);
+    gather_close(&gather);
     return rv;
 }

@@ -31,6 +31,7 @@ struct flo_observer_entry {
     uint8_t side;     /* enum flo_twin_side */
     bool is_swapping; /* in the look that is under way */
     bool is_late;     /* it still sends what it kept for us */
+    bool is_probe;    /* a probe brings it: its swap is of a wave of probes */
     uint32_t handed;  /* block in which it was handed on; 0: not since then */
     bool is_dirty;
     bool is_forgotten; /* its device was retired */
@@ -101,11 +102,6 @@ FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer,
                                    uint32_t roster,
                                    struct flo_study_evidence *evidence,
                                    struct flo_err *err);
-/* Sites that ask for more updated devices (probes.c).  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_observer_probes(const struct flo_observer *observer,
-                                     uint32_t roster,
-                                     struct flo_study_evidence *evidence,
-                                     struct flo_err *err);
 /* pairs.c: a release and the model whose requests it shares */
 
 /* The members of a study with `split_of`; then the sums of all of them.
@@ -143,7 +139,8 @@ void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
                              const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 
-/* scan.c: at which label=value it is worse; FLO_E_MEMORY */
+/* scan.c: at which label=value it is worse, and which ask for more updated
+ * devices; FLO_E_MEMORY */
 FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
                                    struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);

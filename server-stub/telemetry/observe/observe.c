@@ -191,74 +191,87 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
                : NULL;
 }
 
-/* A member's reading less its level, and the curve that it makes. */
-struct off {
-    struct flo_curve *curve;
-    uint32_t entry; /* sums run in the order of the entries */
-    double d;
+/* Members by the curves that they make; those of a curve as the entries come,
+ * since sums run in that order. */
+struct placed {
+    struct flo_curve *curves; /* of all readings */
+    uint32_t entry;
 };
 
 static int by_curve(const void *a, const void *b)
 {
-    const struct off *one = a;
-    const struct off *other = b;
+    const struct placed *one = a;
+    const struct placed *other = b;
 
-    return one->curve != other->curve
-               ? (one->curve > other->curve) - (one->curve < other->curve)
+    return one->curves != other->curves
+               ? (one->curves > other->curves) - (one->curves < other->curves)
                : (one->entry > other->entry) - (one->entry < other->entry);
 }
 
-static size_t gather_off(struct flo_observer *observer, int reading,
-                         struct off *out)
+static size_t place_by_curve(struct flo_observer *observer, struct placed *out)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
-        const struct flo_readings *readings = entry->observed.readings;
         struct flo_curve *curves = curves_of(observer, entry);
-        const struct flo_mean *level = flo_observed_level(
-            &entry->observed, (enum flo_observed_reading)reading);
-        if (curves != NULL && flo_observed_is_member(&entry->observed) &&
-            (readings->fresh >> reading & 1) != 0 && level != NULL &&
-            level->count > 0) {
+        if (curves != NULL && flo_observed_is_member(&entry->observed)) {
             out[count++] =
-                (struct off){.curve = &curves[reading],
-                             .entry = (uint32_t)i,
-                             .d = readings->y[reading] - flo_mean_of(level)};
+                (struct placed){.curves = curves, .entry = (uint32_t)i};
         }
     }
+    qsort(out, count, sizeof(*out), by_curve);
     return count;
 }
 
-static void end_curves_of(struct flo_observer *observer, int reading,
-                          struct off *items, double *numbers)
+/* A member's reading less its level.  false: it has none in this block. */
+static bool off_of(const struct flo_observed *observed, int reading, double *d)
 {
-    size_t count = gather_off(observer, reading, items);
-    double *scratch = numbers + count;
+    const struct flo_readings *readings = observed->readings;
 
-    qsort(items, count, sizeof(*items), by_curve);
+    if ((readings->fresh >> reading & 1) == 0) {
+        return false;
+    }
+    const struct flo_mean *level =
+        flo_observed_level(observed, (enum flo_observed_reading)reading);
+    if (level == NULL || level->count == 0) {
+        return false;
+    }
+    *d = readings->y[reading] - flo_mean_of(level);
+    return true;
+}
+
+/* `numbers` has room for each member twice. */
+static void end_curves_of(struct flo_observer *observer, int reading,
+                          const struct placed *members, size_t count,
+                          double *numbers)
+{
     for (size_t at = 0; at < count;) {
         size_t used = 0;
-        struct flo_curve *curve = items[at].curve;
-        while (at < count && items[at].curve == curve) {
-            numbers[used++] = items[at++].d;
+        struct flo_curve *curves = members[at].curves;
+        for (; at < count && members[at].curves == curves; at++) {
+            used += off_of(&observer->entries[members[at].entry].observed,
+                           reading, &numbers[used])
+                        ? 1
+                        : 0;
         }
-        flo_curve_end(curve, numbers, scratch, used);
+        flo_curve_end(&curves[reading], numbers, numbers + count, used);
     }
 }
 
 /* Without memory the curves stay those of the block before. */
 static void end_curves(struct flo_observer *observer)
 {
-    struct off *items = calloc(observer->count + 1, sizeof(*items));
+    struct placed *members = calloc(observer->count + 1, sizeof(*members));
     double *numbers = calloc(2 * observer->count + 1, sizeof(*numbers));
 
-    for (int i = 0; i < FLO_READING_COUNT && items != NULL && numbers != NULL;
-         i++) {
-        end_curves_of(observer, i, items, numbers);
+    if (members != NULL && numbers != NULL) {
+        size_t count = place_by_curve(observer, members);
+        for (int i = 0; i < FLO_READING_COUNT; i++) {
+            end_curves_of(observer, i, members, count, numbers);
+        }
     }
-    free(items);
+    free(members);
     free(numbers);
 }
 
@@ -273,6 +286,8 @@ static void end_entry(struct flo_observer *observer,
     }
     flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
+    /* Its row may have gone while the block was open. */
+    entry->is_dirty = entry->is_dirty || entry->observed.heard == block;
 }
 
 static void end_block(struct flo_observer *observer)

@@ -8,6 +8,7 @@
 #ifndef FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 #define FLOTILLA_SERVER_TELEMETRY_OBSERVE_H
 
+#include "server-stub/core/gate/observe/base.h"
 #include "server-stub/core/gate/slices/labels.h"
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/store/handed.h"
@@ -63,6 +64,9 @@ struct flo_observe_member {
     uint8_t segment;
     uint8_t way;   /* enum flo_member_way */
     uint32_t site; /* checksum of its label `site`; 0: it has none */
+    bool is_probe; /* a probe brings it */
+    uint32_t
+        entry; /* the observer's own, of this study; 0: none, else from 1 */
 };
 /* The slice of a row of the evidence, until the asker names it. */
 struct flo_observe_found {
@@ -86,10 +90,10 @@ struct flo_observe_study {
     struct flo_slice_label *labels;
     uint16_t *values;
     size_t label_count;
-    size_t site_label;                 /* the one by which devices are probed */
     double weights[FLO_MEASURE_COUNT]; /* of its rules; 0: no rule */
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];
+    struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* of the probes */
     struct flo_study_device *listed;    /* devices of both; owned; NULL: none */
     struct flo_observe_member *members; /* owned */
     size_t member_count;
@@ -105,5 +109,27 @@ void flo_observe_study_free(struct flo_observe_study *study);
 FLO_MUST_USE int flo_observer_study(struct flo_observer *observer,
                                     struct flo_observe_study *study,
                                     uint64_t now_ms, struct flo_err *err);
+
+/* ---- before a rollout ---- */
+
+/* A member, and the past it is compared with if it swaps now or later. */
+struct flo_observe_based {
+    char device[37];
+    struct flo_observed_base base;
+};
+struct flo_observe_bases {
+    char model[FLO_NAME_MAX + 1];
+    struct flo_observe_based *items; /* owned */
+    size_t count;
+    uint32_t block; /* the present one */
+    uint64_t block_ms;
+    struct flo_study_past past; /* of all of them */
+};
+/* Room for so many devices; NULL without memory. */
+struct flo_observe_bases *flo_observe_bases_new(size_t count);
+void flo_observe_bases_free(struct flo_observe_bases *bases);
+/* Fill in all but the names. */
+void flo_observer_bases(struct flo_observer *observer,
+                        struct flo_observe_bases *bases, uint64_t now_ms);
 
 #endif

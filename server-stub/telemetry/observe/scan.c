@@ -7,7 +7,8 @@
 
 #define ALPHA 0.01
 #define LIMIT_PCT 10
-#define AFTER_MIN 3 /* readings since the swap */
+#define AFTER_MIN 3         /* readings since the swap */
+#define OWN_CONTROLS_MANY 5 /* no single one decides */
 
 struct look {
     struct flo_crowd crowd;
@@ -91,9 +92,9 @@ static size_t fill(struct look *look)
     return updated;
 }
 
-/* Whom a median is of: all controls, those of a slice, or the updated devices
- * elsewhere. */
-enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_ELSEWHERE };
+/* Whom a median is of: all controls, those of a slice, the updated devices
+ * there or elsewhere. */
+enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
 static bool is_of(const struct look *look, enum side side,
                   const struct flo_slice *slice, size_t place)
@@ -101,10 +102,12 @@ static bool is_of(const struct look *look, enum side side,
     const struct flo_scan_device *device = &look->devices[place];
     bool is_in = look->crowd.labels[slice->label].values[place] == slice->value;
 
-    return device->known != 0 &&
-           (side == SIDE_ELSEWHERE
-                ? device->is_updated && !is_in
-                : !device->is_updated && (side == SIDE_CONTROLS || is_in));
+    if (side == SIDE_UPDATED || side == SIDE_ELSEWHERE) {
+        return device->known != 0 && device->is_updated &&
+               is_in == (side == SIDE_UPDATED);
+    }
+    return device->known != 0 && !device->is_updated &&
+           (side == SIDE_CONTROLS || is_in);
 }
 
 /* The newest changes of a side, never clipped.  false: fewer than two. */
@@ -139,6 +142,20 @@ static bool change_of(const struct look *look, enum side side,
     }
     *out -= all;
     return true;
+}
+
+/* Where few controls are left in a slice, one that became quick for a while
+ * makes all others look slow: the updated devices have to be slower than
+ * controls elsewhere, too, by half of it. */
+static bool is_borne_out(const struct look *look,
+                         const struct flo_scan_row *row)
+{
+    double moved;
+
+    return !row->is_culprit || row->controls >= OWN_CONTROLS_MANY ||
+           !row->told.has_effect ||
+           !change_of(look, SIDE_UPDATED, &row->slice, &moved) ||
+           moved >= row->told.effect / 2;
 }
 
 static void keep_row(struct look *look, const struct flo_scan_row *row)
@@ -183,6 +200,26 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
 }
 
+/* All updated devices of the slice that are compared are far. */
+static void keep_probe(const struct look *look,
+                       const struct flo_scan_probe *wish)
+{
+    const uint16_t *values = look->crowd.labels[wish->slice.label].values;
+
+    for (size_t i = 0; i < look->crowd.count; i++) {
+        const struct flo_scan_device *device = &look->devices[i];
+        if (values[i] == wish->slice.value && device->is_updated &&
+            device->known != 0) {
+            struct flo_study_probe *probe =
+                flo_crowd_probe(&look->crowd, wish->slice, i);
+            if (probe != NULL) {
+                probe->least = wish->least;
+            }
+            return;
+        }
+    }
+}
+
 /* How much values differ by themselves: the greatest so far. */
 static void keep_tau2(struct look *look)
 {
@@ -218,10 +255,15 @@ static void scan(struct look *look)
                         look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {
-        keep_row(look, &look->scan.rows[i]);
+        if (is_borne_out(look, &look->scan.rows[i])) {
+            keep_row(look, &look->scan.rows[i]);
+        }
     }
     for (size_t i = 0; i < look->scan.changed_count; i++) {
         keep_changed(look, &look->scan.changed[i]);
+    }
+    for (size_t i = 0; i < look->scan.probe_count; i++) {
+        keep_probe(look, &look->scan.probes[i]);
     }
 }
 

@@ -11,12 +11,18 @@
 #include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/telemetry/observe/inside.h"
 
+/* A member, and its changes in the wave that is looked at. */
+struct member {
+    const struct flo_observer_entry *entry;
+    double d[FLO_SPEEDS];
+    bool has[FLO_SPEEDS];
+};
 struct look {
-    const struct flo_observer *observer;
-    uint32_t roster;
     uint8_t wave;
-    const uint32_t *strata;          /* [flo_slow_reading_count] */
-    struct flo_slow_device *devices; /* [observer->count] */
+    const uint32_t *strata; /* [flo_slow_reading_count] */
+    struct member *members; /* by site */
+    size_t count;
+    struct flo_slow_device *devices; /* [count] */
     double *numbers;                 /* likewise */
 };
 
@@ -35,12 +41,11 @@ static bool updated_change(const struct flo_observer_entry *entry,
     return true;
 }
 
-static bool is_member(const struct look *look,
-                      const struct flo_observer_entry *entry)
+static bool is_member(const struct flo_observer_entry *entry, uint32_t roster)
 {
     enum flo_arm arm = (enum flo_arm)entry->observed.arm;
 
-    return entry->roster == look->roster && entry->since != NULL &&
+    return entry->roster == roster && entry->since != NULL &&
            entry->since->speeds != NULL &&
            (arm == FLO_ARM_CONTROL || arm == FLO_ARM_TREATED ||
             arm == FLO_ARM_ENDED);
@@ -60,18 +65,37 @@ static bool change_of(const struct look *look,
                      stratum == look->strata[k];
 }
 
+static bool is_updated(const struct look *look, const struct member *member)
+{
+    return member->entry->since->wave == look->wave + 1;
+}
+
+/* A bit for each speed by which somebody changed in it. */
+static unsigned read_wave(const struct look *look)
+{
+    unsigned any = 0;
+
+    for (size_t i = 0; i < look->count; i++) {
+        struct member *member = &look->members[i];
+        for (size_t k = 0; k < flo_slow_reading_count; k++) {
+            member->has[k] = change_of(look, member->entry, k, &member->d[k]);
+            any |= (member->has[k] ? 1u : 0u) << k;
+        }
+    }
+    return any;
+}
+
 /* Less what the controls did in the median.  false: fewer than two. */
 static bool centre_of(const struct look *look, uint32_t segment, size_t k,
                       double *out)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < look->observer->count; i++) {
-        const struct flo_observer_entry *entry = &look->observer->entries[i];
-        if (is_member(look, entry) && entry->observed.segment == segment &&
-            entry->since->wave != look->wave + 1 &&
-            change_of(look, entry, k, &look->numbers[count])) {
-            count++;
+    for (size_t i = 0; i < look->count; i++) {
+        const struct member *member = &look->members[i];
+        if (member->has[k] && member->entry->observed.segment == segment &&
+            !is_updated(look, member)) {
+            look->numbers[count++] = member->d[k];
         }
     }
     if (count < 2) {
@@ -84,17 +108,15 @@ static bool centre_of(const struct look *look, uint32_t segment, size_t k,
 static void add_reading(const struct look *look, uint32_t segment, size_t k)
 {
     double centre;
-    double d;
 
     if (!centre_of(look, segment, k, &centre)) {
         return;
     }
-    for (size_t i = 0; i < look->observer->count; i++) {
-        const struct flo_observer_entry *entry = &look->observer->entries[i];
+    for (size_t i = 0; i < look->count; i++) {
+        const struct member *member = &look->members[i];
         struct flo_slow_device *device = &look->devices[i];
-        if (is_member(look, entry) && entry->observed.segment == segment &&
-            change_of(look, entry, k, &d)) {
-            d -= centre;
+        if (member->has[k] && member->entry->observed.segment == segment) {
+            double d = member->d[k] - centre;
             device->d = device->is_compared ? fmax(device->d, d) : d;
             device->is_compared = true;
         }
@@ -105,21 +127,25 @@ static void add_reading(const struct look *look, uint32_t segment, size_t k)
 static void add_wave(const struct look *look, struct flo_slow *slows,
                      uint32_t segments)
 {
-    for (size_t i = 0; i < look->observer->count; i++) {
-        const struct flo_observer_entry *entry = &look->observer->entries[i];
-        look->devices[i] = (struct flo_slow_device){
-            .value = entry->site,
-            .segment = entry->observed.segment,
-            .is_updated =
-                entry->since != NULL && entry->since->wave == look->wave + 1};
+    unsigned any = read_wave(look);
+    size_t count = 0;
+
+    if (any == 0) {
+        return; /* nobody yet */
+    }
+    for (size_t i = 0; i < look->count; i++) {
+        const struct member *member = &look->members[i];
+        look->devices[i] =
+            (struct flo_slow_device){.value = member->entry->site,
+                                     .segment = member->entry->observed.segment,
+                                     .is_updated = is_updated(look, member)};
     }
     for (uint32_t s = 0; s < segments; s++) {
-        for (size_t k = 0; k < flo_slow_reading_count; k++) {
-            add_reading(look, s, k);
+        for (unsigned left = any; left != 0; left &= left - 1) {
+            add_reading(look, s, (size_t)__builtin_ctz(left));
         }
     }
-    size_t count = 0;
-    for (size_t i = 0; i < look->observer->count; i++) {
+    for (size_t i = 0; i < look->count; i++) {
         if (look->devices[i].is_compared) {
             look->devices[count++] = look->devices[i];
         }
@@ -168,23 +194,48 @@ static uint32_t stratum_of(const struct flo_observer *observer, uint32_t roster,
     return best;
 }
 
+static int by_site(const void *a, const void *b)
+{
+    const struct member *one = a;
+    const struct member *other = b;
+
+    return (one->entry->site > other->entry->site) -
+           (one->entry->site < other->entry->site);
+}
+
+/* FLO_E_MEMORY */
+static int look_open(struct look *look, const struct flo_observer *observer,
+                     uint32_t roster, struct flo_err *err)
+{
+    look->members = calloc(observer->count + 1, sizeof(*look->members));
+    look->devices = calloc(observer->count + 1, sizeof(*look->devices));
+    look->numbers = calloc(observer->count + 1, sizeof(*look->numbers));
+    if (look->members == NULL || look->devices == NULL ||
+        look->numbers == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "evidence");
+    }
+    for (size_t i = 0; i < observer->count; i++) {
+        const struct flo_observer_entry *entry = &observer->entries[i];
+        if (is_member(entry, roster)) {
+            look->members[look->count++].entry = entry;
+        }
+    }
+    qsort(look->members, look->count, sizeof(*look->members), by_site);
+    return 0;
+}
+
 int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
                       struct flo_study_evidence *evidence, struct flo_err *err)
 {
     uint8_t waves = observer->rosters[roster].kept.waves.count;
     uint32_t strata[FLO_SPEEDS];
     struct flo_slow slows[FLO_SEGMENTS_MAX] = {0};
-    struct look look = {
-        .observer = observer, .roster = roster, .strata = strata};
+    struct look look = {.strata = strata};
 
     if (waves == 0) {
         return 0;
     }
-    look.devices = calloc(observer->count + 1, sizeof(*look.devices));
-    look.numbers = calloc(observer->count + 1, sizeof(*look.numbers));
-    int rv = look.devices == NULL || look.numbers == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : 0;
+    int rv = look_open(&look, observer, roster, err);
     for (size_t k = 0; k < flo_slow_reading_count; k++) {
         strata[k] = stratum_of(observer, roster, flo_slow_readings[k]);
     }
@@ -199,6 +250,7 @@ int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
             add_arm(&arms->count.control, &slows[s].controls);
         }
     }
+    free(look.members);
     free(look.devices);
     free(look.numbers);
     return rv;

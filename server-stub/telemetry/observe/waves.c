@@ -51,11 +51,13 @@ void flo_observer_attend(struct flo_observer *observer,
                          struct flo_observer_entry *entry, uint32_t roster)
 {
     uint32_t rollout = observer->rosters[roster].rollout.id;
+    bool is_in = entry->roster == roster; /* since an earlier look */
 
     entry->roster = roster;
     if (entry->since != NULL && entry->since->rollout == rollout &&
-        flo_since_is_of(entry->since,
-                        observer->rosters[roster].kept.waves.count)) {
+        (is_in ||
+         flo_since_is_of(entry->since,
+                         observer->rosters[roster].kept.waves.count))) {
         return; /* also after a start, when its waves are known still */
     }
     flo_observer_waves_forget(entry);
@@ -86,7 +88,7 @@ void flo_observer_swapped(struct flo_observer *observer,
     /* A clock that was set back begins no earlier wave. */
     uint32_t block = observer->block > newest ? observer->block : newest;
 
-    uint8_t own = flo_waves_begin(waves, block, false);
+    uint8_t own = flo_waves_begin(waves, block, entry->is_probe);
     if (entry->since != NULL) {
         flo_since_swap(entry->since, own);
     }
