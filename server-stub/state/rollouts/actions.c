@@ -68,20 +68,15 @@ static int find_meant(struct flo_controller *controller,
                       const struct flo_rollout_action *action,
                       struct meant *out, struct flo_err *err)
 {
-    int rv = 0;
+    struct flo_rollouts_meant *meant = NULL;
+    size_t count = 0;
+    int rv = flo_rollouts_meant(controller, entry, action, &meant, &count, err);
 
-    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
-        const struct flo_rollout_member *member = &entry->core.members[i];
-        uint64_t held = 0;
-        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
-        if (is_meant) {
-            rv = flo_rollouts_may_write(controller, entry, action->op,
-                                        member->device, &held, &is_meant, err);
-        }
-        if (rv == 0 && is_meant) {
-            rv = add_meant(out, entry, member, held, err);
-        }
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = add_meant(out, entry, &entry->core.members[meant[i].index],
+                       meant[i].held, err);
     }
+    free(meant);
     return rv;
 }
 
@@ -107,39 +102,6 @@ static int do_desired(struct flo_controller *controller,
     }
     flo_text_list_clear(&meant.devices);
     free(meant.clock_of);
-    return rv;
-}
-
-static int do_member(struct flo_controller *controller,
-                     struct flo_rollout_entry *entry, size_t index,
-                     struct flo_err *err)
-{
-    struct flo_rollout_member *member = &entry->core.members[index];
-
-    struct flo_said *said = &controller->rollouts.said;
-    bool has_said =
-        said->device != NULL && strcmp(said->device, member->device) == 0;
-
-    member->is_dirty = false;
-    int rv = flo_fleet_member_put(controller->store, entry->core.id, member,
-                                  has_said ? said->error : NULL,
-                                  has_said ? said->detail : NULL, err);
-    if (rv == 0 && has_said) {
-        said->device = NULL;
-    }
-    return rv;
-}
-
-static int do_members(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    int rv = 0;
-
-    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
-        if (entry->core.members[i].is_dirty) {
-            rv = do_member(controller, entry, i, err);
-        }
-    }
     return rv;
 }
 
@@ -231,12 +193,13 @@ int flo_rollouts_carry_out(struct flo_controller *controller,
     case FLO_ROLLOUT_DO_EACH:
         return flo_rollouts_order_each(controller, entry, action, err);
     case FLO_ROLLOUT_DO_MEMBER:
-        return do_member(controller, entry, action->member, err);
+        return flo_rollouts_store_member(controller, entry, action->member,
+                                         err);
     case FLO_ROLLOUT_DO_FORGET:
-        return flo_fleet_member_remove(controller->store, entry->core.id,
-                                       event->device, err);
+        return flo_rollouts_forget_member(controller, entry, event->device,
+                                          err);
     case FLO_ROLLOUT_DO_MEMBERS:
-        return do_members(controller, entry, err);
+        return flo_rollouts_store_members(controller, entry, err);
     }
     return 0;
 }

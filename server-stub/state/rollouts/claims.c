@@ -108,7 +108,15 @@ static bool is_due(const struct held *held, const struct flo_claim *winner,
            flo_claim_returns(winner, &held->claim, held->is_in_group);
 }
 
-/* A change freeze holds it back, and what a snapshot left out stays out. */
+static bool may_have(const struct flo_rollout *core, size_t index)
+{
+    return index != SIZE_MAX &&
+           core->members[index].phase < core->phase_count &&
+           !flo_rollout_is_excluded(core, &core->members[index]);
+}
+
+/* A change freeze holds it back, and what a snapshot left out, or a slice
+ * holds, stays out. */
 static int order_if_due(struct flo_controller *controller,
                         struct flo_rollout_entry *entry, const char *device,
                         const struct held *held, const struct flo_claim *winner,
@@ -121,8 +129,8 @@ static int order_if_due(struct flo_controller *controller,
     bool is_gone = false;
     size_t index = flo_rollout_find(&entry->core, device);
 
-    if (entry->core.state != FLO_ROLLOUT_COMPLETED || index == SIZE_MAX ||
-        entry->core.members[index].phase >= entry->core.phase_count ||
+    if (entry->core.state != FLO_ROLLOUT_COMPLETED ||
+        !may_have(&entry->core, index) ||
         !is_due(held, winner, &entry->core.members[index]) ||
         flo_rollouts_check_bars(controller, entry, &until_ms, &barred) < 0) {
         return 0;

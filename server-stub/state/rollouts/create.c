@@ -2,6 +2,7 @@
  * meets. */
 #include <string.h>
 
+#include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/orders/intent.h"
@@ -88,11 +89,11 @@ static int start(struct flo_controller *controller,
                  struct flo_rollout_entry *entry, struct flo_err *err)
 {
     const char *reason = entry->wish.reason;
-    char note[128];
+    char note[FLO_ROLLOUT_REASON];
     int rv = flo_rollouts_put(controller, entry, err);
 
-    snprintf(note, sizeof(note), "%.60s%s%.60s", entry->by,
-             reason[0] != '\0' ? ", " : "", reason);
+    flo_text_fitf(note, sizeof(note), "%s%s%s", entry->by,
+                  reason[0] != '\0' ? ", " : "", reason);
     if (rv == 0 && flo_rollouts_begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
@@ -236,6 +237,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     rv = rv < 0 ? rv : flo_rollouts_settle(controller, entry, err);
     rv = rv < 0 ? rv : has_room(controller, entry, err);
     rv = rv < 0 || dry ? rv : flo_rollouts_check_gates(controller, entry, err);
+    rv = rv < 0 || dry ? rv : flo_rollouts_check_drafted(controller, err);
     if (rv < 0) {
         flo_rollouts_entry_free(entry);
         return rv;

@@ -13,6 +13,9 @@ struct classes {
     char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
     size_t count;
     uint8_t *of; /* of each member */
+    size_t at;   /* the next member */
+    const struct flo_select_device *last;
+    uint8_t last_class;
 };
 
 /* More classes than fit are taken as one: the estimate stays kind. */
@@ -30,16 +33,43 @@ static uint8_t class_of(struct classes *classes, const char *name)
     return (uint8_t)classes->count++;
 }
 
+static bool is_said_alike(const struct flo_select_device *one,
+                          const struct flo_select_device *other,
+                          enum flo_select_field field)
+{
+    const char *text = one->values[field].text;
+    const char *another = other->values[field].text;
+
+    return text == another ||
+           (text != NULL && another != NULL && strcmp(text, another) == 0);
+}
+
+/* Neighbours are alike, mostly. */
+static bool is_as_last(const struct classes *classes,
+                       const struct flo_select_device *device)
+{
+    const struct flo_select_device *last = classes->last;
+
+    return last != NULL && is_said_alike(device, last, FLO_SELECT_ARCH) &&
+           is_said_alike(device, last, FLO_SELECT_KERNEL) &&
+           memcmp(&device->values[FLO_SELECT_MEMORY].number, /* or NAN */
+                  &last->values[FLO_SELECT_MEMORY].number, sizeof(double)) == 0;
+}
+
 static int take_class(void *context, const struct flo_select_device *device)
 {
     struct classes *classes = context;
-    size_t index =
-        flo_rollout_find(classes->rollout, device->values[FLO_SELECT_ID].text);
+    size_t index = flo_rollout_find_next(
+        classes->rollout, device->values[FLO_SELECT_ID].text, &classes->at);
     char name[FLO_HARDWARE_TEXT];
 
     if (index != SIZE_MAX) {
-        flo_rollouts_hardware(device, name);
-        classes->of[index] = class_of(classes, name);
+        if (!is_as_last(classes, device)) {
+            flo_rollouts_hardware(device, name);
+            classes->last_class = class_of(classes, name);
+        }
+        classes->last = device;
+        classes->of[index] = classes->last_class;
     }
     return 0;
 }

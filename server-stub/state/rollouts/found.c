@@ -211,8 +211,9 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
     return false;
 }
 
-/* A person may have answered since. */
-static const char *end_of(const struct flo_rollout *core, const json_t *one)
+/* A person answered since, at this place of the list; FLO_STUDY_SLICES_MAX:
+ * nobody did. */
+static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_study_state *state = &core->study.state;
     uint32_t at = flo_study_held(state, text_of(one, "slice"));
@@ -220,11 +221,38 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
                        at < state->held_count &&
                        state->held_as[at] != FLO_SLICE_ASKED;
 
-    return !is_answered
+    return is_answered ? at : FLO_STUDY_SLICES_MAX;
+}
+
+static const char *end_of(const struct flo_rollout *core, const json_t *one)
+{
+    uint32_t at = answered_at(core, one);
+
+    return at == FLO_STUDY_SLICES_MAX
                ? text_of(one, "end")
-               : flo_slice_end_word(state->held_as[at] == FLO_SLICE_LET_GO
+               : flo_slice_end_word(core->study.state.held_as[at] ==
+                                            FLO_SLICE_LET_GO
                                         ? FLO_END_TOLD
                                         : FLO_END_BACK);
+}
+
+/* The sentence asks in its last words; the answer takes their place. */
+static void say(const struct flo_rollout *core, const json_t *one,
+                struct flo_buf *out)
+{
+    const char *text = text_of(one, "text");
+    uint32_t at = answered_at(core, one);
+    const char *tail = strrchr(text, ';');
+
+    if (at == FLO_STUDY_SLICES_MAX) {
+        flo_buf_add(out, text, strlen(text));
+        return;
+    }
+    flo_buf_add(out, text, tail != NULL ? (size_t)(tail - text) : strlen(text));
+    flo_buf_printf(out, "; answered: %s",
+                   core->study.state.held_as[at] == FLO_SLICE_LET_GO
+                       ? "goes on there"
+                       : "taken back there");
 }
 
 json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
@@ -235,9 +263,14 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
 
     json_array_foreach(entry->slices, i, one)
     {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
         json_t *shown = json_copy(one);
+        say(&entry->core, one, &text);
         json_object_set_new(shown, "end",
                             json_string(end_of(&entry->core, one)));
+        if (!text.failed && text.bytes > 0) {
+            json_object_set_new(shown, "text", json_string(text.data));
+        }
         json_array_append_new(list, shown);
     }
     return list;
@@ -273,18 +306,20 @@ void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
     }
 }
 
-const char *flo_rollouts_found_text(const struct flo_rollout_entry *entry)
+void flo_rollouts_found_text(const struct flo_rollout_entry *entry,
+                             struct flo_buf *out)
 {
+    const char *told = flo_slice_end_word(FLO_END_TOLD);
     json_t *one;
     size_t i;
 
     json_array_foreach(entry->slices, i, one)
     {
-        if (!is_told_only(one)) {
-            return text_of(one, "text");
+        if (strcmp(end_of(&entry->core, one), told) != 0) {
+            say(&entry->core, one, out);
+            return;
         }
     }
-    return "";
 }
 
 /* ---- its devices ---- */

@@ -4,6 +4,35 @@
 
 #include "server-stub/state/controller.h"
 
+/* drafted.c.  Members without a row become one text, if they are many: these
+ * are dirty no more. */
+FLO_MUST_USE int flo_rollouts_draft(struct flo_controller *controller,
+                                    struct flo_rollout_entry *entry,
+                                    struct flo_err *err);
+/* Members of the text that have no row, after those that have one: `load` adds
+ * each. */
+typedef int (*flo_rollouts_load_fn)(void *context,
+                                    const struct flo_rollout_member *member);
+FLO_MUST_USE int flo_rollouts_drafted_read(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry,
+                                           flo_rollouts_load_fn load,
+                                           void *context, struct flo_err *err);
+/* rows.c.  The row of one member; of all that changed. */
+FLO_MUST_USE int flo_rollouts_store_member(struct flo_controller *controller,
+                                           struct flo_rollout_entry *entry,
+                                           size_t index, struct flo_err *err);
+FLO_MUST_USE int flo_rollouts_store_members(struct flo_controller *controller,
+                                            struct flo_rollout_entry *entry,
+                                            struct flo_err *err);
+/* It is no member any more. */
+FLO_MUST_USE int flo_rollouts_forget_member(struct flo_controller *controller,
+                                            struct flo_rollout_entry *entry,
+                                            const char *device,
+                                            struct flo_err *err);
+/* The next rows of those that have none, `count` at most. */
+FLO_MUST_USE int flo_rollouts_make_rows(struct flo_controller *controller,
+                                        struct flo_rollout_entry *entry,
+                                        size_t count, struct flo_err *err);
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
@@ -57,10 +86,17 @@ FLO_MUST_USE int flo_rollouts_order_members(struct flo_rollout_entry *entry,
 json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
                                    uint32_t members,
                                    const struct flo_rollout_cover *cover);
-/* Slices of its list that a device is of, a bit each; all, when nobody knows
- * the device. */
+/* Slices of its list that a device is of, a bit each, apart from those that go
+ * on; all, when nobody knows the device. */
 uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device);
+/* A member's labels changed: its place is that of now. */
+void flo_rollouts_place_again(struct flo_controller *controller,
+                              struct flo_rollout_entry *entry,
+                              const struct flo_select_device *device);
+/* ... and its slices are read again. */
+void flo_rollouts_slices_forget(struct flo_rollout_entry *entry,
+                                const char *device);
 /* Clocks change: now and then before a step. */
 void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry);
@@ -81,13 +117,19 @@ FLO_MUST_USE int flo_rollouts_order_for(struct flo_controller *controller,
                                         const struct flo_rollout_member *member,
                                         uint64_t held, char *id,
                                         struct flo_err *err);
-/* May this rollout write the device's desired, or is a newer one there?  *held:
- * the number of the order about the model that it has; 0: none. */
-FLO_MUST_USE int flo_rollouts_may_write(struct flo_controller *controller,
-                                        const struct flo_rollout_entry *entry,
-                                        enum flo_order_op op,
-                                        const char *device, uint64_t *held,
-                                        bool *out, struct flo_err *err);
+/* A member that an action is about, and whose desired it may write. */
+struct flo_rollouts_meant {
+    size_t index;
+    uint64_t held; /* number of the order that its desired holds, where that is
+                      about the model; else 0 */
+    bool is_left_out;
+};
+/* All of them in the order of their ids; *out is new, for free(). */
+FLO_MUST_USE int flo_rollouts_meant(struct flo_controller *controller,
+                                    const struct flo_rollout_entry *entry,
+                                    const struct flo_rollout_action *action,
+                                    struct flo_rollouts_meant **out,
+                                    size_t *count, struct flo_err *err);
 /* Keep and log a step and its reasons. */
 void flo_rollouts_explain(struct flo_rollout_entry *entry,
                           const struct flo_rollout_event *event,
@@ -96,6 +138,11 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
 void flo_rollouts_name(const struct flo_controller *controller,
                        const struct flo_rollout *rollout, const char *text,
                        size_t chars, struct flo_buf *out);
+/* FLO_E_REST_LIMIT: so many rollouts have members without a row that a new one
+ * has to wait.  One that is there may always go back. */
+FLO_MUST_USE int
+flo_rollouts_check_drafted(const struct flo_controller *controller,
+                           struct flo_err *err);
 /* FLO_E_REST_LIMIT: `max` rollouts are under way. */
 FLO_MUST_USE int
 flo_rollouts_check_room(const struct flo_controller *controller, size_t max,

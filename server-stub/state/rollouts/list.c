@@ -6,6 +6,8 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
+#define DRAFTED_MAX 8
+
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 {
     if (entry != NULL) {
@@ -79,6 +81,29 @@ static size_t count_active(const struct flo_controller *controller)
     return count;
 }
 
+/* Each holds a place until its rows are made. */
+static size_t count_drafted(const struct flo_controller *controller)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        count += controller->rollouts.items[i]->is_drafted;
+    }
+    return count;
+}
+
+int flo_rollouts_check_drafted(const struct flo_controller *controller,
+                               struct flo_err *err)
+{
+    if (count_drafted(controller) < DRAFTED_MAX) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "the members of %d rollouts are being stored already",
+             DRAFTED_MAX);
+    return flo_err_fix(err, "ask again in some seconds");
+}
+
 int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
                             struct flo_err *err)
 {
@@ -99,7 +124,7 @@ static bool make_room(struct flo_controller *controller)
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
         if (!flo_rollout_state_is_active(entry->core.state) &&
-            !entry->is_unwritten &&
+            !entry->is_unwritten && !entry->is_drafted &&
             (found == controller->rollouts.count ||
              entry->used < controller->rollouts.items[found]->used)) {
             found = i;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
@@ -94,8 +96,7 @@ static int build(struct flo_controller *controller,
         out->from_numbers[0] = number;
         out->from_count = 1;
         out->to_previous = true;
-        snprintf(out->reason, sizeof(out->reason), "%.127s",
-                 entry->core.reason);
+        flo_text_fit(entry->core.reason, out->reason, sizeof(out->reason));
     }
     return 0;
 }
@@ -218,49 +219,6 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-/* The order that a device's desired holds in a model's place. */
-struct holding {
-    char rollout[FLO_NAME_MAX + 1];
-    uint64_t seq; /* 0: it is about a rollout, not about the model */
-};
-
-static int take_holding(void *context, const struct flo_fleet_order *order)
-{
-    struct holding *holding = context;
-    enum flo_order_op op;
-    bool is_about_model =
-        flo_order_op_parse(order->op, &op) &&
-        flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
-
-    snprintf(holding->rollout, sizeof(holding->rollout), "%s",
-             rollout_of(order));
-    holding->seq = is_about_model ? order->seq : 0;
-    return 0;
-}
-
-int flo_rollouts_may_write(struct flo_controller *controller,
-                           const struct flo_rollout_entry *entry,
-                           enum flo_order_op op, const char *device,
-                           uint64_t *held, bool *out, struct flo_err *err)
-{
-    char order[FLO_NAME_MAX + 1];
-    struct holding holding = {.seq = 0};
-    int rv = flo_fleet_desired_get(controller->store, device, entry->model,
-                                   order, err);
-
-    *out = rv == 0;
-    *held = 0;
-    if (rv < 0 || order[0] == '\0') {
-        return rv;
-    }
-    rv = flo_fleet_order_get(controller->store, order, take_holding, &holding,
-                             err);
-    rv = rv == FLO_E_ABSENT ? 0 : rv;
-    *held = holding.seq;
-    *out = rv == 0 && flo_intent_may_write(op, entry->core.id, holding.rollout);
-    return rv;
-}
-
 static int order_one(struct flo_controller *controller,
                      struct flo_rollout_entry *entry, enum flo_order_op op,
                      uint32_t phase, const struct flo_rollout_member *member,
@@ -299,21 +257,15 @@ int flo_rollouts_order_each(struct flo_controller *controller,
                             const struct flo_rollout_action *action,
                             struct flo_err *err)
 {
-    int rv = 0;
+    struct flo_rollouts_meant *meant = NULL;
+    size_t count = 0;
+    int rv = flo_rollouts_meant(controller, entry, action, &meant, &count, err);
 
-    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
-        const struct flo_rollout_member *member = &entry->core.members[i];
-        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
-        uint64_t held;
-        if (is_meant) {
-            rv = flo_rollouts_may_write(controller, entry, action->op,
-                                        member->device, &held, &is_meant, err);
-        }
-        if (rv == 0 && is_meant) {
-            rv = order_one(controller, entry, action->op, action->phase, member,
-                           err);
-        }
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = order_one(controller, entry, action->op, action->phase,
+                       &entry->core.members[meant[i].index], err);
     }
+    free(meant);
     return rv;
 }
 

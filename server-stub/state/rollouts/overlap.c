@@ -14,18 +14,36 @@ static int add_id(void *context, const char *id)
     return 0;
 }
 
-/* Does a later one in the list bring the device to the same model? */
+/* Its slice or its segment gets nothing of that one. */
+static bool is_left_out(const struct flo_rollout_entry *entry,
+                        const struct flo_select_device *facts,
+                        const char *device)
+{
+    size_t index = flo_rollout_find(&entry->core, device);
+
+    return index != SIZE_MAX
+               ? flo_rollout_is_excluded(&entry->core,
+                                         &entry->core.members[index])
+               : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
+}
+
+/* Does a later one in the list bring the device to the same model?  One that
+ * leaves it out does not: a new device there gets the release before. */
 static int is_overruled(struct flo_controller *controller,
                         const struct flo_text_list *ids, size_t place,
-                        const char *model, bool *out, struct flo_err *err)
+                        const char *device, const char *model, bool *out,
+                        struct flo_err *err)
 {
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(controller->store, device);
     struct flo_rollout_entry *later;
     int rv = 0;
 
     *out = false;
     for (size_t i = place + 1; i < ids->count && rv == 0 && !*out; i++) {
         rv = flo_rollouts_find(controller, ids->items[i], &later, err);
-        *out = rv == 0 && strcmp(later->model, model) == 0;
+        *out = rv == 0 && strcmp(later->model, model) == 0 &&
+               !is_left_out(later, facts, device);
     }
     return rv;
 }
@@ -55,7 +73,8 @@ static int join_one(struct flo_controller *controller,
     }
     if (rv == 0) {
         snprintf(model, sizeof(model), "%s", entry->model);
-        rv = is_overruled(controller, ids, place, model, &is_superseded, err);
+        rv = is_overruled(controller, ids, place, device, model, &is_superseded,
+                          err);
     }
     if (rv == 0) { /* looking for others may have pushed it out */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
@@ -174,7 +193,9 @@ static int supersede_device(struct flo_controller *controller,
 {
     size_t index = flo_rollout_find(&older->core, device);
 
-    if (index == SIZE_MAX || !is_held(&older->core.members[index])) {
+    if (index == SIZE_MAX ||
+        (!is_held(&older->core.members[index]) &&
+         !flo_rollout_member_is_left_out(&older->core.members[index]))) {
         return 0;
     }
     int rv = flo_rollouts_step(
@@ -191,28 +212,44 @@ static int supersede_device(struct flo_controller *controller,
 
 /* Before its devices are the newer one's: without any it would be completed. */
 static int end_running(struct flo_controller *controller,
-                       const struct flo_rollout_entry *entry,
+                       struct flo_rollout_entry *running, const char *newer,
                        struct flo_err *err)
 {
-    struct flo_rollout_entry *running =
-        flo_rollouts_ended_by(controller, entry);
     char note[FLO_NAME_MAX + 64];
 
-    if (running == NULL) {
-        return 0;
-    }
-    snprintf(note, sizeof(note), "superseded by rollout %s", entry->core.id);
+    snprintf(note, sizeof(note), "superseded by rollout %s", newer);
     return flo_rollouts_step(controller, running,
                              (struct flo_rollout_event){
                                  .kind = FLO_ROLLOUT_EVENT_ABORT, .note = note},
                              err);
 }
 
+/* It ends, and with it what devices were told and have not begun: the newer
+ * one's order takes that place, so nobody would answer for it. */
+static int leave_told(struct flo_controller *controller,
+                      struct flo_rollout_entry *ended,
+                      const struct flo_rollout_entry *entry,
+                      struct flo_err *err)
+{
+    int rv = end_running(controller, ended, entry->core.id, err);
+
+    for (size_t m = 0; m < ended->core.member_count && rv == 0; m++) {
+        const struct flo_rollout_member *member = &ended->core.members[m];
+        if (member->state == FLO_EXECUTION_NOTIFIED &&
+            flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
+            rv = supersede_device(controller, ended, member->device,
+                                  entry->core.id, err);
+        }
+    }
+    return rv;
+}
+
 int flo_rollouts_supersede(struct flo_controller *controller,
                            const struct flo_rollout_entry *entry,
                            struct flo_err *err)
 {
-    int rv = end_running(controller, entry, err);
+    struct flo_rollout_entry *ended = flo_rollouts_ended_by(controller, entry);
+    int rv = ended != NULL ? leave_told(controller, ended, entry, err) : 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *older = controller->rollouts.items[i];

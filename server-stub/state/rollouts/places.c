@@ -186,7 +186,9 @@ static int replace_row(void *context, const struct flo_select_device *device)
 {
     struct flo_rollout_entry *entry = context;
     size_t index =
-        flo_rollout_find(&entry->core, device->values[FLO_SELECT_ID].text);
+        has_places(entry)
+            ? flo_rollout_find(&entry->core, device->values[FLO_SELECT_ID].text)
+            : SIZE_MAX;
 
     if (index != SIZE_MAX) {
         flo_rollouts_place(entry, device, &entry->core.members[index].place);
@@ -202,37 +204,10 @@ int flo_rollouts_place_all(struct flo_controller *controller,
                              : 0;
 }
 
-void flo_rollouts_relabelled(struct flo_controller *controller,
-                             const char *device)
+void flo_rollouts_place_again(struct flo_controller *controller,
+                              struct flo_rollout_entry *entry,
+                              const struct flo_select_device *device)
 {
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (has_places(entry) &&
-            flo_rollout_state_is_active(entry->core.state) &&
-            flo_rollout_find(&entry->core, device) != SIZE_MAX) {
-            const struct flo_select_device *facts =
-                flo_fleet_facts_of(controller->store, device);
-            controller->rollouts.has_changed = true;
-            if (facts != NULL) {
-                (void)replace_row(entry, facts);
-            }
-        }
-    }
-}
-
-void flo_rollouts_reported(struct flo_controller *controller,
-                           const char *device)
-{
-    for (size_t i = 0; i < controller->rollouts.count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        size_t index = entry->core.window.is_local &&
-                               entry->core.window.length_s > 0 &&
-                               flo_rollout_state_is_active(entry->core.state)
-                           ? flo_rollout_find(&entry->core, device)
-                           : SIZE_MAX;
-        if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
-            flo_rollouts_relabelled(controller, device);
-            return;
-        }
-    }
+    controller->rollouts.has_changed |= has_places(entry);
+    (void)replace_row(entry, device);
 }

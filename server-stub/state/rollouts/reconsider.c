@@ -6,7 +6,8 @@
 static bool has_not_begun(const struct flo_rollout_member *member)
 {
     return member->state == FLO_EXECUTION_QUEUED ||
-           member->state == FLO_EXECUTION_NOTIFIED;
+           member->state == FLO_EXECUTION_NOTIFIED ||
+           flo_rollout_member_is_left_out(member);
 }
 
 /* A snapshot keeps whom it began with, also who leaves the group. */
@@ -59,4 +60,44 @@ int flo_rollouts_reconsider(struct flo_controller *controller,
         }
     }
     return rv < 0 ? rv : flo_rollouts_join(controller, device, err);
+}
+
+/* ---- other labels ---- */
+
+int flo_rollouts_relabelled(struct flo_controller *controller,
+                            const char *device, struct flo_err *err)
+{
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(controller->store, device);
+    bool is_any_held = false;
+
+    for (size_t i = 0; facts != NULL && i < controller->rollouts.count; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        bool has_it = flo_rollout_find(&entry->core, device) != SIZE_MAX;
+        if (has_it && flo_rollout_state_is_active(entry->core.state)) {
+            flo_rollouts_slices_forget(entry, device);
+            flo_rollouts_place_again(controller, entry, facts);
+        }
+        is_any_held =
+            is_any_held || (has_it && entry->core.study.state.held_count > 0);
+    }
+    /* As one that joins: of other slices, and who else has the say counts. */
+    return is_any_held ? flo_rollouts_join(controller, device, err) : 0;
+}
+
+int flo_rollouts_reported(struct flo_controller *controller, const char *device,
+                          struct flo_err *err)
+{
+    for (size_t i = 0; i < controller->rollouts.count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        size_t index = entry->core.window.is_local &&
+                               entry->core.window.length_s > 0 &&
+                               flo_rollout_state_is_active(entry->core.state)
+                           ? flo_rollout_find(&entry->core, device)
+                           : SIZE_MAX;
+        if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
+            return flo_rollouts_relabelled(controller, device, err);
+        }
+    }
+    return 0;
 }

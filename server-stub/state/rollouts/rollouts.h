@@ -55,6 +55,8 @@ struct flo_rollout_entry {
     uint64_t bars_at_ms;            /* look at change freezes, not before */
     uint64_t lift;                  /* denials up to this number do not count */
     bool is_unwritten; /* its row: device events of this transaction */
+    bool is_drafted;   /* some of its members have no row yet: drafted.c */
+    size_t made;       /* up to this member all have one: a hint */
     json_t *spec;      /* as asked */
     uint32_t excused[FLO_EXCUSE_COUNT]; /* of its group, when it was made */
     struct flo_text_list above;         /* groups that outrank it: above.c */
@@ -77,16 +79,22 @@ FLO_MUST_USE int flo_rollouts_slices_ask(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          struct flo_observe_study *study,
                                          struct flo_err *err);
-/* Names of the slices of its answer.  *out, new: a bit for each row and member;
+/* Names of the slices and probes of its answer.  *out, new: [2 x members], of
+ * each member a bit for each row, and behind those of all a bit for each probe;
  * NULL: there is none. */
 FLO_MUST_USE int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                                           const struct flo_observe_study *study,
-                                          struct flo_study_slices *slices,
+                                          struct flo_study_evidence *evidence,
                                           uint8_t **out, struct flo_err *err);
-/* Names of the sites of its probes. */
-void flo_rollouts_probes_name(const struct flo_rollout_entry *entry,
-                              struct flo_study_evidence *evidence);
 void flo_rollouts_labels_free(struct flo_rollout_labels *labels);
+/* Read the labels of all members now, for a plan.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_rollouts_labels_read(struct flo_controller *controller,
+                                          struct flo_rollout_entry *entry,
+                                          struct flo_err *err);
+/* `scans`: each label with its values, and what is left out; the same as a note
+ * of each of `gates` that is scanned.  Nothing, while labels are not read. */
+void flo_rollouts_show_scans(const struct flo_rollout_entry *entry,
+                             json_t *json);
 
 /* The slices that were found, with their devices: new reference. */
 FLO_MUST_USE int
@@ -107,8 +115,10 @@ void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
                               size_t counts[FLO_FOUND_COUNT]);
 /* All of them, without their devices: new reference. */
 json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry);
-/* The first slice that is held or went back, as a sentence; "": none is. */
-const char *flo_rollouts_found_text(const struct flo_rollout_entry *entry);
+/* The first slice that is held or went back, as a sentence; nothing: none is.
+ */
+void flo_rollouts_found_text(const struct flo_rollout_entry *entry,
+                             struct flo_buf *out);
 
 /* Facts for people that an event brings along, written with the member. */
 struct flo_said {
@@ -130,6 +140,7 @@ struct flo_rollouts {
     struct flo_said said;    /* by the device whose event is carried out */
     uint64_t evidence_at_ms; /* asked of the telemetry lane, not before */
     size_t evidence_asked;   /* answers that are under way */
+    uint64_t turn_at_ms;     /* rows of members, not before */
 };
 
 /* Read the store's rollouts that still matter. */
@@ -223,6 +234,29 @@ json_t *flo_rollouts_named(const struct flo_controller *controller,
 void flo_rollouts_show_remaining(const struct flo_controller *controller,
                                  const struct flo_rollout_entry *entry,
                                  json_t *json);
+/* Devices of it for people, `limit` at most: those that failed, those under
+ * way, then the others, each by name, 2 before 10.  New reference. */
+FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
+                                         const struct flo_rollout_entry *entry,
+                                         size_t limit, json_t **out,
+                                         struct flo_err *err);
+/* A page of them in the order of their ids. */
+enum flo_members {
+    FLO_MEMBERS_ALL,
+    FLO_MEMBERS_FAILED,  /* also silent, and overdue */
+    FLO_MEMBERS_NOT_DONE /* it did not end well, or not yet */
+};
+struct flo_members_page {
+    const char *after; /* the last id of the page before; "": the first page */
+    size_t limit;
+    enum flo_members which;
+    const struct flo_selector *where; /* NULL: all; else no retired ones */
+};
+FLO_MUST_USE int flo_rollouts_show_page(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        const struct flo_members_page *page,
+                                        json_t **out, bool *has_more,
+                                        struct flo_err *err);
 /* Why members that are under way do not get on, as their devices say it:
  * `reason` of at most 200 of the views in `members`. */
 FLO_MUST_USE int flo_rollouts_show_why(struct flo_controller *controller,
@@ -246,18 +280,25 @@ FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller,
                                          const char *device,
                                          struct flo_err *err);
 /* The labels of a device changed.  Its site and its zone are those of now, also
- * for a snapshot: limits and windows are about the place where it stands. */
-void flo_rollouts_relabelled(struct flo_controller *controller,
-                             const char *device);
+ * for a snapshot: limits and windows are about the place where it stands.  So
+ * are its slices: it is compared there, and one that is held holds it. */
+FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller,
+                                         const char *device,
+                                         struct flo_err *err);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);
 /* A device reported: its zone, perhaps, which nobody knew. */
-void flo_rollouts_reported(struct flo_controller *controller,
-                           const char *device);
+FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller,
+                                       const char *device, struct flo_err *err);
 /* Members that ended well, and run another release by their report. */
 void flo_rollouts_holders_reported(struct flo_controller *controller,
                                    const char *device);
+/* Rows of members of large rollouts are made in slices: the next ones, in a
+ * transaction of their own.  true: there are more. */
+bool flo_rollouts_drafted_turn(struct flo_controller *controller);
+/* How many members have one. */
+size_t flo_rollouts_made(const struct flo_rollout_entry *entry);
 /* Write the rows of rollouts that device events changed: once a transaction,
  * before its commit. */
 FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller,

@@ -24,6 +24,7 @@ struct segmenting {
     struct flo_err *err;
     struct draft drafts[DRAFTS_MAX];
     size_t count;
+    size_t at; /* the next member */
 };
 
 /* ---- the name of a device's segment ---- */
@@ -72,12 +73,20 @@ void flo_rollouts_hardware(const struct flo_select_device *device, char *out)
                           values[FLO_SELECT_MEMORY].number, out);
 }
 
+static void copy(char *out, const char *text, size_t chars_max)
+{
+    size_t chars = strnlen(text, chars_max);
+
+    memcpy(out, text, chars);
+    out[chars] = '\0';
+}
+
 static void hardware_of(const struct flo_select_device *device, char *out)
 {
     const char *label = flo_select_label_value(device, "hw");
 
     if (label[0] != '\0') {
-        snprintf(out, FLO_HARDWARE_TEXT, "%.60s", label);
+        copy(out, label, 60);
     } else {
         flo_rollouts_hardware(device, out);
     }
@@ -97,8 +106,11 @@ static int name_of(struct segmenting *all,
             flo_fleet_device_get(all->store, device->values[FLO_SELECT_ID].text,
                                  take_variant, &of, all->err);
     }
-    snprintf(out, FLO_SEGMENT_TEXT, "%.60s%s%.30s", hardware,
-             variant[0] != '\0' ? " " : "", variant);
+    copy(out, hardware, 60);
+    if (variant[0] != '\0') {
+        strcat(out, " ");
+        copy(out + strlen(out), variant, 30);
+    }
     return rv;
 }
 
@@ -122,7 +134,8 @@ static int add_device(void *context, const struct flo_select_device *device)
 {
     struct segmenting *all = context;
     struct flo_rollout *core = &all->entry->core;
-    size_t index = flo_rollout_find(core, device->values[FLO_SELECT_ID].text);
+    size_t index = flo_rollout_find_next(
+        core, device->values[FLO_SELECT_ID].text, &all->at);
     char name[FLO_SEGMENT_TEXT];
 
     if (index == SIZE_MAX) {

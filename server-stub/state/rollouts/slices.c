@@ -1,9 +1,10 @@
 /* Slices of a rollout: the labels by which its study scans, as numbers.
  *
- * They are the hardware class, the label `site`, and those by which its phases
- * are spread or cover.  A member's labels are read once, from memory and some
- * members at a time; who joins is read alone.  While a member is not read, no
- * slice is looked for. */
+ * They are those of the policy, else the hardware class, the label `site`, and
+ * those by which its phases are spread or cover.  A pair of labels is one with
+ * values of its own.  A member's labels are read once, from memory and some
+ * members at a time; who joins, or has other labels, is read alone.  While a
+ * member is not read, no slice is looked for. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,10 @@
 #define READ_MAX 5000 /* members a call: some milliseconds */
 #define UNREAD UINT32_MAX
 
+#define BETWEEN '\x1f' /* values of a pair: no value has it */
+
 struct label {
-    char key[FLO_NAME_MAX + 1];
+    struct flo_spec_label key;
     struct flo_word_set words;      /* its values, as they were first seen */
     uint32_t *of;                   /* [member] number of a word; 0: none */
     uint16_t *numbers;              /* [word - 1] among those scanned */
@@ -57,19 +60,38 @@ void flo_rollouts_labels_free(struct flo_rollout_labels *labels)
 static void add_key(struct flo_rollout_labels *labels, const char *key)
 {
     for (size_t i = 0; i < labels->count; i++) {
-        if (strcmp(labels->labels[i].key, key) == 0) {
+        if (strcmp(labels->labels[i].key.key, key) == 0) {
             return;
         }
     }
     if (key[0] != '\0' && labels->count < FLO_SLICE_LABELS_MAX) {
-        snprintf(labels->labels[labels->count++].key,
-                 sizeof(labels->labels[0].key), "%s", key);
+        struct flo_spec_label *out = &labels->labels[labels->count++].key;
+        snprintf(out->key, sizeof(out->key), "%s", key);
+    }
+}
+
+/* The scan names the slice of the earlier label where two explain as much:
+ * pairs come last. */
+static void add_asked(struct flo_rollout_labels *labels,
+                      const struct flo_spec *wish, bool is_pair)
+{
+    _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
+
+    for (uint32_t i = 0; i < wish->label_count; i++) {
+        if ((wish->labels[i].second[0] != '\0') == is_pair) {
+            labels->labels[labels->count++].key = wish->labels[i];
+        }
     }
 }
 
 static void add_keys(struct flo_rollout_labels *labels,
                      const struct flo_spec *wish)
 {
+    if (wish->label_count > 0) {
+        add_asked(labels, wish, false);
+        add_asked(labels, wish, true);
+        return;
+    }
     add_key(labels, HARDWARE);
     add_key(labels, SITE);
     add_key(labels, wish->cover);
@@ -167,17 +189,35 @@ static const char *value_of(const struct flo_select_device *device,
     return hardware;
 }
 
+/* That of a pair is made of both, in `pair`; "": it lacks one. */
+static const char *text_of(const struct flo_select_device *device,
+                           const struct flo_spec_label *key, char *hardware,
+                           struct flo_buf *pair)
+{
+    const char *first = value_of(device, key->key, hardware);
+
+    if (key->second[0] == '\0' || first[0] == '\0') {
+        return first;
+    }
+    pair->bytes = 0;
+    flo_buf_printf(pair, "%s%c", first, BETWEEN);
+    const char *second = value_of(device, key->second, hardware);
+    flo_buf_printf(pair, "%s", second);
+    return second[0] == '\0' || pair->failed ? "" : pair->data;
+}
+
 static void read_member(struct flo_controller *controller,
                         struct flo_rollout_labels *labels, size_t member)
 {
     const struct flo_select_device *device =
         flo_fleet_facts_of(controller->store, labels->ids[member]);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pair = {0};
     char hardware[FLO_HARDWARE_TEXT];
 
     for (size_t l = 0; l < labels->count; l++) {
         struct label *label = &labels->labels[l];
         const char *value =
-            device != NULL ? value_of(device, label->key, hardware) : "";
+            device != NULL ? text_of(device, &label->key, hardware, &pair) : "";
         label->of[member] =
             value[0] != '\0' ? flo_word_number(&label->words, value) : 0;
     }
@@ -197,6 +237,31 @@ static void read_some(struct flo_controller *controller,
             read++;
         }
     }
+}
+
+static int by_id(const void *id, const void *other)
+{
+    return strcmp(id, other);
+}
+
+void flo_rollouts_slices_forget(struct flo_rollout_entry *entry,
+                                const char *device)
+{
+    struct flo_rollout_labels *labels = entry->labels;
+    char(*id)[37] = labels == NULL || labels->member_count == 0
+                        ? NULL
+                        : bsearch(device, labels->ids, labels->member_count,
+                                  sizeof(labels->ids[0]), by_id);
+
+    if (id == NULL || labels->labels[0].of[id - labels->ids] == UNREAD) {
+        return;
+    }
+    for (size_t l = 0; l < labels->count; l++) {
+        labels->labels[l].of[id - labels->ids] = UNREAD;
+    }
+    labels->unread++;
+    labels->next = 0;
+    labels->is_numbered = false;
 }
 
 /* ---- numbers ---- */
@@ -260,21 +325,47 @@ static size_t cut(const char *text, size_t bytes)
     return bytes;
 }
 
+/* "site&hw=lyon&x".  Two pairs of values whose own `&` make them look alike
+ * would have the same text. */
+static bool is_clear(const struct flo_spec_label *key, const char *value)
+{
+    return key->second[0] == '\0' || strchr(value, '&') == NULL;
+}
+
+static void name_label(const struct flo_spec_label *key, char *out,
+                       size_t bytes)
+{
+    snprintf(out, bytes, "%s%s%s", key->key, key->second[0] != '\0' ? "&" : "",
+             key->second);
+}
+
 /* A slice is known by its name alone, so no two have the same one. */
-static void name_value(const char *key, const char *value, char *out)
+static void name_value(const struct flo_spec_label *key, const char *value,
+                       char *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     struct flo_digest digest;
 
-    flo_buf_printf(&whole, "%s=%s", key, value);
-    if (whole.failed || whole.bytes < FLO_SLICE_TEXT) {
-        snprintf(out, FLO_SLICE_TEXT, "%s", whole.failed ? "" : whole.data);
+    char label[sizeof(*key) + 1];
+
+    out[0] = '\0';
+    name_label(key, label, sizeof(label));
+    flo_buf_printf(&whole, "%s=%s", label, value);
+    if (whole.failed) {
         return;
     }
     flo_sha256(whole.data, whole.bytes, &digest);
-    snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx",
-             (int)cut(whole.data, CUT_BYTES), whole.data,
-             (unsigned long long)flo_get_u64(digest.bytes));
+    char *between = strchr(whole.data, BETWEEN);
+    if (between != NULL) {
+        *between = '&';
+    }
+    if (whole.bytes < FLO_SLICE_TEXT && is_clear(key, value)) {
+        memcpy(out, whole.data, whole.bytes + 1);
+        return;
+    }
+    size_t shown = whole.bytes < CUT_BYTES ? whole.bytes : CUT_BYTES;
+    snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx", (int)cut(whole.data, shown),
+             whole.data, (unsigned long long)flo_get_u64(digest.bytes));
 }
 
 static void name_slice(const struct flo_rollout_labels *labels,
@@ -285,7 +376,7 @@ static void name_slice(const struct flo_rollout_labels *labels,
     out[0] = '\0';
     if (slice->label < labels->count && slice->value > 0 &&
         slice->value <= label->values.count) {
-        name_value(label->key,
+        name_value(&label->key,
                    label->words.words[label->values.words[slice->value]], out);
     }
 }
@@ -296,6 +387,7 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
                                const struct flo_select_device *device)
 {
     const struct flo_study_state *state = &entry->core.study.state;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pair = {0};
     char hardware[FLO_HARDWARE_TEXT];
     char name[FLO_SLICE_TEXT];
     uint8_t slices = 0;
@@ -310,16 +402,25 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     }
     add_keys(keys, &entry->wish);
     for (size_t l = 0; l < keys->count; l++) {
-        const char *key = keys->labels[l].key;
-        name_value(key, value_of(device, key, hardware), name);
+        const struct flo_spec_label *key = &keys->labels[l].key;
+        name_value(key, text_of(device, key, hardware, &pair), name);
         uint32_t at = flo_study_held(state, name);
-        slices = (uint8_t)(slices | (at < state->held_count ? 1u << at : 0));
+        bool is_open =
+            at < state->held_count && state->held_as[at] != FLO_SLICE_LET_GO;
+        slices = (uint8_t)(slices | (is_open ? 1u << at : 0));
     }
     free(keys);
     return slices;
 }
 
 /* ---- for a study ---- */
+
+/* No slice is looked for between two models of one device. */
+static bool is_scanned(const struct flo_rollout_entry *entry)
+{
+    return entry->core.study.rules.count > 0 &&
+           entry->core.study.split_of[0] == '\0';
+}
 
 static int keep_up(struct flo_controller *controller,
                    struct flo_rollout_entry *entry, struct flo_err *err)
@@ -345,6 +446,79 @@ static int keep_up(struct flo_controller *controller,
                : rv;
 }
 
+int flo_rollouts_labels_read(struct flo_controller *controller,
+                             struct flo_rollout_entry *entry,
+                             struct flo_err *err)
+{
+    int rv = 0;
+
+    if (!is_scanned(entry)) {
+        return 0;
+    }
+    do {
+        rv = keep_up(controller, entry, err);
+    } while (rv == 0 && !entry->labels->is_numbered);
+    return rv;
+}
+
+/* Notes of labels that are scanned in part, or not at all. */
+static json_t *scan_json(const struct label *label, struct flo_buf *notes)
+{
+    const struct flo_slice_values *values = &label->values;
+    char text[FLO_STUDY_TEXT], name[sizeof(label->key) + 1];
+
+    name_label(&label->key, name, sizeof(name));
+    const struct flo_study_scan scan = {.label = name,
+                                        .values = values->count,
+                                        .left_values = values->left_values,
+                                        .left_devices = values->left_devices};
+    flo_study_scan_text(&scan, text);
+    if (values->count == 0 || values->left_values > 0) {
+        flo_buf_printf(notes, "%s%s", notes->bytes > 0 ? "; " : "", text);
+    }
+    return json_pack("{s:s,s:I,s:I,s:I,s:s}", "label", name, "values",
+                     (json_int_t)values->count, "left_values",
+                     (json_int_t)values->left_values, "left_devices",
+                     (json_int_t)values->left_devices, "text", text);
+}
+
+static void note_gates(const json_t *gates, const char *note)
+{
+    enum flo_measure measure;
+    json_t *gate;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)gates, i, gate)
+    {
+        if (json_is_true(json_object_get(gate, "statistical")) &&
+            flo_measure_parse(json_string_value(json_object_get(gate, "gate")),
+                              &measure) &&
+            (flo_study_is_speed(measure) || measure == FLO_MEASURE_ERRORS ||
+             measure == FLO_MEASURE_CRASHES)) {
+            json_object_set_new(gate, "note", json_string(note));
+        }
+    }
+}
+
+void flo_rollouts_show_scans(const struct flo_rollout_entry *entry,
+                             json_t *json)
+{
+    const struct flo_rollout_labels *labels = entry->labels;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) notes = {0};
+
+    if (labels == NULL || !labels->is_numbered || !is_scanned(entry)) {
+        return;
+    }
+    json_t *scans = json_array();
+    for (size_t l = 0; l < labels->count; l++) {
+        json_array_append_new(scans, scan_json(&labels->labels[l], &notes));
+    }
+    json_object_set_new(json, "scans", scans);
+    if (notes.bytes > 0 && !notes.failed) {
+        note_gates(json_object_get(json, "gates"), notes.data);
+    }
+}
+
 int flo_rollouts_slices_ask(struct flo_controller *controller,
                             struct flo_rollout_entry *entry,
                             struct flo_observe_study *study,
@@ -352,7 +526,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
 {
     size_t count = entry->core.member_count;
 
-    if (count == 0 || study->split_of[0] != '\0') {
+    if (count == 0 || !is_scanned(entry)) {
         return 0;
     }
     int rv = keep_up(controller, entry, err);
@@ -371,13 +545,11 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
         for (size_t i = 0; i < count; i++) {
             values[i] = number_of(label, i);
         }
-        if (strcmp(label->key, SITE) == 0) {
-            study->site_label = l;
-        }
         study->labels[l] =
             (struct flo_slice_label){.values = values,
                                      .count = label->values.count,
-                                     .judged = label->judged};
+                                     .judged = label->judged,
+                                     .needs_own = label->key.second[0] != '\0'};
     }
     study->label_count = labels->count;
     for (uint32_t i = 0; i < entry->core.study.rules.count; i++) {
@@ -387,47 +559,37 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
     return 0;
 }
 
-void flo_rollouts_probes_name(const struct flo_rollout_entry *entry,
-                              struct flo_study_evidence *evidence)
+/* Its members get the bit. */
+static void mark(const struct flo_rollout_labels *labels,
+                 const struct flo_slice *slice, uint8_t bit, uint8_t *out)
 {
-    const struct flo_rollout_labels *labels = entry->labels;
-    bool is_known = evidence->probe_count > 0 && labels != NULL &&
-                    labels->is_numbered && is_of(labels, &entry->core);
-
-    for (uint32_t i = 0; i < evidence->probe_count && is_known; i++) {
-        struct flo_study_probe *probe = &evidence->probes[i];
-        size_t index = flo_rollout_find(&entry->core, probe->device);
-        for (size_t l = 0; l < labels->count && index != SIZE_MAX; l++) {
-            const struct label *label = &labels->labels[l];
-            if (strcmp(label->key, SITE) == 0) {
-                name_slice(
-                    labels,
-                    &(struct flo_slice){.label = (uint16_t)l,
-                                        .value = number_of(label, index)},
-                    probe->name);
-            }
-        }
+    for (size_t m = 0; m < labels->member_count; m++) {
+        bool is_in =
+            number_of(&labels->labels[slice->label], m) == slice->value;
+        out[m] = (uint8_t)(out[m] | (is_in ? bit : 0));
     }
 }
 
 int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
                              const struct flo_observe_study *study,
-                             struct flo_study_slices *slices, uint8_t **out,
+                             struct flo_study_evidence *evidence, uint8_t **out,
                              struct flo_err *err)
 {
     const struct flo_rollout_labels *labels = entry->labels;
+    struct flo_study_slices *slices = &evidence->slices;
     size_t count = entry->core.member_count;
 
     *out = NULL;
-    if (slices->count + slices->changed_count == 0) {
+    if (slices->count + slices->changed_count + evidence->probe_count == 0) {
         return 0;
     }
     if (labels == NULL || !labels->is_numbered ||
         !is_of(labels, &entry->core)) { /* members came or went meanwhile */
         *slices = (struct flo_study_slices){0};
+        evidence->probe_count = 0;
         return 0;
     }
-    *out = calloc(count + 1, 1);
+    *out = calloc(2 * count + 1, 1);
     if (*out == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "slices of a rollout");
     }
@@ -438,11 +600,12 @@ int flo_rollouts_slices_name(const struct flo_rollout_entry *entry,
         const struct flo_slice *slice = &study->found[i].slice;
         name_slice(labels, slice, slices->rows[i].name);
         name_slice(labels, &study->found[i].wider, slices->rows[i].found);
-        for (size_t m = 0; m < count; m++) {
-            bool is_in =
-                number_of(&labels->labels[slice->label], m) == slice->value;
-            (*out)[m] = (uint8_t)((*out)[m] | (is_in ? 1u << i : 0));
-        }
+        mark(labels, slice, (uint8_t)(1u << i), *out);
+    }
+    for (uint32_t i = 0; i < evidence->probe_count; i++) {
+        const struct flo_slice *slice = &study->probed[i];
+        name_slice(labels, slice, evidence->probes[i].name);
+        mark(labels, slice, (uint8_t)(1u << i), *out + count);
     }
     return 0;
 }

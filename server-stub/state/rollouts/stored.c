@@ -379,15 +379,12 @@ static void read_carried(struct flo_rollout_member *member,
     }
 }
 
-static int load_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, bool is_online, const char *error_json,
-                       const char *detail_json)
+/* It is online until its presence says that it is not. */
+static int add_member(void *context, const struct flo_rollout_member *member)
 {
     struct load *load = context;
     int rv = flo_rollouts_grow(load->entry, load->err);
 
-    (void)name;
-    (void)is_online; /* until its presence says that it is not */
     if (rv == 0) {
         struct flo_rollout *core = &load->entry->core;
         struct flo_rollout_member *loaded =
@@ -399,6 +396,21 @@ static int load_member(void *context, const struct flo_rollout_member *member,
             !flo_execution_is_end((enum flo_execution)member->state);
         loaded->heard_at_ms = flo_controller_now_ms(load->controller);
         loaded->watched_at_ms = loaded->heard_at_ms;
+    }
+    return rv;
+}
+
+static int load_member(void *context, const struct flo_rollout_member *member,
+                       const char *error_json, const char *detail_json)
+{
+    struct load *load = context;
+    struct flo_rollout *core = &load->entry->core;
+    int rv = add_member(load, member);
+
+    if (rv == 0) {
+        struct flo_rollout_member *loaded =
+            &core->members[core->member_count - 1];
+        loaded->has_row = true;
         read_carried(loaded, detail_json);
         if (flo_execution_kind((enum flo_execution)loaded->state) ==
             FLO_EXECUTION_END_BAD) {
@@ -419,6 +431,9 @@ static int read_one(struct flo_controller *controller, const char *id,
         rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL,
                                    load_member, &load, err);
     }
+    rv = rv < 0 ? rv
+                : flo_rollouts_drafted_read(controller, load.entry, add_member,
+                                            &load, err);
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);
         return rv;

@@ -1,0 +1,96 @@
+/* Rows of a rollout's members: of one, of all that changed, and of those that
+ * have none yet. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+#include "server-stub/store/drafts.h"
+
+int flo_rollouts_store_member(struct flo_controller *controller,
+                              struct flo_rollout_entry *entry, size_t index,
+                              struct flo_err *err)
+{
+    struct flo_rollout_member *member = &entry->core.members[index];
+
+    struct flo_said *said = &controller->rollouts.said;
+    bool has_said =
+        said->device != NULL && strcmp(said->device, member->device) == 0;
+
+    member->is_dirty = false;
+    member->has_row = true;
+    int rv = flo_fleet_member_put(controller->store, entry->core.id, member,
+                                  has_said ? said->error : NULL,
+                                  has_said ? said->detail : NULL, err);
+    if (rv == 0 && has_said) {
+        said->device = NULL;
+    }
+    return rv;
+}
+
+int flo_rollouts_store_members(struct flo_controller *controller,
+                               struct flo_rollout_entry *entry,
+                               struct flo_err *err)
+{
+    int rv = flo_rollouts_draft(controller, entry, err);
+
+    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+        if (entry->core.members[i].is_dirty) {
+            rv = flo_rollouts_store_member(controller, entry, i, err);
+        }
+    }
+    return rv;
+}
+
+size_t flo_rollouts_made(const struct flo_rollout_entry *entry)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < entry->core.member_count; i++) {
+        made += entry->core.members[i].has_row;
+    }
+    return made;
+}
+
+int flo_rollouts_make_rows(struct flo_controller *controller,
+                           struct flo_rollout_entry *entry, size_t count,
+                           struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+    size_t i = entry->made < core->member_count ? entry->made : 0;
+    int rv = 0;
+
+    for (; i < core->member_count && count > 0 && rv == 0; i++) {
+        if (!core->members[i].has_row) {
+            rv = flo_rollouts_store_member(controller, entry, i, err);
+            count--;
+        }
+    }
+    entry->made = i;
+    if (rv == 0 && i == core->member_count &&
+        flo_rollouts_made(entry) == core->member_count) {
+        entry->is_drafted = false;
+        rv = flo_fleet_draft_remove(controller->store, core->id, err);
+    }
+    return rv;
+}
+
+static int make_all(struct flo_controller *controller,
+                    struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    entry->made = 0;
+    return entry->is_drafted
+               ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err)
+               : 0;
+}
+
+/* A text of before would bring it back. */
+int flo_rollouts_forget_member(struct flo_controller *controller,
+                               struct flo_rollout_entry *entry,
+                               const char *device, struct flo_err *err)
+{
+    int rv = make_all(controller, entry, err);
+
+    return rv < 0 ? rv
+                  : flo_fleet_member_remove(controller->store, entry->core.id,
+                                            device, err);
+}

@@ -1,0 +1,63 @@
+/* Rows of members of large rollouts: a turn of slices, in a transaction of its
+ * own. */
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts/inside.h"
+
+#define FAILED_MS 5000 /* to the next turn: all rollouts were read again */
+#define ROWS 250       /* of a slice */
+
+static struct flo_rollout_entry *next_of(struct flo_controller *controller)
+{
+    struct flo_rollouts *rollouts = &controller->rollouts;
+
+    for (size_t i = 0; i < rollouts->count; i++) {
+        if (rollouts->items[i]->is_drafted) {
+            return rollouts->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Slices until `until_ms`, at least one. */
+static int make_until(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry, uint64_t until_ms,
+                      struct flo_err *err)
+{
+    size_t rows = (size_t)controller->options.slice_devices;
+    int rv;
+
+    controller->rollouts.has_changed = true; /* what is known of rows */
+    do {
+        rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS,
+                                    err);
+    } while (rv == 0 && entry->is_drafted && flo_now_ms() < until_ms);
+    return rv;
+}
+
+bool flo_rollouts_drafted_turn(struct flo_controller *controller)
+{
+    bool is_sliced = controller->options.slice_devices > 0;
+    uint64_t until_ms = is_sliced ? 0 : flo_now_ms() + FLO_TURN_MS;
+    struct flo_err err = {0};
+
+    if (next_of(controller) == NULL ||
+        flo_now_ms() < controller->rollouts.turn_at_ms) {
+        return false;
+    }
+    int rv = flo_controller_begin(controller, &err);
+    if (rv == 0) {
+        /* The begin may have read the rollouts again. */
+        struct flo_rollout_entry *entry = next_of(controller);
+        rv = entry != NULL ? make_until(controller, entry, until_ms, &err) : 0;
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+        } else {
+            rv = flo_controller_commit(controller, &err);
+        }
+    }
+    if (rv < 0) {
+        controller->rollouts.turn_at_ms = flo_now_ms() + FAILED_MS;
+        flo_log_err(FLO_LOG_ERROR, "rollout", &err);
+    }
+    return rv == 0 && next_of(controller) != NULL;
+}
