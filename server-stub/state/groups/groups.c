@@ -4,6 +4,7 @@
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/inside.h"
+#include "server-stub/state/orders/making.h"
 #include "server-stub/store/fleet.h"
 
 #define TURN_MS 10     /* then everything else has its turn */
@@ -36,6 +37,9 @@ static int change(struct flo_controller *controller, const char *device,
     uint64_t since = 0;
     int rv = flo_fleet_newest(controller->store, "order", &since, err);
 
+    rv = rv < 0 || change->is_member
+             ? rv
+             : flo_making_reach(controller, device, err);
     if (rv < 0) {
         return rv;
     }
@@ -83,6 +87,8 @@ int flo_groups_member(struct flo_controller *controller, const char *group,
     uint64_t since = 0;
     int rv = flo_fleet_newest(controller->store, "order", &since, err);
 
+    /* Orders to the group are for whoever was in it. */
+    rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
     rv = rv < 0 ? rv
                 : flo_fleet_group_member(controller->store, group, device,
                                          is_member, since, is_news, err);

@@ -22,17 +22,30 @@ struct flo_take_back {
     const char *by;
     const char *reason;
 };
-/* Tell the effect of an order, by the devices' reports.  *out receives counts,
- * targets with their downloads, and reasons.  It also lists some devices, first
- * those that need a person.  Nothing changes. */
-FLO_MUST_USE int flo_orders_plan(struct flo_controller *controller,
-                                 const struct flo_take_back *what, json_t **out,
-                                 struct flo_err *err);
+/* The effect of an order, by the devices' reports, before it is given.  Devices
+ * are read in slices, in which nothing changes.  The plan has its own copy of
+ * what it is asked.  FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT as the order. */
+struct flo_orders_plan;
+FLO_MUST_USE int flo_orders_plan_rollback(struct flo_controller *controller,
+                                          const struct flo_take_back *what,
+                                          struct flo_orders_plan **out,
+                                          struct flo_err *err);
 /* The same of a rollout's rollback: devices that it told of the release.
  * FLO_E_ROLLOUT_STATE and its like, as the rollback itself. */
 FLO_MUST_USE int flo_orders_plan_rollout(struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry,
-                                         json_t **out, struct flo_err *err);
+                                         struct flo_orders_plan **out,
+                                         struct flo_err *err);
+/* The next devices until `until_ms` (flo_now_ms), some at least. */
+FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan,
+                                    uint64_t until_ms, bool *is_whole,
+                                    struct flo_err *err);
+/* After all of them, once.  *out receives counts, targets with their downloads,
+ * and reasons.  It also lists some devices, first those that need a person.
+ * FLO_E_ORDER_NOBODY  of a removal: no device in scope has the model */
+FLO_MUST_USE int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
+                                     struct flo_err *err);
+void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
 /* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without a
  * yank nothing changes outside the scope: rollouts of other groups go on,
  * without the scope's devices.
@@ -69,10 +82,10 @@ struct flo_remove {
     const char *by;
     const char *reason;
 };
-/* Tell the effect of an order; nothing changes. */
-FLO_MUST_USE int flo_orders_remove_plan(struct flo_controller *controller,
-                                        const struct flo_remove *what,
-                                        json_t **out, struct flo_err *err);
+FLO_MUST_USE int flo_orders_plan_removal(struct flo_controller *controller,
+                                         const struct flo_remove *what,
+                                         struct flo_orders_plan **out,
+                                         struct flo_err *err);
 /* The order stands in the desired document of each device that has the model,
  * or is told of it, until the device says that it is gone.  Rollouts of the
  * model that are for the scope end; others go on without its devices.
@@ -82,6 +95,10 @@ FLO_MUST_USE int flo_orders_remove_plan(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller,
                                    const struct flo_remove *what, char *id,
                                    struct flo_err *err);
+/* orders.leave: the device is a member of rollouts of the model no more. */
+FLO_MUST_USE int flo_orders_leave_model(struct flo_controller *controller,
+                                        const char *device, const char *model,
+                                        struct flo_err *err);
 /* logs, doctor: one device is asked for a report.  It comes by PUT
  * /v1/reports/ID. */
 FLO_MUST_USE int flo_orders_report(struct flo_controller *controller,

@@ -1,9 +1,9 @@
 /* Orders to the whole fleet: freeze, unfreeze, config. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/making.h"
 
 int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
                      const char *by, uint64_t heartbeat_ms, char *id,
@@ -17,12 +17,7 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
     if ((rv = flo_orders_issue(controller, &order, true, 0, id, err)) < 0) {
         return rv;
     }
-    struct flo_scope_list list = {.controller = controller, .order = id};
-    rv = flo_scope_read(&list, "all", NULL, err);
-    if (rv == 0) {
-        rv = flo_scope_open(&list, err);
-    }
-    free(list.items);
+    rv = flo_making_begin(controller, id, "all", err);
     if (rv == 0 && op == FLO_ORDER_FREEZE) {
         rv = flo_rollouts_step_running(
             controller,

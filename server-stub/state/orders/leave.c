@@ -7,6 +7,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/making.h"
 #include "server-stub/store/fleet.h"
 
 struct leaver {
@@ -105,20 +106,40 @@ static int drop(const struct leaver *leaver, size_t index, struct flo_err *err)
                                  leaver->models.items[index], "", err);
 }
 
+static int ignore(const struct leaver *leaver, const char *order,
+                  struct flo_err *err)
+{
+    bool is_news;
+
+    flo_outgoing_change(leaver->controller, FLO_OBJECT_ORDER, order);
+    return flo_fleet_outcome_advance(leaver->controller->store, order,
+                                     leaver->device, FLO_OUTCOME_IGNORED, 0, 0,
+                                     "", &is_news, err);
+}
+
 static int await_no_more(const struct leaver *leaver, const char *order,
                          struct flo_err *err)
 {
-    struct flo_controller *controller = leaver->controller;
-    bool is_gone, is_news;
+    bool is_gone;
     int rv = is_for_others(leaver, order, &is_gone, err);
 
-    if (rv < 0 || !is_gone) {
-        return rv;
+    return rv < 0 || !is_gone ? rv : ignore(leaver, order, err);
+}
+
+int flo_orders_retire(struct flo_controller *controller, const char *device,
+                      struct flo_err *err)
+{
+    struct leaver leaver = {.controller = controller, .device = device};
+    int rv = flo_making_reach(controller, device, err);
+
+    rv = rv < 0 ? rv
+                : flo_fleet_outcome_awaited(controller->store, device,
+                                            add_awaited, &leaver, err);
+    for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
+        rv = ignore(&leaver, leaver.awaited.items[i], err);
     }
-    flo_outgoing_change(controller, FLO_OBJECT_ORDER, order);
-    return flo_fleet_outcome_advance(controller->store, order, leaver->device,
-                                     FLO_OUTCOME_IGNORED, 0, 0, "", &is_news,
-                                     err);
+    leaver_deinit(&leaver);
+    return rv;
 }
 
 int flo_orders_leave(struct flo_controller *controller, const char *device,

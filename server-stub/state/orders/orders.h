@@ -10,6 +10,10 @@
 struct flo_controller;
 
 struct flo_orders {
+    /* A model leaves a device: no rollout of it, above, brings it back. Without
+     * a device: no more come, and the rollouts are written.  Given at open. */
+    int (*leave)(struct flo_controller *controller, const char *device,
+                 const char *model, struct flo_err *err);
     bool is_overtaken; /* a rollback is newer than deploys that are held */
     uint64_t signed_count;
 };
@@ -68,6 +72,9 @@ FLO_MUST_USE int flo_orders_send_again(struct flo_controller *controller,
  * is in its desired no more, and awaits it no more. */
 FLO_MUST_USE int flo_orders_leave(struct flo_controller *controller,
                                   const char *device, struct flo_err *err);
+/* Nothing that was ordered awaits a device any more: it leaves the fleet. */
+FLO_MUST_USE int flo_orders_retire(struct flo_controller *controller,
+                                   const char *device, struct flo_err *err);
 /* Orders of those groups' rollouts that its desired still holds are signed
  * again for it by name. */
 FLO_MUST_USE int flo_orders_left(struct flo_controller *controller,

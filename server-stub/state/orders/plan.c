@@ -1,5 +1,4 @@
-/* The plan of a rollback, of a release or of a rollout: the effect of the
- * order. */
+/* The plan of an emergency order, of a rollback or a removal: its effect. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,65 +7,219 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"
 
-/* Devices with one way and one target are one row. */
-static json_t *target_row(json_t *targets, const char *way, const char *to)
-{
-    size_t i;
-    json_t *row;
+/* ---- its devices ---- */
 
-    json_array_foreach(targets, i, row)
-    {
-        if (strcmp(json_string_value(json_object_get(row, "way")), way) == 0 &&
-            strcmp(json_string_value(json_object_get(row, "to")), to) == 0) {
-            return row;
+static void take_way(struct flo_orders_plan *plan)
+{
+    const struct flo_scope_member *member = &plan->list.items[0];
+    enum flo_return way = member->way;
+    bool is_silent = way == FLO_RETURN_SILENT;
+    const char *to = plan->back.to != NULL ? plan->back.to : member->title;
+
+    plan->ways[way]++;
+    if (way == FLO_RETURN_NONE) {
+        return;
+    }
+    to = flo_return_is_possible(way) ? to : "";
+    uint64_t bytes = way == FLO_RETURN_DOWNLOAD ? plan->both.to.bytes : 0;
+    json_t *item = json_pack(
+        "{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name", member->name,
+        "online", (int)member->is_online, "way", flo_return_word(way), "to", to,
+        "bytes", (json_int_t)bytes, "reason", flo_return_reason(way));
+    plan->offline += !is_silent && !member->is_online;
+    flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes,
+                  item);
+}
+
+/* Devices that the rollout told nothing do not go back by it. */
+static bool is_touched(const struct flo_rollout *rollout, const char *device)
+{
+    size_t index = flo_rollout_find(rollout, device);
+
+    return index != SIZE_MAX &&
+           rollout->members[index].state != FLO_EXECUTION_QUEUED;
+}
+
+struct taking {
+    struct flo_orders_plan *plan;
+    const struct flo_rollout *rollout; /* in this slice; NULL: the release */
+    struct flo_err *err;
+};
+
+static int take_device(void *context, const struct flo_fleet_device *device)
+{
+    const struct taking *taking = context;
+    struct flo_orders_plan *plan = taking->plan;
+
+    if (taking->rollout != NULL && !is_touched(taking->rollout, device->id)) {
+        return 0;
+    }
+    plan->list.count = 0;
+    int rv = flo_scope_take(&plan->list, device);
+    if (rv < 0) {
+        return rv;
+    }
+    plan->devices++;
+    if (plan->remove.model != NULL) {
+        return flo_remove_plan_take(plan, taking->err);
+    }
+    take_way(plan);
+    return 0;
+}
+
+int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms,
+                       bool *is_whole, struct flo_err *err)
+{
+    struct taking taking = {.plan = plan, .err = err};
+    struct flo_rollout_entry *entry;
+
+    plan->list.err = err;
+    if (plan->rollout[0] != '\0') {
+        int rv =
+            flo_rollouts_find(plan->controller, plan->rollout, &entry, err);
+        if (rv < 0) {
+            return rv;
+        }
+        taking.rollout = &entry->core;
+    }
+    if (plan->device != NULL) {
+        *is_whole = true;
+        return flo_fleet_device_get(plan->controller->store, plan->device,
+                                    take_device, &taking, err);
+    }
+    return flo_group_walk_on(&plan->walk, until_ms, &taking, is_whole, err);
+}
+
+/* ---- its begin ---- */
+
+void flo_orders_plan_free(struct flo_orders_plan *plan)
+{
+    if (plan == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < FLO_RETURN_COUNT; i++) {
+        json_decref(plan->targets[i]);
+        json_decref(plan->items[i]);
+    }
+    flo_group_walk_end(&plan->walk);
+    free(plan->list.items);
+    free(plan);
+}
+
+static struct flo_orders_plan *plan_new(struct flo_controller *controller,
+                                        struct flo_err *err)
+{
+    struct flo_orders_plan *plan = calloc(1, sizeof(*plan));
+
+    for (size_t i = 0; i < FLO_RETURN_COUNT && plan != NULL; i++) {
+        plan->targets[i] = json_array();
+        plan->items[i] = json_array();
+        if (plan->targets[i] == NULL || plan->items[i] == NULL) {
+            flo_orders_plan_free(plan);
+            plan = NULL;
         }
     }
-    row = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i}", "way", way, "to", to,
-                    "devices", 0, "online", 0, "offline", 0, "bytes_each", 0);
-    json_array_append_new(targets, row);
-    return row;
-}
-
-static void count_up(json_t *row, const char *name)
-{
-    json_t *value = json_object_get(row, name);
-
-    json_integer_set(value, json_integer_value(value) + 1);
-}
-
-void flo_plan_target(json_t *plan, const char *way, const char *to,
-                     bool is_online, uint64_t bytes)
-{
-    json_t *row = target_row(json_object_get(plan, "targets"), way, to);
-
-    count_up(row, "devices");
-    count_up(row, is_online ? "online" : "offline");
-    json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
-}
-
-static void plan_member(json_t *plan, const struct flo_scope_member *member,
-                        const struct flo_take_back *what,
-                        const struct flo_take_back_pair *both)
-{
-    bool fetches = member->way == FLO_RETURN_DOWNLOAD;
-    const char *to = what->to != NULL ? what->to : member->title;
-    json_t *items = json_object_get(plan, "items");
-    uint64_t bytes = fetches ? both->to.bytes : 0;
-
-    flo_plan_target(plan, flo_return_word(member->way),
-                    flo_return_is_possible(member->way) ? to : "",
-                    member->is_online, bytes);
-    if (json_array_size(items) < FLO_PLAN_DEVICES) {
-        json_array_append_new(
-            items,
-            json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name",
-                      member->name, "online", (int)member->is_online, "way",
-                      flo_return_word(member->way), "to",
-                      flo_return_is_possible(member->way) ? to : "", "bytes",
-                      (json_int_t)bytes, "reason",
-                      flo_return_reason(member->way)));
+    if (plan == NULL) {
+        flo_fail(err, FLO_E_MEMORY, "plan of an order");
+        return NULL;
     }
+    plan->controller = plan->list.controller = controller;
+    return plan;
 }
+
+/* The plan's own copy. */
+static const char *own(struct flo_orders_plan *plan, size_t place,
+                       const char *text_or_null)
+{
+    if (text_or_null == NULL) {
+        return NULL;
+    }
+    snprintf(plan->texts[place], sizeof(plan->texts[place]), "%s",
+             text_or_null);
+    return plan->texts[place];
+}
+
+static int begin(struct flo_orders_plan *plan, const char *group,
+                 const char *device, struct flo_err *err)
+{
+    int rv = flo_scope_check(plan->controller, group, device, err);
+
+    plan->device = device;
+    return rv < 0 || device != NULL
+               ? rv
+               : flo_group_walk_begin(&plan->walk, plan->controller->store,
+                                      group, take_device, err);
+}
+
+/* *out: the plan, if it could begin. */
+static int settle(struct flo_orders_plan *plan, int rv,
+                  struct flo_orders_plan **out)
+{
+    if (rv < 0) {
+        flo_orders_plan_free(plan);
+        return rv;
+    }
+    *out = plan;
+    return 0;
+}
+
+int flo_orders_plan_rollback(struct flo_controller *controller,
+                             const struct flo_take_back *what,
+                             struct flo_orders_plan **out, struct flo_err *err)
+{
+    struct flo_orders_plan *plan = plan_new(controller, err);
+
+    if (plan == NULL) {
+        return FLO_E_MEMORY;
+    }
+    plan->back = (struct flo_take_back){.release = own(plan, 0, what->release),
+                                        .group = own(plan, 1, what->group),
+                                        .device = own(plan, 2, what->device),
+                                        .to = own(plan, 3, what->to),
+                                        .is_yanked = what->is_yanked};
+    int rv = flo_take_back_find(controller, &plan->back, &plan->both, err);
+    plan->list.model = plan->both.model;
+    plan->list.release = plan->both.from_text;
+    plan->list.to = plan->back.to != NULL ? plan->both.to_text : NULL;
+    rv = rv < 0 ? rv : begin(plan, plan->back.group, plan->back.device, err);
+    return settle(plan, rv, out);
+}
+
+int flo_orders_plan_rollout(struct flo_controller *controller,
+                            const struct flo_rollout_entry *entry,
+                            struct flo_orders_plan **out, struct flo_err *err)
+{
+    const struct flo_take_back what = {.release = entry->core.release,
+                                       .group = "all"};
+    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err);
+
+    rv = rv < 0 ? rv : flo_orders_plan_rollback(controller, &what, out, err);
+    if (rv == 0) {
+        snprintf((*out)->rollout, sizeof((*out)->rollout), "%s",
+                 entry->core.id);
+    }
+    return rv;
+}
+
+int flo_orders_plan_removal(struct flo_controller *controller,
+                            const struct flo_remove *what,
+                            struct flo_orders_plan **out, struct flo_err *err)
+{
+    struct flo_orders_plan *plan = plan_new(controller, err);
+
+    if (plan == NULL) {
+        return FLO_E_MEMORY;
+    }
+    plan->remove = (struct flo_remove){.model = own(plan, 0, what->model),
+                                       .group = own(plan, 1, what->group),
+                                       .device = own(plan, 2, what->device),
+                                       .keeps_blobs = what->keeps_blobs};
+    plan->list.model = plan->remove.model;
+    return settle(
+        plan, begin(plan, plan->remove.group, plan->remove.device, err), out);
+}
+
+/* ---- its end ---- */
 
 static json_t *plan_rollouts(struct flo_controller *controller,
                              const struct flo_take_back *what,
@@ -95,109 +248,64 @@ static const enum flo_return plan_order[] = {
     FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT,
     FLO_RETURN_KEPT};
 
-static json_t *plan_json(struct flo_controller *controller,
-                         const struct flo_take_back *what,
-                         const struct flo_take_back_pair *both,
-                         const struct flo_scope_list *list)
+static void add_devices(const struct flo_orders_plan *plan, json_t *out)
 {
-    size_t offline = 0;
-    size_t fetch =
-        flo_scope_count(list, FLO_RETURN_DOWNLOAD, FLO_RETURN_DOWNLOAD);
-    json_t *plan = json_pack(
-        "{s:s,s:s,s:o,s:b,s:o,s:[],s:[]}", "op", "rollback", "release",
-        what->release, "to",
-        what->to != NULL ? json_string(what->to) : json_null(), "yank",
-        (int)what->is_yanked, "rollouts",
-        plan_rollouts(controller, what, both->from_text), "targets", "items");
+    json_t *targets = json_object_get(out, "targets");
+    json_t *items = json_object_get(out, "items");
 
     for (size_t o = 0; o < FLO_COUNT(plan_order); o++) {
-        for (size_t i = 0; i < list->count; i++) {
-            const struct flo_scope_member *member = &list->items[i];
-            if (member->way == plan_order[o]) {
-                plan_member(plan, member, what, both);
-                offline +=
-                    member->way != FLO_RETURN_SILENT && !member->is_online;
-            }
+        json_t *more = plan->items[plan_order[o]];
+        json_array_extend(targets, plan->targets[plan_order[o]]);
+        for (size_t i = 0; i < json_array_size(more) &&
+                           json_array_size(items) < FLO_PLAN_DEVICES;
+             i++) {
+            json_array_append(items, json_array_get(more, i));
         }
     }
-    json_t *sums = json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "scope_devices",
-        (json_int_t)list->count, "devices",
-        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_DENIED),
-        "kept",
-        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_KEPT),
-        "download", (json_int_t)fetch, "download_bytes",
-        (json_int_t)(fetch * both->to.bytes), "cannot",
-        (json_int_t)flo_scope_count(list, FLO_RETURN_FIRST, FLO_RETURN_DENIED),
-        "offline", (json_int_t)offline, "silent",
-        (json_int_t)flo_scope_count(list, FLO_RETURN_SILENT, FLO_RETURN_SILENT),
-        "go_back",
-        (json_int_t)flo_scope_count(list, FLO_RETURN_KEPT,
-                                    FLO_RETURN_DOWNLOAD));
-    json_object_update(plan, sums);
-    json_decref(sums);
-    return plan;
 }
 
-/* Devices that the rollout told nothing do not go back by it. */
-static void keep_touched(const struct flo_rollout *rollout,
-                         struct flo_scope_list *list)
+static void add_sums(const struct flo_orders_plan *plan, json_t *out)
 {
-    size_t kept = 0;
+    const size_t *ways = plan->ways;
+    size_t kept = ways[FLO_RETURN_KEPT];
+    size_t fetch = ways[FLO_RETURN_DOWNLOAD];
+    size_t cannot = ways[FLO_RETURN_FIRST] + ways[FLO_RETURN_DENIED];
 
-    for (size_t i = 0; i < list->count; i++) {
-        size_t index = flo_rollout_find(rollout, list->items[i].id);
-        if (index != SIZE_MAX &&
-            rollout->members[index].state != FLO_EXECUTION_QUEUED) {
-            list->items[kept++] = list->items[i];
-        }
-    }
-    list->count = kept;
+    json_object_update_new(
+        out,
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "scope_devices",
+                  (json_int_t)plan->devices, "devices",
+                  (json_int_t)(kept + fetch + cannot), "kept", (json_int_t)kept,
+                  "download", (json_int_t)fetch, "download_bytes",
+                  (json_int_t)(fetch * plan->both.to.bytes), "cannot",
+                  (json_int_t)cannot, "offline", (json_int_t)plan->offline,
+                  "silent", (json_int_t)ways[FLO_RETURN_SILENT], "go_back",
+                  (json_int_t)(kept + fetch)));
 }
 
-/* `rollout`: it alone goes back; NULL: the release. */
-static int plan(struct flo_controller *controller,
-                const struct flo_take_back *what,
-                const struct flo_rollout *rollout, json_t **out,
-                struct flo_err *err)
+int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
+                        struct flo_err *err)
 {
-    struct flo_take_back_pair both = {0};
-    struct flo_scope_list list = {0};
-    bool is_frozen = false;
-    int rv = flo_take_back_look(controller, what, &both, &list, err);
+    const struct flo_take_back *what = &plan->back;
+    bool is_frozen = false; /* who must download waits for its end */
 
-    if (rv == 0 && rollout != NULL) {
-        keep_touched(rollout, &list);
+    if (plan->remove.model != NULL) {
+        return flo_remove_plan_end(plan, out, err);
     }
-    if (rv == 0) {
-        rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
+    int rv = flo_fleet_is_frozen(plan->controller->store, &is_frozen, err);
+    if (rv < 0) {
+        return rv;
     }
-    if (rv == 0) { /* devices that must download wait for its end */
-        *out = plan_json(controller, what, &both, &list);
-        json_object_set_new(*out, "frozen", json_boolean(is_frozen));
-        if (rollout != NULL) {
-            json_object_set_new(*out, "rollouts",
-                                json_pack("[s]", rollout->id));
-        }
-    }
-    free(list.items);
-    return rv;
-}
-
-int flo_orders_plan(struct flo_controller *controller,
-                    const struct flo_take_back *what, json_t **out,
-                    struct flo_err *err)
-{
-    return plan(controller, what, NULL, out, err);
-}
-
-int flo_orders_plan_rollout(struct flo_controller *controller,
-                            const struct flo_rollout_entry *entry, json_t **out,
-                            struct flo_err *err)
-{
-    const struct flo_take_back what = {.release = entry->core.release,
-                                       .group = "all"};
-    int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err);
-
-    return rv < 0 ? rv : plan(controller, &what, &entry->core, out, err);
+    json_t *rollouts =
+        plan->rollout[0] != '\0'
+            ? json_pack("[s]", plan->rollout)
+            : plan_rollouts(plan->controller, what, plan->both.from_text);
+    *out = json_pack("{s:s,s:s,s:o,s:b,s:o,s:b,s:[],s:[]}", "op", "rollback",
+                     "release", what->release, "to",
+                     what->to != NULL ? json_string(what->to) : json_null(),
+                     "yank", (int)what->is_yanked, "rollouts", rollouts,
+                     "frozen", (int)is_frozen, "targets", "items");
+    add_devices(plan, *out);
+    add_sums(plan, *out);
+    return 0;
 }

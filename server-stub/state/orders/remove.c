@@ -7,63 +7,100 @@
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/making.h"
+#include "server-stub/store/making.h"
 
 /* Who reports nothing of the model may be told of it all the same. */
 static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
 {
-    struct flo_fleet_store *store = list->controller->store;
-    int rv = 0;
+    struct flo_scope_member *member = &list->items[0];
+    char order[FLO_NAME_MAX + 1];
 
-    for (size_t i = 0; i < list->count && rv == 0; i++) {
-        struct flo_scope_member *member = &list->items[i];
-        char order[FLO_NAME_MAX + 1];
-        if (member->removal == FLO_REMOVAL_THERE) {
-            continue;
-        }
-        rv = flo_fleet_desired_get(store, member->id, list->model, order, err);
-        if (rv == 0 && order[0] != '\0') {
-            member->removal = FLO_REMOVAL_ASSIGNED;
-        }
+    if (member->removal == FLO_REMOVAL_THERE) {
+        return 0;
+    }
+    int rv = flo_fleet_desired_get(list->controller->store, member->id,
+                                   list->model, order, err);
+    if (rv == 0 && order[0] != '\0') {
+        member->removal = FLO_REMOVAL_ASSIGNED;
     }
     return rv;
 }
 
-static int look(struct flo_controller *controller,
-                const struct flo_remove *what, struct flo_scope_list *list,
-                struct flo_err *err)
+static bool is_told(const struct flo_scope_member *member)
 {
-    *list =
-        (struct flo_scope_list){.controller = controller, .model = what->model};
-    int rv = flo_scope_check(controller, what->group, what->device, err);
-
-    if (rv == 0) {
-        rv = flo_scope_read(list, what->group, what->device, err);
-    }
-    return rv < 0 ? rv : look_at_desired(list, err);
+    return member->removal == FLO_REMOVAL_THERE ||
+           member->removal == FLO_REMOVAL_ASSIGNED;
 }
 
-static size_t count_way(const struct flo_scope_list *list, enum flo_removal way)
-{
-    size_t count = 0;
+/* ---- does anybody have it? ---- */
 
-    for (size_t i = 0; i < list->count; i++) {
-        count += list->items[i].removal == way ? 1 : 0;
-    }
-    return count;
+#define ENOUGH 1 /* no error: somebody has it */
+
+struct looking {
+    struct flo_fleet_store *store;
+    const char *model;
+    bool is_found; /* the list's end does not say why it ended */
+    struct flo_err *err;
+};
+
+static int has_it(void *context, const struct flo_fleet_device *device)
+{
+    struct looking *looking = context;
+
+    looking->is_found = flo_scope_has(device, looking->model);
+    return looking->is_found ? ENOUGH : 0;
 }
 
-/* A model's name with a typing error is no order. */
-static int check_somebody(const struct flo_remove *what,
-                          const struct flo_scope_list *list,
-                          struct flo_err *err)
+static int is_ordered(void *context, const char *device, const char *order)
 {
-    if (count_way(list, FLO_REMOVAL_THERE) +
-            count_way(list, FLO_REMOVAL_ASSIGNED) >
-        0) {
-        return 0;
+    (void)context;
+    (void)device;
+    return order[0] != '\0' ? ENOUGH : 0;
+}
+
+static int is_assigned(void *context, const char *device)
+{
+    const struct looking *looking = context;
+    char order[FLO_NAME_MAX + 1];
+    int rv = flo_fleet_desired_get(looking->store, device, looking->model,
+                                   order, looking->err);
+
+    return rv < 0 ? rv : order[0] != '\0' ? ENOUGH : 0;
+}
+
+/* Reports that name the model, then documents: none at all has a name with a
+ * typing error. */
+static int look_for_one(struct flo_controller *controller,
+                        const struct flo_remove *what, bool *out,
+                        struct flo_err *err)
+{
+    struct flo_fleet_device_filter filter = {.group = what->group,
+                                             .model = what->model,
+                                             .online = -1,
+                                             .limit = FLO_SCOPE_LOOKS};
+    struct looking looking = {
+        .store = controller->store, .model = what->model, .err = err};
+    int rv = flo_fleet_device_list(controller->store, &filter, has_it, &looking,
+                                   err);
+
+    if (rv == 0 && !looking.is_found) {
+        rv = flo_fleet_desired_between(controller->store, what->model, "", "g",
+                                       is_ordered, NULL, err);
+        if (rv == ENOUGH) { /* of somebody: of one in the group? */
+            rv = flo_fleet_group_each(controller->store, what->group,
+                                      is_assigned, &looking, err);
+        }
     }
+    *out = looking.is_found || rv == ENOUGH;
+    return rv == ENOUGH ? 0 : rv;
+}
+
+static int nobody(const struct flo_remove *what, size_t count,
+                  struct flo_err *err)
+{
     flo_fail(err, FLO_E_ORDER_NOBODY, "none of %zu device%s has the model %s",
-             list->count, flo_s(list->count), what->model);
+             count, flo_s(count), what->model);
     return flo_err_fix(err, "flotilla device list --model %s", what->model);
 }
 
@@ -84,33 +121,52 @@ static bool is_ended_by(const struct flo_rollout_entry *entry,
             strcmp(what->group, entry->group) == 0);
 }
 
-static bool is_told(const struct flo_scope_member *member)
-{
-    return member->removal == FLO_REMOVAL_THERE ||
-           member->removal == FLO_REMOVAL_ASSIGNED;
-}
-
+/* Those that end stop at once.  Others that go on have the devices no more:
+ * a phase that begins must not bring it to one whose slice is to come. */
 static int end_rollouts(struct flo_controller *controller,
                         const struct flo_remove *what,
-                        const struct flo_scope_list *list, struct flo_err *err)
+                        struct flo_scope_list *list, struct flo_err *err)
 {
+    bool has_ids = what->group == NULL;
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (!is_of_model(entry, what)) {
-            continue;
-        }
         if (is_ended_by(entry, what)) {
             rv = flo_rollouts_step(
                 controller, entry,
                 (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT,
                                            .note = list->order},
                 err);
+        } else if (is_of_model(entry, what) &&
+                   flo_intent_goes_on(entry->core.state)) {
+            rv = has_ids ? 0 : flo_scope_read_ids(list, what->group, err);
+            has_ids = true;
+            rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
         }
-        rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
     }
     return rv < 0 ? rv : flo_rollouts_write(controller, err);
+}
+
+/* One that ended brings late devices, too. */
+int flo_orders_leave_model(struct flo_controller *controller,
+                           const char *device, const char *model,
+                           struct flo_err *err)
+{
+    size_t count = device != NULL ? controller->rollouts.count : 0;
+    int rv = 0;
+
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts.items[i];
+        if (strcmp(entry->model, model) == 0) {
+            rv = flo_rollouts_step(
+                controller, entry,
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
+                                           .device = device},
+                err);
+        }
+    }
+    return rv < 0 || device != NULL ? rv : flo_rollouts_write(controller, err);
 }
 
 /* ---- the order ---- */
@@ -134,38 +190,52 @@ static int issue(struct flo_controller *controller,
         id, err);
 }
 
-static int tell(struct flo_controller *controller,
-                const struct flo_scope_list *list, struct flo_err *err)
+static int tell_one(struct flo_controller *controller,
+                    const struct flo_scope_list *list, struct flo_err *err)
 {
-    int rv = 0;
+    const struct flo_scope_member *member = &list->items[0];
+    int rv = flo_scope_remove(list, member->id,
+                              member->removal == FLO_REMOVAL_THERE, err);
 
-    for (size_t i = 0; i < list->count && rv == 0; i++) {
-        const struct flo_scope_member *member = &list->items[i];
-        if (!is_told(member)) {
-            continue;
-        }
-        rv = flo_fleet_outcome_put(controller->store, list->order, member->id,
-                                   FLO_OUTCOME_PENDING, 0, err);
-        if (rv == 0) {
-            rv = flo_fleet_desired_set(controller->store, member->id,
-                                       list->model, list->order, err);
-            flo_outgoing_desired(controller, member->id);
-        }
-    }
-    return rv;
+    rv = rv < 0
+             ? rv
+             : flo_orders_leave_model(controller, member->id, list->model, err);
+    return rv < 0 ? rv : flo_orders_leave_model(controller, NULL, NULL, err);
 }
 
-/* Rewriting comes last: in desired the removal stands before an abort. */
+/* A model's name with a typing error is no order. */
+static int check(struct flo_controller *controller,
+                 const struct flo_remove *what, struct flo_scope_list *list,
+                 struct flo_err *err)
+{
+    bool is_somebody = false;
+    int rv;
+
+    *list =
+        (struct flo_scope_list){.controller = controller, .model = what->model};
+    if (what->device != NULL) {
+        rv = flo_scope_read(list, NULL, what->device, NULL, err);
+        rv = rv < 0 ? rv : look_at_desired(list, err);
+        return rv < 0 || is_told(&list->items[0]) ? rv : nobody(what, 1, err);
+    }
+    rv = flo_scope_check(controller, what->group, NULL, err);
+    rv = rv < 0 ? rv : look_for_one(controller, what, &is_somebody, err);
+    if (rv < 0 || is_somebody) {
+        return rv;
+    }
+    rv = flo_scope_read_ids(list, what->group, err);
+    return rv < 0 ? rv : nobody(what, list->count, err);
+}
+
+/* Rewriting comes last: in desired the removal stands before an abort.  The
+ * devices of a group come in slices (making.h). */
 int flo_orders_remove(struct flo_controller *controller,
                       const struct flo_remove *what, char *id,
                       struct flo_err *err)
 {
     struct flo_scope_list list = {0};
-    int rv = look(controller, what, &list, err);
+    int rv = check(controller, what, &list, err);
 
-    if (rv == 0) {
-        rv = check_somebody(what, &list, err);
-    }
     if (rv == 0) {
         rv = issue(controller, what, id, err);
     }
@@ -174,7 +244,9 @@ int flo_orders_remove(struct flo_controller *controller,
         rv = end_rollouts(controller, what, &list, err);
     }
     if (rv == 0) {
-        rv = tell(controller, &list, err);
+        rv = what->device != NULL
+                 ? tell_one(controller, &list, err)
+                 : flo_making_begin(controller, id, what->group, err);
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     }
     free(list.items);
@@ -223,51 +295,45 @@ static json_t *plan_rollouts(const struct flo_controller *controller,
     return ids;
 }
 
-static void plan_member(json_t *plan, const struct flo_scope_member *member)
+int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err)
 {
-    json_t *items = json_object_get(plan, "items");
-    const char *way = flo_removal_word(member->removal);
+    const struct flo_scope_member *member = &plan->list.items[0];
+    int rv = look_at_desired(&plan->list, err);
 
-    flo_plan_target(plan, way, member->title, member->is_online, 0);
-    if (json_array_size(items) < FLO_PLAN_DEVICES) {
-        json_array_append_new(
-            items, json_pack("{s:s,s:s,s:b,s:s,s:s}", "id", member->id, "name",
-                             member->name, "online", (int)member->is_online,
-                             "way", way, "release", member->title));
-    }
-}
-
-int flo_orders_remove_plan(struct flo_controller *controller,
-                           const struct flo_remove *what, json_t **out,
-                           struct flo_err *err)
-{
-    struct flo_scope_list list = {0};
-    int rv = look(controller, what, &list, err);
-
-    if (rv == 0) {
-        rv = check_somebody(what, &list, err);
-    }
     if (rv < 0) {
-        free(list.items);
         return rv;
     }
-    json_int_t offline = 0;
-    json_t *plan = json_pack(
-        "{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:[],s:[]}", "op", "remove", "model",
-        what->model, "keep", what->keeps_blobs ? "blobs" : "none",
-        "scope_devices", (json_int_t)list.count, "devices",
-        (json_int_t)count_way(&list, FLO_REMOVAL_THERE), "assigned",
-        (json_int_t)count_way(&list, FLO_REMOVAL_ASSIGNED), "silent",
-        (json_int_t)count_way(&list, FLO_REMOVAL_SILENT), "rollouts",
-        plan_rollouts(controller, what), "targets", "items");
-    for (size_t i = 0; i < list.count; i++) {
-        if (is_told(&list.items[i])) {
-            plan_member(plan, &list.items[i]);
-            offline += list.items[i].is_online ? 0 : 1;
-        }
+    plan->ways[member->removal]++;
+    if (is_told(member)) {
+        const char *way = flo_removal_word(member->removal);
+        json_t *item =
+            json_pack("{s:s,s:s,s:b,s:s,s:s}", "id", member->id, "name",
+                      member->name, "online", (int)member->is_online, "way",
+                      way, "release", member->title);
+        plan->offline += member->is_online ? 0 : 1;
+        flo_plan_take(plan, 0, way, member->title, member->is_online, 0, item);
     }
-    json_object_set_new(plan, "offline", json_integer(offline));
-    free(list.items);
-    *out = plan;
+    return 0;
+}
+
+int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
+                        struct flo_err *err)
+{
+    const struct flo_remove *what = &plan->remove;
+    size_t there = plan->ways[FLO_REMOVAL_THERE];
+    size_t assigned = plan->ways[FLO_REMOVAL_ASSIGNED];
+
+    if (there + assigned == 0) {
+        return nobody(what, plan->devices, err);
+    }
+    *out = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:O,s:O}", "op",
+                     "remove", "model", what->model, "keep",
+                     what->keeps_blobs ? "blobs" : "none", "scope_devices",
+                     (json_int_t)plan->devices, "devices", (json_int_t)there,
+                     "assigned", (json_int_t)assigned, "silent",
+                     (json_int_t)plan->ways[FLO_REMOVAL_SILENT], "offline",
+                     (json_int_t)plan->offline, "rollouts",
+                     plan_rollouts(plan->controller, what), "targets",
+                     plan->targets[0], "items", plan->items[0]);
     return 0;
 }

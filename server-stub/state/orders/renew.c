@@ -4,6 +4,7 @@
 
 #include "server-stub/core/orders/renewal.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/making.h"
 
 struct held {
     char id[FLO_NAME_MAX + 1];
@@ -280,15 +281,21 @@ static int renew_held(struct flo_controller *controller, bool is_each,
     return rv;
 }
 
+/* Desired documents may hold deploys that a rollback takes out of them in its
+ * next slices: signed again, they would be newer than it. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = renew_listed(controller, false, err);
+    int rv = flo_making_finish(controller, err);
 
+    rv = rv < 0 ? rv : renew_listed(controller, false, err);
     return rv == 0 ? flo_orders_overtaken(controller, err) : rv;
 }
 
 int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 {
+    if (flo_making_is_open(controller)) {
+        return 0; /* asked again with the next tick */
+    }
     controller->orders.is_overtaken = false;
     return renew_held(controller, false, err);
 }
@@ -296,8 +303,9 @@ int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
 int flo_orders_renew_each(struct flo_controller *controller,
                           struct flo_err *err)
 {
-    int rv = renew_listed(controller, true, err);
+    int rv = flo_making_finish(controller, err);
 
+    rv = rv < 0 ? rv : renew_listed(controller, true, err);
     return rv == 0 ? renew_held(controller, true, err) : rv;
 }
 

@@ -2,11 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/fit.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/making.h"
 
 static int take_digest(void *context, const struct flo_fleet_release *release)
 {
@@ -19,11 +21,13 @@ static int take_digest(void *context, const struct flo_fleet_release *release)
 }
 
 /* Rollouts that go on have devices of the scope no more: they were ordered
- * back, and that is no failure of the release elsewhere. */
+ * back, and that is no failure of the release elsewhere.  That comes at once:
+ * a phase that begins must not bring it to one whose slice is to come. */
 static int leave_rollouts(struct flo_controller *controller,
-                          const struct flo_scope_list *list,
+                          struct flo_scope_list *list, const char *group,
                           struct flo_err *err)
 {
+    bool has_ids = !list->is_sliced;
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
@@ -32,7 +36,9 @@ static int leave_rollouts(struct flo_controller *controller,
         flo_digest_text(&entry->release, digest);
         if (flo_intent_goes_on(entry->core.state) &&
             strcmp(digest, list->release) == 0) {
-            rv = flo_scope_leave(list, entry, err);
+            rv = has_ids ? 0 : flo_scope_read_ids(list, group, err);
+            has_ids = true;
+            rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
         }
     }
     return rv;
@@ -67,9 +73,9 @@ static int find_to(struct flo_controller *controller,
     return 0;
 }
 
-static int find_both(struct flo_controller *controller,
-                     const struct flo_take_back *what,
-                     struct flo_take_back_pair *out, struct flo_err *err)
+int flo_take_back_find(struct flo_controller *controller,
+                       const struct flo_take_back *what,
+                       struct flo_take_back_pair *out, struct flo_err *err)
 {
     char version[FLO_NAME_MAX + 1];
     int rv = flo_release_title_parse(what->release, out->model, version, err);
@@ -92,24 +98,27 @@ static bool is_listed(const struct flo_take_back *what)
 }
 
 /* All devices in scope and their way back. */
-int flo_take_back_look(struct flo_controller *controller,
-                       const struct flo_take_back *what,
-                       struct flo_take_back_pair *both,
-                       struct flo_scope_list *list, struct flo_err *err)
+static int look(struct flo_controller *controller,
+                const struct flo_take_back *what,
+                struct flo_take_back_pair *both, struct flo_scope_list *list,
+                struct flo_err *err)
 {
-    int rv = find_both(controller, what, both, err);
+    int rv = flo_take_back_find(controller, what, both, err);
 
     *list =
         (struct flo_scope_list){.controller = controller,
                                 .model = both->model,
                                 .release = both->from_text,
                                 .to = what->to != NULL ? both->to_text : NULL,
-                                .is_listed = is_listed(what),
-                                .wants_one = list->wants_one};
+                                .is_sliced = list->is_sliced};
     if (rv == 0) {
         rv = flo_scope_check(controller, what->group, what->device, err);
     }
-    return rv < 0 ? rv : flo_scope_read(list, what->group, what->device, err);
+    /* Nobody's way back matters to whom decided. */
+    return rv < 0 || (list->is_sliced && what->is_decided)
+               ? rv
+               : flo_scope_read(list, what->group, what->device, what->release,
+                                err);
 }
 
 /* A yank without a way back does not help a device that serves the release.
@@ -120,15 +129,16 @@ static int check_somebody(const struct flo_take_back *what,
 {
     size_t cannot = flo_scope_count(list, FLO_RETURN_FIRST, FLO_RETURN_DENIED);
     size_t can = flo_scope_count(list, FLO_RETURN_KEPT, FLO_RETURN_DOWNLOAD);
+    bool is_more = list->is_sliced && list->count == FLO_SCOPE_LOOKS;
 
     if (can > 0 || cannot == 0 || what->is_decided) {
         return 0;
     }
     return flo_fail(err, FLO_E_ORDER_NOBODY,
-                    "%zu device%s %s %s and none of them can go back: no "
+                    "%zu%s device%s %s %s and none of them can go back: no "
                     "previous release, or it is denied",
-                    cannot, flo_s(cannot), flo_plural(cannot, "runs", "run"),
-                    what->release);
+                    cannot, is_more ? " and more" : "", flo_s(cannot),
+                    flo_plural(cannot, "runs", "run"), what->release);
 }
 
 static int may_bring(void *context, const struct flo_fleet_device *device)
@@ -166,7 +176,7 @@ static void copy_words(const struct flo_take_back *what,
     snprintf(order->scope.device, sizeof(order->scope.device), "%s",
              what->device != NULL ? what->device : "");
     snprintf(order->by, sizeof(order->by), "%.64s", what->by);
-    snprintf(order->reason, sizeof(order->reason), "%.127s", what->reason);
+    flo_text_fit(what->reason, order->reason, sizeof(order->reason));
 }
 
 static int issue_back(struct flo_controller *controller,
@@ -188,36 +198,6 @@ static int issue_back(struct flo_controller *controller,
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
 
-/* The operator waits for the answer, and the way back from this trial is the
- * harmful release.  The target therefore serves only this long before it is
- * committed. */
-#define SEND_SOAK_MS 10000
-
-/* For devices that do not keep `to`: a deploy order like a rollout's.  The
- * rollout's name is the rollback's, so that the end is told by that name. */
-static int issue_send(struct flo_controller *controller,
-                      const struct flo_take_back *what,
-                      const struct flo_take_back_pair *both, const char *back,
-                      char *id, struct flo_err *err)
-{
-    struct flo_order order = {.op = FLO_ORDER_DEPLOY,
-                              .release = both->to.digest,
-                              .number = both->to.number,
-                              .below_floor =
-                                  both->to.number < both->from.number};
-    struct flo_fleet_order row = {.is_desired_only = true,
-                                  .release_bytes = both->to.bytes};
-
-    snprintf(order.model, sizeof(order.model), "%s", both->model);
-    snprintf(order.version, sizeof(order.version), "%s", both->to_version);
-    snprintf(order.rollout, sizeof(order.rollout), "%s", back);
-    flo_policy_default(&order.policy);
-    order.policy.soak_ms = SEND_SOAK_MS;
-    order.policy.urgent = 1;
-    copy_words(what, &order);
-    return flo_orders_issue_row(controller, &order, row, id, err);
-}
-
 /* Rewriting comes last: in desired the rollback stands before an abort.  An
  * order to all that stands in their list reaches each of them as one text, so
  * their documents can wait: no device needs one now. */
@@ -227,33 +207,47 @@ static int carry_out(struct flo_controller *controller,
                      struct flo_scope_list *list, struct flo_err *err)
 {
     const char *group = what->device != NULL ? "" : what->group;
-    bool has_all = list->is_listed && strcmp(group, "all") == 0;
+    bool has_all = strcmp(group, "all") == 0;
     int rv = what->is_yanked
                  ? flo_orders_withdraw_by(controller, &both->from.digest, group,
-                                          list->order,
-                                          has_all ? list->order : "", err)
+                                          list->order, has_all, err)
                  : flo_orders_stop_rollouts(controller, both->from_text, group,
                                             false, list->order, err);
 
-    if (rv == 0) {
-        rv = flo_scope_open(list, err);
+    if (rv == 0 && what->device == NULL) {
+        rv = flo_making_begin(controller, list->order, group, err);
     }
-    if (has_all) {
+    for (size_t i = 0; i < list->count && rv == 0 && what->device != NULL;
+         i++) {
+        rv = flo_scope_open(list, list->items[i].id, list->items[i].way, err);
+    }
+    if (has_all && is_listed(what)) {
         flo_outgoing_defer(controller);
     }
-    return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, err)
-                                       : rv;
+    return rv == 0 && !what->is_yanked
+               ? leave_rollouts(controller, list, group, err)
+               : rv;
 }
 
-/* An order that a list tells needs no device's way back. */
+/* Who may not be sent to another release refuses the whole order: then each
+ * report is read before. */
+static bool is_sliced(const struct flo_controller *controller,
+                      const struct flo_take_back *what)
+{
+    return what->device == NULL &&
+           (what->to == NULL ||
+            controller->rules.approval_count + controller->rules.freeze_count ==
+                0);
+}
+
 int flo_orders_take_back(struct flo_controller *controller,
                          const struct flo_take_back *what, char *id,
                          struct flo_err *err)
 {
     char send[FLO_NAME_MAX + 1];
     struct flo_take_back_pair both = {0};
-    struct flo_scope_list list = {.wants_one = is_listed(what)};
-    int rv = flo_take_back_look(controller, what, &both, &list, err);
+    struct flo_scope_list list = {.is_sliced = is_sliced(controller, what)};
+    int rv = look(controller, what, &both, &list, err);
 
     if (rv == 0) {
         rv = check_somebody(what, &list, err);
@@ -264,12 +258,12 @@ int flo_orders_take_back(struct flo_controller *controller,
     if (rv == 0) {
         rv = issue_back(controller, what, &both, id, err);
     }
-    if (rv == 0 &&
+    list.order = list.send = id;
+    if (rv == 0 && what->device != NULL &&
         flo_scope_count(&list, FLO_RETURN_DOWNLOAD, FLO_RETURN_DOWNLOAD) > 0) {
-        rv = issue_send(controller, what, &both, id, send, err);
+        rv = flo_orders_send(controller, id, send, err);
         list.send = send;
     }
-    list.order = id;
     if (rv == 0) {
         rv = carry_out(controller, what, &both, &list, err);
     }

@@ -89,9 +89,9 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
 }
 
 /* Also a device that comes back to a completed rollout begins nothing.
- * `next` stands in the deploy's place from now on, "": nothing. */
+ * Nothing stands in the deploy's place from now on. */
 static int let_go(struct flo_controller *controller, const char *release,
-                  const char *next, struct flo_err *err)
+                  struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
     int rv =
@@ -102,7 +102,7 @@ static int let_go(struct flo_controller *controller, const char *release,
         rv = flo_fleet_desired_holders(controller->store, order, holder,
                                        controller, err);
         if (rv == 0) {
-            rv = flo_fleet_desired_swap(controller->store, order, next, err);
+            rv = flo_fleet_desired_swap(controller->store, order, "", err);
         }
     }
     flo_text_list_clear(&deploys.ids);
@@ -111,7 +111,7 @@ static int let_go(struct flo_controller *controller, const char *release,
 
 int flo_orders_withdraw_by(struct flo_controller *controller,
                            const struct flo_digest *release, const char *group,
-                           const char *note, const char *next,
+                           const char *note, bool is_for_all,
                            struct flo_err *err)
 {
     char digest[FLO_DIGEST_TEXT];
@@ -124,14 +124,14 @@ int flo_orders_withdraw_by(struct flo_controller *controller,
         rv = flo_orders_stop_rollouts(controller, digest, group, true, note,
                                       err);
     }
-    return rv < 0 ? rv : let_go(controller, digest, next, err);
+    return rv < 0 || is_for_all ? rv : let_go(controller, digest, err);
 }
 
 int flo_orders_withdraw(struct flo_controller *controller,
                         const struct flo_digest *release, const char *group,
                         const char *note, struct flo_err *err)
 {
-    return flo_orders_withdraw_by(controller, release, group, note, "", err);
+    return flo_orders_withdraw_by(controller, release, group, note, false, err);
 }
 
 static int list_changes(void *context, const char *group)

@@ -1,0 +1,397 @@
+/* Orders to large groups: slices of their devices. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/objects.h"
+#include "server-stub/state/orders/inside.h"
+#include "server-stub/state/orders/making.h"
+#include "server-stub/store/making.h"
+
+/* A slice of one order. */
+struct slice {
+    struct flo_controller *controller;
+    struct flo_making making; /* a copy: the store's own moves */
+    struct flo_scope_list order;
+    char model[FLO_NAME_MAX + 1];
+    char release[FLO_DIGEST_TEXT];
+    char to[FLO_DIGEST_TEXT];
+    char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": not yet */
+    enum flo_return way;         /* of the device that was looked at last */
+    /* No list has the rollback, or the removal: reports say who needs it. */
+    bool is_by_report;
+    bool is_there;               /* the model, on that device */
+    char held[FLO_NAME_MAX + 1]; /* the order that was looked at last */
+    bool is_kept;                /* ... stays in desired documents */
+    struct place {
+        char device[37];
+        bool has_order; /* about the model */
+        bool does_stay; /* as it is */
+    } * places;
+    size_t count, at;
+    struct flo_err *err;
+};
+
+static void take_model(struct slice *slice, const struct flo_fleet_order *order)
+{
+    snprintf(slice->model, sizeof(slice->model), "%s", order->model);
+    slice->order.model = slice->model;
+}
+
+/* Where a rollback of no list goes: what each device ran before, or `to`. */
+static int take_target(struct slice *slice, const char *body)
+{
+    struct flo_order order;
+    int rv = flo_order_parse(body, strlen(body), slice->controller->fleet,
+                             &order, slice->err);
+
+    if (rv == 0 && !order.to_previous) {
+        flo_digest_text(&order.to, slice->to);
+        slice->order.to = slice->to;
+    }
+    return rv;
+}
+
+static int take_order(void *context, const struct flo_fleet_order *order)
+{
+    struct slice *slice = context;
+
+    slice->order.seq = order->seq;
+    if (strcmp(order->op, flo_order_op_word(FLO_ORDER_ROLLBACK)) == 0) {
+        take_model(slice, order);
+        snprintf(slice->release, sizeof(slice->release), "%s", order->release);
+        slice->order.release = slice->release;
+        slice->is_by_report = order->is_desired_only;
+        return slice->is_by_report ? take_target(slice, order->body) : 0;
+    }
+    slice->is_by_report =
+        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
+    if (slice->is_by_report) {
+        take_model(slice, order);
+    }
+    return 0;
+}
+
+static int slice_init(struct slice *slice, struct flo_controller *controller,
+                      const struct flo_making *making, struct flo_err *err)
+{
+    *slice =
+        (struct slice){.controller = controller, .making = *making, .err = err};
+    slice->order = (struct flo_scope_list){
+        .controller = controller, .order = slice->making.order, .err = err};
+    return flo_fleet_order_get(controller->store, making->order, take_order,
+                               slice, err);
+}
+
+/* ---- desired documents, which a rollback changes ---- */
+
+/* Thousands of them hold a few orders about the model. */
+static int look_at_held(struct slice *slice, const char *held)
+{
+    int rv = 0;
+
+    if (held[0] == '\0' || strcmp(slice->held, held) != 0) {
+        struct flo_scope_kept kept;
+        rv = flo_scope_keeps(&slice->order, held, &kept, slice->err);
+        slice->is_kept = kept.is_kept;
+        snprintf(slice->held, sizeof(slice->held), "%s", rv == 0 ? held : "");
+    }
+    return rv;
+}
+
+/* Both lists go up. */
+static int note_held(void *context, const char *device, const char *order)
+{
+    struct slice *slice = context;
+    int rv = 0;
+
+    while (slice->at < slice->count &&
+           strcmp(slice->places[slice->at].device, device) < 0) {
+        slice->at++;
+    }
+    if (slice->at < slice->count &&
+        strcmp(slice->places[slice->at].device, device) == 0) {
+        struct place *place = &slice->places[slice->at];
+        rv = look_at_held(slice, order);
+        place->has_order = true;
+        place->does_stay = place->does_stay || slice->is_kept;
+    }
+    return rv;
+}
+
+/* The list of its group has told the device: its document may follow later. */
+static int rewrite(struct slice *slice, const char *device)
+{
+    flo_outgoing_later(slice->controller, device);
+    return flo_fleet_desired_set(slice->controller->store, device, slice->model,
+                                 slice->making.order, slice->err);
+}
+
+/* No other device stands between two members of `all`: those that have an order
+ * about the model are written as one. */
+static size_t run_of(const struct slice *slice, size_t from)
+{
+    bool is_all = strcmp(slice->making.group, "all") == 0;
+    size_t end = from;
+
+    while (is_all && end < slice->count && slice->places[end].has_order &&
+           !slice->places[end].does_stay) {
+        end++;
+    }
+    return end - from;
+}
+
+static int rewrite_run(struct slice *slice, size_t from, size_t count)
+{
+    const struct place *first = &slice->places[from];
+
+    for (size_t i = 0; i < count; i++) {
+        flo_outgoing_later(slice->controller, first[i].device);
+    }
+    return flo_fleet_desired_run(slice->controller->store, slice->model,
+                                 first->device, first[count - 1].device,
+                                 slice->making.order, slice->err);
+}
+
+static int rewrite_all(struct slice *slice)
+{
+    size_t i = 0;
+    int rv =
+        slice->count == 0
+            ? 0
+            : flo_fleet_desired_between(slice->controller->store, slice->model,
+                                        slice->making.made,
+                                        slice->places[slice->count - 1].device,
+                                        note_held, slice, slice->err);
+
+    while (i < slice->count && rv == 0) {
+        size_t run = run_of(slice, i);
+        if (run > 0) {
+            rv = rewrite_run(slice, i, run);
+        } else if (!slice->places[i].does_stay) {
+            rv = rewrite(slice, slice->places[i].device);
+        }
+        i += run > 0 ? run : 1;
+    }
+    return rv;
+}
+
+/* ---- what a report says, where no list has the order ---- */
+
+static int take_there(void *context, const struct flo_fleet_device *device)
+{
+    struct slice *slice = context;
+
+    slice->is_there = flo_scope_has(device, slice->model);
+    return 0;
+}
+
+static int remove_one(struct slice *slice, const char *device)
+{
+    struct flo_controller *controller = slice->controller;
+    int rv = flo_fleet_device_get(controller->store, device, take_there, slice,
+                                  slice->err);
+
+    rv = rv < 0 ? rv
+                : flo_scope_remove(&slice->order, device, slice->is_there,
+                                   slice->err);
+    return rv < 0 ? rv
+                  : controller->orders.leave(controller, device, slice->model,
+                                             slice->err);
+}
+
+static int take_way(void *context, const struct flo_fleet_device *device)
+{
+    struct slice *slice = context;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *report = flo_object_parsed(device->reported);
+    char title[FLO_RETURN_TITLE];
+
+    slice->way =
+        flo_return_plan(report, slice->release, slice->order.to, title);
+    return 0;
+}
+
+static int open_one(struct slice *slice, const char *device)
+{
+    if (slice->order.release == NULL) {
+        return remove_one(slice, device);
+    }
+    int rv = flo_fleet_device_get(slice->controller->store, device, take_way,
+                                  slice, slice->err);
+
+    if (rv == 0 && slice->way == FLO_RETURN_DOWNLOAD &&
+        slice->send[0] == '\0') {
+        rv = flo_orders_send(slice->controller, slice->making.order,
+                             slice->send, slice->err);
+        slice->order.send = slice->send;
+    }
+    return rv < 0
+               ? rv
+               : flo_scope_open(&slice->order, device, slice->way, slice->err);
+}
+
+/* ---- slices ---- */
+
+static int await_one(struct slice *slice, const char *device)
+{
+    return flo_fleet_outcome_put(slice->controller->store, slice->making.order,
+                                 device, FLO_OUTCOME_PENDING, 0, slice->err);
+}
+
+static int take_one(void *context, const char *device, bool is_there)
+{
+    struct slice *slice = context;
+    struct place *place = &slice->places[slice->count++];
+
+    snprintf(place->device, sizeof(place->device), "%s", device);
+    place->does_stay = is_there; /* made before its turn */
+    return is_there              ? 0
+           : slice->is_by_report ? open_one(slice, device)
+                                 : await_one(slice, device);
+}
+
+static int make_places(struct slice *slice, uint64_t limit)
+{
+    int rv = flo_fleet_making_next(slice->controller->store, &slice->making,
+                                   limit, take_one, slice, slice->err);
+
+    return rv < 0 || slice->order.release == NULL || slice->is_by_report
+               ? rv
+               : rewrite_all(slice);
+}
+
+static uint64_t slice_devices(const struct slice *slice)
+{
+    uint64_t given = slice->controller->options.slice_devices;
+
+    return given > 0             ? given
+           : slice->is_by_report ? FLO_MAKING_REPORTS
+                                 : FLO_MAKING_DEVICES;
+}
+
+/* One slice of an order: where it ends is stored with it. */
+static int make_slice(struct flo_controller *controller,
+                      const struct flo_making *making, struct flo_err *err)
+{
+    struct slice slice;
+    int rv = slice_init(&slice, controller, making, err);
+    uint64_t limit = slice_devices(&slice);
+
+    slice.places = calloc(limit, sizeof(*slice.places));
+    if (rv == 0 && slice.places == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "a slice of an order");
+    }
+    rv = rv < 0 ? rv : make_places(&slice, limit);
+    if (rv == 0) {
+        bool is_whole = slice.count < limit;
+        rv = flo_fleet_making_move(
+            controller->store, slice.making.order,
+            is_whole ? NULL : slice.places[limit - 1].device, slice.count, err);
+        flo_outgoing_change(controller, FLO_OBJECT_ORDER, slice.making.order);
+    }
+    free(slice.places);
+    return rv < 0 ? rv : controller->orders.leave(controller, NULL, NULL, err);
+}
+
+/* Slices until `until_ms`, the oldest order first; at least one. */
+int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
+                     size_t *left, struct flo_err *err)
+{
+    const struct flo_making *makings;
+    size_t count;
+    int rv;
+
+    do {
+        rv = flo_fleet_makings(controller->store, &makings, &count, err);
+        if (rv == 0 && count > 0) {
+            rv = make_slice(controller, &makings[0], err);
+            rv = rv < 0 ? rv
+                        : flo_fleet_makings(controller->store, &makings, &count,
+                                            err);
+        }
+    } while (rv == 0 && count > 0 && flo_now_ms() < until_ms);
+    *left = count;
+    return rv;
+}
+
+int flo_making_begin(struct flo_controller *controller, const char *order,
+                     const char *group, struct flo_err *err)
+{
+    const struct flo_making *making;
+    uint64_t until_ms = flo_now_ms() + FLO_TURN_MS;
+    bool is_sliced = controller->options.slice_devices > 0;
+    int rv = flo_fleet_making_begin(controller->store, order, group, err);
+
+    do {
+        rv = rv < 0
+                 ? rv
+                 : flo_fleet_making_of(controller->store, order, &making, err);
+        rv =
+            rv < 0 || making == NULL ? rv : make_slice(controller, making, err);
+    } while (rv == 0 && making != NULL && !is_sliced &&
+             flo_now_ms() < until_ms);
+    return rv;
+}
+
+int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
+{
+    size_t left;
+
+    return flo_making_until(controller, UINT64_MAX, &left, err);
+}
+
+/* As a slice of this one device. */
+static int make_one(struct flo_controller *controller,
+                    const struct flo_making *making, const char *device,
+                    struct flo_err *err)
+{
+    char held[FLO_NAME_MAX + 1];
+    struct slice slice;
+    int rv = slice_init(&slice, controller, making, err);
+
+    if (rv == 0 && slice.is_by_report) {
+        rv = open_one(&slice, device);
+        return rv < 0 ? rv
+                      : controller->orders.leave(controller, NULL, NULL, err);
+    }
+    rv = rv < 0 ? rv : await_one(&slice, device);
+    if (rv < 0 || slice.order.release == NULL) {
+        return rv;
+    }
+    rv = flo_fleet_desired_get(controller->store, device, slice.model, held,
+                               err);
+    rv = rv < 0 ? rv : look_at_held(&slice, held);
+    return rv < 0 || slice.is_kept ? rv : rewrite(&slice, device);
+}
+
+int flo_making_reach(struct flo_controller *controller, const char *device,
+                     struct flo_err *err)
+{
+    const struct flo_making *makings;
+    size_t count;
+    int rv = flo_fleet_makings(controller->store, &makings, &count, err);
+
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        bool is_awaited;
+        rv = flo_fleet_making_awaits(controller->store, &makings[i], device,
+                                     &is_awaited, err);
+        if (rv == 0 && is_awaited) {
+            rv = make_one(controller, &makings[i], device, err);
+        }
+    }
+    return rv;
+}
+
+bool flo_making_is_open(struct flo_controller *controller)
+{
+    const struct flo_making *makings;
+    struct flo_err err = {0};
+    size_t count;
+
+    if (flo_fleet_makings(controller->store, &makings, &count, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "orders", &err);
+        return true;
+    }
+    return count > 0;
+}

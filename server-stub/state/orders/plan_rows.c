@@ -1,0 +1,44 @@
+/* Rows of a plan: targets, and the devices that it lists. */
+#include <string.h>
+
+#include "server-stub/state/orders/inside.h"
+
+/* Devices with one way and one target are one row. */
+static json_t *target_row(json_t *targets, const char *way, const char *to)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(targets, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "way")), way) == 0 &&
+            strcmp(json_string_value(json_object_get(row, "to")), to) == 0) {
+            return row;
+        }
+    }
+    row = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i}", "way", way, "to", to,
+                    "devices", 0, "online", 0, "offline", 0, "bytes_each", 0);
+    json_array_append_new(targets, row);
+    return row;
+}
+
+static void count_up(json_t *row, const char *name)
+{
+    json_t *value = json_object_get(row, name);
+
+    json_integer_set(value, json_integer_value(value) + 1);
+}
+
+void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way,
+                   const char *to, bool is_online, uint64_t bytes, json_t *item)
+{
+    json_t *row = target_row(plan->targets[place], way, to);
+
+    count_up(row, "devices");
+    count_up(row, is_online ? "online" : "offline");
+    json_integer_set(json_object_get(row, "bytes_each"), (json_int_t)bytes);
+    if (json_array_size(plan->items[place]) < FLO_PLAN_DEVICES) {
+        json_array_append(plan->items[place], item);
+    }
+    json_decref(item);
+}

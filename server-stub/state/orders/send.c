@@ -1,0 +1,102 @@
+/* A rollback to a named release: the deploy order for devices that do not keep
+ * that release.
+ *
+ * Devices come in slices (making.h), so it is issued when the first of them is
+ * met.  Its rollout's name is the rollback's: by that it is found again, and
+ * the end of the update is told by it. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/orders/inside.h"
+
+/* The operator waits for the answer, and the way back from this trial is the
+ * harmful release.  The target therefore serves only this long before it is
+ * committed. */
+#define SEND_SOAK_MS 10000
+
+struct sending {
+    struct flo_controller *controller;
+    struct flo_order back;
+    struct flo_order order;
+    struct flo_fleet_order row;
+    bool is_published;
+    struct flo_err *err;
+};
+
+static int take_back(void *context, const struct flo_fleet_order *row)
+{
+    struct sending *sending = context;
+
+    return flo_order_parse(row->body, strlen(row->body),
+                           sending->controller->fleet, &sending->back,
+                           sending->err);
+}
+
+static int take_target(void *context, const struct flo_fleet_release *release)
+{
+    struct sending *sending = context;
+    struct flo_order *order = &sending->order;
+
+    sending->is_published = strcmp(release->state, "published") == 0;
+    sending->row.release_bytes = release->bytes;
+    order->number = release->number;
+    snprintf(order->model, sizeof(order->model), "%s", release->model);
+    snprintf(order->version, sizeof(order->version), "%s", release->version);
+    return 0;
+}
+
+static int take_id(void *context, const struct flo_fleet_order *row)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", row->id);
+    return 0;
+}
+
+static int issue(struct sending *sending, char *id, struct flo_err *err)
+{
+    const struct flo_order *back = &sending->back;
+    struct flo_order *order = &sending->order;
+
+    order->op = FLO_ORDER_DEPLOY;
+    order->release = back->to;
+    order->below_floor = order->number < back->from_numbers[0];
+    order->scope = back->scope;
+    snprintf(order->rollout, sizeof(order->rollout), "%s", back->id);
+    snprintf(order->by, sizeof(order->by), "%s", back->by);
+    snprintf(order->reason, sizeof(order->reason), "%s", back->reason);
+    flo_policy_default(&order->policy);
+    order->policy.soak_ms = SEND_SOAK_MS;
+    order->policy.urgent = 1;
+    sending->row.is_desired_only = true;
+    return flo_orders_issue_row(sending->controller, order, sending->row, id,
+                                err);
+}
+
+int flo_orders_send(struct flo_controller *controller, const char *back,
+                    char *id, struct flo_err *err)
+{
+    struct flo_fleet_store *store = controller->store;
+    struct sending sending = {.controller = controller, .err = err};
+    struct flo_err absent = {0};
+    char digest[FLO_DIGEST_TEXT];
+    int rv =
+        flo_fleet_order_of(store, back, flo_order_op_word(FLO_ORDER_DEPLOY), 0,
+                           take_id, id, &absent);
+
+    if (rv != FLO_E_ABSENT) {
+        if (rv < 0) {
+            *err = absent;
+        }
+        return rv;
+    }
+    rv = flo_fleet_order_get(store, back, take_back, &sending, err);
+    if (rv == 0) {
+        flo_digest_text(&sending.back.to, digest);
+        rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending,
+                                   err);
+    }
+    if (rv == 0 && !sending.is_published) { /* it was withdrawn meanwhile */
+        snprintf(id, FLO_NAME_MAX + 1, "%s", back);
+        return 0;
+    }
+    return rv < 0 ? rv : issue(&sending, id, err);
+}
