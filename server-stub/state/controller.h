@@ -34,6 +34,10 @@
 struct flo_httpd_tls;
 struct flo_lead_view;
 
+/* Work on many devices goes on in turns that end after this; other calls come
+ * between two (docs/decisions/slices.md). */
+#define FLO_TURN_MS 8
+
 struct flo_controller_options {
     const char *dir;
     const char *store;          /* postgresql://…; NULL: a file in `dir` */
@@ -78,6 +82,8 @@ struct flo_controller_options {
     void *on_tick_context;
     uint64_t unused_kept_ms;    /* artifacts that nothing needs; 0: standard */
     uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
+    uint64_t slice_devices; /* of work on many devices, one slice in a turn; 0:
+                               as many as a short turn takes */
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
     uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
     uint64_t certificate_grace_ms; /* so long after its end one is renewed */

@@ -6,128 +6,78 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
-
-static json_t *parse_or(const char *text, json_t *otherwise)
-{
-    json_t *json = NULL;
-
-    if (text[0] != '\0' &&
-        flo_json_parse(text, strlen(text), 1 << 20, &json, NULL) == 0) {
-        json_decref(otherwise);
-        return json;
-    }
-    return otherwise;
-}
-
-static void copy_field(json_t *to, const json_t *from, const char *key)
-{
-    json_t *value = json_object_get(from, key);
-
-    json_object_set_new(to, key,
-                        value != NULL ? json_incref(value) : json_null());
-}
+#include "server-stub/state/sayings.h"
+#include "server-stub/store/making.h"
 
 /* ---- what devices say ---- */
 
-#define IS_NUMBER 0
-#define IS_TRUTH SIZE_MAX
-
-/* A device may be stolen and say anything: people get the fields that belong
- * there, each of its kind, and nothing else. */
-struct said {
-    const char *key;
-    size_t bytes_max; /* of a text, or IS_NUMBER, IS_TRUTH */
-};
-
-static const struct said said_profile[] = {
-    {"arch", FLO_NAME_MAX},      {"cpus", IS_NUMBER},
-    {"memory_bytes", IS_NUMBER}, {"disk_free_bytes", IS_NUMBER},
-    {"kernel", FLO_NAME_MAX},    {"class", FLO_NAME_MAX},
-    {"zone", FLO_NAME_MAX},      {"temperature_mc", IS_NUMBER}};
-static const struct said said_runtime[] = {
-    {"name", FLO_NAME_MAX},      {"api", FLO_NAME_MAX},
-    {"version", FLO_NAME_MAX},   {"state", FLO_NAME_MAX},
-    {"memory_bytes", IS_NUMBER}, {"why", 256}};
-static const struct said said_accelerator[] = {
-    {"kind", FLO_NAME_MAX}, {"name", 128}, {"memory_bytes", IS_NUMBER}};
-static const struct said said_bench[] = {{"of", FLO_DIGEST_TEXT - 1},
-                                         {"at_ms", IS_NUMBER},
-                                         {"memory_bytes_per_s", IS_NUMBER},
-                                         {"int8_ops_per_s", IS_NUMBER},
-                                         {"read_bytes_per_s", IS_NUMBER},
-                                         {"disk_bytes_per_s", IS_NUMBER},
-                                         {"took_ms", IS_NUMBER}};
-static const struct said said_power[] = {{"mains", IS_TRUTH},
-                                         {"battery_pct", IS_NUMBER}};
-static const struct said said_memory[] = {{"budget", IS_NUMBER},
-                                          {"planned", IS_NUMBER},
-                                          {"pool", IS_NUMBER},
-                                          {"rung", IS_NUMBER},
-                                          {"why", FLO_NAME_MAX}};
-static const struct said said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
-                                        {"version", FLO_NAME_MAX},
-                                        {"number", IS_NUMBER}};
-static const struct said said_model[] = {
+static const struct flo_saying said_profile[] = {
+    {"arch", FLO_NAME_MAX},
+    {"cpus", FLO_SAYING_NUMBER},
+    {"memory_bytes", FLO_SAYING_NUMBER},
+    {"disk_free_bytes", FLO_SAYING_NUMBER},
+    {"kernel", FLO_NAME_MAX},
+    {"class", FLO_NAME_MAX},
+    {"zone", FLO_NAME_MAX},
+    {"temperature_mc", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_runtime[] = {
+    {"name", FLO_NAME_MAX},
+    {"api", FLO_NAME_MAX},
+    {"version", FLO_NAME_MAX},
+    {"state", FLO_NAME_MAX},
+    {"memory_bytes", FLO_SAYING_NUMBER},
+    {"why", 256}};
+static const struct flo_saying said_accelerator[] = {
+    {"kind", FLO_NAME_MAX}, {"name", 128}, {"memory_bytes", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_bench[] = {
+    {"of", FLO_DIGEST_TEXT - 1},
+    {"at_ms", FLO_SAYING_NUMBER},
+    {"memory_bytes_per_s", FLO_SAYING_NUMBER},
+    {"int8_ops_per_s", FLO_SAYING_NUMBER},
+    {"read_bytes_per_s", FLO_SAYING_NUMBER},
+    {"disk_bytes_per_s", FLO_SAYING_NUMBER},
+    {"took_ms", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_power[] = {
+    {"mains", FLO_SAYING_TRUTH}, {"battery_pct", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_memory[] = {{"budget", FLO_SAYING_NUMBER},
+                                                {"planned", FLO_SAYING_NUMBER},
+                                                {"pool", FLO_SAYING_NUMBER},
+                                                {"rung", FLO_SAYING_NUMBER},
+                                                {"why", FLO_NAME_MAX}};
+static const struct flo_saying said_slot[] = {{"release", FLO_DIGEST_TEXT - 1},
+                                              {"version", FLO_NAME_MAX},
+                                              {"number", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_model[] = {
     {"model", FLO_NAME_MAX},      {"state", FLO_NAME_MAX},
-    {"rung", IS_NUMBER},          {"variant", FLO_NAME_MAX},
+    {"rung", FLO_SAYING_NUMBER},  {"variant", FLO_NAME_MAX},
     {"instead_of", FLO_NAME_MAX}, {"untrusted", FLO_NAME_MAX}};
-static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
-                                          {"order", FLO_NAME_MAX},
-                                          {"number", IS_NUMBER},
-                                          {"by", IS_NUMBER}};
-static const struct said said_drift[] = {
-    {"kind", FLO_NAME_MAX}, {"since_at_ms", IS_NUMBER}, {"why", 256}};
-static const struct said said_degraded[] = {
-    {"id", FLO_NAME_MAX}, {"text", 256}, {"since_ms", IS_NUMBER}};
-static const struct said said_execution[] = {
-    {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
-    {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
-    {"reason", 256},           {"since_at_ms", IS_NUMBER},
-    {"waits", IS_TRUTH}};
-static const struct said said_error[] = {
-    {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
-static const struct said said_detail[] = {
-    {"codec", FLO_NAME_MAX},       {"bytes", IS_NUMBER},
-    {"full_bytes", IS_NUMBER},     {"took_ms", IS_NUMBER},
-    {"cases", IS_NUMBER},          {"passed", IS_NUMBER},
-    {"ratio", IS_NUMBER},          {"memory_bytes", IS_NUMBER},
-    {"neighbour_bytes", IS_NUMBER}};
-
-static bool is_text(const json_t *json, size_t bytes_max)
-{
-    return json_is_string(json) && json_string_length(json) <= bytes_max;
-}
-
-/* null when it is no object. */
-static json_t *view_said(const json_t *from, const struct said *fields,
-                         size_t count)
-{
-    if (!json_is_object(from)) {
-        return json_null();
-    }
-    json_t *json = json_object();
-
-    for (size_t i = 0; i < count; i++) {
-        json_t *value = json_object_get(from, fields[i].key);
-        size_t bytes_max = fields[i].bytes_max;
-        if (bytes_max == IS_NUMBER  ? json_is_number(value)
-            : bytes_max == IS_TRUTH ? json_is_boolean(value)
-                                    : is_text(value, bytes_max)) {
-            json_object_set(json, fields[i].key, value);
-        }
-    }
-    return json;
-}
-
+static const struct flo_saying said_target[] = {
+    {"release", FLO_DIGEST_TEXT - 1},
+    {"order", FLO_NAME_MAX},
+    {"number", FLO_SAYING_NUMBER},
+    {"by", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_drift[] = {
+    {"kind", FLO_NAME_MAX}, {"since_at_ms", FLO_SAYING_NUMBER}, {"why", 256}};
+static const struct flo_saying said_degraded[] = {
+    {"id", FLO_NAME_MAX}, {"text", 256}, {"since_ms", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_execution[] = {
+    {"id", FLO_NAME_MAX + 16},
+    {"rollout", FLO_NAME_MAX},
+    {"state", FLO_NAME_MAX},
+    {"release", FLO_DIGEST_TEXT - 1},
+    {"reason", 256},
+    {"since_at_ms", FLO_SAYING_NUMBER},
+    {"waits", FLO_SAYING_TRUTH}};
 static json_t *view_slot(const json_t *model, const char *key)
 {
-    json_t *json =
-        view_said(json_object_get(model, key), said_slot, FLO_COUNT(said_slot));
+    json_t *json = flo_saying_view(json_object_get(model, key), said_slot,
+                                   FLO_COUNT(said_slot));
 
     if (json_is_object(json)) {
         json_t *name = json_object_get(model, "model");
         json_object_set(json, "model",
-                        is_text(name, FLO_NAME_MAX) ? name : json_null());
+                        flo_saying_is_text(name, FLO_NAME_MAX) ? name
+                                                               : json_null());
     }
     return json;
 }
@@ -149,9 +99,9 @@ static json_t *view_slots(const json_t *model)
 /* The release that answers, and how it stands. */
 static json_t *view_serving(const json_t *model)
 {
-    json_t *json = view_said(model, said_model, FLO_COUNT(said_model));
-    json_t *serving = view_said(json_object_get(model, "serving"), said_slot,
-                                FLO_COUNT(said_slot));
+    json_t *json = flo_saying_view(model, said_model, FLO_COUNT(said_model));
+    json_t *serving = flo_saying_view(json_object_get(model, "serving"),
+                                      said_slot, FLO_COUNT(said_slot));
 
     if (json_is_object(json) && json_is_object(serving)) {
         json_object_update(json, serving);
@@ -165,7 +115,7 @@ static json_t *view_texts(const json_t *from, size_t bytes_max)
     json_t *json = json_array();
 
     for (size_t i = 0; i < json_array_size(from); i++) {
-        if (is_text(json_array_get(from, i), bytes_max)) {
+        if (flo_saying_is_text(json_array_get(from, i), bytes_max)) {
             json_array_append(json, json_array_get(from, i));
         }
     }
@@ -174,7 +124,7 @@ static json_t *view_texts(const json_t *from, size_t bytes_max)
 
 #define SAID_LIST_MAX 16
 
-static json_t *view_list(const json_t *from, const struct said *fields,
+static json_t *view_list(const json_t *from, const struct flo_saying *fields,
                          size_t count)
 {
     json_t *json = json_array();
@@ -182,7 +132,7 @@ static json_t *view_list(const json_t *from, const struct said *fields,
     for (size_t i = 0; i < json_array_size(from) && i < SAID_LIST_MAX; i++) {
         const json_t *item = json_array_get(from, i);
         if (json_is_object(item)) {
-            json_array_append_new(json, view_said(item, fields, count));
+            json_array_append_new(json, flo_saying_view(item, fields, count));
         }
     }
     return json;
@@ -190,7 +140,7 @@ static json_t *view_list(const json_t *from, const struct said *fields,
 
 static json_t *view_memory(const json_t *from)
 {
-    json_t *json = view_said(from, said_memory, FLO_COUNT(said_memory));
+    json_t *json = flo_saying_view(from, said_memory, FLO_COUNT(said_memory));
     const json_t *limits = json_object_get(from, "limits");
 
     if (json_is_object(json) && json_array_size(limits) <= SAID_LIST_MAX) {
@@ -200,16 +150,16 @@ static json_t *view_memory(const json_t *from)
 }
 
 static void put_said(json_t *to, const json_t *from, const char *key,
-                     const struct said *table, size_t count)
+                     const struct flo_saying *table, size_t count)
 {
-    json_object_set_new(to, key,
-                        view_said(json_object_get(from, key), table, count));
+    json_object_set_new(
+        to, key, flo_saying_view(json_object_get(from, key), table, count));
 }
 
 static json_t *view_profile(const char *text)
 {
-    json_t *from = parse_or(text, json_object());
-    json_t *json = view_said(from, said_profile, FLO_COUNT(said_profile));
+    json_t *from = flo_saying_parsed(text, json_object());
+    json_t *json = flo_saying_view(from, said_profile, FLO_COUNT(said_profile));
 
     json_object_set_new(json, "runtimes",
                         view_list(json_object_get(from, "runtimes"),
@@ -265,7 +215,7 @@ static json_t *view_certificate(const json_t *said)
     const json_t *until = json_object_get(said, "until_ms");
     const json_t *number = json_object_get(said, "number");
 
-    return is_text(serial, 64) && json_is_integer(until) &&
+    return flo_saying_is_text(serial, 64) && json_is_integer(until) &&
                    json_is_integer(number)
                ? json_pack("{s:O,s:O,s:O}", "serial", serial, "until_ms", until,
                            "number", number)
@@ -282,8 +232,8 @@ static void view_reported(const struct flo_controller *controller,
 
     view_model(controller, facts, json, json_array_get(models, 0));
     for (size_t i = 0; i < json_array_size(models); i++) {
-        json_t *item = view_said(json_array_get(models, i), said_model,
-                                 FLO_COUNT(said_model));
+        json_t *item = flo_saying_view(json_array_get(models, i), said_model,
+                                       FLO_COUNT(said_model));
         if (json_is_object(item)) {
             view_model(controller, facts, item, json_array_get(models, i));
         }
@@ -306,14 +256,14 @@ static void view_reported(const struct flo_controller *controller,
         json, "frozen",
         json_boolean(json_is_true(json_object_get(reported, "frozen"))));
     json_object_set_new(json, "agent",
-                        is_text(agent, FLO_NAME_MAX)
+                        flo_saying_is_text(agent, FLO_NAME_MAX)
                             ? json_string(json_string_value(agent))
                             : json_null());
 }
 
 json_t *flo_object_parsed(const char *text_or_null)
 {
-    return parse_or(text_or_null, json_object());
+    return flo_saying_parsed(text_or_null, json_object());
 }
 
 static json_t *id_or_null(const char *id)
@@ -326,15 +276,16 @@ json_t *flo_object_device(const struct flo_controller *controller,
 {
     const struct flo_select_device *facts =
         flo_fleet_facts_of(controller->store, device->id);
-    json_t *reported = parse_or(device->reported, json_object());
-    json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
-                             "name", device->name, "state",
-                             device->is_retired  ? "retired"
-                             : device->is_online ? "online"
-                                                 : "offline",
-                             "groups", parse_or(device->groups, json_array()),
-                             "labels", parse_or(device->labels, json_object()),
-                             "profile", view_profile(device->profile));
+    json_t *reported = flo_saying_parsed(device->reported, json_object());
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id, "name",
+                  device->name, "state",
+                  device->is_retired  ? "retired"
+                  : device->is_online ? "online"
+                                      : "offline",
+                  "groups", flo_saying_parsed(device->groups, json_array()),
+                  "labels", flo_saying_parsed(device->labels, json_object()),
+                  "profile", view_profile(device->profile));
 
     json_object_set_new(
         json, "condition",
@@ -355,7 +306,8 @@ json_t *flo_object_device(const struct flo_controller *controller,
                         device->maintenance[0] != '\0'
                             ? json_string(device->maintenance)
                             : json_null());
-    json_object_set_new(json, "pins", parse_or(device->pins, json_object()));
+    json_object_set_new(json, "pins",
+                        flo_saying_parsed(device->pins, json_object()));
     json_object_set_new(json, "replaces", id_or_null(device->replaces));
     json_object_set_new(json, "replaced_by", id_or_null(device->replaced_by));
     return json;
@@ -376,7 +328,7 @@ json_t *flo_object_release(const struct flo_fleet_release *release,
     json_object_set_new(json, "name", json_string(title));
     if (with_document) {
         json_object_set_new(json, "document",
-                            parse_or(release->body, json_null()));
+                            flo_saying_parsed(release->body, json_null()));
     }
     return json;
 }
@@ -566,47 +518,6 @@ static json_t *view_transfer(const struct flo_rollout *core)
                            "neighbour_bytes", (json_int_t)near);
 }
 
-struct members {
-    const struct flo_rollout *core;
-    json_t *list;
-};
-
-static int view_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, bool is_online, const char *error_json,
-                       const char *detail_json)
-{
-    struct members *members = context;
-    size_t index = flo_rollout_find(members->core, member->device);
-    const struct flo_rollout_member *live =
-        index != SIZE_MAX ? &members->core->members[index] : member;
-    bool stays = flo_rollout_member_stays(live);
-    json_t *said = parse_or(error_json, json_null());
-    json_t *error = view_said(said, said_error, FLO_COUNT(said_error));
-    json_decref(said);
-    said = parse_or(detail_json, json_object());
-    json_t *detail = view_said(said, said_detail, FLO_COUNT(said_detail));
-    json_decref(said);
-    json_t *json = json_pack(
-        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:o}", "id",
-        member->device, "name", name, "online", (int)is_online, "phase",
-        live->phase < members->core->phase_count ? (int)live->phase + 1 : 0,
-        "state", flo_execution_word((enum flo_execution)live->state), "silent",
-        (int)(live->lapse == FLO_LAPSE_SILENT), "overdue",
-        (int)(live->lapse == FLO_LAPSE_OVERDUE), "away", (int)live->is_away,
-        "back", (int)(live->is_back && !stays), "stays", (int)stays, "attempt",
-        (int)live->attempt, "since_at_ms", (json_int_t)live->since_at_ms,
-        "error", error);
-
-    copy_field(json, detail, "bytes");
-    copy_field(json, detail, "full_bytes");
-    copy_field(json, detail, "neighbour_bytes");
-    copy_field(json, detail, "codec");
-    copy_field(json, detail, "took_ms");
-    json_object_set_new(json, "detail", detail);
-    json_array_append_new(members->list, json);
-    return 0;
-}
-
 /* Secrets apart: which token it was is nobody's business. */
 static json_t *view_approvals(const struct flo_rollout_entry *entry)
 {
@@ -617,8 +528,8 @@ static json_t *view_approvals(const struct flo_rollout_entry *entry)
     json_array_foreach(entry->approvals, i, one)
     {
         json_t *shown = json_object();
-        copy_field(shown, one, "by");
-        copy_field(shown, one, "at_ms");
+        flo_saying_copy(shown, one, "by");
+        flo_saying_copy(shown, one, "at_ms");
         json_array_append_new(given, shown);
     }
     return json_pack("{s:i,s:o}", "needed", (int)entry->core.approvals_needed,
@@ -700,6 +611,7 @@ int flo_object_rollout(struct flo_controller *controller,
                             json_string(core->study.split_of));
     }
     view_held(entry, json);
+    flo_rollouts_show_scans(entry, json);
     view_begin(controller, entry, json);
     flo_rollouts_show_remaining(controller, entry, json);
     json_t *transfer = view_transfer(core);
@@ -709,35 +621,37 @@ int flo_object_rollout(struct flo_controller *controller,
     if (json_array_size(entry->overlaps) > 0) {
         json_object_set(json, "overlaps", entry->overlaps);
     }
+    if (entry->is_drafted) {
+        json_object_set_new(json, "making",
+                            json_pack("{s:I,s:I}", "made",
+                                      (json_int_t)flo_rollouts_made(entry),
+                                      "of", (json_int_t)core->member_count));
+    }
     if (devices_max > 0) {
-        struct members members = {.core = core, .list = json_array()};
-        int rv = flo_fleet_member_show(controller->store, core->id, devices_max,
-                                       view_member, &members, err);
-        rv = rv < 0 ? rv
-                    : flo_rollouts_show_why(controller, core->id, members.list,
-                                            err);
-        json_object_set_new(json, "devices", members.list);
+        json_t *devices = NULL;
+        int rv = flo_rollouts_show_first(controller, entry, (size_t)devices_max,
+                                         &devices, err);
         if (rv < 0) {
             json_decref(json);
             return rv;
         }
+        json_object_set_new(json, "devices", devices);
     }
     *out = json;
     return 0;
 }
 
-int flo_object_rollback(struct flo_controller *controller,
-                        const struct flo_rollout *rollout, json_t *json,
-                        struct flo_err *err)
+void flo_object_rollback(struct flo_controller *controller,
+                         const struct flo_rollout *rollout, json_t *json)
 {
     json_int_t back = 0;
     json_int_t stays = 0;
-    uint64_t awaited;
+    json_int_t awaited = 0;
 
     if (rollout->state != FLO_ROLLOUT_ROLLING_BACK &&
         rollout->state != FLO_ROLLOUT_ROLLED_BACK &&
         rollout->state != FLO_ROLLOUT_PARTLY_BACK) {
-        return 0;
+        return;
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
@@ -745,16 +659,13 @@ int flo_object_rollback(struct flo_controller *controller,
             bool is_there = flo_rollout_member_stays(member);
             stays += is_there;
             back += !is_there;
+        } else if (member->state != FLO_EXECUTION_QUEUED) {
+            awaited += flo_fleet_is_online(controller->store, member->device);
         }
     }
-    int rv =
-        flo_fleet_member_awaited(controller->store, rollout->id, &awaited, err);
-    if (rv == 0) {
-        json_object_set_new(json, "back", json_integer(back));
-        json_object_set_new(json, "stays", json_integer(stays));
-        json_object_set_new(json, "awaited", json_integer((json_int_t)awaited));
-    }
-    return rv;
+    json_object_set_new(json, "back", json_integer(back));
+    json_object_set_new(json, "stays", json_integer(stays));
+    json_object_set_new(json, "awaited", json_integer(awaited));
 }
 
 /* ---- order ---- */
@@ -762,7 +673,7 @@ int flo_object_rollback(struct flo_controller *controller,
 static int view_order_row(void *context, const struct flo_fleet_order *order)
 {
     json_t **out = context;
-    json_t *body = parse_or(order->body, json_null());
+    json_t *body = flo_saying_parsed(order->body, json_null());
     const char *signed_reason = json_string_value(
         json_object_get(json_object_get(body, "args"), "reason"));
     bool is_older = order->reason[0] == '\0'; /* than the field is */
@@ -773,7 +684,7 @@ static int view_order_row(void *context, const struct flo_fleet_order *order)
         is_older && signed_reason != NULL ? signed_reason : order->reason,
         "issued_at_ms", (json_int_t)order->issued_at_ms, "expires_at_ms",
         (json_int_t)order->expires_at_ms, "body", body, "envelope",
-        parse_or(order->envelope, json_null()));
+        flo_saying_parsed(order->envelope, json_null()));
     return 0;
 }
 
@@ -788,7 +699,7 @@ static int view_outcome(void *context, const struct flo_fleet_outcome *outcome)
 
     if (outcome->error[0] != '\0') {
         json_object_set_new(json, "error",
-                            parse_or(outcome->error, json_object()));
+                            flo_saying_parsed(outcome->error, json_object()));
     }
     json_array_append_new(context, json);
     return 0;
@@ -827,6 +738,7 @@ int flo_object_order(struct flo_controller *controller, const char *id,
                      uint64_t devices_max, json_t **out, struct flo_err *err)
 {
     struct flo_order_progress p;
+    const struct flo_making *making = NULL;
     json_t *json = NULL;
     json_t *devices = devices_max > 0 ? json_array() : NULL;
     int rv =
@@ -834,6 +746,9 @@ int flo_object_order(struct flo_controller *controller, const char *id,
 
     if (rv == 0) {
         rv = flo_fleet_outcome_progress(controller->store, id, &p, err);
+    }
+    if (rv == 0) {
+        rv = flo_fleet_making_of(controller->store, id, &making, err);
     }
     if (rv == 0 && devices != NULL) {
         rv = flo_fleet_outcome_list(controller->store, id, devices_max,
@@ -851,6 +766,12 @@ int flo_object_order(struct flo_controller *controller, const char *id,
         (int)p.done, "failed", (int)p.failed, "pending", (int)p.pending);
     json_object_update(json, numbers);
     json_decref(numbers);
+    if (making != NULL) {
+        json_object_set_new(json, "making",
+                            json_pack("{s:I,s:I}", "made",
+                                      (json_int_t)making->count, "of",
+                                      (json_int_t)making->devices));
+    }
     if (devices != NULL) {
         json_object_set_new(json, "devices", devices);
         if ((rv = view_answers(controller, id, json, err)) < 0) {

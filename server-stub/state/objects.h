@@ -24,9 +24,8 @@ FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
                                     uint64_t devices_max, json_t **out,
                                     struct flo_err *err);
 /* For a rollout that goes back or did: how many devices are where. */
-FLO_MUST_USE int flo_object_rollback(struct flo_controller *controller,
-                                     const struct flo_rollout *rollout,
-                                     json_t *json, struct flo_err *err);
+void flo_object_rollback(struct flo_controller *controller,
+                         const struct flo_rollout *rollout, json_t *json);
 /* With at most so many of its devices, the ones without success first. */
 FLO_MUST_USE int flo_object_order(struct flo_controller *controller,
                                   const char *id, uint64_t devices_max,

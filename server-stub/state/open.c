@@ -71,6 +71,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
+    controller->orders.leave = flo_orders_leave_model;
     int rv = flo_fleet_begin(controller->store, err);
 
     if (rv < 0) {

@@ -16,6 +16,7 @@ enum flo_depot_what {
 struct flo_depot_job {
     enum flo_depot_what what;
     struct flo_digest digest;
+    uint64_t bytes_max;  /* of a GET: who gives more is cut; 0: not stated */
     char path[4096];     /* of the file, which is there whole or not at all */
     char from[4096];     /* of a PUT: it goes in any case */
     void *context;       /* NULL: nobody waits any more */

@@ -3,6 +3,8 @@
  * signed again as all of those are. */
 #include <string.h>
 
+#include <flotilla/fit.h>
+
 #include "server-stub/core/member/pin.h"
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
@@ -263,8 +265,8 @@ static int take_answer(void *context, const struct flo_fleet_outcome *outcome)
 
     answered->is_refused = outcome->outcome == FLO_OUTCOME_REFUSED;
     if (id != NULL) {
-        snprintf(answered->why, sizeof(answered->why), "%.48s: %.256s", id,
-                 what != NULL ? what : "");
+        flo_text_fitf(answered->why, sizeof(answered->why), "%s: %s", id,
+                      what != NULL ? what : "");
     }
     json_decref(error);
     return 0;

@@ -191,9 +191,7 @@ static int take_over(struct flo_controller *controller, const struct place *old,
     rv = rv < 0 ? rv
                 : flo_fleet_device_replaced(controller->store, old->id,
                                             next->id, err);
-    if (rv == 0) {
-        flo_rollouts_relabelled(controller, next->id);
-    }
+    rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, next->id, err);
     return rv < 0 ? rv : move_pins(controller, old, next, by, err);
 }
 

@@ -7,8 +7,9 @@ int flo_devices_retire(struct flo_controller *controller, const char *id,
 {
     const struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT,
                                            .device = id};
-    int rv = flo_fleet_device_retire(controller->store, id, err);
+    int rv = flo_orders_retire(controller, id, err);
 
+    rv = rv < 0 ? rv : flo_fleet_device_retire(controller->store, id, err);
     rv = rv < 0 ? rv : flo_rollouts_step_all(controller, left, err);
     if (rv < 0) {
         return rv;

@@ -75,6 +75,9 @@ void flo_forecast_cost_add(struct flo_forecast_costs *costs,
     if (one->result != FLO_FORECAST_TAKES) {
         return;
     }
+    if (index != SIZE_MAX && costs->takes != NULL) {
+        costs->takes[index] = 1;
+    }
     costs->bytes_most =
         one->bytes > costs->bytes_most ? one->bytes : costs->bytes_most;
     if (one->before[0] == '\0') {

@@ -5,6 +5,7 @@
 #include "server-stub/state/forecast/forecast.h"
 
 struct flo_fleet_device;
+struct flo_observe_bases;
 struct flo_rollout;
 
 #define FLO_FORECAST_SUMS_MAX 256 /* groups, or versions; more do not count */
@@ -26,12 +27,15 @@ struct flo_forecast_costs {
     uint32_t kept;       /* a rollback of them needs no download */
     uint32_t first;      /* they have no release of the model before it */
     uint64_t bytes_most; /* of one device */
+    const struct flo_observe_bases *bases; /* of the members; NULL: not known */
+    uint8_t *takes; /* [members]: it takes the release; or NULL */
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs,
                            const struct flo_rollout *core,
                            const struct flo_fleet_device *device,
                            const struct flo_forecast *one);
-/* Into the plan: what the gates find, and where their proof is not sure. */
+/* Into the plan, which has its phases: who can be compared, what the gates
+ * find, and where their proof is not sure. */
 void flo_forecast_sight(const struct flo_forecast_costs *costs,
                         const struct flo_rollout *core, json_t *plan);
 /* Into the plan: phases with their time, groups, the way back, refusals. */

@@ -13,6 +13,7 @@
 #include "base/host/json.h"
 
 struct flo_controller;
+struct flo_observe_bases;
 struct flo_rollout_entry;
 
 enum flo_forecast_result {
@@ -60,10 +61,26 @@ FLO_MUST_USE int flo_forecast_one(struct flo_controller *controller,
                                   struct flo_forecast *out,
                                   struct flo_err *err);
 
-/* All devices of a rollout that is not started: contracts section 8.4.  New
- * reference.  FLO_E_RELEASE_ABSENT, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_forecast_rollout(struct flo_controller *controller,
-                                      struct flo_rollout_entry *entry,
-                                      json_t **out, struct flo_err *err);
+/* The question of what the members can be compared with, for the lane; NULL:
+ * no gate compares them, or no memory. */
+struct flo_observe_bases *
+flo_forecast_bases(const struct flo_rollout_entry *entry);
+/* All devices of a rollout that is not started: contracts section 8.4.  The
+ * entry stays the caller's, and is there until plan_free.
+ * FLO_E_RELEASE_ABSENT, FLO_E_MEMORY. */
+struct flo_forecast_plan;
+FLO_MUST_USE int flo_forecast_plan_new(struct flo_controller *controller,
+                                       struct flo_rollout_entry *entry,
+                                       struct flo_forecast_plan **out,
+                                       struct flo_err *err);
+/* The next devices until `until_ms` (flo_now_ms), some at least. */
+FLO_MUST_USE int flo_forecast_plan_on(struct flo_forecast_plan *plan,
+                                      uint64_t until_ms, bool *is_whole,
+                                      struct flo_err *err);
+/* After all of them, once.  `bases`: the answer, of the same members; NULL:
+ * nobody knows it.  New reference. */
+json_t *flo_forecast_plan_end(struct flo_forecast_plan *plan,
+                              const struct flo_observe_bases *bases_or_null);
+void flo_forecast_plan_free(struct flo_forecast_plan *plan); /* or NULL */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/cost.h"
+#include "server-stub/state/groups/walk.h"
 #include "server-stub/state/objects.h"
 
 #define ITEMS_MAX 200
@@ -15,10 +16,12 @@ struct known {
     struct flo_release *release; /* NULL: it cannot be had */
     uint64_t used;
 };
-struct forecasts {
+struct flo_forecast_plan {
     struct flo_controller *controller;
-    const struct flo_rollout_entry *entry;
+    struct flo_rollout_entry *entry;
+    struct flo_release *release;
     struct flo_forecast_order order;
+    struct flo_group_walk walk;
     struct known known[RELEASES_MAX];
     uint64_t uses;
     json_t *plan, *cannot, *others;
@@ -40,7 +43,7 @@ static struct flo_release *read_release(struct flo_controller *controller,
 static const struct flo_release *find_release(void *context,
                                               const struct flo_digest *digest)
 {
-    struct forecasts *all = context;
+    struct flo_forecast_plan *all = context;
     struct known *to = &all->known[0];
 
     for (size_t i = 0; i < RELEASES_MAX; i++) {
@@ -58,7 +61,7 @@ static const struct flo_release *find_release(void *context,
     return to->release;
 }
 
-static void forget_releases(struct forecasts *all)
+static void forget_releases(struct flo_forecast_plan *all)
 {
     for (size_t i = 0; i < RELEASES_MAX; i++) {
         flo_release_free(all->known[i].release);
@@ -69,7 +72,7 @@ int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
                      const struct flo_digest *digest, bool lifts,
                      struct flo_forecast *out, struct flo_err *err)
 {
-    struct forecasts *all = calloc(1, sizeof(*all));
+    struct flo_forecast_plan *all = calloc(1, sizeof(*all));
     struct flo_release *release;
 
     *out = (struct flo_forecast){.result = FLO_FORECAST_SILENT};
@@ -208,7 +211,7 @@ static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 
 static int add_device(void *context, const struct flo_fleet_device *device)
 {
-    struct forecasts *all = context;
+    struct flo_forecast_plan *all = context;
     const struct flo_select_device *facts =
         flo_fleet_facts_of(all->controller->store, device->id);
     enum flo_excuse excuse = facts != NULL
@@ -244,30 +247,7 @@ static int add_device(void *context, const struct flo_fleet_device *device)
 
 /* ---- the plan ---- */
 
-static int make_plan(struct forecasts *all, struct flo_err *err)
-{
-    struct flo_fleet_device_filter filter = {.group = all->entry->group,
-                                             .online = -1};
-    struct flo_release *release =
-        read_release(all->controller, &all->entry->release);
-    int rv;
-
-    if (release == NULL) {
-        return flo_fail(err, FLO_E_RELEASE_ABSENT, "%s has no document here",
-                        all->entry->core.release);
-    }
-    all->order = (struct flo_forecast_order){
-        .release = release,
-        .digest = all->entry->release,
-        .below_floor = all->entry->wish.is_below_floor,
-        .lifts = all->entry->lift > 0};
-    rv = flo_fleet_device_list(all->controller->store, &filter, add_device, all,
-                               err);
-    flo_release_free(release);
-    return rv;
-}
-
-static void close_plan(struct forecasts *all)
+static void close_plan(struct flo_forecast_plan *all)
 {
     size_t i;
     json_t *item;
@@ -281,34 +261,101 @@ static void close_plan(struct forecasts *all)
     json_object_set(all->plan, "items", all->cannot);
 }
 
-int flo_forecast_rollout(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, json_t **out,
-                         struct flo_err *err)
+struct flo_observe_bases *
+flo_forecast_bases(const struct flo_rollout_entry *entry)
 {
-    struct forecasts *all = calloc(1, sizeof(*all));
-    int rv;
+    const struct flo_rollout *core = &entry->core;
+    struct flo_observe_bases *bases;
 
-    if (all == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "forecast");
+    if (core->study.rules.count == 0 || core->study.split_of[0] != '\0') {
+        return NULL;
     }
-    all->controller = controller;
-    all->entry = entry;
-    all->cannot = json_array();
-    all->others = json_array();
-    all->plan = json_pack(
+    bases = flo_observe_bases_new(core->member_count);
+    if (bases != NULL) {
+        snprintf(bases->model, sizeof(bases->model), "%s", entry->model);
+    }
+    for (size_t i = 0; bases != NULL && i < core->member_count; i++) {
+        memcpy(bases->items[i].device, core->members[i].device,
+               sizeof(bases->items[i].device));
+    }
+    return bases;
+}
+
+static int plan_init(struct flo_forecast_plan *plan, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry = plan->entry;
+
+    plan->release = read_release(plan->controller, &entry->release);
+    if (plan->release == NULL) {
+        return flo_fail(err, FLO_E_RELEASE_ABSENT, "%s has no document here",
+                        entry->core.release);
+    }
+    plan->order =
+        (struct flo_forecast_order){.release = plan->release,
+                                    .digest = entry->release,
+                                    .below_floor = entry->wish.is_below_floor,
+                                    .lifts = entry->lift > 0};
+    plan->cannot = json_array();
+    plan->others = json_array();
+    plan->plan = json_pack(
         "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[],s:[]}", "devices", 0,
         "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline", 0, "frozen",
         0, "bytes", 0, "ways", "memory", "reasons", "excluded");
-    rv = make_plan(all, err);
-    if (rv == 0) {
-        close_plan(all);
-        flo_forecast_cost_close(&all->costs, controller, entry, all->plan);
-        *out = json_incref(all->plan);
+    plan->costs.takes = calloc(entry->core.member_count + 1, 1);
+    if (plan->plan == NULL || plan->costs.takes == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "forecast");
     }
-    forget_releases(all);
-    json_decref(all->plan);
-    json_decref(all->cannot);
-    json_decref(all->others);
-    free(all);
-    return rv;
+    return flo_group_walk_begin(&plan->walk, plan->controller->store,
+                                entry->group, add_device, err);
+}
+
+int flo_forecast_plan_new(struct flo_controller *controller,
+                          struct flo_rollout_entry *entry,
+                          struct flo_forecast_plan **out, struct flo_err *err)
+{
+    struct flo_forecast_plan *plan = calloc(1, sizeof(*plan));
+
+    if (plan == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "forecast");
+    }
+    plan->controller = controller;
+    plan->entry = entry;
+    int rv = plan_init(plan, err);
+    if (rv < 0) {
+        flo_forecast_plan_free(plan);
+        return rv;
+    }
+    *out = plan;
+    return 0;
+}
+
+int flo_forecast_plan_on(struct flo_forecast_plan *plan, uint64_t until_ms,
+                         bool *is_whole, struct flo_err *err)
+{
+    return flo_group_walk_on(&plan->walk, until_ms, plan, is_whole, err);
+}
+
+json_t *flo_forecast_plan_end(struct flo_forecast_plan *plan,
+                              const struct flo_observe_bases *bases_or_null)
+{
+    close_plan(plan);
+    plan->costs.bases = bases_or_null;
+    flo_forecast_cost_close(&plan->costs, plan->controller, plan->entry,
+                            plan->plan);
+    return json_incref(plan->plan);
+}
+
+void flo_forecast_plan_free(struct flo_forecast_plan *plan)
+{
+    if (plan == NULL) {
+        return;
+    }
+    forget_releases(plan);
+    flo_release_free(plan->release);
+    json_decref(plan->plan);
+    json_decref(plan->cannot);
+    json_decref(plan->others);
+    flo_group_walk_end(&plan->walk);
+    free(plan->costs.takes);
+    free(plan);
 }

@@ -20,9 +20,8 @@
 
 void flo_keyring_deinit(struct flo_keyring *keyring)
 {
-    json_decref(keyring->files);
-    json_decref(keyring->controllers);
-    keyring->files = keyring->controllers = NULL;
+    flo_json_secret_cleanup(&keyring->files);
+    flo_json_cleanup(&keyring->controllers);
 }
 
 void flo_keyring_cleanup(struct flo_keyring *keyring)
@@ -64,16 +63,15 @@ bool flo_keyring_has_name(const char *name)
 int flo_keyring_digest(const json_t *files, char out[FLO_KEYRING_DIGEST],
                        struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    FLO_CLEANUP(flo_secret_buf_deinit) struct flo_buf text = {0};
     struct flo_digest digest;
 
-    flo_json_dump_canonical(files, &text);
+    flo_json_secret_dump(files, &text);
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
     flo_sha256(text.data, text.bytes, &digest);
     flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, out);
-    flo_secret_wipe(text.data, text.bytes);
     return 0;
 }
 
@@ -176,20 +174,19 @@ static int seal_key(const struct flo_keyring *keyring, json_t *document,
 static int seal_files(const struct flo_keyring *keyring, json_t *document,
                       const uint8_t *key, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    FLO_CLEANUP(flo_secret_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_free_cleanup) uint8_t *sealed = NULL;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *inside = json_pack("{s:O,s:O}", "files", keyring->files,
                                "controllers", keyring->controllers);
 
-    flo_json_dump_canonical(inside, &text);
+    flo_json_secret_dump(inside, &text);
     sealed = text.failed ? NULL : malloc(text.bytes + FLO_SEALED_MORE);
     if (inside == NULL || sealed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
     int rv = flo_sealed_make(key, keyring->fleet, text.data, text.bytes, sealed,
                              err);
-    flo_secret_wipe(text.data, text.bytes);
     return rv < 0 ? rv
                   : set_bytes(document, "sealed", sealed,
                               text.bytes + FLO_SEALED_MORE, err);
@@ -286,9 +283,10 @@ static int check_files(json_t *files, struct flo_err *err)
 static int read_inside(const char *text, size_t bytes,
                        struct flo_keyring *keyring, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *inside = NULL;
+    FLO_CLEANUP(flo_json_secret_cleanup) json_t *inside = NULL;
     json_t *files, *controllers;
-    int rv = flo_json_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err);
+    int rv =
+        flo_json_secret_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err);
 
     rv = rv < 0 ? rv : flo_json_get_object(inside, "files", &files, err);
     rv = rv < 0 ? rv

@@ -83,7 +83,7 @@ int flo_keyring_read(const char *dir, json_t **out, struct flo_err *err)
         rv = read_folder(dir, folders[i], files, err);
     }
     if (rv < 0) {
-        json_decref(files);
+        flo_json_secret_cleanup(&files);
         return rv;
     }
     *out = files;
@@ -151,7 +151,7 @@ static int remove_others(const char *dir, json_t *files, json_t *there,
 /* Each file that differs is written, and others of such names go. */
 static int write_folder(const char *dir, json_t *files, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *there = NULL;
+    FLO_CLEANUP(flo_json_secret_cleanup) json_t *there = NULL;
     char path[4096];
     int rv = 0;
 
@@ -186,7 +186,7 @@ int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
 static int has_files(const char *dir, const char *digest, bool *out,
                      struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
+    FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char own[FLO_KEYRING_DIGEST];
     int rv = flo_keyring_read(dir, &files, err);
 
@@ -341,12 +341,14 @@ int flo_keyring_take(const char *dir, const char *digest, const char *text,
     bool has;
     int rv = has_files(dir, digest, &has, err);
 
-    if (rv < 0 || has) {
-        return rv < 0 ? rv : check_dismissed(dir, err);
+    if (rv == 0 && has) {
+        rv = check_dismissed(dir, err);
+    } else if (rv == 0 && bytes == 0) {
+        rv = flo_fail(err, FLO_E_KEYS_ABSENT,
+                      "the database holds no keyring of that digest");
+    } else if (rv == 0) {
+        rv = take(dir, digest, text, bytes, joins_or_null, err);
     }
-    if (bytes == 0) {
-        return flo_fail(err, FLO_E_KEYS_ABSENT,
-                        "the database holds no keyring of that digest");
-    }
-    return take(dir, digest, text, bytes, joins_or_null, err);
+    flo_secret_stack_wipe();
+    return rv;
 }

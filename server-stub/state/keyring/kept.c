@@ -90,6 +90,7 @@ static int take_row(void *context, uint64_t number, const char *digest,
     }
     rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data,
                           NULL, &controller->keyring.as_stored, &why);
+    flo_json_secret_cleanup(&controller->keyring.as_stored.files);
     if (rv == FLO_E_MEMORY) {
         return flo_fail(row->err, rv, "keyring");
     }
@@ -148,8 +149,7 @@ static int store(struct flo_controller *controller, json_t *files,
                 : flo_fleet_keyring_put(controller->store, next.number, digest,
                                         text.data, err);
     if (rv == 0) {
-        json_decref(controller->keyring.as_stored.files);
-        next.files = json_incref(files);
+        next.files = NULL;
         controller->keyring.as_stored = next;
     }
     return rv;
@@ -158,7 +158,7 @@ static int store(struct flo_controller *controller, json_t *files,
 /* A number that was not committed is left out: the next one is higher. */
 int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *files = NULL;
+    FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
 
     if (!controller->keyring.is_stale ||
@@ -174,6 +174,7 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
         snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
                  "%s", rv == 0 ? digest : "");
     }
+    flo_secret_stack_wipe();
     return rv < 0 ? flo_wrap(err, rv, "keyring") : 0;
 }
 

@@ -34,12 +34,13 @@ struct flo_keyring {
     json_t *files;
     json_t *controllers;
 };
+/* Wipes the files. */
 void flo_keyring_deinit(struct flo_keyring *keyring);
 void flo_keyring_cleanup(struct flo_keyring *keyring);
 
 /* The keyring of a leader. */
 struct flo_keyring_kept {
-    struct flo_keyring as_stored; /* number 0: none is */
+    struct flo_keyring as_stored; /* without files; number 0: none is */
     json_t *before; /* controllers before this transaction; NULL: as they are */
     bool is_written;                 /* in this transaction */
     char digest[FLO_KEYRING_DIGEST]; /* of the files as stored; "": unknown */
@@ -72,7 +73,7 @@ bool flo_keyring_has_name(const char *name);
 
 /* ---- folder.c: files below `dir` ---- */
 
-/* The folder's files; the caller releases *out. */
+/* The folder's files; the caller releases *out (flo_json_secret_cleanup). */
 FLO_MUST_USE int flo_keyring_read(const char *dir, json_t **out,
                                   struct flo_err *err);
 /* The key of this folder's controller; made when there is none. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/pki/inside.h"
+#include "server-stub/store/fleet.h"
 
 int flo_pki_issue(struct flo_controller *controller,
                   const struct flo_authority *authority, const char *device,
@@ -154,9 +155,10 @@ static int add_list(struct flo_controller *controller,
 {
     uint64_t now_ms = controller->pki.revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
-    int rv =
-        flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_REVOKED,
-                                   now_ms, take_revoked, &list, err);
+    int rv = flo_fleet_certificate_each(
+        controller->store,
+        (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
+        now_ms, take_revoked, &list, err);
 
     if (rv == 0) {
         rv = flo_crl_make(authority->key, authority->pem, authority->bytes,

@@ -8,6 +8,7 @@
 
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/store/ids.h"
+#include "server-stub/store/store.h"
 
 /* Topics that devices write, from FLO_TOPIC_REPORTED on. */
 #define FLO_PROOFS_CHANNELS 5
@@ -18,18 +19,24 @@
 #define FLO_PROOFS_BEHIND 16    /* old messages, one after the other */
 #define FLO_PROOFS_TOLD 16      /* devices until somebody asks */
 
+/* Parts of a key that only a device needs that was heard since the start. */
+struct flo_proofs_heard {
+    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* made when asked */
+    bool has_secret[FLO_PROOFS_ORDER_KEYS];
+    uint64_t seen[FLO_PROOFS_CHANNELS]; /* in which turn a number came */
+};
 /* A device's key, of one certificate. */
 struct flo_proofs_key {
     struct flo_proofs_key *older; /* its key before; NULL: none */
-    char serial[65];              /* of the certificate */
-    struct flo_public_key point;
-    struct flo_proof_key secrets[FLO_PROOFS_ORDER_KEYS]; /* made when asked */
-    bool has_secret[FLO_PROOFS_ORDER_KEYS];
-    char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */
-    uint64_t used[FLO_PROOFS_CHANNELS];       /* numbers, of each channel */
-    uint64_t seen[FLO_PROOFS_CHANNELS];       /* in which turn */
+    uint64_t issued_at_ms;
+    struct flo_proofs_heard *heard;     /* NULL: nothing yet */
+    uint64_t used[FLO_PROOFS_CHANNELS]; /* numbers, of each channel */
+    bool is_held;
     bool is_gone;                             /* since its last presence */
     bool is_dirty;                            /* not as it is stored */
+    char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */
+    struct flo_public_key point;
+    char serial[]; /* of the certificate */
 };
 struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */
@@ -57,10 +64,11 @@ struct flo_proofs {
     } told, behind;
 };
 
-/* Under the mutex, or before another thread knows it.  `pem`: its public key;
- * `used`: as it is stored, or "". */
-FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const char *device,
-                                const char *serial, const char *pem,
-                                const char *used, struct flo_err *err);
+/* Under the mutex, or before another thread knows it.  Stored rows come in any
+ * order: one that is not held yet is newer than one that is.  The one that was
+ * issued now (`is_newest`) is newer than all, whatever the clock says. */
+FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs,
+                                const struct flo_fleet_certificate *row,
+                                bool is_newest, struct flo_err *err);
 
 #endif

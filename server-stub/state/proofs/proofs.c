@@ -1,6 +1,7 @@
 /* Proofs: the keys of all devices, and the judgement. */
 #include "server-stub/state/proofs/inside.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,27 +71,47 @@ static void read_used(struct flo_proofs_key *key, const char *text)
     key->is_gone = strtoull(text, NULL, 16) != 0;
 }
 
-int flo_proofs_add(struct flo_proofs *proofs, const char *id,
-                   const char *serial, const char *pem, const char *used,
+static bool is_newer(const struct flo_proofs_key *a,
+                     const struct flo_proofs_key *b)
+{
+    if (a->is_held != b->is_held) {
+        return b->is_held;
+    }
+    return a->issued_at_ms != b->issued_at_ms
+               ? a->issued_at_ms > b->issued_at_ms
+               : strcmp(a->serial, b->serial) > 0;
+}
+
+int flo_proofs_add(struct flo_proofs *proofs,
+                   const struct flo_fleet_certificate *row, bool is_newest,
                    struct flo_err *err)
 {
     struct flo_public_key point;
-    int rv = flo_public_key_parse(pem, strlen(pem), &point, err);
+    int rv = flo_public_key_parse(row->key, strlen(row->key), &point, err);
 
     if (rv < 0) {
         return rv;
     }
-    struct flo_proofs_device *device = keep_device(proofs, id);
+    struct flo_proofs_device *device = keep_device(proofs, row->device);
+    size_t serial_bytes = strlen(row->serial) + 1;
     struct flo_proofs_key *key =
-        device == NULL ? NULL : calloc(1, sizeof(*key));
+        device == NULL
+            ? NULL
+            : calloc(1, offsetof(struct flo_proofs_key, serial) + serial_bytes);
     if (key == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "proofs of devices");
     }
-    key->older = device->newest;
     key->point = point;
-    snprintf(key->serial, sizeof(key->serial), "%s", serial);
-    read_used(key, used);
-    device->newest = key;
+    key->issued_at_ms = row->issued_at_ms;
+    key->is_held = row->state == FLO_CERTIFICATE_HELD;
+    memcpy(key->serial, row->serial, serial_bytes);
+    read_used(key, row->proved);
+    struct flo_proofs_key **place = &device->newest;
+    while (!is_newest && *place != NULL && is_newer(*place, key)) {
+        place = &(*place)->older;
+    }
+    key->older = *place;
+    *place = key;
     if (key->of_order[0] != '\0') {
         proofs->proved += !device->is_proved;
         device->is_proved = true;
@@ -105,7 +126,10 @@ static void drop_keys(struct flo_proofs *proofs, struct flo_proofs_key **from)
         struct flo_proofs_key *key = *from;
         *from = key->older;
         proofs->dirty -= key->is_dirty;
-        flo_secret_wipe(key, sizeof(*key));
+        if (key->heard != NULL) {
+            flo_secret_wipe(key->heard, sizeof(*key->heard));
+        }
+        free(key->heard);
         free(key);
     }
 }
@@ -132,6 +156,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id,
         key = key->older;
     }
     if (key != NULL) {
+        key->is_held = true;
         drop_keys(proofs, &key->older);
     }
     pthread_mutex_unlock(&proofs->mutex);
@@ -172,7 +197,12 @@ int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
     for (size_t i = 0; i < proofs->ids.count && rv == 0; i++) {
         for (struct flo_proofs_key *key = proofs->devices[i].newest;
              key != NULL; key = key->older) {
-            memset(key->has_secret, 0, sizeof(key->has_secret));
+            if (key->heard != NULL) {
+                flo_secret_wipe(key->heard->secrets,
+                                sizeof(key->heard->secrets));
+                memset(key->heard->has_secret, 0,
+                       sizeof(key->heard->has_secret));
+            }
         }
     }
     pthread_mutex_unlock(&proofs->mutex);
@@ -202,23 +232,31 @@ static size_t order_of(const struct flo_proofs *proofs,
     return FLO_PROOFS_ORDER_KEYS;
 }
 
-static bool has_secret(const struct flo_proofs *proofs,
-                       struct flo_proofs_key *key, size_t order)
+/* The secret with this order key, borrowed; NULL: there is none. */
+static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
+                                             struct flo_proofs_key *key,
+                                             size_t order)
 {
     struct flo_err err = {0};
+    int rv = 0;
 
-    if (!key->has_secret[order]) {
-        key->has_secret[order] =
-            flo_proof_key_controller(proofs->orders[order], &key->point,
-                                     &key->secrets[order], &err) == 0;
+    if (key->heard == NULL &&
+        (key->heard = calloc(1, sizeof(*key->heard))) == NULL) {
+        rv = flo_fail(&err, FLO_E_MEMORY, "a secret of a device");
     }
-    if (!key->has_secret[order]) {
+    if (rv == 0 && !key->heard->has_secret[order]) {
+        rv = flo_proof_key_controller(proofs->orders[order], &key->point,
+                                      &key->heard->secrets[order], &err);
+        key->heard->has_secret[order] = rv == 0;
+    }
+    if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "proof", &err);
+        return NULL;
     }
-    return key->has_secret[order];
+    return &key->heard->secrets[order];
 }
 
-/* The key of the device that made this proof, or NULL. */
+/* The key of the device that made this proof, or NULL.  It was heard. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const struct flo_proofs_device *device,
                                        const struct flo_proof *proof,
@@ -227,10 +265,13 @@ static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
     for (struct flo_proofs_key *key = device->newest; key != NULL;
          key = key->older) {
         size_t order = order_of(proofs, key, proof);
-        if (strncmp(key->point.keyid, proof->device,
+        const struct flo_proof_key *secret =
+            strncmp(key->point.keyid, proof->device,
                     sizeof(proof->device) - 1) == 0 &&
-            order < FLO_PROOFS_ORDER_KEYS && has_secret(proofs, key, order) &&
-            flo_proof_holds(proof, &key->secrets[order], path, message)) {
+                    order < FLO_PROOFS_ORDER_KEYS
+                ? secret_of(proofs, key, order)
+                : NULL;
+        if (secret != NULL && flo_proof_holds(proof, secret, path, message)) {
             return key;
         }
     }
@@ -271,8 +312,8 @@ static bool may_be_again(const struct flo_proofs *proofs,
                          const struct flo_proofs_key *key, size_t channel,
                          uint64_t number)
 {
-    return number == key->used[channel] && key->seen[channel] != proofs->turn &&
-           is_state(channel) &&
+    return number == key->used[channel] &&
+           key->heard->seen[channel] != proofs->turn && is_state(channel) &&
            !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
@@ -286,7 +327,7 @@ static enum flo_proof_word use_number(struct flo_proofs *proofs,
     if (proof->number <= key->used[channel] && !is_again) {
         return FLO_PROOF_OLD;
     }
-    key->seen[channel] = proofs->turn;
+    key->heard->seen[channel] = proofs->turn;
     if (is_again) {
         return FLO_PROOF_AGAIN;
     }

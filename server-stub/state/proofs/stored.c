@@ -4,6 +4,7 @@
 
 #include "server-stub/state/controller.h"
 #include "server-stub/state/proofs/inside.h"
+#include "server-stub/store/fleet.h"
 
 #define SETTING "unproved" /* "refuse" in a fleet that began with proofs */
 
@@ -23,8 +24,7 @@ static int add_row(void *context, const struct flo_fleet_certificate *row)
         loading->controller->pki.has_keyless = true;
         return 0;
     }
-    int rv = flo_proofs_add(loading->controller->proofs, row->device,
-                            row->serial, row->key, row->proved, &why);
+    int rv = flo_proofs_add(loading->controller->proofs, row, false, &why);
     if (rv == FLO_E_MEMORY) {
         *loading->err = why;
         return rv;
@@ -44,10 +44,10 @@ int flo_proofs_load(struct flo_controller *controller, struct flo_err *err)
     int rv = flo_fleet_setting_get(controller->store, SETTING, word,
                                    sizeof(word), err);
 
-    for (size_t i = 0; i < FLO_COUNT(states) && rv == 0; i++) {
-        rv = flo_fleet_certificate_list(controller->store, states[i], 0,
-                                        add_row, &loading, err);
-    }
+    rv = rv < 0 ? rv
+                : flo_fleet_certificate_each(controller->store, states,
+                                             FLO_COUNT(states), 0, add_row,
+                                             &loading, err);
     controller->refuses_unproved =
         controller->options.unproved == FLO_UNPROVED_REFUSE ||
         (controller->options.unproved == FLO_UNPROVED_STORED &&
@@ -67,8 +67,7 @@ int flo_proofs_issued(struct flo_proofs *proofs,
                       struct flo_err *err)
 {
     pthread_mutex_lock(&proofs->mutex);
-    int rv = flo_proofs_add(proofs, row->device, row->serial, row->key,
-                            row->proved, err);
+    int rv = flo_proofs_add(proofs, row, true, err);
     pthread_mutex_unlock(&proofs->mutex);
     return rv;
 }
@@ -90,7 +89,7 @@ static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key,
     }
     snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %d",
              key->is_gone);
-    memcpy(out->serial, key->serial, sizeof(out->serial));
+    snprintf(out->serial, sizeof(out->serial), "%s", key->serial);
     proofs->dirty -= key->is_dirty;
     key->is_dirty = false;
 }

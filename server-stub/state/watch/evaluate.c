@@ -1,5 +1,6 @@
 /* Watch: the values of rules, their alerts, and the news about them. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/state/watch/inside.h"
@@ -37,42 +38,89 @@ static struct flo_watch_alert *find(struct flo_watches *watch,
 
 /* ---- values ---- */
 
+/* A rule about devices, and how many fit. */
+struct counted {
+    const struct flo_alert_rule *rule;
+    struct flo_watch_alert *alert;
+    struct flo_selector selector;
+    uint64_t fit;
+};
+struct counting {
+    struct counted *items;
+    size_t count;
+    uint64_t all, now_ms;
+};
+
 static int count_device(void *context, const struct flo_select_device *device)
 {
-    (void)device;
-    *(uint64_t *)context += 1;
+    struct counting *counting = context;
+
+    counting->all++;
+    for (size_t i = 0; i < counting->count; i++) {
+        struct counted *one = &counting->items[i];
+        one->fit +=
+            flo_selector_matches(&one->selector, device, counting->now_ms);
+    }
     return 0;
 }
 
 /* A rule whose value cannot be had leaves the others alone. */
-static void value_of_devices(struct flo_controller *controller,
-                             const struct flo_alert_rule *rule, uint64_t now_ms)
+static void add_counted(struct counting *counting, struct flo_watches *watch,
+                        const struct flo_alert_rule *rule)
 {
+    struct counted *one = &counting->items[counting->count];
     struct flo_err err = {0};
-    static struct flo_selector selector; /* large; one thread */
-    const struct flo_selector *selectors[] = {&selector};
-    struct flo_fleet_store *store = controller->store;
-    struct flo_watch_alert *alert = find(controller->watch, rule, "");
-    uint64_t fit = 0;
-    uint64_t all = 0;
-    int rv = flo_selector_parse(rule->where, NULL, &selector, &err);
 
+    one->rule = rule;
+    one->alert = find(watch, rule, "");
+    if (flo_selector_parse(rule->where, NULL, &one->selector, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    } else if (one->alert != NULL) {
+        counting->count++;
+    }
+}
+
+static void settle_counted(const struct counting *counting)
+{
+    for (size_t i = 0; i < counting->count; i++) {
+        const struct counted *one = &counting->items[i];
+        one->alert->has_value = true;
+        one->alert->value = !one->rule->is_percent ? (double)one->fit
+                            : counting->all == 0   ? 0
+                                                   : 100 * (double)one->fit /
+                                                       (double)counting->all;
+    }
+}
+
+/* All rules about devices, by one pass. */
+static void values_of_devices(struct flo_controller *controller,
+                              uint64_t now_ms)
+{
+    struct flo_watches *watch = controller->watch;
+    struct counting counting = {
+        .items = calloc(watch->rule_count + 1, sizeof(*counting.items)),
+        .now_ms = now_ms};
+    struct flo_err err = {0};
+
+    if (counting.items == NULL) {
+        flo_log(FLO_LOG_ERROR, "alert", "no memory for rules about devices");
+        return;
+    }
+    for (size_t i = 0; i < watch->rule_count; i++) {
+        if (watch->rules[i].rule.where[0] != '\0') {
+            add_counted(&counting, watch, &watch->rules[i].rule);
+        }
+    }
+    int rv = counting.count == 0
+                 ? 0
+                 : flo_fleet_select(controller->store, NULL, 0, now_ms,
+                                    count_device, &counting, &err);
     if (rv == 0) {
-        rv = flo_fleet_select(store, selectors, 1, now_ms, count_device, &fit,
-                              &err);
-    }
-    if (rv == 0 && rule->is_percent) {
-        rv = flo_fleet_select(store, NULL, 0, now_ms, count_device, &all, &err);
-    }
-    if (rv == 0 && alert != NULL) {
-        alert->has_value = true;
-        alert->value = !rule->is_percent ? (double)fit
-                       : all == 0        ? 0
-                                         : 100 * (double)fit / (double)all;
-    }
-    if (rv < 0) {
+        settle_counted(&counting);
+    } else {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
     }
+    free(counting.items);
 }
 
 static bool is_time(enum flo_exposed metric)
@@ -249,11 +297,10 @@ static int evaluate(struct flo_controller *controller,
         watch->alerts[i].total = 0;
         watch->alerts[i].per = 0;
     }
+    values_of_devices(controller, now_ms);
     for (size_t i = 0; i < watch->rule_count && rv == 0; i++) {
         const struct flo_alert_rule *rule = &watch->rules[i].rule;
-        if (rule->where[0] != '\0') {
-            value_of_devices(controller, rule, now_ms);
-        } else {
+        if (rule->where[0] == '\0') {
             values_of_metric(watch, rule, samples, now_ms);
         }
     }

@@ -326,8 +326,11 @@ static void add_says(const struct flo_controller *controller,
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
         if (strcmp(entry->core.id, alert->series) == 0) {
-            const char *text = flo_rollouts_found_text(entry);
-            text = text[0] != '\0' ? text : entry->core.reason;
+            struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
+            flo_rollouts_found_text(entry, &found);
+            const char *text = found.failed || found.bytes == 0
+                                   ? entry->core.reason
+                                   : found.data;
             json_object_set_new(json, "says",
                                 flo_rollouts_named(controller, &entry->core,
                                                    text, strlen(text)));
