@@ -245,9 +245,12 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         return;
     }
     /* Before it takes room: strangers fill none. */
-    if (flo_proved_look(batches->controller, message, &bytes, &is_retained,
-                        &why) < 0) {
+    int rv = flo_proved_look(batches->controller, message, &bytes, &is_retained,
+                             &why);
+    if (rv < 0) {
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
+    }
+    if (rv != 0) {
         return;
     }
     bool is_first = flo_mqtt_room_waiting(&batches->room, message->topic) == 0;

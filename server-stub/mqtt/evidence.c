@@ -176,6 +176,7 @@ static void add_members(const struct flo_rollout *core,
                       ? FLO_MEMBER_OUT
                       : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
+        to->is_probe = member->is_probe;
         evidence->segments[to->segment].members++;
     }
 }
@@ -238,12 +239,12 @@ static int step_study(struct flo_controller *controller,
     uint8_t *slices = NULL;
     if (rv == 0) {
         of->evidence = study->evidence;
-        rv = flo_rollouts_slices_name(entry, study, &of->evidence.slices,
-                                      &slices, err);
-        flo_rollouts_probes_name(entry, &of->evidence);
+        rv =
+            flo_rollouts_slices_name(entry, study, &of->evidence, &slices, err);
     }
     if (rv == 0) {
         of->slices = slices;
+        of->probes = slices != NULL ? slices + entry->core.member_count : NULL;
         rv =
             flo_rollouts_step(controller, entry,
                               (struct flo_rollout_event){

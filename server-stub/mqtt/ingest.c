@@ -12,6 +12,7 @@
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/orders/making.h"
 #include "server-stub/state/telemetry_link.h"
 
 #define PAYLOAD_BYTES_MAX 65536
@@ -356,7 +357,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    flo_rollouts_reported(controller, message->device);
+    if ((rv = flo_rollouts_reported(controller, message->device, err)) < 0) {
+        return rv;
+    }
     rv = executions(message, models, err);
     flo_rollouts_holders_reported(controller, message->device);
     if (rv == 0 && !message->retained) {
@@ -555,7 +558,8 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
                                   .bytes = bytes,
                                   .now_ms = flo_wall_ms(),
                                   .retained = retained};
-    rv = dispatch(&message, topic, err);
+    rv = flo_making_reach(controller, key, err);
+    rv = rv < 0 ? rv : dispatch(&message, topic, err);
     /* A presence has said it already: also that it is gone. */
     return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE
                ? rv

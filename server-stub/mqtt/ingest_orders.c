@@ -24,23 +24,35 @@ static bool any_goes_back(const struct flo_controller *controller)
     return false;
 }
 
+/* Does the report name the rollout's release no more? */
+static bool is_left(const struct flo_message *message,
+                    const struct flo_rollout_entry *entry)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&entry->release, digest);
+    return !flo_return_names(message->json, digest);
+}
+
 static int tell_rollouts(const struct flo_message *message,
                          const char *release_or_null,
                          enum flo_rollout_event_kind kind, bool is_ordered,
                          struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
+    struct flo_digest release;
+    bool is_named =
+        release_or_null != NULL && flo_digest_parse(release_or_null, &release);
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        char digest[FLO_DIGEST_TEXT];
-        flo_digest_text(&entry->release, digest);
-        bool concerned = flo_return_concerns(entry->core.state, is_ordered);
-        bool is_back = release_or_null != NULL
-                           ? strcmp(release_or_null, digest) == 0
-                           : !flo_return_names(message->json, digest);
-        if (concerned && is_back) {
+        if (!flo_return_concerns(entry->core.state, is_ordered)) {
+            continue;
+        }
+        if (release_or_null != NULL
+                ? is_named && flo_digest_equal(&release, &entry->release)
+                : is_left(message, entry)) {
             rv = flo_ingest_step(
                 message, entry,
                 (struct flo_rollout_event){.kind = kind,

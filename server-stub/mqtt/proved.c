@@ -43,6 +43,9 @@ int flo_proved_look(const struct flo_controller *controller,
         (word == FLO_PROOF_NONE && !refuses)) {
         return 0;
     }
+    if (word == FLO_PROOF_OLD) {
+        return 1;
+    }
     return flo_fail(err, FLO_E_MQTT_PROOF, "in the name of device %s: %s",
                     device, flo_proof_word(word));
 }

@@ -9,7 +9,9 @@
 /* 0: it may be taken.  *bytes becomes its length without the proof, where it
  * has one; its last byte has to become a brace then.  *is_retained becomes true
  * for one that the broker retained, whatever the broker says.  Topics that no
- * device writes need none.  FLO_E_MQTT_PROOF: it decides nothing. */
+ * device writes need none.  1: it was taken before, and its device sent it
+ * again when a connection broke; it is left out, and nothing is lost.
+ * FLO_E_MQTT_PROOF: it decides nothing. */
 FLO_MUST_USE int flo_proved_look(const struct flo_controller *controller,
                                  const struct flo_mqtt_message *message,
                                  size_t *bytes, bool *is_retained,

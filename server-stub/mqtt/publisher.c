@@ -34,6 +34,7 @@ struct quiet {
     struct event *event;
     struct flo_text_list devices;
     size_t next;
+    uint64_t due_ms; /* 0: none wait */
 };
 
 struct flo_publisher {
@@ -500,21 +501,31 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
     } else {
         flo_text_list_clear(&quiet->devices);
         quiet->next = 0;
+        quiet->due_ms = 0;
     }
 }
 
-/* Those that wait already go on waiting: a second order came. */
+/* A document is written when it leaves, so while none has left
+ * one place in the list is enough. */
 static void quiet_add(struct flo_publisher *publisher,
                       const struct flo_text_list *devices)
 {
     struct quiet *quiet = &publisher->quiet;
     uint64_t seen = flo_fleet_devices_seen(publisher->controller->store);
+    uint64_t now_ms = flo_now_ms();
+    bool are_waiting = quiet->due_ms != 0;
 
     for (size_t i = 0; i < devices->count; i++) {
         flo_text_list_add(&quiet->devices, devices->items[i]);
     }
+    if (devices->count > 0 && are_waiting && quiet->next == 0) {
+        flo_text_list_unique(&quiet->devices);
+    }
     if (devices->count > 0) {
-        quiet_plan(quiet, flo_reconnect_ms(seen));
+        quiet->due_ms = flo_quiet_due_ms(quiet->due_ms, seen, now_ms);
+    }
+    if (devices->count > 0 && !are_waiting) {
+        quiet_plan(quiet, quiet->due_ms - now_ms);
     }
 }
 

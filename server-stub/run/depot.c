@@ -28,7 +28,8 @@
 #define ROOM_KEPT (UINT64_C(256) << 20) /* free, for all else */
 #define ROOM_BYTES (UINT64_C(8) << 20)  /* between two looks at the disk */
 #define PROBE "flotilla keeps artifacts here\n"
-#define BYTES_MAX (UINT64_C(64) << 30)
+#define BYTES_MAX (UINT64_C(64) << 30) /* where no release states less */
+#define GET_STALLED_MS 10000           /* it has only to read */
 #define EMPTY_SHA256                                                           \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -126,23 +127,33 @@ struct transfer {
     struct flo_depot_threads *threads;
     struct flo_sha256 sha;
     uint64_t bytes;
-    uint64_t looked; /* of them, when the disk was looked at */
-    int fd;          /* -1: only the digest is of interest */
+    uint64_t bytes_max; /* who gives more is not heard out */
+    uint64_t looked;    /* of them, when the disk was looked at */
+    int fd;             /* -1: only the digest is of interest */
+    bool is_stated;     /* bytes_max; else it is BYTES_MAX */
+    bool is_too_large;
     struct flo_err *err;
 };
 
-/* Whoever gives too much, or to a disk with little room, is not heard out. */
+static uint64_t bytes_to_come(const struct transfer *transfer)
+{
+    return transfer->is_stated ? transfer->bytes_max - transfer->bytes : 0;
+}
+
+/* A disk with too little room for the whole file gets none of it. */
 static int check_room(struct transfer *transfer)
 {
     uint64_t left = flo_fd_disk_free(transfer->fd);
+    uint64_t needed = ROOM_KEPT + bytes_to_come(transfer);
 
     transfer->looked = transfer->bytes;
-    return left >= ROOM_KEPT
+    return left >= needed
                ? 0
                : flo_fail(transfer->err, FLO_E_DISK_FULL,
-                          "%llu bytes are free for copies of artifacts, %llu "
-                          "are kept",
+                          "%llu bytes are free for copies of artifacts; %llu "
+                          "are to come, and %llu are kept",
                           (unsigned long long)left,
+                          (unsigned long long)bytes_to_come(transfer),
                           (unsigned long long)ROOM_KEPT);
 }
 
@@ -166,10 +177,11 @@ static int on_data(void *context, const void *data, size_t bytes)
 {
     struct transfer *transfer = context;
 
-    transfer->bytes += bytes;
-    if (transfer->bytes > BYTES_MAX) {
-        return FLO_E_REST_TOO_LARGE;
+    if (bytes > transfer->bytes_max - transfer->bytes) {
+        transfer->is_too_large = true;
+        return FLO_E_NET_CONTENT;
     }
+    transfer->bytes += bytes;
     flo_sha256_update(&transfer->sha, data, bytes);
     if (transfer->fd < 0) {
         return 0;
@@ -183,13 +195,21 @@ static int on_data(void *context, const void *data, size_t bytes)
 }
 
 /* Errors are for people and devices, who are not told the address. */
-static int fail_call(const struct flo_depot_threads *threads, int rv,
+static int fail_call(const struct transfer *transfer, int rv,
                      struct flo_err *err)
 {
+    const struct flo_depot_threads *threads = transfer->threads;
     struct flo_err cause = *err;
 
     if (rv == FLO_E_DISK_FULL || rv == FLO_E_IO_WRITE) {
         return rv;
+    }
+    if (transfer->is_too_large) {
+        *err = (struct flo_err){0};
+        return flo_fail(err, FLO_E_NET_CONTENT,
+                        "the store of artifacts gave more than the %llu bytes "
+                        "of that artifact",
+                        (unsigned long long)transfer->bytes_max);
     }
     flo_log(FLO_LOG_WARN, "blobs", "%s: %s", threads->url, cause.what);
     *err = (struct flo_err){0};
@@ -216,20 +236,22 @@ static int call(struct transfer *transfer, struct hand *hand,
     snprintf(sum, sizeof(sum), "x-amz-content-sha256: %s",
              is_put ? hex : EMPTY_SHA256);
     transfer->err = err;
-    const struct flo_http_request request = {.method = method,
-                                             .url = url,
-                                             .headers = headers,
-                                             .body_fd = is_put ? fd : 0,
-                                             .content_type =
-                                                 "application/octet-stream",
-                                             .on_data = is_put ? NULL : on_data,
-                                             .on_progress = on_progress,
-                                             .context = transfer};
+    const struct flo_http_request request = {
+        .method = method,
+        .url = url,
+        .headers = headers,
+        .body_fd = is_put ? fd : 0,
+        .content_type = "application/octet-stream",
+        .low_speed_ms = is_put ? 0 : GET_STALLED_MS,
+        .on_data = is_put ? NULL : on_data,
+        .on_progress = on_progress,
+        .context = transfer};
     int rv = flo_http_call(hand->http, &request, answer, err);
     hand->is_final =
-        rv == 0 && answer->status >= 300 && !flo_http_is_passing(0, answer);
+        transfer->is_too_large ||
+        (rv == 0 && answer->status >= 300 && !flo_http_is_passing(0, answer));
     if (rv < 0) {
-        rv = fail_call(threads, rv, err);
+        rv = fail_call(transfer, rv, err);
     } else if (answer->status == 404 && !is_put) {
         rv = flo_fail(err, FLO_E_BLOB_ABSENT,
                       "the store of artifacts has no sha256:%s", hex);
@@ -256,11 +278,16 @@ static int open_client(struct flo_depot_threads *threads, struct flo_http **out,
     return flo_http_open(&options, out, err);
 }
 
-/* Read it, and compare what came with its name. */
-static int read_back(struct hand *hand, const struct flo_digest *digest, int fd,
-                     struct flo_err *err)
+/* Read it, and compare what came with its name.  `bytes_max` 0: nobody states
+ * how many there are. */
+static int read_back(struct hand *hand, const struct flo_digest *digest,
+                     uint64_t bytes_max, int fd, struct flo_err *err)
 {
-    struct transfer transfer = {.threads = hand->threads, .fd = fd};
+    struct transfer transfer = {.threads = hand->threads,
+                                .bytes_max =
+                                    bytes_max != 0 ? bytes_max : BYTES_MAX,
+                                .is_stated = bytes_max != 0,
+                                .fd = fd};
     struct flo_http_answer answer = {0};
     struct flo_digest found;
     int rv = flo_sha256_init(&transfer.sha, err);
@@ -298,9 +325,13 @@ static int put(struct hand *hand, const struct flo_digest *digest, int fd,
 {
     struct transfer transfer = {.threads = hand->threads, .fd = -1};
     struct flo_http_answer answer = {0};
+    struct stat st;
     int rv = call(&transfer, hand, "PUT", digest, fd, &answer, err);
 
-    return rv < 0 ? rv : read_back(hand, digest, -1, err);
+    if (rv == 0 && fstat(fd, &st) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_READ, "artifact");
+    }
+    return rv < 0 ? rv : read_back(hand, digest, (uint64_t)st.st_size, -1, err);
 }
 
 /* A small object says that the store takes and gives, also without files. */
@@ -322,7 +353,7 @@ static int put_probe(struct hand *hand, struct flo_err *err)
 /* ---- and back ---- */
 
 static int get(struct hand *hand, const struct flo_digest *digest,
-               const char *path, struct flo_err *err)
+               uint64_t bytes_max, const char *path, struct flo_err *err)
 {
     const char *folder = hand->threads->folder;
     char temporary[4096 + 64];
@@ -332,7 +363,7 @@ static int get(struct hand *hand, const struct flo_digest *digest,
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", temporary);
     }
-    int rv = read_back(hand, digest, fd, err);
+    int rv = read_back(hand, digest, bytes_max, fd, err);
     if (rv == 0 && (fchmod(fd, 0644) < 0 || fdatasync(fd) < 0 ||
                     rename(temporary, path) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
@@ -423,7 +454,7 @@ static int try_once(struct hand *hand, struct flo_depot_job *job,
         return 0; /* another job brought it */
     }
     int rv = is_put ? take_in(hand, job, err)
-                    : get(hand, &job->digest, job->path, err);
+                    : get(hand, &job->digest, job->bytes_max, job->path, err);
     note(threads, is_put ? A_PUT : A_GET, rv, err);
     return rv;
 }

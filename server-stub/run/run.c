@@ -22,6 +22,8 @@
 #include "server-stub/run/run.h"
 #include "server-stub/run/watching/watching.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/orders/making.h"
+#include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
@@ -33,6 +35,8 @@
 #define HEARD_MS 60000
 #define GROUPS_MS 200     /* until changed devices are looked at */
 #define GROUPS_PAUSE_MS 5 /* ... and between two pieces */
+#define MAKING_MS 100     /* until what an order left to be made is looked at */
+#define MAKING_PAUSE_MS 5 /* ... and between two turns */
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
 #define COLLECT_MS 10000  /* until an hourly pass is thought of */
 
@@ -50,6 +54,7 @@ struct flo_run {
     struct event *tick, *beat;
     struct event *prune;
     struct event *groups; /* devices that changed are looked at */
+    struct event *making; /* rows of large groups: of orders, rollouts */
     struct event *collect;
     struct event *signals[2];
     uint64_t ticked_at_ms;
@@ -203,7 +208,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     struct flo_controller *controller = run->controller;
     uint64_t now_ms = flo_now_ms();
     uint64_t hour = flo_wall_ms() / HOUR_MS;
-    bool hourly = hour != run->hour;
+    bool hourly = hour != run->hour && !flo_making_is_open(controller);
     bool stalled = flo_ticks_stalled(run->ticked_at_ms, now_ms);
     bool ticks = flo_batches_listens(run->rest.batches) &&
                  flo_rollouts_any_active(controller);
@@ -336,6 +341,19 @@ static void on_groups(evutil_socket_t fd, short what, void *context)
               flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
 }
 
+static void on_making(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval more = {.tv_usec = MAKING_PAUSE_MS * 1000};
+    static const struct timeval none = {.tv_usec = MAKING_MS * 1000};
+    struct flo_run *run = context;
+
+    (void)fd;
+    (void)what;
+    bool has_more = flo_making_turn(run->controller);
+    has_more = flo_rollouts_drafted_turn(run->controller) || has_more;
+    event_add(run->making, has_more ? &more : &none);
+}
+
 static void on_collect(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval more = {.tv_usec = PRUNE_PAUSE_MS * 1000};
@@ -370,13 +388,15 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
     run->beat = event_new(base, -1, EV_PERSIST, on_beat, run);
     run->prune = event_new(base, -1, 0, on_prune, run);
     run->groups = event_new(base, -1, 0, on_groups, run);
+    run->making = event_new(base, -1, 0, on_making, run);
     run->collect = event_new(base, -1, 0, on_collect, run);
     if (run->tick == NULL || run->beat == NULL || run->prune == NULL ||
-        run->groups == NULL || run->collect == NULL ||
+        run->groups == NULL || run->making == NULL || run->collect == NULL ||
         event_add(run->tick, &every) < 0 || event_add(run->beat, &beat) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     event_active(run->groups, EV_TIMEOUT, 0);
+    event_active(run->making, EV_TIMEOUT, 0);
     event_active(run->collect, EV_TIMEOUT, 0);
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
@@ -712,6 +732,7 @@ static void close_all(struct flo_run *run)
     flo_oidc_file_close(run->oidc);
     flo_rest_held_close(&run->rest);
     flo_rest_checks_close(&run->rest);
+    flo_rest_plans_close(&run->rest);
     flo_live_close(run->rest.live);
     if (run->tick != NULL) {
         event_free(run->tick);
@@ -727,6 +748,9 @@ static void close_all(struct flo_run *run)
     }
     if (run->groups != NULL) {
         event_free(run->groups);
+    }
+    if (run->making != NULL) {
+        event_free(run->making);
     }
     for (size_t i = 0; i < FLO_COUNT(run->signals); i++) {
         if (run->signals[i] != NULL) {

@@ -161,6 +161,10 @@ static const struct flo_flag flags[] = {
      "what was observed before useless",
      FLO_MS(struct line, options.evidence_block_ms), .min = 1000,
      .max = 3600000},
+    {"slice", "DEVICES",
+     "work on many devices goes on with so many at a time, 1 to 100000 (as "
+     "many as some milliseconds take)",
+     FLO_U64(struct line, options.slice_devices), .min = 1, .max = 100000},
     {"unused-kept", "DURATION",
      "so long artifacts stay that no device needs (deltas from what nobody "
      "has, "
@@ -344,6 +348,7 @@ static int run(void *state, struct flo_err *err)
     struct flo_standby *standby = NULL;
     struct flo_pulse *pulse = NULL;
     bool goes_on = true;
+    bool is_again = false;
     char *dir = NULL;
 
     umask(077);
@@ -405,11 +410,15 @@ static int run(void *state, struct flo_err *err)
     }
     if (rv == 0 && goes_on) {
         rv = serve(options, service, err);
+        is_again = rv < 0 && flo_standby_may_again(standby, rv);
     } else {
         flo_service_stop(service);
     }
     flo_pulse_close(pulse); /* it asks the lead */
     flo_standby_close(standby);
+    if (is_again) {
+        flo_standby_again(err);
+    }
     free(dir);
     return rv;
 }

@@ -1,6 +1,7 @@
 /* Standby: relays to the leader, and the end of a lead. */
 #include <signal.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,13 +21,27 @@
 
 /* ---- the program, as it was started ---- */
 
+#define AGAIN "FLOTILLA_STARTED_AGAIN"
+#define AGAIN_MAX 6 /* 2^5 s */
+
 static struct {
     char **argv, **environment;
+    char *again; /* the first of environment: how often it failed to lead */
     char path[4096];
     sigset_t signals;
+    int failures; /* the number in it; -1: the first start */
 } started;
 
 extern char **environ;
+
+/* Programs that this one starts do not inherit it. */
+static void remember_failures(void)
+{
+    const char *again = getenv(AGAIN);
+
+    started.failures = again == NULL ? -1 : atoi(again);
+    (void)unsetenv(AGAIN);
+}
 
 void flo_standby_remember(char **argv)
 {
@@ -34,29 +49,88 @@ void flo_standby_remember(char **argv)
     ssize_t bytes =
         readlink("/proc/self/exe", started.path, sizeof(started.path) - 1);
 
+    remember_failures();
     started.path[bytes > 0 ? bytes : 0] = '\0';
     started.argv = argv;
     pthread_sigmask(SIG_SETMASK, NULL, &started.signals);
     while (environ[count] != NULL) {
         count++;
     }
-    started.environment = calloc(count + 1, sizeof(char *));
+    started.environment = calloc(count + 2, sizeof(char *));
+    started.again = strdup(AGAIN "=0");
     for (size_t i = 0; started.environment != NULL && i < count; i++) {
-        started.environment[i] = strdup(environ[i]);
+        started.environment[i + 1] = strdup(environ[i]);
+    }
+    if (started.environment != NULL) {
+        started.environment[0] = started.again;
     }
 }
 
 #ifdef FLOTILLA_POSTGRESQL
 
-/* On the lead's thread: no other one does anything after it. */
-static void start_again(void *context)
+struct flo_standby {
+    struct flo_pulse *pulse;
+    struct flo_lead *lead;
+    struct event_base *base;
+    struct event *look;
+    struct event *signals[2];
+    struct flo_relay *people, *devices; /* NULL: alone */
+    char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
+    char holder[37];
+    struct flo_lead_row first; /* as the row was at the start */
+    char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
+    const char *joins; /* fingerprint of an authority, or NULL */
+    uint64_t since_ms, told_epoch;
+    uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
+    bool is_alone, is_refused, has_ended;
+};
+
+static noreturn void execute(void)
 {
-    (void)context;
     pthread_sigmask(SIG_SETMASK, &started.signals, NULL);
     if (flo_process_close_at_exec(3) == 0) {
         execve(started.path, started.argv, started.environment);
     }
     _exit(1);
+}
+
+/* On the lead's thread: no other one does anything after it. */
+static void start_again(void *context)
+{
+    (void)context;
+    execute();
+}
+
+static bool is_of_database(int rv)
+{
+    return rv == FLO_E_DB || rv == FLO_E_DB_UNREACHABLE ||
+           rv == FLO_E_STATE_LOCKED || rv == FLO_E_STATE_SUPERSEDED ||
+           rv == FLO_E_LEAD_NONE || rv == FLO_E_DISK_FULL;
+}
+
+bool flo_standby_may_again(const struct flo_standby *standby, int rv)
+{
+    return standby != NULL && !standby->is_alone && is_of_database(rv);
+}
+
+static unsigned pause_s(int failures)
+{
+    return failures > 0 ? 1u << (failures - 1) : 0;
+}
+
+void flo_standby_again(const struct flo_err *why)
+{
+    int failures = started.failures < 0 ? 1 : started.failures + 1;
+
+    failures = failures > AGAIN_MAX ? AGAIN_MAX : failures;
+    flo_log(FLO_LOG_ERROR, "lease",
+            "the lead was given back, for it could not be taken: %s: %s; this "
+            "controller stands by again in %u s",
+            flo_error_id(why->code), why->what, pause_s(failures));
+    if (started.again != NULL) {
+        started.again[sizeof(AGAIN "=") - 1] = (char)('0' + failures);
+    }
+    execute();
 }
 
 #endif
@@ -112,23 +186,6 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
 
 /* ---- standing by ---- */
 
-struct flo_standby {
-    struct flo_pulse *pulse;
-    struct flo_lead *lead;
-    struct event_base *base;
-    struct event *look;
-    struct event *signals[2];
-    struct flo_relay *people, *devices; /* NULL: alone */
-    char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
-    char holder[37];
-    struct flo_lead_row first; /* as the row was at the start */
-    char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
-    const char *joins; /* fingerprint of an authority, or NULL */
-    uint64_t since_ms, told_epoch;
-    uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
-    bool is_alone, is_refused, has_ended;
-};
-
 /* On the lead's thread, before it leads: nothing else reads the folder yet. */
 static int fit(void *context, const char *digest, const char *document,
                size_t bytes, struct flo_err *err)
@@ -183,6 +240,15 @@ static bool is_led_by(struct flo_standby *standby,
            now_ms - standby->beaten_ms < ALONE_MS;
 }
 
+static void wait_for_database(struct flo_standby *standby)
+{
+    flo_pulse_tell(standby->pulse, FLO_PULSE_WAITS, 0);
+    flo_relay_to(standby->people, "");
+    if (standby->devices != NULL) {
+        flo_relay_to(standby->devices, "");
+    }
+}
+
 static void on_look(evutil_socket_t fd, short what, void *context)
 {
     struct flo_standby *standby = context;
@@ -190,6 +256,10 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    if (standby->lead == NULL) {
+        wait_for_database(standby);
+        return;
+    }
     if (flo_lead_leads(standby->lead, NULL)) {
         event_base_loopbreak(standby->base);
         return;
@@ -399,6 +469,40 @@ static int read_key(struct flo_standby *standby, struct flo_err *err)
     return rv;
 }
 
+/* Listeners answer meanwhile. */
+static void wait_in_loop(struct flo_standby *standby, unsigned seconds)
+{
+    const struct timeval pause = {.tv_sec = (time_t)seconds};
+
+    if (seconds > 0) {
+        (void)event_base_loopexit(standby->base, &pause);
+        event_base_dispatch(standby->base);
+    }
+}
+
+/* Who starts for the first time hears at once that the address is wrong.  Who
+ * led, or was about to, knows that it is right. */
+static int open_lead(struct flo_standby *standby, const char *address,
+                     const struct flo_lead_self *self, struct flo_err *err)
+{
+    bool is_told = false;
+    int rv = 0;
+
+    wait_in_loop(standby, pause_s(started.failures));
+    while (!standby->has_ended &&
+           (rv = flo_lead_open(address, self, &standby->lead, err)) < 0 &&
+           started.failures >= 0 && !standby->is_alone && is_of_database(rv)) {
+        if (!is_told) {
+            flo_log_err(FLO_LOG_WARN, "lease", err);
+        }
+        is_told = true;
+        *err = (struct flo_err){0};
+        rv = 0;
+        wait_in_loop(standby, 1);
+    }
+    return rv;
+}
+
 static int stand_by(struct flo_standby *standby,
                     struct flo_controller_options *options, const char *host,
                     bool is_check, struct flo_service *service,
@@ -428,17 +532,15 @@ static int stand_by(struct flo_standby *standby,
         rv = answer_otherwise(standby, options, err);
     }
     if (rv == 0) {
-        rv = flo_lead_open(options->store, &self, &standby->lead, err);
-    }
-    if (rv == 0) {
-        flo_lead_seen(standby->lead, &standby->first);
-    }
-    if (rv == 0) {
         rv = loop_open(standby, err);
     }
-    if (rv < 0) {
+    if (rv == 0) {
+        rv = open_lead(standby, options->store, &self, err);
+    }
+    if (rv < 0 || standby->has_ended) {
         return rv;
     }
+    flo_lead_seen(standby->lead, &standby->first);
     if (!standby->is_alone) {
         flo_service_ready(service, standby->base);
     }
@@ -508,6 +610,17 @@ int flo_standby_until_lead(struct flo_controller_options *options,
 void flo_standby_close(struct flo_standby *standby)
 {
     (void)standby;
+}
+
+bool flo_standby_may_again(const struct flo_standby *standby, int rv)
+{
+    (void)standby, (void)rv;
+    return false;
+}
+
+void flo_standby_again(const struct flo_err *why)
+{
+    (void)why;
 }
 
 #endif

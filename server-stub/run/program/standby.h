@@ -44,4 +44,12 @@ FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
 /* Give the lease back.  NULL is fine. */
 void flo_standby_close(struct flo_standby *standby);
 
+/* The lead was taken, and reading the state failed by this error: does the
+ * database mend it, perhaps?  A controller that is alone ends. */
+bool flo_standby_may_again(const struct flo_standby *standby, int rv);
+/* After flo_standby_close: execute this program again.  It asks for the lead
+ * after 1 s, each time in succession after twice as long, and waits for the
+ * database. */
+void flo_standby_again(const struct flo_err *why);
+
 #endif
