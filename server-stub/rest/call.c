@@ -249,3 +249,15 @@ int flo_rest_upload_open(struct flo_rest *rest, enum flo_rest_stream stream,
                                   streams[stream].pattern, upload, handler,
                                   rest, err);
 }
+
+void flo_rest_answer_err(struct flo_httpd_request *request,
+                         const struct flo_err *err)
+{
+    char id[FLO_HTTPD_ID_TEXT];
+
+    if (flo_httpd_status_of(err->code) == 500) {
+        flo_httpd_request_id(request, id);
+        flo_log(FLO_LOG_ERROR, "rest", "request %s: %s", id, err->what);
+    }
+    flo_httpd_answer_err(request, err);
+}

@@ -181,17 +181,6 @@ static void answer(struct flo_rest_call *call, int status, const char *body,
     }
 }
 
-static void answer_err(struct flo_rest_call *call, const struct flo_err *err)
-{
-    char id[FLO_HTTPD_ID_TEXT];
-
-    if (flo_httpd_status_of(err->code) == 500) {
-        flo_httpd_request_id(call->request, id);
-        flo_log(FLO_LOG_ERROR, "rest", "request %s: %s", id, err->what);
-    }
-    flo_httpd_answer_err(call->request, err);
-}
-
 /* ---- idempotency ---- */
 
 static void request_digest(const struct flo_rest_call *call,
@@ -255,7 +244,7 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
             return true;
         }
     }
-    answer_err(call, &err);
+    flo_rest_answer_err(call->request, &err);
     return true;
 }
 
@@ -366,6 +355,10 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
     int rv = flo_controller_begin(call->controller, &err);
     if (rv == 0) {
         rv = route->handler(call, &err);
+        if (rv == 0 && call->is_later) { /* a plan: it keeps nothing */
+            flo_controller_cancel(call->controller);
+            return;
+        }
         if (rv == 0) {
             flo_json_dump(call->out, &text);
             rv = text.failed
@@ -386,7 +379,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if (!call->is_dry || rv == FLO_E_REST_ROLE) {
             audit_refusal(call, route, &err);
         }
-        answer_err(call, &err);
+        flo_rest_answer_err(call->request, &err);
         return;
     }
     answer(call, call->status, text.data, text.bytes);
@@ -408,7 +401,7 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
     }
     if (rv < 0) {
         as_request(rv, &err);
-        answer_err(call, &err);
+        flo_rest_answer_err(call->request, &err);
         return;
     }
     flo_rest_link_next(call);
@@ -485,7 +478,7 @@ static void on_call(void *context, struct flo_httpd_request *request)
         audit_refusal(&call, route, &err);
     }
     if (rv < 0) {
-        answer_err(&call, &err);
+        flo_rest_answer_err(call.request, &err);
     } else if ((route->flags & WRITE) != 0) {
         write_call(&call, route);
     } else {
@@ -508,9 +501,9 @@ static void on_events(void *context, struct flo_httpd_request *request)
                             "this path is not on the devices' listener");
 
     if (rv < 0) {
-        answer_err(&call, &err);
+        flo_rest_answer_err(call.request, &err);
     } else if (flo_rest_query_check(request, "", &err) < 0) {
-        answer_err(&call, &err);
+        flo_rest_answer_err(call.request, &err);
     } else {
         flo_live_subscribe(rest->live, &call);
     }

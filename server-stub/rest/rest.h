@@ -39,6 +39,8 @@ struct flo_batches;
 struct flo_broker;
 struct flo_live;
 struct flo_login_desk;
+struct flo_observe_bases;
+struct flo_orders_plan;
 
 #define FLO_REST_CERTIFICATES 4
 #define FLO_REST_USES_MAX 256
@@ -59,6 +61,8 @@ struct flo_rest {
     struct flo_login_desk *login; /* NULL: no identity provider */
     struct flo_rest_held_list held;
     struct flo_rest_check *checks; /* of the audit, under way (verify.c) */
+    struct flo_rest_plan *plans;   /* under way (plans.c) */
+    struct event *plan_turn;       /* of the first one; NULL: none came yet */
     bool has_lane;                 /* telemetry was heard once */
     uint64_t requests;
     uint64_t renewals;          /* certificates given to devices that had one */
@@ -192,6 +196,9 @@ bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name,
  * calls.  A sync that fails is the answer of all that wait. */
 void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,
                      int status, const char *body, size_t bytes);
+/* An error; one of the server is logged with the request's id. */
+void flo_rest_answer_err(struct flo_httpd_request *request,
+                         const struct flo_err *err);
 /* Tag of a record, from the text of what a change is about. */
 void flo_rest_etag_of(struct flo_rest_call *call, const char *text);
 /* FLO_E_REST_STALE: If-Match names another tag than call->etag.  `what`:
@@ -208,8 +215,38 @@ FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call,
 /* From flo_rest_open on; before the listeners and the controller end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
-/* After the listeners: checks of the audit that nobody waits for any more. */
+/* FLO_E_REST_LIMIT: so many plans are under way, of this account or of all.
+ * Plans of rollouts leave those of emergency orders their room. */
+FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call,
+                                        bool is_urgent, struct flo_err *err);
+/* A plan, and its parts.  on: its next slice until that time (flo_now_ms).
+ * bases: the question to the lane about its devices, the lane's to free; NULL:
+ * there is none.  end: what is answered, a new reference. */
+struct flo_rest_planner {
+    bool is_urgent; /* an emergency order: its slices come first */
+    int (*on)(void *plan, uint64_t until_ms, bool *is_whole,
+              struct flo_err *err);
+    struct flo_observe_bases *(*bases)(void *plan);
+    int (*end)(void *plan, const struct flo_observe_bases *bases_or_null,
+               json_t **out, struct flo_err *err);
+    void (*drop)(void *plan);
+};
+/* The call is answered later; takes `plan` in any case. */
+FLO_MUST_USE int flo_rest_plan_begin(struct flo_rest_call *call,
+                                     const struct flo_rest_planner *planner,
+                                     void *plan, struct flo_err *err);
+/* The plan of a rollout that is not started: takes the entry. */
+FLO_MUST_USE int flo_rest_plan_rollout(struct flo_rest_call *call,
+                                       struct flo_rollout_entry *entry,
+                                       struct flo_err *err);
+/* The plan of an order (emergency.h): takes it. */
+FLO_MUST_USE int flo_rest_plan_order(struct flo_rest_call *call,
+                                     struct flo_orders_plan *plan,
+                                     struct flo_err *err);
+/* After the listeners: checks of the audit, and plans, that nobody waits for
+ * any more. */
 void flo_rest_checks_close(struct flo_rest *rest);
+void flo_rest_plans_close(struct flo_rest *rest);
 /* {"items":[...],"next":...}; takes both. */
 json_t *flo_rest_list(json_t *items, const char *next);
 

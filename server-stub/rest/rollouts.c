@@ -2,10 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/host/yaml.h"
+#include <flotilla/fit.h>
 
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/forecast/forecast.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
 
@@ -26,31 +25,6 @@ static int confirm(const struct flo_rest_call *call, const char *expected,
 
 /* ---- rollouts ---- */
 
-static int add_forecast(struct flo_rest_call *call,
-                        struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    json_t *plan = NULL;
-    int rv = flo_forecast_rollout(call->controller, entry, &plan, err);
-
-    if (rv == 0) {
-        json_object_set_new(call->out, "plan", plan);
-    }
-    return rv;
-}
-
-/* The specification as `rollout start --file` takes it. */
-static int add_file(struct flo_rest_call *call, struct flo_err *err)
-{
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-
-    flo_yaml_dump(call->in, &text);
-    if (text.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "rollout.yaml");
-    }
-    json_object_set_new(call->out, "file", json_stringn(text.data, text.bytes));
-    return 0;
-}
-
 /* The groups that a specification names; none is the whole fleet. */
 static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 {
@@ -69,30 +43,26 @@ static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    bool is_dry = call->is_dry;
     const struct flo_actor by = {call->name, call->account};
     int rv = may_start(call, err);
 
+    if (rv == 0 && call->is_dry) {
+        rv = flo_rest_plan_has_room(call, false, err);
+    }
     if (rv < 0) {
         return rv;
     }
-    rv = flo_rollouts_create(call->controller, call->in, &by, is_dry, &entry,
-                             err);
+    rv = flo_rollouts_create(call->controller, call->in, &by, call->is_dry,
+                             &entry, err);
 
     if (rv < 0) {
         return rv;
     }
-    call->status = is_dry ? 200 : call->status;
-    if (!is_dry) {
-        flo_object_rollout_etag(&entry->core, call->etag);
+    if (call->is_dry) {
+        return flo_rest_plan_rollout(call, entry, err);
     }
-    rv = flo_object_rollout(call->controller, entry, 0, &call->out, err);
-    if (is_dry) {
-        rv = rv < 0 ? rv : add_forecast(call, entry, err);
-        rv = rv < 0 ? rv : add_file(call, err);
-        flo_rollouts_entry_free(entry);
-    }
-    return rv;
+    flo_object_rollout_etag(&entry->core, call->etag);
+    return flo_object_rollout(call->controller, entry, 0, &call->out, err);
 }
 
 int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
@@ -207,9 +177,11 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
+#define DEVICES_SHOWN 200 /* all come by pages: members.c */
+
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
-    uint64_t devices = flo_rest_number(call, "devices", FLO_FLEET_ALL);
+    uint64_t devices = flo_rest_number(call, "devices", DEVICES_SHOWN);
     struct flo_rollout_entry *entry;
     int rv = flo_rollouts_find(
         call->controller, flo_httpd_param(call->request, "id"), &entry, err);
@@ -219,9 +191,10 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
     }
     flo_object_rollout_etag(&entry->core, call->etag);
     rv = flo_object_rollout(call->controller, entry, devices, &call->out, err);
-    return rv < 0 ? rv
-                  : flo_object_rollback(call->controller, &entry->core,
-                                        call->out, err);
+    if (rv == 0) {
+        flo_object_rollback(call->controller, &entry->core, call->out);
+    }
+    return rv;
 }
 
 int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
@@ -236,6 +209,7 @@ int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
     call->out = flo_rollouts_explained(call->controller, entry);
     json_object_set_new(call->out, "gates",
                         flo_object_rollout_gates(&entry->core));
+    flo_rollouts_show_scans(entry, call->out);
     return 0;
 }
 
@@ -299,8 +273,6 @@ int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-#define ACT_DEVICES_MAX 200 /* shown after an action, which is in a hurry */
-
 static enum flo_rollout_event_kind action_of(const char *word)
 {
     static const enum flo_rollout_event_kind actions[] = {
@@ -339,10 +311,10 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
 {
     const struct flo_actor by = {call->name, call->account};
     const char *reason = flo_rest_text_in(call, "reason", "");
-    char note[128];
+    char note[FLO_ROLLOUT_REASON];
 
-    snprintf(note, sizeof(note), "%s%s%.60s", call->name,
-             reason[0] != '\0' ? ", " : "", reason);
+    flo_text_fitf(note, sizeof(note), "%s%s%s", call->name,
+                  reason[0] != '\0' ? ", " : "", reason);
     const char *slice = flo_rest_text_in(call, "slice", NULL);
     if (slice != NULL && kind != FLO_ROLLOUT_EVENT_PROMOTE &&
         kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
@@ -363,6 +335,7 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
 static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                     enum flo_rollout_event_kind kind, struct flo_err *err)
 {
+    struct flo_orders_plan *plan = NULL;
     int rv = 0;
 
     if (kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
@@ -377,9 +350,10 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
     if (json_object_get(call->in, "confirm") != NULL) {
         rv = confirm(call, entry->core.release, err);
     }
-    return rv < 0 ? rv
-                  : flo_orders_plan_rollout(call->controller, entry, &call->out,
-                                            err);
+    rv = rv < 0 ? rv : flo_rest_plan_has_room(call, true, err);
+    rv = rv < 0 ? rv
+                : flo_orders_plan_rollout(call->controller, entry, &plan, err);
+    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
@@ -412,7 +386,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
-    return flo_object_rollout(call->controller, entry, ACT_DEVICES_MAX,
+    return flo_object_rollout(call->controller, entry, DEVICES_SHOWN,
                               &call->out, err);
 }
 
@@ -487,6 +461,7 @@ static int read_take_back(const struct flo_rest_call *call,
 static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
                      bool is_dry, char *id, struct flo_err *err)
 {
+    struct flo_orders_plan *plan = NULL;
     char device[37];
     int rv = read_take_back(call, what, device, err);
 
@@ -499,8 +474,13 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
     if (rv < 0) {
         return rv;
     }
-    return is_dry ? flo_orders_plan(call->controller, what, &call->out, err)
-                  : flo_orders_take_back(call->controller, what, id, err);
+    if (!is_dry) {
+        return flo_orders_take_back(call->controller, what, id, err);
+    }
+    rv = flo_rest_plan_has_room(call, true, err);
+    rv = rv < 0 ? rv
+                : flo_orders_plan_rollback(call->controller, what, &plan, err);
+    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
 static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
@@ -540,6 +520,7 @@ static int remove_model(struct flo_rest_call *call,
         .reason = flo_rest_text_in(call, "reason", ""),
         .keeps_blobs =
             strcmp(flo_rest_text_in(call, "keep", "none"), "blobs") == 0};
+    struct flo_orders_plan *plan = NULL;
     char device[37];
     int rv = 0;
 
@@ -554,9 +535,13 @@ static int remove_model(struct flo_rest_call *call,
     if (rv < 0) {
         return rv;
     }
-    return is_dry ? flo_orders_remove_plan(call->controller, &what, &call->out,
-                                           err)
-                  : flo_orders_remove(call->controller, &what, id, err);
+    if (!is_dry) {
+        return flo_orders_remove(call->controller, &what, id, err);
+    }
+    rv = flo_rest_plan_has_room(call, true, err);
+    rv = rv < 0 ? rv
+                : flo_orders_plan_removal(call->controller, &what, &plan, err);
+    return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
 struct asked {

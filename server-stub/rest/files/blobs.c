@@ -13,10 +13,12 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/orders/offer.h"
 #include "server-stub/rest/files/offers.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
 #define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
+#define BRINGERS_MAX 16                /* releases whose word is asked for */
 #define TEMPORARY ".upload-"
 
 static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
@@ -134,14 +136,15 @@ static struct flo_depot_job *job_of(enum flo_depot_what what,
 }
 
 static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
-                 const struct flo_digest *digest, const char *path,
-                 struct flo_err *err)
+                 const struct flo_digest *digest, uint64_t bytes_max,
+                 const char *path, struct flo_err *err)
 {
     struct flo_depot_job *job = job_of(FLO_DEPOT_GET, digest, path, err);
 
     if (job == NULL) {
         return FLO_E_MEMORY;
     }
+    job->bytes_max = bytes_max;
     job->context = request;
     job->done = on_fetched;
     int rv = depot->ask(depot->self, job, err);
@@ -151,22 +154,63 @@ static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
     return rv;
 }
 
+struct bringers {
+    const struct flo_digest *digest;
+    uint64_t bytes_max; /* the most that one of them states */
+    size_t count;
+    char releases[BRINGERS_MAX][FLO_DIGEST_TEXT];
+};
+
+static int note_bringer(void *context, const char *release)
+{
+    struct bringers *bringers = context;
+
+    snprintf(bringers->releases[bringers->count++], FLO_DIGEST_TEXT, "%s",
+             release);
+    return 0;
+}
+
+/* Out of a document that cannot be read nothing is learned. */
+static int note_bytes(void *context, const struct flo_fleet_release *found)
+{
+    struct bringers *bringers = context;
+    struct flo_release *release = NULL;
+
+    if (flo_release_new(found->body, strlen(found->body), NULL, &release,
+                        NULL) == 0) {
+        uint64_t bytes = flo_offer_bytes(release, bringers->digest);
+        if (bytes > bringers->bytes_max) {
+            bringers->bytes_max = bytes;
+        }
+    }
+    flo_release_free(release);
+    return 0;
+}
+
 /* Who asks for any name makes no work for the depot: nothing but what a release
- * brings is fetched. */
+ * brings is fetched, and of that no more bytes than a release states. */
 static int fetch_named(struct flo_controller *controller,
                        struct flo_httpd_request *request,
                        const struct flo_digest *digest, const char *path,
                        struct flo_err *err)
 {
     char text[FLO_DIGEST_TEXT];
-    bool is_brought = false;
+    struct bringers bringers = {.digest = digest};
 
     flo_digest_text(digest, text);
-    int rv = flo_fleet_is_brought(controller->store, text, &is_brought, err);
-    if (rv == 0 && !is_brought) {
+    int rv = flo_fleet_bringers(controller->store, text, BRINGERS_MAX,
+                                note_bringer, &bringers, err);
+    if (rv == 0 && bringers.count == 0) {
         rv = flo_fail(err, FLO_E_BLOB_ABSENT, "no release brings %s", text);
     }
-    return rv < 0 ? rv : fetch(controller->depot, request, digest, path, err);
+    for (size_t i = 0; i < bringers.count && rv == 0; i++) {
+        rv =
+            flo_fleet_release_get(controller->store, NULL, bringers.releases[i],
+                                  note_bytes, &bringers, err);
+    }
+    return rv < 0 ? rv
+                  : fetch(controller->depot, request, digest,
+                          bringers.bytes_max, path, err);
 }
 
 /* It is not here.  true: its depot has it, or is asked. */

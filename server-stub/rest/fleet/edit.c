@@ -159,7 +159,7 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
                              before.pins, err);
     }
     if (rv == 0 && edit.labels != NULL) {
-        flo_rollouts_relabelled(controller, before.id);
+        rv = flo_rollouts_relabelled(controller, before.id, err);
     }
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
@@ -194,7 +194,7 @@ static int label_one(struct flo_controller *controller, const char *key,
                        controller->store, before.id,
                        &(struct flo_fleet_edit){.labels = text.data}, err);
         if (rv == 0) {
-            flo_rollouts_relabelled(controller, before.id);
+            rv = flo_rollouts_relabelled(controller, before.id, err);
         }
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
         ++*changed;

@@ -11,6 +11,8 @@
 
 #define ROWS_MAX 64 /* of each list in the answer */
 #define HARDWARE "hardware"
+#define FACETS_MAX 16 /* hardware, and keys of labels */
+#define VALUES_MAX 16 /* of each in the answer */
 
 struct row {
     const char *name; /* borrowed of a device; NULL: it has no value */
@@ -26,7 +28,16 @@ struct rows {
     size_t place_count;
 };
 
+/* How many devices have which value of a label. */
+struct facet {
+    const char *label; /* its key, borrowed of a device; NULL: hardware */
+    struct rows rows;
+};
+
 struct overview {
+    bool has_facets; /* asked for */
+    struct facet facets[FACETS_MAX];
+    size_t facet_count;
     struct flo_select_name by;
     bool is_hardware;
     struct rows rows, releases;
@@ -175,12 +186,42 @@ static bool count_releases(struct rows *rows,
     return is_done;
 }
 
+/* NULL: there is no place for one more. */
+static struct facet *facet_of(struct overview *overview, const char *label)
+{
+    for (size_t i = 0; i < overview->facet_count; i++) {
+        if (is_same(overview->facets[i].label, label)) {
+            return &overview->facets[i];
+        }
+    }
+    if (overview->facet_count == FACETS_MAX) {
+        return NULL;
+    }
+    overview->facets[overview->facet_count].label = label;
+    return &overview->facets[overview->facet_count++];
+}
+
+static bool count_facets(struct overview *overview,
+                         const struct flo_select_device *device)
+{
+    const struct flo_select_label *label = device->labels;
+    bool is_done =
+        count_as(&facet_of(overview, NULL)->rows, hardware_of(device), device);
+
+    for (; is_done && label != NULL && label->key != NULL; label++) {
+        struct facet *facet = facet_of(overview, label->key);
+        is_done = facet == NULL || count_as(&facet->rows, label->value, device);
+    }
+    return is_done;
+}
+
 static int count_device(void *context, const struct flo_select_device *device)
 {
     struct overview *overview = context;
 
     count_in(&overview->all, device);
     return count_by(overview, device) &&
+                   (!overview->has_facets || count_facets(overview, device)) &&
                    count_releases(&overview->releases, device)
                ? 0
                : FLO_E_MEMORY;
@@ -295,6 +336,38 @@ static json_t *releases_json(struct rows *rows)
     return list;
 }
 
+static json_t *values_json(struct rows *rows)
+{
+    json_t *list = json_array();
+
+    sort(rows, most_first);
+    for (size_t i = 0; i < rows->count && i < VALUES_MAX; i++) {
+        json_array_append_new(
+            list,
+            json_pack("{s:o,s:I}", "name", text_or_null(rows->items[i].name),
+                      "devices", (json_int_t)rows->items[i].devices));
+    }
+    return list;
+}
+
+static json_t *facets_json(struct overview *overview)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < overview->facet_count; i++) {
+        struct facet *facet = &overview->facets[i];
+        json_t *values = values_json(&facet->rows);
+        json_int_t shown = (json_int_t)json_array_size(values);
+        char by[FLO_NAME_MAX + 8];
+        snprintf(by, sizeof(by), facet->label != NULL ? "label.%.64s" : "%.64s",
+                 facet->label != NULL ? facet->label : HARDWARE);
+        json_array_append_new(
+            list, json_pack("{s:s,s:o,s:I}", "by", by, "values", values, "more",
+                            (json_int_t)facet->rows.count - shown));
+    }
+    return list;
+}
+
 static int read_by(struct flo_rest_call *call, struct overview *out,
                    const char **by, struct flo_err *err)
 {
@@ -316,7 +389,7 @@ static int read_by(struct flo_rest_call *call, struct overview *out,
 int flo_rest_overview(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_query query = {.count = 0};
-    struct overview overview = {.is_hardware = false};
+    struct overview overview = {.has_facets = flo_rest_flag(call, "facets")};
     const char *where = flo_httpd_query(call->request, "where");
     const char *by = NULL;
     json_t *more = NULL;
@@ -334,15 +407,19 @@ int flo_rest_overview(struct flo_rest_call *call, struct flo_err *err)
     }
     if (rv == 0) {
         json_t *rows = rows_json(&overview.rows, &more);
-        call->out = json_pack("{s:I,s:I,s:s,s:o,s:o,s:o,s:o}", "devices",
-                              (json_int_t)overview.all.devices, "offline",
-                              (json_int_t)overview.all.offline, "by", by,
-                              "conditions", conditions_json(&overview.all),
-                              "releases", releases_json(&overview.releases),
-                              "rows", rows, "more", more);
+        call->out =
+            json_pack("{s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:o}", "devices",
+                      (json_int_t)overview.all.devices, "offline",
+                      (json_int_t)overview.all.offline, "by", by, "conditions",
+                      conditions_json(&overview.all), "releases",
+                      releases_json(&overview.releases), "rows", rows, "more",
+                      more, "facets", facets_json(&overview));
     }
     rows_deinit(&overview.rows);
     rows_deinit(&overview.releases);
+    for (size_t i = 0; i < overview.facet_count; i++) {
+        rows_deinit(&overview.facets[i].rows);
+    }
     flo_fleet_query_deinit(&query);
     return rv;
 }

@@ -5,6 +5,8 @@
 
 #include <flotilla/plural.h>
 
+#include "base/digits.h"
+
 #include "server-stub/core/request/rate.h"
 #include "server-stub/rest/rest.h"
 
@@ -39,16 +41,7 @@ static char *put_text(char *at, const char *text)
 
 static char *put_number(char *at, uint64_t number)
 {
-    char digits[20];
-    size_t count = 0;
-
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0) {
-        *at++ = digits[--count];
-    }
+    at = flo_digits(at, number);
     *at = '\0';
     return at;
 }
