@@ -32,6 +32,33 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     }
 }
 
+/* The order in words: about which model, where, whose, when and why. */
+static void print_order(const json_t *order)
+{
+    static const struct {
+        const char *path, *before;
+    } parts[] = {{"body.args.model", " of "},
+                 {"group", " · group "},
+                 {"body.scope.device", " · device "},
+                 {"rollout", " · rollout "},
+                 {"body.by", " · by "}};
+    char at[25];
+
+    printf("%s", flo_out_text(order, "op", "?"));
+    for (size_t i = 0; i < FLO_COUNT(parts); i++) {
+        const char *text = flo_out_text(order, parts[i].path, "");
+        if (text[0] != '\0') {
+            printf("%s%s", parts[i].before, text);
+        }
+    }
+    flo_time_text(flo_out_u64(order, "issued_at_ms"), at);
+    printf(" · %s\n", at);
+    const char *reason = flo_out_text(order, "reason", "");
+    if (reason[0] != '\0') {
+        printf("because: %s\n", reason);
+    }
+}
+
 static void print_answers(const json_t *order)
 {
     char half[32];
@@ -348,6 +375,7 @@ int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_object(cli, order, FLO_COLUMNS(order));
     } else if (rv == 0) {
+        print_order(order);
         print_answers(order);
         print_missing(cli, order);
     }

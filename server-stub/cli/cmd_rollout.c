@@ -135,6 +135,7 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
     }
     flo_out_table(cli, json_object_get(rollout, "gates"), FLO_COLUMNS(gate));
     flo_view_slices(rollout, &slices);
+    flo_view_scans(rollout, false, &slices);
     printf("%s", slices.data != NULL ? slices.data : "");
     flo_rollout_print_devices(cli, rollout);
 }
@@ -166,7 +167,10 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0 && is_file) {
         print_file(rollout);
-    } else if (rv == 0) {
+        return 0;
+    }
+    rv = rv < 0 ? rv : flo_rollout_fill(cli, rollout, err);
+    if (rv == 0) {
         flo_rollout_print(cli, rollout);
     }
     return rv;
@@ -254,6 +258,9 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
                flo_out_plain(item, "text", "", plain),
                flo_out_text(item, "verdict", "?"));
         printf("     %s\n", flo_out_plain(item, "because", "", plain));
+        if (flo_out_text(item, "note", NULL) != NULL) {
+            printf("     %s\n", flo_out_plain(item, "note", "", plain));
+        }
     }
     print_remaining(told);
     return flo_rollout_explain_evidence(cli, id, err);
@@ -424,6 +431,8 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
                                 timeout_ms, &ended, err);
     }
     if (ended != NULL) {
+        struct flo_err gone = {0}; /* those that it has are shown then */
+        (void)!flo_rollout_fill(cli, ended, &gone);
         flo_rollout_print(cli, ended);
     }
     return rv;

@@ -6,6 +6,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/live/live.h"
+#include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/cli/view/view.h"
 
 #define POLL_MS 250
@@ -269,7 +270,8 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
             if (flo_out_is_data(cli) && rollout != NULL) {
                 struct flo_err gone = {0};
                 flo_out_object(cli,
-                               flo_api_get(cli, path, &whole, &gone) == 0
+                               flo_api_get(cli, path, &whole, &gone) == 0 &&
+                                       flo_rollout_fill(cli, whole, &gone) == 0
                                    ? whole
                                    : rollout,
                                FLO_COLUMNS(rollout));

@@ -193,6 +193,17 @@ static void line_now(const json_t *rollout, const json_t *plan)
     line_against(plan, "holds", "held       today it would not begin");
 }
 
+/* How many devices the gates can compare, and from when. */
+static void line_base(const json_t *plan)
+{
+    char text[FLO_OUT_PLAIN];
+    const json_t *base = json_object_get(plan, "base");
+
+    if (base != NULL) {
+        printf("  gates      %s\n", flo_out_plain(base, "text", "?", text));
+    }
+}
+
 /* Phases whose proof is not sure: a person may be asked. */
 static void print_unsure(const json_t *plan)
 {
@@ -234,13 +245,14 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     line_transfer(plan);
     line_time(rollout, plan);
     line_undo(plan);
+    line_base(plan);
     line_now(rollout, plan);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(plan, "sights")) > 0) {
         flo_out_table(cli, json_object_get(plan, "sights"),
                       FLO_COLUMNS(planned_sight));
-        print_unsure(plan);
     }
+    print_unsure(plan);
     if (json_array_size(json_object_get(plan, "sites")) > 0) {
         flo_out_table(cli, json_object_get(plan, "sites"),
                       FLO_COLUMNS(planned_site));

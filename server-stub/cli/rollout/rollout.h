@@ -33,6 +33,10 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout);
 /* "/v1/rollouts/ID" and `rest`.  FLO_E_USAGE: no name. */
 FLO_MUST_USE int flo_rollout_path(const char *id, const char *rest, char *out,
                                   size_t bytes, struct flo_err *err);
+/* The devices that an answer leaves out of a large rollout, where all are asked
+ * for: as data, and with -o wide. */
+FLO_MUST_USE int flo_rollout_fill(struct flo_cli *cli, json_t *rollout,
+                                  struct flo_err *err);
 /* One rollout for people, or as data. */
 void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout);
 /* Older rollouts that lose devices to this one. */

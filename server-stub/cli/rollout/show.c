@@ -103,10 +103,12 @@ static void print_transfer(const json_t *rollout)
 void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
 {
     const json_t *devices = json_object_get(rollout, "devices");
-    size_t all = json_array_size(devices);
+    size_t here = json_array_size(devices);
+    uint64_t members = flo_out_u64(rollout, "members");
+    uint64_t all = devices != NULL && members > here ? members : here;
     bool is_wide = flo_out_form(cli) == FLO_OUT_WIDE;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *list = chosen(devices, is_wide ? all : DEVICES_SHOWN);
+    json_t *list = chosen(devices, is_wide ? here : DEVICES_SHOWN);
     size_t count = json_array_size(list);
 
     print_phases(rollout);
@@ -115,6 +117,7 @@ void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
         flo_out_table(cli, list, FLO_COLUMNS(rollout_device));
     }
     if (count < all) {
-        printf("%zu more device%s: -o wide\n", all - count, flo_s(all - count));
+        printf("%llu more device%s: -o wide\n",
+               (unsigned long long)(all - count), flo_s(all - count));
     }
 }

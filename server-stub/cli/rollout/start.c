@@ -5,6 +5,7 @@
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/rollout/rollout.h"
+#include "server-stub/cli/view/view.h"
 
 int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
                      struct flo_err *err)
@@ -23,7 +24,10 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
     if (flo_out_is_data(cli)) {
         flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
     } else if (dry) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) scans = {0};
         flo_rollout_print_plan(cli, rollout);
+        flo_view_scans(rollout, true, &scans);
+        printf("%s", scans.data != NULL ? scans.data : "");
     } else {
         const char *state = flo_out_text(rollout, "state", "?");
         bool has_begun = strcmp(state, "running") == 0;

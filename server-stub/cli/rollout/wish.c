@@ -36,29 +36,34 @@ static json_t *object_at(json_t *object, const char *key)
 
 /* ---- "VALUE,MEMBER=VALUE": phases and gates ---- */
 
-static bool is_list(const char *name)
+static bool is_of_kind(const char *name, const char *wanted)
 {
 #define FLO_SPEC(part, field, kind, ...)                                       \
-    if (strcmp(#kind, "NAMES") == 0 && strcmp(field, name) == 0) {             \
+    if (strcmp(#kind, wanted) == 0 && strcmp(field, name) == 0) {              \
         return true;                                                           \
     }
 #include "server-stub/core/spec/spec.def"
     return false;
 }
 
+static json_t *list_of(const char *text, const char *between)
+{
+    json_t *list = json_array();
+
+    while (*text != '\0') {
+        size_t chars = strcspn(text, between);
+        json_array_append_new(list, json_stringn(text, chars));
+        text += chars + (text[chars] != '\0');
+    }
+    return list;
+}
+
 /* "hw+site": the list of both; "hw" alone is one where a list is wanted. */
 static json_t *list_or_scalar(const char *name, const char *text)
 {
-    if (strchr(text, '+') == NULL && !is_list(name)) {
-        return scalar(text);
-    }
-    json_t *list = json_array();
-    while (*text != '\0') {
-        size_t chars = strcspn(text, "+");
-        json_array_append_new(list, json_stringn(text, chars));
-        text += chars + (text[chars] == '+');
-    }
-    return list;
+    return strchr(text, '+') == NULL && !is_of_kind(name, "NAMES")
+               ? scalar(text)
+               : list_of(text, "+");
 }
 
 /* "ramp.factor=2": the last name is the member, the others are objects. */
@@ -252,6 +257,15 @@ static const struct {
 #include "server-stub/core/spec/spec.def"
 };
 
+/* "hw,site,site&hw" is a list. */
+static json_t *given(const struct flo_args *args, const char *name,
+                     const char *flag)
+{
+    const char *text = flo_args_text(args, flag, "");
+
+    return is_of_kind(name, "LABELS") ? list_of(text, ",") : scalar(text);
+}
+
 static void add_fields(const struct flo_args *args, json_t *spec)
 {
     if (flo_args_has(args, "group")) {
@@ -265,7 +279,7 @@ static void add_fields(const struct flo_args *args, json_t *spec)
                 fields[i].name,
                 fields[i].is_switch
                     ? json_true()
-                    : scalar(flo_args_text(args, fields[i].flag, "")));
+                    : given(args, fields[i].name, fields[i].flag));
         }
     }
 }

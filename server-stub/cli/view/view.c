@@ -258,6 +258,22 @@ void flo_view_slices(const json_t *rollout, struct flo_buf *out)
     }
 }
 
+void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
+{
+    char plain[FLO_OUT_PLAIN];
+    json_t *scan;
+    size_t i;
+
+    json_array_foreach(json_object_get(rollout, "scans"), i, scan)
+    {
+        if (is_all || number(scan, "values") == 0 ||
+            number(scan, "left_values") > 0) {
+            flo_buf_printf(out, "scan: %s\n",
+                           flo_out_plain(scan, "text", "?", plain));
+        }
+    }
+}
+
 /* Its end, else how it was found. */
 static const char *word_of(const json_t *slice)
 {

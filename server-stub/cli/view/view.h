@@ -31,6 +31,9 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out);
 /* The slices that were found, a line each; and all of them in one. */
 void flo_view_slices(const json_t *rollout, struct flo_buf *out);
 void flo_view_slices_line(const json_t *rollout, struct flo_buf *out);
+/* The labels of the scan, a line each; not all: those that it cannot take
+ * whole. */
+void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out);
 /* Time that is left, guessed from the devices that ended while it was watched,
  * and the soaks of phases to come; 0: nothing can be said. */
 uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,

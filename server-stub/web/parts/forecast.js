@@ -48,8 +48,8 @@ export function Forecast({ answer }) {
     [html`<b>${f.number} ${text(f.name)}</b>`, number(f.takes), number(f.devices), duration(f.begins_after_ms), duration(f.ends_after_ms),
       canary.has(f.number) ? "canary, spread over the fleet" : "stable hash"])} />
     <p class="soft">${time(answer)} Gates: ${(answer.gates || []).map((g) => g.name).join(", ") || "none"}. When one fails: ${text(answer.on_fail)}.</p><//>
-  ${(p.sights || []).length > 0 ? html`<${Card} title="What the gates find"><${Table} label="Gates" heads=${["phase", "gate", "#updated", "#controls", "#finds", "+#has to prove", "#odds"]} rows=${p.sights.map((s) =>
-    [text(s.phase), text(s.gate), number(s.updated), number(s.controls), percent(s.finds_pct), percent(s.prove_pct), percent(s.odds_pct)])} />
+  ${(p.sights || []).length > 0 || p.base ? html`<${Card} title="What the gates find">${p.base ? html`<p><${Prose} words=${p.base.text} /></p>` : null}<${Table} label="Gates" heads=${["phase", "gate", "#updated", "#controls", "finds", "+#has to prove", "#odds"]} rows=${(p.sights || []).map((s) =>
+    [text(s.phase), text(s.gate), number(s.updated), number(s.controls), s.finds ? text(s.finds) : "–", percent(s.prove_pct), percent(s.odds_pct)])} />
     ${(p.unsure || []).map((line) => html`<p class="warn"><${Prose} words=${line.text} /></p>`)}
     ${(p.sites || []).map((s) => html`<p class="soft">At a site of ${number(s.members)}, with ${number(s.updated)} updated: ${text(s.gate)} from ${percent(s.finds_pct)} on.</p>`)}<//>` : null}
   <${Card} title="Bytes"><${Table} label="Ways" heads=${["way", "variant", "#devices", "#each", "#sum", "+#whole instead"]} rows=${(p.ways || []).map((w) =>

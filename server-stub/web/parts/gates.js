@@ -41,7 +41,7 @@ export function Gates({ rollout, chosen }) {
     list.filter((g) => g.verdict === "pass").length} of ${list.length} hold`} label="Gates">
     ${list.length === 0 ? html`<p class="soft">This rollout has none: only its phases hold it.</p>`
   : html`<${Table} label="Gates" heads=${["gate", "verdict", "measured", "+0 to limit", "#limit", "+#new", "+#not updated", "+then"]} rows=${
-    list.map((g) => ({ hit: g.verdict === "fail" || g.name === chosen, cells: [html`<b>${g.name}</b>`, html`<${State} word=${g.verdict} />`, html`${words(g)}<br /><span class="soft">${text(g.because)}</span>`,
+    list.map((g) => ({ hit: g.verdict === "fail" || g.name === chosen, cells: [html`<b>${g.name}</b>`, html`<${State} word=${g.verdict} />`, html`${words(g)}<br /><span class="soft">${text(g.because)}${g.note ? html`<br />${text(g.note)}` : null}</span>`,
       html`<${Forest} gate=${g} />`, `${number(g.limit) === "0" ? g.limit : Number(g.limit)} ${g.unit}`, arm(g.updated), arm(g.waiting), g.action] }))} />`}
     <//>`;
 }

@@ -63,6 +63,14 @@ function Where({ counts, rows }) {
     ${left > 0 ? html`<p class="soft">${number(left)} more with ${many(more("devices"), "device")}, ${number(more("look"))} of them need a look.</p>` : null}<//>`;
 }
 
+// Counts of what fits; a value of a label narrows it further.
+const Facets = ({ facets, query, where }) => facets.filter((f) => f.values.length > 1).map(({ by, values, more }) => html`<p class="soft" aria-label=${`Counts by ${by}`}>
+  <b>${by.replace(/^label\./, "")}</b>${" "}${values.map(({ name, devices }, i) => {
+  const words = `${text(name ?? "none")} ${number(devices)}`;
+  return html`${i > 0 ? " · " : ""}${by === "hardware" || name === null ? words
+    : html`<a href=${link(["fleet"], { ...query, where: `${where ? `${where} and ` : ""}${by} = '${name.replace(/'/g, "")}'` })}>${words}</a>`}`;
+})}${more > 0 ? ` · ${number(more)} more` : ""}</p>`);
+
 function Notices({ rollouts, total, offline, frozen, freezes }) {
   const bad = rollouts.filter((r) => r.state === "halted" && !r.followed_by
     || isOpen(r) && (r.causes || []).length > 0 || r.state === "paused");
@@ -91,12 +99,13 @@ export class Fleet extends Screen {
   async read({ query }) {
     const where = query.where ?? LOOK;
     const at = where ? `&where=${encodeURIComponent(where)}` : "";
-    const [version, list, rollouts, counts, freezes] = await Promise.all([
+    const [version, list, rollouts, counts, freezes, fits] = await Promise.all([
       call("GET", "/v1/version"),
       call("GET", `/v1/devices?limit=${Math.min(Number(query.limit) || SHOWN, 1000)}&sort=${encodeURIComponent(query.sort || "condition,name")}&fields=${DETAIL}${at}`)
         .catch((problem) => ({ items: [], total: 0, problem })),
-      call("GET", "/v1/rollouts"), overview(ROWS[query.rows] ? query.rows : "site"), call("GET", "/v1/change-freezes")]);
-    return { version, list, rollouts: rollouts.items.sort(rolloutOrder), counts, freezes: freezes.items.filter((f) => f.on) };
+      call("GET", "/v1/rollouts"), overview(ROWS[query.rows] ? query.rows : "site"), call("GET", "/v1/change-freezes"),
+      call("GET", `/v1/overview?facets=true${at}`).catch(() => ({ facets: [] }))]);
+    return { version, list, facets: fits.facets, rollouts: rollouts.items.sort(rolloutOrder), counts, freezes: freezes.items.filter((f) => f.on) };
   }
 
   fresh = new Map();
@@ -137,7 +146,7 @@ export class Fleet extends Screen {
     }
   }
 
-  draw({ version, list, rollouts, counts, freezes }, { query }) {
+  draw({ version, list, facets, rollouts, counts, freezes }, { query }) {
     const where = query.where ?? LOOK;
     const open = rollouts.filter((r) => isOpen(r) || r.state === "halted").slice(0, 6);
     const { devices: total, offline, conditions, releases: runs } = counts;
@@ -167,7 +176,7 @@ export class Fleet extends Screen {
           placeholder="all; or: site = lyon and disk_free < 1GiB" value=${where} key=${where} /></label><button type="submit">Show</button></form>
       <${Chips} label="Ready filters" items=${CHIPS.map(([word, w]) => ({ word, on: w === where, href: `${link(["fleet"], { ...query, where: null })}${
   Object.keys({ ...query, where: undefined }).some((k) => k !== "where" && query[k]) ? "&" : "?"}where=${encodeURIComponent(w)}` }))} />
-      <${Problems} problem=${list.problem} />
+      <${Problems} problem=${list.problem} /><${Facets} facets=${facets} query=${query} where=${where} />
       <${Table} label="Devices" heads=${["device", "condition", "why", "+site", "+hardware", "serves", "+#memory", "+#°C", "#seen"]} rows=${
   [...list.items].sort((a, b) => RANK.indexOf(condition(a)) - RANK.indexOf(condition(b))).map((d) => ({ hit: condition(d) === "failed", cells: [html`<a href=${link(["devices", d.name])}>${text(d.name)}</a>`,
     html`<${State} word=${condition(d)} />`, why(d), text(d.labels?.site), hardware(d),

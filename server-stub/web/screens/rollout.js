@@ -14,6 +14,7 @@ import { Screen } from "/app/parts/screen.js";
 import { Slices } from "/app/parts/slices.js";
 
 const SHOWN = 200; // asked for; the controller gives failed ones first
+const ONLY = { failed: "failed", "not done": "not-done" };
 const ROWS = 40;
 const FAILED = ["failed", "rejected", "timed-out", "rolled-back"];
 
@@ -138,10 +139,13 @@ export class Rollout extends Screen {
     }
   }
 
-  async read({ path }) {
+  // The first devices of a large rollout are not all that fit.
+  async read({ path, query }) {
     const at = `/v1/rollouts/${encodeURIComponent(path[1])}`;
     const [one, explained] = await Promise.all([call("GET", `${at}?devices=${SHOWN}`), call("GET", `${at}/explain`)]);
-    return { one, decisions: explained.decisions };
+    const only = one.members > SHOWN && ONLY[query.show];
+    const some = only ? await call("GET", `${at}/devices?only=${only}&limit=${SHOWN}`) : null;
+    return { one: some ? { ...one, devices: some.items } : one, decisions: explained.decisions };
   }
 
   draw({ one, decisions }, { query }, { ask }) {
