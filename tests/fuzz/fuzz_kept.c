@@ -1,5 +1,6 @@
 /* Evidence of a member and the waves of a rollout as they are stored: what is
  * read is written the same. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ static void member(const uint8_t *data, size_t bytes)
     uint8_t again[FLO_KEPT_BYTES_MAX];
     struct flo_err err = {0};
     struct flo_since_numbers numbers;
+    struct flo_slope slope;
     uint32_t stratum;
     double d;
 
@@ -30,11 +32,14 @@ static void member(const uint8_t *data, size_t bytes)
                  numbers.crashes >= 0 && numbers.hours >= 0);
         }
         (void)flo_since_difference(&kept->since, 0, p, &d, &stratum);
+        flo_since_slope(&kept->since, &kept->readings.memory, p, &slope);
+        must(isfinite(slope.slope) && isfinite(slope.latest));
     }
     size_t packed = flo_kept_member_pack(
         &kept->observed, kept->has_since ? &kept->since : NULL, again);
     /* Formats of before are written as that of now. */
-    if (data[kept->has_since ? 3 : 0] == again[kept->has_since ? 3 : 0]) {
+    if (data[0] == again[0] &&
+        data[kept->has_since ? 3 : 0] == again[kept->has_since ? 3 : 0]) {
         must(packed == bytes && memcmp(again, data, bytes) == 0);
     }
     free(kept);

@@ -86,6 +86,7 @@ static void room_close(struct room *room)
     flo_httpd_close(room->rest.httpd);
     flo_rest_held_close(&room->rest);
     flo_rest_checks_close(&room->rest);
+    flo_rest_plans_close(&room->rest);
     flo_live_close(room->rest.live);
     flo_controller_close(room->rest.controller);
     event_base_free(room->base);

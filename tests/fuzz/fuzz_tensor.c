@@ -85,7 +85,7 @@ static void apply(const void *patch, size_t bytes)
 static void apply_index(const uint8_t *entries, size_t entry_bytes,
                         const uint8_t *payloads, size_t payload_bytes)
 {
-    struct tensor_head head = {.predictor = FLO_TENSOR_PREDICTOR_FOLLOWS,
+    struct tensor_head head = {.predictor = FLO_TENSOR_PREDICTOR_INTEGERS,
                                .old_bytes = OLD_BYTES,
                                .new_bytes = NEW_BYTES_MAX,
                                .old_digest = old_digest,

@@ -7,8 +7,10 @@
 #ifndef FLOTILLA_TESTS_WAITS_H
 #define FLOTILLA_TESTS_WAITS_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <flotilla/base.h>
@@ -38,6 +40,19 @@ static inline uint64_t waits_wall_ms(void)
 static inline void waits_pause(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* A child stands still, with all of its threads: they run on for a while after
+ * the signal. */
+static inline void waits_stop(pid_t child)
+{
+    siginfo_t seen;
+
+    if (kill(child, SIGSTOP) != 0 ||
+        waitid(P_PID, (id_t)child, &seen, WSTOPPED | WNOWAIT) != 0) {
+        perror("stop a child");
+        abort();
+    }
 }
 
 /* Another process, which a test starts and ends, hangs for good. */

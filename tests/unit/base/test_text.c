@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/fit.h>
 
 #include "unit/waits.h"
 
@@ -308,9 +309,42 @@ static void clocks_do_not_go_back(void **state)
     assert_true(waits_wall_ms() > UINT64_C(1700000000000));
 }
 
+static void assert_fits(const char *text, size_t bytes, const char *expected)
+{
+    char out[64];
+
+    assert_true(bytes <= sizeof(out));
+    assert_int_equal(flo_text_fit(text, out, bytes), strlen(expected));
+    assert_string_equal(out, expected);
+    assert_int_equal(flo_utf8_valid(out, strlen(out)), strlen(out));
+}
+
+static void a_sentence_is_cut_between_words_and_characters(void **state)
+{
+    (void)state;
+    char text[64] = "twice as slow at site=lyon";
+
+    assert_fits("twice as slow", 14, "twice as slow");
+    assert_fits("twice as slow", 13, "twice as…");
+    assert_fits("twice as slow", 12, "twice as…");
+    assert_fits("twice as slow", 11, "twice…");
+    assert_fits("at Zürich", 8, "at…");
+    for (size_t bytes = 8; bytes < 30; bytes++) {
+        char out[64];
+        size_t length = flo_text_fit("éééééééééééééééééééé", out, bytes);
+        assert_true(length < bytes && length + 2 > bytes - 4);
+        assert_int_equal(flo_utf8_valid(out, length), length);
+    }
+    assert_int_equal(flo_text_fit(text, text, 12), 11); /* in place */
+    assert_string_equal(text, "twice as…");
+    assert_int_equal(flo_text_fitf(text, 16, "%s of %u", "twenty", 31u), 12);
+    assert_string_equal(text, "twenty of 31");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sentence_is_cut_between_words_and_characters),
         cmocka_unit_test(names_have_few_characters_and_a_length),
         cmocka_unit_test(an_address_has_a_scheme_a_host_and_a_port),
         cmocka_unit_test(a_made_uuid_is_valid_and_new),

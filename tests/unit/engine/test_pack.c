@@ -158,7 +158,8 @@ static double product_error(const struct flo_kernel *kernel, uint32_t type,
             sum += p;
             size += fabs(p);
         }
-        double error = fabs((double)y[t * (ROWS + 2) + r] - sum) / size;
+        double error =
+            fabs((double)y[t * (ROWS + 2) + r] - sum) / (size > 0 ? size : 1);
         worst = error > worst || isnan(error) ? error : worst;
     }
     for (size_t t = 0; t < TOKENS; t++) {
@@ -204,11 +205,113 @@ static void products_with_codes_of_8_bits_are_exact(void **state)
     products_are_exact(FLO_PRECISION_8);
 }
 
+/* The largest code of 16 bits that the kernel makes. */
+static float code_max_16(void)
+{
+    struct flo_activations x = activations(32, 1, FLO_PRECISION_16);
+
+    fill_whole(1);
+    quantise(chosen, &x);
+    return roundf(1 / input.scales[0]);
+}
+
 static void products_with_codes_of_16_bits_are_exact(void **state)
 {
+    float most = code_max_16();
+
     (void)state;
-    fill_whole(127 * 256);
+    assert_true(most > 32000);
+    fill_whole(most);
     products_are_exact(FLO_PRECISION_16);
+}
+
+/* Bytes of one pattern (-1: any), with scales of 1. */
+static void fill_bytes(struct matrix *m, uint32_t type, int pattern)
+{
+    const struct flo_quant_type *quant = flo_quant_type(type);
+    const uint16_t one = 0x3c00;
+    uint32_t state = 9;
+
+    for (size_t i = 0; i < ROWS * m->row_bytes; i++) {
+        m->data[i] = pattern >= 0 ? (uint8_t)pattern
+                                  : (uint8_t)(noise(&state) * 127.0f + 128.0f);
+    }
+    for (size_t i = 0; i < ROWS * m->row_bytes; i += quant->block_bytes) {
+        for (int s = 0; s < quant->scale_count; s++) {
+            memcpy(m->data + i + quant->scale_offset[s], &one, sizeof(one));
+        }
+    }
+    matrix_pack(m, type);
+}
+
+/* Sums of 16 bits would overflow here, if they can at all: the largest codes
+ * with the largest codes, of either sign; -128 among the weights. */
+static void the_largest_codes_and_any_bytes_are_exact(void **state)
+{
+    static const int patterns[] = {0xff, 0x80, 0x7f, 0x00, 0x88, -1};
+    static const enum flo_precision precisions[] = {FLO_PRECISION_8,
+                                                    FLO_PRECISION_16};
+    static const size_t tokens[] = {1, 3, 5, TOKENS};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(types) * FLO_COUNT(patterns); i++) {
+        uint32_t type = types[i / FLO_COUNT(patterns)];
+        struct matrix m;
+
+        if (chosen->matmul_packed[type] == NULL) {
+            continue;
+        }
+        matrix_make(&m, type, 256);
+        fill_bytes(&m, type, patterns[i % FLO_COUNT(patterns)]);
+        for (size_t j = 0; j < 4 * FLO_COUNT(tokens); j++) {
+            enum flo_precision precision = precisions[j % 2];
+            float most = precision == FLO_PRECISION_8 ? 127.0f : code_max_16();
+
+            for (size_t k = 0; k < TOKENS * COLUMNS; k++) {
+                input.values[k] = j % 4 < 2 ? most : k % 3 ? -most : most;
+            }
+            double error =
+                product_error(chosen, type, &m, tokens[j / 4], precision);
+
+            if (!(error < 1e-6)) {
+                fail_msg("%s %s bytes %d tokens %zu: %g", chosen->name,
+                         flo_quant_type(type)->name,
+                         patterns[i % FLO_COUNT(patterns)], tokens[j / 4],
+                         error);
+            }
+        }
+        matrix_free(&m);
+    }
+}
+
+static void rows_may_end_anywhere_in_a_strip(void **state)
+{
+    (void)state;
+    fill_noise();
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        static float whole[5 * ROWS], part[5 * ROWS];
+        struct flo_activations x = activations(256, 5, FLO_PRECISION_8);
+        struct matrix m;
+
+        if (chosen->matmul_packed[types[i]] == NULL) {
+            continue;
+        }
+        matrix_make(&m, types[i], 256);
+        quantise(chosen, &x);
+        chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, ROWS, &x,
+                                        whole, ROWS);
+        for (size_t rows = 1; rows < ROWS; rows++) {
+            for (size_t j = 0; j < 5 * ROWS; j++) {
+                part[j] = 12345.0f;
+            }
+            chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, rows, &x,
+                                            part, ROWS);
+            for (size_t j = 0; j < 5 * ROWS; j++) {
+                assert_true(part[j] == (j % ROWS < rows ? whole[j] : 12345.0f));
+            }
+        }
+        matrix_free(&m);
+    }
 }
 
 static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
@@ -376,6 +479,8 @@ int main(void)
     const struct CMUnitTest products[] = {
         cmocka_unit_test(products_with_codes_of_8_bits_are_exact),
         cmocka_unit_test(products_with_codes_of_16_bits_are_exact),
+        cmocka_unit_test(the_largest_codes_and_any_bytes_are_exact),
+        cmocka_unit_test(rows_may_end_anywhere_in_a_strip),
         cmocka_unit_test(a_token_has_the_same_bits_alone_and_in_a_batch),
         cmocka_unit_test(a_nan_in_a_token_reaches_all_its_sums_and_no_others),
         cmocka_unit_test(a_scale_that_is_nan_reaches_its_row_alone),

@@ -151,6 +151,9 @@ static void misbehave(int fd)
         refuse_packed(fd);
     } else if (strcmp(deed, "crash") == 0) {
         abort();
+    } else if (strcmp(deed, "shut") == 0) {
+        close(fd);
+        waits_hang();
     } else if (strcmp(deed, "hang") == 0) {
         waits_hang();
     }

@@ -297,14 +297,6 @@ static void it_times_out(void **state)
     assert_int_equal(world.code, FLO_E_ENGINE_HANG);
 }
 
-static bool is_stopped(pid_t pid)
-{
-    siginfo_t info = {0};
-
-    return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT | WNOHANG) == 0 &&
-           info.si_pid == pid;
-}
-
 static void one_that_stands_still_is_soon_given_up(void **state)
 {
     int fine = 0;
@@ -314,8 +306,7 @@ static void one_that_stands_still_is_soon_given_up(void **state)
     held_clock_hold();
     start_within(MODEL, &fine, WAITS_HANG_MS, WAITS_HANG_MS, 1000);
     pid_t pid = child();
-    assert_int_equal(kill(pid, SIGSTOP), 0);
-    WAIT_UNTIL(is_stopped(pid)); /* so that it computes no more */
+    waits_stop(pid); /* so that it computes no more */
     look_after_ms(900);
     assert_false(world.has_ended);
     held_clock_pass_ms(1000);
@@ -333,7 +324,7 @@ static void one_that_stands_still_is_cancelled_at_once(void **state)
     setenv("FLO_SLOW", "still", 1);
     struct serve_packer *packer = start(MODEL, &fine);
     pid_t pid = child();
-    assert_int_equal(kill(pid, SIGSTOP), 0);
+    waits_stop(pid);
     flo_serve_pack_cancel(packer);
 
     child_run_until_reaped(world.base, pid);

@@ -84,7 +84,7 @@ static void an_unloaded_engine_gives_its_requests_away(void **state)
     world_open();
     open_current(V2, "2.0.0");
     open_candidate(V21, "2.1.0");
-    kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGSTOP);
+    waits_stop(status_now().roles[FLO_ROLE_CURRENT].pid);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
     flip(FLO_ROLE_CANDIDATE);
@@ -130,7 +130,7 @@ static void force_ends_an_engine_that_still_drains(void **state)
     world_open();
     open_current(V2, "2.0.0");
     pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
-    kill(pid, SIGSTOP);
+    waits_stop(pid);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
@@ -155,7 +155,7 @@ static void a_drain_of_one_role_outlives_force_on_the_other(void **state)
     open_current(V2, "2.0.0");
     open_candidate(V21, "2.1.0");
     pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
-    kill(pid, SIGSTOP);
+    waits_stop(pid);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
@@ -173,7 +173,7 @@ static void a_stop_is_nobodys_failure(void **state)
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
-    kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGSTOP);
+    waits_stop(status_now().roles[FLO_ROLE_CURRENT].pid);
     client_start(&client, "/v1/chat/completions", CHAT, false);
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
 

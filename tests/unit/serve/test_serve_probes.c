@@ -143,7 +143,7 @@ static void memory_time_and_death_end_a_probe(void **state)
     struct flo_err err = {0};
     assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, &err), 0);
     has_result = false;
-    kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGSTOP);
+    waits_stop(status_now().roles[FLO_ROLE_CANDIDATE].pid);
     assert_int_equal(start_probe(golden, bytes, 1, &usual, &err), 0);
     event_base_loop(world.base, EVLOOP_ONCE);
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);

@@ -344,7 +344,7 @@ static void those_who_wait_get_the_adapter_that_they_named(void **state)
     world.adapter_path = "tests/models/tiny-v1-site-lora.gguf";
     open_current("tests/models/tiny-v1.F16.gguf", "1.0.0");
     pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
-    kill(pid, SIGSTOP);
+    waits_stop(pid);
     for (int i = 0; i < CLIENTS; i++) {
         client_start(&clients[i], "/v1/completions", body, false);
     }

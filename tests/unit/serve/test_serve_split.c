@@ -169,7 +169,7 @@ static void its_crash_and_its_end_fail_nobody(void **state)
     }
     RUN_UNTIL(world.requests_of[0] > 8 && world.requests_of[1] > 8);
     flo_serve_get_status(world.serve, 1, &status);
-    kill(status.roles[FLO_ROLE_CURRENT].pid, SIGSTOP); /* some are under way */
+    waits_stop(status.roles[FLO_ROLE_CURRENT].pid); /* some are under way */
     for (int i = 0; i < 20; i++) {
         world_turn();
     }
@@ -197,7 +197,7 @@ requests_under_way_at_its_end_are_answered_all_the_same(void **state)
     open_two(99);
     flo_serve_get_status(world.serve, 1, &status);
     pid_t pid = status.roles[FLO_ROLE_CURRENT].pid;
-    kill(pid, SIGSTOP);
+    waits_stop(pid);
     for (int i = 0; i < STREAMS; i++) {
         client_start(&clients[i], CHATS, CHAT, false);
     }

@@ -31,7 +31,11 @@ struct world {
     int sites;      /* of the controls; the updated stand at another; 0: none */
     int failing;    /* who has errors; as the test says */
     int one_in;     /* so many devices one is slow with the release */
+    int quick;      /* a device that is ten times faster; 0: none */
     bool all_of_bad; /* its bad site is updated as a whole */
+    bool is_paired;  /* site and hardware class are scanned as a pair, too, and
+                        one class is bad at the bad site */
+    int probes_from; /* devices from here on come by a probe; 0: none */
     uint32_t random;
 };
 

@@ -128,6 +128,7 @@ static inline int close_rest(void **state)
 
     flo_rest_held_close(&world->rest);
     flo_httpd_close(world->rest.httpd);
+    flo_rest_plans_close(&world->rest);
     event_base_loop(world->base, EVLOOP_NONBLOCK);
     flo_controller_close(world->controller);
     event_base_free(world->base);

@@ -32,6 +32,7 @@ struct world {
     struct flo_study_above above; /* TTFT p95 */
     int sites;                    /* device i is at site i mod sites + 1 */
     int slow;                     /* a device far slower than its site; 0 */
+    uint8_t probes[DEVICES];      /* those of its site */
     struct flo_study_slices slices;
     double leak; /* growth of memory in an hour */
 };
@@ -187,7 +188,14 @@ static inline void studies(struct world *world, double change)
         evidence->probes[0].least = log(2.1);
         snprintf(evidence->probes[0].device, sizeof(evidence->probes[0].device),
                  "%s", world->names[world->slow - 1]);
+        snprintf(evidence->probes[0].name, sizeof(evidence->probes[0].name),
+                 "site=s%d", (world->slow - 1) % world->sites);
+        for (int i = 0; i < DEVICES; i++) {
+            world->probes[i] =
+                i % world->sites == (world->slow - 1) % world->sites;
+        }
     }
+    world->study.probes = world->slow > 0 ? world->probes : NULL;
     world->now_ms += BLOCK_MS;
     assert_int_equal(
         step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,

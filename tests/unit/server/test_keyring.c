@@ -1,4 +1,5 @@
 /* Keyring: who reads the fleet's keys, and whose word for them counts. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -230,6 +231,133 @@ static void who_is_admitted_is_as_the_transaction_ends(void **state)
     flo_keyring_deinit(&controller.keyring.as_stored);
 }
 
+/* ---- what stays in memory ---- */
+
+/* The shadow of a sanitizer is larger, up to terabytes that nobody reads in
+ * time. */
+#define AREA_MAX (UINT64_C(64) << 20)
+
+/* Is this text, of which each byte is given as its complement, in a page of
+ * ours that can be written? */
+static bool is_in_area(int memory, unsigned long begin, unsigned long end,
+                       const uint8_t *complement, size_t bytes)
+{
+    static uint8_t page[1 << 16];
+    size_t kept = 0;
+    bool is_there = false;
+
+    for (unsigned long at = begin; at < end && !is_there;) {
+        size_t room = sizeof(page) - kept;
+        room = room < end - at ? room : end - at;
+        if (pread(memory, page + kept, room, (off_t)at) != (ssize_t)room) {
+            break; /* pages of the kernel */
+        }
+        size_t count = kept + room;
+        for (size_t i = 0; i + bytes <= count && !is_there; i++) {
+            size_t same = 0;
+            while (same < bytes &&
+                   (page[i + same] ^ complement[same]) == 0xff) {
+                same++;
+            }
+            is_there = same == bytes;
+        }
+        kept = count < bytes - 1 ? count : bytes - 1;
+        memmove(page, page + count - kept, kept);
+        at += room;
+    }
+    flo_secret_wipe(page, sizeof(page));
+    return is_there;
+}
+
+/* Nothing is allocated meanwhile: that would write over what was given back. */
+static bool is_in_memory(const uint8_t *complement, size_t bytes)
+{
+    static char lines[1 << 17];
+    int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    unsigned long begin, end;
+    bool is_there = false;
+
+    assert_true(maps >= 0 && memory >= 0);
+    for (ssize_t got = 1; got > 0; used += (size_t)got) {
+        got = read(maps, lines + used, sizeof(lines) - 1 - used);
+        assert_true(got >= 0);
+    }
+    lines[used] = '\0';
+    for (const char *line = lines; *line != '\0' && !is_there;) {
+        char mode[8];
+        is_there = sscanf(line, "%lx-%lx %7s", &begin, &end, mode) == 3 &&
+                   mode[1] == 'w' && end - begin <= AREA_MAX &&
+                   is_in_area(memory, begin, end, complement, bytes);
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    close(maps);
+    close(memory);
+    return is_there;
+}
+
+/* Lines of a key, with the ends that JSON escapes. */
+static void draw_text(char text[1024], uint8_t complement[32])
+{
+    flo_random(text, 1023);
+    for (size_t i = 0; i < 1023; i++) {
+        text[i] = i % 65 == 64 ? '\n' : (char)('A' + (uint8_t)text[i] % 26);
+    }
+    text[1023] = '\0';
+    for (size_t i = 0; i < 32; i++) {
+        complement[i] = (uint8_t)~text[200 + i]; /* within a line */
+    }
+}
+
+/* An emulator's /proc/self/mem is that of the emulator. */
+static bool can_look(void)
+{
+    static uint8_t known[32];
+    uint8_t complement[32];
+
+    flo_random(known, sizeof(known));
+    for (size_t i = 0; i < sizeof(known); i++) {
+        complement[i] = (uint8_t)~known[i];
+    }
+    return is_in_memory(complement, sizeof(complement));
+}
+
+static void no_text_of_a_key_stays_in_memory(void **state)
+{
+    struct fleet *fleet = *state;
+    struct flo_keyring found = {.number = 0};
+    struct flo_buf text = {0};
+    struct flo_err err = {0};
+    char digest[FLO_KEYRING_DIGEST], order[1024];
+    uint8_t complement[32];
+
+    if (!can_look()) {
+        skip();
+    }
+    draw_text(order, complement);
+    seal(fleet, 3, order, fleet->authority, &text, digest);
+    flo_secret_wipe(order, sizeof(order));
+    assert_false(is_in_memory(complement, sizeof(complement)));
+
+    /* The folder that takes them: written, and read again. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err),
+                         0);
+        assert_false(is_in_memory(complement, sizeof(complement)));
+    }
+
+    /* Who opened them has them until then. */
+    assert_int_equal(flo_keyring_open(text.data, text.bytes, fleet->one,
+                                      fleet->ca.data, NULL, &found, &err),
+                     0);
+    assert_true(is_in_memory(complement, sizeof(complement)));
+    flo_keyring_deinit(&found);
+    assert_false(is_in_memory(complement, sizeof(complement)));
+    flo_buf_deinit(&text);
+}
+
 #define FLEET(test) cmocka_unit_test_setup_teardown(test, make_fleet, end_fleet)
 
 int main(void)
@@ -241,6 +369,7 @@ int main(void)
         FLEET(an_older_document_that_was_put_back_is_refused),
         FLEET(who_is_admitted_is_as_the_transaction_ends),
         FLEET(who_was_dismissed_takes_no_lead),
+        FLEET(no_text_of_a_key_stays_in_memory),
         cmocka_unit_test(names_stay_within_the_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -398,6 +398,39 @@ a_release_brings_its_files_the_ways_to_them_and_bases_of_deltas(void **state)
     free(release);
 }
 
+static void a_release_states_the_bytes_of_what_it_brings(void **state)
+{
+    struct flo_release *release = calloc(1, sizeof(*release));
+    static const struct {
+        char artifact;
+        uint64_t bytes;
+    } stated[] = {{'f', 1000}, {'z', 300}, {'c', 96},
+                  {'g', 9},    {'b', 0},   {'x', 0}};
+
+    (void)state;
+    assert_non_null(release);
+    release->file_count = 2;
+    release->files[0] = (struct flo_release_file){
+        .digest = named('f'),
+        .bytes = 1000,
+        .chunk_bytes = 400,
+        .chunk_list = named('c'),
+        .way_count = 1,
+        .ways = {{.digest = named('z'), .bytes = 300, .base = named('b')}}};
+    /* The same artifact, of a document that contradicts itself. */
+    release->files[1] =
+        (struct flo_release_file){.digest = named('g'),
+                                  .bytes = 8,
+                                  .way_count = 1,
+                                  .ways = {{.digest = named('g'), .bytes = 9}}};
+
+    for (size_t i = 0; i < FLO_COUNT(stated); i++) {
+        struct flo_digest digest = named(stated[i].artifact);
+        assert_int_equal(flo_offer_bytes(release, &digest), stated[i].bytes);
+    }
+    free(release);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_restored_controller_skips_numbers_within_bounds),
         cmocka_unit_test(
             a_release_brings_its_files_the_ways_to_them_and_bases_of_deltas),
+        cmocka_unit_test(a_release_states_the_bytes_of_what_it_brings),
         cmocka_unit_test(a_rollout_orders_while_it_runs_is_paused_or_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

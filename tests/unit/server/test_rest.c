@@ -259,6 +259,16 @@ static void an_overview_counts_by_any_label_and_has_a_bound(void **state)
     ANSWERS(world, 200, "\"devices\":1,\"offline\":1,",
             asks(world, world->admin,
                  "GET /v1/overview?by=site&where=site%3Dsite-9", ""));
+    ANSWERS(world, 200, "\"facets\":[]",
+            asks(world, world->admin, "GET /v1/overview", ""));
+    ANSWERS(world, 200,
+            "\"facets\":[{\"by\":\"hardware\",\"values\":[{\"name\":null,"
+            "\"devices\":1}],\"more\":0},{\"by\":\"label.site\",\"values\":"
+            "[{\"name\":\"site-9\",\"devices\":1}],\"more\":0}]",
+            asks(world, world->admin,
+                 "GET /v1/overview?facets=true&where=site%3Dsite-9", ""));
+    ANSWERS(world, 200, "],\"more\":84}]",
+            asks(world, world->admin, "GET /v1/overview?facets=true", ""));
 }
 
 static void a_name_is_typed_again_and_a_scope_is_named_once(void **state)

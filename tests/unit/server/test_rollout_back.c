@@ -80,6 +80,56 @@ static void rolled_back_means_that_no_device_may_have_it(void **state)
     world_free(world);
 }
 
+/* One event of chance to a device. */
+static void meets(struct world *world, uint32_t draw)
+{
+    static const enum flo_rollout_event_kind kinds[] = {
+        FLO_ROLLOUT_EVENT_BACK, FLO_ROLLOUT_EVENT_STAYS, FLO_ROLLOUT_EVENT_LEFT,
+        FLO_ROLLOUT_EVENT_HEARD, FLO_ROLLOUT_EVENT_WITHDRAWN};
+    static const enum flo_execution states[] = {
+        FLO_EXECUTION_DOWNLOADING, FLO_EXECUTION_SOAKING,
+        FLO_EXECUTION_SUCCEEDED, FLO_EXECUTION_FAILED,
+        FLO_EXECUTION_ROLLED_BACK};
+    size_t device = 1 + draw / 16 % 12;
+
+    if (draw % 16 < 9) {
+        about(world, device, kinds[draw % 16 % FLO_COUNT(kinds)]);
+    } else if (draw % 16 < 15) {
+        says(world, device, 1 + draw / 256 % 2,
+             states[draw % 16 - 9 < 5 ? draw % 16 - 9 : 0], NULL);
+    } else {
+        wait_ms(world, 600000);
+    }
+}
+
+/* Beside a rollout that counts all of them at each event. */
+static void who_is_left_is_counted_as_if_all_were_counted_again(void **state)
+{
+    uint32_t draw = 1;
+    size_t partly = 0;
+    (void)state;
+    for (int history = 0; history < 200; history++) {
+        struct world *moved = world_started(12, 3);
+        struct world *counted = world_started(12, 3);
+        for (int i = 0; i < 80; i++) {
+            draw = draw * 1664525 + 1013904223;
+            if (i == 20 + history % 9) {
+                operator_does(moved, FLO_ROLLOUT_EVENT_ROLLBACK);
+                operator_does(counted, FLO_ROLLOUT_EVENT_ROLLBACK);
+            }
+            counted->rollout.left.is_known = false;
+            meets(moved, draw >> 8);
+            meets(counted, draw >> 8);
+            assert_string_equal(moved->rollout.reason, counted->rollout.reason);
+            assert_int_equal(moved->rollout.state, counted->rollout.state);
+            partly += moved->rollout.state == FLO_ROLLOUT_PARTLY_BACK;
+        }
+        world_free(moved);
+        world_free(counted);
+    }
+    assert_true(partly > 1000);
+}
+
 /* The sentence under the gate `failed` of the present phase. */
 static void says_gate(const struct world *world, enum flo_verdict verdict,
                       const char *because)
@@ -288,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
         cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(rolled_back_means_that_no_device_may_have_it),
+        cmocka_unit_test(who_is_left_is_counted_as_if_all_were_counted_again),
         cmocka_unit_test(early_devices_of_a_covered_label_go_back_by_name),
         cmocka_unit_test(one_order_takes_the_rest_of_a_covered_label_back),
         cmocka_unit_test(

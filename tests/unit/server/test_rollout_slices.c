@@ -189,6 +189,101 @@ static void who_joins_elsewhere_gets_the_release(void **state)
     world_free(world);
 }
 
+/* Device 0 was told, 1 and 3 were not, 5 has the release; a slice is held that
+ * has none of them. */
+static struct world *world_that_holds(uint8_t *in)
+{
+    struct world *world = world_new(true);
+
+    start(world);
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                    .device = world->names[0],
+                                    .attempt = 1,
+                                    .execution = FLO_EXECUTION_DOWNLOADING});
+    name_slice(world, 0, in);
+    world->slices.rows[0].is_culprit = false;
+    world->slices.rows[0].is_asked = true;
+    world->slices.rows[0].controls = 0;
+    studies(world, 0);
+    assert_int_equal(world->rollout.study.state.held_count, 1);
+    return world;
+}
+
+static size_t queued(const struct world *world)
+{
+    for (size_t i = 0; i < DEVICES; i++) {
+        if (world->rollout.members[i].state == FLO_EXECUTION_QUEUED) {
+            return i;
+        }
+    }
+    fail_msg("nobody waits");
+    return 0;
+}
+
+static void who_gets_other_labels_is_held_with_its_new_slice(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_holds(in);
+    const struct flo_rollout_member *members = world->rollout.members;
+    size_t waits = queued(world);
+
+    joins(world, world->names[waits], 1);
+    assert_int_equal(members[waits].state, FLO_EXECUTION_CANCELLED);
+    assert_int_equal(members[waits].held, FLO_HELD_THERE);
+    joins(world, world->names[waits], 0);
+    assert_int_equal(members[waits].state, FLO_EXECUTION_QUEUED);
+    assert_int_equal(members[waits].held, FLO_HELD_NOT);
+    joins(world, world->names[waits], 1);
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_equal(members[waits].state, FLO_EXECUTION_QUEUED);
+    world_free(world);
+}
+
+static void under_way_at_a_slice_it_moved_to_ends_and_begins_again(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_holds(in);
+    const struct flo_rollout_member *members = world->rollout.members;
+
+    size_t told = world->trace.bytes;
+    joins(world, world->names[0], 1);
+    assert_non_null(strstr(world->trace.data + told, "each     abort"));
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                           .device = world->names[0],
+                                           .is_aborted = true});
+    assert_int_equal(members[0].state, FLO_EXECUTION_CANCELLED);
+    told = world->trace.bytes;
+    joins(world, world->names[0], 0);
+    assert_int_equal(members[0].state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(members[0].attempt, 2);
+    assert_non_null(strstr(world->trace.data + told, "each     deploy"));
+    world_free(world);
+}
+
+static void who_has_the_release_keeps_it_at_another_slice(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_holds(in);
+    const struct flo_rollout_member *members = world->rollout.members;
+
+    go_well(world, 0, CANARY);
+    size_t has_it = 0;
+    while (members[has_it].state != FLO_EXECUTION_SUCCEEDED) {
+        has_it++;
+    }
+    size_t told = world->trace.bytes;
+    joins(world, world->names[has_it], 1);
+    assert_int_equal(members[has_it].state, FLO_EXECUTION_SUCCEEDED);
+    joins(world, world->names[has_it], 0);
+    assert_int_equal(members[has_it].state, FLO_EXECUTION_SUCCEEDED);
+    assert_null(strstr(world->trace.data + told, "each"));
+    world_free(world);
+}
+
 /* Devices 0, 2, 4, 6, 8 are at the site; of these 0 and 2 are of a class where
  * the release is worse, and stay as they are. */
 static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
@@ -215,6 +310,34 @@ static void an_answer_frees_nobody_whom_another_slice_holds(void **state)
         assert_int_equal(world->rollout.members[i].held,
                          i == 0 || i == 2 ? FLO_HELD_THERE : FLO_HELD_NOT);
     }
+    world_free(world);
+}
+
+/* A start of the controller reads what is stored. */
+static void a_member_that_waits_elsewhere_now_is_stored_so(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+    struct flo_study_slice *row = &world->slices.rows[1];
+
+    world->rollout.study.on_fail = FLO_ON_FAIL_PAUSE;
+    world->slices.count = 2;
+    *row = world->slices.rows[0];
+    row->members = 2;
+    snprintf(row->name, sizeof(row->name), "hw=x");
+    studies(world, 0);
+    assert_int_equal(world->rollout.study.state.held_count, 2);
+    struct flo_rollout_member *member = &world->rollout.members[4];
+    assert_int_equal(member->held_of, 1);
+    member->is_dirty = false;
+
+    joins(world, member->device, 2);
+
+    assert_int_equal(member->held_of, 2);
+    assert_true(member->is_dirty);
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_equal(member->held, FLO_HELD_THERE);
     world_free(world);
 }
 
@@ -261,6 +384,49 @@ what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
     assert_int_equal(members[2].state, FLO_EXECUTION_NOTIFIED);
     assert_int_equal(members[2].attempt, 0);
     assert_non_null(strstr(world->trace.data + told, "each     deploy"));
+    world_free(world);
+}
+
+static void happens(struct world *world, const char *device,
+                    enum flo_rollout_event_kind kind)
+{
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = kind, .device = device}),
+        0);
+}
+
+/* A newer rollout has it: the answer of the older one is not about it. */
+static void an_answer_brings_back_nobody_of_a_newer_rollout(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+    const struct flo_rollout_member *members = world->rollout.members;
+    size_t waits = CANARY;
+
+    while (members[waits].state != FLO_EXECUTION_CANCELLED) {
+        waits++;
+    }
+    happens(world, world->names[waits], FLO_ROLLOUT_EVENT_SUPERSEDED);
+    assert_int_equal(members[waits].state, FLO_EXECUTION_SUPERSEDED);
+    answer(world, FLO_ROLLOUT_EVENT_PROMOTE);
+    assert_int_equal(members[waits].state, FLO_EXECUTION_SUPERSEDED);
+    world_free(world);
+}
+
+/* Pinned, in maintenance, or of other groups. */
+static void an_answer_brings_back_nobody_who_left_meanwhile(void **state)
+{
+    (void)state;
+    uint8_t in[DEVICES] = {0};
+    struct world *world = world_that_asks(in);
+    size_t before = world->rollout.member_count;
+
+    joins(world, "f", 1);
+    happens(world, "f", FLO_ROLLOUT_EVENT_WITHDRAWN);
+    assert_int_equal(world->rollout.member_count, before);
+    joins(world, "f", 1);
+    assert_int_equal(named(world, "f"), FLO_EXECUTION_CANCELLED);
     world_free(world);
 }
 
@@ -350,10 +516,17 @@ int main(void)
         cmocka_unit_test(a_slice_of_half_of_the_members_stops_the_rollout),
         cmocka_unit_test(an_unclear_slice_waits_for_a_person_and_goes_on),
         cmocka_unit_test(who_joins_a_slice_waits_for_its_answer),
+        cmocka_unit_test(who_gets_other_labels_is_held_with_its_new_slice),
+        cmocka_unit_test(a_member_that_waits_elsewhere_now_is_stored_so),
+        cmocka_unit_test(
+            under_way_at_a_slice_it_moved_to_ends_and_begins_again),
+        cmocka_unit_test(who_has_the_release_keeps_it_at_another_slice),
         cmocka_unit_test(who_joins_elsewhere_gets_the_release),
         cmocka_unit_test(an_answer_frees_nobody_whom_another_slice_holds),
         cmocka_unit_test(
             what_is_under_way_there_ends_and_begins_again_by_answer),
+        cmocka_unit_test(an_answer_brings_back_nobody_of_a_newer_rollout),
+        cmocka_unit_test(an_answer_brings_back_nobody_who_left_meanwhile),
         cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
         cmocka_unit_test(
             a_slice_that_waits_for_a_person_keeps_the_rollout_open),

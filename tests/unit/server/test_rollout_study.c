@@ -17,17 +17,24 @@ static void a_slower_release_is_taken_back(void **state)
 
 /* ---- probes ---- */
 
-static struct world *world_covered(void)
+#define SITES 4 /* of five devices */
+
+static struct world *world_covered_at(int sites)
 {
     struct world *world = world_new(true);
 
     world->rollout.is_covered = true;
     world->rollout.phases[0].is_spread = true;
     world->rollout.phases[2].is_spread = true;
-    world->sites = CANARY;
+    world->sites = sites;
     start(world);
     go_well(world, 0, CANARY);
     return world;
+}
+
+static struct world *world_covered(void)
+{
+    return world_covered_at(SITES);
 }
 
 static enum flo_execution state_of(const struct world *world, int device)
@@ -35,7 +42,7 @@ static enum flo_execution state_of(const struct world *world, int device)
     return (enum flo_execution)world->rollout.members[device - 1].state;
 }
 
-/* Two more at its site; the next one there is of the hold-out. */
+/* Two more at its site, and two stay to compare with. */
 static void
 where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
 {
@@ -45,9 +52,9 @@ where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
     (void)state;
     world->slow = 3;
     studies(world, 0);
-    assert_int_equal(state_of(world, 8), FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(state_of(world, 13), FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(state_of(world, 18), FLO_EXECUTION_QUEUED);
+    assert_int_equal(state_of(world, 7), FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(state_of(world, 11), FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(state_of(world, 15), FLO_EXECUTION_QUEUED);
     assert_int_equal(phases[0].members, CANARY + 2);
     assert_int_equal(phases[1].members, 8);
     studies(world, 0); /* a site is probed once */
@@ -58,8 +65,8 @@ where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
         studies(world, 0);
     }
     assert_int_equal(phases[0].state, FLO_PHASE_RUNNING);
-    go_well(world, 7, 8);
-    go_well(world, 12, 13);
+    go_well(world, 6, 7);
+    go_well(world, 10, 11);
     for (int i = 0; i < 11; i++) {
         studies(world, 0);
     }
@@ -73,6 +80,74 @@ where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
     world_free(world);
 }
 
+/* One of four: two to compare with leave two updated, and three would tell. */
+static void a_site_that_is_too_small_to_tell_is_not_probed(void **state)
+{
+    struct world *world = world_covered_at(CANARY);
+
+    (void)state;
+    world->slow = 3;
+    studies(world, 0);
+    assert_int_equal(world->rollout.phases[0].members, CANARY);
+    world_free(world);
+}
+
+/* Two others at its site are away, and one is of the hold-out. */
+static void the_hold_out_is_not_probed(void **state)
+{
+    struct world *world = world_covered();
+
+    (void)state;
+    world->slow = 3;
+    world->rollout.members[6].is_online = false;
+    world->rollout.members[10].is_online = false;
+    studies(world, 0);
+    assert_int_equal(world->rollout.phases[0].members, CANARY);
+    world_free(world);
+}
+
+/* Its others are on the way: they tell. */
+static void a_site_with_enough_on_the_way_is_not_probed(void **state)
+{
+    struct world *world = world_covered_at(2);
+
+    (void)state;
+    world->slow = 3;
+    studies(world, 0);
+    assert_int_equal(world->rollout.phases[0].members, CANARY);
+    world_free(world);
+}
+
+/* One device at a site is far slower, and so it is the one of a pair there: the
+ * devices that come for the site are enough for both. */
+static void a_pair_is_not_probed_next_to_its_site(void **state)
+{
+    struct world *world = world_covered();
+    struct flo_study_evidence *evidence = &world->study.evidence;
+
+    (void)state;
+    studies(world, 0);
+    evidence->block = world->block++;
+    evidence->probe_count = 2;
+    snprintf(evidence->probes[0].name, FLO_SLICE_TEXT, "site&hw=s2&x");
+    snprintf(evidence->probes[1].name, FLO_SLICE_TEXT, "site=s2");
+    for (int i = 0; i < DEVICES; i++) {
+        bool is_site = i % SITES == 2;
+        world->probes[i] = is_site ? (uint8_t)(i < 8 ? 3 : 2) : 0;
+    }
+    world->study.probes = world->probes;
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                               .study = &world->study}),
+        0);
+    assert_int_equal(world->study.finding.probed[1], 2);
+    assert_int_equal(world->study.finding.probed[0], 0);
+    assert_true(world->rollout.members[6].is_probe);
+    assert_true(world->rollout.members[10].is_probe);
+    assert_false(world->rollout.members[2].is_probe);
+    world_free(world);
+}
+
 static void a_release_that_fails_probes_nobody(void **state)
 {
     struct world *world = world_covered();
@@ -81,7 +156,7 @@ static void a_release_that_fails_probes_nobody(void **state)
     world->slow = 3;
     studies(world, 0.12);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
-    assert_int_equal(state_of(world, 8), FLO_EXECUTION_QUEUED);
+    assert_int_equal(state_of(world, 7), FLO_EXECUTION_QUEUED);
     world_free(world);
 }
 
@@ -91,12 +166,12 @@ static void a_phase_that_is_not_covered_is_not_probed(void **state)
     struct world *world = world_new(true);
 
     (void)state;
-    world->sites = CANARY;
+    world->sites = SITES;
     start(world);
     go_well(world, 0, CANARY);
     world->slow = 3;
     studies(world, 0);
-    assert_int_equal(state_of(world, 8), FLO_EXECUTION_QUEUED);
+    assert_int_equal(state_of(world, 7), FLO_EXECUTION_QUEUED);
     world_free(world);
 }
 
@@ -442,6 +517,10 @@ int main(void)
         cmocka_unit_test(a_slower_release_is_taken_back),
         cmocka_unit_test(
             where_one_is_far_slower_more_follow_and_the_phase_waits),
+        cmocka_unit_test(a_site_that_is_too_small_to_tell_is_not_probed),
+        cmocka_unit_test(the_hold_out_is_not_probed),
+        cmocka_unit_test(a_site_with_enough_on_the_way_is_not_probed),
+        cmocka_unit_test(a_pair_is_not_probed_next_to_its_site),
         cmocka_unit_test(a_release_that_fails_probes_nobody),
         cmocka_unit_test(a_phase_that_is_not_covered_is_not_probed),
         cmocka_unit_test(a_steep_change_without_others_asks_a_person),

@@ -49,13 +49,15 @@ static void live(struct world *world, struct fleet *fleet, int updated,
     world->now_ms += BLOCK_MS;
 }
 
-static struct flo_observe_study *ask(struct world *world, int swapped)
+static struct flo_observe_study *ask_in(struct world *world, uint32_t phase,
+                                        int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
     snprintf(study->rollout, sizeof(study->rollout), "r-0001");
     snprintf(study->model, sizeof(study->model), "tiny");
     study->release = release(2);
+    study->phase = phase;
     study->heartbeat_ms = BLOCK_MS;
     study->evidence.segment_count = 1;
     study->evidence.segments[0].members = DEVICES;
@@ -68,6 +70,11 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
     assert_int_equal(
         flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
+}
+
+static struct flo_observe_study *ask(struct world *world, int swapped)
+{
+    return ask_in(world, 0, swapped);
 }
 
 /* The verdict of the gate alone, and the growth that is told. */
@@ -190,6 +197,54 @@ static void a_leak_is_found_over_a_start_of_the_controller(void **state)
     free(fleet);
 }
 
+/* So many blocks with so many updated devices.  true: it failed in one. */
+static bool fails_in(struct world *world, struct fleet *fleet, uint32_t phase,
+                     int updated, int blocks, double *told)
+{
+    bool fails = false;
+
+    for (int i = 0; i < blocks; i++) {
+        struct flo_observe_study *study = ask_in(world, phase, updated);
+        fails =
+            fails || (study->is_new && judge(study, told) == FLO_PHASE_FAILS);
+        flo_observe_study_free(study);
+        live(world, fleet, updated, 0);
+    }
+    return fails;
+}
+
+/* Those that keep their release moved hours ago.  As the others swap, the curve
+ * is theirs alone and makes a step, which young slopes feel the most. */
+#define LEFT 80
+static void memory_of_those_that_are_left_is_no_growth(void **state)
+{
+    struct world *world = *state;
+    struct fleet *fleet = calloc(1, sizeof(*fleet));
+    double told = 0;
+
+    for (int is_saved = 0; is_saved < 2; is_saved++) {
+        flo_observer_close(world->observer);
+        assert_int_equal(
+            flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL),
+            0);
+        begin(world, fleet, 5);
+        assert_false(fails_in(world, fleet, 0, UPDATED, 5, &told));
+        for (int d = DEVICES - LEFT; d < DEVICES; d++) {
+            fleet->grown[d] -= 0.1;
+        }
+        assert_false(fails_in(world, fleet, 0, UPDATED, 11, &told));
+        assert_false(fails_in(world, fleet, 1, 80, 15, &told));
+        if (is_saved > 0) { /* the same over a start of the controller */
+            flo_observer_save(world->observer);
+            close_all(world);
+            open_all(world);
+        }
+        assert_false(fails_in(world, fleet, 2, DEVICES - LEFT, 12, &told));
+        assert_true(fabs(told) < 0.01);
+    }
+    free(fleet);
+}
+
 /* It is told how much, and on how many. */
 static void the_growth_is_told(void **state)
 {
@@ -223,6 +278,7 @@ int main(void)
         TEST(a_leak_of_2_pct_an_hour_is_found_in_two_hours),
         TEST(memory_that_stays_raises_no_alarm),
         TEST(a_leak_is_found_over_a_start_of_the_controller),
+        TEST(memory_of_those_that_are_left_is_no_growth),
         TEST(the_growth_is_told),
     };
 #undef TEST

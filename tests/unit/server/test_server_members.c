@@ -114,7 +114,7 @@ static void a_device_in_maintenance_takes_no_rollout(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry;
-    json_t *plan = NULL;
+    struct flo_forecast_plan *plan;
 
     edit(world, 1, &(struct flo_fleet_edit){.maintenance = "new fan"});
     entry = start(world, ALL_AT_ONCE);
@@ -123,7 +123,7 @@ static void a_device_in_maintenance_takes_no_rollout(void **state)
     assert_string_equal(order_of(world, 1), "");
     assert_int_equal(entry->excused[FLO_EXCUSE_MAINTENANCE], 1);
     assert_int_equal(
-        flo_forecast_rollout(world->controller, entry, &plan, &world->err),
+        flo_forecast_plan_new(world->controller, entry, &plan, &world->err),
         FLO_E_RELEASE_ABSENT); /* it has no document; see the plan in e2e */
 
     /* One that was told and has not begun goes too; one that began stays. */
@@ -307,7 +307,9 @@ static void relabel(struct world *world, size_t device, const char *labels)
                               &(struct flo_fleet_edit){.labels = labels},
                               &world->err),
         0);
-    flo_rollouts_relabelled(world->controller, ids[device]);
+    assert_int_equal(
+        flo_rollouts_relabelled(world->controller, ids[device], &world->err),
+        0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -337,9 +339,42 @@ static void a_device_counts_where_its_label_says_now(void **state)
     }
 }
 
+/* Everybody but one has the release of a newer rollout. */
+static void take_the_older_one_back(struct world *world)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    bring_to_two_releases(world);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
+                                           "tiny", "o-0001", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(order_of(world, i), i == 1 ? "o-0003" : "o-0002");
+    }
+}
+
+static void an_older_rollout_takes_no_newer_order_back(void **state)
+{
+    take_the_older_one_back(*state);
+}
+
+/* Few of many are looked for one by one, most of them together. */
+static void nor_does_one_of_a_small_part_of_the_fleet(void **state)
+{
+    add_phantoms(*state);
+    take_the_older_one_back(*state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_WORLD(an_older_rollout_takes_no_newer_order_back),
+        WITH_WORLD(nor_does_one_of_a_small_part_of_the_fleet),
         WITH_WORLD(identities_that_never_came_hold_no_rollout_up),
         WITH_WORLD(a_device_is_a_member_from_its_first_message_on),
         WITH_WORLD(a_device_in_maintenance_takes_no_rollout),

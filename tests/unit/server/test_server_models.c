@@ -356,15 +356,16 @@ static void the_plan_of_a_removal_counts_and_changes_nothing(void **state)
     struct world *world = *state;
     struct flo_remove what = {
         .model = "help", .group = "all", .by = "ops", .reason = ""};
-    json_t *plan = NULL;
+    struct flo_orders_plan *begun = NULL;
 
     bring_two_models(world);
     reports(world, 0, 1,
             "{\"model\":\"help\",\"state\":\"ready\",\"serving\":"
             "{\"version\":\"1.0.0\"}}");
     assert_int_equal(
-        flo_orders_remove_plan(world->controller, &what, &plan, &world->err),
+        flo_orders_plan_removal(world->controller, &what, &begun, &world->err),
         0);
+    json_t *plan = end_plan(world, begun);
     assert_int_equal(json_integer_value(json_object_get(plan, "devices")), 1);
     assert_int_equal(json_integer_value(json_object_get(plan, "assigned")), 2);
     assert_int_equal(json_array_size(json_object_get(plan, "targets")), 2);

@@ -245,40 +245,6 @@ static void a_device_that_crashes_on_and_on_counts_once(void **state)
     flo_observe_study_free(study);
 }
 
-/* One updated device at a site of ten, twice as slow. */
-static void a_site_whose_one_device_is_far_asks_for_more(void **state)
-{
-    struct world *world = *state;
-    char id[37];
-
-    live(world, 20, 0, 1);
-    struct flo_observe_study *study = ask(world, 0);
-    for (int i = 0; i < 2; i++) {
-        flo_observe_study_free(study);
-        live(world, i == 0 ? 1 : 5, 1, 2);
-        study = flo_observe_study_new(DEVICES);
-        snprintf(study->rollout, sizeof(study->rollout), "r-0001");
-        snprintf(study->model, sizeof(study->model), "tiny");
-        study->release = release(2);
-        study->heartbeat_ms = 60000;
-        study->evidence.segment_count = 1;
-        study->member_count = DEVICES;
-        for (int d = 0; d < DEVICES; d++) {
-            id_of(d, study->members[d].device);
-            study->members[d].way =
-                d == 0 ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
-            study->members[d].site = (uint32_t)(d % 6) + 1;
-        }
-        assert_int_equal(
-            flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
-    }
-    id_of(0, id);
-    assert_int_equal(study->evidence.probe_count, 1); /* by two readings */
-    assert_string_equal(study->evidence.probes[0].device, id);
-    assert_true(fabs(study->evidence.probes[0].least - log(2)) < 0.05);
-    flo_observe_study_free(study);
-}
-
 static void updated_devices_of_one_site_are_no_comparison(void **state)
 {
     struct world *world = *state;
@@ -478,6 +444,26 @@ static void a_row_is_handed_on_once_a_block(void **state)
     assert_gives(world, SIZE_MAX, true, DEVICES - 1);
     live(world, 1, 0, 1);
     assert_gives(world, SIZE_MAX, false, DEVICES);
+    assert_gives(world, SIZE_MAX, false, 0);
+}
+
+/* It was given while the block was open, without the block's reading. */
+static void a_row_goes_once_more_when_its_block_ended(void **state)
+{
+    struct world *world = *state;
+
+    flo_observer_hand_on(world->observer, true);
+    live(world, 1, 0, 1);
+    for (int d = 0; d < DEVICES; d++) {
+        report(world, d, 1, 1);
+    }
+    assert_gives(world, SIZE_MAX, false, DEVICES);
+    assert_gives(world, SIZE_MAX, false, 0);
+    world->now_ms += BLOCK_MS;
+    flo_observer_tick(world->observer, world->now_ms);
+    assert_gives(world, SIZE_MAX, false, DEVICES);
+    world->now_ms += BLOCK_MS;
+    flo_observer_tick(world->observer, world->now_ms);
     assert_gives(world, SIZE_MAX, false, 0);
 }
 
@@ -776,6 +762,60 @@ static void a_late_look_loses_no_past(void **state)
     flo_observe_study_free(study);
 }
 
+static struct flo_observe_bases *bases_of(struct world *world)
+{
+    struct flo_observe_bases *bases = flo_observe_bases_new(DEVICES + 1);
+
+    snprintf(bases->model, sizeof(bases->model), "tiny");
+    for (int d = 0; d <= DEVICES; d++) { /* nobody heard of the last one */
+        id_of(d, bases->items[d].device);
+    }
+    flo_observer_bases(world->observer, bases, world->now_ms);
+    return bases;
+}
+
+static enum flo_base kind_in(const struct flo_observe_bases *bases, int device,
+                             uint32_t block)
+{
+    return flo_base_in(&bases->items[device].base, FLO_READING_TTFT_P95, block);
+}
+
+/* As a rollout's plan asks before it begins. */
+static void a_young_release_can_be_compared_soon(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 2, 0, 1);
+    struct flo_observe_bases *bases = bases_of(world);
+    const struct flo_observed_base *first = &bases->items[0].base;
+    uint32_t from = first->from[FLO_READING_TTFT_P95];
+    assert_int_equal(kind_in(bases, 0, bases->block), FLO_BASE_LATER);
+    assert_true(from > bases->block && from <= bases->block + 2);
+    assert_int_equal(kind_in(bases, 0, from), FLO_BASE_THIN);
+    assert_int_equal(kind_in(bases, 0, from + 9), FLO_BASE_OWN);
+    assert_int_equal(kind_in(bases, DEVICES, from + 99), FLO_BASE_NONE);
+    assert_true(bases->past.requests > 0 && bases->past.blocks > 0);
+    flo_observe_bases_free(bases);
+
+    /* It can, once that block begins. */
+    live(world, 2, 0, 1);
+    bases = bases_of(world);
+    assert_true(bases->block >= from);
+    assert_int_equal(kind_in(bases, 0, bases->block), FLO_BASE_THIN);
+    flo_observe_bases_free(bases);
+
+    live(world, 10, 0, 1);
+    bases = bases_of(world);
+    assert_int_equal(kind_in(bases, 0, bases->block), FLO_BASE_OWN);
+    flo_observe_bases_free(bases);
+
+    /* A hotfix has the release before it to stand on. */
+    live(world, 1, DEVICES, 1);
+    bases = bases_of(world);
+    assert_int_equal(kind_in(bases, 0, bases->block), FLO_BASE_OLDER);
+    flo_observe_bases_free(bases);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -783,16 +823,17 @@ int main(void)
         TEST(a_slower_release_is_seen_against_the_controls),
         TEST(batch_requests_are_compared_by_their_throughput),
         TEST(agents_of_both_ages_are_compared_in_one_rollout),
+        TEST(a_young_release_can_be_compared_soon),
         TEST(a_large_effect_is_told_as_it_is),
         TEST(early_crashes_are_counted_against_the_own_past),
         TEST(a_device_that_crashes_on_and_on_counts_once),
-        TEST(a_site_whose_one_device_is_far_asks_for_more),
         TEST(updated_devices_of_one_site_are_no_comparison),
         TEST(load_on_the_whole_fleet_is_no_change),
         TEST(a_start_of_the_controller_loses_no_evidence),
         TEST(a_wave_has_the_devices_and_controls_of_its_phase),
         TEST(another_controller_goes_on_with_what_was_handed_on),
         TEST(a_row_is_handed_on_once_a_block),
+        TEST(a_row_goes_once_more_when_its_block_ended),
         TEST(the_row_of_a_retired_device_goes),
         TEST(without_its_past_a_device_is_not_compared),
         TEST(a_gap_of_ours_is_no_evidence),

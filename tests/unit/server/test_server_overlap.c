@@ -171,7 +171,7 @@ static void a_hotfix_ends_the_rollout_that_runs_when_it_begins(void **state)
                      "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(fix);
     assert_int_equal(fix->core.state, FLO_ROLLOUT_RUNNING);
-    assert_int_equal(bad->core.state, FLO_ROLLOUT_ABORTING);
+    assert_int_equal(bad->core.state, FLO_ROLLOUT_ABORTED);
     assert_non_null(strstr(bad->core.reason, fix->core.id));
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(rollout_of(world, ids[i]), fix->core.id);

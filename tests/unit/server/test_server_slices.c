@@ -17,6 +17,11 @@ static int site_of(int device)
     return device % SITES;
 }
 
+static int class_of(int device)
+{
+    return device / SITES % 2;
+}
+
 static double noise(struct world *world)
 {
     world->random = world->random * 1664525 + 1013904223;
@@ -77,11 +82,13 @@ static void live(struct world *world, int blocks, int updated, double slower,
         world->now_ms += BLOCK_MS;
         flo_observer_tick(world->observer, world->now_ms);
         for (int d = 0; d < DEVICES; d++) {
-            bool is_bad = site_of(d) == BAD;
+            bool is_bad =
+                site_of(d) == BAD && (!world->is_paired || class_of(d) == 0);
             bool has_it = has_release(world, d, updated);
             bool is_odd = world->one_in > 0 && d % world->one_in == 0;
             report(world, d, has_it ? 2 : 1,
                    (is_bad ? shocked : 1) *
+                       (world->quick > 0 && d == world->quick ? 0.1 : 1) *
                        ((is_bad || is_odd) && has_it ? slower : 1));
         }
     }
@@ -91,20 +98,25 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
-    study->site_label = 1;
     snprintf(study->rollout, sizeof(study->rollout), "r-0001");
     snprintf(study->model, sizeof(study->model), "tiny");
     study->release = release(2);
     study->heartbeat_ms = 60000;
     study->evidence.segment_count = 1;
     study->member_count = DEVICES;
-    study->label_count = 2; /* the class of hardware, and the site */
-    study->values = calloc(2 * DEVICES, sizeof(*study->values));
-    study->labels = calloc(2, sizeof(*study->labels));
+    /* The class of hardware, the site, and both. */
+    study->label_count = world->is_paired ? 3 : 2;
+    study->values = calloc(3 * DEVICES, sizeof(*study->values));
+    study->labels = calloc(3, sizeof(*study->labels));
     study->labels[0] = (struct flo_slice_label){
         .values = study->values, .count = 2, .judged = 2};
     study->labels[1] = (struct flo_slice_label){
         .values = study->values + DEVICES, .count = SITES, .judged = SITES};
+    study->labels[2] =
+        (struct flo_slice_label){.values = study->values + 2 * DEVICES,
+                                 .count = 2 * SITES,
+                                 .judged = 2 * SITES,
+                                 .needs_own = true};
     study->weights[FLO_MEASURE_TTFT_P50] = 0.2;
     study->weights[FLO_MEASURE_ERRORS] = 0.13;
     study->weights[FLO_MEASURE_CRASHES] = 0.1;
@@ -113,8 +125,12 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
         study->members[d].way = has_release(world, d, swapped)
                                     ? FLO_MEMBER_SWAPPED
                                     : FLO_MEMBER_WAITS;
-        study->values[d] = (uint16_t)(1 + d / SITES % 2);
+        study->members[d].is_probe =
+            world->probes_from > 0 && d >= world->probes_from;
+        study->values[d] = (uint16_t)(1 + class_of(d));
         study->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
+        study->values[2 * DEVICES + d] =
+            (uint16_t)(1 + 2 * site_of(d) + class_of(d));
     }
     assert_int_equal(
         flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
@@ -172,6 +188,72 @@ static void a_release_that_is_slow_at_one_site_names_it(void **state)
     live(world, 8, 4 * SITES, 2, 1);
     struct flo_observe_study *study = ask(world, 4 * SITES);
     assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* Half of the site has it: neither the site nor the class of hardware is held
+ * for it. */
+static void a_pair_of_labels_is_named_and_not_its_site(void **state)
+{
+    struct world *world = *state;
+
+    world->is_paired = true;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 8 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, 8 * SITES);
+    const struct flo_study_slices *slices = &study->evidence.slices;
+    assert_int_equal(slices->count, 1);
+    assert_true(slices->rows[0].is_culprit);
+    assert_int_equal(study->found[0].slice.label, 2);
+    assert_int_equal(study->found[0].slice.value, 1 + 2 * BAD);
+    assert_int_equal(slices->rows[0].members, DEVICES / SITES / 2);
+    assert_int_equal(slices->rows[0].updated, 4);
+    assert_int_equal(slices->rows[0].far, 4);
+    assert_true(fabs(slices->rows[0].told.effect - log(2)) < 0.05);
+    flo_observe_study_free(study);
+}
+
+/* The pair holds what is slow of the site, so it explains no more. */
+static void a_site_that_is_worse_as_a_whole_is_named_and_no_pair(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 4 * SITES, 2, 1);
+    world->is_paired = true; /* in the scan alone */
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* Three are needed: where one or two are, more follow, at the site and at the
+ * pair. */
+static void slices_whose_one_device_is_far_ask_for_more(void **state)
+{
+    struct world *world = *state;
+    char id[37];
+
+    world->is_paired = true;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, SITES);
+    const struct flo_study_evidence *evidence = &study->evidence;
+    bool has_site = false;
+    bool has_pair = false;
+    id_of(BAD, id);
+    assert_int_equal(evidence->probe_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_string_equal(evidence->probes[i].device, id);
+        assert_true(fabs(evidence->probes[i].least - log(2)) < 0.05);
+        has_site = has_site || (study->probed[i].label == 1 &&
+                                study->probed[i].value == 1 + BAD);
+        has_pair = has_pair || (study->probed[i].label == 2 &&
+                                study->probed[i].value == 1 + 2 * BAD);
+    }
+    assert_true(has_site && has_pair);
     flo_observe_study_free(study);
 }
 
@@ -240,6 +322,37 @@ static void two_waves_name_a_site_together(void **state)
     live(world, 8, 4 * SITES, 2, 1);
     study = ask(world, 4 * SITES);
     assert_bad_site(study, 4);
+    flo_observe_study_free(study);
+}
+
+/* The last two controls of a site are few: one of them that reads faster for a
+ * while makes each updated device there look slower. */
+static void one_quick_control_of_two_names_no_site(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 18, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 1, DEVICES - 2 * SITES, 1, 1);
+    ask_only(world, DEVICES - 2 * SITES);
+    world->quick = DEVICES - SITES + BAD;
+    live(world, 8, DEVICES - 2 * SITES, 1, 1);
+    struct flo_observe_study *study = ask(world, DEVICES - 2 * SITES);
+    assert_int_equal(study->evidence.slices.count, 0);
+    flo_observe_study_free(study);
+}
+
+static void two_controls_name_a_site_that_is_slower(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 18, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, DEVICES - 2 * SITES, 2, 1);
+    struct flo_observe_study *study = ask(world, DEVICES - 2 * SITES);
+    assert_int_equal(study->evidence.slices.count, 1);
+    assert_int_equal(study->evidence.slices.rows[0].controls, 2);
+    assert_true(study->evidence.slices.rows[0].is_culprit);
     flo_observe_study_free(study);
 }
 
@@ -325,6 +438,27 @@ static void a_store_that_fails_once_loses_no_wave(void **state)
     live(world, 2, 4 * SITES, 1, 1);
     start_again(world);
     assert_int_equal(waves_kept(world), 1);
+}
+
+/* Ten minutes after its phase: controls count from the probe's own swap on. */
+static void a_probe_is_a_wave_of_its_own(void **state)
+{
+    struct world *world = *state;
+
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 2, SITES, 1, 1);
+    ask_only(world, SITES);
+    assert_int_equal(waves_kept(world), 1);
+    world->probes_from = SITES;
+    ask_only(world, SITES);
+    live(world, 1, SITES + 3, 1, 1);
+    ask_only(world, SITES + 3);
+    assert_int_equal(waves_kept(world), 2);
+    world->probes_from = 0; /* a device of the phase that comes late */
+    live(world, 1, SITES + 4, 1, 1);
+    ask_only(world, SITES + 4);
+    assert_int_equal(waves_kept(world), 2);
 }
 
 static const struct flo_study_slice *
@@ -447,6 +581,23 @@ static void a_site_without_a_control_is_unclear(void **state)
     flo_observe_study_free(study);
 }
 
+/* Its site is as it was; a shock that both have would be told there. */
+static void a_pair_without_a_control_is_not_judged(void **state)
+{
+    struct world *world = *state;
+
+    world->is_paired = true;
+    world->all_of_bad = true;
+    live(world, 20, 0, 1, 1);
+    ask_only(world, 0);
+    live(world, 8, 4 * SITES, 1, 2);
+    struct flo_observe_study *study = ask(world, 4 * SITES);
+    for (uint32_t i = 0; i < study->evidence.slices.count; i++) {
+        assert_int_not_equal(study->found[i].slice.label, 2);
+    }
+    flo_observe_study_free(study);
+}
+
 /* ... and it became slow at another time than with the update. */
 static void an_unclear_site_without_a_step_is_told_only(void **state)
 {
@@ -529,10 +680,16 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_release_that_is_slow_at_one_site_names_it),
+        TEST(a_pair_of_labels_is_named_and_not_its_site),
+        TEST(a_site_that_is_worse_as_a_whole_is_named_and_no_pair),
+        TEST(slices_whose_one_device_is_far_ask_for_more),
+        TEST(a_probe_is_a_wave_of_its_own),
         TEST(devices_that_swapped_before_the_first_look_are_a_wave),
         TEST(a_site_that_changed_is_no_culprit),
         TEST(a_site_that_changes_between_two_waves_is_no_culprit),
         TEST(two_waves_name_a_site_together),
+        TEST(one_quick_control_of_two_names_no_site),
+        TEST(two_controls_name_a_site_that_is_slower),
         TEST(a_good_release_names_no_site),
         TEST(a_start_of_the_controller_loses_no_wave),
         TEST(a_wave_after_a_start_has_its_own_controls),
@@ -542,6 +699,7 @@ int main(void)
         TEST(errors_on_devices_of_both_releases_name_no_site),
         TEST(errors_of_one_device_ask_for_more_at_its_site),
         TEST(a_site_without_a_control_is_unclear),
+        TEST(a_pair_without_a_control_is_not_judged),
         TEST(slow_devices_stand_against_controls_of_all_waves),
         TEST(an_unclear_site_without_a_step_is_told_only),
         TEST(a_site_is_held_and_no_class_that_more_have),

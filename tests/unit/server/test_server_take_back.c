@@ -86,16 +86,24 @@ static uint64_t number(const json_t *json, const char *name)
     return (uint64_t)json_integer_value(json_object_get(json, name));
 }
 
+static json_t *plan_of(struct world *world, const struct flo_take_back *what)
+{
+    struct flo_orders_plan *plan = NULL;
+
+    assert_int_equal(
+        flo_orders_plan_rollback(world->controller, what, &plan, &world->err),
+        0);
+    return end_plan(world, plan);
+}
+
 static void
 a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
 {
     struct world *world = *state;
     struct flo_take_back what = {.release = "tiny@2.1.0", .group = "all"};
-    json_t *plan = NULL;
 
     devices_report(world);
-    assert_int_equal(
-        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+    json_t *plan = plan_of(world, &what);
 
     assert_int_equal(number(plan, "devices"), 3);
     assert_int_equal(number(plan, "kept"), 1);
@@ -110,8 +118,7 @@ a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
     json_decref(plan);
 
     what.to = "tiny@2.2.0";
-    assert_int_equal(
-        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+    plan = plan_of(world, &what);
     assert_int_equal(number(plan, "kept"), 1);
     assert_int_equal(number(plan, "download"), 1);
     assert_int_equal(number(plan, "download_bytes"), 100);
@@ -121,6 +128,29 @@ a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
     assert_int_equal(world->controller->orders.signed_count, 0);
 }
 
+/* Two of three devices wait for the second phase. */
+static void the_plan_of_a_rollout_is_about_whom_it_told(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"
+                     "{\"share_pct\":100}]}");
+    struct flo_orders_plan *plan = NULL;
+
+    devices_report(world);
+    assert_int_equal(
+        flo_orders_plan_rollout(world->controller, entry, &plan, &world->err),
+        0);
+    json_t *out = end_plan(world, plan);
+
+    assert_int_equal(number(out, "scope_devices"), 1);
+    assert_int_equal(number(out, "devices"), 1);
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(out, "rollouts"), 0)),
+        entry->core.id);
+    json_decref(out);
+}
+
 /* Going back works in a freeze, downloads do not. */
 static void a_plan_says_that_the_fleet_is_frozen(void **state)
 {
@@ -128,7 +158,6 @@ static void a_plan_says_that_the_fleet_is_frozen(void **state)
     struct flo_take_back what = {
         .release = "tiny@2.1.0", .group = "all", .to = "tiny@2.2.0"};
     char id[FLO_NAME_MAX + 1];
-    json_t *plan = NULL;
 
     devices_report(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -136,8 +165,7 @@ static void a_plan_says_that_the_fleet_is_frozen(void **state)
                                       "ops", 0, id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+    json_t *plan = plan_of(world, &what);
 
     assert_true(json_is_true(json_object_get(plan, "frozen")));
     json_decref(plan);
@@ -173,6 +201,35 @@ static const char *state_of_release(struct world *world)
                                            &world->err),
                      0);
     return state;
+}
+
+/* A whole group is asked by the devices that serve the release. */
+static void one_that_can_go_back_is_enough_for_all(void **state)
+{
+    static const struct flo_fleet_model serves = {.model = "tiny",
+                                                  .serving = "tiny@2.1.0"};
+    struct world *world = *state;
+    const struct flo_take_back all = {.group = "all", .is_yanked = true};
+    const char *report = REPORT(SLOT(DIGEST, "2.1.0"), "null", "");
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    for (size_t can = 0; can < 2; can++) {
+        for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+            if (can == 1 && i == 2) {
+                report = REPORT(SLOT(DIGEST, "2.1.0"),
+                                SLOT(NEXT_DIGEST, "2.2.0"), "");
+            }
+            assert_int_equal(flo_fleet_device_reported(
+                                 world->controller->store, ids[i], report, NULL,
+                                 NULL, false, 1, &serves, 1, &world->err),
+                             0);
+        }
+        assert_int_equal(orders(world, all, id),
+                         can == 0 ? FLO_E_ORDER_NOBODY : 0);
+        assert_string_equal(state_of_release(world),
+                            can == 0 ? "published" : "yanked");
+    }
 }
 
 static void
@@ -595,8 +652,10 @@ int main(void)
         cmocka_unit_test(what_a_device_would_do_follows_from_its_report),
         WITH_WORLD(
             a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing),
+        WITH_WORLD(the_plan_of_a_rollout_is_about_whom_it_told),
         WITH_WORLD(a_plan_says_that_the_fleet_is_frozen),
         WITH_WORLD(where_nobody_can_go_back_nothing_is_yanked_without_a_word),
+        WITH_WORLD(one_that_can_go_back_is_enough_for_all),
         WITH_WORLD(a_rollback_of_one_device_changes_nothing_elsewhere),
         WITH_WORLD(to_a_release_flips_who_keeps_it_and_sends_it_to_others),
         WITH_WORLD(a_yank_that_is_undone_leaves_no_rollback_in_a_list),

@@ -387,6 +387,34 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
             "phases[0].spread: a list is not a list of 1 to 4");
 }
 
+static void labels_and_pairs_of_them_are_read(void **state)
+{
+    (void)state;
+
+    reads("release: tiny@2\nlabels: [hw, site, site&hw, region]\n");
+    assert_int_equal(spec.label_count, 4);
+    assert_string_equal(spec.labels[1].key, "site");
+    assert_string_equal(spec.labels[1].second, "");
+    assert_string_equal(spec.labels[2].key, "site");
+    assert_string_equal(spec.labels[2].second, "hw");
+    reads("release: tiny@2\n");
+    assert_int_equal(spec.label_count, 0);
+
+    refuses("release: tiny@2\nlabels: []\n", 2, "labels: a list is not");
+    refuses("release: tiny@2\nlabels: site\n", 2, "labels: `site` is not");
+    refuses("release: tiny@2\nlabels: [Site]\n", 2, "labels: a list is not");
+    refuses("release: tiny@2\nlabels: [\"site&\"]\n", 2,
+            "labels: a list is not");
+    refuses("release: tiny@2\nlabels: [a&b&c]\n", 2, "labels: a list is not");
+    refuses("release: tiny@2\nlabels: [a, b, c, d, e, f, g, h, i, j, k, l, m, "
+            "n, o, p, q]\n",
+            2, "labels: a list is not a list of 1 to 16 label names");
+    refuses("release: tiny@2\nlabels: [site, hw, site]\n", 2, "labels: site:");
+    refuses("release: tiny@2\nlabels: [site&hw, hw&site]\n", 2,
+            "labels: hw&site: each label stands once");
+    refuses("release: tiny@2\nlabels: [hw&hw]\n", 2, "labels: hw&hw: ");
+}
+
 static void a_soak_beyond_its_deadline_makes_no_sense(void **state)
 {
     static const struct {
@@ -428,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_policy_that_goes_takes_no_other_field_along),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(labels_and_pairs_of_them_are_read),
         cmocka_unit_test(a_soak_beyond_its_deadline_makes_no_sense),
     };
 

@@ -13,6 +13,7 @@
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/phase.h"
 #include "server-stub/core/gate/statistics/record.h"
+#include "server-stub/core/gate/statistics/robust.h"
 #include "server-stub/core/gate/statistics/series.h"
 #include "tests/unit/server/vectors.h"
 
@@ -469,6 +470,63 @@ static void a_change_has_the_curve_in_it(void **state)
     assert_int_equal(after, 2);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    double one = *(const double *)a;
+    double other = *(const double *)b;
+
+    return (one > other) - (one < other);
+}
+
+/* Numbers of `kinds` sizes, so that many are equal. */
+static void a_place_is_checked(size_t count, uint32_t kinds, uint32_t *random)
+{
+    double sorted[40];
+    double values[40];
+
+    for (size_t i = 0; i < count; i++) {
+        *random = *random * 1664525u + 1013904223u;
+        sorted[i] = (double)((*random >> 8) % kinds) - 2;
+    }
+    for (size_t k = 0; k < count; k++) {
+        memcpy(values, sorted, sizeof(values));
+        double found = flo_place(values, count, k);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(i < k ? values[i] <= found : values[i] >= found);
+        }
+        qsort(values, count, sizeof(*values), by_size);
+        assert_true(values[k] <= found && values[k] >= found);
+    }
+    memcpy(values, sorted, sizeof(values));
+    double middle = flo_median(values, count);
+    qsort(sorted, count, sizeof(*sorted), by_size);
+    assert_true(fabs(middle - 0.5 * (sorted[count / 2] +
+                                     sorted[(count - 1) / 2])) < 1e-12);
+}
+
+static void a_place_is_that_of_sorted_numbers(void **state)
+{
+    uint32_t random = 1;
+
+    (void)state;
+    for (size_t count = 1; count <= 40; count++) {
+        for (uint32_t kinds = 1; kinds <= 1000; kinds = kinds * 3 + 1) {
+            a_place_is_checked(count, kinds, &random);
+        }
+    }
+}
+
+/* Nobody asks for it; it must end all the same. */
+static void a_place_among_no_numbers_ends(void **state)
+{
+    double values[] = {NAN, 1, NAN, -1, NAN, 2};
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(values); k++) {
+        (void)flo_place(values, FLO_COUNT(values), k);
+    }
+}
+
 static void a_record_gives_its_result_again(void **state)
 {
     const json_t *rows = *state;
@@ -492,6 +550,8 @@ int main(void)
         cmocka_unit_test(very_few_devices_decide_nothing),
         cmocka_unit_test(a_gauge_shows_its_latest_readings),
         cmocka_unit_test(a_change_has_the_curve_in_it),
+        cmocka_unit_test(a_place_is_that_of_sorted_numbers),
+        cmocka_unit_test(a_place_among_no_numbers_ends),
         cmocka_unit_test_prestate(a_record_gives_its_result_again, rows),
     };
 

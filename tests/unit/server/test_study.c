@@ -518,7 +518,9 @@ static void a_phase_says_what_it_can_see(void **state)
 {
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
-    struct flo_study_crowd crowds[] = {{20, 930}, {80, 850}, {800, 50}};
+    struct flo_study_crowd crowds[] = {{.updated = 20, .controls = 930},
+                                       {.updated = 80, .controls = 850},
+                                       {.updated = 800, .controls = 50}};
     struct flo_study_sight sight;
 
     study->spread = 0.0875;
@@ -535,7 +537,7 @@ static void a_phase_says_what_it_can_see(void **state)
     crowds[2].controls = sight.helps_controls;
     assert_true(flo_study_sees(study, 0, 2, 1, crowds, &sight));
     assert_true(sight.odds >= 0.97);
-    crowds[0] = (struct flo_study_crowd){20, 400};
+    crowds[0] = (struct flo_study_crowd){.updated = 20, .controls = 400};
     study->spread = 0.2; /* devices that drift much: only `prove_pct` helps */
     assert_true(flo_study_sees(study, 0, 0, 1, crowds, &sight));
     assert_true(sight.odds < 0.9 && sight.helps_controls == 0);

@@ -73,6 +73,18 @@ static void each_pause_is_as_its_trace_says(void **state)
     flo_buf_deinit(&text);
 }
 
+static void order_after_order_puts_no_document_off(void **state)
+{
+    uint64_t due_ms = flo_quiet_due_ms(0, 10000, 1000);
+    (void)state;
+
+    assert_int_equal(due_ms, 1000 + flo_reconnect_ms(10000));
+    for (uint64_t now_ms = 2000; now_ms < due_ms; now_ms += 1000) {
+        assert_int_equal(flo_quiet_due_ms(due_ms, 10000, now_ms), due_ms);
+    }
+    assert_true(flo_quiet_due_ms(0, 10000, due_ms) > due_ms);
+}
+
 static void a_token_is_written_down_once_an_hour(void **state)
 {
     struct flo_refusals refusals = {0};
@@ -103,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_pause_is_as_its_trace_says),
+        cmocka_unit_test(order_after_order_puts_no_document_off),
         cmocka_unit_test(a_token_is_written_down_once_an_hour),
         cmocka_unit_test(strangers_cannot_fill_the_audit),
     };

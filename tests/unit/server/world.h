@@ -348,4 +348,20 @@ static inline int takes_back(struct flo_controller *controller,
 #define WITH_WORLD(test)                                                       \
     cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
+/* The answer of a plan, whose slices come one by one. */
+static inline json_t *end_plan(struct world *world,
+                               struct flo_orders_plan *plan)
+{
+    json_t *out = NULL;
+    bool is_whole = false;
+
+    while (!is_whole) {
+        assert_int_equal(flo_orders_plan_on(plan, 0, &is_whole, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_orders_plan_end(plan, &out, &world->err), 0);
+    flo_orders_plan_free(plan);
+    return out;
+}
+
 #endif

@@ -259,6 +259,20 @@ a_rollback_takes_a_split_without_a_previous_release_away(void **state)
     assert_story("rollback-split");
 }
 
+static void a_rollback_that_is_told_twice_is_answered_once(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world.seq--; /* the same one, by another way */
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 60000);
+
+    assert_true(is_current(1));
+    assert_int_equal(world.acks_done, 1);
+    assert_int_equal(world.acks_running, 0);
+}
+
 static void a_rollback_during_another_ends_what_it_takes_back(void **state)
 {
     (void)state;
@@ -563,6 +577,7 @@ int main(void)
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),
         STORY(a_rollback_takes_a_split_without_a_previous_release_away),
+        STORY(a_rollback_that_is_told_twice_is_answered_once),
         STORY(a_rollback_during_another_ends_what_it_takes_back),
         STORY(two_rollbacks_of_one_release_are_one),
         STORY(a_rollback_without_room_for_two_stops_first),

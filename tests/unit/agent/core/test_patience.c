@@ -141,6 +141,7 @@ static void security_is_told_once_a_minute_and_64_notes_wait(void **state)
 
 static void a_small_fleet_reports_at_once_and_a_large_one_in_turn(void **state)
 {
+    uint64_t first = UINT64_MAX;
     uint64_t last = 0;
 
     (void)state;
@@ -148,9 +149,11 @@ static void a_small_fleet_reports_at_once_and_a_large_one_in_turn(void **state)
         assert_int_equal(flo_report_pause_ms(0, random), 0);
         assert_int_equal(flo_report_pause_ms(FLO_RECONNECT_MS_MIN, random), 0);
         uint64_t pause_ms = flo_report_pause_ms(15000, random);
-        assert_true(pause_ms < 15000);
+        assert_true(pause_ms >= 3750 && pause_ms < 15000);
+        first = pause_ms < first ? pause_ms : first;
         last = pause_ms > last ? pause_ms : last;
     }
+    assert_true(first < 4000);
     assert_true(last > 14000);
 }
 

@@ -14,6 +14,7 @@
 
 #include <flotilla/grammar.h>
 
+#include "tests/unit/waits.h"
 #include "unit/serve/worker/worker_talk.h"
 
 #define LONG_MODEL "tests/oracle/tiny/llama32-S-q4_0.gguf" /* context 4096 */
@@ -21,8 +22,7 @@
 /* The process stands still, so that it meets all that is said at once. */
 static void hold(void)
 {
-    assert_int_equal(kill(worker.pid, SIGSTOP), 0);
-    assert_int_equal(waitpid(worker.pid, NULL, WUNTRACED), worker.pid);
+    waits_stop(worker.pid);
 }
 
 static void let_go(void)

@@ -122,6 +122,52 @@ static void rows_of_the_first_build_are_kept_and_filled_in(void **state)
         3);
 }
 
+static int take_line(void *context, const char *text)
+{
+    flo_buf_printf(context, "%s\n", text);
+    return 0;
+}
+
+/* As in SQLite: nothing of an event is lost, and one form is enough for two. */
+static void events_of_older_builds_are_shown_as_before(void **state)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
+    struct flo_err err = {0};
+    uint64_t oldest = 0;
+
+    (void)state;
+    make_step_1();
+    cluster_tell(
+        &cluster,
+        "INSERT INTO event VALUES (105,'d-1','b-1',1,100,101,"
+        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+        "\"v\":1,\"boot\":\"b-1\",\"seq\":1,\"at_ms\":100}'),"
+        "(106,'d-2','b-2',1,100,101,"
+        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+        "\"v\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":100}'),"
+        "(107,'d-1','b-1',2,200,201,"
+        "'{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+        "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}'),"
+        "(109,'d-1','b-3',1,300,301,'no object')");
+
+    struct flo_fleet_store *store = open_now();
+
+    assert_int_equal(flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9,
+                                          take_line, &found, &oldest, &err),
+                     0);
+    flo_fleet_close(store);
+    assert_string_equal(
+        found.data, "{\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+                    "\"v\":1,\"from\":1,\"boot\":\"b-1\",\"seq\":1,"
+                    "\"at_ms\":100}\n"
+                    "{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+                    "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}\n"
+                    "no object\n");
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM event_form"
+                                              " WHERE text LIKE '%r-1%'"),
+                     1);
+}
+
 /* Builds that did not count left any state between the first and this one. */
 static void a_database_that_was_not_counted_keeps_its_fields(void **state)
 {
@@ -270,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STEP(a_database_of_the_first_build_becomes_one_that_is_new),
         STEP(rows_of_the_first_build_are_kept_and_filled_in),
+        STEP(events_of_older_builds_are_shown_as_before),
         STEP(a_database_that_was_not_counted_keeps_its_fields),
         STEP(a_database_of_a_newer_program_is_refused),
         STEP(an_older_program_that_stands_by_does_not_take_the_lead),

@@ -511,6 +511,102 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
                      0);
 }
 
+static int take_number(void *context, const struct flo_row *row, uint64_t count)
+{
+    (void)row;
+    *(uint64_t *)context = count;
+    return 0;
+}
+
+static uint64_t forms(struct flo_fleet_store *store)
+{
+    struct flo_query query = {.table = FLO_TABLE_EVENT_FORM};
+    struct flo_err err = {0};
+    uint64_t count = 0;
+
+    assert_int_equal(
+        flo_fleet_count(store, &query, NULL, 0, take_number, &count, &err), 0);
+    return count;
+}
+
+static void tell(struct flo_fleet_store *store, const char *device,
+                 const char *boot, uint64_t seq, const char *own)
+{
+    struct flo_err err = {0};
+    char json[512];
+    uint64_t mark;
+    bool is_new;
+
+    snprintf(json, sizeof(json),
+             "{\"from\":%llu,\"type\":\"execution\",\"state\":\"%s\",\"v\":1,"
+             "\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu}",
+             (unsigned long long)seq, own, boot, (unsigned long long)seq,
+             (unsigned long long)(1000 + seq));
+    assert_int_equal(flo_fleet_event_add(store, device, boot, seq, 0,
+                                         1000 + seq, 2, json, &is_new, &mark,
+                                         &err),
+                     0);
+}
+
+static void what_many_devices_say_alike_is_kept_once(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
+    struct flo_err err = {0};
+    uint64_t oldest;
+
+    tell(store, "d-1", "b-1", 1, "staged");
+    tell(store, "d-2", "b-2", 1, "staged");
+    tell(store, "d-2", "b-3", 1, "staged");
+    assert_int_equal(forms(store), 1);
+
+    assert_int_equal(flo_fleet_event_list(store, "d-2", FLO_FLEET_ALL, 9,
+                                          take_event, &texts, &oldest, &err),
+                     0);
+    assert_string_equal(
+        texts.data, "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
+                    "\"from\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":1001} "
+                    "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
+                    "\"from\":1,\"boot\":\"b-3\",\"seq\":1,\"at_ms\":1001} ");
+}
+
+/* A form that was made by a change that was taken back has no number. */
+static void a_form_of_a_cancelled_change_is_made_again(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
+    struct flo_err err = {0};
+    uint64_t oldest;
+
+    begin(store);
+    tell(store, "d-1", "b-1", 1, "staged");
+    flo_fleet_roll_back(store);
+    assert_int_equal(forms(store), 0);
+
+    tell(store, "d-1", "b-1", 1, "staged");
+    assert_int_equal(flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9,
+                                          take_event, &texts, &oldest, &err),
+                     0);
+    assert_non_null(strstr(texts.data, "staged"));
+}
+
+/* A device that never says the same twice has no more forms than twice the
+ * events that are kept of it. */
+static void forms_of_events_that_went_go_too(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    char own[24];
+
+    begin(store);
+    for (uint64_t seq = 1; seq <= 8000; seq++) {
+        snprintf(own, sizeof(own), "s-%llu", (unsigned long long)seq);
+        tell(store, "d-1", "b-1", seq, own);
+    }
+    commit(store);
+
+    assert_in_range(forms(store), 2000, 4400);
+}
+
 static int take_statement(void *context, uint64_t number, const char *envelope)
 {
     flo_buf_printf(context, "%llu:%s ", (unsigned long long)number, envelope);
@@ -642,6 +738,9 @@ int main(void)
             a_listing_meets_each_row_once_though_its_callback_changes_them),
         OVER_ALL(
             the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
+        OVER_ALL(what_many_devices_say_alike_is_kept_once),
+        OVER_ALL(a_form_of_a_cancelled_change_is_made_again),
+        OVER_ALL(forms_of_events_that_went_go_too),
         OVER_ALL(statements_are_kept_once_and_counted_by_device),
         OVER_ALL(emergencies_are_known_by_their_answers_or_whole),
         OVER_ALL(when_a_device_was_heard_is_known_at_once_and_stored_in_pieces),

@@ -438,18 +438,18 @@ static void a_log_that_cannot_be_moved_is_told_once(void **state)
     struct flo_fleet_store *store = start(state);
     struct flo_db *reader = reader_of(*state);
     struct flo_err err = {0};
-    char *text = malloc(5 * MIB + 1);
+    char *text = malloc(11 * MIB + 1);
     char said[4096] = "";
     FILE *file = tmpfile();
     int before = dup(STDERR_FILENO);
     size_t count = 0;
 
     assert_true(text != NULL && file != NULL && before >= 0);
-    text[5 * MIB] = '\0';
+    text[11 * MIB] = '\0';
     is_file_bad = true;
     dup2(fileno(file), STDERR_FILENO);
     for (int i = 0; i < 4; i++) {
-        memset(text, 'a' + i, 5 * MIB);
+        memset(text, 'a' + i, 11 * MIB);
         if (i % 2 == 1) {
             assert_int_equal(
                 flo_db_exec(reader, "BEGIN; SELECT * FROM sqlite_schema", &err),

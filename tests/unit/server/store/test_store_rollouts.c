@@ -289,12 +289,11 @@ static void a_token_is_found_by_its_secret_and_alone_with_it(void **state)
 }
 
 static int take_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, bool is_online, const char *error_json,
-                       const char *detail_json)
+                       const char *error_json, const char *detail_json)
 {
-    flo_buf_printf(context, "%s %s %d %s %s\n", name,
+    flo_buf_printf(context, "%.1s %s %s %s\n", member->device,
                    flo_execution_word((enum flo_execution)member->state),
-                   is_online, error_json, detail_json);
+                   error_json, detail_json);
     return 0;
 }
 
@@ -311,21 +310,16 @@ static void put_member(struct flo_fleet_store *store, const char *device,
                      0);
 }
 
-static void
-members_are_shown_bad_first_and_then_by_name_as_people_count(void **state)
+static void members_are_read_in_the_order_of_their_ids_and_by_them(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) shown = {0};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) one = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) some = {0};
+    const char *asked[40] = {[38] = "nobody", [39] = BOOT};
     struct flo_err err = {0};
-    uint64_t awaited;
-    bool is_news;
 
-    assert_int_equal(add_device(store, DEVICE, "gw-10", "lab"), 0);
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
-    assert_int_equal(add_device(store, BOOT, "gw-3", "lab"), 0);
-    assert_int_equal(
-        flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
     put_member(store, DEVICE, FLO_EXECUTION_PROBING, NULL, NULL);
     put_member(store, OTHER, FLO_EXECUTION_PROBING, "{}", NULL);
     put_member(store, BOOT, FLO_EXECUTION_FAILED, NULL, NULL);
@@ -333,19 +327,25 @@ members_are_shown_bad_first_and_then_by_name_as_people_count(void **state)
     assert_int_equal(
         flo_fleet_member_detail(store, "r-1", BOOT, "why", NULL, &err), 0);
 
-    assert_int_equal(flo_fleet_member_show(store, "r-1", FLO_FLEET_ALL,
+    assert_int_equal(flo_fleet_member_list(store, "r-1", FLO_FLEET_ALL,
                                            take_member, &shown, &err),
                      0);
-    assert_string_equal(shown.data, "gw-3 failed 0 why \n"
-                                    "gw-2 soaking 1 {} []\n"
-                                    "gw-10 probing 0  \n");
+    assert_string_equal(shown.data, "1 probing  \n"
+                                    "2 soaking {} []\n"
+                                    "3 failed why \n");
     assert_int_equal(
-        flo_fleet_member_list(store, "r-1", 1, take_member, &one, &err), 0);
-    assert_string_equal(one.data, "gw-10 probing 0  \n");
+        flo_fleet_member_list(store, "r-1", 0, take_member, NULL, &err), 0);
+    for (size_t i = 0; i + 2 < FLO_COUNT(asked); i++) {
+        asked[i] = "nobody";
+    }
+    assert_int_equal(flo_fleet_member_some(store, "r-1", asked,
+                                           FLO_COUNT(asked), take_member, &some,
+                                           &err),
+                     0);
+    assert_string_equal(some.data, "3 failed why \n");
     assert_int_equal(
-        flo_fleet_member_show(store, "r-1", 0, take_member, NULL, &err), 0);
-    assert_int_equal(flo_fleet_member_awaited(store, "r-1", &awaited, &err), 0);
-    assert_int_equal(awaited, 1);
+        flo_fleet_member_some(store, "r-1", asked, 0, take_member, NULL, &err),
+        0);
 }
 
 static void put_joined(struct flo_fleet_store *store, const char *id,
@@ -471,7 +471,7 @@ int main(void)
         OVER_ALL(a_setting_is_the_last_one_that_was_set),
         OVER_ALL(a_release_is_alone_with_its_version_and_its_digest),
         OVER_ALL(a_token_is_found_by_its_secret_and_alone_with_it),
-        OVER_ALL(members_are_shown_bad_first_and_then_by_name_as_people_count),
+        OVER_ALL(members_are_read_in_the_order_of_their_ids_and_by_them),
         OVER_ALL(a_device_joins_what_goes_on_and_the_newest_that_completed),
         OVER_ALL(an_answer_is_kept_for_a_day),
         OVER_ALL(the_audit_is_a_chain_that_is_read_from_both_ends),

@@ -1,5 +1,6 @@
 /* The SQLite engine by itself: its file, its older files, its plans. */
 #include "base/host/db.h"
+#include "server-stub/store/making.h"
 #include "server-stub/store/sqlite/inside.h"
 #include "unit/server/store/store.h"
 
@@ -161,11 +162,8 @@ static int take_rollout(void *context, const struct flo_fleet_rollout *rollout)
 }
 
 static int take_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, bool is_online, const char *error_json,
-                       const char *detail_json)
+                       const char *error_json, const char *detail_json)
 {
-    (void)name;
-    (void)is_online;
     assert_string_equal(error_json, "");
     assert_string_equal(detail_json, "");
     return take_text(context, member->device);
@@ -213,7 +211,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
         flo_fleet_rollout_list(store, 9, take_rollout, &found, &err), 0);
     flo_buf_text(&found, "| ");
     assert_int_equal(
-        flo_fleet_member_show(store, "r-0009", 9, take_member, &found, &err),
+        flo_fleet_member_list(store, "r-0009", 9, take_member, &found, &err),
         0);
     flo_buf_text(&found, "| ");
     assert_int_equal(
@@ -223,7 +221,7 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
         flo_fleet_order_prune(store, 2 * FLO_ORDER_KEPT_MS, &from, &err), 0);
     assert_int_equal(
         flo_fleet_order_list(store, "all", 0, take_order, &found, &err), 0);
-    assert_string_equal(found.data, "d-1 | r-10001 r-0010 r-0009 | d-2 d-1 |"
+    assert_string_equal(found.data, "d-1 | r-10001 r-0010 r-0009 | d-1 d-2 |"
                                     " disk.full | o-2 ");
     assert_int_equal(flo_fleet_desired_get(store, "d-1", "tiny", order, &err),
                      0);
@@ -241,7 +239,102 @@ fields_that_an_older_file_has_not_are_made_from_its_rows(void **state)
     remove_tree(dir);
 }
 
+#define EVENT_SCRIPTS 33 /* before events had forms */
+
+static int take_line(void *context, const char *text)
+{
+    flo_buf_printf(context, "%s\n", text);
+    return 0;
+}
+
+/* The members of an event that all devices of a rollout say alike, its own, and
+ * one that is kept as it came: nothing of them is lost. */
+static void events_of_older_builds_are_shown_as_before(void **state)
+{
+    static const char events[] =
+        "INSERT INTO event_mark VALUES ('d-1','b-1',2), ('d-2','b-2',1);"
+        "INSERT INTO event VALUES (5,'d-1','b-1',1,100,101,"
+        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+        "\"v\":1,\"boot\":\"b-1\",\"seq\":1,\"at_ms\":100}'),"
+        "(6,'d-2','b-2',1,100,101,"
+        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+        "\"v\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":100}'),"
+        "(7,'d-1','b-1',2,200,201,"
+        "'{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+        "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}'),"
+        "(9,'d-1','b-3',1,300,301,'no object');";
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    struct flo_fleet_store *store;
+    struct flo_db *db;
+    struct flo_err err = {0};
+    uint64_t oldest = 0;
+    uint64_t mark = 0;
+    bool is_new = true;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/control.db", dir);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
+    assert_int_equal(flo_db_migrate(db, flo_sqlite_schema, EVENT_SCRIPTS, &err),
+                     0);
+    assert_int_equal(flo_db_exec(db, events, &err), 0);
+    flo_db_close(db);
+
+    assert_int_equal(flo_fleet_open(dir, 0, &store, &err), 0);
+    assert_int_equal(flo_fleet_event_add(store, "d-1", "b-1", 2, 0, 200, 1,
+                                         "{}", &is_new, &mark, &err),
+                     0);
+    assert_false(is_new); /* it is there */
+    assert_int_equal(mark, 2);
+    assert_int_equal(flo_fleet_event_add(store, "d-1", "b-1", 3, 0, 200, 1,
+                                         "{}", &is_new, &mark, &err),
+                     0);
+    assert_int_equal(flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 3,
+                                          take_line, &found, &oldest, &err),
+                     0);
+    assert_int_equal(oldest, 6);
+    assert_int_equal(flo_fleet_event_list(store, "d-1", oldest, 3, take_line,
+                                          &found, &oldest, &err),
+                     0);
+    assert_string_equal(
+        found.data, "{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+                    "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}\n"
+                    "no object\n{}\n"
+                    "{\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+                    "\"v\":1,\"from\":1,\"boot\":\"b-1\",\"seq\":1,"
+                    "\"at_ms\":100}\n");
+    struct flo_sqlite *sqlite = (struct flo_sqlite *)store->engine;
+    struct flo_db_statement *row;
+    bool has_row = false;
+    assert_int_equal(flo_db_query(sqlite->db, "SELECT count(*) FROM event_form",
+                                  FLO_DB_NONE, &row, &err),
+                     0);
+    assert_int_equal(flo_db_step(row, &has_row, &err), 0);
+    assert_int_equal(flo_db_column_i64(row, 0), 1);
+    flo_db_reset(row);
+    flo_fleet_close(store);
+    remove_tree(dir);
+}
+
 /* ---- plans ---- */
+
+static int take_unmade(void *context, const char *device, bool is_there)
+{
+    (void)context;
+    (void)device;
+    (void)is_there;
+    return 0;
+}
+
+static int take_held(void *context, const char *device, const char *order)
+{
+    (void)context;
+    (void)device;
+    (void)order;
+    return 0;
+}
 
 /* The plan of the newest statement: tables are searched, and only small indexes
  * are scanned. */
@@ -309,6 +402,8 @@ static void messages_and_pages_read_by_index(void **state)
     uint64_t oldest;
     struct flo_err err = {0};
     struct flo_order_progress progress;
+    const struct flo_making *makings;
+    size_t count;
 
     assert_int_equal(flo_fleet_device_counts(store, &counts, &err), 0);
     plan_is(store,
@@ -322,18 +417,43 @@ static void messages_and_pages_read_by_index(void **state)
         flo_fleet_outcome_awaited(store, DEVICE, take_order, NULL, &err), 0);
     plan_is(store, "SEARCH outcome USING INDEX outcome_awaited (device=?)\n"
                    "SEARCH ord USING PRIMARY KEY (id=?)\n");
+    /* Which orders are being made is read once. */
+    assert_int_equal(flo_fleet_makings(store, &makings, &count, &err), 0);
     assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err),
                      0);
     plan_is(store, "SEARCH outcome USING PRIMARY KEY (ord=?)\n");
+    assert_int_equal(flo_fleet_making_next(
+                         store,
+                         &(struct flo_making){.order = "o-1", .group = "all"},
+                         5, take_unmade, NULL, &err),
+                     0);
+    plan_is(store,
+            "SEARCH device_group USING PRIMARY KEY (grp=? AND device>?)\n");
+    assert_int_equal(flo_fleet_desired_between(store, "tiny", "a", "b",
+                                               take_held, NULL, &err),
+                     0);
+    plan_is(store,
+            "SEARCH assignment USING PRIMARY KEY (device>? AND device<?)\n");
+    assert_int_equal(
+        flo_fleet_desired_run(store, "tiny", "a", "b", "o-1", &err), 0);
+    plan_is(store,
+            "SEARCH assignment USING PRIMARY KEY (device>? AND device<?)\n");
     assert_int_equal(flo_fleet_rollout_list(store, 5, take_rollout, NULL, &err),
                      0);
     plan_is(store, "SCAN rollout USING INDEX rollout_order\n");
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
+    uint64_t mark;
+    bool is_new;
+    assert_int_equal(flo_fleet_event_add(store, DEVICE, "b-1", 1, 0, 1, 1, "{}",
+                                         &is_new, &mark, &err),
+                     0);
     assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 5,
-                                          take_text, NULL, &oldest, &err),
+                                          take_text, &texts, &oldest, &err),
                      0);
     plan_is(store,
-            "SEARCH event USING INDEX event_device (device=? AND id>? AND "
-            "id<?)\n");
+            "SEARCH event USING INDEX event_book (book=? AND id>? AND id<?)\n"
+            "SEARCH event_form USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN\n"
+            "");
     assert_int_equal(
         flo_fleet_rollout_page(store, false, 9, 5, take_rollout, NULL, &err),
         0);
@@ -379,6 +499,7 @@ int main(void)
         cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
         cmocka_unit_test(
             fields_that_an_older_file_has_not_are_made_from_its_rows),
+        cmocka_unit_test(events_of_older_builds_are_shown_as_before),
         cmocka_unit_test_setup_teardown(
             orders_are_found_without_reading_those_of_a_year, in_sqlite,
             close_store),

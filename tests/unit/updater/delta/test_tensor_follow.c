@@ -286,7 +286,7 @@ static void another_predictor_is_refused(void **state)
     assert_int_equal(apply_as(FLO_TENSOR_PREDICTOR_FOLLOWS), 0);
     assert_int_equal(apply_as(FLO_TENSOR_PREDICTOR), FLO_E_PATCH_FORMAT);
     assert_int_equal(apply_as(0), FLO_E_PATCH_FORMAT);
-    assert_int_equal(apply_as(3), FLO_E_PATCH_FORMAT);
+    assert_int_equal(apply_as(4), FLO_E_PATCH_FORMAT);
 }
 
 static void broken_patches_are_errors_or_make_the_same_bytes(void **state)

@@ -260,7 +260,7 @@ static void unknown_kinds_and_versions_are_refused(void **state)
 {
     struct hostile *world = *state;
     struct patch *patch = world->patch;
-    const unsigned predictors[] = {0, 3, 255, 65535};
+    const unsigned predictors[] = {0, 4, 255, 65535};
 
     for (size_t i = 0; i < PARTS; i++) {
         patch->parts[i].has_op_byte = true;

@@ -174,6 +174,29 @@ static void cut_changed_or_longer_frames_are_refused(void **state)
     flo_buf_deinit(&out);
 }
 
+static void damage_is_seen_without_a_digest(void **state)
+{
+    (void)state;
+    struct flo_buf patch = {0};
+    struct flo_buf out = {0};
+    struct flo_err err;
+    char text[900];
+
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = (char)('a' + i * i % 23);
+    }
+    create_bytes("zstd", "", 0, text, sizeof text, &patch);
+    for (size_t bit = 0; bit < 8 * patch.bytes; bit++) {
+        patch.data[bit / 8] ^= (char)(1 << bit % 8);
+        if (decode(&patch, sizeof text, &out, &err) == 0) {
+            assert_memory_equal(out.data, text, sizeof text);
+        }
+        patch.data[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    flo_buf_deinit(&patch);
+    flo_buf_deinit(&out);
+}
+
 static void every_bit_flip_is_refused_or_caught_by_the_digest(void **state)
 {
     (void)state;
@@ -289,12 +312,9 @@ static void auto_takes_the_smallest_by_measurement(void **state)
     new[777]++;
     create_bytes("auto", old, sizeof old, new, sizeof new, &patch);
     assert_memory_equal(patch.data, "BSDIFF40", 8);
-    /* of two models the typed one, without a look at bsdiff40 */
+    /* a model's first bytes make no weights */
     memcpy(old, "GGUF", 4);
     memcpy(new, "GGUF", 4);
-    create_bytes("delta", old, sizeof old, new, sizeof new, &patch);
-    assert_memory_equal(patch.data, "FLTPD", 5);
-    memcpy(new, "text", 4);
     create_bytes("delta", old, sizeof old, new, sizeof new, &patch);
     assert_memory_equal(patch.data, "BSDIFF40", 8);
     /* no relation, but compressible: zstd */
@@ -302,6 +322,30 @@ static void auto_takes_the_smallest_by_measurement(void **state)
     create_bytes("auto", old, sizeof old, new, sizeof new, &patch);
     assert_memory_equal(patch.data, "\x28\xb5\x2f\xfd", 4);
     flo_buf_deinit(&patch);
+}
+
+static void of_two_models_the_typed_delta_is_taken_at_once(void **state)
+{
+    (void)state;
+    struct bytes old = load(OLD_MODEL);
+    struct bytes new = load(NEW_MODEL);
+    int old_fd = file_of(old.data, old.bytes);
+    int new_fd = file_of(new.data, new.bytes);
+    int patch_fd = file_of("", 0);
+    struct flo_delta_made made;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_delta_create("auto", old_fd, new_fd, patch_fd, NULL, &made, &err),
+        0);
+
+    assert_int_equal(made.codec, FLO_CODEC_TENSOR1);
+    assert_int_equal(made.full_bytes, new.bytes); /* zstd would save some */
+    (void)close(old_fd);
+    (void)close(new_fd);
+    (void)close(patch_fd);
+    free(old.data);
+    free(new.data);
 }
 
 int main(void)
@@ -312,12 +356,14 @@ int main(void)
         cmocka_unit_test(a_bomb_stops_at_the_signed_size),
         cmocka_unit_test(a_window_of_more_than_8_mib_is_refused),
         cmocka_unit_test(cut_changed_or_longer_frames_are_refused),
+        cmocka_unit_test(damage_is_seen_without_a_digest),
         cmocka_unit_test(every_bit_flip_is_refused_or_caught_by_the_digest),
         cmocka_unit_test(
             less_memory_than_the_window_needs_is_refused_with_numbers),
         cmocka_unit_test(a_head_that_claims_2_to_the_64_is_read_and_refused),
         cmocka_unit_test(raw_has_exactly_the_signed_size),
         cmocka_unit_test(auto_takes_the_smallest_by_measurement),
+        cmocka_unit_test(of_two_models_the_typed_delta_is_taken_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

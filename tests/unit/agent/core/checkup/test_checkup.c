@@ -107,6 +107,11 @@ static void each_cause_is_found_alone(void **state)
     strcpy(checkup.kernel, "ref");
     assert_non_null(find(&checkup, "slow.kernel"));
     checkup = well();
+    strcpy(checkup.kernel, "sse42"); /* avx2 failed its check */
+    assert_non_null(find(&checkup, "slow.kernel"));
+    strcpy(checkup.kernel_best, "sse42");
+    assert_null(find(&checkup, "slow.kernel"));
+    checkup = well();
     strcpy(checkup.kernel, "avx-vnni"); /* better than its word says */
     assert_null(find(&checkup, "slow.kernel"));
     checkup = well();

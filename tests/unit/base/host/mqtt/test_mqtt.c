@@ -344,7 +344,7 @@ static bool leaves_after_a_while(struct side *device)
     UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
     int losses = device->losses, connects = device->connects;
     uint64_t from_ms = waits_now_ms();
-    kill(broker.pid, SIGSTOP); /* its connections stay open */
+    waits_stop(broker.pid); /* its connections stay open */
 
     UNTIL(device, NOBODY, device->losses > losses);
     bool is_given_time = waits_now_ms() - from_ms >= 500;
@@ -375,7 +375,7 @@ static void every_publish_is_told_its_end_when_the_broker_dies(void **state)
 
     (void)state;
     UNTIL(device, NOBODY, device->connects == 1);
-    kill(broker.pid, SIGSTOP);
+    waits_stop(broker.pid);
     for (token = 1; token <= 50; token++) {
         sent += flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0,
                                  token, NULL) == 0;
@@ -577,7 +577,7 @@ static void a_broker_that_hangs_or_dies_while_it_is_left_is_found(void **state)
     (void)state;
 
     UNTIL(device, NOBODY, device->connects == 1);
-    kill(broker.pid, SIGSTOP);
+    waits_stop(broker.pid);
     assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
                                       false, 0, 1, NULL),
                      0);
@@ -588,7 +588,7 @@ static void a_broker_that_hangs_or_dies_while_it_is_left_is_found(void **state)
     kill(broker.pid, SIGCONT);
     works(device, 2);
 
-    kill(broker.pid, SIGSTOP);
+    waits_stop(broker.pid);
     use_again(device);
     turn(device);
     kill(broker.pid, SIGKILL);

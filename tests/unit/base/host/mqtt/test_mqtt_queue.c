@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -78,6 +79,38 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
         assert_int_equal(next[i], EACH);
     }
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 0);
+    flo_mqtt_queue_deinit(&queue);
+}
+
+/* Wakes since the last time. */
+static uint64_t wakes(const struct flo_mqtt_queue *queue)
+{
+    uint64_t count = 0;
+
+    (void)!read(queue->wake_fd, &count, sizeof(count));
+    return count;
+}
+
+static void those_that_wait_wake_their_reader_once(void **state)
+{
+    struct flo_mqtt_queue queue;
+    struct flo_mqtt_item message = {.kind = FLO_MQTT_MESSAGE};
+    struct flo_mqtt_item *item;
+
+    (void)state;
+    assert_int_equal(flo_mqtt_queue_init(&queue, 9, 9, 100, NULL, NULL), 0);
+
+    for (int i = 0; i < 3; i++) {
+        flo_mqtt_queue_push(&queue, &message, "a", 1, "x", 1);
+    }
+    assert_int_equal(wakes(&queue), 1);
+
+    while ((item = flo_mqtt_queue_take(&queue)) != NULL) {
+        free(item);
+    }
+    flo_mqtt_queue_push(&queue, &message, "a", 1, "x", 1);
+
+    assert_int_equal(wakes(&queue), 1);
     flo_mqtt_queue_deinit(&queue);
 }
 
@@ -192,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads_push_and_each_keeps_its_order),
+        cmocka_unit_test(those_that_wait_wake_their_reader_once),
         cmocka_unit_test(one_message_too_many_is_dropped_and_counted),
         cmocka_unit_test(one_that_floods_loses_its_own_messages_only),
         cmocka_unit_test(what_waits_is_bounded_in_bytes),

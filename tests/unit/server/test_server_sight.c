@@ -1,0 +1,215 @@
+/* Sight: what a plan says before a rollout: who can be compared, and what its
+ * gates find. */
+#include <math.h>
+
+#include "server-stub/state/forecast/cost.h"
+#include "server-stub/telemetry/observe/observe.h"
+#include "tests/unit/server/study_sites.h"
+
+static json_t *sight_of(const struct flo_rollout *core,
+                        const struct flo_forecast_costs *costs)
+{
+    json_t *plan = json_object();
+
+    flo_forecast_sight(costs, core, plan);
+    return plan;
+}
+
+/* A row by its phase; of the first gate. */
+static const json_t *row_of(const json_t *plan, const char *phase)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "sights"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) ==
+            0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static double number_in(const json_t *row, const char *key)
+{
+    return json_number_value(json_object_get(row, key));
+}
+
+/* Devices that do not take the release prove nothing. */
+static void the_plan_counts_devices_that_take_the_release(void **state)
+{
+    struct world *world = *state;
+    struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    core->study.spread = 0.0875;
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        costs->phases[i].takes = core->phases[i].members;
+    }
+    json_t *plan = sight_of(core, costs);
+    const json_t *rest = row_of(plan, "rest");
+    assert_true(number_in(row_of(plan, "canary"), "finds_pct") > 8);
+    assert_true(number_in(rest, "odds_pct") > 97);
+    assert_true(fabs(number_in(rest, "prove_pct") - 5) < 1e-9);
+    assert_null(row_of(plan, "hold-out"));
+    assert_int_equal(json_array_size(json_object_get(plan, "unsure")), 0);
+    const json_t *site = json_array_get(json_object_get(plan, "sites"), 0);
+    assert_int_equal(number_in(site, "updated"), 4);
+    assert_true(number_in(site, "finds_pct") > 30);
+    json_decref(plan);
+
+    /* Seven of the last phase's controls take it, and none of the canaries. */
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        costs->phases[i].takes = i == 3 ? 800 : i == 4 ? 7 : 0;
+    }
+    plan = sight_of(core, costs);
+    rest = row_of(plan, "rest");
+    assert_int_equal(number_in(rest, "controls"), 7);
+    assert_true(number_in(rest, "odds_pct") < 97);
+    const json_t *first = json_array_get(json_object_get(plan, "unsure"), 0);
+    const char *text = json_string_value(json_object_get(first, "text"));
+    assert_non_null(text);
+    assert_non_null(strstr(text, "phase rest: a release without effect on TTFT "
+                                 "p95 is proven in "));
+    assert_non_null(strstr(text, "controls in this phase"));
+    assert_null(row_of(plan, "canary"));
+    json_decref(plan);
+    free(costs);
+}
+
+static bool has_text(const json_t *list, const char *word)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(list, i, row)
+    {
+        const char *text = json_string_value(json_object_get(row, "text"));
+        if (text != NULL && strstr(text, word) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const json_t *gate_of(const json_t *plan, const char *phase,
+                             const char *gate)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "sights"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) ==
+                0 &&
+            strcmp(json_string_value(json_object_get(row, "gate")), gate) ==
+                0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* All members alike, and a fleet with few errors. */
+static struct flo_observe_bases *bases_of(const struct flo_rollout *core,
+                                          enum flo_base kind)
+{
+    struct flo_observe_bases *bases = flo_observe_bases_new(core->member_count);
+
+    bases->block = 6000001;
+    bases->block_ms = FLO_BLOCK_MS;
+    bases->past = (struct flo_study_past){.errors = 2400,
+                                          .requests = 1200000,
+                                          .blocks = 10000,
+                                          .crashes = 16,
+                                          .hours = 8000};
+    for (size_t i = 0; i < bases->count; i++) {
+        for (int k = 0; k < FLO_READING_COUNT; k++) {
+            bases->items[i].base.kinds[k] = (uint8_t)kind;
+            bases->items[i].base.from[k] = bases->block + 4;
+            bases->items[i].base.whole[k] = bases->block + 13;
+        }
+    }
+    return bases;
+}
+
+/* A hotfix: the canaries swap before anybody has a level. */
+static void the_plan_says_from_when_devices_are_compared(void **state)
+{
+    struct world *world = *state;
+    struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
+
+    enrol_sites(world);
+    struct flo_rollout *core =
+        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        costs->phases[i].takes = core->phases[i].members;
+    }
+    costs->takes = malloc(core->member_count);
+    memset(costs->takes, 1, core->member_count);
+    struct flo_observe_bases *young = bases_of(core, FLO_BASE_LATER);
+    costs->bases = young;
+    json_t *plan = sight_of(core, costs);
+    const json_t *base = json_object_get(plan, "base");
+    assert_int_equal(number_in(base, "compared"), 0);
+    assert_int_equal(number_in(base, "later"), core->member_count);
+    assert_true(number_in(base, "from_ms") ==
+                (double)(young->block + 3) * FLO_BLOCK_MS);
+    const char *text = json_string_value(json_object_get(base, "text"));
+    assert_non_null(strstr(text, "0 of 1003 devices can be compared"));
+    assert_non_null(strstr(text, "; 1003 not before 08:20 UTC"));
+    assert_null(gate_of(plan, "canary", "TTFT p95"));
+    assert_true(has_text(json_object_get(plan, "unsure"),
+                         "phase canary: none of 20 devices can be compared "
+                         "before 08:20 UTC"));
+    /* Events need no level. */
+    const json_t *errors = gate_of(plan, "canary", "errors");
+    assert_non_null(json_object_get(errors, "finds"));
+    assert_true(number_in(errors, "finds_share") > 0.007 &&
+                number_in(errors, "finds_share") < 0.02);
+    errors = gate_of(plan, "rest", "errors");
+    assert_true(number_in(errors, "finds_share") > 0.006);
+    json_decref(plan);
+
+    struct flo_observe_bases *whole = bases_of(core, FLO_BASE_OWN);
+    costs->bases = whole;
+    plan = sight_of(core, costs);
+    double own = number_in(gate_of(plan, "canary", "TTFT p95"), "finds_pct");
+    assert_true(own > 8 && own < 16);
+    assert_true(number_in(gate_of(plan, "canary", "engine RSS"), "finds_pct") <
+                8);
+    assert_true(
+        number_in(gate_of(plan, "canary", "memory growth"), "finds_pct") < 3);
+    const json_t *crashes = gate_of(plan, "canary", "crashes");
+    assert_true(number_in(crashes, "finds_share") > 0.1 &&
+                number_in(crashes, "finds_share") < 0.5);
+    json_decref(plan);
+
+    /* A few readings find less. */
+    struct flo_observe_bases *few = bases_of(core, FLO_BASE_THIN);
+    costs->bases = few;
+    plan = sight_of(core, costs);
+    assert_true(number_in(gate_of(plan, "canary", "TTFT p95"), "finds_pct") >
+                own * 1.2);
+    json_decref(plan);
+    flo_observe_bases_free(young);
+    flo_observe_bases_free(whole);
+    flo_observe_bases_free(few);
+    free(costs->takes);
+    free(costs);
+}
+
+int main(void)
+{
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(the_plan_counts_devices_that_take_the_release),
+        TEST(the_plan_says_from_when_devices_are_compared),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
