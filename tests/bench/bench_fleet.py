@@ -35,8 +35,8 @@ F = S.F
 FLEET = "bench"
 LOSSES = ("telemetry_shed_total", "telemetry_limited_total",
           "telemetry_lost_total")
-PARTS = ("come", "idle", "rollout", "freeze", "rollback", "flood", "flooder",
-         "broker_restart", "controller_restart", "events")
+PARTS = ("come", "idle", "rollout", "freeze", "rollback", "returning", "flood",
+         "flooder", "broker_restart", "controller_restart", "events")
 PATHS = ("/v1/devices?limit=50", "/v1/releases", "/v1/rollouts?limit=20",
          "/healthz")
 
@@ -93,12 +93,16 @@ def broker_of(folder):
 
 
 class Rest:
-    """One connection to the controller."""
+    """One connection to the controller, which closes one that is idle."""
 
     def __init__(self, fleet):
-        self.fleet, self.connection = fleet, None
+        self.fleet, self.connection, self.used_s = fleet, None, 0
 
     def ask(self, method, path, body=None):
+        idle_s, self.used_s = time.monotonic() - self.used_s, time.monotonic()
+        if self.connection is not None and idle_s > 20:
+            self.connection.close()
+            self.connection = None
         if self.connection is None:
             self.connection = http.client.HTTPConnection(
                 "127.0.0.1", self.fleet.port, timeout=120)
@@ -265,21 +269,25 @@ class Bench:
         return {release: self.roll(release)
                 for release in ("tiny@1", "tiny@2")}
 
-    def rollback(self, times=3):
+    def taken_back(self, **more):
         """Another release for all of them, and that one taken back."""
-        found = []
+        self.released += 1
+        release = "tiny@%d" % self.released
+        self.fleet.publish(release, "tiny-v2.1.Q4_0.gguf",
+                           "golden-tiny-v2.1.json")
+        rollout = self.roll(release)
+        self.quiet()
         self.follows = True
-        for _ in range(times):
-            self.released += 1
-            release = "tiny@%d" % self.released
-            self.fleet.publish(release, "tiny-v2.1.Q4_0.gguf",
-                               "golden-tiny-v2.1.json")
-            rollout = self.roll(release)
-            self.quiet()
-            found.append(self.order("rollback", release))
-            found[-1]["rollout_before"] = rollout
+        found = self.order("rollback", release, **more)
         self.follows = False
-        return found
+        return dict(found, rollout_before=rollout)
+
+    def rollback(self, times=3):
+        return [self.taken_back() for _ in range(times)]
+
+    def returning(self):
+        """All connections break in the second of a rollback."""
+        return [self.taken_back(is_cut=True)]
 
     def quiet(self):
         """Reports follow a rollout or an order within the time in which
@@ -297,17 +305,21 @@ class Bench:
         raise F.Failed("rollout %s after %d s: %s" % (name, seconds,
                                                       found["state"]))
 
-    def order(self, op, release=None):
+    def order(self, op, release=None, is_cut=False):
         """From its POST until 99 % of the answers were sent, and stored, and
         until all that devices say of it later was heard."""
         self.visitor.part("row")
         dropped, spent = self.dropped(), self.spent()
+        lost = self.sim.ask("figures")["connections_lost"]
         begin, at_ms = time.monotonic(), int(time.time() * 1000)
+        if is_cut:
+            self.sim.ask("cut")
         name = self.rest.json("POST", "/v1/orders", {
             "op": op, "confirm": release or FLEET, "everywhere": True,
             **({"release": release} if release else {})})["id"]
         posted, stored, all_stored = time.monotonic(), None, None
-        while all_stored is None and time.monotonic() - begin < 60:
+        while all_stored is None and time.monotonic() - begin < \
+                (300 if is_cut else 60):
             acked = self.rest.json(
                 "GET", "/v1/orders/%s?devices=0" % name)["acked"]
             now = time.monotonic() - begin
@@ -322,6 +334,8 @@ class Bench:
         found = {"op": op, "cost": cost, **row,
                  "post_s": round(posted - begin, 4),
                  "answered": sent["answered"],
+                 "connections_lost":
+                     self.sim.ask("figures")["connections_lost"] - lost,
                  "sent_p99_s": sent.get("p99_ms", 0) / 1000,
                  "sent_last_s": sent.get("max_ms", 0) / 1000,
                  "stored_p99_s": stored and round(stored, 3),

@@ -214,7 +214,7 @@ static double reading(const struct fleet *fleet, struct device *device,
     device->walk +=
         row->walk > 0 ? row->walk / sqrt(12) * chance_normal(chance) : 0;
     y = 11.5 + device->noise + device->walk;
-    y += row->daily * sin(2 * M_PI * hour / 24);
+    y += row->daily > 0 ? row->daily * sin(2 * M_PI * hour / 24) : 0;
     y += block >= fleet->before ? device->drift : 0;
     y += row->load != 0 && block >= fleet->load_at ? row->load : 0;
     y += row->stall > 0 && chance_uniform(chance) < row->stall ? log(3) : 0;
@@ -543,9 +543,11 @@ static bool is_met(const struct row *row, double pct)
 
 /* ---- options and output ---- */
 
-static void work(const struct options *options, int worker, void *shared)
+static void work(const struct options *options, int worker, void *shared,
+                 const void *context)
 {
     struct outcome *outcomes = shared;
+    (void)context;
 
     for (size_t i = (size_t)worker; i < FLO_COUNT(rows);
          i += (size_t)options->jobs) {
@@ -565,9 +567,11 @@ static void goal_text(const struct row *row, char *out, size_t bytes)
              row->goal == NEAR ? " +- 3" : "");
 }
 
-static int say(const struct options *options, const void *shared, FILE *json)
+static int say(const struct options *options, const void *shared, FILE *json,
+               const void *context)
 {
     const struct outcome *outcomes = shared;
+    (void)context;
     int missed = 0;
     const char *comma = "";
 

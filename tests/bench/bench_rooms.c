@@ -5,29 +5,20 @@
  * FILE]
  *
  * A row is a scene, played with a part of N rollouts; fleets are those of
- * rooms.h.  A run's chance follows from seed, row and run alone.  ROOMS_TRACE=1
- * prints the reasons of each step.
+ * rooms.h.  ROOMS_TRACE=1 prints the reasons of each step.
  *
  * Exit code 1: a row missed its goal. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tests/bench/rooms.h"
 #include "tests/bench/runs.h"
 
-#define FIGURES_MAX 5
 #define PAST 48     /* blocks: 4 h */
 #define HOUR 12     /* blocks */
 #define LONGEST 180 /* blocks: 15 h, four phases of 75 min and 8 soaks */
 
-struct figure {
-    const char *name;
-    double wanted; /* %; 0: there is no goal */
-    bool is_most;
-};
 struct row {
     const char *name;
     void (*play)(const struct row *row, struct chance *chance,
@@ -35,6 +26,8 @@ struct row {
     double part; /* of the runs */
     struct room_plan plan;
     double share; /* devices that are hit; 1: all; 0: those of a site */
+    enum flo_measure measure; /* whose find the plan says */
+    bool is_of_class;         /* ... and of one hardware class there */
     struct figure figures[FIGURES_MAX];
 };
 
@@ -53,9 +46,12 @@ static void open_room(const struct row *row, struct chance *chance,
     room_open(room, &plan, chance);
     *site = chance_below(chance, plan.sites);
     for (size_t i = 0; i < plan.devices; i++) {
-        room->devices[i].is_hit = row->share > 0
-                                      ? chance_uniform(chance) < row->share
-                                      : room->devices[i].site == *site;
+        const struct room_device *hit = &room->devices[*site];
+        room->devices[i].is_hit =
+            row->share > 0 ? chance_uniform(chance) < row->share
+                           : room->devices[i].site == *site &&
+                                 (!row->is_of_class ||
+                                  room->devices[i].hardware == hit->hardware);
     }
     room_begin(room);
 }
@@ -93,6 +89,33 @@ static void one_site(const struct row *row, struct chance *chance,
     hits[1] = is_named && room.entry.core.study.state.held_count == 1;
     hits[2] = is_named;
     hits[3] = room.is_stopped;
+    room_close(&room);
+}
+
+/* Devices of one hardware class at one site, about 12 of 1,000: named and held
+ * are exactly those; or their site, with the others there; neither; with 75
+ * updated at most. */
+static void one_pair(const struct row *row, struct chance *chance,
+                     bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+    char name[FLO_SLICE_TEXT], pair[FLO_SLICE_TEXT];
+
+    open_room(row, chance, &room, &site);
+    room_site(&room, site, name);
+    room_pair(&room, site, pair);
+    while (!room.is_stopped && room.named_at == 0 &&
+           room.block - room.begun < LONGEST && !room.is_proven &&
+           !room.is_held) {
+        room_step(&room);
+    }
+    bool is_pair = is_name_held(&room, pair);
+    hits[0] = is_pair && room.entry.core.study.state.held_count == 1;
+    hits[1] = is_name_held(&room, name);
+    hits[2] = !is_pair && !hits[1];
+    hits[3] = !hits[2] && room.named_updated <= 75;
+    hits[4] = room.is_stopped;
     room_close(&room);
 }
 
@@ -154,6 +177,62 @@ static void leak(const struct row *row, struct chance *chance,
     in_time(row, chance, blocks, FLO_COUNT(blocks), hits);
 }
 
+/* The effect that the plan says is found: of the first phase. */
+static void set_planned(const struct row *row, struct room *room)
+{
+    static const struct flo_study_past past = {.errors = 2e3,
+                                               .requests = 1e6,
+                                               .blocks = 1e6 / 120,
+                                               .crashes = 2e2,
+                                               .hours = 1e5};
+    const struct flo_rollout *core = &room->entry.core;
+    struct flo_study_crowd crowd = {
+        .updated = core->phases[0].members,
+        .controls = (uint32_t)room->plan.devices - core->phases[0].members,
+        .hours = (double)core->phases[0].soak_ms / 3.6e6};
+    struct flo_study_sight sight;
+    struct flo_study_seen seen;
+
+    for (uint32_t i = 0; i < core->study.rules.count; i++) {
+        if (core->study.rules.rules[i].measure != row->measure) {
+            continue;
+        }
+        if (flo_study_sees(&core->study, i, 0, core->segment_count, &crowd,
+                           &sight) &&
+            sight.has_find) {
+            room->plan.latency = log1p(sight.finds_pct / 100);
+        } else if (flo_study_sees_events(&core->study, i, 0,
+                                         core->segment_count, &crowd, &past,
+                                         &seen) &&
+                   seen.has_find) {
+            room->plan.leak =
+                row->measure == FLO_MEASURE_LEAK ? log1p(seen.finds / 100) : 0;
+            room->plan.errors =
+                row->measure == FLO_MEASURE_ERRORS ? seen.finds - 0.002 : 0;
+            room->plan.crashes = row->measure == FLO_MEASURE_CRASHES
+                                     ? -log1p(-seen.finds) / seen.hours - 0.002
+                                     : 0;
+        }
+    }
+}
+
+/* Stopped in the first phase. */
+static void as_planned(const struct row *row, struct chance *chance,
+                       bool hits[FIGURES_MAX])
+{
+    struct room room;
+    size_t site;
+
+    open_room(row, chance, &room, &site);
+    set_planned(row, &room);
+    while (!room.is_stopped && room.entry.core.phase == 0 &&
+           room.block - room.begun < LONGEST) {
+        room_step(&room);
+    }
+    hits[0] = room.is_stopped;
+    room_close(&room);
+}
+
 /* Something named or held of a slice; halted; waits for a person; an alarm of
  * the watch; ends without a person. */
 static void healthy(const struct row *row, struct chance *chance,
@@ -204,6 +283,15 @@ static void told(const struct row *row, struct chance *chance,
         {"waits for a person", 3, true}, {"alarm in the watch", 0, true},      \
     {                                                                          \
         "ends without a person", 97, false                                     \
+    }
+
+#define PAIR_FIGURES                                                           \
+    {"the pair named, and nothing else", 0, false},                            \
+        {"its site named in its place", 0, false},                             \
+        {"neither named", 0, false},                                           \
+        {"named with 75 updated at most", 0, false},                           \
+    {                                                                          \
+        "the whole rollout stopped", 0, true                                   \
     }
 
 static const struct row rows[] = {
@@ -297,6 +385,30 @@ static const struct row rows[] = {
      .figures = {{"20 min after its swap", 0.7, true},
                  {"in 1 h", 0.7, true},
                  {"in 4 h", 0.7, true}}},
+    {.name = "the plan's find on 20: TTFT p95",
+     .play = as_planned,
+     .part = 0.1,
+     .share = 1,
+     .measure = FLO_MEASURE_TTFT_P95,
+     .figures = {{"stopped in the first phase", 95, false}}},
+    {.name = "the plan's find on 20: errors",
+     .play = as_planned,
+     .part = 0.1,
+     .share = 1,
+     .measure = FLO_MEASURE_ERRORS,
+     .figures = {{"stopped in the first phase", 95, false}}},
+    {.name = "the plan's find on 20: crashes",
+     .play = as_planned,
+     .part = 0.1,
+     .share = 1,
+     .measure = FLO_MEASURE_CRASHES,
+     .figures = {{"stopped in the first phase", 95, false}}},
+    {.name = "the plan's find on 20: memory growth",
+     .play = as_planned,
+     .part = 0.1,
+     .share = 1,
+     .measure = FLO_MEASURE_LEAK,
+     .figures = {{"stopped in the first phase", 95, false}}},
     {.name = "told: +30 % on 20",
      .play = told,
      .part = 0.1,
@@ -340,136 +452,53 @@ static const struct row rows[] = {
      .plan = {.devices = 5000, .sites = 100},
      .share = 1,
      .figures = {HEALTHY_FIGURES}},
+    {.name = "+100 % at one site's one class, `site&hw` scanned",
+     .play = one_pair,
+     .part = 0.1,
+     .plan = {.latency = TWICE, .is_paired = true},
+     .is_of_class = true,
+     .figures = {PAIR_FIGURES}},
+    {.name = "+100 % at one site's one class, no pair",
+     .play = one_pair,
+     .part = 0.1,
+     .plan = {.latency = TWICE},
+     .is_of_class = true,
+     .figures = {PAIR_FIGURES}},
+    {.name = "+100 % at one site of 25, `site&hw` scanned",
+     .play = one_site,
+     .part = 0.1,
+     .plan = {.latency = TWICE, .is_paired = true},
+     .figures = {{"named, 75 updated at most", 95, false},
+                 {"named alone", 95, false},
+                 {"named", 95, false},
+                 {"the whole rollout stopped", 5, true}}},
+    {.name = "good release, 1,000 devices, 8 h, `site&hw` scanned",
+     .play = healthy,
+     .part = 0.2,
+     .plan = {.is_paired = true},
+     .share = 1,
+     .figures = {HEALTHY_FIGURES}},
 };
 
-/* ---- runs ---- */
-
-struct outcome {
-    _Atomic int runs;
-    _Atomic int hits[FIGURES_MAX];
-    _Atomic uint64_t ms; /* of a core */
-};
-struct shared {
-    _Atomic size_t next; /* run of all rows, one after the other */
-    struct outcome outcomes[FLO_COUNT(rows)];
-};
-
-static size_t runs_of(const struct row *row, const struct options *options)
+static struct runs_row row_at(size_t at)
 {
-    return runs_wants(options, row->name)
-               ? (size_t)ceil(options->runs * row->part)
-               : 0;
+    return (struct runs_row){.name = rows[at].name,
+                             .part = rows[at].part,
+                             .figures = rows[at].figures};
 }
 
-static void play(size_t at, size_t run, const struct options *options,
-                 struct outcome *out)
+static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
 {
-    const struct row *row = &rows[at];
-    bool hits[FIGURES_MAX] = {false};
-    struct chance chance;
-    clock_t from = clock();
-
-    chance_init(&chance, (options->seed * 1000003 + at) * 1000003 + run);
-    row->play(row, &chance, hits);
-    out->runs++;
-    for (size_t k = 0; k < FIGURES_MAX; k++) {
-        out->hits[k] += hits[k] ? 1 : 0;
-    }
-    out->ms += (uint64_t)(clock() - from) * 1000 / CLOCKS_PER_SEC;
-}
-
-/* Each worker takes the next run that nobody took; the longest rows, which are
- * the last ones, first. */
-static void work(const struct options *options, int job, void *memory)
-{
-    struct shared *shared = memory;
-    (void)job;
-
-    for (;;) {
-        size_t left = shared->next++;
-        size_t at = FLO_COUNT(rows);
-        while (at > 0 && left >= runs_of(&rows[at - 1], options)) {
-            left -= runs_of(&rows[--at], options);
-        }
-        if (at == 0) {
-            return;
-        }
-        play(at - 1, left, options, &shared->outcomes[at - 1]);
-    }
-}
-
-/* ---- output ---- */
-
-static bool is_met(const struct figure *figure, double pct)
-{
-    return figure->wanted <= 0 ||
-           (figure->is_most ? pct <= figure->wanted : pct >= figure->wanted);
-}
-
-static int say_figure(const struct row *row, const struct outcome *outcome,
-                      size_t k, FILE *json, const char *comma)
-{
-    const struct figure *figure = &row->figures[k];
-    double pct = 100.0 * outcome->hits[k] / outcome->runs;
-    bool has_goal = figure->wanted > 0;
-    const char *sign = figure->is_most ? "<=" : ">=";
-
-    printf("| %s | %d | %s | %.2f %% | ", row->name, outcome->runs,
-           figure->name, pct);
-    if (has_goal) {
-        printf("%s %.3g", sign, figure->wanted);
-    }
-    printf("%s |\n", is_met(figure, pct) ? "" : " **missed**");
-    fprintf(json,
-            "%s\n{\"case\":\"%s\",\"runs\":%d,\"figure\":\"%s\",\"pct\":%.3f,"
-            "\"goal\":\"%s %.3g\",\"met\":%s}",
-            comma, row->name, outcome->runs, figure->name, pct,
-            has_goal ? sign : "", figure->wanted,
-            is_met(figure, pct) ? "true" : "false");
-    return is_met(figure, pct) ? 0 : 1;
-}
-
-static int say(const struct options *options, const void *memory, FILE *json)
-{
-    const struct outcome *outcomes = ((const struct shared *)memory)->outcomes;
-    int missed = 0;
-    uint64_t ms = 0;
-    const char *comma = "";
-
-    printf("| case | runs | figure | found | goal |\n"
-           "| --- | ---: | --- | ---: | ---: |\n");
-    fprintf(json, "{\"seed\":%llu,\"rows\":[",
-            (unsigned long long)options->seed);
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        for (size_t k = 0; k < FIGURES_MAX && outcomes[i].runs > 0 &&
-                           rows[i].figures[k].name != NULL;
-             k++) {
-            missed += say_figure(&rows[i], &outcomes[i], k, json, comma);
-            comma = ",";
-        }
-        ms += outcomes[i].ms;
-    }
-    fprintf(json, "\n],\"missed\":%d,\"core_s\":%.1f}\n", missed,
-            (double)ms / 1000);
-    printf("\nseed %llu, %d missed, %.1f s of a core:\n",
-           (unsigned long long)options->seed, missed, (double)ms / 1000);
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (outcomes[i].runs > 0) {
-            printf("  %8.1f ms a run: %s\n",
-                   (double)outcomes[i].ms / outcomes[i].runs, rows[i].name);
-        }
-    }
-    return missed;
+    rows[at].play(&rows[at], chance, hits);
 }
 
 int main(int argc, char **argv)
 {
-    const struct runs_bench bench = {.name = "bench_rooms",
-                                     .seed = 37,
-                                     .shared_bytes = sizeof(struct shared),
-                                     .work = work,
-                                     .say = say};
+    const struct runs_scenes scenes = {.name = "bench_rooms",
+                                       .count = FLO_COUNT(rows),
+                                       .row = row_at,
+                                       .play = play};
 
     flo_log_level_set(FLO_LOG_ERROR);
-    return runs_main(argc, argv, &bench);
+    return runs_scenes_main(argc, argv, &scenes);
 }

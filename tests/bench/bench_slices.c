@@ -462,100 +462,24 @@ static const struct row rows[] = {
      .figures = {{"within 20 %", 95, false}, {"interval holds", 90, false}}},
 };
 
-/* ---- options and output ---- */
-
-struct outcome {
-    int runs;
-    int hits[FIGURES_MAX];
-};
-
-static void run_row(size_t at, const struct options *options,
-                    struct outcome *out)
+static struct runs_row row_at(size_t at)
 {
-    const struct row *row = &rows[at];
-    struct chance chance;
-    int runs = (int)ceil(options->runs * row->part);
-
-    chance_init(&chance, (at + 1) * 1000003 + options->seed);
-    for (int i = 0; i < runs; i++) {
-        bool hits[FIGURES_MAX] = {false};
-        row->play(row, &chance, hits);
-        for (size_t k = 0; k < FIGURES_MAX; k++) {
-            out->hits[k] += hits[k] ? 1 : 0;
-        }
-    }
-    out->runs = runs;
+    return (struct runs_row){.name = rows[at].name,
+                             .part = rows[at].part,
+                             .figures = rows[at].figures};
 }
 
-struct shared {
-    _Atomic size_t next;
-    struct outcome outcomes[FLO_COUNT(rows)];
-};
-
-/* Each worker takes the next row that nobody took. */
-static void work(const struct options *options, int job, void *memory)
+static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
 {
-    struct shared *shared = memory;
-    (void)job;
-
-    for (size_t i = shared->next++; i < FLO_COUNT(rows); i = shared->next++) {
-        if (runs_wants(options, rows[i].name)) {
-            run_row(i, options, &shared->outcomes[i]);
-        }
-    }
-}
-
-static int say_figure(const struct row *row, const struct outcome *outcome,
-                      size_t k, FILE *json, const char *comma)
-{
-    const struct figure *figure = &row->figures[k];
-    double pct = 100.0 * outcome->hits[k] / outcome->runs;
-    bool is_met =
-        figure->is_most ? pct <= figure->wanted : pct >= figure->wanted;
-    const char *sign = figure->is_most ? "<=" : ">=";
-
-    printf("| %s | %d | %s | %.2f %% | %s %.3g%s |\n", row->name, outcome->runs,
-           figure->name, pct, sign, figure->wanted,
-           is_met ? "" : " **missed**");
-    fprintf(json,
-            "%s\n{\"case\":\"%s\",\"runs\":%d,\"figure\":\"%s\",\"pct\":%.3f,"
-            "\"goal\":\"%s %.3g\",\"met\":%s}",
-            comma, row->name, outcome->runs, figure->name, pct, sign,
-            figure->wanted, is_met ? "true" : "false");
-    return is_met ? 0 : 1;
-}
-
-static int say(const struct options *options, const void *memory, FILE *json)
-{
-    const struct outcome *outcomes = ((const struct shared *)memory)->outcomes;
-    int missed = 0;
-    const char *comma = "";
-
-    printf("| case | runs | figure | found | goal |\n"
-           "| --- | ---: | --- | ---: | ---: |\n");
-    fprintf(json, "{\"seed\":%llu,\"rows\":[",
-            (unsigned long long)options->seed);
-    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        for (size_t k = 0; k < FIGURES_MAX && outcomes[i].runs > 0 &&
-                           rows[i].figures[k].name != NULL;
-             k++) {
-            missed += say_figure(&rows[i], &outcomes[i], k, json, comma);
-            comma = ",";
-        }
-    }
-    fprintf(json, "\n],\"missed\":%d}\n", missed);
-    printf("\nseed %llu, %d missed\n", (unsigned long long)options->seed,
-           missed);
-    return missed;
+    rows[at].play(&rows[at], chance, hits);
 }
 
 int main(int argc, char **argv)
 {
-    const struct runs_bench bench = {.name = "bench_slices",
-                                     .seed = 37,
-                                     .shared_bytes = sizeof(struct shared),
-                                     .work = work,
-                                     .say = say};
+    const struct runs_scenes scenes = {.name = "bench_slices",
+                                       .count = FLO_COUNT(rows),
+                                       .row = row_at,
+                                       .play = play};
 
-    return runs_main(argc, argv, &bench);
+    return runs_scenes_main(argc, argv, &scenes);
 }

@@ -8,8 +8,6 @@
 
 struct chance {
     uint64_t s[4];
-    double spare;
-    bool has_spare;
 };
 void chance_init(struct chance *chance, uint64_t seed);
 /* In (0, 1). */

@@ -36,9 +36,12 @@ F, S = B.F, B.S
 SITES, HARDWARES = 40, 12
 READS = (
     ("list", "/v1/devices?limit=50"),
-    ("search", "/v1/devices?limit=50&where=name='dev-00077*'"),
+    ("search", "/v1/devices?limit=50&where=name>=dev-007000"
+     "%20and%20name<dev-007100"),
     ("sort", "/v1/devices?limit=50&sort=condition,name"),
     ("sort by a label", "/v1/devices?limit=50&sort=label.site,-last_seen"),
+    ("facets", "/v1/overview?facets=true"),
+    ("facets, one site", "/v1/overview?facets=true&where=label.site='site-07'"),
     ("page, one site", "/v1/devices?limit=50&where=label.site='site-07'"),
 )
 
@@ -69,7 +72,10 @@ class Healthz(threading.Thread):
     def run(self):
         while not self.is_over.wait(0.002):
             begin = time.monotonic()
-            self.rest.ask("GET", "/healthz")
+            try:
+                self.rest.ask("GET", "/healthz")
+            except OSError:
+                continue  # a connection has its end, too
             self.times.append(time.monotonic() - begin)
 
     def part(self):
@@ -78,7 +84,7 @@ class Healthz(threading.Thread):
                 "most_s": B.rounded(times, 1)}
 
 
-def copies(connection, table, column, change):
+def copies(connection, table, column, change, key="id"):
     """The rows of the one device in a table, again for each other."""
     names = [row[1] for row in connection.execute(
         "PRAGMA table_info(%s)" % table)]
@@ -88,7 +94,7 @@ def copies(connection, table, column, change):
     def made(device):
         for row in rows:
             row = list(row)
-            row[at] = device["id"]
+            row[at] = device[key]
             change(row, names, device)
             yield row
     text = "INSERT INTO %s VALUES(%s)" % (table, ",".join("?" * len(names)))
@@ -117,16 +123,21 @@ def multiply(path, count):
     def none(row, names, device):
         pass
 
+    def new_mark(row, names, device):
+        row[names.index("book")] = row[names.index("outbox")] = device["book"]
+
     def new_event(row, names, device):
         row[names.index("id")] = None
+        row[names.index("outbox")] = device["book"]
     plan = [("device", "id", own), ("certificate", "device", new_serial),
-            ("event", "device", new_event)]
+            ("event", "book", new_event, "book"),
+            ("event_mark", "device", new_mark)]
     plan += [(table, "device", none) for table in (
-        "device_group", "desired", "device_model", "event_mark", "assignment",
-        "offer")]
+        "device_group", "desired", "device_model", "assignment", "offer")]
     makers = [copies(connection, *one) for one in plan]
     for i in range(count - 1):
         device = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))),
+                  "book": count + i,
                   "name": "dev-%06d" % i, "serial": "%040x" % (i + 1),
                   "labels": json.dumps({"site": "site-%02d" % (i % SITES),
                                         "hw": "hw-%02d" % (i % HARDWARES)})}
@@ -208,7 +219,8 @@ class Records:
             walls.append(time.monotonic() - begin)
             cpus.append(self.controller.cpu_s() - cpu)
         if status >= 300:
-            self.row(name, failed=text[:200].decode("utf-8", "replace"))
+            self.row(name, wall_s=walls[-1], cpu_s=sum(cpus) / times,
+                     failed=text[:120].decode("utf-8", "replace"))
             return {}
         after = self.settle() if method == "POST" else {"cpu_s": 0.0}
         health = self.healthz.part()
@@ -246,6 +258,19 @@ class Records:
                  cpu_s=self.controller.cpu_s() - cpu, bytes=size, calls=calls,
                  healthz_p99_s=self.healthz.part()["p99_s"])
 
+    def of_all(self):
+        """A rollout that told all devices, and what is done to it."""
+        rollout = self.ask("POST rollout, one phase", "POST", "/v1/rollouts", {
+            "release": "tiny@2", "phases": [{"size": "100%"}]})
+        if not rollout:
+            return
+        at = "/v1/rollouts/%s/actions" % rollout["id"]
+        for action in ("pause", "resume"):
+            self.ask("POST %s, of all" % action, "POST", at,
+                     {"action": action})
+        self.ask("POST rollback of it", "POST", at,
+                 {"action": "rollback", "confirm": "tiny@2"})
+
     def run(self):
         self.prepare()
         self.start()
@@ -259,14 +284,34 @@ class Records:
         rollout = self.ask("POST rollout", "POST", "/v1/rollouts", {
             "release": "tiny@2", "phases": [{"size": "1%"}, {"size": "100%"}]})
         if rollout:
-            self.ask("GET rollout, 50 devices", "GET",
-                     "/v1/rollouts/%s?devices=50" % rollout["id"], times=9)
+            at = "/v1/rollouts/%s" % rollout["id"]
+            self.ask("GET rollout, counts", "GET", at + "?devices=0", times=9)
+            self.ask("GET rollout, 50 devices", "GET", at + "?devices=50",
+                     times=9)
+            for name, more in (("", ""), (", not done", "&only=not-done"),
+                               (", failed", "&only=failed"),
+                               (", one site",
+                                "&where=label.site='site-07'")):
+                self.ask("50 devices of it" + name, "GET",
+                         at + "/devices?limit=50" + more, times=9)
+            self.ask("GET rollouts", "GET", "/v1/rollouts", times=9)
             self.ask("POST abort", "POST", "/v1/rollouts/%s/actions" %
                      rollout["id"], {"action": "abort"})
+        self.of_all()
         self.ask("POST freeze", "POST", "/v1/orders",
                  dict(everybody, op="freeze"))
         self.ask("POST unfreeze", "POST", "/v1/orders",
                  dict(everybody, op="unfreeze"))
+        back = {"op": "rollback", "release": "tiny@1", "everywhere": True,
+                "confirm": "tiny@1"}
+        self.ask("POST rollback that yanks nothing", "POST", "/v1/orders",
+                 dict(back, yank=False))
+        self.ask("POST rollback to a release", "POST", "/v1/orders",
+                 dict(back, yank=False, to="tiny@2"))
+        self.ask("POST rollback, not decided", "POST", "/v1/orders", back)
+        self.ask("POST removal of a model", "POST", "/v1/orders", {
+            "op": "remove", "model": "tiny", "everywhere": True,
+            "confirm": "tiny"})
         self.ask("plan of a rollback", "POST", "/v1/orders?dry_run=true", {
             "op": "rollback", "release": "tiny@1", "everywhere": True})
         self.ask("POST rollback", "POST", "/v1/orders", {

@@ -71,6 +71,8 @@ static void draw_device(struct room *room, size_t i)
     device->crash_rate = CRASH_RATE * chance_gamma(chance, 1);
     room->values[i] = (uint16_t)(1 + device->hardware);
     room->values[room->plan.devices + i] = (uint16_t)(1 + device->site);
+    room->values[2 * room->plan.devices + i] =
+        (uint16_t)(1 + device->site * room->plan.classes + device->hardware);
 }
 
 static void draw_sites(struct room *room)
@@ -122,9 +124,10 @@ void room_open(struct room *room, const struct room_plan *plan,
 
     *room = (struct room){.plan = *plan, .chance = chance};
     room->devices = zeroed(n, sizeof(*room->devices));
-    room->values = zeroed(2 * n, sizeof(*room->values));
+    room->values = zeroed(3 * n, sizeof(*room->values));
     room->day_shift = zeroed(plan->sites, sizeof(double));
     room->shock = zeroed(plan->sites, sizeof(double));
+    room->load = zeroed(plan->sites, sizeof(double));
     room->shock_at = zeroed(plan->sites, sizeof(*room->shock_at));
     room->histograms = zeroed(FLO_METRIC_COUNT, sizeof(*room->histograms));
     room->of = zeroed(1, sizeof(*room->of));
@@ -139,6 +142,11 @@ void room_open(struct room *room, const struct room_plan *plan,
     room->labels[1] = (struct flo_slice_label){.values = room->values + n,
                                                .count = (uint32_t)plan->sites,
                                                .judged = (uint32_t)plan->sites};
+    uint32_t pairs = (uint32_t)(plan->sites * plan->classes);
+    room->labels[2] = (struct flo_slice_label){.values = room->values + 2 * n,
+                                               .count = pairs,
+                                               .judged = pairs,
+                                               .needs_own = true};
     must(flo_observer_open(store_of_process(), FLO_BLOCK_MS, &room->observer,
                            &err),
          &err);
@@ -159,6 +167,7 @@ void room_close(struct room *room)
     free(room->values);
     free(room->day_shift);
     free(room->shock);
+    free(room->load);
     free(room->shock_at);
     free(room->histograms);
     free(room->of);
@@ -167,6 +176,12 @@ void room_close(struct room *room)
 void room_site(const struct room *room, size_t device, char *out)
 {
     snprintf(out, FLO_SLICE_TEXT, "site=s%02u", room->devices[device].site);
+}
+
+void room_pair(const struct room *room, size_t device, char *out)
+{
+    snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u",
+             room->devices[device].site, room->devices[device].hardware);
 }
 
 size_t room_updated(const struct room *room)
@@ -223,7 +238,7 @@ static double read_series(struct room *room, struct room_device *device, int k)
     device->noise[k] =
         ar * device->noise[k] + sqrt(1 - ar * ar) * noise_of(room->chance, k);
     if (k != ROOM_RSS) {
-        y += load_of(room, device->site);
+        y += room->load[device->site];
     }
     if (is_harmed && k == ROOM_TTFT) {
         y += room->plan.latency;
@@ -233,20 +248,14 @@ static double read_series(struct room *room, struct room_device *device, int k)
     return y + device->noise[k];
 }
 
+/* Where flo_histogram_low() puts it: 32 buckets in each octave. */
 static size_t bucket_of(uint64_t value)
 {
-    size_t low = 0;
-    size_t high = FLO_HISTOGRAM_BUCKETS - 1;
-
-    while (low < high) {
-        size_t middle = (low + high + 1) / 2;
-        if (flo_histogram_low(middle) <= value) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
+    if (value < 64) {
+        return (size_t)value;
     }
-    return low;
+    unsigned octave = 57u - (unsigned)__builtin_clzll(value);
+    return 32 + 32 * (size_t)octave + (size_t)(value >> (octave + 1));
 }
 
 /* Values of one window: quantiles of a log-normal one of sd 0.25.  The buckets
@@ -317,6 +326,9 @@ static void report(struct room *room, struct room_device *device)
 
 static void report_all(struct room *room)
 {
+    for (size_t s = 0; s < room->plan.sites; s++) {
+        room->load[s] = load_of(room, (uint16_t)s);
+    }
     for (size_t i = 0; i < room->plan.devices; i++) {
         report(room, &room->devices[i]);
     }
@@ -388,7 +400,7 @@ static void step(struct room *room, struct flo_rollout_event event)
 
     event.now_ms = event.now_ms > 0 ? event.now_ms : begin_ms(room);
     must(flo_rollout_step(&room->entry.core, &event, &actions, &err), &err);
-    if (getenv("ROOMS_TRACE") != NULL && actions.why[0] != '\0' &&
+    if (actions.why[0] != '\0' && getenv("ROOMS_TRACE") != NULL &&
         event.kind != FLO_ROLLOUT_EVENT_JOINED) {
         fprintf(stderr, "[%3u +%3u %4zu] %s\n", room->block - room->begun,
                 room_age(room), room_updated(room), actions.why);
@@ -575,10 +587,10 @@ static struct flo_observe_study *ask(struct room *room)
     study->block = core->study.state.block;
     study->excluded = core->study.state.excluded;
     study->heartbeat_ms = 60000;
-    study->label_count = FLO_COUNT(room->labels);
-    study->site_label = 1;
+    study->label_count = room->plan.is_paired ? 3 : 2;
     study->labels = zeroed(study->label_count, sizeof(*study->labels));
-    memcpy(study->labels, room->labels, sizeof(room->labels));
+    memcpy(study->labels, room->labels,
+           study->label_count * sizeof(*room->labels));
     for (uint32_t i = 0; i < core->study.rules.count; i++) {
         study->weights[core->study.rules.rules[i].measure] =
             core->study.rules.rules[i].weight;
@@ -593,6 +605,7 @@ static struct flo_observe_study *ask(struct room *room)
                       ? FLO_MEMBER_OUT
                       : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
+        to->is_probe = member->is_probe;
         study->evidence.segments[to->segment].members++;
     }
     must(flo_observer_study(room->observer, study, begin_ms(room) + 2000, &err),
@@ -600,33 +613,52 @@ static struct flo_observe_study *ask(struct room *room)
     return study;
 }
 
-static void name_slice(const struct flo_slice *slice, char *out)
+static void name_slice(const struct room *room, const struct flo_slice *slice,
+                       char *out)
 {
+    unsigned value = slice->value - 1u;
+    unsigned classes = (unsigned)room->plan.classes;
+
     if (slice->value == 0) {
         out[0] = '\0';
+    } else if (slice->label == 2) {
+        snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u", value / classes,
+                 value % classes);
     } else {
         snprintf(out, FLO_SLICE_TEXT, "%s%02u",
-                 slice->label == 0 ? "hw=" : "site=s", slice->value - 1u);
+                 slice->label == 0 ? "hw=" : "site=s", value);
+    }
+}
+
+static void mark(const struct room *room, const struct flo_slice *slice,
+                 uint8_t bit, uint8_t *bits)
+{
+    for (size_t m = 0; m < room->plan.devices; m++) {
+        if (room->labels[slice->label].values[m] == slice->value) {
+            bits[m] |= bit;
+        }
     }
 }
 
 static void name_slices(const struct room *room,
                         const struct flo_observe_study *study, uint8_t *bits)
 {
-    struct flo_study_slices *slices = &room->of->evidence.slices;
+    struct flo_study_evidence *evidence = &room->of->evidence;
+    struct flo_study_slices *slices = &evidence->slices;
 
     for (uint32_t i = 0; i < slices->changed_count; i++) {
-        name_slice(&study->moved[i], slices->changed[i].name);
+        name_slice(room, &study->moved[i], slices->changed[i].name);
     }
     for (uint32_t i = 0; i < slices->count; i++) {
         const struct flo_slice *slice = &study->found[i].slice;
-        name_slice(slice, slices->rows[i].name);
-        name_slice(&study->found[i].wider, slices->rows[i].found);
-        for (size_t m = 0; m < room->plan.devices; m++) {
-            if (room->labels[slice->label].values[m] == slice->value) {
-                bits[m] |= (uint8_t)(1u << i);
-            }
-        }
+        name_slice(room, slice, slices->rows[i].name);
+        name_slice(room, &study->found[i].wider, slices->rows[i].found);
+        mark(room, slice, (uint8_t)(1u << i), bits);
+    }
+    for (uint32_t i = 0; i < evidence->probe_count; i++) {
+        name_slice(room, &study->probed[i], evidence->probes[i].name);
+        mark(room, &study->probed[i], (uint8_t)(1u << i),
+             bits + room->plan.devices);
     }
 }
 
@@ -669,19 +701,23 @@ static void note_rollout(struct room *room)
 static void judge(struct room *room)
 {
     struct flo_observe_study *study = ask(room);
-    uint8_t *bits = zeroed(room->plan.devices, 1);
+    uint8_t *bits = zeroed(room->plan.devices, 2); /* rows; probes */
 
     if (study->is_new) {
         memset(room->of, 0, sizeof(*room->of));
         room->of->evidence = study->evidence;
         name_slices(room, study, bits);
-        room->of->slices = room->of->evidence.slices.count > 0 ? bits : NULL;
+        room->of->slices = bits;
+        room->of->probes = bits + room->plan.devices;
         note_evidence(room);
         if (!room->plan.is_only_asked) {
             step(room, (struct flo_rollout_event){
                            .kind = FLO_ROLLOUT_EVENT_STUDY, .study = room->of});
         }
-        room->of->slices = NULL;
+        room->of->slices = room->of->probes = NULL;
+        for (int i = 0; i < FLO_STUDY_PROBES_MAX; i++) {
+            room->probed += room->of->finding.probed[i];
+        }
     }
     free(bits);
     flo_observe_study_free(study);

@@ -29,6 +29,7 @@ struct room_plan {
     uint32_t early; /* devices of the third wave; 0: as the preset says */
     uint64_t early_soak_ms; /* likewise */
     uint32_t canaries;      /* of the first; 0: likewise */
+    bool is_paired;         /* the policy names the pair `site&hw` */
     bool is_only_asked;     /* the evidence does not reach the rollout */
     double latency;         /* ln, on devices that are hit */
     double errors;          /* a request more */
@@ -51,10 +52,11 @@ struct room {
     struct flo_rollout_entry entry;
     struct room_device *devices;
     double *day_shift, *shock; /* [site] */
+    double *load;              /* [site], of the block that is reported */
     size_t *shock_at;          /* [site] */
     double hour;               /* of the day, as it begins */
-    uint16_t *values;          /* of hardware and site, by device */
-    struct flo_slice_label labels[2];
+    uint16_t *values;          /* of the labels, by device */
+    struct flo_slice_label labels[3]; /* hw, site, site&hw */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
     size_t used[FLO_METRIC_COUNT][8]; /* their buckets that are not empty */
     uint64_t seq;
@@ -72,6 +74,7 @@ struct room {
     struct flo_told told;         /* of TTFT, the newest */
     uint32_t named_at;            /* block; 0: no slice */
     uint32_t named_updated;       /* devices, then */
+    uint32_t probed;              /* devices that probes brought */
     uint32_t first_swap;          /* block */
     struct flo_rollout_study *of; /* the newest evidence, judged */
 };
@@ -88,7 +91,8 @@ void room_close(struct room *room);
 size_t room_updated(const struct room *room);
 /* Blocks since the first swap. */
 uint32_t room_age(const struct room *room);
-/* "site=s07" of a device. */
+/* "site=s07" of a device, and "site&hw=s07&01". */
 void room_site(const struct room *room, size_t device, char *out);
+void room_pair(const struct room *room, size_t device, char *out);
 
 #endif

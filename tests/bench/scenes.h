@@ -2,19 +2,14 @@
 #ifndef TESTS_BENCH_SCENES_H
 #define TESTS_BENCH_SCENES_H
 
+#include "tests/bench/runs.h"
 #include "tests/bench/world.h"
 
-#define FIGURES_MAX 3
 #define EIGHT_HOURS 96
 #define SITES 40
 #define FLEET 1000
 
 struct row;
-struct figure {
-    const char *name;
-    double wanted; /* % of the runs: at least, or at most */
-    bool is_most;
-};
 /* hits: which of the figures this run counts for. */
 typedef void scene(const struct row *row, struct chance *chance,
                    bool hits[FIGURES_MAX]);

@@ -173,6 +173,17 @@ void fleet_figures_print(void)
     printf("}}\n");
 }
 
+/* All connections break at once, and each device dials again. */
+static uint32_t cut_all(void)
+{
+    uint32_t before = fleet.figures.up;
+
+    for (uint32_t i = 0; i < sim->device_count; i++) {
+        sim_client_cut(&sim->devices[i].client);
+    }
+    return before - fleet.figures.up;
+}
+
 static void answer(char *line)
 {
     char *rest = line + strcspn(line, " ");
@@ -191,13 +202,15 @@ static void answer(char *line)
     } else if (strcmp(line, "flood") == 0) {
         fleet_flood((uint32_t)strtoul(rest, NULL, 10));
         printf("{\"flood\":%u}\n", fleet.interval_ms);
+    } else if (strcmp(line, "cut") == 0) {
+        printf("{\"cut\":%u}\n", cut_all());
     } else if (strcmp(line, "events") == 0) {
         events_write(rest);
     } else if (strcmp(line, "quit") == 0) {
         fleet.is_over = true;
     } else {
         printf("{\"error\":\"figures, order ID [SINCE_AT_MS], flood MS, "
-               "events PATH or quit\"}\n");
+               "cut, events PATH or quit\"}\n");
     }
     fflush(stdout);
 }
@@ -209,6 +222,7 @@ static void on_line(evutil_socket_t fd, short what, void *context)
     (void)what, (void)context;
     fleet_turn();
     if (evbuffer_read(heard, fd, 4096) <= 0) {
+        event_del(listener); /* an end can be read for ever */
         fleet.is_over = true;
         return;
     }

@@ -66,7 +66,7 @@ static void run(void)
         struct timeval wait = {.tv_sec = (time_t)(wait_ms / 1000),
                                .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000};
         if (wait_ms == 0) {
-            (void)event_base_loop(fleet.base, EVLOOP_NONBLOCK);
+            (void)event_base_loop(fleet.base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
         } else {
             (void)event_base_loopexit(fleet.base, &wait);
             (void)event_base_loop(fleet.base, EVLOOP_ONCE);

@@ -96,13 +96,12 @@ struct failures {
 
 /* A device from which the model was removed is no part of it any more. */
 static int count_failure(void *context, const struct flo_rollout_member *member,
-                         const char *name, bool is_online,
                          const char *error_json, const char *detail_json)
 {
     struct failures *failures = context;
     enum flo_execution state = (enum flo_execution)member->state;
 
-    (void)name, (void)is_online, (void)error_json, (void)detail_json;
+    (void)error_json, (void)detail_json;
     failures->count +=
         flo_execution_kind(state) != FLO_EXECUTION_END_OTHER &&
         has_failed_on(&sim->devices[strtoul(member->device, NULL, 16)],
@@ -373,8 +372,7 @@ struct told {
 };
 
 static int member_ends(void *context, const struct flo_rollout_member *member,
-                       const char *name, bool is_online, const char *error_json,
-                       const char *detail_json)
+                       const char *error_json, const char *detail_json)
 {
     struct told *told = context;
     char *why = told->why;
@@ -383,7 +381,7 @@ static int member_ends(void *context, const struct flo_rollout_member *member,
         &sim->devices[strtoul(member->device, NULL, 16)];
     enum flo_execution state = (enum flo_execution)member->state;
 
-    (void)name, (void)is_online, (void)error_json, (void)detail_json;
+    (void)error_json, (void)detail_json;
     if (told->rule != SIM_RULES) {
         return 0;
     }

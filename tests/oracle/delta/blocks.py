@@ -91,7 +91,11 @@ TYPES = {
              "signed"),
     20: Type("IQ4_NL", 18, 32, 4, 0, (0,), None, 0, 127, "signed"),
     23: Type("IQ4_XS", 136, 32, 4, 0, (0,), S6, 0, 127, "signed"),
+    24: Type("I8", 1), 254: Type("U8", 1),
 }
+
+# Integers stay what they are: nobody knows their scale.
+WEIGHTS = {one: kind for one, kind in TYPES.items() if kind.size > 1}
 
 
 def get(block, fields, flip=0):

@@ -2,7 +2,9 @@
 """
 import struct
 from blocks import TYPES, pack
+from coder import div
 from group import as_float32, rounded
+from integers import safetensors
 
 ORDER = (0, 1, 30, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23)
 
@@ -101,6 +103,21 @@ def example():
                  for data in (old, new))
 
 
-OLD_MODELS = {"example.tensor1": lambda: example()[0],
+def old_of_integers():
+    tensors = []
+    for i, name in enumerate(("still", "part", "rows", "columns")):
+        noise = Noise(5)
+        data = bytearray()
+        for _ in range(50 * 60):
+            value = noise.within(110000)
+            noise.within(300)
+            code = div(value + div(-1000 if value < 0 else 1000, 2), 1000)
+            data.append((code & 255) ^ (128 if i % 2 else 0))
+        tensors.append((name, "U8" if i % 2 else "I8", 60, 50, bytes(data)))
+    return safetensors(tensors, "x")
+
+
+OLD_MODELS = {"integers.tensor1": old_of_integers,
+              "example.tensor1": lambda: example()[0],
               "types.tensor1": old_of_types,
               "followed.tensor1": old_of_followed}

@@ -1,9 +1,10 @@
-"""Typed groups: blocks, floats and rows that move together (9, 10, 11)."""
+"""Typed groups: blocks, floats, rows that move together, integers (9 to 12).
+"""
 import struct
 from coder import Activity, Coder, Slots, Small, Wide, cut, div, lg, \
     sign_of
-from blocks import TYPES, Block, forecast_grids, grid, guess, guess_integer, \
-    half_number, nearest_half, pack
+from blocks import TYPES, Block, forecast_grids, grid, guess, guess_at, \
+    guess_integer, half_number, nearest_half, pack
 from follow import Follower
 
 
@@ -111,6 +112,8 @@ class Group:
 
     def part(self, old_type, new_type, columns, values, old, followed):
         a, b = TYPES[old_type], TYPES[new_type]
+        if b.size == 1:
+            return self.integers(b, columns, values, old)
         if b.halves:
             return self.blocks(a, b, columns, values, old)
         return self.floats(a, b, columns, values, old, followed)
@@ -305,6 +308,57 @@ class Group:
             out += new
         return struct.pack("<%d%s" % (values, "I" if width == 32 else "H"),
                            *out)
+
+
+    # ---- section 12 ----
+
+    def ratio(self, numbers, last, bits):
+        """The next ratio, and the bits of its difference."""
+        move = numbers.read(self.coder, 16, 10 + 2 * bits, 0, 0)
+        return (last + move) % 65536, min(abs(move).bit_length(), 15)
+
+    def integers(self, b, columns, values, old):
+        flip = 128 if b.name == "I8" else 0
+        numbers = self.context("ratios", Wide)
+        c = self.context((8, False), CodeContexts)
+        act = Activity(columns, 400, 128)
+        mode = self.coder.plain(2)
+        ratio, bits, history, ratios, out = 1 << 14, 4, 0, [], bytearray()
+        if mode == 1:
+            ratio, bits = self.ratio(numbers, ratio, bits)
+        if mode == 3:
+            for _ in range(min(columns, values, 65536)):
+                ratio, bits = self.ratio(numbers, ratio, bits)
+                ratios.append(ratio)
+        for at in range(0, values, columns):
+            if mode == 2:
+                ratio, bits = self.ratio(numbers, ratio, bits)
+            end = min(at + columns, values)
+            for start in range(at, end, 32):
+                first = start - at
+                run = [x ^ flip for x in old[start:min(start + 32, end)]]
+                guesses = [guess_at(
+                    (((x - 128) * (ratios[(first + i) % 65536] if ratios
+                                   else ratio) + 8) >> 4) + 131072, 255)
+                    for i, x in enumerate(run)]
+                asis = self.coder.bit(
+                    c.all[cut(div(lg(act.row()), 2), 0, 31), history])
+                history = (history << 1 | 1 - asis) & 7
+                base, last, count = act.base(), 0, 0
+                for i, guessed in enumerate(guesses):
+                    move = 0
+                    if not asis:
+                        level = div(base + act.column(first + i), 2)
+                        move = c.code.read(
+                            self.coder, level, last + 4 * min(count, 3),
+                            guessed, 255,
+                            i == len(guesses) - 1 and count == 0)
+                        last = (last << 1 | (move != 0)) & 3
+                        count += move != 0
+                    act.add(first + i, min(abs(move), 16) * 4096)
+                    out.append((guessed[0] + move) ^ flip)
+            act.end_row()
+        return bytes(out)
 
 
 def old_values(a, old, first, count):

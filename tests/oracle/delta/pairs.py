@@ -1,7 +1,7 @@
 """Pairs of files of every type, by seed, as a trainer might make them."""
 import random
 import struct
-from blocks import TYPES, Block, forecast_grids, guess, guess_integer, \
+from blocks import TYPES, WEIGHTS, Block, forecast_grids, guess, guess_integer, \
     half_number, grid, nearest_half, pack
 from coder import cut
 from group import as_float32, old_values, rounded
@@ -123,10 +123,10 @@ def pairs():
         a, b = adapter(random.Random(kind), TYPES[kind].name, 96)
         yield (f"{TYPES[kind].name}/followed", model([("w", kind, 96, a)],
                "x"), model([("w", kind, 96, b)], "x"))
-    for one, a in TYPES.items():
+    for one, a in WEIGHTS.items():
         rng = random.Random(one)
         data = weights(a, rng)
-        for other, b in TYPES.items():
+        for other, b in WEIGHTS.items():
             new = updated(a, data, rng, 12) if a is b else \
                 requantized(a, b, data, rng)
             yield (f"{a.name}-{b.name}", model([("w", one, ROWS, data)], "x"),

@@ -1,7 +1,7 @@
 """Pairs of files for rules that usual weights never reach."""
 import random
 import struct
-from blocks import TYPES, Block, nearest_half, pack
+from blocks import TYPES, WEIGHTS, Block, nearest_half, pack
 from coder import cut
 import golden
 from pairs import model, near, requantized, updated
@@ -90,13 +90,13 @@ def changed(name, one, other, old, rng):
 
 
 def rare_pairs():
-    for one, kind in TYPES.items():
+    for one, kind in WEIGHTS.items():
         rng = random.Random(100 + one)
         old = odd_weights(one, 256 * 40, rng, 24)
         yield pair(f"rare/{kind.name}", one, one, old,
                    odd_update(kind, old, rng))
     for one in (0, 1, 30):
-        for other, kind in TYPES.items():
+        for other, kind in WEIGHTS.items():
             rng = random.Random(200 + 40 * one + other)
             old = odd_weights(one, 256 * 16, rng, 6)
             if kind.halves:  # tensors pair when their values are alike

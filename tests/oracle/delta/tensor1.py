@@ -88,6 +88,8 @@ def part_of(index):
         a, b = (TYPES[t] for t in part["types"])
         if part["values"] % a.values or part["values"] % b.values:
             raise Broken("values that are no blocks")
+        if 1 in (a.size, b.size) and a is not b:
+            raise Broken("integers of another type")
         part["old"] = part["values"] // a.values * a.size
         part["new"] = part["values"] // b.values * b.size
     else:
@@ -105,7 +107,7 @@ def decode(old, patch, seen=None):
     (magic, form, predictor, flags, old_bytes, new_bytes, old_sum, new_sum,
      _, count, index_bytes, packed_bytes, index_sum, own) = head
     if magic != b"FLTPD\r\n\x1a" or (form, flags) != (1, 0) or \
-            predictor not in (1, 2) or own != short(patch[:144]):
+            predictor not in (1, 2, 3) or own != short(patch[:144]):
         raise Broken("the head")
     if len(old) != old_bytes or hashlib.sha256(old).digest() != old_sum:
         raise Broken("another old file")

@@ -15,6 +15,7 @@ from blocks import TYPES
 import example
 import golden
 import tensor1
+from integers import integer_pairs
 from pairs import pairs
 from rare import rare_pairs
 
@@ -117,7 +118,7 @@ def main():
         check_types(read_page())
         check_example(read_page(), args.bin, folder)
         old, new, patch = (os.path.join(folder, n) for n in "onp")
-        for name, a, b in chain(pairs(), rare_pairs()):
+        for name, a, b in chain(pairs(), rare_pairs(), integer_pairs()):
             if args.only not in name or is_drawn and draw.randrange(3):
                 continue
             for path, data in ((old, a), (new, b)):
