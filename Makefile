@@ -80,8 +80,8 @@ bench-gates: build ## statistical gates against simulated fleets (RUNS=2000 SEED
 bench-fleet: build ## simulated fleets on the real controller; above the descriptors their records alone (DEVICES=1000,3000,10000 CPUS=0,1 ONLY=flood)
 	@cmake --build build/release -j $(JOBS) --target flotilla-sim
 	@mkdir -p build/bench && python3 tests/bench/bench_fleet.py build/release \
-	    build/bench/fleet.json --devices $(or $(DEVICES),1000,3000,10000) \
-	    --cpus $(or $(CPUS),0,1) $(if $(ONLY),--only $(ONLY)) \
+	    build/bench/fleet.json $(if $(DEVICES),--devices $(DEVICES)) \
+	    $(if $(CPUS),--cpus $(CPUS)) $(if $(ONLY),--only $(ONLY)) \
 	    $(if $(STORE),--store $(STORE)) $(if $(SECONDS),--seconds $(SECONDS)) \
 	    $(if $(REPORTS),--reports-per-s $(REPORTS))
 

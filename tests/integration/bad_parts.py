@@ -20,7 +20,7 @@ from conftest import MODELS
 from controller_parts import body_of, sign
 from mqtt_client import Client
 from proof_parts import Prover
-from waits import HANG_S, Seen, same, until, wall_ms
+from waits import HANG_S, Seen, same, stopped, until, wall_ms
 
 
 RELEASE = "application/vnd.flotilla.release.v1+json"
@@ -285,7 +285,7 @@ class Controller:
             return file.read()
 
     def __enter__(self):
-        self.fleet.controller.send_signal(signal.SIGSTOP)
+        stopped(self.fleet.controller.pid)
         self.client = Client(*self.where)
         self.client.subscribe(self.topic + "#")
         desired = self.client.wait(lambda m: m[0].endswith("/desired"))

@@ -79,7 +79,10 @@ class Told(Device):
     With `takes` false it never takes an update: a control."""
 
     def __init__(self, seen, folder, name, token, typical, takes=True, **more):
-        super().__init__(seen, folder, name, token, **more)
+        def enrols():  # a leader whose database is slow says so: ask again
+            Device.__init__(self, seen, folder, name, token, **more)
+            return self.answer.status != 503
+        until("a controller leads", enrols)
         assert self.answer.status == 201, self.answer.body
         self.typical, self.takes = typical, takes
         self.profile = more.get("profile", {})
@@ -87,10 +90,14 @@ class Told(Device):
         self.runs, self.before, self.known = {}, {}, set()
         self.versions = {}  # of digests, where a test wants them said
         self.said = 0
-        host, port = seen.broker()
-        self.client = Hearing(self, host, port, seen.ca, self.cert, self.key,
-                              self.id, (self.topic("presence"),
-                                        '{"v":1,"online":false}'), self.prover)
+        self.connect()
+
+    def connect(self):
+        host, port = self.controller.broker()
+        self.client = Hearing(self, host, port, self.controller.ca, self.cert,
+                              self.key, self.id,
+                              (self.topic("presence"),
+                               '{"v":1,"online":false}'), self.prover)
         self.client.subscribe(self.topic("desired"))
         self.comes()
 
@@ -150,7 +157,7 @@ class Told(Device):
             self.send("ack", {"v": 1, "order": order["id"], "at_ms": 1,
                               "outcome": "done"})
 
-    def say(self, release, at_ms, typical=None, **gauges):
+    def say(self, release, at_ms, typical=None, window_ms=BLOCK_MS, **gauges):
         """A window: times per token around `typical`, and these gauges."""
         self.said += 1
         level = (typical or self.typical) * math.exp(
@@ -158,7 +165,7 @@ class Told(Device):
         tokens = [int(level * self.random.uniform(.8, 1.2))
                   for _ in range(SAMPLES)]
         self.client.publish(self.topic("tele"), json.dumps({
-            "v": 1, "seq": self.said, "at_ms": at_ms, "window_ms": BLOCK_MS,
+            "v": 1, "seq": self.said, "at_ms": at_ms, "window_ms": window_ms,
             "model": release["model"], "release": release["digest"],
             "version": release["version"],
             "counters": {"requests": SAMPLES}, "gauges": dict(
@@ -207,26 +214,39 @@ class Evident(Small):
         assert status == 200, answer
         return answer["series"]
 
+    def has_taken(self, device, said):
+        """The controller has a window as new as this one."""
+        return any(point[4] >= said
+                   for one in self.telemetry("queue", ["device"])
+                   if one["key"]["device"] == device.id
+                   for point in one["points"])
+
     def took(self, last):
         """The controller took all windows that were said before the last one
-        of this device: the broker brings them in order."""
-        until("the last window of " + last.name, lambda: any(
-            point[4] >= last.said
-            for one in self.telemetry("queue", ["device"])
-            if one["key"]["device"] == last.id for point in one["points"]))
+        of this device, since it listens: the broker brings them in order."""
+        until("the last window of " + last.name,
+              lambda: self.has_taken(last, last.said))
 
     def end_block(self):
         self.clock.move(BLOCK_MS)
 
+    def records(self, rollout):
+        """All judgements of it, on however many pages they are."""
+        rows, after = [], 0
+        while after is not None:
+            status, page = rest(self, "GET", "/v1/rollouts/%s/evidence"
+                                "?limit=50&cursor=%s" % (rollout, after))
+            assert status == 200, page
+            rows, after = rows + page["items"], page.get("next")
+        return rows
+
     def judged(self, rollout):
         """The block before the present one was judged; the state after it."""
         def ask():
-            status, rows = rest(self, "GET", "/v1/rollouts/%s/evidence"
-                                "?limit=50" % rollout)
-            assert status == 200 and not rows.get("next"), rows
+            rows = self.records(rollout)
             # After the rows: the state is as new as the last of them.
             state = self.ask("rollout", "get", rollout)["state"]
             return state != "running" and state or any(
                 row["block"] >= self.clock.block() - 1
-                for row in rows["items"]) and state
+                for row in rows) and state
         return until("block %d is judged" % (self.clock.block() - 1), ask)

@@ -138,6 +138,8 @@ def test_bad_rollouts_are_refused(up):
                 "limit_pct": -1}}}, 400),
             ({"gates": {"preset": "normal", "ttft_p95": {"weight": 1}}}, 400),
             ({"gates": {"preset": "normal", "hold_out_pct": 51}}, 400),
+            ({"gates": {"preset": "normal", "errors": {"floor": 2}}}, 422),
+            ({"gates": {"preset": "normal", "coverage": {"floor": 1}}}, 422),
             ({"cover": "nobody"}, 422),
             ({"phases": [{"devices": 2}, {"devices": 1}]}, 422),
             ({"phases": [{"share_pct": 100, "watch": "1h"}]}, 422),

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from controller_parts import Controller, Device
-from waits import HANG, HANG_S, same, until
+from waits import HANG, HANG_S, same, stopped, until
 
 ESTABLISHED = "01"  # in /proc/net/tcp
 
@@ -55,15 +55,9 @@ def restarts_a_broker_that_stands(controller):
         old = controller.mosquitto()
         os.kill(old, signal.SIGKILL)
         new = until("another broker", lambda: mosquitto_but(controller, old))
-        os.kill(new, signal.SIGSTOP)
-        until("it stands", lambda: state_of(new) == "T")
+        stopped(new)
         return clients_of(new) == [] and new
     return until("a broker that stands", stop_next)
-
-
-def state_of(pid):
-    with open("/proc/%d/stat" % pid) as file:
-        return file.read().rpartition(")")[2].split()[0]
 
 
 def mosquitto_but(controller, old):

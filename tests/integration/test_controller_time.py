@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from controller_parts import (Device, Publisher, held, metric, sign, start)
-from waits import joined, moment, pace, until, wall_ms, wall_s
+from waits import joined, moment, pace, stopped, until, wall_ms, wall_s
 
 DAY_MS = 24 * 3600 * 1000
 STOOD_S = 6
@@ -138,7 +138,7 @@ def stands_still(controller, device, publisher, version):
                          "max_pct": 0, "silence_ms_max": SILENT_S * 1000}})
         device.event(made["id"], digest, "probing")
         device.is_heard()
-        controller.process.send_signal(signal.SIGSTOP)
+        stopped(controller.process.pid)
         begin = wall_s()
         until("it stood still for longer than a device may be silent",
               lambda: wall_s() > begin + STOOD_S)

@@ -19,7 +19,8 @@ import pytest
 import fleet as F
 from conftest import Small
 from test_postgresql import server  # noqa: F401
-from waits import HANG_S, Seen, joined, moment, same, until, wall_ms
+from waits import (HANG_S, Seen, joined, moment, same, stopped, until,
+                   wall_ms)
 
 OTHER = {"a": "b", "b": "a"}
 
@@ -89,8 +90,7 @@ class Pair(Small):
     def begin(self, server):
         self.server = server
         self.broker = "mqtts://127.0.0.1:%d" % F.held_port()
-        self.cuts = {name: Cut(self.folder("cut-" + name), server.dir)
-                     for name in "ab"}
+        self.cuts = {name: self.make_cut(name) for name in "ab"}
         self.cut = self.cuts["a"]
         self.ports = {name: (F.held_port(), F.held_port()) for name in "ab"}
         self.health = {name: F.held_port() for name in "ab"}
@@ -114,6 +114,9 @@ class Pair(Small):
         until("the leader", self.healthy)
         self.admin_token = os.path.join(self.dir, "a", "admin.token")
         self.join()
+
+    def make_cut(self, name):
+        return Cut(self.folder("cut-" + name), self.server.dir)
 
     def join(self):
         """The files of a leader, given to the other one by hand."""
@@ -240,7 +243,7 @@ class Pair(Small):
         leads since then."""
         other = self.running[OTHER[name]]
         if not self.leads(name):
-            other.send_signal(signal.SIGSTOP)
+            stopped(other.pid)
             until("%s leads" % name, lambda: self.leads(name))
             other.send_signal(signal.SIGCONT)
         until("the other stands by", lambda: same(self.get(
@@ -275,8 +278,8 @@ class Pair(Small):
         """Devices' events between the first and the newest that are not
         stored."""
         return [row for row in self.sql(
-            "SELECT device, boot, max(seq) - count(*) FROM event"
-            " GROUP BY device, boot") if row[2] != "0"]
+            "SELECT book, outbox, max(seq) - count(*) FROM event"
+            " GROUP BY book, outbox") if row[2] != "0"]
 
     def nothing_was_done_twice(self):
         double = self.sql("SELECT seq, count(*) FROM ord GROUP BY seq"
@@ -368,7 +371,7 @@ def test_a_leader_that_was_stopped_and_goes_on_does_nothing(pair):
     old = pair.epoch()
     pair.mark("a")
     begin = moment()
-    pair.running["b"].send_signal(signal.SIGSTOP)
+    stopped(pair.running["b"].pid)
     pair.until_leads("a", begin)
     pair.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
              "--confirm", "tiny@2", "--reason", "drill", "--wait")
@@ -431,7 +434,7 @@ def test_a_leader_without_its_database_leaves_the_fleet_to_the_other(pair):
     pair.mark("a")
     pair.mark("b")
     # Who comes when the other leads is passed on to it: it waits for them.
-    pair.running["b"].send_signal(signal.SIGSTOP)
+    stopped(pair.running["b"].pid)
     begin = moment()
     pair.cut.is_cut = True
     people_are_told(pair)
@@ -469,7 +472,7 @@ def test_a_leader_that_ends_in_good_order_waits_for_nobody(pair):
     pair.mark("a")
     old = pair.epoch()
     begin = moment()
-    pair.running["a"].send_signal(signal.SIGSTOP)
+    stopped(pair.running["a"].pid)
     pair.running["b"].terminate()
     assert pair.running["b"].wait(HANG_S) == 0
     epoch, _, held = pair.lease()

@@ -309,6 +309,26 @@ ROLLOUT = {"id": "r-0001", "release": "tiny@2", "group": "all", "phase": 1,
                       "interval": [0.1, 90.6], "verdict": "fail"}]}
 
 
+@pytest.mark.parametrize("members,show,asked", [
+    (5, "failed", []), (100000, None, []), (100000, "failed", ["failed"]),
+    (100000, "not done", ["not-done"])])
+def test_of_a_large_rollout_the_controller_chooses_the_devices(
+        page, members, show, asked):
+    """The first 200 of 100,000 may have none of those."""
+    said = page.run(
+        "import('/app/screens/rollout.js').then(async (r) => {"
+        " const real = window.fetch, asked = []; window.fetch = async (url) =>"
+        " { const only = new URL(url, location).searchParams.get('only');"
+        " if (only) { asked.push(only); } return new Response(JSON.stringify("
+        "only ? { items: [{ id: only }] } : { members: %d, devices: [{ id:"
+        " 'first' }] })); }; try { const got = await r.Rollout.prototype.read("
+        "{ path: ['rollouts', 'r-0001'], query: { show: %s } });"
+        " return { asked, devices: got.one.devices }; }"
+        " finally { window.fetch = real; } })" % (members, json.dumps(show)))
+    assert said == {"asked": asked,
+                    "devices": [{"id": (asked or ["first"])[0]}]}, said
+
+
 def drawn(page, role, **changes):
     """Text, buttons and class of the state of a rollout, for a role."""
     return page.run(

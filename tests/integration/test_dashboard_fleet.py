@@ -17,7 +17,7 @@ from conftest import BIN, ROOT
 sys.path.insert(0, os.path.join(ROOT, "tests", "fleet"))
 
 import simulated as S  # noqa: E402
-from waits import same, until  # noqa: E402
+from waits import same, stopped, until  # noqa: E402
 
 if not chromium.PROGRAM:
     pytest.skip("chromium-headless-shell is not installed",
@@ -81,7 +81,7 @@ def start(page, release, phases, seconds, failed):
 def test_a_rollout_goes_from_its_plan_through_its_phases_to_its_end(
         page, fleet):
     # No device does anything until the page has shown that.
-    fleet.sim.process.send_signal(signal.SIGSTOP)
+    stopped(fleet.sim.process.pid)
     try:
         start(page, "tiny@1", "5, 20%, 100%", 4, 100)
         has(page, "[aria-label=Summary]", "have it")

@@ -15,7 +15,7 @@ import pytest
 import chromium
 from chromium import go, has
 from controller_parts import Controller
-from waits import HANG_S, joined, until, wall_ms
+from waits import HANG_S, joined, stopped, until, wall_ms
 
 if not chromium.PROGRAM:
     pytest.skip("chromium-headless-shell is not installed",
@@ -169,7 +169,7 @@ def changes(page, controller, name):
 def test_a_controller_that_stood_still_is_seen_and_heard_again(
         browser, controller):
     page = opened(browser, controller.rest, controller.token)
-    os.kill(controller.process.pid, signal.SIGSTOP)
+    stopped(controller.process.pid)
     try:
         goes_stale(page)
         page.go_on(42)

@@ -17,6 +17,8 @@ from test_postgresql import server  # noqa: F401
 from test_two_controllers import Apart
 from waits import HANG_S, moment, until
 
+PROBE = "sha256-" + hashlib.sha256(
+    b"flotilla keeps artifacts here\n").hexdigest()
 REGION, ACCESS, SECRET = "eu-test-1", "AKIATEST", "wJalrX/secret+key"
 
 
@@ -47,6 +49,7 @@ class Store(http.server.BaseHTTPRequestHandler):
     objects, asked, refused = {}, [], []
     fails = lies = is_gone = False
     fails_at = None  # a name that it does not take
+    ill = None  # how it answers to a GET of an artifact: a function
 
     def log_message(self, *_):
         pass
@@ -95,11 +98,17 @@ class Store(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         name = self.take(b"")
-        if name is not None:
-            found = self.objects.get(name)
+        found = self.objects.get(name)
+        if name is not None and found is not None and self.ill and \
+                self.command == "GET" and name != PROBE:
+            type(self).ill_asked += 1
+            self.ill(self, found)
+            self.close_connection = True
+        elif name is not None:
             self.answer(*((404,) if found is None else (200, found)))
 
     do_HEAD = do_GET
+    ill_asked = 0
 
 
 class Kept(Apart):
@@ -109,13 +118,19 @@ class Kept(Apart):
         self.folder("b")
 
     def begin(self, server):
+        self.open_store()
+        super().begin(server)
+
+    def open_store(self):
         self.depot = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
         threading.Thread(target=self.depot.serve_forever, daemon=True).start()
+        self.write_keys(REGION, ACCESS, SECRET)
+
+    def write_keys(self, *words):
         self.keys = os.path.join(self.dir, "s3.keys")
         with open(self.keys, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write("s3 %s %s %s\n" % (REGION, ACCESS, SECRET))
-        super().begin(server)
+            file.write("s3 %s %s %s\n" % words)
 
     def blobs_flags(self):
         base = "http://127.0.0.1:%d/" % self.depot.server_port
@@ -141,6 +156,14 @@ class Kept(Apart):
         answer.read()
         link.close()
         return answer.status
+
+    def told_of_blob(self, name, digest):
+        """Status and problem document."""
+        with open(self.admin_token, encoding="utf-8") as file:
+            token = file.read().strip()
+        status, _, told = self.get(self.ports[name][0], "/v1/blobs/sha256:" +
+                                   digest, token)
+        return status, told
 
     def copies(self, name):
         return {one for one in os.listdir(os.path.join(
@@ -307,6 +330,130 @@ def test_what_no_release_brings_is_not_asked_for(pair):
     digest = hashlib.sha256(b"of no release").hexdigest()
     assert pair.ask_blob("a", "GET", digest) == 404
     assert not [one for one in Store.asked if digest in one[2]]
+
+
+def more(store, found):
+    """Without a length, and without an end of its own."""
+    store.send_response(200)
+    store.end_headers()
+    try:
+        store.wfile.write(found)
+        while True:
+            store.wfile.write(b"\0" * 65536)
+            Store.given += 65536
+    except OSError:
+        pass
+
+
+def more_as_it_says(store, found):
+    store.answer(200, found + b"!")
+
+
+def other_bytes(store, found):
+    store.answer(200, bytes(len(found)))
+
+
+def cut_off(store, found):
+    store.send_response(200)
+    store.send_header("Content-Length", str(len(found)))
+    store.end_headers()
+    store.wfile.write(found[:-1])
+
+
+def no_http(store, found):
+    store.wfile.write(b"\x16\x03\x01 sorry\r\n\r\n")
+
+
+def refuses(status):
+    def refuse(store, found):
+        store.answer(status, b"<Error><Code>Anything</Code></Error>")
+    refuse.__name__ = "status_%d" % status
+    return refuse
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    asked = []
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.asked.append(str(self.headers))
+        self.send_response(404)
+        self.end_headers()
+
+
+def leads_elsewhere(store, found):
+    store.send_response(307)
+    store.send_header("Location", "http://127.0.0.1:%d%s" % (
+        Store.elsewhere, store.path))
+    store.send_header("Content-Length", "0")
+    store.end_headers()
+
+
+@pytest.mark.parametrize("ill, code, tries", [
+    (more, "net.content", 1), (more_as_it_says, "net.content", 1),
+    (other_bytes, "net.content", 3), (cut_off, "net.unreachable", 3),
+    (no_http, "net.content", 3), (refuses(403), "net.status", 1),
+    (refuses(404), "blob.absent", 1), (refuses(500), "net.status", 3),
+    (leads_elsewhere, "net.status", 1)], ids=lambda one: getattr(
+        one, "__name__", ""))
+def test_a_store_that_answers_otherwise_is_refused(pair, ill, code, tries):
+    """The leader has no copy, and asks the store for it."""
+    name = sorted(one for one in pair.copies("a") if one != PROBE and
+                  len(Store.objects[one]) > 1000 and
+                  pair.ask_blob("a", "GET", one[len("sha256-"):]) == 200)[0]
+    digest = name[len("sha256-"):]
+    os.unlink(os.path.join(pair.dir, "a", "blobs", name))
+    elsewhere = http.server.HTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    Store.elsewhere, Store.given, Store.ill_asked = elsewhere.server_port, 0, 0
+    Store.ill = staticmethod(ill)
+    try:
+        status, told = pair.told_of_blob("a", digest)
+        assert status >= 400 and told["code"] == code, (status, told)
+        assert "127.0.0.1" not in json.dumps(told), told
+        assert Store.ill_asked == tries
+        assert Elsewhere.asked == []
+        # No more than what is between two sockets.
+        assert Store.given < 64 << 20
+        left = os.listdir(os.path.join(pair.dir, "a", "blobs"))
+        assert name not in left
+        assert not [one for one in left if one.startswith(".upload-")]
+    finally:
+        Store.ill = None
+        elsewhere.shutdown()
+    assert pair.ask_blob("a", "GET", digest) == 200
+    assert name in pair.copies("a")
+    pair.until_blobs("a", "ok")
+
+
+def test_a_store_that_stalls_is_asked_again(pair):
+    """It says nothing after the first half, and the next one is given."""
+    name = sorted(one for one in pair.copies("a") if one != PROBE and
+                  len(Store.objects[one]) > 1000 and
+                  pair.ask_blob("a", "GET", one[len("sha256-"):]) == 200)[0]
+    over = threading.Event()
+
+    def stall(store, found):
+        if Store.ill_asked > 1:
+            store.answer(200, found)
+            return
+        store.send_response(200)
+        store.send_header("Content-Length", str(len(found)))
+        store.end_headers()
+        store.wfile.write(found[:len(found) // 2])
+        over.wait(HANG_S)
+
+    os.unlink(os.path.join(pair.dir, "a", "blobs", name))
+    Store.ill_asked, Store.ill = 0, staticmethod(stall)
+    try:
+        assert pair.ask_blob("a", "GET", name[len("sha256-"):]) == 200
+        assert Store.ill_asked == 2
+    finally:
+        Store.ill = None
+        over.set()
+    assert name in pair.copies("a")
 
 
 @pytest.mark.parametrize("flags, said", [

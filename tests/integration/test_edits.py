@@ -103,6 +103,19 @@ def test_what_is_fixed_is_refused_and_nothing_changes(up):
     up.cli("approval", "delete", "all")
 
 
+@pytest.mark.parametrize("chars", [57, 58, 59, 500])
+def test_a_long_reason_is_kept_whole(up, chars):
+    path = "/v1/rollouts/" + running(up)
+    reason = "x" * chars + "éé: wegen Wartung"[:512 - chars - 6]
+    for action, state in (("pause", "paused"), ("resume", "running")):
+        answer = rest(up, "POST", path + "/actions",
+                      {"action": action, "reason": reason})
+        assert answer[0] == 200, answer
+        seen = rest(up, "GET", path)[1]
+        assert (seen["state"], seen["reason"]) == (
+            state, "%s: admin, %s" % (action, reason))
+
+
 class Between(http.server.BaseHTTPRequestHandler):
     """Passes calls on.  Before a change arrives, somebody else makes one."""
     up = None

@@ -18,7 +18,7 @@ import fleet as F
 from conftest import MODELS
 from qwen2 import qwen2
 from test_failing_disk import preload
-from waits import HANG, HANG_S, Seen, same, until, wall_ms
+from waits import HANG, HANG_S, Seen, same, stopped, until, wall_ms
 
 A_MONTH = {"start_jitter_ms": 30 * 86400000}  # at once in one of a million runs
 ASKED = {"soak_ms": 0, "soak_requests": 1}
@@ -427,7 +427,7 @@ def test_a_bundle_updates_a_device_without_network(up):
     release = new_release(up)
     bundle = os.path.join(up.dir, "whole.tar")
     up.cli("bundle", "create", release, "--to", bundle)
-    up.controller.send_signal(signal.SIGSTOP)
+    stopped(up.controller.pid)
     try:
         up.program("flotilla-agent", "update", "--bundle", bundle,
                    "--config", device.config)
@@ -586,7 +586,7 @@ def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(
             up.cli("rollout", "abort", second["id"], "-q")
         else:  # the engine goes on after its files are gone
             for pid in set(device.children("flotilla-engine")) - kept:
-                os.kill(pid, signal.SIGSTOP)
+                stopped(pid)
             up.cli("rollout", "rollback", second["id"], "--confirm", "tiny@2",
                    "-q")
             file = up.ask("release", "get", "tiny@2")["document"]["files"][0]

@@ -255,11 +255,16 @@ def readings_in(data, reading):
     return 0
 
 
+def last_read_in(data):
+    """Block of the last reading in a rollout (the same file)."""
+    return int.from_bytes(data[2 + 7 * 4:2 + 8 * 4], "little")
+
+
 def of_member(data):
     """A member of a rollout has its waves behind it
     (core/gate/observe/kept.c)."""
     bytes_of = int.from_bytes(data[1:3], "little")
-    return data[3:3 + bytes_of] if data[:1] == b"W" else data
+    return data[3:3 + bytes_of] if data[:1] == b"X" else data
 
 
 def observed(up, reading):

@@ -224,6 +224,21 @@ def test_a_group_by_selector_follows_the_labels(controller, devices, cli):
         409)
 
 
+def test_the_plan_for_a_group_asks_its_devices_alone(controller, devices, cli,
+                                                     publisher):
+    publisher.publish("1.5.0")
+    cli("group", "create", "two", "--where", "hw=rpi5")
+    until("both", lambda: members(controller, "two") == ["gw-1", "gw-2"])
+    plan = ask(controller, "POST", "/v1/rollouts?dry_run=true", {
+        "release": "tiny@1.5.0", "group": "two",
+        "phases": [{"share_pct": 100}]})["plan"]
+    assert plan["devices"] == 2, plan
+    assert {item["name"] for item in plan["items"]} == {"gw-1", "gw-2"}, plan
+    cli("group", "delete", "two", "--confirm", "two")
+    until("it is gone", lambda: "two" not in [
+        one["name"] for one in ask(controller, "GET", "/v1/groups")["items"]])
+
+
 def test_a_change_of_a_group_can_ask_for_the_state_it_has_seen(controller,
                                                                devices, cli):
     answer = controller.ask("GET", "/v1/groups/lab")

@@ -123,3 +123,5 @@ def test_a_wave_outlives_its_controller(controller, devices, folder):
         assert device.order("deploy", second)[1]
     old = controller.ask("GET", "/v1/rollouts/" + rollout).json
     assert hotfix in old["reason"], old
+    # Nobody answers for what was told by it and not begun: it is over.
+    assert old["state"] == "aborted", old

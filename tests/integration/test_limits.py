@@ -84,9 +84,51 @@ def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
     assert controller.ask("GET", path + "?devices=0").json == whole
     assert len(controller.ask("GET", path + "?devices=1").json["devices"]) == 1
     assert controller.ask("GET", path + "?devices=no").status == 400
+    assert controller.ask("GET", path + "?devices=1001").status == 400
 
 
-def against(controller, answer, *words):
+def test_all_devices_of_a_rollout_come_by_pages(controller, folder):
+    token = controller.enrol_token()
+    names = {"page-%d" % i for i in range(5)}
+    devices = [Device(controller, folder, name, token, {"part": "pages"})
+               .connect() for name in sorted(names)]
+    until("they are there", lambda: controller.ask(
+        "GET", "/v1/devices?where=label.part=pages%20and%20state=online"
+    ).json["total"] == len(names))
+    Publisher(controller, folder).publish("1.0.0", model="paged")
+    path = "/v1/rollouts/" + start(controller, "paged@1.0.0")["id"]
+    ask, pages = "/devices?limit=2&where=label.part=pages", []
+    while not pages or pages[-1]["next"]:
+        cursor = "&cursor=" + pages[-1]["next"] if pages else ""
+        answer = controller.ask("GET", path + ask + cursor)
+        assert answer.status == 200, answer.body
+        pages.append(answer.json)
+        renamed = controller.ask("PATCH", "/v1/devices/" + devices[0].id,
+                                 {"name": "page-0-%d" % len(pages)})
+        assert renamed.status == 200, renamed.body
+    shown = [device for page in pages for device in page["items"]]
+    assert [len(page["items"]) for page in pages] == [2, 2, 1]
+    assert len({device["id"] for device in shown}) == len(names)
+    assert {name["name"] for name in shown if name["name"] in names
+            } >= names - {"page-0"}
+    whole = controller.ask("GET", path).json["devices"]
+    by_id = {device["id"]: device for device in whole}
+    for device in shown:
+        device["name"] = by_id[device["id"]]["name"]
+        assert device == by_id[device["id"]]
+    assert controller.ask("GET", path + "/devices?only=failed").json == {
+        "items": [], "next": None}
+    assert len(controller.ask("GET", path + "/devices?only=not-done").json[
+        "items"]) == len(whole)
+    for wrong in ("only=good", "where=nosuch(", "limit=0", "limit=1001"):
+        assert controller.ask("GET", path + "/devices?" + wrong
+                              ).status in (400, 422), wrong
+    assert controller.ask("GET", "/v1/rollouts/r-9999/devices").status == 404
+    for device in devices:
+        device.client.close()
+
+
+def against(controller, answer, *words, form="json"):
     """`flotilla rollout` with a controller that gives answer(1), answer(2), …;
     what it was asked, once it was told to act where it is."""
     asked = []
@@ -116,7 +158,7 @@ def against(controller, answer, *words):
     threading.Thread(target=server.serve_forever, args=(0.01,),
                      daemon=True).start()
     done = subprocess.run(
-        [os.path.join(BIN, "flotilla"), "rollout", *words, "-o", "json",
+        [os.path.join(BIN, "flotilla"), "rollout", *words, "-o", form,
          "--controller", "http://127.0.0.1:%d" % server.server_port,
          "--token-file", controller.facts["token"]],
         capture_output=True, text=True, timeout=HANG_S)
@@ -134,6 +176,32 @@ def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
     assert json.loads(done.stdout)["state"] == "completed"
     assert asked == ["/v1/rollouts/r-0001?devices=0"] * 3 + [
         "/v1/rollouts/r-0001"]
+
+
+def large(n):
+    """A rollout of three devices of which its answer has one."""
+    return [{"id": "r-0001", "state": "running", "members": 3, "phases": [],
+             "devices": [{"name": "gw-2", "state": "failed"}]},
+            {"items": [{"name": "gw-10"}, {"name": "gw-2"}], "next": "b"},
+            {"items": [{"name": "gw-1"}], "next": None}][n - 1]
+
+
+@pytest.mark.parametrize("form", ["json", "wide"])
+def test_all_devices_of_a_large_rollout_are_shown_where_all_are_asked_for(
+        controller, form):
+    done, asked = against(controller, large, "get", "r-0001", form=form)
+    assert done.returncode == 0, done.stderr
+    path = "/v1/rollouts/r-0001"
+    assert asked == [path, path + "/devices", path + "/devices?cursor=b"]
+    at = [done.stdout.index(name) for name in ("gw-1", "gw-2", "gw-10")]
+    assert at == sorted(at), done.stdout
+
+
+def test_a_table_says_how_many_devices_it_leaves_out(controller):
+    done, asked = against(controller, large, "get", "r-0001", form="table")
+    assert done.returncode == 0, done.stderr
+    assert asked == ["/v1/rollouts/r-0001"]
+    assert "2 more devices: -o wide" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("path,count,words", [

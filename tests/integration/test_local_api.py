@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from waits import HANG_S, Seen, joined, same, until, wall_s
+from waits import HANG_S, Seen, joined, same, stopped, until, wall_s
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -430,7 +430,7 @@ def test_a_client_that_leaves_is_cancelled(server):
             {"prompt": "a", "stream": True, "ignore_eos": True}))
         answer = connection.getresponse()
         answer.read1(100)
-        os.kill(server.engine(), signal.SIGSTOP)
+        stopped(server.engine())
         if server.metric("flotilla_requests_running") == 1:
             return connection, answer
         os.kill(server.engine(), signal.SIGCONT)
@@ -449,7 +449,7 @@ def test_a_client_that_leaves_is_cancelled(server):
 
 
 def test_a_killed_engine_comes_back_and_no_waiting_request_fails(server):
-    os.kill(server.engine(), signal.SIGSTOP)
+    stopped(server.engine())
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(
         server.chat(stream=i % 2 == 0))) for i in range(4)]

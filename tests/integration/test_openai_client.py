@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
-from waits import HANG_S, joined, same, until
+from waits import HANG_S, joined, same, stopped, until
 
 try:
     import openai
@@ -208,7 +208,7 @@ def test_errors_become_the_clients_exceptions(client, server):
 def test_a_timeout_and_a_full_queue_are_told(client, server):
     cancelled = "flotilla_requests_cancelled_total"
     before = server.metric(cancelled)
-    os.kill(server.engine(), signal.SIGSTOP)
+    stopped(server.engine())
     answers = []
     try:
         with pytest.raises(openai.APITimeoutError):
@@ -245,7 +245,7 @@ def test_closing_a_stream_frees_its_session(client, server):
         stream = chat(client, stream=True, extra_body={"ignore_eos": True},
                       messages=[{"role": "user", "content": "a"}])
         next(iter(stream))
-        os.kill(engine, signal.SIGSTOP)
+        stopped(engine)
         running()  # the next one comes behind all that the engine has said
         if running() == 1:
             return stream

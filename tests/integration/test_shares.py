@@ -10,9 +10,9 @@ import struct
 
 import pytest
 
-from controller_parts import Device, metric
+from controller_parts import Device, Publisher, metric
 from mqtt_client import Refused, _text
-from waits import HANG_S, until
+from waits import HANG_S, stopped, until
 
 NUMBERS = itertools.count(1)
 SHARE_BYTES = 2 << 20  # of the broker's memory, for one hostile device
@@ -137,7 +137,7 @@ def test_bytes_of_one_device_fill_no_memory_of_a_controller_that_stands(
     """Messages that it does not take wait in the broker."""
     device, _ = rogue(controller, folder, token, "heavy")
     topic = _text(device.topic("tele"))
-    controller.process.send_signal(signal.SIGSTOP)
+    stopped(controller.process.pid)
     before = rss(controller)
     flood(device.client, ((0x32, topic + struct.pack(">H", number) +
                            bytes(60000)) for number in range(1, 2000)))
@@ -183,36 +183,88 @@ def test_a_viewer_has_some_of_the_streams_and_an_admin_always_has_one(
     until("all are gone", lambda: metric(controller, "live_clients") == 0)
 
 
-def test_the_check_of_the_audit_lets_others_in_between(controller):
-    """Both ask while the controller stands still, the check first: its answer
-    comes behind the other one's."""
-    host, port = controller.rest[len("http://"):].split(":")
+class Waiting:
+    """Calls that came while the controller stood still."""
 
-    def ask(path):
-        connection = socket.create_connection((host, int(port)), HANG_S)
-        connection.sendall(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close"
-                           b"\r\nAuthorization: Bearer %s\r\n\r\n" % (
-                               path, host.encode(), controller.token.encode()))
+    def __init__(self, controller):
+        self.controller = controller
+        host, port = controller.rest[len("http://"):].split(":")
+        self.where = host, int(port)
+        stopped(controller.process.pid)
+
+    def ask(self, path, body=None):
+        connection = socket.create_connection(self.where, HANG_S)
+        text = json.dumps(body) if body is not None else ""
+        connection.sendall((
+            "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
+            "Content-Type: application/json\r\nContent-Length: %d\r\n"
+            "Authorization: Bearer %s\r\n\r\n%s" % (
+                "POST" if text else "GET", path, self.where[0], len(text),
+                self.controller.token, text)).encode())
         return connection
 
-    def answer(connection):
-        found = b""
-        while piece := connection.recv(65536):
-            found += piece
-        assert found.startswith(b"HTTP/1.1 200"), found
-        return found
-    controller.process.send_signal(signal.SIGSTOP)
-    check = ask(b"/v1/audit/verify")
-    others = [ask(b"/v1/me") for _ in range(3)]
-    controller.process.send_signal(signal.SIGCONT)
-    assert b'"ok":true' in answer(check)
+    def go_on(self):
+        self.controller.process.send_signal(signal.SIGCONT)
+
+
+def answer(connection):
+    found = b""
+    while piece := connection.recv(65536):
+        found += piece
+    assert found.startswith(b"HTTP/1.1 200"), found
+    return found
+
+
+def lets_others_in(controller, path, body, said):
+    """Both ask while the controller stands still, the long one first: its
+    answer comes behind the others'."""
+    waiting = Waiting(controller)
+    long = waiting.ask(path, body)
+    others = [waiting.ask("/v1/me") for _ in range(3)]
+    waiting.go_on()
+    assert said in answer(long)
     # Theirs are there already; the ends of their connections may follow.
     assert set(select.select(others, [], [], 0)[0]) == set(others)
     for other in others:
         assert b'"role"' in answer(other)
-    # A second one of the same account waits for nobody, and is told so.
-    controller.process.send_signal(signal.SIGSTOP)
-    both = [ask(b"/v1/audit/verify") for _ in range(2)]
-    controller.process.send_signal(signal.SIGCONT)
-    heads = sorted(one.recv(12) for one in both)
-    assert heads == [b"HTTP/1.1 200", b"HTTP/1.1 429"], heads
+
+
+def are_let_in(controller, path, body, count):
+    """So many of one account wait, and the next one is told so."""
+    waiting = Waiting(controller)
+    all = [waiting.ask(path, body) for _ in range(count + 1)]
+    waiting.go_on()
+    heads = sorted(one.recv(12) for one in all)
+    assert heads == [b"HTTP/1.1 200"] * count + [b"HTTP/1.1 429"], heads
+
+
+def test_the_check_of_the_audit_lets_others_in_between(controller):
+    lets_others_in(controller, "/v1/audit/verify", None, b'"ok":true')
+    are_let_in(controller, "/v1/audit/verify", None, 1)
+
+
+def test_the_plan_of_a_rollout_lets_others_in_between(
+        controller, folder, token):
+    Device(controller, folder, "planned", token)
+    Publisher(controller, folder).publish("1.0.0")
+    path = "/v1/rollouts?dry_run=true"
+    body = {"release": "tiny@1.0.0", "phases": [{"share_pct": 100}]}
+    lets_others_in(controller, path, body, b'"excluded"')
+    are_let_in(controller, path, body, 4)
+    # A caller that leaves takes its plan along.
+    waiting = Waiting(controller)
+    for _ in range(4):
+        waiting.ask(path, body).close()
+    waiting.go_on()
+    until("a plan is made", lambda: controller.ask(
+        "POST", path, body).status == 200)
+
+
+def test_the_plan_of_an_order_lets_others_in_between(controller):
+    path = "/v1/orders?dry_run=true"
+    back = {"op": "rollback", "release": "tiny@1.0.0", "everywhere": True}
+    lets_others_in(controller, path, back, b'"silent":')
+    are_let_in(controller, path, back, 4)
+    answer = controller.ask("POST", path, {
+        "op": "remove", "model": "tiny", "everywhere": True})
+    assert answer.json["code"] == "order.nobody", answer.body

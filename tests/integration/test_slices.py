@@ -6,117 +6,21 @@ The devices' numbers are the test's, in blocks of time that it ends
 import json
 import os
 import re
-import subprocess
 
 import pytest
 
 import chromium
 from chromium import go, has
-from controller_parts import BIN, Controller, Publisher
-from evidence_parts import BLOCK_MS, HeldClock, Told
-from waits import HANG_S, until
+from site_parts import BAD, EACH, SITES, Sites
+from waits import until
 
-SITES = ["bonn", "cork", "gent", "kiel", "lyon", "metz", "nice", "oslo",
-         "pisa", "riga", "turin", "vigo"]
-EACH = 6  # devices of a site; three of them are updated first
-FIRST = 3 * len(SITES)
-TYPICAL = 20000  # microseconds a token
+FIRST = 3 * len(SITES)  # three of six at each
 BLOCKS_MAX = 20  # until it is named; it has its data after five
-BAD, SHOCKED = "lyon", "riga"
-
-
-class Fleet:
-    """A controller with a clock that the test holds, and devices at sites."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.clock = HeldClock(folder, 1)
-        self.controller = Controller(folder)
-        self.begin()
-        publisher = Publisher(self.controller, folder)
-        self.digests = {v: publisher.publish(v) for v in ("1.0.0", "2.0.0")}
-        token = self.controller.enrol_token(uses=len(SITES) * EACH)
-        self.devices = []
-        for i in range(len(SITES) * EACH):
-            one = Told(self.controller, folder, "gw-%02d" % i, token,
-                       TYPICAL + 100 * i, labels={"site": SITES[i % len(SITES)]})
-            one.site = SITES[i % len(SITES)]
-            one.versions = {d: v for v, d in self.digests.items()}
-            self.devices.append(one)
-        self.rollouts = []
-
-    def begin(self):
-        os.environ.update(self.clock.env)
-        try:
-            self.controller.start("--evidence-block", "1s")
-        finally:
-            for word in self.clock.env:
-                del os.environ[word]
-
-    def restart(self):
-        self.controller.stop()
-        self.begin()
-
-    def start(self, version, **more):
-        answer = self.controller.ask("POST", "/v1/rollouts", dict(
-            {"release": "tiny@" + version, "policy": {"soak_ms": 1}}, **more))
-        assert answer.status == 201, answer.body
-        return answer.json["id"]
-
-    def get(self, rollout):
-        return self.controller.ask("GET", "/v1/rollouts/" + rollout).json
-
-    def have(self, version):
-        return [one for one in self.devices
-                if one.runs.get("tiny") == self.digests[version]]
-
-    def block(self, slow=1, shocked=1):
-        """All say their numbers; then the block is over."""
-        new = self.digests["2.0.0"]
-        for one in self.devices:
-            is_new = one.runs["tiny"] == new
-            level = one.typical * (slow if is_new and one.site == BAD else 1) \
-                * (shocked if one.site == SHOCKED else 1)
-            one.say({"model": "tiny", "digest": one.runs["tiny"],
-                     "version": "2.0.0" if is_new else "1.0.0"},
-                    self.clock.ms, level)
-        last = self.devices[-1]
-        until("the last window came", lambda: any(
-            point[4] >= last.said for row in self.controller.ask(
-                "POST", "/v1/telemetry/query", {
-                    "metric": "queue", "by": ["device"],
-                    "since_ms": 86400000}).json["series"]
-            if row["key"]["device"] == last.id for point in row["points"]))
-        self.clock.move(BLOCK_MS)
-
-    def judged(self, rollout):
-        def ask():
-            rows = self.controller.ask("GET", "/v1/rollouts/%s/evidence"
-                                       "?limit=50" % rollout).json
-            assert not rows.get("next"), rows
-            return any(row["block"] >= self.clock.block() - 1
-                       for row in rows["items"])
-        until("the block is judged", ask)
-        return self.get(rollout)
-
-    def cli(self, *words):
-        done = subprocess.run(
-            [os.path.join(BIN, "flotilla"), *words, "--controller",
-             self.controller.rest, "--token-file",
-             self.controller.facts["token"]], capture_output=True, text=True,
-            timeout=HANG_S)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def close(self):
-        for one in self.devices:
-            one.client.close()
-        self.controller.stop()
 
 
 @pytest.fixture(scope="module")
 def fleet(folder):
-    one = Fleet(folder)
+    one = Sites(folder)
     yield one
     one.close()
 

@@ -191,6 +191,7 @@ def test_an_emergency_takes_a_release_back(desk, devices, releases):
         "GET", "/v1/orders/" + order).json["done"] == 3)
     desk.run("order", "wait", order, "-q")
     desk.run("order", "list", "--fields", "id,op,state,done,failed,pending")
+    desk.run("order", "get", order)
     desk.run("release", "get", "helpdesk@2.4.0", "--fields", "name,state")
     desk.check("emergency")
 

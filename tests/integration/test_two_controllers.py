@@ -1,5 +1,6 @@
 """Two controllers that share nothing but a database: keys, trust and what a
 leader must have come by it.  Skipped without Debian's postgresql."""
+import base64
 import os
 import re
 import subprocess
@@ -60,6 +61,48 @@ class Apart(Pair):
         self.running[name].kill()
         self.running[name].wait()
 
+    def key_texts(self, name):
+        """Words by which the text of a private key is known: the first line of
+        its PEM, which has all of the secret number, and that number itself."""
+        found = {}
+        for part in ("pki", "keys"):
+            folder = os.path.join(self.dir, name, part)
+            for file in sorted(os.listdir(folder)):
+                if re.fullmatch(r"(ca|order|audit).*\.key", file):
+                    with open(os.path.join(folder, file), "rb") as opened:
+                        line = opened.read().split(b"\n")[1]
+                    der = base64.b64decode(line)
+                    begin = der.index(b"\x04\x20") + 2
+                    found[part + "/" + file] = line
+                    found[part + "/" + file + ", number"] = \
+                        der[begin:begin + 32]
+        return found
+
+    def kept_key_texts(self, name):
+        """Those that stay: a follower reads its files again and again, and has
+        a text while it compares them."""
+        kept = self.held_key_texts(name)
+        for _ in range(3):
+            kept &= self.held_key_texts(name) if kept else set()
+        return sorted(kept)
+
+    def held_key_texts(self, name):
+        """Those that the process has in any page of its memory, and where."""
+        pid = self.running[name].pid
+        texts, held = self.key_texts(name), set()
+        with open("/proc/%d/maps" % pid, encoding="utf-8") as file:
+            maps = [line.split() for line in file]
+        with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
+            for area in maps:
+                begin, end = (int(n, 16) for n in area[0].split("-"))
+                if "w" not in area[1]:
+                    continue
+                memory.seek(begin)
+                data = memory.read(end - begin)
+                held |= {(file, begin + data.find(text))
+                         for file, text in texts.items() if text in data}
+        return held
+
     def files(self, name):
         """The files that each controller must have, by their paths."""
         found = {}
@@ -94,8 +137,9 @@ def test_who_lacks_the_keys_does_not_lead_and_says_why(pair):
     pair.start("b", "--join", "0" * 64)
     pair.until_said("b", "cannot lead: keys.absent: the fleet's keys are not "
                          "sealed")
-    _, _, ready = until("it is ready to pass on", lambda: (
-        pair.ready("b")[0] == 200 and pair.ready("b")))
+    ready = until("it passes on, and says why it does not lead", lambda: (
+        pair.ready("b")[0] == 200 and "lacks" in pair.ready("b")[2] and
+        pair.ready("b")[2]))
     assert ready["lacks"].startswith("keys.absent: "), ready
     row = until("the leader is told", lambda: (
         pair.row("b") if pair.row("b").get("lacks") else None))
@@ -128,7 +172,8 @@ def test_an_admitted_one_believes_the_right_authority_alone(pair):
     pair.start("b", "--join", pair.authority)
     pair.until_said("b", "has what a leader must have")
     until("the leader is told", lambda: same(
-        (pair.row("b")["lacks"], pair.row("b")["is_admitted"]), (None, True)))
+        [pair.row("b")[key] for key in ("lacks", "is_admitted")],
+        [None, True]))
     assert pair.files("a") == pair.files("b")
     found = [one for one in pair.ask("doctor") if one["check"] == "lead"]
     assert found[0]["level"] == "ok", found
@@ -156,6 +201,19 @@ def test_keys_that_change_reach_who_stands_by(pair):
     pair.until_said("a", "stands by")
     pair.cli("rollout", "wait", started, "--for", "completed", "-q")
     until("it serves tiny@1", lambda: pair.serving("tiny@1"))
+
+
+def test_no_text_of_a_private_key_stays_in_memory(pair):
+    """Neither of who leads, nor of who stands by, nor of who took the lead and
+    stores a keyring.  Keys that were read stay, as numbers of the library."""
+    assert pair.leads("b") and len(pair.key_texts("b")) >= 8
+    for name in "ab":
+        assert pair.kept_key_texts(name) == [], name
+    pair.mark("a")
+    pair.cli("ca", "rotate")
+    pair.until_said("a", "has what a leader must have")
+    for name in "ab":
+        assert pair.kept_key_texts(name) == [], name
 
 
 def test_a_dismissed_one_leads_no_more_and_gets_no_further_keys(pair):

@@ -6,6 +6,9 @@ names what was waited for and what was seen last.  A test shows that something
 does NOT happen by a later event that must come behind it, not by waiting.
 Figures of speed belong to tests/bench.
 """
+import contextlib
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -38,19 +41,31 @@ def same(actual, wanted):
     return actual == wanted or Seen(actual)
 
 
+def _look(ask):
+    """A look into what is not there yet, a row or a field, finds nothing."""
+    try:
+        return ask()
+    except LookupError as error:
+        return Seen("not there: %r" % error)
+    except TypeError as error:
+        if "NoneType" not in str(error):
+            raise
+        return Seen("not there: %r" % error)
+
+
 def _wait(what, ask, seen, pause):
     """Call ask() until it gives something true, with pause(seconds left,
     seconds that ask() took) between two looks."""
     end = time.monotonic() + HANG_S
     while True:
         begin = time.monotonic()
-        got = ask()
+        got = _look(ask)
         if got:
             return got
         left = end - time.monotonic()
         if left <= 0:
             raise Hang("waited %d s for: %s\nlast seen: %s" % (
-                HANG_S, what, seen() if seen else repr(got)))
+                HANG_S, what, _look(seen) if seen else repr(got)))
         pause(left, end - left - begin)
 
 
@@ -90,6 +105,20 @@ def ended(process, progress):
                 raise Hang("waited %d s for the end of %s\nlast seen: %r" % (
                     HANG_S, process.args[0], now)) from None
             before = now
+
+
+def stopped(pid):
+    """The process stands still, with all of its threads: they run on for a
+    while after the signal."""
+    def states():
+        seen = set()
+        for task in os.listdir("/proc/%d/task" % pid):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                    open("/proc/%d/task/%s/stat" % (pid, task)) as file:
+                seen.add(file.read().rpartition(") ")[2][0])
+        return seen
+    os.kill(pid, signal.SIGSTOP)
+    until("%d stands still" % pid, lambda: same(states(), {"T"}))
 
 
 def pace(seconds, done=None):

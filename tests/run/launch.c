@@ -124,7 +124,10 @@ static void read_failure(const char *log, char claim[LINE], char seen[LINE])
             snprintf(claim, LINE, "%.*s", LINE - 1, line + 13);
         } else if ((at = strstr(line, "runtime error:")) != NULL ||
                    (at = strstr(line, "ERROR: AddressSanitizer")) != NULL ||
-                   (at = strstr(line, "WARNING: ThreadSanitizer")) != NULL) {
+                   (at = strstr(line, "ERROR: LeakSanitizer")) != NULL ||
+                   (at = strstr(line, "WARNING: ThreadSanitizer")) != NULL ||
+                   (strstr(line, ": waited ") != NULL && (at = line)) ||
+                   (strstr(line, ": Assertion `") != NULL && (at = line))) {
             snprintf(seen, LINE, "%.*s", LINE - 1, at);
         }
     }
