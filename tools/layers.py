@@ -17,7 +17,8 @@ STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
          "server-stub/store/seals.h", "server-stub/store/windows.h",
          "server-stub/store/ids.h", "server-stub/store/watch.h",
          "server-stub/store/lead.h", "server-stub/store/handed.h",
-         "server-stub/store/lines.h"]
+         "server-stub/store/drafts.h", "server-stub/store/lines.h",
+         "server-stub/store/making.h"]
 
 # Rooms of the agent's shell, the lowest first; each may include those below it.
 SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
@@ -84,6 +85,8 @@ MAY = [
     ("server-stub/store/calls/", SERVER + [
         "server-stub/store/store.h", "server-stub/store/tables.h",
         "server-stub/store/watch.h", "server-stub/store/lines.h",
+        "server-stub/store/drafts.h",
+        "server-stub/store/making.h",
         "server-stub/store/ids.h", "server-stub/store/fleet.h",
         "server-stub/store/groups.h", "server-stub/store/serials.h",
         "server-stub/store/seals.h", "server-stub/store/roster/roster.h",

@@ -300,6 +300,11 @@ def specification(part, is_edit=False):
             value = {"type": ["array", "null"], "minItems": int(least),
                      "maxItems": int(most), "uniqueItems": True,
                      "items": {"type": "string", "pattern": NAME}}
+        elif kind == "LABELS":
+            value = {"type": ["array", "null"], "minItems": int(least),
+                     "maxItems": int(most), "uniqueItems": True,
+                     "items": {"type": "string", "pattern": NAME[:-1] +
+                               "(&" + NAME[1:-1] + ")?$"}}
         elif kind == "TIME":
             value = {"type": ["string", "null"], "pattern": MOMENT}
             properties[name + "_ms"] = {
