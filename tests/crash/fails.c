@@ -25,27 +25,40 @@ static bool is_of(int fd, const char *part)
     return strstr(path, part) != NULL;
 }
 
+/* The line stays as long as it is: who reads it meanwhile sees the one number
+ * or the other. */
+static void write_back(FILE *file, const char *line, const char *call,
+                       const char *part, unsigned long times)
+{
+    char text[128];
+
+    rewind(file);
+    snprintf(text, sizeof(text), "%s %s %lu", call, part, times);
+    fprintf(file, "%-*s\n", (int)strcspn(line, "\n"), text);
+}
+
+/* The file that was read is written, and none is made: a test may remove it or
+ * put another one in its place meanwhile. */
 static bool fails(const char *call, int fd)
 {
     const char *name = getenv("FLO_FAILS");
     const char *program = program_invocation_short_name;
     bool is_ours = strcmp(program, "flotilla-agent") == 0 ||
                    strcmp(program, "flotilla-controller") == 0;
-    FILE *file = name == NULL || !is_ours ? NULL : fopen(name, "re");
-    char word[16], part[64];
+    FILE *file = name == NULL || !is_ours ? NULL : fopen(name, "r+e");
+    char line[128] = "", word[16], part[64];
     unsigned long times = 0;
-    bool is_it;
 
     if (file == NULL) {
         return false;
     }
-    is_it = fscanf(file, "%15s %63s %lu", word, part, &times) == 3 &&
-            times > 0 && strcmp(word, call) == 0 && is_of(fd, part);
-    fclose(file);
-    if (is_it && (file = fopen(name, "we")) != NULL) {
-        fprintf(file, "%s %s %lu\n", word, part, times - 1);
-        fclose(file);
+    bool is_it = fgets(line, sizeof(line), file) != NULL &&
+                 sscanf(line, "%15s %63s %lu", word, part, &times) == 3 &&
+                 times > 0 && strcmp(word, call) == 0 && is_of(fd, part);
+    if (is_it) {
+        write_back(file, line, word, part, times - 1);
     }
+    fclose(file);
     errno = EIO;
     return is_it;
 }

@@ -40,11 +40,21 @@ def pytest_configure(config):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    """A failed story keeps what its fleet wrote."""
+    """A failed story keeps what its fleet wrote, and shows its last words: a
+    machine of CI keeps nothing."""
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         shutil.rmtree(config.place, ignore_errors=True)
     else:
+        for log in last_logs(config.place):
+            terminalreporter.write_line("%s:\n%s" % (log, F.tail(log, 20)))
         terminalreporter.write_line("kept: %s" % config.place)
+
+
+def last_logs(place, most=4):
+    """Those that were written last, the latest at the end."""
+    found = [os.path.join(here, name) for here, _, names in os.walk(place)
+             for name in names if name.endswith(".log")]
+    return sorted(found, key=os.path.getmtime)[-most:]
 
 
 @pytest.fixture(scope="module")

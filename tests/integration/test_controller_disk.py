@@ -3,33 +3,24 @@ something is stored, and all of it is stored when the disk works again."""
 import itertools
 import json
 import os
-import shutil
 import signal
 
 import pytest
 
 from controller_parts import Controller, Device, metric
-from conftest import ROOT
+from test_failing_disk import FOR_GOOD, fail_as, preload
 from waits import until
-
-FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
-    ROOT, "build", "release", "tests", "libfails.so"))
-FOR_GOOD = 10 ** 6
 
 
 class Disk:
     """Under a controller: its syncs fail as told."""
 
     def __init__(self, folder):
-        self.file = os.path.join(folder, "fails")
-        library = os.path.join(folder, "libfails.so")
-        shutil.copy(FAILS, library)  # LD_PRELOAD knows no paths with blanks
-        self.env = {"LD_PRELOAD": library, "FLO_FAILS": self.file}
+        self.env = preload(folder)
+        self.file = self.env["FLO_FAILS"]
 
     def fail(self, times=FOR_GOOD):
-        with open(self.file + ".new", "w") as file:
-            file.write("fdatasync control.db-wal %d\n" % times)
-        os.rename(self.file + ".new", self.file)
+        fail_as(self.file, "fdatasync", "control.db-wal", times)
 
     def work(self):
         os.unlink(self.file)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from conftest import Small
-from test_failing_disk import RECORDS, preload, sweep
+from test_failing_disk import RECORDS, fail_as, preload, sweep
 from waits import same, until
 
 
@@ -149,8 +149,7 @@ def test_a_freeze_that_could_not_be_lifted_is_lifted_later(fleet):
     device.enroll(token)
     env = preload(fleet.dir)
     fails = env["FLO_FAILS"]
-    with open(fails, "w") as file:
-        file.write("pread slots/_device.bin 1000000\n")
+    fail_as(fails, "pread", "slots/_device.bin")
     fleet.env.update(env)
     for start in 1, 2:
         device.stop()

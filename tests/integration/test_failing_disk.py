@@ -27,6 +27,13 @@ def preload(folder):
     return {"LD_PRELOAD": library, "FLO_FAILS": os.path.join(folder, "fails")}
 
 
+def fail_as(fails, call, part, times=FOR_GOOD):
+    """That call fails.  Whoever reads the file has the old line or the new."""
+    with open(fails + ".new", "w") as file:
+        file.write("%s %s %d\n" % (call, part, times))
+    os.rename(fails + ".new", fails)
+
+
 class Failing(Device):
     """A device of which calls fail as told."""
 
@@ -36,13 +43,12 @@ class Failing(Device):
         self.fails = self.env["FLO_FAILS"]
 
     def fail(self, call, part, times=FOR_GOOD):
-        with open(self.fails, "w") as file:
-            file.write("%s %s %d\n" % (call, part, times))
+        fail_as(self.fails, call, part, times)
 
     def left(self):
         """How often the call will still fail."""
         with open(self.fails) as file:
-            return int((file.read() or "0 0 %d" % FOR_GOOD).split()[2])
+            return int(file.read().split()[2])
 
     def work(self):
         os.unlink(self.fails)

@@ -17,7 +17,7 @@ import pytest
 import fleet as F
 from conftest import MODELS
 from qwen2 import qwen2
-from test_failing_disk import preload
+from test_failing_disk import fail_as, preload
 from waits import HANG, HANG_S, Seen, same, stopped, until, wall_ms
 
 A_MONTH = {"start_jitter_ms": 30 * 86400000}  # at once in one of a million runs
@@ -156,8 +156,7 @@ def test_an_order_that_a_dead_disk_does_not_keep_comes_again(up, failing):
     for call, error in (("pread", "io.read"), ("pwrite", "io.write"),
                         ("fdatasync", "io.write")):
         release = new_release(up)
-        with open(fails, "w") as file:
-            file.write("%s slots/ 1000000\n" % call)
+        fail_as(fails, call, "slots/")
         rollout = json.loads(up.cli("rollout", "start", release, "--phase",
                                     "100%", "--soak", "0s", "-o",
                                     "json")[1])["id"]
