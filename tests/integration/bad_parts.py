@@ -264,29 +264,46 @@ def rogue(up):
     up.cli("device", "delete", "rogue", "--confirm", "rogue")
 
 
+def told_by_controller(fleet):
+    with open(os.path.join(fleet.dir, "controller.log"),
+              encoding="utf-8") as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def controllers_place(fleet):
+    """A client with the controller's rights at the broker, while the real one
+    stands still: both have one name there, so either would end the other."""
+    pki = os.path.join(fleet.dir, "controller", "pki")
+    port = re.search(r"mqtts://127.0.0.1:(\d+)", told_by_controller(fleet))
+    stopped(fleet.controller.pid)
+    client = Client("127.0.0.1", int(port.group(1)),
+                    *(os.path.join(pki, name) for name in
+                      ("ca.pem", "mqtt.pem", "mqtt.key")), "controller")
+    said = told_by_controller(fleet).count("mqtt connected to")
+    try:
+        yield client
+    finally:
+        client.close()
+        fleet.controller.send_signal(signal.SIGCONT)
+    # A message sent before it is back at the broker is lost.
+    until("the controller is back", lambda: told_by_controller(
+        fleet).count("mqtt connected to") > said)
+
+
 class Controller:
-    """The controller's place at the broker, while the real one stands still."""
+    """The controller's place at the broker, with what a device knows of it."""
 
     number = 0  # of all orders that were made here
 
     def __init__(self, fleet):
         self.fleet = fleet
-        data = os.path.join(fleet.dir, "controller")
-        self.key = os.path.join(data, "keys", "order.key")
-        port = re.search(r"mqtts://127.0.0.1:(\d+)", self.log()).group(1)
-        self.where = ("127.0.0.1", int(port), os.path.join(
-            data, "pki", "ca.pem"), os.path.join(data, "pki", "mqtt.pem"),
-            os.path.join(data, "pki", "mqtt.key"), "controller")
+        self.key = os.path.join(fleet.dir, "controller", "keys", "order.key")
         self.topic = "flotilla/v1/test/d/%s/" % fleet.id
-
-    def log(self):
-        with open(os.path.join(self.fleet.dir, "controller.log"),
-                  encoding="utf-8") as file:
-            return file.read()
+        self.place = controllers_place(fleet)
 
     def __enter__(self):
-        stopped(self.fleet.controller.pid)
-        self.client = Client(*self.where)
+        self.client = self.place.__enter__()
         self.client.subscribe(self.topic + "#")
         desired = self.client.wait(lambda m: m[0].endswith("/desired"))
         self.desired = json.loads(desired[1])
@@ -294,14 +311,9 @@ class Controller:
             self.desired["assignments"][0]["order"]["payload"]))
         return self
 
-    def __exit__(self, *_):
-        self.client.close()
-        away_ms, said = wall_ms(), self.log().count("mqtt connected to")
-        self.fleet.controller.send_signal(signal.SIGCONT)
-        # A message sent before it is back at the broker is lost, and its client
-        # would end the next one of a test: both have one name.
-        until("the controller is back", lambda: self.log().count(
-            "mqtt connected to") > said)
+    def __exit__(self, *why):
+        away_ms = wall_ms()
+        self.place.__exit__(*why)
         until("the controller hears", lambda: self.fleet.ask(
             "device", "get", "a")["last_seen_at_ms"] > away_ms)
 

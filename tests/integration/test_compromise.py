@@ -10,8 +10,8 @@ import tempfile
 
 import pytest
 
-from bad_parts import (GOLDEN, LIFE_MS, OLD, ORDER, Controller, logged, refused,
-                       rest, serves)
+from bad_parts import (GOLDEN, LIFE_MS, OLD, ORDER, Controller,
+                       controllers_place, logged, refused, rest, serves)
 from conftest import Small
 from controller_parts import make_key, sign
 from mqtt_client import Client, Refused
@@ -244,10 +244,6 @@ def test_the_broker_is_taken(up):
     """It may keep silent; nothing that it says acts."""
     [serving] = {m["serving"]["version"] for d in up.ask("device", "list")
                  for m in d["models"]}
-    pki = os.path.join(up.dir, "controller", "pki")
-    thief = Client("127.0.0.1", up.ports[2], os.path.join(pki, "ca.pem"),
-                   os.path.join(pki, "mqtt.pem"),
-                   os.path.join(pki, "mqtt.key"), "thief")
     own = os.path.join(up.vault, "own.key")
     make_key(own)
     order = json.loads(sign({
@@ -255,7 +251,7 @@ def test_the_broker_is_taken(up):
         "scope": {"group": "all"}, "epoch": up.ask("trust", "status")["epoch"],
         "seq": 2 ** 31, "issued_at_ms": wall_ms(), "args": {}, "by": "thief",
         "expires_at_ms": wall_ms() + LIFE_MS}, own, ORDER))
-    with logged(up, "sig.unknown_key"):
+    with logged(up, "sig.unknown_key"), controllers_place(up) as thief:
         for topic, message in (
                 ("c/order", {"v": 1, "orders": [order]}),
                 ("c/emergency", {"v": 1, "orders": [order]}),
@@ -266,7 +262,6 @@ def test_the_broker_is_taken(up):
                 ("d/%s/cmd" % up.id, {"v": 1, "order": order})):
             thief.publish("flotilla/v1/test/" + topic, json.dumps(message),
                           retain=True)
-    thief.close()
 
     # The recipe: another broker, which the controller teaches.
     os.kill(int(subprocess.run(

@@ -8,11 +8,10 @@ import tempfile
 import pytest
 
 import fleet as F
-from bad_parts import expect, refused
+from bad_parts import controllers_place, expect, refused
 from conftest import Small
 from controller_parts import (TRUST, body_of, canonical, make_key, public_of,
                               sign)
-from mqtt_client import Client
 from waits import Seen, same, until
 
 OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "old")
@@ -20,14 +19,6 @@ OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "old")
 
 def keys(fleet, name):
     return os.path.join(fleet.dir, "keys", name)
-
-
-def beside_the_controller(fleet):
-    """A client that may write what the controller may: the broker is taken."""
-    pki = os.path.join(fleet.dir, "controller", "pki")
-    return Client("127.0.0.1", fleet.ports[2], os.path.join(pki, "ca.pem"),
-                  os.path.join(pki, "mqtt.pem"),
-                  os.path.join(pki, "mqtt.key"), "thief")
 
 
 def statement_of_a_thief(fleet, number):
@@ -53,10 +44,9 @@ def stored(fleet, statement):
 
 def take_over(fleet, statement):
     """By the broker: a topic that every device hears."""
-    client = beside_the_controller(fleet)
-    client.publish("flotilla/v1/test/c/trust", json.dumps(
-        {"v": 1, "number": 9, "statements": [statement]}))
-    client.close()
+    with controllers_place(fleet) as thief:
+        thief.publish("flotilla/v1/test/c/trust", json.dumps(
+            {"v": 1, "number": 9, "statements": [statement]}))
 
 
 def trusted(device):
