@@ -25,6 +25,8 @@ MODEL, OLD, NEW = "tiny", "tiny-v1.Q4_0.gguf", "tiny-v2.Q4_0.gguf"
 
 TRANSFERS_MAX = 8  # of a device that serves
 SMALL = 16384  # at most: a document, golden answers, lists of chunks
+# Who serves has idle time alone, and there may be none for long.
+PATIENT = "neighbours_patience: 10m\n"
 
 
 def uplink(transfer):
@@ -146,7 +148,7 @@ class Site:
         return title, min(way["bytes"] for way in made["ways"]
                           if way["file"] == "model.gguf")
 
-    def again(self, device, mode, at=(), more=""):
+    def again(self, device, mode, at=(), more=PATIENT):
         """The device's agent begins again with these words."""
         device.stop()
         text = "neighbours: %s\n" % mode
@@ -236,8 +238,9 @@ def test_what_one_has_the_others_do_not_fetch(site):
     both = ["127.0.0.1:%d" % ports[one], "127.0.0.1:%d" % ports[two]]
     for device in (one, two, three):
         device.write_config(
-            "neighbours: %s\nneighbours_at: %s\n%s" % (
+            "neighbours: %s\nneighbours_at: %s\n%s%s" % (
                 "use" if device is three else "serve", json.dumps(both),
+                PATIENT,
                 "" if device is three
                 else "neighbours_listen: 127.0.0.1:%d\n" % ports[device]))
         device.start()
@@ -385,7 +388,8 @@ def test_a_slow_one_and_one_that_dies_are_left_in_the_middle(site):
         return handler.connection.close()
 
     slow, dying = Fake(one, drip), Fake(one, die)
-    site.again(two, "use", [slow.at, dying.at])
+    site.again(two, "use", [slow.at, dying.at],
+               more="neighbours_patience: 4s\n")
     transfer = site.roll(title, "two", neighbours_wait_ms=0)
     over.set()
     slow.close()

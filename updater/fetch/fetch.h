@@ -28,7 +28,9 @@ struct flo_neighbours {
      * from a mirror that a neighbour may yet have; until `wait_ms` nothing that
      * a neighbour fetches itself. */
     uint64_t turn_ms, wait_ms;
-    uint64_t pause_ms; /* between two rounds; 0: 1000, then more */
+    uint64_t pause_ms;    /* between two rounds; 0: 1000, then more */
+    uint64_t patience_ms; /* to connect, and for a fifth of a slow answer; 0:
+                             1000 */
     /* Called when a wait begins; may be NULL. */
     void (*on_wait)(void *context);
 

@@ -10,9 +10,9 @@
 
 #include "updater/fetch/inside.h"
 
-#define CONNECT_MS 1000
-#define SLOW_BYTES 16384 /* per second, over ... */
-#define SLOW_MS 5000
+#define PATIENCE_MS 1000 /* to connect */
+#define SLOW_BYTES 16384 /* per second, over so many times that: */
+#define SLOW_TIMES 5
 #define ASIDE_MS 60000
 #define EVER_MS UINT64_MAX
 #define PAUSE_MS 1000
@@ -23,11 +23,14 @@ enum answer { NOTHING, GIVES, FETCHES, OURS };
 static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 {
     struct flo_http_options options = fetch->http;
+    uint64_t patience_ms = fetch->neighbours.patience_ms > 0
+                               ? fetch->neighbours.patience_ms
+                               : PATIENCE_MS;
 
     options.meets_device = true;
-    options.connect_timeout_ms = CONNECT_MS;
+    options.connect_timeout_ms = patience_ms;
     options.low_speed_bytes = SLOW_BYTES;
-    options.low_speed_ms = SLOW_MS;
+    options.low_speed_ms = SLOW_TIMES * patience_ms;
     options.rate_bytes_per_s = 0; /* that limit is the uplink's */
     return fetch->neighbours.handle != NULL
                ? 0

@@ -108,6 +108,7 @@ static int read_numbers(const json_t *json, struct flo_update_job *job,
         {"attempts_max", 1000, &job->attempts_max},
         {"neighbours_turn_ms", INT64_MAX, &job->neighbours_turn_ms},
         {"neighbours_wait_ms", INT64_MAX, &job->neighbours_wait_ms},
+        {"neighbours_patience_ms", 600000, &job->neighbours_patience_ms},
         {"time_ms", INT64_MAX, &job->time_ms},
     };
     int rv = 0;

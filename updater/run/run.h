@@ -19,7 +19,7 @@ struct flo_update_job {
     /* Devices close by, as flo_neighbours has them. */
     const char *neighbours[FLO_NEIGHBOURS_MAX];
     size_t neighbour_count;
-    uint64_t neighbours_turn_ms, neighbours_wait_ms;
+    uint64_t neighbours_turn_ms, neighbours_wait_ms, neighbours_patience_ms;
     bool keeps_patches;  /* for neighbours, where the disk has room */
     const char *ca_file; /* NULL: the system's */
     const char *cert_file;

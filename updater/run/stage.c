@@ -737,6 +737,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
         .neighbours = {.count = job->bundle == NULL ? job->neighbour_count : 0,
                        .turn_ms = job->neighbours_turn_ms,
                        .wait_ms = job->neighbours_wait_ms,
+                       .patience_ms = job->neighbours_patience_ms,
                        .on_wait = on_wait},
         .control_fd = stage->event_fd,
         .on_progress = on_progress,

@@ -38,6 +38,9 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
                         json_integer((json_int_t)turn.turn_ms));
     json_object_set_new(job, "neighbours_wait_ms",
                         json_integer((json_int_t)turn.wait_ms));
+    json_object_set_new(job, "neighbours_patience_ms",
+                        json_integer((json_int_t)flo_config_u64(
+                            config, "neighbours_patience")));
     json_object_set_new(job, "keeps_patches", json_boolean(serves));
 }
 
