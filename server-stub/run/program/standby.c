@@ -17,7 +17,10 @@
 
 #define LOOK_MS 50
 /* A living leader beats within that time. */
-#define ALONE_MS (2 * FLO_LEASE_MS)
+#define BEAT_MS (2 * FLO_LEASE_MS)
+/* Without a leader the lease is taken within that time, or something is wrong
+ * with the database. */
+#define ALONE_MS (12 * FLO_LEASE_MS)
 
 /* ---- the program, as it was started ---- */
 
@@ -77,11 +80,11 @@ struct flo_standby {
     struct flo_relay *people, *devices; /* NULL: alone */
     char listens_people[FLO_LEAD_ADDRESS], listens_devices[FLO_LEAD_ADDRESS];
     char holder[37];
-    struct flo_lead_row first; /* as the row was at the start */
     char dir[4096], key[FLO_PUBLIC_KEY_PEM_MAX];
     const char *joins; /* fingerprint of an authority, or NULL */
     uint64_t since_ms, told_epoch;
     uint64_t beat, beaten_ms; /* the newest beat, and when it was seen */
+    uint32_t beats;           /* that were seen since the start */
     bool is_alone, is_refused, has_ended;
 };
 
@@ -237,7 +240,23 @@ static bool is_led_by(struct flo_standby *standby,
         standby->beaten_ms = now_ms;
     }
     return row->lease.is_held && row->lease.epoch != 0 &&
-           now_ms - standby->beaten_ms < ALONE_MS;
+           now_ms - standby->beaten_ms < BEAT_MS;
+}
+
+/* Another one leads, or this one cannot.  The beat that was under way when its
+ * maker died may come after the first look: a second one is of a leader. */
+static bool is_refused(struct flo_standby *standby,
+                       const struct flo_lead_row *row)
+{
+    uint64_t waited_ms = flo_now_ms() - standby->since_ms;
+    struct flo_err lacks;
+
+    if (row->lease.is_held && row->lease.beat != standby->beat) {
+        standby->beat = row->lease.beat;
+        standby->beats++;
+    }
+    return standby->beats > 1 || waited_ms > ALONE_MS ||
+           (waited_ms > BEAT_MS && flo_lead_lacks(standby->lead, &lacks));
 }
 
 static void wait_for_database(struct flo_standby *standby)
@@ -271,9 +290,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
         flo_pulse_lacks(standby->pulse, &lacks);
     }
     if (standby->is_alone) {
-        standby->is_refused = (row.lease.is_held &&
-                               row.lease.beat != standby->first.lease.beat) ||
-                              flo_now_ms() - standby->since_ms > ALONE_MS;
+        standby->is_refused = is_refused(standby, &row);
         if (standby->is_refused) {
             event_base_loopbreak(standby->base);
         }
@@ -540,7 +557,9 @@ static int stand_by(struct flo_standby *standby,
     if (rv < 0 || standby->has_ended) {
         return rv;
     }
-    flo_lead_seen(standby->lead, &standby->first);
+    struct flo_lead_row row;
+    flo_lead_seen(standby->lead, &row);
+    standby->beat = row.lease.beat;
     if (!standby->is_alone) {
         flo_service_ready(service, standby->base);
     }
