@@ -155,10 +155,11 @@ static int add_list(struct flo_controller *controller,
 {
     uint64_t now_ms = controller->pki.revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
+    /* One that just ended is listed too: whose clock is late still takes it. */
     int rv = flo_fleet_certificate_each(
         controller->store,
         (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
-        now_ms, take_revoked, &list, err);
+        now_ms - FLO_BACKDATED_MS, take_revoked, &list, err);
 
     if (rv == 0) {
         rv = flo_crl_make(authority->key, authority->pem, authority->bytes,
