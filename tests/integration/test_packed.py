@@ -131,6 +131,8 @@ class Device:
 def write(device, more):
     if "bundle_soak" not in more:
         more += "bundle_soak: 50ms\n"
+    if "hang:" not in more:
+        more += "hang: 10m\n"  # nor a packer stands still so soon
     with open(device.config, "w") as file:
         file.write("state_dir: %s\n%s" % (device.state, more))
     return device.config
@@ -386,7 +388,7 @@ def failures(device):
 
 def test_what_failed_is_tried_twice_per_version(device, tmp_path):
     def start_and_count():
-        start_and_stop(device)
+        start_and_stop(device, "hang: 60s\n")
         assert device.packed() == []
         return os.path.getsize(tmp_path / "packers")
 

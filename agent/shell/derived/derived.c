@@ -9,7 +9,8 @@
 #include "agent/shell/queue/timers.h"
 
 #define PACK_TOTAL_MS_MAX 900000
-#define PACK_IDLE_MS_MAX 5000
+#define PACK_IDLE_MS_MIN 5000 /* that a packer stands still */
+#define HANG_PARTS 12         /* or such a part of `hang`, if that is more */
 #define AGAIN_MS 100
 
 struct flo_deriving {
@@ -230,13 +231,21 @@ static uint64_t bytes_of(int fd)
     return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
 }
 
+static uint64_t idle_ms_max(const struct flo_shell *shell)
+{
+    uint64_t part_ms =
+        flo_config_u64(shell->settings.config, "hang") / HANG_PARTS;
+
+    return part_ms > PACK_IDLE_MS_MIN ? part_ms : PACK_IDLE_MS_MIN;
+}
+
 static void pack(struct flo_deriving *deriving)
 {
     struct flo_serve_packing request = {
         .fd = dup(deriving->wish.fd),
         .timeout_ms = flo_derived_ms_max(bytes_of(deriving->wish.fd)),
         .total_ms_max = PACK_TOTAL_MS_MAX,
-        .idle_ms_max = PACK_IDLE_MS_MAX,
+        .idle_ms_max = idle_ms_max(deriving->shell),
         .context = deriving,
         .reserve = reserve,
         .done = packed};

@@ -12,7 +12,8 @@
 #include "agent/shell/serving/serving.h"
 #include "base/host/digest.h"
 
-#define TIMEOUT_MS 10000
+#define TIMEOUT_MS_MIN 10000
+#define HANG_PARTS 6     /* or such a part of `hang`, if that is more */
 #define AGAIN_MS 3600000 /* after a failure */
 #define KEY "bench"      /* of the stored values */
 
@@ -162,14 +163,22 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     take(shell, &bench);
 }
 
+static uint64_t limit_ms(const struct flo_shell *shell)
+{
+    uint64_t part_ms =
+        flo_config_u64(shell->settings.config, "hang") / HANG_PARTS;
+
+    return part_ms > TIMEOUT_MS_MIN ? part_ms : TIMEOUT_MS_MIN;
+}
+
 static void on_deadline(evutil_socket_t fd, short events, void *context)
 {
     struct flo_bench_child *child = context;
     struct flo_err err = {0};
 
     (void)fd, (void)events;
-    flo_fail(&err, FLO_E_ENGINE_HANG, "the benchmark took more than %d ms",
-             TIMEOUT_MS);
+    flo_fail(&err, FLO_E_ENGINE_HANG, "the benchmark took more than %llu ms",
+             (unsigned long long)limit_ms(child->shell));
     fail(child->shell, &err);
 }
 
@@ -190,7 +199,7 @@ static bool file_to_read(struct flo_shell *shell, char out[4200])
 
 static int start(struct flo_bench_child *child, struct flo_err *err)
 {
-    struct timeval limit = {.tv_sec = TIMEOUT_MS / 1000};
+    struct timeval limit = {.tv_sec = (time_t)(limit_ms(child->shell) / 1000)};
     char program[4096];
     char file[4200];
     bool has_file = file_to_read(child->shell, file);
