@@ -25,6 +25,13 @@ struct flo_proofs_heard {
     bool has_secret[FLO_PROOFS_ORDER_KEYS];
     uint64_t seen[FLO_PROOFS_CHANNELS]; /* in which turn a number came */
 };
+/* The connections by which a device's messages come: whose last one has not
+ * proved with the order key that the other one has. */
+enum flo_proofs_late {
+    FLO_PROOFS_NONE_LATE,
+    FLO_PROOFS_TELE_LATE,
+    FLO_PROOFS_OTHERS_LATE
+};
 /* A device's key, of one certificate. */
 struct flo_proofs_key {
     struct flo_proofs_key *older; /* its key before; NULL: none */
@@ -32,8 +39,10 @@ struct flo_proofs_key {
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* numbers, of each channel */
     bool is_held;
-    bool is_gone;                             /* since its last presence */
-    bool is_dirty;                            /* not as it is stored */
+    bool is_left; /* a newer one is held: telemetry alone may be of it */
+    enum flo_proofs_late late; /* may prove with the order key before */
+    bool is_gone;              /* since its last presence */
+    bool is_dirty;             /* not as it is stored */
     char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */
     struct flo_public_key point;
     char serial[]; /* of the certificate */

@@ -157,7 +157,10 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id,
     }
     if (key != NULL) {
         key->is_held = true;
-        drop_keys(proofs, &key->older);
+        if (key->older != NULL) {
+            key->older->is_left = true;
+            drop_keys(proofs, &key->older->older);
+        }
     }
     pthread_mutex_unlock(&proofs->mutex);
 }
@@ -211,16 +214,23 @@ int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
 
 /* ---- judging ---- */
 
+static bool is_late(const struct flo_proofs_key *key, size_t channel)
+{
+    return key->late == (channel == FLO_PROOFS_TELE ? FLO_PROOFS_TELE_LATE
+                                                    : FLO_PROOFS_OTHERS_LATE);
+}
+
 /* The place of the order key that a proof is for; FLO_PROOFS_ORDER_KEYS: none
  * that this device may use still. */
 static size_t order_of(const struct flo_proofs *proofs,
-                       const struct flo_proofs_key *key,
+                       const struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
 {
     bool knows_newest =
         proofs->orders[0] != NULL &&
         strncmp(key->of_order, flo_key_public(proofs->orders[0])->keyid,
-                sizeof(key->of_order) - 1) == 0;
+                sizeof(key->of_order) - 1) == 0 &&
+        !is_late(key, channel);
 
     for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS; i++) {
         if (proofs->orders[i] != NULL && (i == 0 || !knows_newest) &&
@@ -259,12 +269,14 @@ static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
 /* The key of the device that made this proof, or NULL.  It was heard. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const struct flo_proofs_device *device,
+                                       size_t channel,
                                        const struct flo_proof *proof,
                                        const char *path, const char *message)
 {
-    for (struct flo_proofs_key *key = device->newest; key != NULL;
+    for (struct flo_proofs_key *key = device->newest;
+         key != NULL && !(key->is_left && channel != FLO_PROOFS_TELE);
          key = key->older) {
-        size_t order = order_of(proofs, key, proof);
+        size_t order = order_of(proofs, key, channel, proof);
         const struct flo_proof_key *secret =
             strncmp(key->point.keyid, proof->device,
                     sizeof(proof->device) - 1) == 0 &&
@@ -317,6 +329,23 @@ static bool may_be_again(const struct flo_proofs *proofs,
            !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
+/* Telemetry has a connection of its own, so one of both is behind: it may say
+ * more of the order key before, which does not bring that key back. */
+static void note_order(struct flo_proofs_key *key, size_t channel,
+                       const struct flo_proof *proof)
+{
+    bool is_other = strcmp(key->of_order, proof->controller) != 0;
+
+    if (!is_other && is_late(key, channel)) {
+        key->late = FLO_PROOFS_NONE_LATE;
+    } else if (is_other && !is_late(key, channel)) {
+        key->late = key->of_order[0] == '\0'     ? FLO_PROOFS_NONE_LATE
+                    : channel == FLO_PROOFS_TELE ? FLO_PROOFS_OTHERS_LATE
+                                                 : FLO_PROOFS_TELE_LATE;
+        memcpy(key->of_order, proof->controller, sizeof(key->of_order));
+    }
+}
+
 static enum flo_proof_word use_number(struct flo_proofs *proofs,
                                       struct flo_proofs_key *key,
                                       size_t channel,
@@ -333,7 +362,7 @@ static enum flo_proof_word use_number(struct flo_proofs *proofs,
     }
     key->used[channel] = proof->number;
     key->is_gone = key->is_gone && channel != FLO_PROOFS_PRESENCE;
-    memcpy(key->of_order, proof->controller, sizeof(key->of_order));
+    note_order(key, channel, proof);
     change(proofs, key);
     return FLO_PROOF_GOOD;
 }
@@ -347,7 +376,7 @@ static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
     struct flo_proof proof;
 
     if (device != NULL && flo_proof_find(message, *bytes, &proof)) {
-        key = maker_of(proofs, device, &proof, path, message);
+        key = maker_of(proofs, device, channel, &proof, path, message);
     }
     if (key == NULL) {
         return device != NULL && device->is_proved ? FLO_PROOF_WRONG
@@ -359,6 +388,10 @@ static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
     }
     if (word == FLO_PROOF_GOOD && is_state(channel)) {
         touch(proofs, device);
+    }
+    if (channel == FLO_PROOFS_TELE && key->older != NULL &&
+        key->older->is_left) {
+        drop_keys(proofs, &key->older);
     }
     proofs->proved += !device->is_proved;
     device->is_proved = true;

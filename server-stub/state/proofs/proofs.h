@@ -51,7 +51,10 @@ FLO_MUST_USE int
 flo_proofs_issued(struct flo_proofs *proofs,
                   const struct flo_fleet_certificate *certificate,
                   struct flo_err *err);
-/* A device holds this certificate: older keys prove nothing any more. */
+/* A device holds this certificate: older keys prove nothing any more.
+ * Telemetry comes by a connection of its own and may be judged later than what
+ * was sent behind it: the key before this one, and the order key before the one
+ * that the device knows, prove it until the first telemetry of the newer. */
 void flo_proofs_held(struct flo_proofs *proofs, const char *device,
                      const char *serial);
 /* It was told that the device is gone, by whomever: the presence before that

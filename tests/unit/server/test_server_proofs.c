@@ -324,6 +324,54 @@ static void a_renewed_key_ends_the_one_before_when_it_is_held(void **state)
     assert_int_equal(flo_proofs_missing(controller->proofs, 5), 5);
 }
 
+/* Its connection is another one, whose thread may be the later one. */
+static void telemetry_is_judged_behind_what_was_said_after_it(void **state)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *next = NULL;
+    (void)state;
+
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
+                     0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 2), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 3),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 4),
+                     FLO_PROOF_WRONG); /* that key did not come back */
+    assert_int_equal(said(FLO_TOPIC_TELE, 4), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 5),
+                     FLO_PROOF_WRONG);
+
+    assert_int_equal(flo_key_generate(&next, NULL), 0);
+    issue(DEVICE, "03", next);
+    flo_proofs_held(controller->proofs, DEVICE, "03");
+    assert_int_equal(said(FLO_TOPIC_TELE, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 6), FLO_PROOF_WRONG);
+    assert_int_equal(said(FLO_TOPIC_TELE, 5), FLO_PROOF_OLD);
+    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_TELE, 1),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_TELE, 6), FLO_PROOF_WRONG);
+}
+
+/* The same with the other connection behind. */
+static void a_report_is_judged_behind_the_telemetry_after_it(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
+                     0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_TELE, 3), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 4),
+                     FLO_PROOF_WRONG);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_REPORTED, 2),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 6),
+                     FLO_PROOF_WRONG);
+}
+
 static void a_device_that_lost_its_numbers_is_asked_to_renew(void **state)
 {
     char behind[37];
@@ -355,6 +403,8 @@ int main(void)
         STORY(a_batch_stores_its_numbers_and_the_rest_follows),
         STORY(an_order_key_of_before_counts_until_the_new_one_does),
         STORY(a_renewed_key_ends_the_one_before_when_it_is_held),
+        STORY(a_report_is_judged_behind_the_telemetry_after_it),
+        STORY(telemetry_is_judged_behind_what_was_said_after_it),
         STORY(a_device_that_lost_its_numbers_is_asked_to_renew),
     };
 
