@@ -194,10 +194,14 @@ static void on_disconnected(void *context, const struct flo_err *err,
     }
 }
 
-static void on_delivered(void *context, uint64_t token, bool delivered,
+/* A broker takes what nobody hears: the controller is on its way to it. */
+#define REASON_NOBODY 0x10
+
+static void on_delivered(void *context, uint64_t token, bool was_taken,
                          int reason)
 {
     struct flo_shell *shell = context;
+    bool delivered = was_taken && reason != REASON_NOBODY;
 
     if (shell->telemetry_in_flight > 0) {
         shell->telemetry_in_flight--;
@@ -205,12 +209,12 @@ static void on_delivered(void *context, uint64_t token, bool delivered,
     flo_outbox_windows_done(shell->db, token, delivered);
     if (delivered) {
         flo_shell_link_flush_telemetry(shell);
-    } else if (reason >= 0x80 && !shell->telemetry_is_refused) {
+    } else if (reason >= REASON_NOBODY && !shell->telemetry_is_refused) {
         /* Sent again at once it would come back as fast as it goes. */
         shell->telemetry_is_refused = true;
-        flo_log(FLO_LOG_WARN, "mqtt",
-                "telemetry refused, reason 0x%02x: it waits for the next "
-                "heartbeat",
+        flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
+                "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
+                reason == REASON_NOBODY ? "heard by nobody" : "refused",
                 (unsigned)reason);
     }
 }
