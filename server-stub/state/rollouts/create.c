@@ -226,6 +226,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     struct join join = {
         .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
     rv = rv < 0 ? rv : flo_rollouts_look_above(controller, entry, err);
+    rv = rv < 0 ? rv : flo_rollouts_reserve(controller, entry, err);
     if (rv == 0) {
         rv = flo_fleet_facts_each(controller->store, entry->group, join_row,
                                   &join, err);

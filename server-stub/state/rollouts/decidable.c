@@ -98,7 +98,7 @@ static struct draft *draft_new(const struct flo_rollout *core)
     }
     draft->rollout = *core;
     draft->rollout.members =
-        calloc(core->member_count + 1, sizeof(*core->members));
+        malloc((core->member_count + 1) * sizeof(*core->members));
     draft->classes.of = calloc(core->member_count + 1, 1);
     draft->classes.rollout = &draft->rollout;
     if (draft->rollout.members == NULL || draft->classes.of == NULL) {

@@ -33,6 +33,11 @@ FLO_MUST_USE int flo_rollouts_forget_member(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_make_rows(struct flo_controller *controller,
                                         struct flo_rollout_entry *entry,
                                         size_t count, struct flo_err *err);
+/* Room for as many members as there are devices, where all of them are asked
+ * for: to grow step by step would move them. */
+FLO_MUST_USE int flo_rollouts_reserve(struct flo_controller *controller,
+                                      struct flo_rollout_entry *entry,
+                                      struct flo_err *err);
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);

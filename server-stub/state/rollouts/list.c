@@ -46,9 +46,36 @@ void flo_rollouts_forget(struct flo_controller *controller)
     controller->rollouts.count = 0;
 }
 
-int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
+static int reserve(struct flo_rollout_entry *entry, size_t capacity,
+                   struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
+    struct flo_rollout_member *members =
+        realloc(core->members, capacity * sizeof(*members));
+
+    if (members == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout",
+                        capacity);
+    }
+    core->members = members;
+    core->member_capacity = capacity;
+    return 0;
+}
+
+int flo_rollouts_reserve(struct flo_controller *controller,
+                         struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    size_t seen = flo_fleet_devices_seen(controller->store);
+    bool is_for_all = strcmp(entry->group, "all") == 0;
+
+    return is_for_all && seen <= FLO_ROLLOUT_MEMBERS_MAX
+               ? reserve(entry, seen + seen / 16 + 64, err)
+               : 0;
+}
+
+int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
 
     if (core->member_count < core->member_capacity) {
         return 0;
@@ -59,15 +86,7 @@ int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
         return flo_fail(err, FLO_E_REST_LIMIT, "more than %d devices",
                         FLO_ROLLOUT_MEMBERS_MAX);
     }
-    struct flo_rollout_member *members =
-        realloc(core->members, capacity * sizeof(*members));
-    if (members == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout",
-                        capacity);
-    }
-    core->members = members;
-    core->member_capacity = capacity;
-    return 0;
+    return reserve(entry, capacity, err);
 }
 
 static size_t count_active(const struct flo_controller *controller)
