@@ -130,14 +130,14 @@ def refused(fleet, code, ids, program, *args):
     return done
 
 
-def long_probe(folder, golden):
-    """The same prompts as often as a file may have them: nobody misses such a
-    probe."""
+def long_probe(folder, golden, count=1000):
+    """The same prompts so often, at most as often as a file may have them:
+    nobody misses such a probe."""
     with open(golden, encoding="utf-8") as file:
         told = json.load(file)
     cases = told["cases"]
     told["cases"] = [{**case, "id": "%s-%d" % (case["id"], turn)}
-                     for turn in range(1000 // len(cases)) for case in cases]
+                     for turn in range(count // len(cases)) for case in cases]
     path = os.path.join(folder, "long.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(told, file)

@@ -95,7 +95,7 @@ def moved_in(up):
     file = with_bytes(os.path.join(up.dir, "stronger.gguf"), SITE, -2,
                       number - 29)
     publish(up, release, file, up.golden["site"])
-    up.roll(release)
+    up.roll(release, "--soak", "10s")
     with open(device.log) as log:
         has_moved = release + " is in the current engine" in log.read()
     assert (one_engine(device) == pid) == has_moved

@@ -288,14 +288,15 @@ def test_a_store_that_fails_is_told_from_memory(watched, receiver):
         hook(watched, receiver, path)
     os.unlink(os.path.join(watched.dir, "control.db-wal"))
     until("the receiver knows it", lambda: receiver.bodies("/well"))
-    body, = receiver.bodies("/well")
+    body = receiver.bodies("/well")[0]
     assert (body["rule"], body["news"], body["severity"], body["text"]) == (
         "store-failing", "firing", "page", "it cannot write")
     until("the command, too", lambda: os.path.exists(watched.mails))
     until("one that failed is asked again",
           lambda: len(receiver.bodies("/error")) > 1)
     assert len({b["id"] for b in receiver.bodies("/error")}) == 1
-    assert len(receiver.bodies("/well")) == 1
+    # Who answers late, on a slow machine, gets the same once more.
+    assert len({b["id"] for b in receiver.bodies("/well")}) == 1
     watched.stop(signal.SIGKILL)
 
 

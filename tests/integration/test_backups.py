@@ -138,6 +138,6 @@ def test_a_fleet_that_runs_goes_on_from_a_copy(up, tmp_path):
     up.cli("rollout", "unfreeze", "--confirm", up.name)
     up.cli("rollout", "rollback", "--release", "tiny@2", "--everywhere",
            "--confirm", "tiny@2", "--wait")
-    assert up.serving("tiny@1")
+    until("the devices say that they are back", lambda: up.serving("tiny@1"))
     up.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     up.roll("tiny@3")

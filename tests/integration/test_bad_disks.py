@@ -285,8 +285,8 @@ def test_a_candidate_whose_engine_dies_is_refused(up, lab):
 def killed(up, lab, version, soak, is_time, enough):
     """A rollout whose candidate's engines are killed when it is time, as the
     kernel does for want of memory, until the device says `enough`."""
-    golden = long_probe(up.scratch, os.path.join(MODELS,
-                                                 "golden-tiny-v2.1.json"))
+    golden = long_probe(up.scratch, os.path.join(
+        MODELS, "golden-tiny-v2.1.json"), 300)  # this one comes to its end
     up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf", golden, "--label",
                version)
     begin = os.path.getsize(lab.log)

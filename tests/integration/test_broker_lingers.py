@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from controller_parts import Controller, Device
-from waits import HANG, until
+from waits import HANG, Seen, until
 
 LINGER = ("--broker-linger", HANG)
 
@@ -16,6 +16,17 @@ def pids(one):
     with open(os.path.join(one.dir, "mosquitto", "broker.pid")) as f:
         words = f.read().split()
     return int(words[0]), int(words[2])
+
+
+def running(one):
+    """Both are there, and the file says so: it is written behind their start."""
+    def both():
+        try:
+            found = pids(one)
+        except FileNotFoundError:
+            return None
+        return found if all(map(is_there, found)) else Seen(found)
+    return until("a keeper and a broker", both)
 
 
 def is_there(pid):
@@ -39,13 +50,13 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     device = Device(one, str(tmp_path), "gw", one.enrol_token())
     device.connect()
     witness = Device(one, str(tmp_path), "gw-2", one.enrol_token()).connect()
-    keeper, mosquitto = pids(one)
+    keeper, mosquitto = running(one)
     one.stop(how)
     assert is_there(mosquitto)
 
     one.start(*LINGER)
 
-    assert pids(one) == (keeper, mosquitto)
+    assert running(one) == (keeper, mosquitto)
     until("online again", lambda: one.ask(
         "GET", "/v1/devices/gw").json["state"] == "online")
     device.is_heard()  # by the connection that it had
@@ -56,33 +67,33 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
 
 
 def test_a_broker_with_other_settings_is_started_again(one):
-    _, mosquitto = pids(one)
+    _, mosquitto = running(one)
     one.stop()
     one.start("--broker-linger", "1h")
-    assert pids(one)[1] != mosquitto and not is_there(mosquitto)
+    assert running(one)[1] != mosquitto and not is_there(mosquitto)
     one.stop(signal.SIGKILL)
     one.start(*LINGER)
 
 
 def test_a_broker_from_before_a_backup_was_restored_is_started_again(one):
     """It keeps lists of orders that the data do not know any more."""
-    _, mosquitto = pids(one)
+    _, mosquitto = running(one)
     one.stop()
     one.start(*LINGER, "--restored")
-    _, restarted = pids(one)
+    _, restarted = running(one)
     assert restarted != mosquitto and not is_there(mosquitto)
     one.stop()
     one.start(*LINGER)
-    assert pids(one)[1] == restarted
+    assert running(one)[1] == restarted
 
 
 def test_a_broker_that_died_meanwhile_is_started_again(one):
-    keeper, mosquitto = pids(one)
+    keeper, mosquitto = running(one)
     one.stop()
     os.kill(mosquitto, signal.SIGKILL)
     until("the keeper ends", lambda: not is_there(keeper))
     one.start(*LINGER)
-    keeper, mosquitto = pids(one)
+    keeper, mosquitto = running(one)
     # And so is one that dies while it is ours.
     os.kill(mosquitto, signal.SIGKILL)
     until("another one", lambda: pids(one)[1] != mosquitto)
@@ -91,7 +102,7 @@ def test_a_broker_that_died_meanwhile_is_started_again(one):
 
 def test_a_stranger_with_that_pid_is_left_alone(one):
     """A machine was restarted: the numbers are of other processes now."""
-    _, mosquitto = pids(one)
+    _, mosquitto = running(one)
     one.stop(signal.SIGINT)
     until("its broker has ended", lambda: not is_there(mosquitto))
     path = os.path.join(one.dir, "mosquitto", "broker.pid")
@@ -102,13 +113,13 @@ def test_a_stranger_with_that_pid_is_left_alone(one):
         f.write(" ".join(words))
     one.start(*LINGER)
     assert is_there(os.getpid())
-    assert pids(one)[0] != os.getpid()
+    assert running(one)[0] != os.getpid()
 
 
 def test_a_broker_that_nobody_comes_back_to_ends(tmp_path):
     """That it is there for a while: the tests of a restart."""
     controller = Controller(str(tmp_path)).start("--broker-linger", "1s")
-    keeper, mosquitto = pids(controller)
+    keeper, mosquitto = running(controller)
     controller.stop()
     until("both end",
           lambda: not is_there(keeper) and not is_there(mosquitto))

@@ -83,4 +83,4 @@ def test_clocks_that_are_set_change_nothing(up):
     done(up, "freeze", "--confirm", "test")
     starts_again(up, "right", 0)
     done(up, "unfreeze", "--confirm", "test")
-    assert up.serving("tiny@2", OFF)
+    until("all serve", lambda: up.serving("tiny@2", OFF))

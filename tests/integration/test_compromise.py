@@ -197,7 +197,8 @@ def test_the_controllers_disk_is_stolen(up):
     up.broker = (where.split("//")[1].split(":")[0],
                  int(where.rsplit(":", 1)[1]))
     disk = os.path.join(up.dir, "stolen")
-    shutil.copytree(os.path.join(up.dir, "controller"), disk)
+    shutil.copytree(os.path.join(up.dir, "controller"), disk,
+                    ignore=shutil.ignore_patterns("*.tmp-*"))
 
     # Nobody trusts the controller now: the operators stop the fleet without it.
     up.cli("emergency", "freeze", "--key", up.private("emergency"), "--from",

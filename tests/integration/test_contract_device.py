@@ -15,7 +15,7 @@ import fleet as F
 from bad_parts import rest
 from conftest import ROOT, Small
 from controller_parts import make_key, sign
-from test_forged import Thief, counts
+from test_forged import LIFE, Thief, counts
 from waits import HANG_S, Seen, same, until, wall_ms
 
 PROGRAM = os.path.join(ROOT, "docs", "examples", "device.py")
@@ -137,7 +137,7 @@ class Fleet(Small):
 @pytest.fixture(scope="module")
 def up(folder, bin_dir):
     one = Fleet(folder, bin_dir, name="test")
-    one.up([], "--certificate-life", "90s")
+    one.up([], "--certificate-life", LIFE)
     one.check = os.path.join(one.dir, "check")
     with open(one.check, "w", encoding="utf-8") as file:
         file.write('#!/bin/sh\n! head -c 3 "$1/weights.bin" | grep -q bad\n')

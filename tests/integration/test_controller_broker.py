@@ -108,9 +108,14 @@ def test_a_new_broker_gets_documents_of_those_who_come(controller, folder,
                                                        token):
     """And not of 100,000 that are away."""
     device = Device(controller, folder, "seldom", token)
-    old = controller.mosquitto()
+
+    def connections():
+        with open(controller.dir + ".log") as log:
+            return log.read().count("mqtt connected to")
+    old, said = controller.mosquitto(), connections()
     os.kill(old, signal.SIGKILL)
     until("another broker", lambda: mosquitto_but(controller, old))
+    until("connected", lambda: connections() > said)
     until("ready", lambda: controller.ask("GET", "/readyz").status == 200)
     device.connect(is_silent=True)
     device.client.subscribe("flotilla/v1/test/c/mark")

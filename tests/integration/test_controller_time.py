@@ -15,8 +15,8 @@ from controller_parts import (Device, Publisher, held, metric, sign, start)
 from waits import joined, moment, pace, stopped, until, wall_ms, wall_s
 
 DAY_MS = 24 * 3600 * 1000
-STOOD_S = 6
-SILENT_S = 3  # of a device that counts as failed then
+STOOD_S = 15
+SILENT_S = 10  # of a device that counts as failed then; a stall of 5 s counts
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_who_asks_an_engine_that_died_with_the_disk_hears_why(device):
 def test_a_page_that_was_not_read_once_is_told_and_forgotten(device):
     for pid in device.engines():
         os.kill(pid, signal.SIGBUS)
-    device.wait(lambda: device.degraded() == "io.read")
+    device.wait(lambda: device.says("io.read"))  # for three heartbeats
     assert device.ask(0)[0] == 200  # it was read again
 
     device.wait(lambda: not device.degraded())

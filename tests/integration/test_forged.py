@@ -22,6 +22,11 @@ def counts(text, word):
     return int(text.split(name)[1].split()[0])
 
 
+# A device renews at most once in a twelfth of that life; after two thirds of it
+# the controller renews its own certificates, and writes the list of rights.
+LIFE = "1h"
+
+
 class Thief(Client):
     """Whoever holds the broker: its list of rights lets it write anything."""
 
@@ -71,8 +76,7 @@ class Fleet(Small):
 @pytest.fixture(scope="module")
 def up(folder, bin_dir):
     one = Fleet(folder, bin_dir, name="test")
-    # A device renews at most once in a twelfth of that life.
-    one.up(NAMES, "--certificate-life", "90s")
+    one.up(NAMES, "--certificate-life", LIFE)
     one.publish("tiny@1", "tiny-v2.Q4_0.gguf")
     one.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     one.roll("tiny@1")
@@ -172,7 +176,7 @@ def test_words_of_before_do_not_come_a_second_time(up):
     up.thief.close()
     up.controller.terminate()
     up.controller.wait()
-    up.start_controller("--certificate-life", "90s")
+    up.start_controller("--certificate-life", LIFE)
     up.thief = Thief(up)
     come_again(messages)
     up.devices["a"].start()

@@ -156,6 +156,7 @@ def test_two_models_hold_the_same_slice_each_for_itself(fleet, rollout):
         if fleet.get(vast).get("held"):
             break
     both = (vast, rollout)
+    fleet.judged(rollout)
     assert [fleet.get(one)["held"] for one in both] == [["site=lyon"]] * 2
     before = [seen(fleet, one) for one in both]
     for body in ({"action": "promote"},
