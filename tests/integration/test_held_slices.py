@@ -175,7 +175,7 @@ def test_two_models_hold_the_same_slice_each_for_itself(fleet, rollout):
 
 
 def is_late(fleet, rollout, device):
-    """By its own bucket it is in the last phase, should it join anew."""
+    """Its own bucket is in the last phase: there it is when it joins again."""
     text = ("%s\0%s" % (rollout, device.id)).encode()
     bucket = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % 10**9
     return bucket >= fleet.get(rollout)["phases"][-1]["buckets"][0]
