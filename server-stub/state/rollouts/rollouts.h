@@ -222,7 +222,7 @@ json_t *flo_rollouts_explained(const struct flo_controller *controller,
 /* FLO_E_GATE_UNDECIDABLE: a gate can never decide with the members that there
  * are, and nobody said that a person will. */
 FLO_MUST_USE int flo_rollouts_check_gates(struct flo_controller *controller,
-                                          const struct flo_rollout_entry *entry,
+                                          struct flo_rollout_entry *entry,
                                           struct flo_err *err);
 /* A text of its core as people read it, with names of devices for their ids;
  * new reference. */
