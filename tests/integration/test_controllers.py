@@ -238,6 +238,11 @@ class Pair(Small):
     def leads(self, name):
         return self.get(self.health[name], "/ready")[2].get("lease") == "leads"
 
+    def leader(self):
+        """Whose beat is late says in between that it does not lead."""
+        return until("one leads", lambda: next(
+            (name for name in "ab" if self.leads(name)), None))
+
     def let_lead(self, name):
         """Also when a machine stood still for so long that the other one
         leads since then."""

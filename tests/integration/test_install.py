@@ -279,8 +279,8 @@ def test_the_brokers_container_reads_what_changed_again(folder):
     place = folder + "/broker"
     os.makedirs(place + "/bin")
     program(place + "/bin/mosquitto",
-            'echo "$@" >>told; trap "echo again >>told" HUP\n'
-            'trap "exit 0" TERM; while :; do sleep 0.1; done\n')
+            'trap "echo again >>told" HUP; trap "exit 0" TERM\n'
+            'echo "$@" >>told; while :; do sleep 0.1; done\n')
 
     def told():
         return os.path.exists(place + "/told") and \

@@ -58,9 +58,6 @@ class Judged(Apart, Evident):
         """The old one, and the new one."""
         return self.release("tiny@1"), self.release("tiny@2")
 
-    def leader(self):
-        return next(name for name in "ab" if self.leads(name))
-
     def kill_leader(self):
         """... and it comes back, to stand by."""
         leader = self.leader()

@@ -2,6 +2,7 @@
 controller waits for it, and leads with all of the state or not at all.
 Skipped without Debian's postgresql."""
 import os
+import signal
 import socket
 import struct
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from test_controllers import OTHER, Cut, Pair
 from test_postgresql import server  # noqa: F401
-from waits import moment, until
+from waits import moment, stopped, until
 
 # Steps that are played: so many, spread over all of them; 0: each one.
 STEPS = int(os.environ.get("FLOTILLA_STEPS", "4"))
@@ -134,18 +135,37 @@ class Failing(Pair):
         devices = self.through(through, "device", "list")
         return told + [[(one["id"], one["name"]) for one in devices]]
 
-    def leader(self):
-        """One that waited for its database says so in between."""
-        return until("one leads", lambda: next(
-            (name for name in "ab" if self.leads(name)), None))
+    def lose_leader(self, fails_at=None, says_why=False):
+        """It is killed; who takes the lead now, whose database is armed."""
+        def is_armed():
+            """The one that leads still did so when the other was armed."""
+            for steps in self.steps.values():
+                steps.heal()
+            leader = self.leader()
+            self.mark(OTHER[leader])
+            self.steps[OTHER[leader]].arm(fails_at, says_why)
+            return self.leads(leader) and leader
 
-    def lose_leader(self):
-        """It is killed; who takes the lead now."""
-        leader = self.leader()
-        other = OTHER[leader]
-        self.mark(other)
+        leader = until("a leader, and the other armed", is_armed)
         self.running[leader].kill()
         self.running[leader].wait()
+        return leader, OTHER[leader]
+
+    def lose_leader_and(self, change):
+        """... and the database is changed before the other one takes the
+        lead: it stands still until then."""
+        leader = self.leader()
+        other = OTHER[leader]
+        standby = self.running[other]
+        stopped(standby.pid)
+        try:
+            until("%s leads still" % leader, lambda: self.leads(leader))
+            self.mark(other)
+            self.running[leader].kill()
+            self.running[leader].wait()
+            self.sql(change)
+        finally:
+            standby.send_signal(signal.SIGCONT)
         return leader, other
 
     def led_by(self, other, state, leader):
@@ -177,7 +197,6 @@ def count(pair):
     """Steps of a take-over that nothing disturbs."""
     state = pair.state("a")
     leader, other = pair.lose_leader()
-    pair.steps[other].arm(None, False)
     pair.until_leads(other, moment())
     found = pair.steps[other].count
     pair.led_by(other, state, leader)
@@ -189,9 +208,8 @@ def test_a_database_that_goes_in_any_step_is_awaited(pair, count):
     every = max(1, count // STEPS if STEPS else 1)
     for turn, step in enumerate(range(0, count, every)):
         state = pair.state(pair.leader())
-        leader, other = pair.lose_leader()
+        leader, other = pair.lose_leader(step, turn % 2 == 1)
         steps = pair.steps[other]
-        steps.arm(step, turn % 2 == 1)
         until("step %d of %d fails" % (step, count), lambda: steps.is_gone)
         until("it asks again and again", lambda: steps.refused > 3 or
               pair.running[other].poll() is not None)
@@ -203,9 +221,8 @@ def test_a_database_that_goes_in_any_step_is_awaited(pair, count):
 
 def test_a_server_that_is_killed_and_started_again_is_awaited(pair, server):
     state = pair.state(pair.leader())
-    leader, other = pair.lose_leader()
+    leader, other = pair.lose_leader(3)
     steps = pair.steps[other]
-    steps.arm(3, False)
     until("it takes the lead", lambda: steps.is_gone)
     server.kill()
     refused = steps.refused
@@ -219,8 +236,8 @@ def test_a_server_that_is_killed_and_started_again_is_awaited(pair, server):
 def test_an_error_of_a_statement_gives_the_lead_back(pair, table):
     """As any error that is none of the connection."""
     state = pair.state(pair.leader())
-    leader, other = pair.lose_leader()
-    pair.sql("ALTER TABLE %s RENAME TO gone" % table)
+    leader, other = pair.lose_leader_and(
+        "ALTER TABLE %s RENAME TO gone" % table)
     try:
         pair.until_said(other, "the lead was given back")
         assert pair.running[other].poll() is None
@@ -232,8 +249,8 @@ def test_an_error_of_a_statement_gives_the_lead_back(pair, table):
 def test_gates_wait_for_evidence_that_cannot_be_read(pair):
     """It leads, and judges nothing before."""
     state = pair.state(pair.leader())
-    leader, other = pair.lose_leader()
-    pair.sql("ALTER TABLE flotilla_handed RENAME data TO gone")
+    leader, other = pair.lose_leader_and(
+        "ALTER TABLE flotilla_handed RENAME data TO gone")
     try:
         pair.until_said(other, "gates wait for the evidence")
     finally:
