@@ -188,6 +188,7 @@ def pair(folder, bin_dir, server):
 
 def take_over(pair, name):
     """It leads, and the one before stands by."""
+    pair.let_lead(OTHER[name])
     pair.mark(name)
     pair.kill(OTHER[name])
     pair.until_leads(name, moment())
