@@ -74,8 +74,8 @@ static int take_class(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-/* What a division changes, to be given back: it is done in place, since members
- * of 100,000 devices are 16 MB. */
+/* The phases are divided in place and given back: members of 100,000 devices
+ * are 16 MB. */
 struct division {
     struct flo_rollout *rollout;
     struct flo_rollout before;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -13,6 +14,53 @@
 
 #include "base/ticker.h"
 #include "unit/waits.h"
+
+int __real_pthread_cond_timedwait(pthread_cond_t *wake, pthread_mutex_t *lock,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *wake, pthread_mutex_t *lock,
+                                  const struct timespec *until);
+
+/* Seconds end by end_second() alone. */
+static bool is_held;
+/* Those that the ticker has not heard of; under its lock. */
+static unsigned ended;
+/* When the last one that it heard of was to end, and whether each one was to
+ * end a second after the one before. */
+static time_t until_s;
+static bool are_seconds;
+
+/* In place of the system's. */
+int __wrap_pthread_cond_timedwait(pthread_cond_t *wake, pthread_mutex_t *lock,
+                                  const struct timespec *until)
+{
+    if (!is_held) {
+        return __real_pthread_cond_timedwait(wake, lock, until);
+    }
+    if (ended == 0) {
+        return pthread_cond_wait(wake, lock);
+    }
+    are_seconds &= until_s == 0 || until->tv_sec == until_s + 1;
+    until_s = until->tv_sec;
+    ended--;
+    return ETIMEDOUT;
+}
+
+/* From here on, for the tickers that start. */
+static void hold_seconds(void)
+{
+    is_held = true;
+    ended = 0;
+    until_s = 0;
+    are_seconds = true;
+}
+
+static void end_second(struct flo_ticker *ticker)
+{
+    pthread_mutex_lock(&ticker->lock);
+    ended++;
+    pthread_cond_signal(&ticker->wake);
+    pthread_mutex_unlock(&ticker->lock);
+}
 
 /* Standard error goes to a pipe; *before has what it was. */
 static int listen_to_stderr(int *before)
@@ -57,8 +105,11 @@ static void each_second_has_a_line_with_the_part_that_is_done(void **state)
     struct pollfd waits = {.fd = fd, .events = POLLIN};
 
     (void)state;
+    hold_seconds();
     flo_ticker_start(&ticker, "asking");
     flo_ticker_tell(&ticker, "playing", 4, 16);
+    end_second(&ticker);
+    end_second(&ticker);
     while (bytes < sizeof(lines) - 1 &&
            poll(&waits, 1, (int)WAITS_HANG_MS) == 1) {
         bytes += (size_t)read(fd, text + bytes, sizeof(lines) - 1 - bytes);
@@ -69,6 +120,7 @@ static void each_second_has_a_line_with_the_part_that_is_done(void **state)
     close(before);
     close(fd);
     assert_string_equal(text, lines);
+    assert_true(are_seconds);
 }
 
 static void what_is_done_at_once_is_not(void **state)
@@ -78,6 +130,7 @@ static void what_is_done_at_once_is_not(void **state)
     int before, fd = listen_to_stderr(&before);
 
     (void)state;
+    hold_seconds();
     flo_ticker_start(&ticker, "delta create");
     flo_ticker_stop(&ticker);
     flo_ticker_stop(&ticker);

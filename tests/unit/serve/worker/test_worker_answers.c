@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,36 @@
 #include <flotilla/grammar.h>
 
 #include "unit/serve/worker/worker_talk.h"
+#include "unit/waits.h"
+
+/* The process stands still, so that it meets all that is said at once. */
+static void hold(void)
+{
+    waits_stop(worker.pid);
+}
+
+static void let_go(void)
+{
+    assert_int_equal(kill(worker.pid, SIGCONT), 0);
+}
+
+/* The process goes on, and its PONG comes just before it heeds the message. */
+static void say_behind_ping(const struct flo_wire_message *message)
+{
+    const struct flo_wire_message ping = {.type = FLO_WIRE_PING};
+    say(&ping, -1);
+    say(message, -1);
+    let_go();
+}
+
+/* It goes on until it is cancelled. */
+static struct flo_wire_message endless(struct flo_wire_message m)
+{
+    m.generate.ignores_end = true;
+    m.generate.shifts = true;
+    m.generate.max_tokens = UINT32_MAX;
+    return m;
+}
 
 static void a_model_by_descriptor_answers_a_chat(void **state)
 {
@@ -40,20 +71,22 @@ static void a_cancel_ends_an_answer_within_a_token(void **state)
 {
     char text[512];
     struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 9};
+    uint32_t tokens = 0;
     (void)state;
     worker_open(MODEL);
-    struct flo_wire_message m = ask(9, "hello");
-    m.generate.ignores_end = true;
+    struct flo_wire_message m = endless(ask(9, "hello"));
     say(&m, -1);
-    for (int i = 0; i < 3; i++) {
+    for (; tokens < 3; tokens++) {
         expect(FLO_WIRE_TOKEN);
     }
-    say(&stop, -1);
-    while (hear() && worker.got.type == FLO_WIRE_TOKEN) {
+    hold();
+    say_behind_ping(&stop);
+    for (; hear() && worker.got.type == FLO_WIRE_TOKEN; tokens++) {
     }
-    assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+    assert_int_equal(worker.got.type, FLO_WIRE_PONG);
+    expect(FLO_WIRE_DONE);
     assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
-    assert_true(worker.got.done.tokens_out < 400);
+    assert_int_equal(worker.got.done.tokens_out, tokens);
     m = ask(10, SEVERITY); /* the session is free again */
     say(&m, -1);
     answer(text, sizeof(text));
@@ -61,17 +94,35 @@ static void a_cancel_ends_an_answer_within_a_token(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
-static void a_cancelled_prompt_ends_before_its_first_token(void **state)
+/* A prompt is cancelled after its first pass.  Is it before the last one?  No:
+ * the process stood still too late. */
+static bool is_cancelled_in_its_prompt(void)
 {
+    static uint64_t client; /* a new one: nothing of the prompt is there */
     struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 5};
-    (void)state;
-    worker_open(MODEL);
-    struct flo_wire_message m = ask_many(5, 100, FLO_WIRE_USER);
-    say(&m, -1);
-    say(&stop, -1);
+    struct flo_wire_message m = endless(ask_many(5, 0, FLO_WIRE_USER));
+    bool is_in_time = true;
+    m.generate.client = ++client;
+    hold();
+    say_behind_ping(&m);
+    expect(FLO_WIRE_PONG);
+    hold();
+    say_behind_ping(&stop);
+    for (; hear() && worker.got.type == FLO_WIRE_TOKEN;) {
+        is_in_time = false;
+    }
+    assert_int_equal(worker.got.type, FLO_WIRE_PONG);
     expect(FLO_WIRE_DONE);
     assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
-    assert_int_equal(worker.got.done.tokens_out, 0);
+    assert_true(!is_in_time || worker.got.done.tokens_out == 0);
+    return is_in_time;
+}
+
+static void a_cancelled_prompt_ends_before_its_first_token(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    WAIT_UNTIL(is_cancelled_in_its_prompt());
     assert_int_equal(worker_end(), 0);
 }
 
@@ -206,9 +257,11 @@ static void texts_become_vectors_while_answers_go_on(void **state)
     m = ask(2, "hello"); /* an answer, a vector next to it, a probe after */
     m.generate.ignores_end = true;
     m.generate.max_tokens = 200;
+    hold();
     say(&m, -1);
     m = vectors_of(3, SEVERITY, NULL);
     say(&m, -1);
+    let_go();
     uint32_t tokens = 0;
     do {
         assert_true(hear());

@@ -22,11 +22,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/host/httpd/internal.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 
 struct world world;
-uint64_t world_head_ms = WAITS_HANG_MS;
 
 static void answer_text(struct flo_httpd_request *request, const char *text)
 {
@@ -198,6 +198,27 @@ void world_await_looks(void)
     assert_int_equal(read(world.beaten[0], &byte, 1), 1);
 }
 
+enum { SHORT_HEAD_MS = 50 };
+
+static void shorten(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval soon = {.tv_usec = 1000};
+    (void)fd, (void)what, (void)context;
+    if (world.httpd->n_connections == 0) {
+        event_base_once(world.base, -1, EV_TIMEOUT, shorten, NULL, &soon);
+        return;
+    }
+    world.httpd->options.head_timeout_ms = SHORT_HEAD_MS;
+    assert_int_equal(write(world.beaten[1], "s", 1), 1);
+}
+
+void world_shorten_heads(void)
+{
+    char byte;
+    assert_int_equal(write(world.control[1], "s", 1), 1);
+    assert_int_equal(read(world.beaten[0], &byte, 1), 1);
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -207,6 +228,10 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
     if (read((int)fd, &byte, 1) == 1 && byte == 'b') {
         world.beats = 0;
         beat();
+        return;
+    }
+    if (byte == 's') {
+        shorten(-1, 0, NULL);
         return;
     }
     if (byte == 'e' && world.kept != NULL) {
@@ -312,7 +337,7 @@ int world_open(void **state)
     static char cert[96], key[96], ca[96], address[96], path[96];
     static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
     struct flo_httpd_options options = {.connections_max = 8,
-                                        .head_timeout_ms = world_head_ms,
+                                        .head_timeout_ms = WAITS_HANG_MS,
                                         .write_timeout_ms = WAITS_HANG_MS,
                                         .hosts = hosts};
     struct flo_httpd_tls tls = {.cert_file = cert,
@@ -464,7 +489,12 @@ char *ask(const char *request)
 
 void expect(const char *request, const char *begins, const char *contains)
 {
-    char *text = ask(request);
+    expect_of(ask(request), request, begins, contains);
+}
+
+void expect_of(char *text, const char *request, const char *begins,
+               const char *contains)
+{
     if (strncmp(text, begins, strlen(begins)) != 0 ||
         strstr(text, contains) == NULL) {
         fail_msg("\"%.60s\" got:\n%.600s", request, text);

@@ -16,8 +16,8 @@ struct world {
     struct flo_httpd *httpd;
     struct event *stop;
     int control[2]; /* a byte: 'e' ends the answer that is kept, 'b' begins
-                       the beats, else stop */
-    int beaten[2];  /* a byte behind the last beat */
+                       the beats, 's' shortens the heads' time, else stop */
+    int beaten[2];  /* a byte behind the last beat, and when it is short */
     int beats;
     pthread_t thread;
     char folder[64]; /* of the file, the socket, NAME.pem and NAME.key */
@@ -30,8 +30,6 @@ struct world {
     uint64_t uploaded;
 };
 extern struct world world;
-/* Time for a head in the next world; a hang's, unless a test is about it. */
-extern uint64_t world_head_ms;
 
 /* cmocka's set-up and tear-down of a group. */
 int world_open(void **state);
@@ -40,6 +38,11 @@ int world_close(void **state);
 /* Until a client that sends no more was looked at again and again: the server
  * does it every 20 ms, and its timers come in their order. */
 void world_await_looks(void);
+
+/* The time for a head is a hang's.  A connection has it until its first byte
+ * is there; from then on, for good, it is a short one.  Call it after dial(),
+ * and before anything is said: the server has accepted then. */
+void world_shorten_heads(void);
 
 /* Authorities that the optional listener knows after GET /again; NULL: none. */
 void world_trust(const char *one, const char *two);
@@ -56,6 +59,9 @@ char *hear(int fd, size_t *bytes);
 /* One request on a connection of its own. */
 char *ask(const char *request);
 void expect(const char *request, const char *begins, const char *contains);
+/* The same of an answer that was heard; frees it. */
+void expect_of(char *text, const char *request, const char *begins,
+               const char *contains);
 /* It still answers. */
 void alive(void);
 

@@ -338,33 +338,32 @@ static void a_killed_broker_is_found_again(void **state)
 }
 
 /* A broker that stops is left.  Was it given time?  No: it had hung up before,
- * for the device came late with its ping. */
-static bool leaves_after_a_while(struct side *device)
+ * for the device came late with its ping.  Each try has a device of its own: a
+ * few of such losses look like another client with its identity. */
+static bool leaves_after_a_while(void)
 {
+    struct side *device = side_open_for(ID_A, NULL, 3600, TOPIC_A, 1);
     UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
     int losses = device->losses, connects = device->connects;
     uint64_t from_ms = waits_now_ms();
     waits_stop(broker.pid); /* its connections stay open */
 
     UNTIL(device, NOBODY, device->losses > losses);
-    bool is_given_time = waits_now_ms() - from_ms >= 500;
+    bool is_given_time = losses == 0 && waits_now_ms() - from_ms >= 500;
     kill(broker.pid, SIGCONT);
     if (is_given_time) {
         assert_loss(device, FLO_E_NET_UNREACHABLE); /* paho says no more */
         assert_true(device->last_retry_ms <= 200);
     }
     UNTIL(device, NOBODY, device->connects > connects);
+    side_close(device);
     return is_given_time;
 }
 
 static void a_broker_that_says_no_more_is_left_and_tried_again(void **state)
 {
-    struct side *device = side_open_for(ID_A, NULL, 3600, TOPIC_A, 1);
-
     (void)state;
-    WAIT_TURNING(leaves_after_a_while(device), turn(device));
-
-    side_close(device);
+    WAIT_UNTIL(leaves_after_a_while());
 }
 
 static void every_publish_is_told_its_end_when_the_broker_dies(void **state)
