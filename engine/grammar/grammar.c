@@ -245,7 +245,7 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
                             "a token of the mask does not fit");
         }
     }
-    flo_sampler_accept(sampler, sample->token);
+    flo_sampler_answer(sampler, sample->token);
     return 0;
 }
 

@@ -42,6 +42,20 @@ static void add_real(struct flo_buf *out, const char *key, double value)
     }
 }
 
+static void add_biases(struct flo_wire_text biases, struct flo_buf *out)
+{
+    const char *before = ",\"logit_bias\":{";
+    int32_t token;
+    float bias;
+
+    while (flo_wire_bias_next(&biases, &token, &bias)) {
+        flo_buf_printf(out, "%s\"%d\":%.6g", before, token,
+                       isfinite(bias) ? (double)bias : 0);
+        before = ",";
+    }
+    flo_buf_text(out, before[1] == '\0' ? "}" : "");
+}
+
 static void add_generate(const struct flo_runtime *runtime,
                          const struct flo_wire_generate *in,
                          struct flo_buf *out)
@@ -70,6 +84,13 @@ static void add_generate(const struct flo_runtime *runtime,
     if (in->repeat_penalty > 0 && in->repeat_penalty != 1) {
         add_real(out, "repeat_penalty", in->repeat_penalty);
     }
+    if (in->presence_penalty != 0) {
+        add_real(out, "presence_penalty", in->presence_penalty);
+    }
+    if (in->frequency_penalty != 0) {
+        add_real(out, "frequency_penalty", in->frequency_penalty);
+    }
+    add_biases(in->biases, out);
     if (in->grammar_kind == FLO_GRAMMAR_JSON) {
         flo_buf_text(out, ",\"response_format\":{\"type\":\"json_object\"}");
     } else if (in->grammar_kind == FLO_GRAMMAR_SCHEMA) {

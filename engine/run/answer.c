@@ -225,7 +225,7 @@ static void choose(struct flo_job *job, const float *logits)
     if (job->grammar != NULL && !job->has_ended) {
         uint32_t forced = flo_job_force(job, job->tokens_max - job->made);
         for (uint32_t i = 0; i < forced; i++) {
-            flo_sampler_accept(job->sampler, job->tokens[job->n_tokens++]);
+            flo_sampler_answer(job->sampler, job->tokens[job->n_tokens++]);
         }
         show_forced(job, forced);
     }

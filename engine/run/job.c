@@ -143,6 +143,8 @@ static void read_settings(struct flo_job *job,
         .min_p = (float)in->min_p,
         .repeat_penalty = (float)in->repeat_penalty,
         .repeat_last = in->repeat_last,
+        .presence_penalty = (float)in->presence_penalty,
+        .frequency_penalty = (float)in->frequency_penalty,
         .seed = in->seed,
     };
     job->priority = in->priority == FLO_WIRE_USER    ? FLO_WIRE_USER
@@ -159,6 +161,59 @@ static void read_settings(struct flo_job *job,
         job->stop.texts[i].count = in->stops[i].bytes;
         memcpy(job->stop.texts[i].bytes, in->stops[i].data, in->stops[i].bytes);
     }
+}
+
+static int read_biases(struct flo_job *job, const struct flo_wire_generate *in,
+                       struct flo_err *err)
+{
+    uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
+    struct flo_wire_text rest = in->biases;
+    struct flo_logit_bias one;
+    uint32_t count = 0;
+
+    if (rest.bytes == 0) {
+        return 0;
+    }
+    job->biases = calloc(FLO_LOGIT_BIASES_MAX, sizeof(*job->biases));
+    if (job->biases == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for biases");
+    }
+    while (flo_wire_bias_next(&rest, &one.token, &one.bias)) {
+        if (count == FLO_LOGIT_BIASES_MAX) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "logit_bias has more than %u tokens", count);
+        }
+        if (one.token < 0 || (uint32_t)one.token >= n_vocab) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "logit_bias names token %d, the vocabulary has %u",
+                            one.token, n_vocab);
+        }
+        job->biases[count++] = one;
+    }
+    job->sampling.biases = job->biases;
+    job->sampling.bias_count = count;
+    return 0;
+}
+
+/* Penalties need to know the whole answer, also what a shift dropped. */
+static int make_answered(struct flo_job *job, struct flo_err *err)
+{
+    uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
+    uint32_t max = flo_smaller(job->tokens_max, n_vocab);
+
+    if (job->sampling.presence_penalty == 0 &&
+        job->sampling.frequency_penalty == 0) {
+        return 0;
+    }
+    job->answered =
+        malloc(sizeof(*job->answered) + max * sizeof(*job->answered->items));
+    if (job->answered == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %u tokens", max);
+    }
+    job->answered->count = 0;
+    job->answered->max = max;
+    job->sampling.answered = job->answered;
+    return 0;
 }
 
 /* Only those that have, or had, a session are open: so many are in the plan.
@@ -199,9 +254,11 @@ int flo_job_new(const struct flo_engine *engine,
     job->client = in->client;
     read_settings(job, in);
     int rv;
-    if ((rv = flo_sampling_check(&job->sampling, err)) < 0 ||
+    if ((rv = read_biases(job, in, err)) < 0 ||
+        (rv = flo_sampling_check(&job->sampling, err)) < 0 ||
         (rv = read_prompt(job, in, err)) < 0 ||
         (rv = make_room(job, in, err)) < 0 ||
+        (rv = make_answered(job, err)) < 0 ||
         (rv = open_grammar(job, in, err)) < 0) {
         flo_job_free(job);
         return rv;
@@ -216,6 +273,8 @@ void flo_job_free(struct flo_job *job)
         return;
     }
     free(job->tokens);
+    free(job->answered);
+    free(job->biases);
     flo_buf_deinit(&job->stop.held);
     flo_buf_deinit(&job->text);
     flo_buf_deinit(&job->piece);

@@ -147,6 +147,8 @@ struct flo_job {
     float adapter_scale;
     struct flo_sampling sampling;
     struct flo_sampler_state sampled; /* while it has no sampler */
+    struct flo_answered *answered;    /* in sampling; NULL: no penalty */
+    struct flo_logit_bias *biases;    /* in sampling */
     int32_t *tokens;   /* [context + FLO_DRAFT_MAX]: prompt, answer, guesses */
     uint32_t n_prompt; /* tokens of the request */
     uint32_t n_tokens; /* known; the session holds the first n_fed of them */

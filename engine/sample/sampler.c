@@ -1,10 +1,10 @@
 /* Sampler: from logits to one token.
  *
- * Order: repeat penalty, then top-k, top-p and min-p on the model's own
- * distribution, then temperature on what is left.  Candidates come out of a
- * heap, largest first and smaller id first among equals, so only as many are
- * sorted as are needed; the draw is an integer below the sum of integer
- * weights. */
+ * Order: biases, penalties of the answer, repeat penalty, then top-k, top-p and
+ * min-p on the model's own distribution, then temperature on what is left.
+ * Candidates come out of a heap, largest first and smaller id first among
+ * equals, so only as many are sorted as are needed; the draw is an integer
+ * below the sum of integer weights. */
 #include "engine/sample/sampler.h"
 
 #include <math.h>
@@ -12,12 +12,43 @@
 #include <string.h>
 
 #define REPEAT_LAST_DEFAULT 64
+#define PENALTY_MAX 2
+#define BIAS_MAX 100
 
 static int out_of_range(struct flo_err *err, const char *name, double value,
                         double minimum, double maximum)
 {
     return flo_fail(err, FLO_E_INFER_PARAM, "%s is %g, not %g to %g", name,
                     value, minimum, maximum);
+}
+
+/* Numbers that may be below zero. */
+static int check_signed(const struct flo_sampling *s, struct flo_err *err)
+{
+    const struct {
+        const char *name;
+        float value;
+    } rows[] = {{"presence_penalty", s->presence_penalty},
+                {"frequency_penalty", s->frequency_penalty}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (!(fabsf(rows[i].value) <= PENALTY_MAX)) {
+            return out_of_range(err, rows[i].name, (double)rows[i].value,
+                                -PENALTY_MAX, PENALTY_MAX);
+        }
+    }
+    if (s->bias_count > FLO_LOGIT_BIASES_MAX) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "logit_bias has %u tokens, at most %d", s->bias_count,
+                        FLO_LOGIT_BIASES_MAX);
+    }
+    for (uint32_t i = 0; i < s->bias_count; i++) {
+        if (!(fabsf(s->biases[i].bias) <= BIAS_MAX)) {
+            return out_of_range(err, "logit_bias", (double)s->biases[i].bias,
+                                -BIAS_MAX, BIAS_MAX);
+        }
+    }
+    return 0;
 }
 
 int flo_sampling_check(const struct flo_sampling *s, struct flo_err *err)
@@ -44,7 +75,7 @@ int flo_sampling_check(const struct flo_sampling *s, struct flo_err *err)
         return out_of_range(err, "repeat_penalty", (double)s->repeat_penalty,
                             0.01, 100);
     }
-    return 0;
+    return check_signed(s, err);
 }
 
 struct candidate {
@@ -141,6 +172,26 @@ void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
     state->recent[state->recent_count++ % FLO_REPEAT_LAST_MAX] = token;
 }
 
+void flo_sampler_answer(struct flo_sampler *sampler, int32_t token)
+{
+    struct flo_answered *answered = sampler->sampling.answered;
+    uint32_t at = 0;
+
+    flo_sampler_accept(sampler, token);
+    if (answered == NULL) {
+        return;
+    }
+    while (at < answered->count && answered->items[at].token != token) {
+        at++;
+    }
+    if (at < answered->count) {
+        answered->items[at].times++;
+    } else if (at < answered->max) {
+        answered->items[answered->count].token = token;
+        answered->items[answered->count++].times = 1;
+    }
+}
+
 /* ---- what the model said ---- */
 
 /* Best token, the gap to the second, and whether all are finite; NaN and
@@ -218,6 +269,44 @@ static bool has_penalty(const struct flo_sampler *s)
     return s->sampling.repeat_penalty != 0 && s->sampling.repeat_penalty != 1;
 }
 
+static bool is_token(const struct flo_sampler *s, int32_t token)
+{
+    return token >= 0 && (uint32_t)token < s->n_vocab;
+}
+
+static void bias(const struct flo_sampler *s, struct candidate *by_token)
+{
+    const struct flo_logit_bias *biases = s->sampling.biases;
+
+    for (uint32_t i = 0; i < s->sampling.bias_count; i++) {
+        if (is_token(s, biases[i].token)) {
+            by_token[biases[i].token].logit +=
+                biases[i].bias <= -BIAS_MAX ? -INFINITY : biases[i].bias;
+        }
+    }
+}
+
+static void punish_answered(const struct flo_sampler *s,
+                            struct candidate *by_token)
+{
+    const struct flo_answered *answered = s->sampling.answered;
+
+    for (uint32_t i = 0; answered != NULL && i < answered->count; i++) {
+        if (is_token(s, answered->items[i].token)) {
+            by_token[answered->items[i].token].logit -=
+                s->sampling.presence_penalty +
+                s->sampling.frequency_penalty * (float)answered->items[i].times;
+        }
+    }
+}
+
+/* Are the model's own numbers what is chosen from? */
+static bool has_changes(const struct flo_sampler *s)
+{
+    return has_penalty(s) || s->sampling.bias_count > 0 ||
+           (s->sampling.answered != NULL && s->sampling.answered->count > 0);
+}
+
 /* Each token among the recent ones is punished once. */
 static void punish(struct flo_sampler *s, struct candidate *by_token)
 {
@@ -233,7 +322,7 @@ static void punish(struct flo_sampler *s, struct candidate *by_token)
         while (later < i && recent_at(s, later) != token) {
             later++;
         }
-        if (later < i || token < 0 || (uint32_t)token >= s->n_vocab) {
+        if (later < i || !is_token(s, token)) {
             continue;
         }
         float *logit = &by_token[token].logit;
@@ -256,6 +345,8 @@ static size_t gather(struct flo_sampler *s, const float *logits,
     for (uint32_t i = 0; i < s->n_vocab; i++) {
         c[i] = (struct candidate){logits[i], (int32_t)i};
     }
+    bias(s, c);
+    punish_answered(s, c);
     punish(s, c);
     for (uint32_t i = 0; i < s->n_vocab; i++) {
         if (isfinite(c[i].logit) && is_allowed(allowed, i)) {
@@ -350,7 +441,7 @@ void flo_sampler_choose(struct flo_sampler *s, const float *logits,
     size_t count = 0;
 
     look(logits, s->n_vocab, sample);
-    if (!is_greedy || has_penalty(s) || allowed != NULL) {
+    if (!is_greedy || has_changes(s) || allowed != NULL) {
         count = gather(s, logits, allowed);
     }
     if (count > 0) {
@@ -379,5 +470,5 @@ void flo_sampler_sample(struct flo_sampler *s, const float *logits,
                         struct flo_sample *sample)
 {
     flo_sampler_choose(s, logits, NULL, sample);
-    flo_sampler_accept(s, sample->token);
+    flo_sampler_answer(s, sample->token);
 }

@@ -16,7 +16,7 @@ FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab,
 uint64_t flo_sampler_bytes(uint32_t n_vocab);
 
 /* As flo_sampler_sample(), among the tokens whose bit is set in `allowed`
- * [n_vocab / 64, rounded up] (NULL: all), and without accepting the token.
+ * [n_vocab / 64, rounded up] (NULL: all), and without adding the token.
  * At least one bit must be set. */
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits,
                         const uint64_t *allowed, struct flo_sample *sample);

@@ -65,6 +65,7 @@ static const char *generate_lacks(const struct flo_wire_generate *in,
         {in->min_p > 0, FLO_ABILITY_SAMPLING, "min_p"},
         {in->repeat_penalty != 0 && in->repeat_penalty != 1,
          FLO_ABILITY_SAMPLING, "repeat_penalty"},
+        {in->biases.bytes > 0, FLO_ABILITY_BIAS, "logit_bias"},
     };
 
     return first_lack(uses, FLO_COUNT(uses), abilities, param);

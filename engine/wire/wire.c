@@ -72,6 +72,9 @@ static const struct row rows_generate[] = {
     ROW(25, KIND_TEXT, generate, audio),
     ROW(26, KIND_TEXT, generate, language),
     ROW(27, KIND_TEXT, generate, file),
+    ROW(28, KIND_REAL, generate, presence_penalty),
+    ROW(29, KIND_REAL, generate, frequency_penalty),
+    ROW(30, KIND_TEXT, generate, biases),
 };
 
 static const struct row rows_ready[] = {

@@ -221,6 +221,21 @@ void flo_session_timings(const struct flo_session *session,
 
 #define FLO_REPEAT_LAST_MAX 256
 
+/* The tokens of an answer, and how often each is in it.  The caller keeps it
+ * with the answer; the sampler adds to it. */
+struct flo_answered {
+    uint32_t count, max; /* different tokens; those above `max` are not kept */
+    struct {
+        int32_t token;
+        uint32_t times;
+    } items[];
+};
+struct flo_logit_bias {
+    int32_t token;
+    float bias; /* -100 to 100 are added; -100: never that token */
+};
+#define FLO_LOGIT_BIASES_MAX 1024
+
 /* All zero: greedy.  The same seed, logits and order give the same tokens on
  * every machine whose logits are the same. */
 struct flo_sampling {
@@ -230,6 +245,12 @@ struct flo_sampling {
     float min_p;          /* 0: off */
     float repeat_penalty; /* 0 or 1: off; divides positive logits */
     uint32_t repeat_last; /* tokens looked back at; 0: 64 */
+    /* -2 to 2; 0: off.  Taken from the logit of each token of the answer: once,
+     * and for each time that it is there.  Both need `answered`. */
+    float presence_penalty, frequency_penalty;
+    struct flo_answered *answered;       /* borrowed; NULL: nothing is kept */
+    const struct flo_logit_bias *biases; /* borrowed */
+    uint32_t bias_count;
     uint64_t seed;
 };
 
@@ -258,6 +279,9 @@ FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler,
                                    struct flo_err *err);
 /* Add a token of the prompt (for the repeat penalty). */
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token);
+/* Add a token of the answer that was not chosen here, as one that a grammar
+ * forces. */
+void flo_sampler_answer(struct flo_sampler *sampler, int32_t token);
 /* Choose from logits [n_vocab]; accepts the token itself. */
 void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
                         struct flo_sample *sample);

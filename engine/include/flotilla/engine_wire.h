@@ -33,6 +33,7 @@
 #define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
 #define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_REPEAT_LAST_MAX 256
+#define FLO_WIRE_BIASES_MAX 1024
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
@@ -159,6 +160,8 @@ struct flo_wire_generate {
     struct flo_wire_text adapter; /* of OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
+    double presence_penalty, frequency_penalty;
+    struct flo_wire_text biases; /* flo_wire_bias_next(); empty: none */
     uint32_t top_k, repeat_last; /* 0: the sampler's own */
     uint64_t seed;
     uint32_t n_stops;
@@ -291,6 +294,11 @@ void flo_wire_logprob_add(struct flo_buf *out,
  * that are left then are no list. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest,
                            struct flo_wire_logprob *logprob);
+
+/* A token of GENERATE's biases: i32 token, f32.  As flo_wire_logprob_next. */
+bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token,
+                        float *bias);
+void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
 /* ---- abilities ---- */
 

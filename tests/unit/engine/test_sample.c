@@ -171,11 +171,68 @@ static void a_penalty_moves_greedy_off_a_loop(void **state)
     flo_sampler_close(sampler);
 }
 
+/* Presence counts once, frequency each time; a prompt's tokens do not. */
+static void an_answer_is_punished_for_what_it_said(void **state)
+{
+    static const int32_t wanted[2][5] = {{1, 3, 6, 1, 1}, {1, 3, 6, 1, 2}};
+    struct flo_answered *answered =
+        calloc(1, sizeof(*answered) + N * sizeof(*answered->items));
+    struct flo_sample sample;
+
+    (void)state;
+    assert_non_null(answered);
+    answered->max = N;
+    for (int i = 0; i < 2; i++) {
+        struct flo_sampler *sampler = sampler_with(
+            (struct flo_sampling){.presence_penalty = i == 0 ? 1.5f : 0,
+                                  .frequency_penalty = i == 0 ? 0 : 1.5f,
+                                  .answered = answered});
+        answered->count = 0;
+        flo_sampler_accept(sampler, 1);
+        for (int k = 0; k < 5; k++) {
+            flo_sampler_sample(sampler, logits, &sample);
+            assert_int_equal(sample.token, wanted[i][k]);
+        }
+        assert_int_equal(answered->count, i == 0 ? 3 : 4);
+        flo_sampler_close(sampler);
+    }
+    free(answered);
+}
+
+static void a_bias_prefers_and_bans(void **state)
+{
+    static const struct flo_logit_bias biases[] = {
+        {1, -100}, {0, 3.5f}, {4096, 100}}; /* no token: passed over */
+    struct flo_sampler *sampler =
+        sampler_with((struct flo_sampling){.biases = biases, .bias_count = 3});
+    struct flo_sample sample;
+    int counts[N];
+
+    (void)state;
+    flo_sampler_sample(sampler, logits, &sample);
+    assert_int_equal(sample.token, 0);
+    assert_true(sample.logit == 1.0f && sample.gap == 1.0f);
+    flo_sampler_close(sampler);
+    draw_many((struct flo_sampling){.temperature = 100,
+                                    .biases = biases,
+                                    .bias_count = 1},
+              counts);
+    assert_int_equal(counts[1], 0);
+    assert_true(counts[4] > 0);
+}
+
 static void numbers_out_of_range_are_named(void **state)
 {
     const struct flo_sampling bad[] = {
-        {.temperature = -1},   {.temperature = NAN}, {.temperature = INFINITY},
-        {.top_p = 1.5f},       {.min_p = -0.1f},     {.repeat_penalty = 1e-9f},
+        {.temperature = -1},
+        {.temperature = NAN},
+        {.temperature = INFINITY},
+        {.top_p = 1.5f},
+        {.min_p = -0.1f},
+        {.repeat_penalty = 1e-9f},
+        {.biases = &(struct flo_logit_bias){1, NAN}, .bias_count = 1},
+        {.presence_penalty = 2.5f},
+        {.frequency_penalty = -NAN},
         {.repeat_last = 1000},
     };
     struct flo_err err = {0};
@@ -207,6 +264,8 @@ int main(void)
         cmocka_unit_test(shares_follow_the_softmax),
         cmocka_unit_test(top_k_top_p_and_min_p_cut_the_tail),
         cmocka_unit_test(a_penalty_moves_greedy_off_a_loop),
+        cmocka_unit_test(an_answer_is_punished_for_what_it_said),
+        cmocka_unit_test(a_bias_prefers_and_bans),
         cmocka_unit_test(numbers_out_of_range_are_named),
         cmocka_unit_test(a_tiny_temperature_is_greedy),
     };

@@ -184,6 +184,7 @@ static void guesses_change_no_answer(void **state)
 
             m.generate.temperature = temperatures[t];
             m.generate.repeat_penalty = seed % 2 == 0 ? 1.1 : 0;
+            m.generate.frequency_penalty = seed % 2 == 0 ? 0 : 0.2;
             m.generate.top_k = 40;
             m.generate.seed = seed;
             struct answer plain = run(&world, &m, 0, 0, NULL);
@@ -258,6 +259,8 @@ a_shifted_answer_that_was_paused_has_the_same_penalties(void **state)
     m.generate.temperature = 0.9;
     m.generate.repeat_penalty = 1.3;
     m.generate.repeat_last = 120;
+    m.generate.presence_penalty = 0.5;
+    m.generate.frequency_penalty = 0.1;
     m.generate.seed = 7;
     m.generate.shifts = true;
     struct answer whole = run(&world, &m, 0, 0, NULL);
