@@ -121,6 +121,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         words = answers.get(prompt, "?").split(" ")
         if "response_format" in body:
             words = [json.dumps(body["response_format"])]
+        likes = {k: body[k] for k in ("presence_penalty", "frequency_penalty",
+                                      "logit_bias") if k in body}
+        if likes:
+            words = [json.dumps(likes)]
         pieces = [w + " " for w in words[:-1]] + words[-1:]
         cut = pieces[:body.get("max_tokens", 256)]
         if fault == "pieces":

@@ -111,6 +111,26 @@ def test_stop_and_seed(client):
     assert len({text(seed) for seed in range(5)}) > 1
 
 
+def test_penalties_and_biases(client, server):
+    ids = server.call("POST", "/tokenize", {"content": ANSWER})[2]["tokens"]
+    banned = chat(client, logit_bias={ids[0]: -100}).choices[0]
+    assert not banned.message.content.startswith(ANSWER[:3])
+    liked = chat(client, logit_bias={ids[0]: 100}, max_tokens=3).choices[0]
+    assert liked.message.content == 3 * ANSWER[:len(
+        liked.message.content) // 3]
+
+    def tokens(**penalties):
+        text = chat(client, max_tokens=40, extra_body={"ignore_eos": True},
+                    **penalties).choices[0].message.content
+        return server.call("POST", "/tokenize", {"content": text})[2]["tokens"]
+    plain = tokens()
+    for penalties in ({"presence_penalty": 2}, {"frequency_penalty": 2}):
+        assert len(set(tokens(**penalties))) > len(set(plain)), penalties
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(client, logit_bias={10 ** 6: 1})
+    assert "logit_bias names token 1000000" in error.value.message
+
+
 def test_log_probabilities_of_a_chat(client):
     entries = chat(client, logprobs=True,
                    top_logprobs=5).choices[0].logprobs.content

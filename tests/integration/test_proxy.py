@@ -23,7 +23,7 @@ OPEN, GENERATE, CANCEL, STATS, PING, TOKENISE, EMBED = 1, 2, 3, 4, 5, 6, 9
 READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
     101, 102, 103, 104, 105, 106, 110
 VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
-AUDIO, JSON, SCHEMA = 1 << 19, 1 << 20, 1 << 21
+AUDIO, JSON, SCHEMA, BIAS = 1 << 19, 1 << 20, 1 << 21, 1 << 22
 TEXTS = {READY: (3, 23), TOKEN: (3,), DONE: (2,), FAILED: (2, 3, 4),
          EMBEDDING: (3,)}
 ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
@@ -227,6 +227,23 @@ def test_speech_goes_to_the_runtime_as_a_form(start):
     deaf.ready()
     deaf.send(GENERATE, 9, text(25, wav))
     assert deaf.answer(9)[2].text(4) == "not.built"
+
+
+def test_what_an_answer_likes_is_passed_on(start):
+    penalties = struct.pack("<HId", 28, 8, -1.5) + \
+        struct.pack("<HId", 29, 8, 0.25)
+    biases = text(30, struct.pack("<IfIf", 7, -100, 9, 1.5))
+    proxy = start()
+    proxy.ready()
+    answer = proxy.answer(proxy.ask("three", extra=penalties))[0]
+    assert json.loads(answer) == {"presence_penalty": -1.5,
+                                  "frequency_penalty": 0.25}
+    failed = proxy.answer(proxy.ask("three", extra=biases))[2]
+    assert failed.text(4) == "not.built"
+    proxy = start(abilities=BIAS)
+    proxy.ready()
+    answer = proxy.answer(proxy.ask("three", extra=biases))[0]
+    assert json.loads(answer) == {"logit_bias": {"7": -100, "9": 1.5}}
 
 
 def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):

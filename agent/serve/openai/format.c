@@ -12,7 +12,19 @@ static int refuse(struct serve_params *params, const char *field,
     return flo_fail(err, FLO_E_INFER_PARAM, "%s %s", field, what);
 }
 
-/* The schema as text, after the token ids that may stand in `parts`. */
+void flo_format_parts(struct serve_params *params)
+{
+    struct flo_wire_generate *out = &params->message.generate;
+
+    if (out->tokens.bytes > 0) {
+        out->tokens.data = params->parts.data;
+    }
+    if (out->biases.bytes > 0) {
+        out->biases.data = params->parts.data + out->tokens.bytes;
+    }
+}
+
+/* The schema as text, after the ids and biases that may stand in `parts`. */
 static int put_schema(struct serve_params *params, const char *field,
                       const json_t *schema, struct flo_err *err)
 {
@@ -26,9 +38,7 @@ static int put_schema(struct serve_params *params, const char *field,
     if (params->parts.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a schema");
     }
-    if (out->tokens.bytes > 0) {
-        out->tokens.data = params->parts.data;
-    }
+    flo_format_parts(params);
     out->grammar_kind = FLO_GRAMMAR_SCHEMA;
     out->grammar = (struct flo_wire_text){params->parts.data + at,
                                           params->parts.bytes - at};

@@ -4,6 +4,9 @@
 
 #include "agent/serve/openai/openai.h"
 
+/* Texts of params->message.generate that stand in params->parts, which moved:
+ * token ids, then biases. */
+void flo_format_parts(struct serve_params *params);
 /* `response_format` (OpenAI), `json_schema` and `grammar` (as llama.cpp's
  * server has them) into params->message.generate.  The engine compiles it.
  * FLO_E_INFER_PARAM with params->param. */

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BODY_BYTES_MAX (1u << 20)
@@ -54,11 +55,6 @@ static int read_real(struct reader *reader, const char *field, double min,
     json_t *value = field_of(reader, field);
     if (value == NULL) {
         return 0;
-    }
-    if (min >= max &&
-        (!json_is_number(value) || json_number_value(value) < min ||
-         json_number_value(value) > max)) {
-        return refuse_other(reader, field, min);
     }
     if (!json_is_number(value)) {
         return refuse(reader, field, "must be a number from %g to %g", min,
@@ -305,6 +301,45 @@ static int read_stop(struct reader *reader)
     return 0;
 }
 
+/* {"50256":-100}, behind the token ids that may stand in `parts`. */
+static int read_biases(struct reader *reader)
+{
+    struct flo_wire_generate *out = &reader->params->message.generate;
+    struct flo_buf *parts = &reader->params->parts;
+    json_t *biases = field_of(reader, "logit_bias");
+    const char *key;
+    json_t *value;
+    size_t at = parts->bytes;
+
+    if (biases != NULL && (!json_is_object(biases) ||
+                           json_object_size(biases) > FLO_WIRE_BIASES_MAX)) {
+        return refuse(reader, "logit_bias",
+                      "must be an object of at most %d token ids",
+                      FLO_WIRE_BIASES_MAX);
+    }
+    json_object_foreach(biases, key, value)
+    {
+        size_t digits = strspn(key, "0123456789");
+        unsigned long long token = strtoull(key, NULL, 10);
+        double bias = json_number_value(value);
+        if (digits == 0 || key[digits] != '\0' || token > INT32_MAX) {
+            return refuse(reader, "logit_bias",
+                          "has `%.20s`, which is no token id", key);
+        }
+        if (!json_is_number(value) || !(bias >= -100 && bias <= 100)) {
+            return refuse(reader, "logit_bias",
+                          "of token %s must be a number from -100 to 100", key);
+        }
+        flo_wire_bias_add(parts, (int32_t)token, (float)bias);
+    }
+    if (parts->failed) {
+        return flo_fail(reader->err, FLO_E_MEMORY, "no memory for biases");
+    }
+    out->biases.bytes = parts->bytes - at;
+    flo_format_parts(reader->params);
+    return 0;
+}
+
 static int read_sampling(struct reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -320,6 +355,13 @@ static int read_sampling(struct reader *reader)
     rv = rv < 0 ? rv
                 : read_whole(reader, "repeat_last_n", 0,
                              FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
+    rv = rv < 0 ? rv
+                : read_real(reader, "presence_penalty", -2, 2,
+                            &out->presence_penalty);
+    rv = rv < 0 ? rv
+                : read_real(reader, "frequency_penalty", -2, 2,
+                            &out->frequency_penalty);
+    rv = rv < 0 ? rv : read_biases(reader);
     rv = rv < 0 ? rv : read_whole(reader, "top_k", 0, TOKENS_MAX, &top_k);
     rv = rv < 0 ? rv : read_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
     if (rv == 0 && (float)out->top_p == 0) { /* as the sampler has it */
@@ -398,15 +440,12 @@ static int read_serving(struct reader *reader)
 /* Fields of OpenAI that are not built: only values that ask for nothing. */
 static int read_not_built(struct reader *reader)
 {
-    static const char *const lists[] = {"tools", "functions", "logit_bias"};
+    static const char *const lists[] = {"tools", "functions"};
     static const char *const choices[] = {"tool_choice", "function_call"};
     int64_t one = 1;
-    double zero = 0;
     bool off = false;
     int rv = read_whole(reader, "n", 1, 1, &one);
     rv = rv < 0 ? rv : read_whole(reader, "best_of", 1, 1, &one);
-    rv = rv < 0 ? rv : read_real(reader, "presence_penalty", 0, 0, &zero);
-    rv = rv < 0 ? rv : read_real(reader, "frequency_penalty", 0, 0, &zero);
     rv = rv < 0 ? rv : read_bool(reader, "echo", &off);
     if (rv < 0) {
         return rv;

@@ -104,9 +104,9 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"top_p\":2"), "top_p", "from 0 to 1"},
         {WITH("\"n\":2"), "n", "can only be 1: other values are not built"},
         {WITH("\"best_of\":\"2\""), "best_of", "only be 1"},
-        {WITH("\"presence_penalty\":0.5"), "presence_penalty",
-         "only be 0: other values are not built"},
-        {WITH("\"frequency_penalty\":\"x\""), "frequency_penalty", "only be 0"},
+        {WITH("\"presence_penalty\":2.5"), "presence_penalty", "from -2 to 2"},
+        {WITH("\"frequency_penalty\":\"x\""), "frequency_penalty",
+         "a number from -2 to 2"},
         {WITH("\"stream\":1"), "stream", "true or false"},
         {WITH("\"stream_options\":{\"include_usage\":1}"), "stream_options",
          "true or false"},
@@ -119,7 +119,12 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"tools\":[{}]"), "tools", "not built"},
         {WITH("\"tools\":\"search\""), "tools", "not built"},
         {WITH("\"functions\":true"), "functions", "not built"},
-        {WITH("\"logit_bias\":5"), "logit_bias", "not built"},
+        {WITH("\"logit_bias\":5"), "logit_bias", "an object of at most 1024"},
+        {WITH("\"logit_bias\":{\"a\":1}"), "logit_bias", "`a`"},
+        {WITH("\"logit_bias\":{\"-1\":1}"), "logit_bias", "no token id"},
+        {WITH("\"logit_bias\":{\"2147483648\":1}"), "logit_bias", "no token"},
+        {WITH("\"logit_bias\":{\"5\":101}"), "logit_bias", "-100 to 100"},
+        {WITH("\"logit_bias\":{\"5\":\"x\"}"), "logit_bias", "a number"},
         {WITH("\"tool_choice\":\"required\""), "tool_choice", "not built"},
         {WITH("\"tool_choice\":{}"), "tool_choice", "not built"},
         {WITH("\"function_call\":{\"name\":\"f\"}"), "function_call", "tools"},
@@ -233,6 +238,31 @@ static void names_of_other_servers_mean_the_same(void **state)
     assert_int_equal(read_kind(REQUEST_TEXT, bodies[1], &params, &err), 0);
     assert_int_equal(params.message.generate.max_tokens, 0);
     assert_true(params.message.generate.repeat_penalty == 1);
+    flo_params_deinit(&params);
+}
+
+static void biases_stand_beside_ids_and_a_schema(void **state)
+{
+    static const char body[] =
+        "{\"prompt\":[1,2,3],\"logit_bias\":{\"7\":-100,\"9\":1.5},"
+        "\"presence_penalty\":-2,\"frequency_penalty\":0.25,"
+        "\"json_schema\":{\"type\":\"integer\"}}";
+    struct serve_params params;
+    int32_t token;
+    float bias;
+    (void)state;
+    assert_int_equal(read_kind(REQUEST_TEXT, body, &params, NULL), 0);
+    const struct flo_wire_generate *g = &params.message.generate;
+    struct flo_wire_text rest = g->biases;
+    assert_int_equal(g->tokens.bytes, 12);
+    assert_memory_equal(g->tokens.data, "\1\0\0\0\2\0\0\0\3\0\0\0", 12);
+    assert_true(flo_wire_bias_next(&rest, &token, &bias));
+    assert_true(token == 7 && bias == -100.0f);
+    assert_true(flo_wire_bias_next(&rest, &token, &bias));
+    assert_true(token == 9 && bias == 1.5f);
+    assert_false(flo_wire_bias_next(&rest, &token, &bias));
+    assert_memory_equal(g->grammar.data, "{\"type\":", 8);
+    assert_true(g->presence_penalty == -2 && g->frequency_penalty == 0.25);
     flo_params_deinit(&params);
 }
 
@@ -439,6 +469,7 @@ int main(void)
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
         cmocka_unit_test(calls_of_tools_in_a_conversation_are_refused_as_such),
         cmocka_unit_test(names_of_other_servers_mean_the_same),
+        cmocka_unit_test(biases_stand_beside_ids_and_a_schema),
         cmocka_unit_test(begin_and_end_of_a_text_are_apart_from_marks_in_it),
         cmocka_unit_test(log_probabilities_are_asked_for_in_two_ways),
         cmocka_unit_test(what_the_answer_does_not_need_is_not_held),
