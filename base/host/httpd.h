@@ -29,6 +29,9 @@ struct flo_httpd_options {
                                   port, NULL-terminated; NULL: any */
     bool admits_addresses;     /* also any IP address as Host: a page of
                                   another site never has one (DNS rebinding) */
+    /* Pages of these origins ("https://app.example"), NULL-terminated, may read
+     * the answers in a browser; NULL: of none. */
+    const char *const *origins;
     /* Body of error answers (also of those that httpd makes itself); NULL:
      * RFC 9457 problem documents. */
     void (*error_body)(const struct flo_httpd_request *request,
@@ -62,6 +65,11 @@ struct flo_httpd_tls {
      * not admitted.  NULL: nobody is looked up. */
     const char *revoked_file;
 };
+
+/* Is it one of these?  NULL for both is fine. */
+bool flo_httpd_origin_is(const char *const *origins, const char *origin);
+/* "http" or "https", a name or address in lower case, and perhaps a port. */
+bool flo_httpd_origin_is_valid(const char *origin);
 
 typedef void (*flo_httpd_handler)(void *context,
                                   struct flo_httpd_request *request);

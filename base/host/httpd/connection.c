@@ -247,6 +247,12 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 421, &err);
         return;
     }
+    if (flo_httpd_preflight(request)) {
+        connection->closes = connection->closes || !connection->body_ended;
+        connection->state = HTTPD_HANDLER;
+        flo_httpd_answer(request, 204, NULL, NULL, 0);
+        return;
+    }
     int rv = options->admit == NULL
                  ? 0
                  : options->admit(options->admit_context, request, &err);

@@ -115,6 +115,11 @@ void flo_httpd_route_methods(const struct flo_httpd *httpd,
                              struct flo_buf *out);
 void flo_httpd_routes_free(struct flo_httpd *httpd);
 
+/* cors.c */
+/* Tell the page's browser that it may read the answer, if its origin is one of
+ * those that may.  true: it only asks what it may send, and was told. */
+bool flo_httpd_preflight(struct flo_httpd_request *request);
+
 /* answer.c */
 void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
                               const struct flo_err *err);

@@ -336,10 +336,12 @@ int world_open(void **state)
 {
     static char cert[96], key[96], ca[96], address[96], path[96];
     static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
+    static const char *const origins[] = {"https://app.example", NULL};
     struct flo_httpd_options options = {.connections_max = 8,
                                         .head_timeout_ms = WAITS_HANG_MS,
                                         .write_timeout_ms = WAITS_HANG_MS,
-                                        .hosts = hosts};
+                                        .hosts = hosts,
+                                        .origins = origins};
     struct flo_httpd_tls tls = {.cert_file = cert,
                                 .key_file = key,
                                 .client_ca_file = ca,

@@ -63,6 +63,71 @@ static void a_refused_method_is_told_what_is_allowed(void **state)
            "\r\nAllow: GET, HEAD\r\n");
 }
 
+#define ORIGIN "Origin: https://app.example\r\n"
+#define ASKS "Access-Control-Request-Method: POST\r\n"
+
+static void a_page_of_a_listed_origin_may_read_answers(void **state)
+{
+    (void)state;
+    expect("GET /v1/things/7 HTTP/1.1\r\n" ORIGIN END, "HTTP/1.1 200",
+           "\r\nAccess-Control-Allow-Origin: https://app.example\r\n");
+    expect("GET /nothing HTTP/1.1\r\n" ORIGIN END, "HTTP/1.1 404",
+           "\r\nAccess-Control-Allow-Origin: https://app.example\r\n");
+    expect("OPTIONS /echo HTTP/1.1\r\n" ORIGIN ASKS
+           "Access-Control-Request-Headers: authorization, x-a\r\n" END,
+           "HTTP/1.1 204",
+           "\r\nAccess-Control-Allow-Methods: POST\r\n"
+           "Access-Control-Allow-Headers: authorization, x-a\r\n");
+}
+
+static void expect_without(const char *request, const char *begins,
+                           const char *word)
+{
+    char *text = ask(request);
+
+    assert_null(strstr(text, word));
+    expect_of(text, request, begins, "");
+}
+
+static void a_page_of_another_origin_is_told_nothing(void **state)
+{
+    static const char *const pages[] = {"Origin: https://app.example.evil\r\n",
+                                        "Origin: http://app.example\r\n",
+                                        "Origin: null\r\n", ""};
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(pages); i++) {
+        snprintf(text, sizeof(text), "GET /v1/things/7 HTTP/1.1\r\n%s" END,
+                 pages[i]);
+        expect_without(text, "HTTP/1.1 200", "Access-Control");
+        snprintf(text, sizeof(text), "OPTIONS /echo HTTP/1.1\r\n%s" ASKS END,
+                 pages[i]);
+        expect_without(text, "HTTP/1.1 405", "Access-Control");
+    }
+}
+
+static void an_origin_has_no_path(void **state)
+{
+    static const char *const good[] = {
+        "https://app.example", "http://localhost:5173", "http://[::1]:8080"};
+    static const char *const bad[] = {"",
+                                      "*",
+                                      "null",
+                                      "https://",
+                                      "app.example",
+                                      "https://app.example/",
+                                      "https://App.example",
+                                      "ftp://app.example",
+                                      "https://a\r\nX: y"};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        assert_true(flo_httpd_origin_is_valid(good[i]));
+    }
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_false(flo_httpd_origin_is_valid(bad[i]));
+    }
+}
+
 static void malformed_heads_are_refused_and_the_server_lives(void **state)
 {
     static const char *const heads[][2] = {
@@ -248,6 +313,9 @@ int main(void)
         cmocka_unit_test(an_escaped_slash_is_part_of_its_segment),
         cmocka_unit_test(unknown_paths_methods_and_hosts_are_refused),
         cmocka_unit_test(a_refused_method_is_told_what_is_allowed),
+        cmocka_unit_test(a_page_of_a_listed_origin_may_read_answers),
+        cmocka_unit_test(a_page_of_another_origin_is_told_nothing),
+        cmocka_unit_test(an_origin_has_no_path),
         cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
         cmocka_unit_test(a_head_that_is_too_long_gets_431),
         cmocka_unit_test(a_body_over_the_limit_gets_413),
