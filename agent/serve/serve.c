@@ -54,6 +54,7 @@ int flo_serve_open(struct event_base *base,
     serve->removal_ms =
         options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
+    serve->origins = options->origins;
     int rv = options->is_apart
                  ? flo_apart_open(&serve->apart, &serve->base, err)
                  : 0;

@@ -137,6 +137,9 @@ struct flo_serve_options {
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
     const char *token;         /* bearer for TCP; NULL: TCP refused to start */
     bool allows_no_token;      /* ... unless it is loopback and this is set */
+    /* Pages of these may use it in a browser; NULL-terminated, borrowed until
+     * it is closed.  NULL: none. */
+    const char *const *origins;
     /* Tokens that are bound to the models whose routes name them; `token` is
      * bound to none and may use all. */
     const struct flo_serve_token {

@@ -71,6 +71,7 @@ struct flo_settings {
     char control[4096];
     char *token; /* of the local API; NULL: none */
     const char *listen[9];
+    const char *origins[17];
     char listen_standard[4200];
     enum flo_sandbox_mode sandbox;
     struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];

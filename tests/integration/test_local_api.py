@@ -467,6 +467,42 @@ def test_a_killed_engine_comes_back_and_no_waiting_request_fails(server):
     assert server.metric("flotilla_engines_lost_total") == 1
 
 
+def test_a_page_of_a_listed_origin_may_use_it(bin_dir, tmp_path):
+    page = "http://localhost:5173"
+    server = Server(bin_dir, str(tmp_path), options=("--origin", page))
+
+    def call(method, origin, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port,
+                                                timeout=HANG_S)
+        connection.request(method, "/v1/chat/completions",
+                           headers={"Origin": origin, **headers})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.headers
+    asks = {"Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type"}
+    status, headers = call("OPTIONS", page, asks)  # it shows no token
+    assert status == 204
+    assert headers["Access-Control-Allow-Origin"] == page
+    assert headers["Access-Control-Allow-Methods"] == "POST"
+    assert headers["Access-Control-Allow-Headers"] == \
+        "authorization,content-type"
+    status, headers = call("POST", page)
+    assert status == 401 and headers["Access-Control-Allow-Origin"] == page
+    for origin in ("http://localhost:5174", "null"):
+        status, headers = call("OPTIONS", origin, asks)
+        assert status in (401, 405)
+        assert "Access-Control-Allow-Origin" not in headers
+    server.close()
+    # Without a token, too: where no token is asked for, only of that page.
+    server = Server(bin_dir, str(tmp_path), options=("--origin", page),
+                    token=None)
+    assert call("POST", page)[0] == 400
+    assert call("POST", "http://app.example")[0] == 401
+    server.close()
+
+
 def test_bad_starts_name_their_error(bin_dir, folder):
     def start(*options):
         done = subprocess.run(
@@ -482,6 +518,9 @@ def test_bad_starts_name_their_error(bin_dir, folder):
     assert code == 7 and "error[gguf." in text
     code, text = start("--model", MODEL)
     assert code == 2 and "error[cli.usage]" in text
+    code, text = start("--model", MODEL, *address, "--origin",
+                       "http://localhost:5173/app")
+    assert code == 2 and "error[cli.usage]" in text and "/app" in text
     code, text = start("--model", MODEL, "--listen", "0.0.0.0:0")
     assert code == 2 and "needs a token" in text
     with socket.socket() as taken:

@@ -35,7 +35,7 @@ static bool is_foreign_page(const struct flo_serve *serve,
 {
     const char *origin = flo_httpd_header(http, "origin");
     const char *host = origin == NULL ? NULL : strstr(origin, "://");
-    return origin != NULL &&
+    return origin != NULL && !flo_httpd_origin_is(serve->origins, origin) &&
            (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
 }
 
@@ -493,6 +493,7 @@ int flo_api_open(struct flo_serve *serve,
     struct flo_httpd_options http = {
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
+        .origins = serve->origins,
         .error_body = flo_answer_error_body,
         .paths_fix = "this is OpenAI's API; docs/reference/local-api.md lists "
                      "its paths",

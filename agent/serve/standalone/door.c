@@ -29,6 +29,7 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .listen = door->listen,
         .token = token,
         .allows_no_token = token == NULL,
+        .origins = door->origins,
         .sandbox = door->sandbox,
     };
     return flo_serve_open(base, &options, handlers, out, err);

@@ -5,8 +5,9 @@
 #include "agent/serve/serve.h"
 
 struct flo_door {
-    const char *const *listen; /* addresses, NULL at the end */
-    const char *token_file;    /* NULL: none */
+    const char *const *listen;  /* addresses, NULL at the end */
+    const char *token_file;     /* NULL: none */
+    const char *const *origins; /* as in flo_serve_options */
     enum flo_sandbox_mode sandbox;
 };
 

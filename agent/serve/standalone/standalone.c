@@ -6,6 +6,7 @@
 #include "agent/serve/standalone/loras.h"
 #include "agent/serve/standalone/several.h"
 #include "base/host/digest.h"
+#include "base/host/httpd.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -19,6 +20,7 @@
 #include <flotilla/patience.h>
 
 #define LISTEN_MAX 8
+#define ORIGINS_MAX 16
 #define LORA_ROOM_MIB 256
 #define PACK_MS_MIN 60000 /* and one for so many bytes of the model ... */
 #define PACK_BYTES_PER_MS 10000
@@ -36,6 +38,8 @@ struct standalone {
     char *chat_template;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
+    const char *origins[ORIGINS_MAX + 1];
+    size_t n_origins;
     struct lora_source source;
     struct lora_list adapters; /* loaded */
     struct lora_list wanted;   /* after a SIGHUP, until all is done */
@@ -69,6 +73,24 @@ static int take_listen(void *state, const char *address, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "more than %d --listen", LISTEN_MAX);
     }
     s->listen[s->n_listen++] = address;
+    return 0;
+}
+
+static int take_origin(void *state, const char *origin, struct flo_err *err)
+{
+    struct standalone *s = state;
+
+    if (s->n_origins == ORIGINS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "more than %d --origin", ORIGINS_MAX);
+    }
+    if (!flo_httpd_origin_is_valid(origin)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--origin: `%.80s` is no origin of web pages, as "
+                        "https://app.example or http://localhost:5173",
+                        origin);
+    }
+    s->origins[s->n_origins++] = origin;
+    s->door.origins = s->origins;
     return 0;
 }
 
@@ -133,6 +155,10 @@ static const struct flo_flag flags[] = {
      .take = take_weight},
     {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated",
      .take = take_listen, .is_needed = true},
+    {"origin", "URL",
+     "pages from there may use it in a browser, as http://localhost:5173; may "
+     "be repeated",
+     .take = take_origin},
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",

@@ -5,6 +5,7 @@
 
 #include "agent/shell/device/device.h"
 #include "base/host/crypto.h"
+#include "base/host/httpd.h"
 
 #define LIST_MAX 65536
 
@@ -31,7 +32,11 @@ static int set_paths(struct flo_settings *settings, struct flo_err *err)
     for (i = 0; i < count && i < 8; i++) {
         settings->listen[i] = flo_config_texts_get(config, "listen", i);
     }
-    if (count == 0) {
+    count = flo_config_texts_count(config, "origins");
+    for (size_t k = 0; k < count && k < 16; k++) {
+        settings->origins[k] = flo_config_texts_get(config, "origins", k);
+    }
+    if (i == 0) {
         snprintf(settings->listen_standard, sizeof(settings->listen_standard),
                  "unix:%s/api.sock", settings->state_dir);
         settings->listen[0] = settings->listen_standard;
@@ -206,6 +211,21 @@ static int check_listen(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
+static int check_origins(const struct flo_settings *settings,
+                         struct flo_err *err)
+{
+    for (size_t i = 0; settings->origins[i] != NULL; i++) {
+        if (!flo_httpd_origin_is_valid(settings->origins[i])) {
+            flo_fail(err, FLO_E_CFG_RANGE,
+                     "origins: `%.80s` is no origin of web pages",
+                     settings->origins[i]);
+            return flo_err_fix(err, "write https://app.example, or "
+                                    "http://localhost:5173: no path behind it");
+        }
+    }
+    return 0;
+}
+
 static int check_neighbour(const char *address, struct flo_err *err)
 {
     char url[300];
@@ -312,6 +332,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_listen(out, err);
+    }
+    if (rv == 0) {
+        rv = check_origins(out, err);
     }
     if (rv == 0) {
         rv = check_neighbours(out, err);

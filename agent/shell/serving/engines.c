@@ -176,6 +176,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .engine_path = engine,
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
+        .origins = shell->settings.origins,
         .tokens = tokens,
         .n_tokens = (uint32_t)shell->settings.token_count,
         .pipelines = shell->settings.pipelines,
