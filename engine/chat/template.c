@@ -312,6 +312,15 @@ static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
     return rv;
 }
 
+static void add_message(const struct flo_engine_message *message,
+                        struct flo_buf *text, struct flo_buf *marks)
+{
+    flo_buf_add(text, message->text, message->bytes);
+    for (size_t at = 0; at < message->bytes; at++) {
+        flo_buf_add(marks, "\1", 1);
+    }
+}
+
 /* Without a template. */
 static void plain(const struct flo_engine_message *messages, size_t count,
                   struct flo_buf *text, struct flo_buf *marks)
@@ -322,11 +331,25 @@ static void plain(const struct flo_engine_message *messages, size_t count,
             flo_buf_text(text, "\n\n");
             flo_buf_add(marks, "\0", 2);
         }
-        flo_buf_add(text, messages[i].text, messages[i].bytes);
-        for (size_t at = 0; at < messages[i].bytes; at++) {
-            flo_buf_add(marks, "\1", 1);
-        }
+        add_message(&messages[i], text, marks);
     }
+}
+
+/* An answer that was begun is what the opened one begins with. */
+static int run_on(const struct flo_template *chat,
+                  const struct flo_vocab *vocab,
+                  const struct flo_engine_message *messages, size_t count,
+                  struct flo_buf *text, struct flo_buf *marks,
+                  struct flo_err *err)
+{
+    bool is_begun = count > 1 && is_of(&messages[count - 1], "assistant");
+    int rv = run(chat, vocab, messages, is_begun ? count - 1 : count, text,
+                 marks, err);
+
+    if (rv == 0 && is_begun) {
+        add_message(&messages[count - 1], text, marks);
+    }
+    return rv;
 }
 
 static int render(const struct flo_template *chat,
@@ -339,7 +362,7 @@ static int render(const struct flo_template *chat,
     if (chat->jinja == NULL) {
         plain(messages, count, &text, &marks);
     } else {
-        rv = run(chat, vocab, messages, count, &text, &marks, err);
+        rv = run_on(chat, vocab, messages, count, &text, &marks, err);
     }
     if (rv == 0 && (text.failed || marks.failed)) {
         rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", count);

@@ -384,6 +384,20 @@ static void without_a_template_the_texts_stand_alone(void **state)
     expect_of(NULL, messages, 2, "A <|im_end|>\n\nB");
 }
 
+static void an_answer_that_was_begun_goes_on(void **state)
+{
+    const struct flo_engine_message begun[] = {say("user", "a"),
+                                               say("assistant", "b {c}")};
+    const struct flo_engine_message later[] = {
+        say("user", "a"), say("assistant", "b"), say("user", "c")};
+    static const char form[] =
+        "{% for m in messages %}({{ m.role }}:{{ m.content }})"
+        "{% endfor %}{% if add_generation_prompt %}(assistant:{% endif %}";
+    (void)state;
+    expect_of(form, begun, 2, "(user:a)(assistant:b {c}");
+    expect_of(form, later, 3, "(user:a)(assistant:b)(user:c)(assistant:");
+}
+
 static void no_message_can_open_or_close_a_turn(void **state)
 {
     (void)state;
@@ -427,6 +441,7 @@ int main(void)
         cmocka_unit_test(what_a_tool_says_is_refused_without_a_form_for_it),
         cmocka_unit_test(what_the_template_refuses_is_the_request_s_error),
         cmocka_unit_test(without_a_template_the_texts_stand_alone),
+        cmocka_unit_test(an_answer_that_was_begun_goes_on),
         cmocka_unit_test(no_message_can_open_or_close_a_turn),
         cmocka_unit_test(unknown_roles_are_refused),
     };
