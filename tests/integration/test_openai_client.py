@@ -197,6 +197,43 @@ def test_embeddings_of_texts_and_tokens(client, server):
     assert error.value.code == "context_length_exceeded"
 
 
+def test_vectors_of_fewer_dimensions(client):
+    def vector(**more):
+        return client.embeddings.create(model=NAME, input="oven-95 smoke",
+                                        **more).data[0].embedding
+    whole = vector()
+    length = math.sqrt(math.fsum(x * x for x in whole[:64]))
+    for more in ({}, {"encoding_format": "float"}):
+        short = vector(dimensions=64, **more)
+        assert max(abs(a - b / length) for a, b in zip(short, whole)) < 1e-6
+        assert len(short) == 64
+    assert vector(dimensions=len(whole)) == whole
+    with pytest.raises(openai.BadRequestError) as error:
+        vector(dimensions=257)
+    assert error.value.param == "dimensions"
+    assert "have 256" in error.value.message
+
+
+def test_an_answer_that_was_begun_goes_on(client):
+    begun = CHAT + [{"role": "assistant", "content": "severity:"}]
+    assert chat(client, messages=begun).choices[0].message.content == \
+        ANSWER[len("severity:"):]
+
+
+def test_a_tier_says_who_waits(client, server):
+    def batch():
+        return server.metric("flotilla_batch_token_seconds_count")
+    before = batch()
+    for tier in ("auto", "default", "priority"):
+        chat(client, service_tier=tier)
+    assert batch() == before
+    chat(client, service_tier="flex")
+    until("its tokens are counted", lambda: batch() > before)
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(client, extra_body={"service_tier": "gold"})
+    assert error.value.param == "service_tier"
+
+
 def test_an_answer_keeps_a_json_schema(client):
     schema = {"type": "object", "additionalProperties": False,
               "properties": {"device": {"type": "string", "maxLength": 12},

@@ -27,9 +27,10 @@ struct serve_params {
     uint64_t user; /* hash of the person behind it; 0: nobody was named */
     bool is_stream;
     bool wants_usage;
-    bool is_base64; /* vectors */
-    bool is_plain;  /* the text of speech, without JSON */
-    char param[64]; /* the field that was wrong */
+    bool is_base64;      /* vectors */
+    uint32_t dimensions; /* of a vector, the first ones; 0: all */
+    bool is_plain;       /* the text of speech, without JSON */
+    char param[64];      /* the field that was wrong */
 };
 
 struct serve_request {
@@ -64,10 +65,11 @@ struct serve_request {
     char id[48];
     char model_name[2 * FLO_NAME_MAX + 2]; /* of the release that answers */
     struct flo_digest release;
-    struct flo_buf text;     /* of an answer that is not streamed; failed: it
-                                got too long */
-    struct flo_buf logprobs; /* answer_logprobs.c */
-    size_t text_offset;      /* characters that logprobs were told of */
+    struct flo_buf text;       /* of an answer that is not streamed; failed: it
+                                  got too long */
+    uint32_t lacks_dimensions; /* the model's, which are fewer; 0: not so */
+    struct flo_buf logprobs;   /* answer_logprobs.c */
+    size_t text_offset;        /* characters that logprobs were told of */
 };
 
 /* Read a body.  FLO_E_REST_SCHEMA (no JSON object), FLO_E_INFER_PARAM with

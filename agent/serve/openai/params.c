@@ -12,6 +12,7 @@
 
 #define BODY_BYTES_MAX (1u << 20)
 #define TOKENS_MAX 1048576
+#define DIMENSIONS_MAX 1048576
 #define TEMPERATURE_DEFAULT 0.8
 
 struct reader {
@@ -417,13 +418,39 @@ static int read_logprobs(enum request_kind kind, struct reader *reader)
     return rv;
 }
 
+/* OpenAI's tiers: `flex` is cheaper there, and later.  A client that says
+ * `priority` says more. */
+static int read_tier(struct reader *reader, const char **priority)
+{
+    static const char *const tiers[] = {"auto", "default", "priority", "scale",
+                                        "flex"};
+    const json_t *tier = field_of(reader, "service_tier");
+    const char *name = json_string_value(tier);
+    size_t i = 0;
+
+    while (tier != NULL && i < FLO_COUNT(tiers) &&
+           (name == NULL || strcmp(name, tiers[i]) != 0)) {
+        i++;
+    }
+    if (i == FLO_COUNT(tiers)) {
+        return refuse(reader, "service_tier",
+                      "must be auto, default, priority, scale or flex");
+    }
+    *priority = i == FLO_COUNT(tiers) - 1 ? "batch" : "interactive";
+    return 0;
+}
+
 /* Priority, a context that fills, and guesses of next tokens. */
 static int read_serving(struct reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
     const json_t *priority = field_of(reader, "priority");
-    const char *name =
-        priority == NULL ? "interactive" : json_string_value(priority);
+    const char *by_tier = "interactive";
+    int rv = read_tier(reader, &by_tier);
+    if (rv < 0) {
+        return rv;
+    }
+    const char *name = priority == NULL ? by_tier : json_string_value(priority);
     bool is_batch = name != NULL && strcmp(name, "batch") == 0;
     bool guesses = true;
     if (!is_batch && (name == NULL || strcmp(name, "interactive") != 0)) {
@@ -431,7 +458,7 @@ static int read_serving(struct reader *reader)
                       "must be \"interactive\" or \"batch\"");
     }
     out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
-    int rv = read_bool(reader, "context_shift", &out->shifts);
+    rv = read_bool(reader, "context_shift", &out->shifts);
     rv = rv < 0 ? rv : read_bool(reader, "speculative", &guesses);
     out->no_drafts = !guesses;
     return rv;
@@ -653,6 +680,7 @@ static int read_choice(struct reader *reader, const char *field,
 static int read_embed(struct reader *reader)
 {
     struct serve_params *params = reader->params;
+    int64_t dimensions = 0;
     params->message.type = FLO_WIRE_EMBED;
     int rv = read_inputs(reader);
     rv = rv < 0 ? rv
@@ -661,9 +689,10 @@ static int read_embed(struct reader *reader)
     rv = rv < 0 ? rv
                 : read_choice(reader, "pooling", "mean", "last",
                               &params->message.embed.takes_last);
-    if (rv == 0 && field_of(reader, "dimensions") != NULL) {
-        rv = refuse(reader, "dimensions", "are not built yet");
-    }
+    rv = rv < 0
+             ? rv
+             : read_whole(reader, "dimensions", 1, DIMENSIONS_MAX, &dimensions);
+    params->dimensions = (uint32_t)dimensions;
     return rv < 0 ? rv : read_model(reader);
 }
 

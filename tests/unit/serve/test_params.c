@@ -116,6 +116,8 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"logprobs\":21"), "logprobs", "from 0 to 20"},
         {WITH("\"logprobs\":true"), "logprobs", "whole number"},
         {WITH("\"model\":7"), "model", "a name"},
+        {WITH("\"service_tier\":\"gold\""), "service_tier", "or flex"},
+        {WITH("\"service_tier\":1"), "service_tier", "auto, default"},
         {WITH("\"tools\":[{}]"), "tools", "not built"},
         {WITH("\"tools\":\"search\""), "tools", "not built"},
         {WITH("\"functions\":true"), "functions", "not built"},
@@ -390,7 +392,7 @@ static void inputs_of_vectors_that_do_not_fit_are_refused(void **state)
         {"{\"input\":[[[1]]]}", "input"},
         {"{\"input\":\"a\",\"encoding_format\":\"hex\"}", "encoding_format"},
         {"{\"input\":\"a\",\"encoding_format\":1}", "encoding_format"},
-        {"{\"input\":\"a\",\"dimensions\":8}", "dimensions"},
+        {"{\"input\":\"a\",\"dimensions\":0}", "dimensions"},
         {"{\"input\":\"a\",\"pooling\":\"max\"}", "pooling"},
     };
     struct flo_buf many = {0};
