@@ -201,9 +201,8 @@ static struct alternative read_alternative(struct flo_schema *s,
     return (struct alternative){target, types, named == FLO_TYPE_OBJECT};
 }
 
-/* Two constants that are surely not the same value; 1 and 1.0 are. */
-static bool differ(struct flo_schema *s, const struct flo_tree_node *x,
-                   const struct flo_tree_node *y)
+bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
+                       const struct flo_tree_node *y)
 {
     if (x == NULL || y == NULL) {
         return false;
@@ -233,8 +232,9 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
 {
     const struct flo_tree_node *n;
 
-    if ((a->types & b->types) == 0 || differ(s, FLO_GET(s, a->schema, "const"),
-                                             FLO_GET(s, b->schema, "const"))) {
+    if ((a->types & b->types) == 0 ||
+        flo_schema_differ(s, FLO_GET(s, a->schema, "const"),
+                          FLO_GET(s, b->schema, "const"))) {
         return true;
     }
     n = a->is_object && b->is_object
@@ -242,7 +242,8 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
             : NULL;
     for (; s->rv == 0 && n != NULL; n = n->next) {
         if (is_in(s, n, FLO_GET(s, b->schema, "required")) &&
-            differ(s, const_of(s, a->schema, n), const_of(s, b->schema, n))) {
+            flo_schema_differ(s, const_of(s, a->schema, n),
+                              const_of(s, b->schema, n))) {
             return true;
         }
     }

@@ -1,9 +1,11 @@
 /* Shared by the files that turn a schema into rules.
  *
- *   schema.c  alternatives, the whole
- *   walk.c    what is supported, bounded reading, calls of rules
- *   merge.c   references, merging
- *   value.c   objects, arrays, strings, numbers
+ *   schema.c    alternatives, the whole
+ *   walk.c      what is supported, bounded reading, calls of rules
+ *   merge.c     references, merging
+ *   object.c    objects
+ *   value.c     arrays, strings, numbers
+ *   distinct.c  arrays of values that differ
  *
  * The first refusal stays in `rv`; the program that is built after it is thrown
  * away. */
@@ -102,6 +104,26 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
 /* This value as JSON. */
 void flo_schema_literal(struct flo_schema *s,
                         const struct flo_tree_node *value);
+/* Surely not the same value; 1 and 1.0 are.  NULL: nobody knows. */
+bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
+                       const struct flo_tree_node *y);
+/* An array of `least` to `most` values out of those that `items` lists, each
+ * once.  false: it lists none. */
+bool flo_schema_distinct(struct flo_schema *s,
+                         const struct flo_tree_node *items, uint32_t least,
+                         uint32_t most);
+/* The schema that nothing fits. */
+bool flo_schema_is_false(const struct flo_tree_node *schema);
+/* true is as good as no schema: NULL. */
+const struct flo_tree_node *
+flo_schema_or_any(const struct flo_tree_node *schema);
+/* A pair such as /minItems and /maxItems; *to UINT32_MAX: there is no most. */
+void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
+                       const char *least, const char *most, uint32_t *from,
+                       uint32_t *to);
+/* An object by this schema without references. */
+void flo_schema_object(struct flo_schema *s,
+                       const struct flo_tree_node *schema);
 /* One type of a schema without references. */
 void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
                       enum flo_schema_types type);

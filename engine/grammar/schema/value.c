@@ -1,250 +1,13 @@
-/* Values of a schema: objects, arrays, strings and numbers in a program. */
-#include <stdlib.h>
+/* Values of a schema: arrays, strings and numbers in a program. */
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/schema/schema.h"
-#include "engine/token/unicode.h"
 
 #define TIMES_MAX 8192 /* a larger maximum is narrowed to this */
 #define WHOLE_MAX 999999999999999
-#define NAME_BYTES_MAX 60
 
-/* ---- objects ---- */
-
-struct member {
-    const char *name;
-    size_t bytes;
-    const struct flo_tree_node *schema; /* NULL: any value */
-    bool is_required;
-};
-
-struct object {
-    struct member *members;
-    size_t count;
-    bool has_extra; /* members of other names may follow */
-    const struct flo_tree_node *extra;
-};
-
-static void read_members(struct flo_schema *s,
-                         const struct flo_tree_node *schema, struct object *o)
-{
-    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties"),
-                               *n;
-
-    for (n = flo_tree_first(properties); n != NULL; n = n->next) {
-        o->members[o->count++] =
-            (struct member){n->key, n->key_bytes, n, false};
-    }
-    for (n = flo_tree_first(FLO_GET(s, schema, "required")); n != NULL;
-         n = n->next) {
-        size_t i = 0;
-
-        if (n->kind != FLO_TREE_STRING) {
-            flo_schema_refuse(s, "/required", "must be a list of names");
-        }
-        while (i < o->count &&
-               (o->members[i].bytes != n->bytes ||
-                memcmp(o->members[i].name, n->text, n->bytes) != 0)) {
-            i++;
-        }
-        if (i == o->count) {
-            o->members[o->count++] =
-                (struct member){n->text, n->bytes, o->extra, true};
-        }
-        o->members[i].is_required = true;
-        if (!o->has_extra &&
-            FLO_GET(s, schema, "additionalProperties") != NULL &&
-            flo_schema_get(s, properties, n->text, n->bytes) == NULL) {
-            flo_schema_refuse(s, "/required",
-                              "'%.*s' is not among the properties",
-                              flo_schema_cut(n->bytes), n->text);
-        }
-    }
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct member *x = a, *y = b;
-    size_t least = x->bytes < y->bytes ? x->bytes : y->bytes;
-    int order = memcmp(x->name, y->name, least);
-
-    return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
-}
-
-/* A name other than the sorted members, from their byte `at` on; before it all
- * have the same bytes.  No name here has a character that JSON escapes; members
- * with one cannot be met from there on. */
-static void put_other_name(struct flo_schema *s, const struct member *members,
-                           size_t count, size_t at)
-{
-    struct flo_program *p = s->program;
-    struct flo_code_set set = {.count = 0};
-    struct flo_choice choice;
-    bool may_end = true;
-    size_t same, taken;
-
-    if (p->failed) {
-        return;
-    }
-    if (at > NAME_BYTES_MAX) {
-        flo_schema_refuse(s, "/additionalProperties",
-                          "beside a name of more than %d bytes",
-                          NAME_BYTES_MAX);
-        return;
-    }
-    flo_choice_begin(p, &choice);
-    for (; count > 0; members += same, count -= same) {
-        const char *rest = members->name + at;
-
-        same = 1;
-        if (members->bytes == at) {
-            may_end = false;
-            continue;
-        }
-        uint32_t code = flo_utf8_next(rest, members->bytes - at, &taken);
-        while (same < count && members[same].bytes >= at + taken &&
-               memcmp(members[same].name + at, rest, taken) == 0) {
-            same++;
-        }
-        flo_code_set_add(&set, code, code);
-        if (code >= 0x20 && code != '"' && code != '\\' && code != 0x7f) {
-            flo_choice_next(p, &choice);
-            flo_program_bytes(p, rest, taken);
-            put_other_name(s, members, same, at + taken);
-        }
-    }
-    if (may_end) {
-        flo_choice_next(p, &choice);
-    }
-    flo_code_set_add(&set, 0, 0x1f);
-    flo_code_set_add(&set, '"', '"');
-    flo_code_set_add(&set, '\\', '\\');
-    flo_code_set_add(&set, 0x7f, 0x7f);
-    flo_code_set_negate(&set);
-    if (set.failed) {
-        flo_schema_refuse(s, "/additionalProperties",
-                          "beside more than %u names that begin otherwise",
-                          FLO_CODE_RANGES_MAX - 4);
-    }
-    flo_choice_next(p, &choice);
-    flo_program_class(p, &set);
-    flo_program_repeat(p, flo_gbnf_rule(&s->gbnf, "plain"), 0, UINT32_MAX);
-    flo_choice_end(p, &choice);
-}
-
-/* From `at`, if that is anywhere, by `text` to a member; or on at `without`,
- * if that is. */
-static void lead(struct flo_program *p, uint32_t at, const char *text,
-                 uint32_t member, uint32_t without)
-{
-    if (at != FLO_NOWHERE) {
-        p->at = at;
-        if (without != FLO_NOWHERE) {
-            flo_program_fork(p, without);
-        }
-        flo_program_text(p, text);
-        flo_program_join(p, member);
-    }
-}
-
-/* Every member is built once.  It is reached from the start of the object, and
- * from each member before it. */
-static void put_object(struct flo_schema *s, struct object *o)
-{
-    struct flo_program *p = s->program;
-    uint32_t none, behind = FLO_NOWHERE, end;
-
-    flo_program_text(p, "{");
-    none = p->at;
-    for (size_t i = 0; i < o->count; i++) {
-        const struct member *m = &o->members[i];
-        struct flo_tree_node name = {
-            .kind = FLO_TREE_STRING, .text = m->name, .bytes = m->bytes};
-        uint32_t member = flo_program_node(p), next = flo_program_node(p);
-        uint32_t none_yet = m->is_required ? FLO_NOWHERE : flo_program_node(p);
-
-        lead(p, none, "", member, none_yet);
-        lead(p, behind, ", ", member, m->is_required ? FLO_NOWHERE : next);
-        p->at = member;
-        flo_schema_literal(s, &name);
-        flo_program_text(p, ": ");
-        flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
-        flo_program_join(p, next);
-        none = none_yet;
-        behind = next;
-    }
-    end = flo_program_node(p);
-    if (o->has_extra) {
-        uint32_t member = flo_program_node(p);
-
-        behind = behind == FLO_NOWHERE ? flo_program_node(p) : behind;
-        lead(p, none, "", member, end);
-        lead(p, behind, ", ", member, end);
-        p->at = member;
-        qsort(o->members, o->count, sizeof(*o->members), by_name);
-        flo_program_text(p, "\"");
-        put_other_name(s, o->members, o->count, 0);
-        flo_program_text(p, "\": ");
-        flo_schema_call(s, o->extra, "additionalProperties", "", 0);
-        flo_program_join(p, behind);
-    } else {
-        lead(p, none, "", end, FLO_NOWHERE);
-        lead(p, behind, "", end, FLO_NOWHERE);
-    }
-    p->at = end;
-    flo_program_text(p, "}");
-}
-
-static bool is_false(const struct flo_tree_node *schema)
-{
-    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
-}
-
-/* true is as good as no schema: NULL. */
-static const struct flo_tree_node *schema_of(const struct flo_tree_node *schema)
-{
-    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
-}
-
-static void value_object(struct flo_schema *s,
-                         const struct flo_tree_node *schema)
-{
-    const struct flo_tree_node *extra =
-        FLO_GET(s, schema, "additionalProperties");
-    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
-    const struct flo_tree_node *required = FLO_GET(s, schema, "required");
-    size_t names = flo_schema_count(s, required);
-    size_t members = flo_schema_count(s, properties);
-    struct object o = {.extra = schema_of(extra)};
-
-    if (properties != NULL && properties->kind != FLO_TREE_OBJECT) {
-        flo_schema_refuse(s, "/properties", "must be an object");
-    } else if (required != NULL && required->kind != FLO_TREE_ARRAY) {
-        flo_schema_refuse(s, "/required", "must be a list of names");
-    } else if (members > FLO_SCHEMA_ITEMS_MAX) {
-        flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
-                          FLO_SCHEMA_ITEMS_MAX);
-    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each is looked for in them */
-        flo_schema_refuse(s, "/required", "%zu names, at most %u", names,
-                          FLO_SCHEMA_ITEMS_MAX);
-    }
-    o.has_extra = extra == NULL ? properties == NULL : !is_false(extra);
-    o.members = calloc(members + names + 1, sizeof(*o.members));
-    if (o.members == NULL && s->rv == 0) {
-        s->rv =
-            flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);
-    }
-    if (s->rv == 0) {
-        read_members(s, schema, &o);
-    }
-    if (s->rv == 0) {
-        put_object(s, &o);
-    }
-    free(o.members);
-}
-
-/* ---- arrays ---- */
+/* ---- counts ---- */
 
 static const struct flo_tree_node *
 get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
@@ -252,10 +15,9 @@ get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
     return flo_schema_get(s, schema, place + 1, strlen(place + 1));
 }
 
-/* A pair such as /minItems and /maxItems. */
-static void read_counts(struct flo_schema *s,
-                        const struct flo_tree_node *schema, const char *least,
-                        const char *most, uint32_t *from, uint32_t *to)
+void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
+                       const char *least, const char *most, uint32_t *from,
+                       uint32_t *to)
 {
     const struct flo_tree_node *n = get(s, schema, least);
     int64_t value = 0;
@@ -276,6 +38,19 @@ static void read_counts(struct flo_schema *s,
     }
 }
 
+bool flo_schema_is_false(const struct flo_tree_node *schema)
+{
+    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
+}
+
+const struct flo_tree_node *
+flo_schema_or_any(const struct flo_tree_node *schema)
+{
+    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
+}
+
+/* ---- arrays ---- */
+
 static void put_element(struct flo_schema *s, const char *before,
                         const struct flo_tree_node *prefix,
                         const struct flo_tree_node *items, uint32_t i)
@@ -291,6 +66,16 @@ static void put_element(struct flo_schema *s, const char *before,
     }
 }
 
+static bool is_unique(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *n = FLO_GET(s, schema, "uniqueItems");
+
+    if (n != NULL && n->kind != FLO_TREE_BOOLEAN) {
+        flo_schema_refuse(s, "/uniqueItems", "must be true or false");
+    }
+    return n != NULL && !flo_schema_is_false(n);
+}
+
 static void value_array(struct flo_schema *s,
                         const struct flo_tree_node *schema)
 {
@@ -300,20 +85,28 @@ static void value_array(struct flo_schema *s,
     uint32_t least, most, count = (uint32_t)flo_schema_count(s, prefix), i = 0,
                           out;
 
-    read_counts(s, schema, "/minItems", "/maxItems", &least, &most);
+    flo_schema_counts(s, schema, "/minItems", "/maxItems", &least, &most);
     if (prefix != NULL && prefix->kind != FLO_TREE_ARRAY) {
         flo_schema_refuse(s, "/prefixItems", "must be a list of schemas");
     } else if (items != NULL && items->kind != FLO_TREE_OBJECT &&
                items->kind != FLO_TREE_BOOLEAN) {
         flo_schema_refuse(s, "/items", "must be a schema");
     }
-    if (items != NULL && is_false(items) && most > count) {
+    if (items != NULL && flo_schema_is_false(items) && most > count) {
         most = count;
     }
     if (most < least) {
         flo_schema_refuse(s, "/minItems", "more than there may be");
     }
-    items = schema_of(items);
+    if (is_unique(s, schema) && most > 1) {
+        if (count > 0 || !flo_schema_distinct(s, items, least, most)) {
+            flo_schema_refuse(s, "/uniqueItems",
+                              "of other items than an enum of at most 12 "
+                              "values is not supported");
+        }
+        return;
+    }
+    items = flo_schema_or_any(items);
     prefix = flo_tree_first(prefix);
     out = flo_program_node(p);
     flo_program_text(p, "[");
@@ -387,7 +180,7 @@ static void value_string(struct flo_schema *s,
                       FLO_GET(s, schema, "maxLength") != NULL;
     uint32_t least, most, any = flo_gbnf_rule(&s->gbnf, "char");
 
-    read_counts(s, schema, "/minLength", "/maxLength", &least, &most);
+    flo_schema_counts(s, schema, "/minLength", "/maxLength", &least, &most);
     if ((pattern != NULL) + (format != NULL) + has_length > 1) {
         flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format",
                           "beside %s is not supported",
@@ -486,7 +279,7 @@ void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
 {
     switch (type) {
     case FLO_TYPE_OBJECT:
-        value_object(s, schema);
+        flo_schema_object(s, schema);
         break;
     case FLO_TYPE_ARRAY:
         value_array(s, schema);

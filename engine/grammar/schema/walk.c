@@ -16,8 +16,11 @@ static const struct keywords {
 } keywords[] = {
     {FLO_TYPE_ANY,
      {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}},
-    {FLO_TYPE_OBJECT, {"properties", "required", "additionalProperties"}},
-    {FLO_TYPE_ARRAY, {"items", "prefixItems", "minItems", "maxItems"}},
+    {FLO_TYPE_OBJECT,
+     {"properties", "required", "additionalProperties", "minProperties",
+      "maxProperties"}},
+    {FLO_TYPE_ARRAY,
+     {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
     {FLO_TYPE_STRING, {"minLength", "maxLength", "pattern", "format"}},
     {FLO_TYPE_NUMBER | FLO_TYPE_INTEGER,
      {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},

@@ -283,6 +283,70 @@ static void objects_keep_order_and_what_is_required(void **state)
     }
 }
 
+static void objects_have_as_many_members_as_they_may(void **state)
+{
+#define ABC                                                                    \
+    "\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":"            \
+    "\"integer\"},\"c\":{\"type\":\"integer\"}}"
+    static const struct {
+        const char *schema, *texts[TEXTS];
+    } rows[] = {
+        {"{\"type\":\"object\"," ABC ",\"minProperties\":2}",
+         {"{\"a\": 1, \"b\": 2}", "{\"a\": 1, \"c\": 2}",
+          "{\"b\": 1, \"c\": 2}", "{\"a\": 1, \"b\": 2, \"c\": 3}",
+          "!{\"c\": 1}", "!{\"a\": 1}", "!{}"}},
+        {"{" ABC ",\"maxProperties\":1}",
+         {"{}", "{\"b\": 2}", "{\"c\": 3}", "!{\"a\": 1, \"b\": 2}"}},
+        {"{" ABC ",\"maxProperties\":2,\"required\":[\"c\"]}",
+         {"{\"c\": 3}", "{\"a\": 1, \"c\": 3}", "{\"b\": 1, \"c\": 3}",
+          "!{\"a\": 1, \"b\": 2", "!{}"}},
+        {"{" ABC ",\"minProperties\":3,\"maxProperties\":3}",
+         {"{\"a\": 1, \"b\": 2, \"c\": 3}", "!{\"a\": 1, \"c\": 3}"}},
+        {"{\"type\":\"object\",\"maxProperties\":0}", {"{}", "!{\"a\": 1}"}},
+        {"{\"additionalProperties\":{\"type\":\"integer\"},"
+         "\"minProperties\":1,\"maxProperties\":2}",
+         {"{\"x\": 1}", "{\"x\": 1, \"y\": 2}", "!{}",
+          "!{\"x\": 1, \"y\": 2, \"z\": 3}"}},
+        {"{" ABC ",\"additionalProperties\":{\"type\":\"integer\"},"
+         "\"minProperties\":2,\"required\":[\"b\"]}",
+         {"{\"b\": 1, \"x\": 2}", "{\"a\": 1, \"b\": 2}",
+          "{\"b\": 1, \"x\": 2, \"y\": 3, \"z\": 4}", "!{\"b\": 1}",
+          "!{\"a\": 1, \"x\": 2}", "!{\"b\": 1, \"a\": 2}"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        expect(flo_schema_compile, rows[i].schema, rows[i].texts);
+    }
+}
+
+static void elements_of_an_array_differ_where_they_must(void **state)
+{
+    static const struct {
+        const char *schema, *texts[TEXTS];
+    } rows[] = {
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":"
+         "[\"a\",\"b\",1,1.0,\"a\"]}}",
+         {"[]", "[1]", "[\"b\", \"a\"]", "[1, \"a\", \"b\"]", "![\"a\", \"a\"]",
+          "![1, \"a\", 1]", "![1, \"a\", \"b\", 1]"}},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":2,"
+         "\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/e\"},\"$defs\":"
+         "{\"e\":{\"enum\":[\"a\",\"b\",\"c\"]}}}",
+         {"[\"a\", \"c\"]", "[\"c\", \"b\"]", "![\"a\"]", "![]",
+          "![\"a\", \"b\", \"c\"]", "![\"b\", \"b\"]"}},
+        {"{\"type\":\"array\",\"uniqueItems\":false,\"items\":{\"enum\":"
+         "[1]},\"maxItems\":2}",
+         {"[1, 1]", "[]"}},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"maxItems\":1}",
+         {"[]", "[7]", "![7, 8]"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        expect(flo_schema_compile, rows[i].schema, rows[i].texts);
+    }
+}
+
 static void any_object_takes_json_with_blanks(void **state)
 {
     static const char *const texts[TEXTS] = {
@@ -341,7 +405,24 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         {"{\"type\":\"string\",\"minLength\":-1}", "/minLength: must be"},
         {"{\"type\":\"array\",\"minItems\":3,\"maxItems\":2}", "/maxItems"},
         {"{\"type\":\"array\",\"uniqueItems\":true}",
-         "/uniqueItems: is not supported"},
+         "/uniqueItems: of other items than an enum"},
+        {"{\"type\":\"array\",\"uniqueItems\":1}",
+         "/uniqueItems: must be true or false"},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,2,"
+         "3,4,5,6,7,8,9,10,11,12,13]}}",
+         "/uniqueItems: of other items than an enum of at most 12"},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,2,"
+         "3,4,5,6,7,8,9,10,11,12]}}",
+         "/uniqueItems: of so many values"},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":3,\"items\":"
+         "{\"enum\":[1,2]}}",
+         "/minItems: more than there are"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{}},\"minProperties\":2}",
+         "/minProperties: more than there may be"},
+        {"{\"type\":\"object\",\"required\":[\"a\"],\"maxProperties\":0}",
+         "/minProperties: more than there may be"},
+        {"{\"type\":\"object\",\"maxProperties\":-1}",
+         "/maxProperties: must be a whole number"},
         {"{\"anyOf\":[]}", "schema /anyOf: must be a list"},
         {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
          "/oneOf: alternatives that may hold together"},
@@ -685,6 +766,8 @@ int main(void)
         cmocka_unit_test(more_names_than_there_may_be_are_refused),
         cmocka_unit_test(each_type_of_a_schema_takes_its_values),
         cmocka_unit_test(objects_keep_order_and_what_is_required),
+        cmocka_unit_test(objects_have_as_many_members_as_they_may),
+        cmocka_unit_test(elements_of_an_array_differ_where_they_must),
         cmocka_unit_test(any_object_takes_json_with_blanks),
         cmocka_unit_test(a_bad_schema_is_refused_with_its_pointer),
         cmocka_unit_test(one_continuation_is_forced),
