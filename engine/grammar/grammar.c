@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/grammar/matcher.h"
+#include "engine/grammar/closing.h"
 #include "engine/model/internal.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/vocab/vocab.h"
@@ -12,6 +12,7 @@
 enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
+    CHARACTER_BYTES = 4, /* at most */
 };
 
 struct flo_grammar {
@@ -21,11 +22,15 @@ struct flo_grammar {
     int32_t ends[ENDS_MAX]; /* tokens that end an answer */
     size_t end_count;
     struct flo_buf piece; /* of the token looked at */
+    uint32_t *distances;  /* closing.h; NULL: there is no limit */
+    size_t left;          /* tokens of the answer, by that limit */
+    bool is_closing;      /* nothing but the shortest end comes */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
 {
     return sizeof(struct flo_grammar) + sizeof(struct flo_program) +
+           FLO_GRAMMAR_NODES_MAX * sizeof(uint32_t) /* distances */ +
            flo_matcher_bytes(n_vocab);
 }
 
@@ -110,6 +115,7 @@ void flo_grammar_close(struct flo_grammar *g)
     if (g != NULL) {
         flo_matcher_close(g->matcher);
         flo_buf_deinit(&g->piece);
+        free(g->distances);
         free(g);
     }
 }
@@ -117,9 +123,40 @@ void flo_grammar_close(struct flo_grammar *g)
 void flo_grammar_reset(struct flo_grammar *g)
 {
     g->state = flo_matcher_start(g->matcher);
+    g->is_closing = false;
+}
+
+int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
+                      struct flo_err *err)
+{
+    if (g->distances == NULL) {
+        g->distances = flo_closing_distances(g->matcher->program);
+    }
+    g->left = tokens_left;
+    return g->distances != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "the ends of a grammar");
+}
+
+bool flo_grammar_is_cut(const struct flo_grammar *g)
+{
+    return g->is_closing;
 }
 
 /* ---- what must come ---- */
+
+/* The byte that can only come next, or the first one of the shortest end. */
+static bool next_forced(const struct flo_grammar *g, uint32_t state,
+                        uint8_t *byte)
+{
+    int forced = g->matcher->states[state].forced;
+
+    if (g->is_closing) {
+        return flo_closing_next(g->matcher, g->distances, state, byte);
+    }
+    *byte = (uint8_t)forced;
+    return forced >= 0;
+}
 
 /* Bytes that can only come next; a blank at their end is left to the token
  * that the model would join it with. */
@@ -128,18 +165,18 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
     struct flo_matcher *m = g->matcher;
     uint32_t at = g->state;
     size_t count = 0;
+    uint8_t byte;
 
-    while (count < FORCED_BYTES_MAX && m->states[at].forced >= 0) {
-        char byte = (char)m->states[at].forced;
-        uint32_t next = flo_matcher_step(m, at, (uint8_t)byte);
+    while (count < FORCED_BYTES_MAX && next_forced(g, at, &byte)) {
+        uint32_t next = flo_matcher_step(m, at, byte);
 
         if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
             break;
         }
-        bytes[count++] = byte;
+        bytes[count++] = (char)byte;
         at = next;
     }
-    bool is_whole = flo_matcher_must_end(m, at);
+    bool is_whole = flo_matcher_must_end(m, at) || g->is_closing;
     count = flo_utf8_valid(bytes, count);
     while (count > 0 && !is_whole && bytes[count - 1] == ' ') {
         count--;
@@ -222,13 +259,69 @@ static const uint64_t *mask_of(struct flo_grammar *g)
     return any != 0 ? mask : NULL;
 }
 
-int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
-                       const float *logits, struct flo_sample *sample,
-                       struct flo_err *err)
+/* The state before a token is kept while that is looked at: room is made before
+ * it is needed. */
+struct kept {
+    uint32_t state;
+    uint64_t forgotten; /* as the matcher counts: then the state is, too */
+};
+
+static struct kept keep_state(struct flo_grammar *g)
 {
-    /* The model's choice mostly fits; a mask is made when it does not.  The
-     * answer does not depend on which masks are there. */
+    const struct flo_matcher *m = g->matcher;
+    uint32_t steps = FLO_PIECE_BYTES_MAX * m->program->class_count;
+    bool is_full = m->state_count > FLO_STATES_MAX - FLO_PIECE_BYTES_MAX ||
+                   m->reading_count > FLO_READINGS_MAX * 3 / 4 ||
+                   m->stack_count > FLO_STACKS_MAX * 3 / 4 ||
+                   m->step_count + steps > FLO_STEPS_MAX;
+
+    if (g->distances != NULL && is_full) {
+        g->state = flo_matcher_drop(g->matcher, g->state);
+    }
+    return (struct kept){g->state, m->forgotten};
+}
+
+/* After this token, is too little left to come to an end?  From the state
+ * before it there was enough.  Within a character the end waits for its last
+ * byte: so many tokens are left to that. */
+static bool is_too_far(const struct flo_grammar *g, const struct kept *before)
+{
+    const struct flo_matcher *m = g->matcher;
+
+    return g->distances != NULL && before->forgotten == m->forgotten &&
+           flo_closing_bytes(m, g->distances, g->state) >
+               (g->left > CHARACTER_BYTES ? g->left - CHARACTER_BYTES : 0) &&
+           flo_closing_bytes(m, g->distances, before->state) <= g->left;
+}
+
+/* The first token of the shortest end, instead of the sampled one.  false: the
+ * vocabulary cannot spell it. */
+static bool close_now(struct flo_grammar *g, uint32_t before,
+                      const float *logits, struct flo_sample *sample)
+{
+    uint32_t after = g->state;
+    int32_t token;
+
+    g->state = before;
+    g->is_closing = true;
+    if (flo_grammar_forced(g, &token, 1) == 1) {
+        sample->token = token;
+        sample->logit = logits[token];
+        return true;
+    }
+    g->state = after;
+    g->is_closing = false;
+    return false;
+}
+
+/* The model's choice mostly fits; a mask is made when it does not.  The answer
+ * does not depend on which masks are there. */
+static int choose(struct flo_grammar *g, struct flo_sampler *sampler,
+                  const float *logits, struct kept *before,
+                  struct flo_sample *sample, struct flo_err *err)
+{
     flo_sampler_choose(sampler, logits, NULL, sample);
+    *before = keep_state(g);
     if (!accept(g, sample->token)) {
         const uint64_t *mask = mask_of(g);
 
@@ -240,10 +333,34 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
                     : "grammar: allows no token of this model here");
         }
         flo_sampler_choose(sampler, logits, mask, sample);
+        *before = keep_state(g);
         if (!accept(g, sample->token)) {
             return flo_fail(err, FLO_E_INTERNAL,
                             "a token of the mask does not fit");
         }
+    }
+    return 0;
+}
+
+int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
+                       const float *logits, struct flo_sample *sample,
+                       struct flo_err *err)
+{
+    struct kept before;
+
+    if (g->is_closing && !g->matcher->states[g->state].may_end) {
+        flo_sampler_choose(sampler, logits, NULL, sample);
+        if (close_now(g, g->state, logits, sample)) {
+            flo_sampler_answer(sampler, sample->token);
+            return 0;
+        }
+    }
+    int rv = choose(g, sampler, logits, &before, sample, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_vocab_is_end(g->vocab, sample->token) && is_too_far(g, &before)) {
+        (void)close_now(g, before.state, logits, sample);
     }
     flo_sampler_answer(sampler, sample->token);
     return 0;
@@ -251,5 +368,6 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
 
 bool flo_grammar_is_done(const struct flo_grammar *g)
 {
-    return flo_matcher_must_end(g->matcher, g->state);
+    return flo_matcher_must_end(g->matcher, g->state) ||
+           (g->is_closing && g->matcher->states[g->state].may_end);
 }

@@ -180,7 +180,10 @@ static void show_forced(struct flo_job *job, uint32_t count)
         show(job, &sample, NULL);
     }
     if (!job->has_ended && flo_grammar_is_done(job->grammar)) {
-        end_text(job, FLO_WIRE_STOP, job->out);
+        end_text(job,
+                 flo_grammar_is_cut(job->grammar) ? FLO_WIRE_LENGTH
+                                                  : FLO_WIRE_STOP,
+                 job->out);
     }
 }
 
@@ -188,8 +191,11 @@ static int sample_next(struct flo_job *job, const float *logits,
                        struct flo_sample *sample, struct flo_err *err)
 {
     if (job->grammar != NULL) {
-        return flo_grammar_sample(job->grammar, job->sampler, logits, sample,
-                                  err);
+        int rv =
+            flo_grammar_limit(job->grammar, job->tokens_max - job->made, err);
+        return rv < 0 ? rv
+                      : flo_grammar_sample(job->grammar, job->sampler, logits,
+                                           sample, err);
     }
     flo_sampler_sample(job->sampler, logits, sample);
     return 0;

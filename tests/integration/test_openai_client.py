@@ -234,6 +234,37 @@ def test_a_tier_says_who_waits(client, server):
     assert error.value.param == "service_tier"
 
 
+FORMS = [
+    {"type": "object", "properties": {
+        "device": {"type": "string"}, "steps": {
+            "type": "array", "items": {"type": "string"}, "minItems": 2},
+        "n": {"type": "integer"}}, "required": ["device", "steps", "n"]},
+    {"type": "array", "items": {"anyOf": [
+        {"type": "number"}, {"type": "object", "required": ["why"],
+                             "properties": {"why": {"type": "string"}}}]}},
+    {"$ref": "#/$defs/tree", "$defs": {"tree": {
+        "type": "object", "properties": {"name": {"type": "string"}, "kids": {
+            "type": "array", "items": {"$ref": "#/$defs/tree"}}},
+        "required": ["name", "kids"]}}}]
+
+
+@pytest.mark.parametrize("schema", FORMS, ids=["object", "list", "tree"])
+def test_an_answer_of_a_form_ends_inside_its_tokens(client, schema):
+    """Whatever the model would have said: here it says nearly anything."""
+    ends = set()
+    for tokens in range(50, 110, 4):
+        answer = chat(client, max_tokens=tokens, temperature=2, seed=tokens,
+                      response_format={"type": "json_schema", "json_schema": {
+                          "name": "a", "schema": schema}})
+        choice = answer.choices[0]
+        document = json.loads(choice.message.content)
+        assert isinstance(document, list if "items" in schema else dict)
+        assert set(document) >= set(schema.get("required", []))
+        assert answer.usage.completion_tokens <= tokens
+        ends.add(choice.finish_reason)
+    assert "length" in ends
+
+
 def test_an_answer_keeps_a_json_schema(client):
     schema = {"type": "object", "additionalProperties": False,
               "properties": {"device": {"type": "string", "maxLength": 12},

@@ -43,7 +43,7 @@ static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
             d->values[d->count++] = n;
         }
     }
-    /* Nothing may stand beside the list. */
+    /* A list alone: another constraint would take values away. */
     return d->count > 0 && flo_schema_count(s, flat) == 1;
 }
 

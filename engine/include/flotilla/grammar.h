@@ -55,6 +55,15 @@ void flo_grammar_reset(struct flo_grammar *grammar);
 size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens,
                           size_t tokens_max);
 
+/* The answer may have so many tokens more.  It keeps as many as it needs to
+ * come to an end: where the model would not leave them, the shortest end comes
+ * (flo_grammar_is_cut).  Nothing is kept before the first call, nor where even
+ * the shortest answer is longer.  FLO_E_MEMORY at the first call. */
+FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar,
+                                   size_t tokens_left, struct flo_err *err);
+/* Is its end one for want of tokens? */
+bool flo_grammar_is_cut(const struct flo_grammar *grammar);
+
 /* Choose among the tokens that the grammar allows.  Grammar and sampler accept
  * the chosen token.  End tokens are allowed where the answer may end.
  *

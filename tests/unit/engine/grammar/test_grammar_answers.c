@@ -36,6 +36,7 @@ struct world {
     struct flo_buf text;  /* of the last answer */
     size_t sampled, made; /* tokens of it */
     bool has_ended;       /* as a whole, not by the limit */
+    bool is_limited;      /* it keeps tokens for its end */
 };
 
 static int open_world(void **state)
@@ -108,6 +109,10 @@ static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed,
         assert_int_equal(flo_session_decode(w->session, tokens, count,
                                             FLO_LOGITS_LAST, NULL),
                          0);
+        if (w->is_limited) {
+            assert_int_equal(flo_grammar_limit(grammar, most - w->made, NULL),
+                             0);
+        }
         if (flo_grammar_sample(grammar, w->sampler,
                                flo_session_logits(w->session), &sample,
                                &err) < 0) {
@@ -315,6 +320,35 @@ static void a_model_without_words_has_no_grammar(void **state)
     flo_engine_close(engine);
 }
 
+static void an_answer_comes_to_its_end_within_its_tokens(void **state)
+{
+    struct world *w = *state;
+    struct flo_grammar *grammar = open_grammar(
+        w, FLO_GRAMMAR_SCHEMA,
+        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
+        "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
+        "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}");
+    uint32_t cut = 0;
+
+    w->is_limited = true;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct flo_tree tree = {0};
+        size_t most = 40 + seed;
+        answer(w, grammar, seed, 3, seed % 2 == 0, most);
+        if (!flo_grammar_is_done(grammar) || w->made > most ||
+            flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL,
+                          NULL) < 0) {
+            fail_msg("seed %u, %zu of %zu tokens: %s", (unsigned)seed, w->made,
+                     most, w->text.data);
+        }
+        flo_tree_deinit(&tree);
+        cut += flo_grammar_is_cut(grammar);
+    }
+    assert_true(cut > 20);
+    w->is_limited = false;
+    flo_grammar_close(grammar);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +366,9 @@ int main(void)
             close_world),
         cmocka_unit_test_setup_teardown(
             a_grammar_that_no_token_fits_ends_with_an_error, open_world,
+            close_world),
+        cmocka_unit_test_setup_teardown(
+            an_answer_comes_to_its_end_within_its_tokens, open_world,
             close_world),
         cmocka_unit_test(a_model_without_words_has_no_grammar),
     };
