@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PASSES_MAX 100 /* 5 ms of the largest program */
+
 static uint32_t sum(uint32_t a, uint32_t b)
 {
     return a == FLO_CLOSING_NEVER || b == FLO_CLOSING_NEVER ||
@@ -38,8 +40,8 @@ static uint32_t through(const struct flo_program *p, const uint32_t *distances,
     return FLO_CLOSING_NEVER;
 }
 
-/* Later nodes first: most ways lead there.  A pass that changes nothing is the
- * last. */
+/* Later nodes first: most ways lead there, and a few passes do.  What is found
+ * until the last one is never too small, so an end that is found is one. */
 uint32_t *flo_closing_distances(const struct flo_program *p)
 {
     uint32_t *distances = malloc((p->node_count + 1) * sizeof(*distances));
@@ -48,7 +50,7 @@ uint32_t *flo_closing_distances(const struct flo_program *p)
     if (distances != NULL) {
         memset(distances, 0xff, (p->node_count + 1) * sizeof(*distances));
     }
-    while (has_changed) {
+    for (int pass = 0; has_changed && pass < PASSES_MAX; pass++) {
         has_changed = false;
         for (uint32_t i = p->node_count; i-- > 0;) {
             uint32_t bytes = through(p, distances, i);
