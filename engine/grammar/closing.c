@@ -40,8 +40,9 @@ static uint32_t through(const struct flo_program *p, const uint32_t *distances,
     return FLO_CLOSING_NEVER;
 }
 
-/* Later nodes first: most ways lead there, and a few passes do.  What is found
- * until the last one is never too small, so an end that is found is one. */
+/* Later nodes first: most ways lead there, and a few passes do.  A number of an
+ * earlier pass may be too large, and is never too small: an end that is found
+ * is one. */
 uint32_t *flo_closing_distances(const struct flo_program *p)
 {
     uint32_t *distances = malloc((p->node_count + 1) * sizeof(*distances));
