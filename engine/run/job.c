@@ -304,8 +304,11 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
     if (job->started_at_us > 0) { /* a shift may have dropped some of them */
         flo_sampler_go_on(sampler, &job->sampled);
     } else {
-        for (size_t i = 0; i < job->n_tokens; i++) {
+        for (size_t i = 0; i < job->n_prompt; i++) {
             flo_sampler_accept(sampler, job->tokens[i]);
+        }
+        for (size_t i = job->n_prompt; i < job->n_tokens; i++) {
+            flo_sampler_answer(sampler, job->tokens[i]); /* forced ones */
         }
     }
     flo_session_begin_as(session, from, common);

@@ -312,6 +312,9 @@ static int read_biases(struct reader *reader)
     json_t *value;
     size_t at = parts->bytes;
 
+    if (json_is_array(biases) && json_array_size(biases) == 0) {
+        return 0;
+    }
     if (biases != NULL && (!json_is_object(biases) ||
                            json_object_size(biases) > FLO_WIRE_BIASES_MAX)) {
         return refuse(reader, "logit_bias",
@@ -323,7 +326,8 @@ static int read_biases(struct reader *reader)
         size_t digits = strspn(key, "0123456789");
         unsigned long long token = strtoull(key, NULL, 10);
         double bias = json_number_value(value);
-        if (digits == 0 || key[digits] != '\0' || token > INT32_MAX) {
+        if (digits == 0 || key[digits] != '\0' || token > INT32_MAX ||
+            (key[0] == '0' && digits > 1)) {
             return refuse(reader, "logit_bias",
                           "has `%.20s`, which is no token id", key);
         }

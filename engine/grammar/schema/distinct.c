@@ -24,14 +24,18 @@ static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
 {
     struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
     const struct flo_tree_node *n;
+    size_t known = 1;
+    int types;
 
     if (items == NULL) {
         return false;
     }
     flo_schema_flatten(s, items, flat);
+    types = flo_schema_types(s, flat);
+    known += FLO_GET(s, flat, "type") != NULL ? 1 : 0;
     n = flo_tree_first(FLO_GET(s, flat, "enum"));
     for (; n != NULL && s->rv == 0; n = n->next) {
-        bool is_new = true;
+        bool is_new = flo_schema_value_is(n, types);
 
         for (uint32_t i = 0; i < d->count; i++) {
             is_new = is_new && flo_schema_differ(s, n, d->values[i]);
@@ -44,7 +48,7 @@ static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
         }
     }
     /* A list alone: another constraint would take values away. */
-    return d->count > 0 && flo_schema_count(s, flat) == 1;
+    return d->count > 0 && flo_schema_count(s, flat) == known;
 }
 
 /* How often a value is put: once for each set without it. */

@@ -190,12 +190,13 @@ static uint32_t one_more(const struct counted *t, uint32_t count)
                                       : FLO_NOWHERE;
 }
 
-/* May an object with so many members before the next one still end well? */
+/* May an object with so many members before the next one still end well?  Two
+ * of other names may be one member twice, so only one of them counts. */
 static bool may_be(const struct counted *t, uint32_t count, size_t left,
                    size_t required)
 {
     return count != FLO_NOWHERE &&
-           (t->o->has_extra || count + left >= t->o->least) &&
+           count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&
            (t->o->most == UINT32_MAX || count + required <= t->o->most);
 }
 
@@ -270,7 +271,10 @@ static void put_counted(struct flo_schema *s, struct object *o)
     if (rows == NULL) {
         s->rv = flo_fail(s->err, FLO_E_MEMORY, "an object's counts");
     } else if (!may_be(&t, 0, o->count, t.required)) {
-        flo_schema_refuse(s, "/minProperties", "more than there may be");
+        flo_schema_refuse(s, "/minProperties",
+                          o->has_extra ? "more than one member beside those "
+                                         "that have names is not supported"
+                                       : "more than there may be");
     }
     if (s->rv < 0) {
         free(rows);
@@ -352,6 +356,25 @@ static void put_object(struct flo_schema *s, struct object *o)
     flo_program_text(p, "}");
 }
 
+#define EXTRA_MAX 256 /* members of other names where they are counted */
+
+/* Bounds that say nothing are none: counting makes a program larger. */
+static void settle_counts(struct object *o)
+{
+    uint32_t required = 0;
+
+    for (size_t i = 0; i < o->count; i++) {
+        required += o->members[i].is_required ? 1 : 0;
+    }
+    o->least = o->least <= required ? 0 : o->least;
+    if (o->has_extra && o->most != UINT32_MAX && o->most > EXTRA_MAX) {
+        o->most = EXTRA_MAX > o->least ? EXTRA_MAX : o->least;
+        o->most = o->most > required ? o->most : required;
+    } else if (!o->has_extra && o->most >= o->count) {
+        o->most = UINT32_MAX;
+    }
+}
+
 void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *extra =
@@ -386,6 +409,9 @@ void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema)
     if (s->rv == 0) {
         flo_schema_counts(s, schema, "/minProperties", "/maxProperties",
                           &o.least, &o.most);
+    }
+    if (s->rv == 0) {
+        settle_counts(&o);
     }
     if (s->rv == 0 && (o.least > 0 || o.most != UINT32_MAX)) {
         put_counted(s, &o);

@@ -62,7 +62,7 @@ static int named_types(struct flo_schema *s, const struct flo_tree_node *type,
 }
 
 /* Those that a schema names, or that its keywords are about. */
-static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
+int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
     int types = 0;
@@ -84,7 +84,7 @@ static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
     return types;
 }
 
-static bool value_is(const struct flo_tree_node *value, int types)
+bool flo_schema_value_is(const struct flo_tree_node *value, int types)
 {
     static const int of[] = {
         [FLO_TREE_NULL] = FLO_TYPE_NULL,
@@ -136,7 +136,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     flo_choice_begin(s->program, &choice);
     for (n = one != NULL ? one : list->first;
          n != NULL && flo_schema_walk(s, 1); n = one != NULL ? NULL : n->next) {
-        if (has_value && value_is(n, types)) {
+        if (has_value && flo_schema_value_is(n, types)) {
             flo_choice_next(s->program, &choice);
             flo_schema_literal(s, n);
         }
@@ -165,7 +165,7 @@ static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
 
     if (type == NULL && one != NULL) {
         for (int t = 1; t <= FLO_TYPE_NULL; t *= 2) {
-            types |= value_is(one, t) ? t : 0;
+            types |= flo_schema_value_is(one, t) ? t : 0;
         }
         return types;
     }
@@ -204,7 +204,8 @@ static struct alternative read_alternative(struct flo_schema *s,
 bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y)
 {
-    if (x == NULL || y == NULL) {
+    if (x == NULL || y == NULL ||
+        !flo_schema_walk(s, 8 + x->bytes + y->bytes)) {
         return false;
     }
     if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {
@@ -320,7 +321,7 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     int types;
 
     flo_schema_flatten(s, schema, flat);
-    types = read_types(s, flat);
+    types = flo_schema_types(s, flat);
     if (s->rv < 0) {
         return;
     }

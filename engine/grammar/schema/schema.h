@@ -104,6 +104,9 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
 /* This value as JSON. */
 void flo_schema_literal(struct flo_schema *s,
                         const struct flo_tree_node *value);
+/* Types that a schema names, or that its keywords are about. */
+int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema);
+bool flo_schema_value_is(const struct flo_tree_node *value, int types);
 /* Surely not the same value; 1 and 1.0 are.  NULL: nobody knows. */
 bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y);

@@ -159,7 +159,8 @@ static int add_list(struct flo_controller *controller,
     int rv = flo_fleet_certificate_each(
         controller->store,
         (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
-        now_ms - FLO_BACKDATED_MS, take_revoked, &list, err);
+        now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0, take_revoked,
+        &list, err);
 
     if (rv == 0) {
         rv = flo_crl_make(authority->key, authority->pem, authority->bytes,

@@ -15,9 +15,10 @@
 #define FLO_PROOFS_REPORTED 0
 #define FLO_PROOFS_TELE (FLO_TOPIC_TELE - FLO_TOPIC_REPORTED)
 #define FLO_PROOFS_PRESENCE (FLO_TOPIC_PRESENCE - FLO_TOPIC_REPORTED)
-#define FLO_PROOFS_ORDER_KEYS 2 /* the one in use, and the one before */
-#define FLO_PROOFS_BEHIND 16    /* old messages, one after the other */
-#define FLO_PROOFS_TOLD 16      /* devices until somebody asks */
+#define FLO_PROOFS_ORDER_KEYS 2   /* the one in use, and the one before */
+#define FLO_PROOFS_BEHIND 16      /* old messages, one after the other */
+#define FLO_PROOFS_TOLD 16        /* devices until somebody asks */
+#define FLO_PROOFS_LATE_MS 600000 /* one connection behind the other */
 
 /* Parts of a key that only a device needs that was heard since the start. */
 struct flo_proofs_heard {
@@ -41,6 +42,7 @@ struct flo_proofs_key {
     bool is_held;
     bool is_left; /* a newer one is held: telemetry alone may be of it */
     enum flo_proofs_late late; /* may prove with the order key before */
+    uint64_t late_since_ms;    /* of either; by the clock that goes on */
     bool is_gone;              /* since its last presence */
     bool is_dirty;             /* not as it is stored */
     char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */

@@ -146,6 +146,19 @@ void flo_proofs_forget(struct flo_proofs *proofs, const char *id)
     pthread_mutex_unlock(&proofs->mutex);
 }
 
+static void leave(struct flo_proofs_key *key)
+{
+    if (!key->is_left) {
+        key->is_left = true;
+        key->late_since_ms = flo_now_ms();
+    }
+}
+
+static bool is_over(const struct flo_proofs_key *key)
+{
+    return flo_now_ms() - key->late_since_ms > FLO_PROOFS_LATE_MS;
+}
+
 void flo_proofs_held(struct flo_proofs *proofs, const char *id,
                      const char *serial)
 {
@@ -158,7 +171,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id,
     if (key != NULL) {
         key->is_held = true;
         if (key->older != NULL) {
-            key->older->is_left = true;
+            leave(key->older);
             drop_keys(proofs, &key->older->older);
         }
     }
@@ -217,7 +230,8 @@ int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
 static bool is_late(const struct flo_proofs_key *key, size_t channel)
 {
     return key->late == (channel == FLO_PROOFS_TELE ? FLO_PROOFS_TELE_LATE
-                                                    : FLO_PROOFS_OTHERS_LATE);
+                                                    : FLO_PROOFS_OTHERS_LATE) &&
+           !is_over(key);
 }
 
 /* The place of the order key that a proof is for; FLO_PROOFS_ORDER_KEYS: none
@@ -274,7 +288,8 @@ static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
                                        const char *path, const char *message)
 {
     for (struct flo_proofs_key *key = device->newest;
-         key != NULL && !(key->is_left && channel != FLO_PROOFS_TELE);
+         key != NULL &&
+         !(key->is_left && (channel != FLO_PROOFS_TELE || is_over(key)));
          key = key->older) {
         size_t order = order_of(proofs, key, channel, proof);
         const struct flo_proof_key *secret =
@@ -331,14 +346,20 @@ static bool may_be_again(const struct flo_proofs *proofs,
 
 /* Telemetry has a connection of its own, so one of both is behind: it may say
  * more of the order key before, which does not bring that key back. */
-static void note_order(struct flo_proofs_key *key, size_t channel,
+static void note_order(const struct flo_proofs *proofs,
+                       struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
 {
+    bool is_newest =
+        proofs->orders[0] != NULL &&
+        strncmp(proof->controller, flo_key_public(proofs->orders[0])->keyid,
+                sizeof(proof->controller) - 1) == 0;
     bool is_other = strcmp(key->of_order, proof->controller) != 0;
 
     if (!is_other && is_late(key, channel)) {
         key->late = FLO_PROOFS_NONE_LATE;
-    } else if (is_other && !is_late(key, channel)) {
+    } else if (is_other && (is_newest || !is_late(key, channel))) {
+        key->late_since_ms = flo_now_ms();
         key->late = key->of_order[0] == '\0'     ? FLO_PROOFS_NONE_LATE
                     : channel == FLO_PROOFS_TELE ? FLO_PROOFS_OTHERS_LATE
                                                  : FLO_PROOFS_TELE_LATE;
@@ -362,7 +383,7 @@ static enum flo_proof_word use_number(struct flo_proofs *proofs,
     }
     key->used[channel] = proof->number;
     key->is_gone = key->is_gone && channel != FLO_PROOFS_PRESENCE;
-    note_order(key, channel, proof);
+    note_order(proofs, key, channel, proof);
     change(proofs, key);
     return FLO_PROOF_GOOD;
 }

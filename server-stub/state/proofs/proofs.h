@@ -54,7 +54,8 @@ flo_proofs_issued(struct flo_proofs *proofs,
 /* A device holds this certificate: older keys prove nothing any more.
  * Telemetry comes by a connection of its own and may be judged later than what
  * was sent behind it: the key before this one, and the order key before the one
- * that the device knows, prove it until the first telemetry of the newer. */
+ * that the device knows, prove it until the first telemetry of the newer, and
+ * for ten minutes at most. */
 void flo_proofs_held(struct flo_proofs *proofs, const char *device,
                      const char *serial);
 /* It was told that the device is gone, by whomever: the presence before that

@@ -354,6 +354,26 @@ static void telemetry_is_judged_behind_what_was_said_after_it(void **state)
     assert_int_equal(said(FLO_TOPIC_TELE, 6), FLO_PROOF_WRONG);
 }
 
+/* Whoever is late says more of a key between, but not after the newest. */
+static void the_newest_order_key_ends_all_before_it(void **state)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *third = NULL;
+    (void)state;
+
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
+                     0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_TELE, 2), FLO_PROOF_GOOD);
+    assert_int_equal(flo_key_generate(&third, NULL), 0);
+    assert_int_equal(flo_proofs_use(controller->proofs, third, order, NULL), 0);
+    assert_int_equal(said_by(device, third, DEVICE, FLO_TOPIC_EVENT, 3),
+                     FLO_PROOF_GOOD);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 4), FLO_PROOF_WRONG);
+    assert_int_equal(said(FLO_TOPIC_REPORTED, 4), FLO_PROOF_WRONG);
+    assert_int_equal(said(FLO_TOPIC_TELE, 4), FLO_PROOF_GOOD);
+}
+
 /* The same with the other connection behind. */
 static void a_report_is_judged_behind_the_telemetry_after_it(void **state)
 {
@@ -403,6 +423,7 @@ int main(void)
         STORY(a_batch_stores_its_numbers_and_the_rest_follows),
         STORY(an_order_key_of_before_counts_until_the_new_one_does),
         STORY(a_renewed_key_ends_the_one_before_when_it_is_held),
+        STORY(the_newest_order_key_ends_all_before_it),
         STORY(a_report_is_judged_behind_the_telemetry_after_it),
         STORY(telemetry_is_judged_behind_what_was_said_after_it),
         STORY(a_device_that_lost_its_numbers_is_asked_to_renew),

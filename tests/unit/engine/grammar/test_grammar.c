@@ -326,7 +326,7 @@ static void elements_of_an_array_differ_where_they_must(void **state)
         const char *schema, *texts[TEXTS];
     } rows[] = {
         {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":"
-         "[\"a\",\"b\",1,1.0,\"a\"]}}",
+         "[\"a\",\"b\",1,1.0,\"a\",true],\"type\":[\"string\",\"integer\"]}}",
          {"[]", "[1]", "[\"b\", \"a\"]", "[1, \"a\", \"b\"]", "![\"a\", \"a\"]",
           "![1, \"a\", 1]", "![1, \"a\", \"b\", 1]"}},
         {"{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":2,"
@@ -420,7 +420,9 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         {"{\"type\":\"object\",\"properties\":{\"a\":{}},\"minProperties\":2}",
          "/minProperties: more than there may be"},
         {"{\"type\":\"object\",\"required\":[\"a\"],\"maxProperties\":0}",
-         "/minProperties: more than there may be"},
+         "/minProperties: more than"},
+        {"{\"type\":\"object\",\"minProperties\":2}",
+         "/minProperties: more than one member beside"},
         {"{\"type\":\"object\",\"maxProperties\":-1}",
          "/maxProperties: must be a whole number"},
         {"{\"anyOf\":[]}", "schema /anyOf: must be a list"},
