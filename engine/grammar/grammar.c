@@ -13,6 +13,7 @@ enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
     CHARACTER_BYTES = 4, /* at most */
+    ROOM_STATES = 256,   /* for a token, and an end behind it */
 };
 
 struct flo_grammar {
@@ -24,7 +25,9 @@ struct flo_grammar {
     struct flo_buf piece; /* of the token looked at */
     uint32_t *distances;  /* closing.h; NULL: there is no limit */
     size_t left;          /* tokens of the answer, by that limit */
-    bool is_closing;      /* nothing but the shortest end comes */
+    bool is_closing;      /* nothing but the shortest end comes: */
+    struct flo_tokens ending;
+    size_t ended; /* of these */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
@@ -116,6 +119,7 @@ void flo_grammar_close(struct flo_grammar *g)
         flo_matcher_close(g->matcher);
         flo_buf_deinit(&g->piece);
         free(g->distances);
+        flo_tokens_deinit(&g->ending);
         free(g);
     }
 }
@@ -124,6 +128,7 @@ void flo_grammar_reset(struct flo_grammar *g)
 {
     g->state = flo_matcher_start(g->matcher);
     g->is_closing = false;
+    g->ending.count = g->ended = 0;
 }
 
 int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
@@ -145,19 +150,6 @@ bool flo_grammar_is_cut(const struct flo_grammar *g)
 
 /* ---- what must come ---- */
 
-/* The byte that can only come next, or the first one of the shortest end. */
-static bool next_forced(const struct flo_grammar *g, uint32_t state,
-                        uint8_t *byte)
-{
-    int forced = g->matcher->states[state].forced;
-
-    if (g->is_closing) {
-        return flo_closing_next(g->matcher, g->distances, state, byte);
-    }
-    *byte = (uint8_t)forced;
-    return forced >= 0;
-}
-
 /* Bytes that can only come next; a blank at their end is left to the token
  * that the model would join it with. */
 static size_t forced_bytes(struct flo_grammar *g, char *bytes)
@@ -165,18 +157,18 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
     struct flo_matcher *m = g->matcher;
     uint32_t at = g->state;
     size_t count = 0;
-    uint8_t byte;
 
-    while (count < FORCED_BYTES_MAX && next_forced(g, at, &byte)) {
-        uint32_t next = flo_matcher_step(m, at, byte);
+    while (count < FORCED_BYTES_MAX && m->states[at].forced >= 0) {
+        char byte = (char)m->states[at].forced;
+        uint32_t next = flo_matcher_step(m, at, (uint8_t)byte);
 
         if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
             break;
         }
-        bytes[count++] = (char)byte;
+        bytes[count++] = byte;
         at = next;
     }
-    bool is_whole = flo_matcher_must_end(m, at) || g->is_closing;
+    bool is_whole = flo_matcher_must_end(m, at);
     count = flo_utf8_valid(bytes, count);
     while (count > 0 && !is_whole && bytes[count - 1] == ' ') {
         count--;
@@ -202,18 +194,16 @@ static bool read_piece(struct flo_grammar *g, int32_t token)
            !g->piece.failed;
 }
 
-size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
-                          size_t tokens_max)
+/* So many of these tokens as spell the bytes from the present state on; the
+ * state moves past them. */
+static size_t take(struct flo_grammar *g, const struct flo_tokens *found,
+                   const char *bytes, size_t count, int32_t *tokens,
+                   size_t tokens_max)
 {
-    char bytes[FORCED_BYTES_MAX];
-    struct flo_tokens found = {0};
-    size_t count = forced_bytes(g, bytes), done = 0, taken = 0;
-    bool is_fine = count > 0 && tokenise(g, bytes, count, &found);
+    size_t done = 0, taken = 0;
 
-    /* Bytes that the vocabulary cannot spell in this way are left to
-     * sampling. */
-    while (is_fine && taken < found.count && taken < tokens_max) {
-        int32_t id = found.ids[taken];
+    while (taken < found->count && taken < tokens_max) {
+        int32_t id = found->ids[taken];
 
         if (!read_piece(g, id) || g->piece.bytes > count - done ||
             memcmp(g->piece.data, bytes + done, g->piece.bytes) != 0 ||
@@ -223,6 +213,45 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
         }
         done += g->piece.bytes;
         tokens[taken++] = id;
+    }
+    return taken;
+}
+
+/* The next ones of the end that was chosen. */
+static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
+                           size_t tokens_max)
+{
+    size_t taken = 0;
+
+    while (taken < tokens_max && g->ended < g->ending.count) {
+        int32_t id = g->ending.ids[g->ended];
+
+        if (!read_piece(g, id) ||
+            !flo_matcher_walk(g->matcher, &g->state, g->piece.data,
+                              g->piece.bytes)) {
+            break;
+        }
+        tokens[taken++] = id;
+        g->ended++;
+    }
+    return taken;
+}
+
+size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
+                          size_t tokens_max)
+{
+    char bytes[FORCED_BYTES_MAX];
+    struct flo_tokens found = {0};
+    size_t taken = 0;
+
+    if (g->is_closing) {
+        return go_on_ending(g, tokens, tokens_max);
+    }
+    /* Bytes that the vocabulary cannot spell in this way are left to
+     * sampling. */
+    size_t count = forced_bytes(g, bytes);
+    if (count > 0 && tokenise(g, bytes, count, &found)) {
+        taken = take(g, &found, bytes, count, tokens, tokens_max);
     }
     flo_tokens_deinit(&found);
     return taken;
@@ -269,8 +298,8 @@ struct kept {
 static struct kept keep_state(struct flo_grammar *g)
 {
     const struct flo_matcher *m = g->matcher;
-    uint32_t steps = FLO_PIECE_BYTES_MAX * m->program->class_count;
-    bool is_full = m->state_count > FLO_STATES_MAX - FLO_PIECE_BYTES_MAX ||
+    uint32_t steps = ROOM_STATES * m->program->class_count;
+    bool is_full = m->state_count > FLO_STATES_MAX - ROOM_STATES ||
                    m->reading_count > FLO_READINGS_MAX * 3 / 4 ||
                    m->stack_count > FLO_STACKS_MAX * 3 / 4 ||
                    m->step_count + steps > FLO_STEPS_MAX;
@@ -281,37 +310,82 @@ static struct kept keep_state(struct flo_grammar *g)
     return (struct kept){g->state, m->forgotten};
 }
 
-/* After this token, is too little left to come to an end?  From the state
- * before it there was enough.  Within a character the end waits for its last
- * byte: so many tokens are left to that. */
-static bool is_too_far(const struct flo_grammar *g, const struct kept *before)
+/* The shortest end from a state, into `out`; false: it is too long, begins
+ * within a character, or the vocabulary cannot spell it. */
+static bool find_end(struct flo_grammar *g, uint32_t from,
+                     struct flo_tokens *out)
 {
-    const struct flo_matcher *m = g->matcher;
+    char bytes[FORCED_BYTES_MAX];
+    struct flo_matcher *m = g->matcher;
+    size_t count = 0, spelled = 0;
+    uint8_t byte;
 
-    return g->distances != NULL && before->forgotten == m->forgotten &&
-           flo_closing_bytes(m, g->distances, g->state) >
-               (g->left > CHARACTER_BYTES ? g->left - CHARACTER_BYTES : 0) &&
-           flo_closing_bytes(m, g->distances, before->state) <= g->left;
+    out->count = 0;
+    while (flo_closing_next(m, g->distances, from, &byte)) {
+        from = flo_matcher_step(m, from, byte);
+        if (from == FLO_STATE_DEAD || from == FLO_STATE_FULL ||
+            count == FORCED_BYTES_MAX) {
+            return false;
+        }
+        bytes[count++] = (char)byte;
+    }
+    if (!m->states[from].may_end || flo_utf8_valid(bytes, count) != count ||
+        (count > 0 && !tokenise(g, bytes, count, out))) {
+        return false;
+    }
+    for (size_t i = 0; i < out->count && read_piece(g, out->ids[i]); i++) {
+        bool is_it =
+            g->piece.bytes <= count - spelled &&
+            memcmp(g->piece.data, bytes + spelled, g->piece.bytes) == 0;
+        spelled += is_it ? g->piece.bytes : count;
+    }
+    return spelled == count;
 }
 
-/* The first token of the shortest end, instead of the sampled one.  false: the
- * vocabulary cannot spell it. */
+/* After this token, is too little left to come to an end?  A byte is a token at
+ * most, which most states are told by.  A token that ends within a character
+ * changes little: its state before counts, and the last bytes. */
+static bool is_too_far(struct flo_grammar *g, const struct kept *before)
+{
+    const struct flo_matcher *m = g->matcher;
+    size_t needed;
+
+    if (g->distances == NULL || before->forgotten != m->forgotten) {
+        return false;
+    }
+    needed = flo_closing_bytes(m, g->distances, g->state);
+    if (needed == FLO_CLOSING_NEVER || needed + CHARACTER_BYTES < g->left) {
+        return false;
+    }
+    return (!find_end(g, g->state, &g->ending) &&
+            !find_end(g, before->state, &g->ending)) ||
+           g->ending.count + CHARACTER_BYTES >= g->left;
+}
+
+/* The first token of the shortest end, instead of the sampled one.  false:
+ * there is none for the tokens that are left. */
 static bool close_now(struct flo_grammar *g, uint32_t before,
                       const float *logits, struct flo_sample *sample)
 {
+    bool may_end = g->matcher->states[before].may_end;
     uint32_t after = g->state;
-    int32_t token;
+    int32_t token = may_end && g->end_count > 0 ? g->ends[0] : -1;
 
+    if (!find_end(g, before, &g->ending) || g->ending.count > g->left ||
+        (may_end && token < 0)) {
+        return false;
+    }
     g->state = before;
     g->is_closing = true;
-    if (flo_grammar_forced(g, &token, 1) == 1) {
-        sample->token = token;
-        sample->logit = logits[token];
-        return true;
+    g->ended = 0;
+    if (!may_end && go_on_ending(g, &token, 1) == 0) {
+        g->state = after;
+        g->is_closing = false;
+        return false;
     }
-    g->state = after;
-    g->is_closing = false;
-    return false;
+    sample->token = token;
+    sample->logit = logits[token];
+    return true;
 }
 
 /* The model's choice mostly fits; a mask is made when it does not.  The answer
@@ -348,9 +422,10 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
 {
     struct kept before;
 
-    if (g->is_closing && !g->matcher->states[g->state].may_end) {
+    if (g->is_closing) {
         flo_sampler_choose(sampler, logits, NULL, sample);
-        if (close_now(g, g->state, logits, sample)) {
+        if (go_on_ending(g, &sample->token, 1) == 1) {
+            sample->logit = logits[sample->token];
             flo_sampler_answer(sampler, sample->token);
             return 0;
         }
@@ -369,5 +444,5 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
 bool flo_grammar_is_done(const struct flo_grammar *g)
 {
     return flo_matcher_must_end(g->matcher, g->state) ||
-           (g->is_closing && g->matcher->states[g->state].may_end);
+           (g->is_closing && g->ended == g->ending.count);
 }

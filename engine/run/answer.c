@@ -171,6 +171,13 @@ uint32_t flo_job_force(struct flo_job *job, uint32_t most)
         flo_smaller(flo_smaller(most, room), FLO_GRAMMAR_FORCED_MAX));
 }
 
+static enum flo_wire_reason end_reason(const struct flo_job *job)
+{
+    return job->grammar != NULL && flo_grammar_is_cut(job->grammar)
+               ? FLO_WIRE_LENGTH
+               : FLO_WIRE_STOP;
+}
+
 /* The last `count` tokens of the list are forced ones. */
 static void show_forced(struct flo_job *job, uint32_t count)
 {
@@ -180,10 +187,7 @@ static void show_forced(struct flo_job *job, uint32_t count)
         show(job, &sample, NULL);
     }
     if (!job->has_ended && flo_grammar_is_done(job->grammar)) {
-        end_text(job,
-                 flo_grammar_is_cut(job->grammar) ? FLO_WIRE_LENGTH
-                                                  : FLO_WIRE_STOP,
-                 job->out);
+        end_text(job, end_reason(job), job->out);
     }
 }
 
@@ -223,7 +227,7 @@ static void choose(struct flo_job *job, const float *logits)
         if (job->first_at_us == 0) {
             take_prompt_times(job);
         }
-        end_text(job, FLO_WIRE_STOP, job->out);
+        end_text(job, end_reason(job), job->out);
         return;
     }
     job->tokens[job->n_tokens++] = sample.token;

@@ -370,6 +370,12 @@ static void a_plan_keeps_nothing(void **state)
             asks(world, world->admin, "POST /v1/orders?dry_run=true",
                  "{\"op\":\"rollback\",\"release\":\"tiny@1\",\"everywhere\":"
                  "true}"));
+    ANSWERS(world, 200, "\"changed\":2",
+            asks(world, world->admin, "POST /v1/labels?dry_run=true",
+                 "{\"where\":\"state=offline\",\"labels\":{\"hall\":\"x\"}}"));
+    ANSWERS(
+        world, 200, "\"total\":0",
+        asks(world, world->admin, "GET /v1/devices?where=label.hall%3Dx", ""));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) after = audit(world, 1);
     assert_string_equal(after.data, before.data);
     ANSWERS(world, 200, "\"items\":[]",

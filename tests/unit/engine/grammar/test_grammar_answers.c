@@ -328,7 +328,7 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
         "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
         "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}");
-    uint32_t cut = 0;
+    size_t cut = 0, unused = 0;
 
     w->is_limited = true;
     for (uint64_t seed = 1; seed <= 60; seed++) {
@@ -343,10 +343,33 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
         }
         flo_tree_deinit(&tree);
         cut += flo_grammar_is_cut(grammar);
+        unused += flo_grammar_is_cut(grammar) ? most - w->made : 0;
     }
     assert_true(cut > 20);
+    assert_true(unused / cut < 12); /* and not as many as the end has bytes */
     w->is_limited = false;
     flo_grammar_close(grammar);
+}
+
+/* A number may end after each digit, but not after its point. */
+static void a_text_that_may_end_ends_in_time(void **state)
+{
+    static const char *const texts[] = {"root ::= [0-9]+ (\".\" [0-9]+)*",
+                                        "root ::= (\"<\" [a-z]* \">\")+"};
+    struct world *w = *state;
+
+    w->is_limited = true;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct flo_grammar *grammar =
+            open_grammar(w, FLO_GRAMMAR_GBNF, texts[seed % 2]);
+        answer(w, grammar, seed, 4, seed % 4 < 2, 6 + seed % 5);
+        char last = w->text.data[w->text.bytes - 1];
+        if (seed % 2 == 0 ? last < '0' || last > '9' : last != '>') {
+            fail_msg("seed %u: %s", (unsigned)seed, w->text.data);
+        }
+        flo_grammar_close(grammar);
+    }
+    w->is_limited = false;
 }
 
 int main(void)
@@ -370,6 +393,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             an_answer_comes_to_its_end_within_its_tokens, open_world,
             close_world),
+        cmocka_unit_test_setup_teardown(a_text_that_may_end_ends_in_time,
+                                        open_world, close_world),
         cmocka_unit_test(a_model_without_words_has_no_grammar),
     };
 
