@@ -2,6 +2,7 @@
  *
  *   schema.c    alternatives, the whole
  *   walk.c      what is supported, bounded reading, calls of rules
+ *   types.c     types, and values of them
  *   merge.c     references, merging
  *   object.c    objects
  *   value.c     arrays, strings, numbers
@@ -104,6 +105,11 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
 /* This value as JSON. */
 void flo_schema_literal(struct flo_schema *s,
                         const struct flo_tree_node *value);
+/* The types of "type", which is a name or a list; *odd: an entry that is no
+ * type. */
+int flo_schema_named_types(struct flo_schema *s,
+                           const struct flo_tree_node *type,
+                           const struct flo_tree_node **odd);
 /* Types that a schema names, or that its keywords are about. */
 int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema);
 bool flo_schema_value_is(const struct flo_tree_node *value, int types);
@@ -120,6 +126,10 @@ bool flo_schema_is_false(const struct flo_tree_node *schema);
 /* true is as good as no schema: NULL. */
 const struct flo_tree_node *
 flo_schema_or_any(const struct flo_tree_node *schema);
+/* The member at a place such as "/minItems". */
+const struct flo_tree_node *flo_schema_at(struct flo_schema *s,
+                                          const struct flo_tree_node *schema,
+                                          const char *place);
 /* A pair such as /minItems and /maxItems; *to UINT32_MAX: there is no most. */
 void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
                        const char *least, const char *most, uint32_t *from,

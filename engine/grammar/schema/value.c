@@ -4,50 +4,7 @@
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/schema/schema.h"
 
-#define TIMES_MAX 8192 /* a larger maximum is narrowed to this */
 #define WHOLE_MAX 999999999999999
-
-/* ---- counts ---- */
-
-static const struct flo_tree_node *
-get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
-{
-    return flo_schema_get(s, schema, place + 1, strlen(place + 1));
-}
-
-void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
-                       const char *least, const char *most, uint32_t *from,
-                       uint32_t *to)
-{
-    const struct flo_tree_node *n = get(s, schema, least);
-    int64_t value = 0;
-
-    *to = UINT32_MAX;
-    if (n != NULL && !flo_tree_whole(n, 0, TIMES_MAX, &value)) {
-        flo_schema_refuse(s, least, "must be a whole number from 0 to %d",
-                          TIMES_MAX);
-    }
-    *from = (uint32_t)value;
-    n = get(s, schema, most);
-    if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
-        flo_schema_refuse(s, most,
-                          "must be a whole number, not below the least");
-    }
-    if (n != NULL) {
-        *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
-    }
-}
-
-bool flo_schema_is_false(const struct flo_tree_node *schema)
-{
-    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
-}
-
-const struct flo_tree_node *
-flo_schema_or_any(const struct flo_tree_node *schema)
-{
-    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
-}
 
 /* ---- arrays ---- */
 
@@ -241,7 +198,7 @@ static void value_number(struct flo_schema *s,
     struct flo_choice choice;
 
     for (size_t i = 0; i < FLO_COUNT(places); i++) {
-        const struct flo_tree_node *n = get(s, schema, places[i]);
+        const struct flo_tree_node *n = flo_schema_at(s, schema, places[i]);
 
         has_bounds = has_bounds || n != NULL;
         if (n != NULL &&

@@ -6,7 +6,10 @@
 
 #include "engine/grammar/grammar.h"
 
-enum { KEYWORD_STEPS = 16 }; /* looking one up takes as long as so many */
+enum {
+    KEYWORD_STEPS = 16, /* looking one up takes as long as so many */
+    TIMES_MAX = 8192,   /* a larger maximum is narrowed to this */
+};
 
 /* Keywords that are understood, and the types that they are about. 0: the
  * keyword says nothing about the answer, or is read elsewhere. */
@@ -183,4 +186,47 @@ void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
     flo_tree_print(value, &s->text);
     flo_program_bytes(s->program, s->text.data, s->text.bytes);
     s->program->failed = s->program->failed || s->text.failed;
+}
+
+/* ---- counts ---- */
+
+const struct flo_tree_node *flo_schema_at(struct flo_schema *s,
+                                          const struct flo_tree_node *schema,
+                                          const char *place)
+{
+    return flo_schema_get(s, schema, place + 1, strlen(place + 1));
+}
+
+void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
+                       const char *least, const char *most, uint32_t *from,
+                       uint32_t *to)
+{
+    const struct flo_tree_node *n = flo_schema_at(s, schema, least);
+    int64_t value = 0;
+
+    *to = UINT32_MAX;
+    if (n != NULL && !flo_tree_whole(n, 0, TIMES_MAX, &value)) {
+        flo_schema_refuse(s, least, "must be a whole number from 0 to %d",
+                          TIMES_MAX);
+    }
+    *from = (uint32_t)value;
+    n = flo_schema_at(s, schema, most);
+    if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
+        flo_schema_refuse(s, most,
+                          "must be a whole number, not below the least");
+    }
+    if (n != NULL) {
+        *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
+    }
+}
+
+bool flo_schema_is_false(const struct flo_tree_node *schema)
+{
+    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
+}
+
+const struct flo_tree_node *
+flo_schema_or_any(const struct flo_tree_node *schema)
+{
+    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
 }
