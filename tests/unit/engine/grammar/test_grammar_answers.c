@@ -331,7 +331,7 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
     size_t cut = 0, unused = 0;
 
     w->is_limited = true;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 24; seed++) {
         struct flo_tree tree = {0};
         size_t most = 40 + seed;
         answer(w, grammar, seed, 3, seed % 2 == 0, most);
@@ -345,7 +345,7 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
         cut += flo_grammar_is_cut(grammar);
         unused += flo_grammar_is_cut(grammar) ? most - w->made : 0;
     }
-    assert_true(cut > 20);
+    assert_true(cut > 8);
     assert_true(unused / cut < 12); /* and not as many as the end has bytes */
     w->is_limited = false;
     flo_grammar_close(grammar);
@@ -359,7 +359,7 @@ static void a_text_that_may_end_ends_in_time(void **state)
     struct world *w = *state;
 
     w->is_limited = true;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 24; seed++) {
         struct flo_grammar *grammar =
             open_grammar(w, FLO_GRAMMAR_GBNF, texts[seed % 2]);
         answer(w, grammar, seed, 4, seed % 4 < 2, 6 + seed % 5);
