@@ -149,6 +149,16 @@ static void lead(struct flo_program *p, uint32_t at, const char *text,
 
 /* ---- objects of so many members ---- */
 
+static uint32_t count_required(const struct object *o)
+{
+    uint32_t required = 0;
+
+    for (size_t i = 0; i < o->count; i++) {
+        required += o->members[i].is_required ? 1 : 0;
+    }
+    return required;
+}
+
 /* `"name": value`, as a rule of its own. */
 static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
 {
@@ -264,9 +274,7 @@ static void put_counted(struct flo_schema *s, struct object *o)
                         .cap = o->most == UINT32_MAX ? o->least : o->most};
     uint32_t *rows;
 
-    for (size_t i = 0; i < o->count; i++) {
-        t.required += o->members[i].is_required ? 1 : 0;
-    }
+    t.required = count_required(o);
     rows = malloc(2 * (t.cap + (size_t)1) * sizeof(*rows));
     if (rows == NULL) {
         s->rv = flo_fail(s->err, FLO_E_MEMORY, "an object's counts");
@@ -361,11 +369,8 @@ static void put_object(struct flo_schema *s, struct object *o)
 /* Bounds that say nothing are none: counting makes a program larger. */
 static void settle_counts(struct object *o)
 {
-    uint32_t required = 0;
+    uint32_t required = count_required(o);
 
-    for (size_t i = 0; i < o->count; i++) {
-        required += o->members[i].is_required ? 1 : 0;
-    }
     o->least = o->least <= required ? 0 : o->least;
     if (o->has_extra && o->most != UINT32_MAX && o->most > EXTRA_MAX) {
         o->most = EXTRA_MAX > o->least ? EXTRA_MAX : o->least;
