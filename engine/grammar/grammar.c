@@ -295,16 +295,24 @@ struct kept {
     uint64_t forgotten; /* as the matcher counts: then the state is, too */
 };
 
+/* Could an end that find_end() gives need all that is left? */
+static bool is_near(const struct flo_grammar *g)
+{
+    return g->distances != NULL &&
+           g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
+}
+
 static struct kept keep_state(struct flo_grammar *g)
 {
     const struct flo_matcher *m = g->matcher;
-    uint32_t steps = ROOM_STATES * m->program->class_count;
+    uint32_t wanted = ROOM_STATES * m->program->class_count;
+    uint32_t steps = wanted < FLO_STEPS_MAX / 2 ? wanted : FLO_STEPS_MAX / 2;
     bool is_full = m->state_count > FLO_STATES_MAX - ROOM_STATES ||
                    m->reading_count > FLO_READINGS_MAX * 3 / 4 ||
                    m->stack_count > FLO_STACKS_MAX * 3 / 4 ||
                    m->step_count + steps > FLO_STEPS_MAX;
 
-    if (g->distances != NULL && is_full) {
+    if (is_near(g) && is_full) {
         g->state = flo_matcher_drop(g->matcher, g->state);
     }
     return (struct kept){g->state, m->forgotten};
@@ -350,7 +358,7 @@ static bool is_too_far(struct flo_grammar *g, const struct kept *before)
     const struct flo_matcher *m = g->matcher;
     size_t needed;
 
-    if (g->distances == NULL || before->forgotten != m->forgotten) {
+    if (!is_near(g) || before->forgotten != m->forgotten) {
         return false;
     }
     needed = flo_closing_bytes(m, g->distances, g->state);

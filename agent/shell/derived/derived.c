@@ -6,6 +6,7 @@
 
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/derived/hashing.h"
+#include "agent/shell/device/device.h"
 #include "agent/shell/queue/timers.h"
 
 #define PACK_TOTAL_MS_MAX 900000
@@ -231,21 +232,14 @@ static uint64_t bytes_of(int fd)
     return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
 }
 
-static uint64_t idle_ms_max(const struct flo_shell *shell)
-{
-    uint64_t part_ms =
-        flo_config_u64(shell->settings.config, "hang") / HANG_PARTS;
-
-    return part_ms > PACK_IDLE_MS_MIN ? part_ms : PACK_IDLE_MS_MIN;
-}
-
 static void pack(struct flo_deriving *deriving)
 {
     struct flo_serve_packing request = {
         .fd = dup(deriving->wish.fd),
         .timeout_ms = flo_derived_ms_max(bytes_of(deriving->wish.fd)),
         .total_ms_max = PACK_TOTAL_MS_MAX,
-        .idle_ms_max = idle_ms_max(deriving->shell),
+        .idle_ms_max = flo_shell_hang_part_ms(deriving->shell, HANG_PARTS,
+                                              PACK_IDLE_MS_MIN),
         .context = deriving,
         .reserve = reserve,
         .done = packed};

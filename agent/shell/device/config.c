@@ -355,3 +355,11 @@ void flo_settings_deinit(struct flo_settings *settings)
     flo_config_free(settings->config);
     memset(settings, 0, sizeof(*settings));
 }
+
+uint64_t flo_shell_hang_part_ms(const struct flo_shell *shell, uint64_t parts,
+                                uint64_t least_ms)
+{
+    uint64_t part_ms = flo_config_u64(shell->settings.config, "hang") / parts;
+
+    return part_ms > least_ms ? part_ms : least_ms;
+}

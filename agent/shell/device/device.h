@@ -148,4 +148,9 @@ FLO_MUST_USE int flo_shell_check_signature(const struct flo_shell *shell,
 void flo_shell_tell_folded(struct flo_shell *shell,
                            const struct flo_slots *slots);
 
+/* A part of `hang`, and at least so long: how long a helper may stand still.  A
+ * machine on which engines get much time is a slow one. */
+uint64_t flo_shell_hang_part_ms(const struct flo_shell *shell, uint64_t parts,
+                                uint64_t least_ms);
+
 #endif

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/shell/device/device.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/serving/serving.h"
 #include "base/host/digest.h"
@@ -165,10 +166,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
 
 static uint64_t limit_ms(const struct flo_shell *shell)
 {
-    uint64_t part_ms =
-        flo_config_u64(shell->settings.config, "hang") / HANG_PARTS;
-
-    return part_ms > TIMEOUT_MS_MIN ? part_ms : TIMEOUT_MS_MIN;
+    return flo_shell_hang_part_ms(shell, HANG_PARTS, TIMEOUT_MS_MIN);
 }
 
 static void on_deadline(evutil_socket_t fd, short events, void *context)
