@@ -66,6 +66,9 @@ static const char *generate_lacks(const struct flo_wire_generate *in,
         {in->repeat_penalty != 0 && in->repeat_penalty != 1,
          FLO_ABILITY_SAMPLING, "repeat_penalty"},
         {in->biases.bytes > 0, FLO_ABILITY_BIAS, "logit_bias"},
+        {in->tools.bytes > 0, FLO_ABILITY_TOOLS, "tools"},
+        {in->thinking > 0 || in->effort.bytes > 0, FLO_ABILITY_THINKING,
+         "reasoning_effort"},
     };
 
     return first_lack(uses, FLO_COUNT(uses), abilities, param);

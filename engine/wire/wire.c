@@ -26,6 +26,7 @@ enum {
     TAG_INPUT = 103,
     TAG_INPUT_TOKENS = 104,
     TAG_ADAPTER = 105,
+    TAG_MORE = 106,
 };
 
 #define ROW(tag, kind, type, field)                                            \
@@ -75,6 +76,13 @@ static const struct row rows_generate[] = {
     ROW(28, KIND_REAL, generate, presence_penalty),
     ROW(29, KIND_REAL, generate, frequency_penalty),
     ROW(30, KIND_TEXT, generate, biases),
+    ROW(31, KIND_BOOL, generate, tells_parts),
+    ROW(32, KIND_TEXT, generate, tools),
+    ROW(33, KIND_U32, generate, tool_choice),
+    ROW(34, KIND_TEXT, generate, tool_name),
+    ROW(35, KIND_BOOL, generate, one_call),
+    ROW(36, KIND_U32, generate, thinking),
+    ROW(37, KIND_TEXT, generate, effort),
 };
 
 static const struct row rows_ready[] = {
@@ -100,7 +108,7 @@ static const struct row rows_token[] = {
     ROW(3, KIND_TEXT, token, text),      ROW(4, KIND_REAL, token, gap),
     ROW(5, KIND_BOOL, token, is_finite), ROW(6, KIND_U64, token, cpu_us),
     ROW(7, KIND_U64, token, wall_us),    ROW(20, KIND_TEXT, token, logprobs),
-    ROW(8, KIND_U32, token, begin),
+    ROW(8, KIND_U32, token, begin),      ROW(9, KIND_TEXT, token, parts),
 };
 
 static const struct row rows_done[] = {
@@ -118,6 +126,7 @@ static const struct row rows_done[] = {
     ROW(12, KIND_U32, done, guessed),
     ROW(13, KIND_U32, done, guessed_right),
     ROW(14, KIND_U32, done, exit_status),
+    ROW(15, KIND_TEXT, done, parts),
 };
 
 static const struct row rows_failed[] = {
@@ -294,8 +303,12 @@ static void put_repeated(struct flo_buf *out,
     for (uint32_t i = 0; i < generate->n_messages; i++) {
         const struct flo_wire_text *role = &generate->messages[i].role;
         const struct flo_wire_text *content = &generate->messages[i].content;
+        const struct flo_wire_text *more = &generate->messages[i].more;
         put_field(out, TAG_ROLE, role->data, role->bytes);
         put_field(out, TAG_CONTENT, content->data, content->bytes);
+        if (more->bytes > 0) {
+            put_field(out, TAG_MORE, more->data, more->bytes);
+        }
     }
     for (uint32_t i = 0; i < generate->n_stops; i++) {
         put_field(out, TAG_STOP, generate->stops[i].data,
@@ -393,7 +406,8 @@ static bool read_row(const struct row *row, char *body, const char *data,
     return bytes == NUMBER_BYTES && number_store(row, place, flo_get_u64(data));
 }
 
-/* Conversation and stop texts: a content follows its role. */
+/* Conversation and stop texts: a content follows its role, and what else there
+ * is follows that. */
 static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
                           const char *data, size_t bytes, bool *in_message)
 {
@@ -410,6 +424,12 @@ static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
         }
         generate->messages[generate->n_messages++].content = text;
         *in_message = false;
+    } else if (tag == TAG_MORE) {
+        uint32_t n = generate->n_messages;
+        if (*in_message || n == 0 || generate->messages[n - 1].more.bytes > 0) {
+            return false;
+        }
+        generate->messages[n - 1].more = text;
     } else if (tag == TAG_STOP) {
         if (generate->n_stops == FLO_WIRE_STOPS_MAX || bytes == 0 ||
             bytes > FLO_WIRE_STOP_BYTES_MAX) {

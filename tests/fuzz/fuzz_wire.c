@@ -20,6 +20,18 @@ static void walk(struct flo_wire_text list)
     }
 }
 
+static void walk_parts(struct flo_wire_text list)
+{
+    const char *end = list.data + list.bytes;
+    struct flo_wire_part one;
+
+    while (flo_wire_part_next(&list, &one)) {
+        if (one.text.bytes > (size_t)(end - one.text.data)) {
+            abort();
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_wire_message message, again;
@@ -42,6 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         if (message.type == FLO_WIRE_TOKEN &&
             message.token.logprobs.bytes > 0) {
             walk(message.token.logprobs);
+        }
+        if (message.type == FLO_WIRE_TOKEN && message.token.parts.bytes > 0) {
+            walk_parts(message.token.parts);
         }
         flo_buf_deinit(&first);
         flo_buf_deinit(&second);

@@ -334,6 +334,24 @@ struct flo_engine_message {
     const char *role; /* "system" "user" "assistant" "tool" */
     const char *text;
     size_t bytes;
+    /* The rest of the message as a JSON object, NULL: there is none.  Members
+     * as in OpenAI's API: "tool_calls", "reasoning_content" of an assistant;
+     * "tool_call_id", "name" of a tool. */
+    const char *more;
+    size_t more_bytes;
+};
+enum flo_thinking {
+    FLO_THINKING_AUTO, /* as the template has it */
+    FLO_THINKING_ON,
+    FLO_THINKING_OFF,
+    FLO_THINKINGS
+};
+/* What a conversation is told with.  All zero: nothing. */
+struct flo_engine_setting {
+    const char *tools; /* a JSON list as in OpenAI's API; NULL: none */
+    size_t tools_bytes;
+    enum flo_thinking thinking; /* where the template has `enable_thinking` */
+    const char *effort; /* `reasoning_effort`: "low", ...; NULL: not said */
 };
 /* Write a conversation in the model's chat form as token ids.  The form ends
  * with the opening of an answer.  Special tokens inside a message's text stay
@@ -346,5 +364,13 @@ FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  size_t message_count, int32_t *tokens,
                                  size_t tokens_max, size_t *count,
                                  struct flo_err *err);
+/* The same with tools, and thoughts on or off.  `setting` may be NULL.
+ * FLO_E_INFER_PARAM also where tools or a message's `more` are no such JSON. */
+FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
+                                      const struct flo_engine_setting *setting,
+                                      const struct flo_engine_message *messages,
+                                      size_t message_count, int32_t *tokens,
+                                      size_t tokens_max, size_t *count,
+                                      struct flo_err *err);
 
 #endif

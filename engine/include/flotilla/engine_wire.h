@@ -132,13 +132,31 @@ enum flo_wire_priority {
     FLO_WIRE_BATCH = 2, /* can wait */
 };
 
+enum flo_wire_tool_choice {
+    FLO_WIRE_TOOLS_AUTO, /* text, calls, or both */
+    FLO_WIRE_TOOLS_NONE, /* they are shown to the model, and none is called */
+    FLO_WIRE_TOOLS_REQUIRED,
+    FLO_WIRE_TOOL_CHOICES
+};
+
 /* The text to continue is one of messages, prompt and tokens; or audio is to be
  * written down, where prompt is text that came before it. */
 struct flo_wire_generate {
     uint32_t n_messages;
     struct {
         struct flo_wire_text role, content;
+        struct flo_wire_text more; /* as in struct flo_engine_message */
     } messages[FLO_WIRE_MESSAGES_MAX];
+    /* Parts of the answer that are not its text are told apart: thoughts and
+     * calls (flo_wire_part_next).  Only messages have them. */
+    bool tells_parts;
+    struct flo_wire_text tools;     /* as in struct flo_engine_setting */
+    uint32_t tool_choice;           /* enum flo_wire_tool_choice */
+    struct flo_wire_text tool_name; /* the one that is to be called; empty: any
+                                       of them */
+    bool one_call;                  /* at most one */
+    uint32_t thinking;              /* enum flo_thinking of engine.h */
+    struct flo_wire_text effort;    /* empty: not said */
     struct flo_wire_text prompt;
     bool reads_special;            /* in prompt: "<|im_end|>" is one token */
     struct flo_wire_text tokens;   /* i32 little-endian each */
@@ -189,6 +207,7 @@ struct flo_wire_token {
     double gap;                    /* top-1 minus top-2 logit */
     bool is_finite;                /* all logits were */
     struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
+    struct flo_wire_text parts;    /* flo_wire_part_next(); empty: none */
     uint64_t cpu_us;  /* computing this token: CPU time of the worker ... */
     uint64_t wall_us; /* ... and wall time */
 };
@@ -199,8 +218,9 @@ enum flo_wire_reason {
     FLO_WIRE_CANCELLED = 2,
 };
 struct flo_wire_done {
-    uint32_t reason;           /* enum flo_wire_reason */
-    struct flo_wire_text text; /* held back for a stop text */
+    uint32_t reason;            /* enum flo_wire_reason */
+    struct flo_wire_text text;  /* held back for a stop text */
+    struct flo_wire_text parts; /* flo_wire_part_next(); empty: none */
     uint32_t tokens_in, tokens_out;
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
     uint64_t queue_us;  /* waited for a session */
@@ -300,6 +320,22 @@ bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token,
                         float *bias);
 void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
+/* A part of an answer that is not its text.  In TOKEN and DONE each is u32
+ * kind, u32 bytes, bytes: in the order of the answer. */
+enum flo_wire_part_kind {
+    FLO_WIRE_PART_THOUGHT = 1,   /* more of the model's reasoning */
+    FLO_WIRE_PART_CALL = 2,      /* the next call begins: the tool's name */
+    FLO_WIRE_PART_ARGUMENTS = 3, /* more of its arguments: JSON, which is whole
+                                    unless the answer's reason is LENGTH */
+};
+struct flo_wire_part {
+    uint32_t kind; /* enum flo_wire_part_kind; others are passed over */
+    struct flo_wire_text text; /* whole UTF-8 characters */
+};
+void flo_wire_part_add(struct flo_buf *out, const struct flo_wire_part *part);
+/* As flo_wire_logprob_next. */
+bool flo_wire_part_next(struct flo_wire_text *rest, struct flo_wire_part *part);
+
 /* ---- abilities ---- */
 
 enum flo_wire_ability_bit {
@@ -312,7 +348,9 @@ enum flo_wire_ability_bit {
 #undef FLO_ABILITY
 };
 /* Abilities of our own engine. */
-#define FLO_ABILITIES_OURS (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO)
+#define FLO_ABILITIES_OURS                                                     \
+    (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO & ~FLO_ABILITY_TOOLS &             \
+     ~FLO_ABILITY_THINKING)
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);

@@ -168,6 +168,58 @@ static void log_probabilities_are_read_as_far_as_they_are_whole(void **state)
     flo_buf_deinit(&out);
 }
 
+static void parts_of_an_answer_are_read_as_far_as_they_are_whole(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_part one = {FLO_WIRE_PART_CALL, TEXT("now")}, got;
+    (void)state;
+    flo_wire_part_add(&out, &one);
+    one = (struct flo_wire_part){.kind = 77};
+    flo_wire_part_add(&out, &one);
+    for (size_t bytes = 0; bytes <= out.bytes; bytes++) {
+        struct flo_wire_text rest = {out.data, bytes};
+        int count = 0;
+        while (flo_wire_part_next(&rest, &got)) {
+            count++;
+            assert_true(got.kind == 77 || same(got.text, "now"));
+        }
+        assert_int_equal(count, bytes < 11 ? 0 : bytes < 19 ? 1 : 2);
+        assert_int_equal(rest.bytes == 0,
+                         bytes == 0 || bytes == 11 || bytes == 19);
+    }
+    flo_buf_deinit(&out);
+}
+
+static void a_message_has_more_than_its_content(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_GENERATE}, got;
+    (void)state;
+    in.generate.n_messages = 2;
+    in.generate.messages[0].role = TEXT("user");
+    in.generate.messages[1].role = TEXT("assistant");
+    in.generate.messages[1].more = TEXT("{\"tool_calls\":[]}");
+    in.generate.tools = TEXT("[]");
+    in.generate.tool_choice = FLO_WIRE_TOOLS_REQUIRED;
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    assert_true(flo_wire_read(out.data, out.bytes, &got, NULL) > 0);
+    assert_int_equal(got.generate.n_messages, 2);
+    assert_int_equal(got.generate.messages[0].more.bytes, 0);
+    assert_true(same(got.generate.messages[1].more, "{\"tool_calls\":[]}"));
+    assert_true(same(got.generate.tools, "[]"));
+    assert_int_equal(got.generate.tool_choice, FLO_WIRE_TOOLS_REQUIRED);
+    /* Once for a message, and never before the first one. */
+    char *twice = malloc(out.bytes + 7);
+    assert_non_null(twice);
+    memcpy(twice, out.data, out.bytes);
+    memcpy(twice + out.bytes, "\x6a\0\1\0\0\0{", 7);
+    flo_put_u32(twice + 4, (uint32_t)(out.bytes + 7 - FLO_WIRE_HEAD_BYTES));
+    assert_int_equal(flo_wire_read(twice, out.bytes + 7, &got, NULL),
+                     FLO_E_WORKER_PROTOCOL);
+    free(twice);
+    flo_buf_deinit(&out);
+}
+
 static void an_error_keeps_its_id(void **state)
 {
     struct flo_buf out = {0};
@@ -330,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_change_of_adapters_comes_back),
         cmocka_unit_test(texts_to_embed_come_back_in_their_order),
         cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
+        cmocka_unit_test(parts_of_an_answer_are_read_as_far_as_they_are_whole),
+        cmocka_unit_test(a_message_has_more_than_its_content),
         cmocka_unit_test(an_error_keeps_its_id),
         cmocka_unit_test(a_cut_frame_waits_for_the_rest),
         cmocka_unit_test(every_flipped_byte_is_read_or_refused),
