@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/token/control.h"
 #include "engine/token/vocab/vocab.h"
 
 struct entry {
@@ -38,7 +39,7 @@ static uint64_t key_of(const char *text, uint32_t bytes)
     return key;
 }
 
-/* All tokens that show something; how many. */
+/* All tokens but the empty ones; how many. */
 static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries,
                         struct flo_buf *text)
 {
@@ -52,7 +53,7 @@ static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries,
         if (vocab->tokens[id].bytes > 4 * FLO_PIECE_BYTES_MAX) {
             continue;
         }
-        flo_vocab_piece(vocab, id, false, text);
+        flo_control_piece(vocab, id, text);
         uint32_t bytes = (uint32_t)(text->bytes - place);
         if (bytes == 0 || bytes > FLO_PIECE_BYTES_MAX) {
             text->bytes = place;

@@ -1,8 +1,9 @@
 /* Pieces: the bytes of a vocabulary's tokens in order, for finding at once all
  * tokens that fit somewhere.
  *
- * Each is stored from where it differs from the one before.  Tokens that show
- * nothing or more than FLO_PIECE_BYTES_MAX bytes are not in it. */
+ * Each is stored from where it differs from the one before; a control token as
+ * the bytes of control.h.  Tokens that show nothing or more than
+ * FLO_PIECE_BYTES_MAX bytes are not in it. */
 #ifndef FLOTILLA_ENGINE_PIECES_H
 #define FLOTILLA_ENGINE_PIECES_H
 
