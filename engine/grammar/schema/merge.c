@@ -13,7 +13,7 @@ enum {
 static const struct flo_tree_node *resolve(struct flo_schema *s,
                                            const struct flo_tree_node *ref)
 {
-    const struct flo_tree_node *at = s->tree.nodes;
+    const struct flo_tree_node *at = s->items[s->at].top;
     const char *p = ref->text, *end = p + ref->bytes;
 
     if (ref->kind != FLO_TREE_STRING || p == end || *p++ != '#') {

@@ -132,19 +132,45 @@ static void put_other_name(struct flo_schema *s, const struct member *members,
     flo_choice_end(p, &choice);
 }
 
-/* From `at`, if that is anywhere, by `text` to a member; or on at `without`,
- * if that is. */
-static void lead(struct flo_program *p, uint32_t at, const char *text,
-                 uint32_t member, uint32_t without)
+/* From `at`, if that is anywhere, to a member, behind another one if `words`
+ * are given; or on at `without`, if that is. */
+static void lead(struct flo_schema *s, uint32_t at,
+                 const struct flo_object_words *words, uint32_t member,
+                 uint32_t without)
 {
+    struct flo_program *p = s->program;
+
     if (at != FLO_NOWHERE) {
         p->at = at;
         if (without != FLO_NOWHERE) {
             flo_program_fork(p, without);
         }
-        flo_program_text(p, text);
+        if (words != NULL) {
+            words->between(s, words);
+        }
         flo_program_join(p, member);
     }
+}
+
+static void json_member(struct flo_schema *s,
+                        const struct flo_object_words *words,
+                        const struct flo_tree_node *schema, const char *name,
+                        size_t bytes)
+{
+    struct flo_tree_node key = {
+        .kind = FLO_TREE_STRING, .text = name, .bytes = bytes};
+
+    (void)words;
+    flo_schema_literal(s, &key);
+    flo_program_text(s->program, ": ");
+    flo_schema_call(s, schema, "properties", name, bytes);
+}
+
+static void json_between(struct flo_schema *s,
+                         const struct flo_object_words *words)
+{
+    (void)words;
+    flo_program_text(s->program, ", ");
 }
 
 /* ---- objects of so many members ---- */
@@ -168,11 +194,7 @@ static uint32_t member_rule(struct flo_schema *s, struct object *o, size_t i)
 
     if (i < o->count) {
         const struct member *m = &o->members[i];
-        struct flo_tree_node name = {
-            .kind = FLO_TREE_STRING, .text = m->name, .bytes = m->bytes};
-        flo_schema_literal(s, &name);
-        flo_program_text(p, ": ");
-        flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
+        json_member(s, NULL, m->schema, m->name, m->bytes);
     } else {
         qsort(o->members, o->count, sizeof(*o->members), by_name);
         flo_program_text(p, "\"");
@@ -318,26 +340,23 @@ static void put_counted(struct flo_schema *s, struct object *o)
 
 /* Every member is built once.  It is reached from the start of the object, and
  * from each member before it. */
-static void put_object(struct flo_schema *s, struct object *o)
+static void put_object(struct flo_schema *s, struct object *o,
+                       const struct flo_object_words *words)
 {
     struct flo_program *p = s->program;
     uint32_t none, behind = FLO_NOWHERE, end;
 
-    flo_program_text(p, "{");
+    flo_program_text(p, words->open);
     none = p->at;
     for (size_t i = 0; i < o->count; i++) {
         const struct member *m = &o->members[i];
-        struct flo_tree_node name = {
-            .kind = FLO_TREE_STRING, .text = m->name, .bytes = m->bytes};
         uint32_t member = flo_program_node(p), next = flo_program_node(p);
         uint32_t none_yet = m->is_required ? FLO_NOWHERE : flo_program_node(p);
 
-        lead(p, none, "", member, none_yet);
-        lead(p, behind, ", ", member, m->is_required ? FLO_NOWHERE : next);
+        lead(s, none, NULL, member, none_yet);
+        lead(s, behind, words, member, m->is_required ? FLO_NOWHERE : next);
         p->at = member;
-        flo_schema_literal(s, &name);
-        flo_program_text(p, ": ");
-        flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
+        words->member(s, words, m->schema, m->name, m->bytes);
         flo_program_join(p, next);
         none = none_yet;
         behind = next;
@@ -347,8 +366,8 @@ static void put_object(struct flo_schema *s, struct object *o)
         uint32_t member = flo_program_node(p);
 
         behind = behind == FLO_NOWHERE ? flo_program_node(p) : behind;
-        lead(p, none, "", member, end);
-        lead(p, behind, ", ", member, end);
+        lead(s, none, NULL, member, end);
+        lead(s, behind, words, member, end);
         p->at = member;
         qsort(o->members, o->count, sizeof(*o->members), by_name);
         flo_program_text(p, "\"");
@@ -357,11 +376,11 @@ static void put_object(struct flo_schema *s, struct object *o)
         flo_schema_call(s, o->extra, "additionalProperties", "", 0);
         flo_program_join(p, behind);
     } else {
-        lead(p, none, "", end, FLO_NOWHERE);
-        lead(p, behind, "", end, FLO_NOWHERE);
+        lead(s, none, NULL, end, FLO_NOWHERE);
+        lead(s, behind, NULL, end, FLO_NOWHERE);
     }
     p->at = end;
-    flo_program_text(p, "}");
+    flo_program_text(p, words->close);
 }
 
 #define EXTRA_MAX 256 /* members of other names where they are counted */
@@ -380,7 +399,35 @@ static void settle_counts(struct object *o)
     }
 }
 
+/* Fields have the names that the schema has, and as many as it has. */
+static void check_fields(struct flo_schema *s, struct object *o)
+{
+    o->has_extra = o->has_extra && o->extra != NULL;
+    if (o->has_extra || o->least > 0 || o->most != UINT32_MAX) {
+        flo_schema_refuse(s,
+                          o->has_extra   ? "/additionalProperties"
+                          : o->least > 0 ? "/minProperties"
+                                         : "/maxProperties",
+                          "is not supported in the form in which this model "
+                          "writes calls");
+    }
+}
+
 void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    static const struct flo_object_words json = {
+        .open = "{",
+        .close = "}",
+        .member = json_member,
+        .between = json_between,
+    };
+
+    flo_schema_object_as(s, schema, &json);
+}
+
+void flo_schema_object_as(struct flo_schema *s,
+                          const struct flo_tree_node *schema,
+                          const struct flo_object_words *words)
 {
     const struct flo_tree_node *extra =
         FLO_GET(s, schema, "additionalProperties");
@@ -418,10 +465,13 @@ void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema)
     if (s->rv == 0) {
         settle_counts(&o);
     }
+    if (s->rv == 0 && words->has_fields) {
+        check_fields(s, &o);
+    }
     if (s->rv == 0 && (o.least > 0 || o.most != UINT32_MAX)) {
         put_counted(s, &o);
     } else if (s->rv == 0) {
-        put_object(s, &o);
+        put_object(s, &o, words);
     }
     free(o.members);
 }

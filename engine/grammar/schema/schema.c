@@ -28,8 +28,9 @@ static const char common[] =
     "member ::= string \":\" ws value\n"
     "object ::= \"{\" ws (member (\",\" ws member)* ws)? \"}\"\n"
     "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n"
-    "value ::= object | array | string | number | \"true\" | \"false\" | "
-    "\"null\"\n";
+    "value ::= object | array | string | number | word\n";
+static const char json[] = "word ::= \"true\" | \"false\" | \"null\"\n";
+static const char python[] = "word ::= \"True\" | \"False\" | \"None\"\n";
 
 /* ---- one rule ---- */
 
@@ -278,15 +279,14 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 
-/* One rule for each item, from the root on. */
-static void put_items(struct flo_schema *s)
+void flo_schema_put_items(struct flo_schema *s)
 {
     struct flo_program *p = s->program;
 
-    s->items[s->count++] = (struct flo_schema_item){
-        .schema = s->tree.nodes, .rule = flo_program_rule(p)};
-    p->root = s->items[0].rule;
     for (; s->rv == 0 && !p->failed && s->at < s->count; s->at++) {
+        if (s->items[s->at].schema == NULL) {
+            continue; /* it is built */
+        }
         uint32_t back = flo_program_begin(p, s->items[s->at].rule);
 
         put_item(s, s->items[s->at].schema);
@@ -321,36 +321,58 @@ uint64_t flo_schema_bytes(void)
            2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
 }
 
+void flo_schema_begin(struct flo_schema *s, struct flo_err *err)
+{
+    s->text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX;
+    s->err = err;
+    s->rv = flo_gbnf_open(&s->gbnf, err);
+    s->program = s->gbnf.program;
+    s->items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s->items));
+    if (s->rv == 0 && s->items == NULL) {
+        s->rv = flo_fail(err, FLO_E_MEMORY, "a schema");
+    }
+    if (s->rv == 0) {
+        flo_gbnf_read(&s->gbnf, common, sizeof(common) - 1);
+        flo_gbnf_read(&s->gbnf, s->is_python ? python : json,
+                      strlen(s->is_python ? python : json));
+        s->program->root = flo_gbnf_rule(&s->gbnf, "object");
+    }
+}
+
+int flo_schema_end(struct flo_schema *s, struct flo_program **program)
+{
+    if (s->rv == 0) {
+        finish(s);
+    }
+    flo_buf_deinit(&s->text);
+    free(s->items);
+    return flo_gbnf_close(&s->gbnf, s->rv, program);
+}
+
 int flo_schema_compile(const char *text, size_t bytes,
                        struct flo_program **program, struct flo_err *err)
 {
-    struct flo_schema s = {.text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX,
-                           .err = err};
+    struct flo_schema s = {.is_python = false};
     char *copy = malloc(bytes + 1);
 
-    s.rv = flo_gbnf_open(&s.gbnf, err);
-    s.program = s.gbnf.program;
-    s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
-    if (s.rv == 0 && (s.items == NULL || copy == NULL)) {
+    flo_schema_begin(&s, err);
+    if (s.rv == 0 && copy == NULL) {
         s.rv = flo_fail(err, FLO_E_MEMORY, "a schema");
-    }
-    if (s.rv == 0) {
-        flo_gbnf_read(&s.gbnf, common, sizeof(common) - 1);
-        s.program->root = flo_gbnf_rule(&s.gbnf, "object");
     }
     if (s.rv == 0 && text != NULL) {
         memcpy(copy, text, bytes);
         s.rv = read_tree(&s.tree, copy, bytes, err);
     }
     if (s.rv == 0 && text != NULL) {
-        put_items(&s);
+        s.items[s.count++] =
+            (struct flo_schema_item){.schema = s.tree.nodes,
+                                     .top = s.tree.nodes,
+                                     .rule = flo_program_rule(s.program)};
+        s.program->root = s.items[0].rule;
+        flo_schema_put_items(&s);
     }
-    if (s.rv == 0) {
-        finish(&s);
-    }
+    int rv = flo_schema_end(&s, program);
     flo_tree_deinit(&s.tree);
-    flo_buf_deinit(&s.text);
-    free(s.items);
     free(copy);
-    return flo_gbnf_close(&s.gbnf, s.rv, program);
+    return rv;
 }

@@ -7,6 +7,7 @@
  *   object.c    objects
  *   value.c     arrays, strings, numbers
  *   distinct.c  arrays of values that differ
+ *   calls.c     calls of tools, whose arguments are schemas
  *
  * The first refusal stays in `rv`; the program that is built after it is thrown
  * away. */
@@ -31,9 +32,11 @@ enum flo_schema_types {
     FLO_TYPE_ANY = 127,
 };
 
-/* A schema that has a rule, and where it stands. */
+/* A schema that has a rule, and where it stands.  NULL: a place that others are
+ * below. */
 struct flo_schema_item {
     const struct flo_tree_node *schema;
+    const struct flo_tree_node *top; /* that its references begin at */
     uint32_t rule, parent;
     char place[64]; /* after the parent's: "/properties/name" */
 };
@@ -47,6 +50,7 @@ struct flo_schema {
     struct flo_program *program;
     struct flo_parser gbnf; /* the rules that all schemas use */
     struct flo_buf text;    /* of a literal */
+    bool is_python;         /* True, False and None */
     int rv;
     struct flo_err *err;
 };
@@ -140,5 +144,29 @@ void flo_schema_object(struct flo_schema *s,
 /* One type of a schema without references. */
 void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
                       enum flo_schema_types type);
+
+/* How an object is written: JSON's way, or as fields of a call. */
+struct flo_object_words {
+    const char *open, *close;
+    /* A member, and another one before it. */
+    void (*member)(struct flo_schema *s, const struct flo_object_words *words,
+                   const struct flo_tree_node *schema, const char *name,
+                   size_t bytes);
+    void (*between)(struct flo_schema *s, const struct flo_object_words *words);
+    bool has_fields; /* no members of other names, and none are counted */
+    const void *context;
+};
+void flo_schema_object_as(struct flo_schema *s,
+                          const struct flo_tree_node *schema,
+                          const struct flo_object_words *words);
+/* A text's characters: `any` is the rule of one that is not told apart. */
+void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
+                     uint32_t any);
+/* Before a list is built and after: flo_schema_end() gives the program.  Errors
+ * as flo_schema_compile(). */
+void flo_schema_begin(struct flo_schema *s, struct flo_err *err);
+/* Each item of the list, and those that this adds, becomes a rule. */
+void flo_schema_put_items(struct flo_schema *s);
+int flo_schema_end(struct flo_schema *s, struct flo_program **program);
 
 #endif

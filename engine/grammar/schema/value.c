@@ -128,14 +128,14 @@ static void put_format(struct flo_schema *s, const struct flo_tree_node *format)
                       flo_schema_cut(format->bytes), format->text);
 }
 
-static void value_string(struct flo_schema *s,
-                         const struct flo_tree_node *schema)
+void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
+                     uint32_t any)
 {
     const struct flo_tree_node *pattern = FLO_GET(s, schema, "pattern");
     const struct flo_tree_node *format = FLO_GET(s, schema, "format");
     bool has_length = FLO_GET(s, schema, "minLength") != NULL ||
                       FLO_GET(s, schema, "maxLength") != NULL;
-    uint32_t least, most, any = flo_gbnf_rule(&s->gbnf, "char");
+    uint32_t least, most;
 
     flo_schema_counts(s, schema, "/minLength", "/maxLength", &least, &most);
     if ((pattern != NULL) + (format != NULL) + has_length > 1) {
@@ -143,7 +143,6 @@ static void value_string(struct flo_schema *s,
                           "beside %s is not supported",
                           has_length ? "a length" : "a format");
     }
-    flo_program_text(s->program, "\"");
     if (pattern != NULL && pattern->kind != FLO_TREE_STRING) {
         flo_schema_refuse(s, "/pattern", "must be a text");
     } else if (pattern != NULL) {
@@ -157,6 +156,13 @@ static void value_string(struct flo_schema *s,
     } else {
         flo_program_repeat(s->program, any, least, most);
     }
+}
+
+static void value_string(struct flo_schema *s,
+                         const struct flo_tree_node *schema)
+{
+    flo_program_text(s->program, "\"");
+    flo_schema_text(s, schema, flo_gbnf_rule(&s->gbnf, "char"));
     flo_program_text(s->program, "\"");
 }
 
@@ -249,11 +255,12 @@ void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
         value_number(s, schema, type == FLO_TYPE_INTEGER);
         break;
     case FLO_TYPE_BOOLEAN:
-        flo_gbnf_put(&s->gbnf, "\"true\" | \"false\"");
+        flo_gbnf_put(&s->gbnf, s->is_python ? "\"True\" | \"False\""
+                                            : "\"true\" | \"false\"");
         break;
     case FLO_TYPE_NULL:
     case FLO_TYPE_ANY:
-        flo_program_text(s->program, "null");
+        flo_program_text(s->program, s->is_python ? "None" : "null");
         break;
     }
 }

@@ -171,6 +171,8 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
         struct flo_schema_item *item = &s->items[s->count++];
 
         item->schema = schema;
+        item->top = s->items[s->at].top;
+        item->top = item->top != NULL ? item->top : schema;
         item->rule = flo_program_rule(s->program);
         item->parent = s->at;
         snprintf(item->place, sizeof(item->place), "/%s%s%.*s", keyword,
@@ -180,11 +182,40 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
     flo_program_call(s->program, s->items[i].rule);
 }
 
+/* The JSON in s->text with Python's words. */
+static void put_python(struct flo_schema *s)
+{
+    const char *at = s->text.data, *end = at + s->text.bytes;
+    bool in_string = false;
+
+    while (at < end) {
+        const char *word = *at == 't'   ? "True"
+                           : *at == 'f' ? "False"
+                           : *at == 'n' ? "None"
+                                        : NULL;
+        if (!in_string && word != NULL) {
+            flo_program_text(s->program, word);
+            at += *at == 'f' ? 5 : 4; /* false; true, null */
+            continue;
+        }
+        if (in_string && *at == '\\') {
+            flo_program_bytes(s->program, at++, 1);
+        } else if (*at == '"') {
+            in_string = !in_string;
+        }
+        flo_program_bytes(s->program, at++, 1);
+    }
+}
+
 void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
 {
     s->text.bytes = 0;
     flo_tree_print(value, &s->text);
-    flo_program_bytes(s->program, s->text.data, s->text.bytes);
+    if (s->is_python) {
+        put_python(s);
+    } else {
+        flo_program_bytes(s->program, s->text.data, s->text.bytes);
+    }
     s->program->failed = s->program->failed || s->text.failed;
 }
 
