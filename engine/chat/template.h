@@ -9,6 +9,7 @@
 #ifndef FLOTILLA_ENGINE_TEMPLATE_H
 #define FLOTILLA_ENGINE_TEMPLATE_H
 
+#include "engine/chat/calls/form.h"
 #include "engine/chat/jinja/jinja.h"
 #include "engine/token/token.h"
 
@@ -21,6 +22,7 @@ struct flo_template {
     /* The forms that the template has.  A system's text without one goes in
      * front of the next question; a tool's is refused. */
     bool has_system, has_later_system, has_tool;
+    struct flo_call_form calls; /* derive.c */
 };
 
 /* The model's template, or another one instead of it: the name of a known

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "engine/grammar/closing.h"
+#include "engine/grammar/lazy.h"
 #include "engine/model/internal.h"
 #include "engine/sample/sampler.h"
+#include "engine/token/control.h"
 #include "engine/token/vocab/vocab.h"
 
 enum {
@@ -22,10 +24,11 @@ struct flo_grammar {
     uint32_t state;
     int32_t ends[ENDS_MAX]; /* tokens that end an answer */
     size_t end_count;
-    struct flo_buf piece; /* of the token looked at */
-    uint32_t *distances;  /* closing.h; NULL: there is no limit */
-    size_t left;          /* tokens of the answer, by that limit */
-    bool is_closing;      /* nothing but the shortest end comes: */
+    struct flo_buf piece;  /* of the token looked at */
+    struct flo_lazy *lazy; /* of calls; NULL: it is awake */
+    uint32_t *distances;   /* closing.h; NULL: there is no limit */
+    size_t left;           /* tokens of the answer, by that limit */
+    bool is_closing;       /* nothing but the shortest end comes: */
     struct flo_tokens ending;
     size_t ended; /* of these */
 };
@@ -34,6 +37,7 @@ uint64_t flo_grammar_bytes(uint32_t n_vocab)
 {
     return sizeof(struct flo_grammar) + sizeof(struct flo_program) +
            FLO_GRAMMAR_NODES_MAX * sizeof(uint32_t) /* distances */ +
+           sizeof(struct flo_lazy) + FLO_TOOLS_BYTES_MAX +
            flo_matcher_bytes(n_vocab);
 }
 
@@ -73,27 +77,32 @@ static int need_pieces(const struct flo_engine *engine,
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-int flo_grammar_open(const struct flo_engine *engine,
-                     enum flo_grammar_kind kind, const char *text, size_t bytes,
-                     struct flo_grammar **out, struct flo_err *err)
+static void close_lazy(struct flo_lazy *lazy)
 {
-    const struct flo_pieces *pieces;
-    struct flo_program *program = NULL;
-    struct flo_grammar *g;
-    int rv = need_pieces(engine, &pieces, err);
-
-    if (rv < 0 || (rv = compile(kind, text, bytes, &program, err)) < 0) {
-        return rv;
+    if (lazy != NULL) {
+        flo_tool_list_deinit(&lazy->tools);
+        free(lazy);
     }
-    g = calloc(1, sizeof(*g));
+}
+
+/* Takes program and lazy, also on failure. */
+static int start(const struct flo_engine *engine,
+                 const struct flo_pieces *pieces, struct flo_program *program,
+                 struct flo_lazy *lazy, struct flo_grammar **out,
+                 struct flo_err *err)
+{
+    struct flo_grammar *g = calloc(1, sizeof(*g));
+
     if (g == NULL) {
         free(program);
+        close_lazy(lazy);
         return flo_fail(err, FLO_E_MEMORY, "a grammar");
     }
-    rv = flo_matcher_open(program, pieces, engine->hparams.n_vocab, &g->matcher,
-                          err);
+    g->lazy = lazy;
+    int rv = flo_matcher_open(program, pieces, engine->hparams.n_vocab,
+                              &g->matcher, err);
     if (rv < 0) {
-        free(g);
+        flo_grammar_close(g);
         return rv;
     }
     g->vocab = engine->vocab;
@@ -113,6 +122,95 @@ int flo_grammar_open(const struct flo_engine *engine,
     return 0;
 }
 
+int flo_grammar_open(const struct flo_engine *engine,
+                     enum flo_grammar_kind kind, const char *text, size_t bytes,
+                     struct flo_grammar **out, struct flo_err *err)
+{
+    const struct flo_pieces *pieces;
+    struct flo_program *program = NULL;
+    int rv = need_pieces(engine, &pieces, err);
+
+    rv = rv < 0 ? rv : compile(kind, text, bytes, &program, err);
+    return rv < 0 ? rv : start(engine, pieces, program, NULL, out, err);
+}
+
+/* ---- calls ---- */
+
+#define MERGED_MAX 32768u /* nodes that the schemas of tools may need */
+
+static int make_lazy(const struct flo_call_form *form,
+                     const struct flo_tool_rules *rules,
+                     const struct flo_tools *tools, struct flo_lazy **out,
+                     struct flo_err *err)
+{
+    struct flo_lazy *lazy = calloc(1, sizeof(*lazy));
+
+    if (lazy == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a grammar of calls");
+    }
+    lazy->form = *form;
+    lazy->in_thought = rules->in_thought;
+    lazy->is_required = rules->is_required;
+    lazy->starts_asleep = !rules->is_required || rules->in_thought;
+    int rv = flo_tool_list_make(&lazy->tools, tools, err);
+    if (rv < 0) {
+        close_lazy(lazy);
+        return rv;
+    }
+    *out = lazy;
+    return 0;
+}
+
+int flo_grammar_open_tools(const struct flo_engine *engine,
+                           const struct flo_tool_rules *rules,
+                           struct flo_grammar **out, struct flo_err *err)
+{
+    const struct flo_call_form *form = &engine->chat.calls;
+    const struct flo_call_choice choice = {
+        .name = rules->name,
+        .name_bytes = rules->name_bytes,
+        .is_one = rules->is_one,
+        .may_blank = rules->in_thought,
+    };
+    const struct flo_pieces *pieces;
+    struct flo_program *program = NULL;
+    struct flo_lazy *lazy = NULL;
+    struct flo_tools tools = {0};
+    int rv = need_pieces(engine, &pieces, err);
+
+    if (rv == 0 && form->kind == FLO_CALLS_NONE) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM,
+                      "tools: this model has no vocabulary or template");
+    }
+    rv = rv < 0 ? rv
+                : flo_tools_read(&tools, rules->tools, rules->tools_bytes,
+                                 MERGED_MAX, err);
+    rv = rv < 0 ? rv : flo_calls_compile(&tools, form, &choice, &program, err);
+    rv = rv < 0 ? rv : make_lazy(form, rules, &tools, &lazy, err);
+    flo_tools_deinit(&tools);
+    if (rv < 0) {
+        free(program);
+        return rv;
+    }
+    return start(engine, pieces, program, lazy, out, err);
+}
+
+int flo_grammar_open_reader(const struct flo_engine *engine,
+                            const struct flo_grammar *g, bool in_thought,
+                            flo_part_fn *part, void *context,
+                            struct flo_call_reader **out, struct flo_err *err)
+{
+    const struct flo_call_form *form = &engine->chat.calls;
+
+    if (g == NULL && form->thought_close.bytes == 0) {
+        *out = NULL;
+        return 0;
+    }
+    return flo_call_reader_open(g == NULL ? form : &g->lazy->form,
+                                g == NULL ? NULL : &g->lazy->tools, in_thought,
+                                part, context, out, err);
+}
+
 void flo_grammar_close(struct flo_grammar *g)
 {
     if (g != NULL) {
@@ -120,6 +218,7 @@ void flo_grammar_close(struct flo_grammar *g)
         flo_buf_deinit(&g->piece);
         free(g->distances);
         flo_tokens_deinit(&g->ending);
+        close_lazy(g->lazy);
         free(g);
     }
 }
@@ -129,6 +228,14 @@ void flo_grammar_reset(struct flo_grammar *g)
     g->state = flo_matcher_start(g->matcher);
     g->is_closing = false;
     g->ending.count = g->ended = 0;
+    if (g->lazy != NULL) {
+        flo_lazy_reset(g->lazy);
+    }
+}
+
+static bool sleeps(const struct flo_grammar *g)
+{
+    return g->lazy != NULL && g->lazy->sleeps;
 }
 
 int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
@@ -169,27 +276,48 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
         at = next;
     }
     bool is_whole = flo_matcher_must_end(m, at);
-    count = flo_utf8_valid(bytes, count);
+    count = flo_control_whole(bytes, count);
     while (count > 0 && !is_whole && bytes[count - 1] == ' ') {
         count--;
     }
     return count;
 }
 
-/* As the model would have read them in a prompt. */
-static bool tokenise(const struct flo_grammar *g, const char *bytes,
-                     size_t count, struct flo_tokens *tokens)
+static bool tokenise_text(const struct flo_grammar *g, const char *bytes,
+                          size_t count, struct flo_tokens *tokens)
 {
     return g->vocab->is_spm
                ? flo_spm_text(g->vocab, bytes, count, false, tokens)
                : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
+/* As the model would have read them in a prompt: whole characters and control
+ * tokens. */
+static bool tokenise(const struct flo_grammar *g, const char *bytes,
+                     size_t count, struct flo_tokens *tokens)
+{
+    size_t from = 0, at = 0;
+
+    while (at < count) {
+        if ((uint8_t)bytes[at] < FLO_CONTROL_FIRST) {
+            at++;
+            continue;
+        }
+        if (at > from && !tokenise_text(g, bytes + from, at - from, tokens)) {
+            return false;
+        }
+        flo_tokens_add(tokens, flo_control_read(bytes + at));
+        from = at += FLO_CONTROL_BYTES;
+    }
+    return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) &&
+           !tokens->failed;
+}
+
 /* The bytes of a token; false: it shows nothing, or too much. */
 static bool read_piece(struct flo_grammar *g, int32_t token)
 {
     g->piece.bytes = 0;
-    flo_vocab_piece(g->vocab, token, false, &g->piece);
+    flo_control_piece(g->vocab, token, &g->piece);
     return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX &&
            !g->piece.failed;
 }
@@ -244,8 +372,8 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
     struct flo_tokens found = {0};
     size_t taken = 0;
 
-    if (g->is_closing) {
-        return go_on_ending(g, tokens, tokens_max);
+    if (g->is_closing || sleeps(g)) {
+        return sleeps(g) ? 0 : go_on_ending(g, tokens, tokens_max);
     }
     /* Bytes that the vocabulary cannot spell in this way are left to
      * sampling. */
@@ -262,6 +390,13 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
 /* Move past the token; false: it does not fit. */
 static bool accept(struct flo_grammar *g, int32_t token)
 {
+    if (sleeps(g)) {
+        bool is_end = flo_vocab_is_end(g->vocab, token);
+        return is_end ? !g->lazy->is_required
+                      : !read_piece(g, token) ||
+                            flo_lazy_take(g->lazy, g->matcher, &g->state,
+                                          g->piece.data, g->piece.bytes);
+    }
     if (flo_vocab_is_end(g->vocab, token)) {
         return g->matcher->states[g->state].may_end;
     }
@@ -270,8 +405,29 @@ static bool accept(struct flo_grammar *g, int32_t token)
                             g->piece.bytes);
 }
 
+/* Looked for only where the model's own choice does not fit, once in many
+ * answers. */
+static const uint64_t *mask_asleep(struct flo_grammar *g)
+{
+    uint64_t *mask = flo_matcher_blank_mask(g->matcher);
+    int32_t count = flo_vocab_facts(g->vocab)->count;
+
+    for (int32_t id = 0; id < count; id++) {
+        bool is_end = flo_vocab_is_end(g->vocab, id);
+        bool fits = is_end ? !g->lazy->is_required
+                           : read_piece(g, id) &&
+                                 flo_lazy_fits(g->lazy, g->matcher,
+                                               g->piece.data, g->piece.bytes);
+        mask[id / 64] |= (uint64_t)fits << id % 64;
+    }
+    return mask;
+}
+
 static const uint64_t *mask_of(struct flo_grammar *g)
 {
+    if (sleeps(g)) {
+        return mask_asleep(g);
+    }
     bool is_new;
     uint64_t *mask = flo_matcher_mask(g->matcher, &g->state, &is_new);
     bool may_end = g->matcher->states[g->state].may_end;
@@ -298,7 +454,7 @@ struct kept {
 /* Could an end that find_end() gives need all that is left? */
 static bool is_near(const struct flo_grammar *g)
 {
-    return g->distances != NULL &&
+    return g->distances != NULL && !sleeps(g) &&
            g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
 }
 
@@ -337,7 +493,7 @@ static bool find_end(struct flo_grammar *g, uint32_t from,
         }
         bytes[count++] = (char)byte;
     }
-    if (!m->states[from].may_end || flo_utf8_valid(bytes, count) != count ||
+    if (!m->states[from].may_end || flo_control_whole(bytes, count) != count ||
         (count > 0 && !tokenise(g, bytes, count, out))) {
         return false;
     }
@@ -438,11 +594,13 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
             return 0;
         }
     }
+    bool was_asleep = sleeps(g);
     int rv = choose(g, sampler, logits, &before, sample, err);
     if (rv < 0) {
         return rv;
     }
-    if (!flo_vocab_is_end(g->vocab, sample->token) && is_too_far(g, &before)) {
+    if (!was_asleep && !flo_vocab_is_end(g->vocab, sample->token) &&
+        is_too_far(g, &before)) {
         (void)close_now(g, before.state, logits, sample);
     }
     flo_sampler_answer(sampler, sample->token);
@@ -451,6 +609,6 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
 
 bool flo_grammar_is_done(const struct flo_grammar *g)
 {
-    return flo_matcher_must_end(g->matcher, g->state) ||
-           (g->is_closing && g->ended == g->ending.count);
+    return !sleeps(g) && (flo_matcher_must_end(g->matcher, g->state) ||
+                          (g->is_closing && g->ended == g->ending.count));
 }

@@ -12,6 +12,7 @@
 
 #include <flotilla/grammar.h>
 
+#include "engine/chat/calls/reader.h"
 #include "engine/grammar/parser.h"
 
 /* To a checked program, for free().  FLO_E_INFER_PARAM with the line,
@@ -24,6 +25,32 @@ FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes,
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
                                     struct flo_program **program,
                                     struct flo_err *err);
+
+#define FLO_CALLS_MAX 64u /* of one answer */
+
+struct flo_call_choice {
+    const char *name;  /* the tool that is to be called */
+    size_t name_bytes; /* 0: any of them */
+    bool is_one;       /* at most one call */
+    bool may_blank;    /* blanks may come first */
+};
+/* The calls that a model may write, in its form.  FLO_E_INFER_PARAM with the
+ * tool's name and the JSON pointer within its parameters, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools,
+                                   const struct flo_call_form *form,
+                                   const struct flo_call_choice *choice,
+                                   struct flo_program **program,
+                                   struct flo_err *err);
+
+/* A reader of the answer's parts, in the form of the model's template.  With a
+ * grammar of calls, which it borrows, calls are told; NULL: thoughts alone.
+ * *out is NULL where the model's form has nothing to tell.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_grammar_open_reader(const struct flo_engine *engine,
+                                         const struct flo_grammar *grammar,
+                                         bool in_thought, flo_part_fn *part,
+                                         void *context,
+                                         struct flo_call_reader **out,
+                                         struct flo_err *err);
 
 /* GBNF into the parser's new `program`, to which other callers add too.  Names
  * and texts must live until the close, which gives the program when `rv`, the

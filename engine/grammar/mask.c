@@ -70,6 +70,25 @@ static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
     return true;
 }
 
+static uint64_t *take_slot(struct flo_matcher *m, uint32_t *slot)
+{
+    size_t words = flo_mask_words(m->n_vocab);
+    uint64_t *mask;
+
+    *slot = m->mask_next++ % FLO_MASKS_MAX;
+    mask = m->masks + *slot * words;
+    memset(mask, 0, words * sizeof(*mask));
+    m->mask_states[*slot] = 0;
+    return mask;
+}
+
+uint64_t *flo_matcher_blank_mask(struct flo_matcher *m)
+{
+    uint32_t slot;
+
+    return take_slot(m, &slot);
+}
+
 uint64_t *flo_matcher_mask(struct flo_matcher *m, uint32_t *state, bool *is_new)
 {
     size_t words = flo_mask_words(m->n_vocab);
@@ -80,10 +99,7 @@ uint64_t *flo_matcher_mask(struct flo_matcher *m, uint32_t *state, bool *is_new)
     if (!*is_new) {
         return m->masks + slot * words;
     }
-    slot = m->mask_next++ % FLO_MASKS_MAX;
-    mask = m->masks + slot * words;
-    memset(mask, 0, words * sizeof(*mask));
-    m->mask_states[slot] = 0;
+    mask = take_slot(m, &slot);
     if (!fill(m, state, false, mask)) {
         *state = flo_matcher_drop(m, *state);
         memset(mask, 0, words * sizeof(*mask));

@@ -105,5 +105,7 @@ static inline bool flo_matcher_must_end(const struct flo_matcher *matcher,
  * until the next call; may be changed by the caller when *is_new. */
 uint64_t *flo_matcher_mask(struct flo_matcher *matcher, uint32_t *state,
                            bool *is_new);
+/* One without a bit, of no state.  Valid until the next call. */
+uint64_t *flo_matcher_blank_mask(struct flo_matcher *matcher);
 
 #endif

@@ -315,6 +315,8 @@ FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
                                        struct flo_err *err);
 /* Does this token end an answer? */
 bool flo_engine_is_end(const struct flo_engine *engine, int32_t token);
+/* Is it a control token, which no text shows? */
+bool flo_engine_is_control(const struct flo_engine *engine, int32_t token);
 
 /* Turns single tokens into whole UTF-8 characters.  Zero-initialise. */
 struct flo_engine_stream {
@@ -372,5 +374,9 @@ FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
                                       size_t message_count, int32_t *tokens,
                                       size_t tokens_max, size_t *count,
                                       struct flo_err *err);
+/* Do the ids of a conversation end within a thought, so that the answer begins
+ * there? */
+bool flo_engine_in_thought(const struct flo_engine *engine,
+                           const int32_t *tokens, size_t count);
 
 #endif

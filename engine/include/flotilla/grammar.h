@@ -45,6 +45,26 @@ FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine,
                                   enum flo_grammar_kind kind, const char *text,
                                   size_t bytes, struct flo_grammar **grammar,
                                   struct flo_err *err);
+/* A grammar of the calls that a model may answer with, in the form of its own
+ * chat template (docs/internals/engine.md).  Text and thoughts may come before
+ * them, which it lets pass; from the first byte of a call on it is the call's
+ * name, and arguments by that tool's parameters.  Behind the last call the
+ * answer ends.
+ *
+ * FLO_E_INFER_PARAM also names the tool whose parameters cannot be kept. */
+struct flo_tool_rules {
+    const char *tools; /* a JSON list as in OpenAI's API */
+    size_t tools_bytes;
+    const char *name; /* the one that is to be called; */
+    size_t name_bytes; /* 0: any of them */
+    bool is_required;  /* a call comes, with nothing but a thought before it */
+    bool is_one;       /* at most one call */
+    bool in_thought;   /* the prompt ends within a thought */
+};
+FLO_MUST_USE int flo_grammar_open_tools(const struct flo_engine *engine,
+                                        const struct flo_tool_rules *rules,
+                                        struct flo_grammar **grammar,
+                                        struct flo_err *err);
 void flo_grammar_close(struct flo_grammar *grammar); /* NULL is fine */
 /* Begin another answer. */
 void flo_grammar_reset(struct flo_grammar *grammar);

@@ -1,0 +1,283 @@
+/* Arguments of a call to JSON; see arguments.h. */
+#include "engine/chat/calls/arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OUT_BYTES_MAX (1u << 20) /* of one token */
+
+void flo_arguments_begin(struct flo_arguments *a,
+                         const struct flo_call_form *form,
+                         const struct flo_tool_list *tools, uint32_t tool,
+                         flo_part_fn *part, void *context)
+{
+    struct flo_buf out = a->out;
+
+    memset(a, 0, offsetof(struct flo_arguments, held));
+    out.bytes = 0;
+    out.bytes_max = OUT_BYTES_MAX;
+    a->out = out;
+    a->form = form;
+    a->tools = tools;
+    a->tool = tool;
+    a->part = part;
+    a->context = context;
+}
+
+void flo_arguments_deinit(struct flo_arguments *a)
+{
+    flo_buf_deinit(&a->out);
+}
+
+void flo_arguments_flush(struct flo_arguments *a)
+{
+    if (a->out.bytes > 0) {
+        a->part(a->context, FLO_PART_ARGUMENTS, a->out.data, a->out.bytes);
+        a->out.bytes = 0;
+    }
+}
+
+/* ---- JSON ---- */
+
+/* Follow strings and brackets; is this byte outside of both? */
+static bool follow(struct flo_arguments *a, char byte)
+{
+    if (a->in_string) {
+        bool ends = byte == '"' && !a->is_escaped;
+        a->is_escaped = byte == '\\' && !a->is_escaped;
+        a->in_string = !ends;
+        return false;
+    }
+    a->in_string = byte == '"';
+    a->depth += byte == '{' || byte == '[' ? 1 : 0;
+    if (byte == '}' || byte == ']') {
+        a->depth -= a->depth > 0 ? 1 : 0;
+        return false;
+    }
+    return a->depth == 0 && !a->in_string;
+}
+
+static enum flo_arguments_event json(struct flo_arguments *a, char byte)
+{
+    if (a->depth == 0 && byte != '{') {
+        return FLO_ARGUMENTS_BAD;
+    }
+    follow(a, byte);
+    flo_buf_add(&a->out, &byte, 1);
+    return a->out.failed   ? FLO_ARGUMENTS_BAD
+           : a->depth == 0 ? FLO_ARGUMENTS_END
+                           : FLO_ARGUMENTS_MORE;
+}
+
+/* ---- fields ---- */
+
+static void escape(struct flo_buf *out, const char *text, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t c = (uint8_t)text[i];
+
+        if (c == '"' || c == '\\') {
+            flo_buf_printf(out, "\\%c", c);
+        } else if (c == '\n') {
+            flo_buf_text(out, "\\n");
+        } else if (c < 0x20 || c == 0x7f) {
+            flo_buf_printf(out, "\\u%04x", c);
+        } else {
+            flo_buf_add(out, &text[i], 1);
+        }
+    }
+}
+
+static bool begins(const struct flo_form_text *text, const char *bytes,
+                   size_t count)
+{
+    return count <= text->bytes && memcmp(text->data, bytes, count) == 0;
+}
+
+static bool ends(const struct flo_arguments *a, const struct flo_form_text *t)
+{
+    return a->held_count >= t->bytes &&
+           memcmp(a->held + a->held_count - t->bytes, t->data, t->bytes) == 0;
+}
+
+static void start_field(struct flo_arguments *a)
+{
+    a->stage = FLO_FIELD_START;
+    a->held_count = 0;
+}
+
+/* The name of the field is whole. */
+static void start_value(struct flo_arguments *a, size_t key_bytes)
+{
+    const struct flo_call_form *form = a->form;
+    bool is_text = form->quote.bytes == 0 &&
+                   flo_tool_list_is_text(a->tools, a->tool, a->held, key_bytes);
+
+    flo_buf_text(&a->out, a->fields++ == 0 ? "{\"" : ", \"");
+    escape(&a->out, a->held, key_bytes);
+    flo_buf_text(&a->out, is_text ? "\": \"" : "\": ");
+    a->held_count = 0;
+    a->depth = 0;
+    a->in_string = a->is_escaped = false;
+    a->stage = is_text                       ? FLO_FIELD_TEXT
+               : form->field_close.bytes > 0 ? FLO_FIELD_JSON
+                                             : FLO_FIELD_VALUE;
+}
+
+/* What leads to the next field's key. */
+static size_t lead(const struct flo_arguments *a, char *out)
+{
+    const struct flo_form_text *between = &a->form->separator;
+    const struct flo_form_text *open = &a->form->field_open;
+    size_t bytes = a->fields > 0 ? between->bytes : 0;
+
+    memcpy(out, between->data, bytes);
+    memcpy(out + bytes, open->data, open->bytes);
+    return bytes + open->bytes;
+}
+
+static enum flo_arguments_event start(struct flo_arguments *a)
+{
+    const struct flo_call_form *form = a->form;
+    char before[2 * FLO_FORM_TEXT_MAX];
+    size_t bytes = lead(a, before);
+    bool goes_on = begins(&form->next, a->held, a->held_count);
+    bool closes = begins(&form->close, a->held, a->held_count);
+    bool is_close = closes && a->held_count == form->close.bytes;
+    bool is_next = goes_on && a->held_count == form->next.bytes;
+
+    if ((is_close || is_next) && !a->is_closed) {
+        flo_buf_text(&a->out, a->fields == 0 ? "{}" : "}");
+        a->is_closed = true;
+    }
+    if (is_next || (is_close && !goes_on)) {
+        return is_next ? FLO_ARGUMENTS_NEXT : FLO_ARGUMENTS_OVER;
+    }
+    if (a->is_closed || closes || goes_on) {
+        return a->is_closed && !goes_on ? FLO_ARGUMENTS_OVER
+                                        : FLO_ARGUMENTS_MORE;
+    }
+    if (a->held_count <= bytes) {
+        return memcmp(before, a->held, a->held_count) == 0 ? FLO_ARGUMENTS_MORE
+                                                           : FLO_ARGUMENTS_BAD;
+    }
+    if (memcmp(before, a->held, bytes) != 0) {
+        return FLO_ARGUMENTS_BAD;
+    }
+    a->held_count -= bytes;
+    memmove(a->held, a->held + bytes, a->held_count);
+    a->stage = FLO_FIELD_KEY;
+    return FLO_ARGUMENTS_MORE;
+}
+
+static enum flo_arguments_event key(struct flo_arguments *a)
+{
+    if (ends(a, &a->form->equals)) {
+        start_value(a, a->held_count - a->form->equals.bytes);
+    }
+    return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD
+                                                : FLO_ARGUMENTS_MORE;
+}
+
+/* Up to field_close; what may be its beginning is held back. */
+static enum flo_arguments_event text(struct flo_arguments *a)
+{
+    const struct flo_form_text *close = &a->form->field_close;
+    bool is_text = a->stage == FLO_FIELD_TEXT, is_whole = ends(a, close);
+    size_t keep = is_whole ? close->bytes : 0;
+
+    if (!is_whole) {
+        keep = a->held_count < close->bytes ? a->held_count : close->bytes - 1u;
+        while (memcmp(a->held + a->held_count - keep, close->data, keep) != 0) {
+            keep--;
+        }
+    }
+    if (is_text) {
+        escape(&a->out, a->held, a->held_count - keep);
+    } else {
+        flo_buf_add(&a->out, a->held, a->held_count - keep);
+    }
+    memmove(a->held, a->held + a->held_count - keep, keep);
+    a->held_count = keep;
+    if (is_whole) {
+        flo_buf_text(&a->out, is_text ? "\"" : "");
+        start_field(a);
+    }
+    return FLO_ARGUMENTS_MORE;
+}
+
+/* Python's words are JSON's. */
+static void put_word(struct flo_arguments *a)
+{
+    static const char *const words[][2] = {
+        {"True", "true"}, {"False", "false"}, {"None", "null"}};
+
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        if (a->form->is_python && strlen(words[i][0]) == a->held_count &&
+            memcmp(a->held, words[i][0], a->held_count) == 0) {
+            flo_buf_text(&a->out, words[i][1]);
+            a->held_count = 0;
+        }
+    }
+    flo_buf_add(&a->out, a->held, a->held_count);
+    a->held_count = 0;
+}
+
+static bool is_first(const struct flo_form_text *text, char byte)
+{
+    return text->bytes > 0 && text->data[0] == byte;
+}
+
+/* The last byte that is held is new; letters before it are a word. */
+static enum flo_arguments_event value(struct flo_arguments *a)
+{
+    const struct flo_call_form *form = a->form;
+    char byte = a->held[a->held_count - 1];
+    bool was_string = a->in_string, is_outside = follow(a, byte);
+    bool is_letter =
+        (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+
+    if (!was_string && is_letter && a->held_count < 8) {
+        return FLO_ARGUMENTS_MORE;
+    }
+    a->held_count--;
+    put_word(a);
+    if (is_outside &&
+        (is_first(&form->separator, byte) || is_first(&form->close, byte) ||
+         is_first(&form->next, byte))) {
+        start_field(a);
+        a->held[a->held_count++] = byte;
+        return start(a);
+    }
+    flo_buf_add(&a->out, &byte, 1);
+    return FLO_ARGUMENTS_MORE;
+}
+
+enum flo_arguments_event flo_arguments_step(struct flo_arguments *a, char byte)
+{
+    enum flo_arguments_event event = FLO_ARGUMENTS_MORE;
+
+    if (a->form->kind == FLO_CALLS_JSON) {
+        return json(a, byte);
+    }
+    if (a->held_count == sizeof(a->held)) {
+        return FLO_ARGUMENTS_BAD;
+    }
+    a->held[a->held_count++] = byte;
+    switch (a->stage) {
+    case FLO_FIELD_START:
+        event = start(a);
+        break;
+    case FLO_FIELD_KEY:
+        event = key(a);
+        break;
+    case FLO_FIELD_TEXT:
+    case FLO_FIELD_JSON:
+        event = text(a);
+        break;
+    case FLO_FIELD_VALUE:
+        event = value(a);
+        break;
+    }
+    return a->out.failed ? FLO_ARGUMENTS_BAD : event;
+}

@@ -1,0 +1,515 @@
+/* Derive: a form out of renderings; see derive.h. */
+#include "engine/chat/calls/derive.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/token/control.h"
+
+#define NAME "zeta_probe"
+#define NAME_2 "omega_probe"
+#define TEXT "wxyzzy"
+#define THOUGHT "qvvthoughtqvv"
+#define ANSWER "kwwanswerkww"
+#define CALL_OF(name, arguments)                                               \
+    "{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":"      \
+    "\"" name "\",\"arguments\":" arguments "}}"
+#define CALLS_OF(list) "{\"tool_calls\":[" list "]}"
+#define TOOL_OF(name)                                                          \
+    "{\"type\":\"function\",\"function\":{\"name\":\"" name                    \
+    "\",\"description\":\"A tool\",\"parameters\":{\"type\":\"object\","       \
+    "\"properties\":{\"kappa\":{\"type\":\"string\"},\"lambda\":{\"type\":"    \
+    "\"string\"},\"muon\":{\"type\":\"string\"}}}}}"
+#define TOOLS "[" TOOL_OF(NAME) "," TOOL_OF(NAME_2) "]"
+
+/* Bytes of a rendering.  NULL: not there. */
+struct part {
+    const char *data;
+    size_t bytes;
+};
+
+static struct part find(struct part in, const char *text)
+{
+    size_t bytes = strlen(text);
+    const char *hit =
+        in.data == NULL ? NULL : memmem(in.data, in.bytes, text, bytes);
+    return (struct part){hit, hit == NULL ? 0 : bytes};
+}
+
+static struct part between(struct part from, struct part to)
+{
+    const char *begin = from.data + from.bytes;
+
+    if (from.data == NULL || to.data == NULL || to.data < begin) {
+        return (struct part){NULL, 0};
+    }
+    return (struct part){begin, (size_t)(to.data - begin)};
+}
+
+static struct part behind(struct part in, struct part what)
+{
+    struct part end = {in.data + in.bytes, 0};
+
+    return between(what, end);
+}
+
+static size_t common_begin(struct part a, struct part b)
+{
+    size_t n = 0;
+
+    while (n < a.bytes && n < b.bytes && a.data[n] == b.data[n]) {
+        n++;
+    }
+    return n;
+}
+
+static size_t common_end(struct part a, struct part b)
+{
+    size_t n = 0;
+
+    while (n < a.bytes && n < b.bytes &&
+           a.data[a.bytes - 1 - n] == b.data[b.bytes - 1 - n]) {
+        n++;
+    }
+    return n;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static struct part trim(struct part p)
+{
+    while (p.bytes > 0 && is_blank(p.data[0])) {
+        p.data++;
+        p.bytes--;
+    }
+    while (p.bytes > 0 && is_blank(p.data[p.bytes - 1])) {
+        p.bytes--;
+    }
+    return p;
+}
+
+/* With control tokens as their bytes; false: too long. */
+static bool keep(const struct flo_derivation *d, struct part p,
+                 struct flo_form_text *out)
+{
+    struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
+
+    if (d->vocab != NULL) {
+        flo_control_spell(d->vocab, p.data, p.bytes, &bytes);
+    } else {
+        flo_buf_add(&bytes, p.data, p.bytes);
+    }
+    bool fits = p.data != NULL && !bytes.failed;
+    out->bytes = fits ? (uint16_t)bytes.bytes : 0;
+    if (out->bytes > 0) {
+        memcpy(out->data, bytes.data, bytes.bytes);
+    }
+    flo_buf_deinit(&bytes);
+    return fits;
+}
+
+/* ---- renderings ---- */
+
+/* [user, assistant] with more about the assistant; NULL text: refused. */
+static struct part answer(const struct flo_derivation *d, const char *text,
+                          const char *more, const char *tools,
+                          struct flo_buf *out)
+{
+    const struct flo_engine_message messages[] = {
+        {"user", "Hello?", 6, NULL, 0},
+        {"assistant", text, strlen(text), more,
+         more == NULL ? 0 : strlen(more)},
+    };
+    size_t count = text[0] == '\0' && more == NULL ? 1 : 2;
+
+    out->bytes = 0;
+    if (d->render(d->context, messages, count, tools, out) != 0 ||
+        out->failed) {
+        return (struct part){NULL, 0};
+    }
+    return (struct part){out->data, out->bytes};
+}
+
+static struct part calls(const struct flo_derivation *d, const char *more,
+                         struct flo_buf *out)
+{
+    return answer(d, "", more, TOOLS, out);
+}
+
+/* What stands behind an answer, at most. */
+static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
+{
+    struct part all = answer(d, ANSWER, NULL, TOOLS, out);
+
+    return behind(all, find(all, ANSWER));
+}
+
+/* The part of what stands behind a call that is the call's. */
+static struct part own(const struct flo_derivation *d, struct part rest,
+                       struct part tail)
+{
+    struct flo_buf marked = {0};
+    size_t same = common_end(rest, tail);
+
+    rest.bytes -= same;
+    /* A token that ends the answer is not the call's, either. */
+    for (size_t at = 0; d->vocab != NULL && at < rest.bytes; at++) {
+        marked.bytes = 0;
+        flo_control_spell(d->vocab, rest.data + at, rest.bytes - at, &marked);
+        if (marked.bytes >= FLO_CONTROL_BYTES &&
+            (uint8_t)marked.data[0] >= FLO_CONTROL_FIRST &&
+            flo_vocab_is_end(d->vocab, flo_control_read(marked.data))) {
+            rest.bytes = at;
+        }
+    }
+    flo_buf_deinit(&marked);
+    while (rest.bytes > 0 && is_blank(rest.data[rest.bytes - 1])) {
+        rest.bytes--;
+    }
+    return rest;
+}
+
+/* ---- thoughts ---- */
+
+static const char *const known_thoughts[][2] = {
+    {"<think>", "</think>"},
+    {"[THINK]", "[/THINK]"},
+};
+
+/* The mark right before: up to a blank, or a control token alone. */
+static struct part mark_before(const struct flo_derivation *d,
+                               struct part before)
+{
+    struct part all = trim(before), mark = {all.data + all.bytes, 0};
+    struct flo_form_text form;
+
+    while (mark.data > all.data && !is_blank(mark.data[-1])) {
+        mark.data--;
+        mark.bytes++;
+        if (mark.bytes > 2 && keep(d, mark, &form) &&
+            form.bytes == FLO_CONTROL_BYTES &&
+            (uint8_t)form.data[0] >= FLO_CONTROL_FIRST) {
+            break;
+        }
+    }
+    return mark;
+}
+
+static void derive_thoughts(const struct flo_derivation *d,
+                            struct flo_call_form *form)
+{
+    static const char more[] = "{\"reasoning_content\":\"" THOUGHT "\"}";
+    struct part source = {d->source, d->source_bytes};
+    struct flo_buf text = {0};
+    struct part all = answer(d, ANSWER, more, NULL, &text);
+    struct part thought = find(all, THOUGHT);
+    struct part close = between(thought, find(all, ANSWER));
+    struct part begin = {all.data, 0};
+
+    close = trim(close);
+    if (close.data != NULL && close.bytes > 0) {
+        struct part open = mark_before(d, between(begin, thought));
+        if (!keep(d, open, &form->thought_open) ||
+            !keep(d, close, &form->thought_close)) {
+            form->thought_open.bytes = form->thought_close.bytes = 0;
+        }
+    }
+    for (size_t i = 0;
+         i < FLO_COUNT(known_thoughts) && form->thought_close.bytes == 0; i++) {
+        struct part open = find(source, known_thoughts[i][0]);
+        struct part end = find(source, known_thoughts[i][1]);
+
+        if (open.data != NULL && end.data != NULL) {
+            (void)keep(d, open, &form->thought_open);
+            (void)keep(d, end, &form->thought_close);
+        }
+    }
+    flo_buf_deinit(&text);
+}
+
+/* ---- calls ---- */
+
+/* The opening of a call: what is behind the template's own opening of an
+ * answer, and behind a thought that it shows empty. */
+static struct part opening(const struct flo_derivation *d,
+                           const struct flo_call_form *form, struct part all,
+                           struct part name)
+{
+    struct flo_buf text = {0};
+    struct part prompt = answer(d, "", NULL, TOOLS, &text);
+    struct part open = {all.data, (size_t)(name.data - all.data)};
+    struct flo_form_text marked;
+    size_t skipped = common_begin(all, prompt);
+
+    skipped = skipped < open.bytes ? skipped : open.bytes;
+    open.data += skipped;
+    open.bytes -= skipped;
+    /* The thought's end within it, as marked bytes. */
+    for (size_t from = 0; form->thought_close.bytes > 0 && from < open.bytes;
+         from++) {
+        struct part rest = {open.data, from + 1};
+        if (keep(d, rest, &marked) &&
+            marked.bytes >= form->thought_close.bytes &&
+            memcmp(marked.data + marked.bytes - form->thought_close.bytes,
+                   form->thought_close.data, form->thought_close.bytes) == 0) {
+            open.data += from + 1;
+            open.bytes -= from + 1;
+            break;
+        }
+    }
+    while (open.bytes > 0 && is_blank(open.data[0])) {
+        open.data++;
+        open.bytes--;
+    }
+    flo_buf_deinit(&text);
+    return open;
+}
+
+/* So many bytes of `open` tell a call: a control token, or the first word with
+ * a sign in it that no sentence has. */
+static void set_wakes(struct flo_call_form *form)
+{
+    const struct flo_form_text *open = &form->open;
+    uint16_t at = 0;
+
+    form->is_bare = false;
+    if (open->bytes >= FLO_CONTROL_BYTES &&
+        (uint8_t)open->data[0] >= FLO_CONTROL_FIRST) {
+        form->wakes = FLO_CONTROL_BYTES;
+        return;
+    }
+    while (at < open->bytes && !is_blank(open->data[at]) &&
+           (at == 0 || (open->data[at] != '{' && open->data[at] != '['))) {
+        at++;
+    }
+    form->wakes = at;
+    form->is_bare =
+        at < 4 || (open->data[0] != '<' && open->data[at - 1] != ']');
+}
+
+/* Between the arguments of a call and the name of the next one. */
+static bool set_next(const struct flo_derivation *d, struct flo_call_form *form,
+                     const char *two, const char *last)
+{
+    struct flo_buf text = {0};
+    struct part all = calls(d, two, &text);
+    struct part second = find(all, NAME_2);
+    struct part first = {
+        all.data, second.data == NULL ? 0 : (size_t)(second.data - all.data)};
+    struct part end = {NULL, 0}, hit = find(first, last);
+    bool is_set = false;
+
+    while (hit.data != NULL) { /* the last one before the name */
+        end = hit;
+        struct part rest = behind(first, hit);
+        hit = find(rest, last);
+    }
+    if (end.data != NULL) {
+        is_set = keep(d, between(end, second), &form->next);
+    }
+    flo_buf_deinit(&text);
+    return is_set && form->next.bytes > 0;
+}
+
+/* Arguments as a JSON object. */
+static bool derive_json(const struct flo_derivation *d,
+                        struct flo_call_form *form, struct part tail)
+{
+    static const char object[] = "{\"kappa\": \"" TEXT "\"}";
+    static const char one[] =
+        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
+    static const char two[] =
+        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "," CALL_OF(
+            NAME_2, "{\"kappa\":\"" TEXT "\"}"));
+    struct flo_buf text = {0};
+    struct part all = calls(d, one, &text);
+    struct part name = {NULL, 0}, hit = find(all, NAME);
+    bool is_set = false;
+
+    while (hit.data != NULL) { /* the tools stand before the call */
+        name = hit;
+        hit = find(behind(all, hit), NAME);
+    }
+    struct part arguments = find(behind(all, name), object);
+    if (arguments.data != NULL) {
+        struct part close = own(d, behind(all, arguments), tail);
+        is_set = keep(d, opening(d, form, all, name), &form->open) &&
+                 keep(d, between(name, arguments), &form->mid) &&
+                 keep(d, close, &form->close) && form->mid.bytes > 0 &&
+                 set_next(d, form, two, object);
+    }
+    form->kind = is_set ? FLO_CALLS_JSON : FLO_CALLS_NONE;
+    flo_buf_deinit(&text);
+    return is_set;
+}
+
+/* ---- fields ---- */
+
+/* The keys in the order in which the template writes them. */
+struct fields {
+    struct part name, keys[3], values[3];
+};
+
+static void sort(struct fields *f)
+{
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2 - i; k++) {
+            if (f->keys[k].data > f->keys[k + 1].data) {
+                struct part key = f->keys[k];
+                f->keys[k] = f->keys[k + 1];
+                f->keys[k + 1] = key;
+            }
+        }
+    }
+}
+
+static bool read_fields(struct part all, const char *value, struct fields *f)
+{
+    static const char *const keys[] = {"kappa", "lambda", "muon"};
+    struct part hit = find(all, NAME);
+
+    f->name = (struct part){NULL, 0};
+    while (hit.data != NULL) {
+        f->name = hit;
+        hit = find(behind(all, hit), NAME);
+    }
+    for (int i = 0; i < 3 && f->name.data != NULL; i++) {
+        f->keys[i] = find(behind(all, f->name), keys[i]);
+        if (f->keys[i].data == NULL) {
+            return false;
+        }
+    }
+    if (f->name.data == NULL) {
+        return false;
+    }
+    sort(f);
+    for (int i = 0; i < 3; i++) {
+        f->values[i] = find(behind(all, f->keys[i]), value);
+        if (f->values[i].data == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* With numbers there are no quotes. */
+static bool set_fields(const struct flo_derivation *d,
+                       struct flo_call_form *form, struct part all,
+                       const struct fields *f, struct part tail)
+{
+    struct part lead = between(f->name, f->keys[0]);
+    struct part gap = between(f->values[0], f->keys[1]);
+    struct part rest = own(d, behind(all, f->values[2]), tail);
+    size_t same = common_end(lead, gap);
+    struct part open = {lead.data + lead.bytes - same, same};
+
+    lead.bytes -= same;
+    gap.bytes -= same;
+    size_t shared = common_begin(gap, rest);
+    struct part close = {gap.data, shared};
+    struct part separator = {gap.data + shared, gap.bytes - shared};
+    struct part end = {rest.data + shared, rest.bytes - shared};
+
+    return lead.data != NULL && gap.data != NULL && lead.bytes > 0 &&
+           keep(d, opening(d, form, all, f->name), &form->open) &&
+           keep(d, lead, &form->mid) && keep(d, open, &form->field_open) &&
+           keep(d, between(f->keys[0], f->values[0]), &form->equals) &&
+           keep(d, close, &form->field_close) &&
+           keep(d, separator, &form->separator) && keep(d, end, &form->close) &&
+           form->equals.bytes > 0;
+}
+
+/* What texts have around them and numbers have not. */
+static bool set_quote(const struct flo_derivation *d,
+                      struct flo_call_form *form, const struct fields *texts,
+                      const struct fields *numbers)
+{
+    struct part with = between(texts->keys[0], texts->values[0]);
+    struct part without = between(numbers->keys[0], numbers->values[0]);
+    struct part quote = {with.data + without.bytes, with.bytes - without.bytes};
+
+    return with.data != NULL && without.data != NULL &&
+           with.bytes >= without.bytes && keep(d, quote, &form->quote) &&
+           (form->quote.bytes == 0 ||
+            (form->quote.bytes == 1 && form->quote.data[0] == '"'));
+}
+
+#define FIELDS_OF(value)                                                       \
+    "{\"kappa\":" value ",\"lambda\":" value ",\"muon\":" value "}"
+
+static bool derive_fields(const struct flo_derivation *d,
+                          struct flo_call_form *form, struct part tail)
+{
+    static const char texts[] =
+        CALLS_OF(CALL_OF(NAME, FIELDS_OF("\"" TEXT "\"")));
+    static const char numbers[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("7531")));
+    static const char truths[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("true")));
+    static const char two[] = CALLS_OF(CALL_OF(
+        NAME, FIELDS_OF("7531")) "," CALL_OF(NAME_2, FIELDS_OF("7531")));
+    struct flo_buf a = {0}, b = {0}, c = {0};
+    struct part all = calls(d, numbers, &b);
+    struct fields f, g, h;
+    bool is_set = read_fields(all, "7531", &f) &&
+                  read_fields(calls(d, texts, &a), TEXT, &g) &&
+                  set_fields(d, form, all, &f, tail) &&
+                  set_quote(d, form, &g, &f);
+
+    form->is_python = is_set && read_fields(calls(d, truths, &c), "True", &h);
+    if (is_set) {
+        struct flo_form_text closed = form->field_close;
+        is_set = set_next(d, form, two, "7531");
+        if (is_set && closed.bytes > 0) { /* the last field's is not `next`'s */
+            is_set = form->next.bytes > closed.bytes &&
+                     memcmp(form->next.data, closed.data, closed.bytes) == 0;
+            form->next.bytes =
+                (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));
+            memmove(form->next.data, form->next.data + closed.bytes,
+                    form->next.bytes);
+        }
+    }
+    form->kind = is_set ? FLO_CALLS_FIELDS : FLO_CALLS_NONE;
+    flo_buf_deinit(&a);
+    flo_buf_deinit(&b);
+    flo_buf_deinit(&c);
+    return is_set;
+}
+
+/* ---- the whole ---- */
+
+static void set_text(struct flo_form_text *out, const char *text)
+{
+    out->bytes = (uint16_t)strlen(text);
+    memcpy(out->data, text, out->bytes);
+}
+
+/* Hermes' form, which most models have seen. */
+static void tell(struct flo_call_form *form)
+{
+    form->kind = FLO_CALLS_JSON;
+    form->is_told = true;
+    form->is_python = false;
+    set_text(&form->open, "<tool_call>\n{\"name\": \"");
+    set_text(&form->mid, "\", \"arguments\": ");
+    set_text(&form->close, "}\n</tool_call>");
+    set_text(&form->next, "}\n</tool_call>\n<tool_call>\n{\"name\": \"");
+}
+
+void flo_calls_derive(const struct flo_derivation *d,
+                      struct flo_call_form *form)
+{
+    struct flo_buf text = {0};
+    struct part tail;
+
+    memset(form, 0, sizeof(*form));
+    derive_thoughts(d, form);
+    tail = tail_of(d, &text);
+    if (tail.data == NULL ||
+        (!derive_json(d, form, tail) && !derive_fields(d, form, tail))) {
+        tell(form);
+    }
+    set_wakes(form);
+    flo_buf_deinit(&text);
+}

@@ -1,0 +1,54 @@
+/* Form: how a model writes calls of tools, and thoughts.
+ *
+ *     open NAME mid ARGUMENTS ( next NAME mid ARGUMENTS )* close
+ *
+ * ARGUMENTS is a JSON object, or fields with text around each:
+ *
+ *     field_open KEY equals VALUE field_close ( separator ... )*
+ *
+ * Texts are bytes with control tokens in them (token/control.h).  The form is
+ * found by comparing what the model's template writes (derive.c).  The grammar
+ * of calls (grammar/schema/calls.c) and the reader of answers (reader.h) both
+ * follow it. */
+#ifndef FLOTILLA_ENGINE_CALL_FORM_H
+#define FLOTILLA_ENGINE_CALL_FORM_H
+
+#include <flotilla/base.h>
+
+#define FLO_FORM_TEXT_MAX 160u
+#define FLO_TOOL_NAME_MAX 64u /* bytes */
+
+struct flo_form_text {
+    char data[FLO_FORM_TEXT_MAX];
+    uint16_t bytes;
+};
+
+enum flo_call_kind {
+    FLO_CALLS_NONE, /* no form is known */
+    FLO_CALLS_JSON,
+    FLO_CALLS_FIELDS,
+};
+
+struct flo_call_form {
+    enum flo_call_kind kind;
+    /* Nothing but a known name tells `open` from other text: a call then is
+     * what an answer begins with. */
+    bool is_bare;
+    bool is_python; /* fields: True, False and None */
+    bool is_told;   /* the template has none: the form is told in words */
+    uint16_t wakes; /* bytes of `open` after which a call has begun */
+    struct flo_form_text open, mid, next, close;
+    /* Of fields.  Without a quote a string stands as it is, up to
+     * field_close. */
+    struct flo_form_text field_open, equals, quote, field_close, separator;
+    struct flo_form_text thought_open, thought_close; /* empty: none */
+};
+
+/* Characters of a tool's name. */
+static inline bool flo_tool_name_has(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+}
+
+#endif

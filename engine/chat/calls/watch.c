@@ -1,0 +1,142 @@
+/* Watch: marks in the bytes of an answer; see watch.h. */
+#include "engine/chat/calls/watch.h"
+
+#include <string.h>
+
+void flo_call_watch_begin(struct flo_call_watch *watch,
+                          const struct flo_call_form *form,
+                          const struct flo_tool_list *tools, bool in_thought)
+{
+    memset(watch, 0, offsetof(struct flo_call_watch, tail));
+    watch->form = form;
+    watch->tools = form->kind == FLO_CALLS_NONE ? NULL : tools;
+    watch->in_thought = in_thought;
+    watch->is_start = true;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* ---- marks ---- */
+
+/* How many of the last bytes are the beginning of the mark; all of it: it is
+ * there. */
+static size_t match(const struct flo_call_watch *w, const char *mark,
+                    size_t bytes)
+{
+    size_t most = w->count < bytes ? w->count : bytes;
+
+    while (most > 0 && memcmp(w->tail + w->count - most, mark, most) != 0) {
+        most--;
+    }
+    return most;
+}
+
+/* Is the tail the beginning of a call that has no mark of its own?  All of it,
+ * up to what follows the name, or 0. */
+static size_t match_bare(const struct flo_call_watch *w, bool *is_whole)
+{
+    const struct flo_form_text *open = &w->form->open, *mid = &w->form->mid;
+    size_t at = open->bytes, name = at;
+
+    *is_whole = false;
+    if (w->count <= at) {
+        return memcmp(w->tail, open->data, w->count) == 0 ? w->count : 0;
+    }
+    if (memcmp(w->tail, open->data, at) != 0) {
+        return 0;
+    }
+    while (at < w->count && flo_tool_name_has(w->tail[at])) {
+        at++;
+    }
+    if (at == w->count) {
+        return flo_tool_list_begins(w->tools, w->tail + name, at - name) ? at
+                                                                         : 0;
+    }
+    if (flo_tool_list_find(w->tools, w->tail + name, at - name) == UINT32_MAX ||
+        w->count - at > mid->bytes ||
+        memcmp(w->tail + at, mid->data, w->count - at) != 0) {
+        return 0;
+    }
+    *is_whole = w->count - at == mid->bytes;
+    return w->count;
+}
+
+static size_t match_call(const struct flo_call_watch *w, bool *is_whole)
+{
+    size_t bytes = w->form->wakes;
+
+    *is_whole = false;
+    if (w->tools == NULL || (w->form->is_bare && !w->is_start)) {
+        return 0;
+    }
+    if (w->form->is_bare) {
+        return match_bare(w, is_whole);
+    }
+    size_t found = match(w, w->form->open.data, bytes);
+    *is_whole = found == bytes;
+    return found;
+}
+
+static size_t match_thought(const struct flo_call_watch *w, bool *is_whole)
+{
+    const struct flo_form_text *mark =
+        w->in_thought ? &w->form->thought_close : &w->form->thought_open;
+    size_t found = 0;
+
+    if (mark->bytes > 0 && (w->in_thought || w->is_start)) {
+        found = match(w, mark->data, mark->bytes);
+    }
+    *is_whole = found > 0 && found == mark->bytes;
+    return found;
+}
+
+/* ---- bytes ---- */
+
+static void keep(struct flo_call_watch *w, char byte)
+{
+    if (w->count == sizeof(w->tail)) {
+        memmove(w->tail, w->tail + 1, --w->count);
+    }
+    w->tail[w->count++] = byte;
+}
+
+enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
+                                         size_t *mark)
+{
+    bool is_thought, is_call = false;
+
+    if (w->has_called ||
+        (w->is_start && w->count == 0 && !w->in_thought && is_blank(byte))) {
+        return FLO_WATCH_NOTHING;
+    }
+    keep(w, byte);
+    size_t thought = match_thought(w, &is_thought);
+    size_t call = w->in_thought ? 0 : match_call(w, &is_call);
+    if (is_call) {
+        *mark = call;
+        w->has_called = true;
+        return FLO_WATCH_CALL;
+    }
+    if (is_thought) {
+        *mark = thought;
+        w->in_thought = !w->in_thought;
+        w->count = 0;
+        return w->in_thought ? FLO_WATCH_THOUGHT : FLO_WATCH_THOUGHT_END;
+    }
+    /* Text before a mark makes the answer's beginning one no more. */
+    size_t most = thought > call ? thought : call;
+    w->is_start = w->is_start && (w->in_thought || most == w->count);
+    return FLO_WATCH_NOTHING;
+}
+
+size_t flo_call_watch_pending(const struct flo_call_watch *w)
+{
+    bool ignored;
+    size_t thought = match_thought(w, &ignored);
+    size_t call = w->in_thought || w->has_called ? 0 : match_call(w, &ignored);
+
+    return thought > call ? thought : call;
+}
