@@ -47,6 +47,11 @@ FLO_MUST_USE int flo_config_parse(const char *text, size_t bytes,
                                   const struct flo_config_row *rows,
                                   size_t count, struct flo_config **out,
                                   struct flo_err *err);
+/* The same of a map within a file that was read.  Errors name it: "tokens.shop:
+ * unknown key ..." */
+FLO_MUST_USE int flo_config_map(const json_t *map, const char *name,
+                                const struct flo_config_row *rows, size_t count,
+                                struct flo_config **out, struct flo_err *err);
 /* The same from a file; also flo_file_read's errors. */
 FLO_MUST_USE int flo_config_load(const char *path,
                                  const struct flo_config_row *rows,

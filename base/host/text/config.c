@@ -21,7 +21,8 @@ struct flo_config {
     const struct flo_config_row *rows;
     struct value *values; /* [count] */
     size_t count;
-    struct flo_yaml *yaml;
+    struct flo_yaml *yaml; /* NULL: a map within another file */
+    char name[200];        /* ... and its path there */
     json_t *no_object;
     json_t *no_array;
 };
@@ -55,6 +56,11 @@ void flo_config_cleanup(struct flo_config **config)
 
 /* ---- errors ---- */
 
+static const char *name_of(const struct flo_config *config)
+{
+    return config->yaml == NULL ? config->name : flo_yaml_name(config->yaml);
+}
+
 static int fail_at(const struct place *place, int code, struct flo_err *err,
                    const char *format, ...) FLO_PRINTF(4, 5);
 
@@ -67,8 +73,10 @@ static int fail_at(const struct place *place, int code, struct flo_err *err,
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    const char *name = flo_yaml_name(place->config->yaml);
-    unsigned line = flo_yaml_line(place->config->yaml, place->key);
+    const char *name = name_of(place->config);
+    unsigned line = place->config->yaml == NULL
+                        ? 0
+                        : flo_yaml_line(place->config->yaml, place->key);
     if (line == 0) {
         return flo_fail(err, code, "%s: %s", name, what);
     }
@@ -523,7 +531,7 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
         const struct flo_config_row *row = &config->rows[i];
         if (row->is_required && !config->values[i].is_set) {
             flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `%s`",
-                     flo_yaml_name(config->yaml), row->key);
+                     name_of(config), row->key);
             flo_err_fix(err, "add `%s`: %s", row->key,
                         row->doc != NULL ? row->doc : type_names[row->type]);
             return FLO_E_CFG_KEY;
@@ -534,10 +542,11 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
 
 /* ---- the whole ---- */
 
-/* Takes over the parsed file, also when it fails. */
-static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
-                       size_t count, struct flo_config **out,
-                       struct flo_err *err)
+/* Read `root`.  Takes over the parsed file that it is of (NULL: none, and
+ * `name` says where it stands), also when it fails. */
+static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
+                       const struct flo_config_row *rows, size_t count,
+                       struct flo_config **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup)
     struct flo_config *config = calloc(1, sizeof(*config));
@@ -547,6 +556,7 @@ static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
         return flo_fail(err, FLO_E_MEMORY, "configuration");
     }
     config->yaml = yaml;
+    snprintf(config->name, sizeof(config->name), "%s", name);
     config->rows = rows;
     config->count = count;
     config->values = calloc(count + 1, sizeof(*config->values));
@@ -556,10 +566,9 @@ static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
         config->no_array == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "configuration");
     }
-    json_t *root = flo_yaml_root(yaml);
     if (!json_is_object(root) && !json_is_null(root)) {
-        return flo_fail(err, FLO_E_CFG_TYPE, "%s:%u: not a map of keys",
-                        flo_yaml_name(yaml), flo_yaml_line(yaml, ""));
+        struct place place = {.config = config, .key = ""};
+        return fail_at(&place, FLO_E_CFG_TYPE, err, "not a map of keys");
     }
     int rv = set_standards(config, err);
     if (rv == 0) {
@@ -582,7 +591,17 @@ int flo_config_parse(const char *text, size_t bytes, const char *name,
     struct flo_yaml *yaml;
     int rv = flo_yaml_parse(text, bytes, name, &yaml, err);
 
-    return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
+    return rv < 0 ? rv
+                  : config_take(yaml, name, flo_yaml_root(yaml), rows, count,
+                                out, err);
+}
+
+int flo_config_map(const json_t *map, const char *name,
+                   const struct flo_config_row *rows, size_t count,
+                   struct flo_config **out, struct flo_err *err)
+{
+    return config_take(NULL, name, (json_t *)(uintptr_t)map, rows, count, out,
+                       err);
 }
 
 int flo_config_load(const char *path, const struct flo_config_row *rows,
@@ -591,7 +610,9 @@ int flo_config_load(const char *path, const struct flo_config_row *rows,
     struct flo_yaml *yaml;
     int rv = flo_yaml_load(path, &yaml, err);
 
-    return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
+    return rv < 0 ? rv
+                  : config_take(yaml, path, flo_yaml_root(yaml), rows, count,
+                                out, err);
 }
 
 /* ---- asking ---- */

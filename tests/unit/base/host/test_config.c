@@ -326,6 +326,35 @@ static void sizes_have_binary_and_decimal_units(void **state)
     }
 }
 
+static void a_map_within_a_file_is_read_by_rows_of_its_own(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *map = json_pack("{s:i, s:s}", "threads", 7, "mode", "warm");
+    struct flo_config *config = NULL;
+    struct flo_err err = {0};
+    (void)state;
+
+    assert_int_equal(
+        flo_config_map(map, "engines.a", rows, FLO_COUNT(rows), &config, &err),
+        0);
+    assert_int_equal(flo_config_u64(config, "threads"), 7);
+    assert_string_equal(flo_config_texts_get(config, "groups", 1), "lab");
+    flo_config_free(config);
+    json_object_set_new(map, "threads", json_integer(65));
+    assert_int_equal(
+        flo_config_map(map, "engines.a", rows, FLO_COUNT(rows), &config, &err),
+        FLO_E_CFG_RANGE);
+    assert_string_equal(err.what,
+                        "engines.a: `threads`: 65 is not within 1 to 64");
+    json_object_set_new(map, "thread", json_integer(1));
+    json_object_del(map, "threads");
+    assert_int_equal(
+        flo_config_map(map, "engines.a", rows, FLO_COUNT(rows), &config, &err),
+        FLO_E_CFG_KEY);
+    assert_string_equal(err.what, "engines.a: unknown key `thread`");
+    assert_string_equal(err.fix, "did you mean `threads`?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +368,7 @@ int main(void)
         cmocka_unit_test(sizes_and_counts_are_bounded),
         cmocka_unit_test(a_required_key_must_be_there),
         cmocka_unit_test(a_file_is_loaded_by_its_name),
+        cmocka_unit_test(a_map_within_a_file_is_read_by_rows_of_its_own),
         cmocka_unit_test(sizes_have_binary_and_decimal_units),
     };
 
