@@ -137,19 +137,27 @@ def orders():
                                   "`POST /v1/orders`", "effect"], lines))
 
 
-def config_of(source, title):
+def config_rows(source):
     lines = [["`%s`" % r[1], r[2].lower().replace("_", " "), r[3], r[4],
               r[5] if r[5] != "NULL" else "–"]
              for r in rows(source, "FLO_CONFIG")]
     meanings = "".join("- `%s`: %s\n" % (r[1], r[6])
                        for r in rows(source, "FLO_CONFIG"))
-    return ("# %s\n\n" % title + NOTE % source +
-            table(["key", "type", "min", "max", "default"], lines) + "\n" +
+    return (table(["key", "type", "min", "max", "default"], lines) + "\n" +
             meanings)
 
 
+def config_of(source, title):
+    return "# %s\n\n" % title + NOTE % source + config_rows(source)
+
+
 def config():
-    return config_of("agent/config.def", "The agent's configuration")
+    apps = "agent/apps.def"
+    return (config_of("agent/config.def", "The agent's configuration") +
+            "\n## An app in `tokens`\n\n" + NOTE % apps +
+            "A file alone (`tokens: {shop: FILE}`) is an app without limits. "
+            "How they are counted: [local-api.md](local-api.md), Apps.\n\n" +
+            config_rows(apps))
 
 
 def oidc():

@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 SERVE_LOW = ["base/", "proto/", "engine/wire/", "agent/core/trouble.h",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
-             "agent/serve/state.h", "agent/serve/timing.h",
+             "agent/core/quota.h", "agent/serve/state.h", "agent/serve/timing.h",
              "agent/serve/apart/"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 # The headers that the rooms above the store include.
@@ -28,7 +28,7 @@ SHELL_ROOMS = ["queue", "outbox", "https", "identity", "device", "report",
 SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
              "agent/core/memory/strain.h",
              "agent/core/checkup/checkup.h", "agent/core/linking.h",
-             "agent/serve/serve.h",
+             "agent/serve/serve.h", "agent/serve/rules/rules.h",
              "agent/core/renew.h", "agent/core/neighbours.h",
              "agent/core/trouble.h",
              "agent/shell/identity/pair.h",
@@ -43,6 +43,9 @@ MAY = [
     ("engine/", ["base/", "engine/"]),
     ("updater/", ["base/", "proto/", "updater/"]),
     ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
+    ("agent/serve/rules/", ["base/", "agent/apps.def",
+                             "agent/serve/serve.h",
+                             "agent/serve/rules/"]),
     ("agent/serve/apart/", ["base/", "agent/serve/serve.h",
                             "agent/serve/apart/"]),
     ("agent/serve/engines/", SERVE_LOW + ["agent/serve/engines/"]),
@@ -59,6 +62,7 @@ MAY = [
                                 "agent/serve/serve.h",
                                 "agent/serve/residence/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
+                      "agent/core/quota.h",
                       "engine/include/flotilla/engine_wire.h"]),
 ] + [("agent/shell/%s/" % room, SHELL_LOW + [
         "agent/shell/%s/" % below for below in SHELL_ROOMS[:i + 1]])

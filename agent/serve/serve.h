@@ -17,6 +17,7 @@
 
 #include <flotilla/base.h>
 
+#include "agent/core/quota.h"
 #include "base/sandbox.h"
 
 struct event_base;
@@ -132,6 +133,19 @@ struct flo_serve_pipeline {
     uint32_t n_stages; /* 2 or more */
     char stages[FLO_SERVE_STAGES_MAX][FLO_NAME_MAX + 1];
 };
+/* The limits of an app, who has a bound token. */
+struct flo_serve_bounds {
+    uint32_t n_models; /* that it may use next to those whose routes name it */
+    char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
+    uint64_t limits[FLO_QUOTA_KINDS]; /* 0: none, here and below */
+    uint32_t prompt_tokens_max, answer_tokens_max;
+    bool is_batch; /* all of its requests are batch requests */
+};
+struct flo_serve_token {
+    char name[FLO_NAME_MAX + 1];
+    const char *secret;
+    struct flo_serve_bounds bounds;
+};
 struct flo_serve_options {
     const char *engine_path;   /* the flotilla-engine program */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
@@ -140,12 +154,11 @@ struct flo_serve_options {
     /* Pages of these may use it in a browser; NULL-terminated, borrowed until
      * it is closed.  NULL: none. */
     const char *const *origins;
-    /* Tokens that are bound to the models whose routes name them; `token` is
-     * bound to none and may use all. */
-    const struct flo_serve_token {
-        const char *name, *secret;
-    } * tokens;
-    uint32_t n_tokens; /* at most FLO_SERVE_TOKENS_MAX */
+    /* Tokens that are bound to models; `token` is bound to none, may use all
+     * and has no limits. */
+    const struct flo_serve_token *tokens;
+    uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
+    bool unbound_have_all; /* one that names no model may use all of them */
     const struct flo_serve_pipeline *pipelines; /* copied */
     uint32_t n_pipelines;                       /* at most that many */
     uint64_t removal_ms;   /* requests of a removed model go on; 0: 5000 */

@@ -80,8 +80,12 @@ struct flo_serve {
     struct serve_token {
         char name[FLO_NAME_MAX + 1];
         char secret[256];
+        struct flo_serve_bounds bounds;
+        struct flo_quota quota;
+        uint64_t requests, refused, tokens_in, tokens_out;
     } tokens[FLO_SERVE_TOKENS_MAX];
     uint32_t n_tokens;
+    bool unbound_have_all;
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;
     bool had_route;

@@ -32,6 +32,7 @@
 #include "agent/core/checkup/checkup.h"
 #include "agent/core/memory/strain.h"
 #include "agent/core/trouble.h"
+#include "agent/serve/rules/rules.h"
 #include "agent/serve/serve.h"
 #include "agent/shell/identity/pair.h"
 #include "agent/shell/outbox/answers.h"
@@ -59,11 +60,6 @@ struct flo_model_wish {
     uint32_t n_tokens; /* bound to it, by name */
     char tokens[FLO_SERVE_TOKENS_MAX][FLO_NAME_MAX + 1];
 };
-/* A token of the local API that is bound to the models that name it. */
-struct flo_named_token {
-    char name[FLO_NAME_MAX + 1];
-    char *secret; /* ours */
-};
 /* Read and check the file; fills in the defaults that depend on state_dir. */
 struct flo_settings {
     struct flo_config *config;
@@ -76,9 +72,8 @@ struct flo_settings {
     enum flo_sandbox_mode sandbox;
     struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
     size_t wish_count;
-    struct flo_named_token tokens[FLO_SERVE_TOKENS_MAX];
-    size_t token_count;
-    uint32_t waits; /* of every update: a set of enum flo_wait */
+    struct flo_api_rules rules; /* apps of the local API */
+    uint32_t waits;             /* of every update: a set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     size_t pipeline_count;
 };

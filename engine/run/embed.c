@@ -22,6 +22,13 @@ static int read_input(const struct flo_engine *engine,
         *tokens = NULL;
         rv = flo_fail(err, FLO_E_INFER_PARAM, "it is empty");
     }
+    if (rv == 0 && in->prompt_max > 0 && *count > in->prompt_max) {
+        free(*tokens);
+        *tokens = NULL;
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
+                      "it has %zu tokens, its app may send %u", *count,
+                      in->prompt_max);
+    }
     return rv < 0 ? flo_wrap(err, rv, "input %u", i) : 0;
 }
 

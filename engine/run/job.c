@@ -110,6 +110,11 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
     if (job->n_prompt == 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "the prompt is empty");
     }
+    if (in->prompt_max > 0 && job->n_prompt > in->prompt_max) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "the prompt has %u tokens, its app may send %u",
+                        job->n_prompt, in->prompt_max);
+    }
     if (job->n_prompt >= context) {
         return flo_fail(err, FLO_E_INFER_TOO_LONG,
                         "the prompt has %u tokens, the context holds %u with "

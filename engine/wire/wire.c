@@ -83,6 +83,7 @@ static const struct row rows_generate[] = {
     ROW(35, KIND_BOOL, generate, one_call),
     ROW(36, KIND_U32, generate, thinking),
     ROW(37, KIND_TEXT, generate, effort),
+    ROW(40, KIND_U32, generate, prompt_max),
 };
 
 static const struct row rows_ready[] = {
@@ -161,6 +162,7 @@ static const struct row rows_string[] = {
 
 static const struct row rows_embed[] = {
     ROW(1, KIND_BOOL, embed, takes_last),
+    ROW(2, KIND_U32, embed, prompt_max),
 };
 
 static const struct row rows_embedding[] = {

@@ -477,8 +477,12 @@ static int take_tokens(struct flo_serve *serve,
         }
         strcpy(serve->tokens[i].name, token->name);
         strcpy(serve->tokens[i].secret, token->secret);
+        serve->tokens[i].bounds = token->bounds;
+        memcpy(serve->tokens[i].quota.limits, token->bounds.limits,
+               sizeof(token->bounds.limits));
     }
     serve->n_tokens = options->n_tokens;
+    serve->unbound_have_all = options->unbound_have_all;
     return 0;
 }
 

@@ -149,6 +149,37 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
+/* One number of every app, by the name of its token. */
+static void add_per_app(const struct flo_serve *serve, const char *name,
+                        const char *help, size_t offset, struct flo_buf *out)
+{
+    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+    for (uint32_t i = 0; i < serve->n_tokens; i++) {
+        const struct serve_token *app = &serve->tokens[i];
+        const void *value = (const char *)app + offset;
+        flo_buf_printf(out, "%s{app=\"%s\"} %llu\n", name, app->name,
+                       (unsigned long long)*(const uint64_t *)value);
+    }
+}
+
+static void add_apps(const struct flo_serve *serve, struct flo_buf *out)
+{
+#define COUNTER(member, name, help)                                            \
+    add_per_app(serve, name, help, offsetof(struct serve_token, member), out)
+    if (serve->n_tokens == 0) {
+        return;
+    }
+    COUNTER(requests, "flotilla_app_requests_total",
+            "requests of an app that were taken");
+    COUNTER(refused, "flotilla_app_refused_total",
+            "requests of an app beyond its limits");
+    COUNTER(tokens_in, "flotilla_app_tokens_in_total",
+            "prompt tokens of an app's finished requests");
+    COUNTER(tokens_out, "flotilla_app_tokens_out_total",
+            "tokens that were generated for an app");
+#undef COUNTER
+}
+
 void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
 {
     const struct serve_counters *c = &serve->counters;
@@ -189,5 +220,6 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                "last token, per token",
                out);
     add_models(serve, out);
+    add_apps(serve, out);
     add_engines(serve, out);
 }

@@ -19,6 +19,7 @@ static const char *error_type(int status)
     case 401:
         return "authentication_error";
     case 429:
+        return "rate_limit_error";
     case 503:
         return "overloaded_error";
     default:
@@ -30,6 +31,7 @@ static const char *error_type(int status)
 static const char *error_code(int code)
 {
     return code == FLO_E_INFER_TOO_LONG ? "context_length_exceeded"
+           : code == FLO_E_INFER_QUOTA  ? "rate_limit_exceeded"
                                         : flo_error_id(code);
 }
 
@@ -112,7 +114,7 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
         flo_httpd_stream_chunk(http, out.data, out.bytes, SIZE_MAX / 2);
         flo_httpd_stream_end(http);
     } else {
-        if (status == 503) {
+        if (status == 503 || status == 429) {
             char seconds[16];
             snprintf(seconds, sizeof(seconds), "%u",
                      request->retry_after_s > 0 ? request->retry_after_s : 1);

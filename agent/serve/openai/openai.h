@@ -45,7 +45,7 @@ struct serve_request {
     const struct flo_serve_pipeline *pipeline; /* NULL: none is named */
     uint32_t stage;                            /* of it, from 0 */
     uint64_t client; /* whose it is: flo_httpd_peer_client() */
-    int token;       /* the client's, of serve->tokens; -1: it may use all */
+    int token;       /* its app, of serve->tokens; -1: it may use all */
     bool is_held;
     bool is_leaving;        /* its model was removed */
     uint64_t held_us;       /* since when; 0: not for a load on demand */

@@ -66,14 +66,35 @@ bool flo_names_match(const struct serve_place *place, const char *name,
     return *adapter != NULL;
 }
 
+/* The model's own name; empty: it has none yet. */
+static const char *name_of(const struct serve_place *place)
+{
+    if (place->has_route) {
+        return place->route.model;
+    }
+    for (int role = 0; role < FLO_ROLE_COUNT; role++) {
+        if (place->roles[role] != NULL) {
+            return place->roles[role]->model;
+        }
+    }
+    return "";
+}
+
 bool flo_names_may_use(const struct serve_place *place, int token)
 {
-    const char *name = token < 0 ? NULL : place->serve->tokens[token].name;
-    bool is_bound = name == NULL;
-    for (uint32_t i = 0; place->has_route && i < place->route.n_tokens; i++) {
-        is_bound |= name != NULL && strcmp(place->route.tokens[i], name) == 0;
+    const struct serve_token *app =
+        token < 0 ? NULL : &place->serve->tokens[token];
+    const struct flo_serve_bounds *bounds = app == NULL ? NULL : &app->bounds;
+    bool may = app == NULL ||
+               (bounds->n_models == 0 && place->serve->unbound_have_all);
+    for (uint32_t i = 0; !may && place->has_route && i < place->route.n_tokens;
+         i++) {
+        may = strcmp(place->route.tokens[i], app->name) == 0;
     }
-    return is_bound;
+    for (uint32_t i = 0; !may && i < bounds->n_models; i++) {
+        may = strcmp(bounds->models[i], name_of(place)) == 0;
+    }
+    return may;
 }
 
 static bool has_engine(const struct serve_place *place)

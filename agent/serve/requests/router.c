@@ -6,6 +6,7 @@
  * once.  A flip, a crash and a swap therefore lose nothing. */
 #include "agent/serve/requests/requests.h"
 
+#include "agent/serve/requests/apps.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
@@ -124,6 +125,11 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
         stats.token_us = request->answer_us / (request->tokens_out - 1);
     }
     counters->requests++;
+    if (error == FLO_E_INFER_QUOTA) {
+        counters->errors++;
+        return; /* no release is judged by it */
+    }
+    flo_app_spend(request, tokens_in, request->tokens_out);
     counters->tokens_in += tokens_in;
     counters->tokens_out += request->tokens_out;
     request->place->numbers.requests++;
@@ -240,6 +246,7 @@ static void go_on(struct serve_request *request,
         request_fail(request, &err);
         return;
     }
+    flo_app_bind(request);
     unlist(request);
     list_running(request);
     request_dispatch(request);
@@ -661,7 +668,8 @@ static void request_dispatch(struct serve_request *request)
         return;
     }
     if (take_model(request, &err) < 0 ||
-        check_abilities(request, engine, &err) < 0) {
+        check_abilities(request, engine, &err) < 0 ||
+        flo_app_check_prompt(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
     }
@@ -827,6 +835,7 @@ void flo_router_submit(struct serve_request *request)
     struct flo_err err = {0};
     uint32_t present = serve->n_held + serve->n_running;
     uint32_t most = serve->requests_max;
+    flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
         most -= most / 4; /* a rest for requests that wait for an answer */
     }
@@ -845,6 +854,10 @@ void flo_router_submit(struct serve_request *request)
     }
     if (place == NULL) {
         refuse_name(request);
+        return;
+    }
+    if (flo_app_take(request, &err) < 0) {
+        request_fail(request, &err);
         return;
     }
     if (present >= most && !make_place(serve, request)) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/serve/rules/rules.h"
 #include "agent/serve/standalone/files.h"
 
 int flo_door_open(const struct flo_door *door, struct event_base *base,
@@ -13,6 +14,7 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
 {
     char engine[512];
     FLO_CLEANUP(flo_free_cleanup) char *token = NULL;
+    FLO_CLEANUP(flo_api_rules_deinit) struct flo_api_rules rules = {0};
 
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         return flo_fail(err, FLO_E_ABSENT,
@@ -21,6 +23,9 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
     int rv = door->token_file == NULL
                  ? 0
                  : flo_serve_token_read(door->token_file, &token, err);
+    if (rv == 0 && door->rules_file != NULL) {
+        rv = flo_api_rules_load(door->rules_file, &rules, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -29,6 +34,9 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .listen = door->listen,
         .token = token,
         .allows_no_token = token == NULL,
+        .tokens = rules.tokens,
+        .n_tokens = rules.n_tokens,
+        .unbound_have_all = true,
         .origins = door->origins,
         .sandbox = door->sandbox,
     };

@@ -1,4 +1,5 @@
-/* The local API of `flotilla-agent serve`: its addresses, token and sandbox. */
+/* The local API of `flotilla-agent serve`: its addresses, tokens and sandbox.
+ */
 #ifndef FLOTILLA_SERVE_DOOR_H
 #define FLOTILLA_SERVE_DOOR_H
 
@@ -6,7 +7,8 @@
 
 struct flo_door {
     const char *const *listen;  /* addresses, NULL at the end */
-    const char *token_file;     /* NULL: none */
+    const char *token_file;     /* NULL: none, here and below */
+    const char *rules_file;     /* apps */
     const char *const *origins; /* as in flo_serve_options */
     enum flo_sandbox_mode sandbox;
 };
@@ -14,7 +16,8 @@ struct flo_door {
 /* Open a server with the engine program of this installation.
  *
  * FLO_E_ABSENT  flotilla-engine is not next to this program
- * Others: those of flo_serve_token_read() and flo_serve_open(). */
+ * Others: those of flo_serve_token_read(), flo_api_rules_load() and
+ * flo_serve_open(). */
 FLO_MUST_USE int flo_door_open(const struct flo_door *door,
                                struct event_base *base,
                                const struct flo_serve_handlers *handlers,

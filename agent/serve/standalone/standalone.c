@@ -163,6 +163,10 @@ static const struct flo_flag flags[] = {
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",
      TO_TEXT(door.token_file)},
+    {"rules", "FILE",
+     "apps and their limits: `tokens` as in agent.yaml "
+     "(docs/reference/local-api.md, Apps)",
+     TO_TEXT(door.rules_file)},
     {"lora", "NAME=FILE",
      "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
      .take = take_lora},

@@ -351,7 +351,7 @@ void flo_settings_deinit(struct flo_settings *settings)
         flo_secret_wipe(settings->token, strlen(settings->token));
         free(settings->token);
     }
-    flo_wishes_deinit(settings);
+    flo_api_rules_deinit(&settings->rules);
     flo_config_free(settings->config);
     memset(settings, 0, sizeof(*settings));
 }

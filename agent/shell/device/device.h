@@ -28,7 +28,6 @@ FLO_MUST_USE int flo_wishes_read(struct flo_settings *settings,
 /* NULL: nothing is said about the model. */
 const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings,
                                          const char *model);
-void flo_wishes_deinit(struct flo_settings *settings);
 
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings,

@@ -1,18 +1,8 @@
-/* The words of agent.yaml about single models, and the tokens of the local API
- * that are bound to some of them. */
-#include <stdlib.h>
+/* The words of agent.yaml about single models, and about the apps that are
+ * bound to some of them. */
 #include <string.h>
 
 #include "agent/shell/device/device.h"
-#include "base/host/crypto.h"
-
-#define TOKEN_BYTES_MIN 16
-
-static int wrong(struct flo_err *err, const char *key, const char *name,
-                 const char *what)
-{
-    return flo_fail(err, FLO_E_CFG_TYPE, "%s.%s: %s", key, name, what);
-}
 
 /* A list of names, each once. */
 static int read_names(const json_t *list, const char *model, const char *key,
@@ -99,7 +89,8 @@ static int read_wish(const json_t *tree, const char *model,
     int rv;
 
     if (!flo_name_is_valid(model) || !json_is_object(tree)) {
-        return wrong(err, "models", model, "a model's name with a map");
+        return flo_fail(err, FLO_E_CFG_TYPE,
+                        "models.%s: a model's name with a map", model);
     }
     memcpy(out->name, model, strlen(model) + 1);
     rv = check_keys(tree, model, err);
@@ -117,13 +108,13 @@ static int read_wish(const json_t *tree, const char *model,
 
 static bool is_token(const struct flo_settings *settings, const char *name)
 {
-    size_t i = 0;
+    const struct flo_api_rules *rules = &settings->rules;
+    uint32_t i = 0;
 
-    while (i < settings->token_count &&
-           strcmp(settings->tokens[i].name, name) != 0) {
+    while (i < rules->n_tokens && strcmp(rules->tokens[i].name, name) != 0) {
         i++;
     }
-    return i < settings->token_count;
+    return i < rules->n_tokens;
 }
 
 /* A name that two models answer to would be nobody's. */
@@ -166,52 +157,13 @@ static int check_wish(const struct flo_settings *settings,
     return rv;
 }
 
-static int read_token(const char *name, const char *path,
-                      struct flo_named_token *out, struct flo_err *err)
-{
-    size_t bytes;
-    int rv;
-
-    if (!flo_name_is_valid(name) || path == NULL) {
-        return wrong(err, "tokens", name, "a name with a file");
-    }
-    memcpy(out->name, name, strlen(name) + 1);
-    rv = flo_secret_read(path, 4096, &out->secret, &bytes, err);
-    if (rv < 0) {
-        return flo_wrap(err, rv, "tokens.%s", name);
-    }
-    out->secret[strcspn(out->secret, "\r\n")] = '\0';
-    return strlen(out->secret) >= TOKEN_BYTES_MIN
-               ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "tokens.%s: a token has at least %d characters", name,
-                          TOKEN_BYTES_MIN);
-}
-
-static int read_tokens(struct flo_settings *settings, struct flo_err *err)
-{
-    const json_t *tree = flo_config_tree(settings->config, "tokens");
-    const char *name;
-    json_t *value;
-    int rv = 0;
-
-    json_object_foreach((json_t *)(uintptr_t)tree, name, value)
-    {
-        if (rv == 0) {
-            rv = read_token(name, json_string_value(value),
-                            &settings->tokens[settings->token_count], err);
-            settings->token_count++; /* its secret is wiped in any case */
-        }
-    }
-    return rv;
-}
-
 int flo_wishes_read(struct flo_settings *settings, struct flo_err *err)
 {
     const json_t *tree = flo_config_tree(settings->config, "models");
     const char *model;
     json_t *value;
-    int rv = read_tokens(settings, err);
+    int rv = flo_api_rules_read(flo_config_tree(settings->config, "tokens"),
+                                &settings->rules, err);
 
     json_object_foreach((json_t *)(uintptr_t)tree, model, value)
     {
@@ -235,16 +187,4 @@ const struct flo_model_wish *flo_wish_of(const struct flo_settings *settings,
         }
     }
     return NULL;
-}
-
-void flo_wishes_deinit(struct flo_settings *settings)
-{
-    for (size_t i = 0; i < settings->token_count; i++) {
-        char *secret = settings->tokens[i].secret;
-        if (secret != NULL) {
-            flo_secret_wipe(secret, strlen(secret));
-            free(secret);
-        }
-    }
-    settings->token_count = 0;
 }

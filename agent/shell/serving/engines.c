@@ -171,14 +171,14 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .on_wanted = on_wanted,
     };
     char engine[4096];
-    struct flo_serve_token tokens[FLO_SERVE_TOKENS_MAX];
+    const struct flo_api_rules *rules = &shell->settings.rules;
     struct flo_serve_options options = {
         .engine_path = engine,
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
         .origins = shell->settings.origins,
-        .tokens = tokens,
-        .n_tokens = (uint32_t)shell->settings.token_count,
+        .tokens = rules->tokens,
+        .n_tokens = rules->n_tokens,
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),
@@ -187,10 +187,6 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .is_apart = !shell->is_local, /* who syncs here keeps no client */
     };
 
-    for (size_t i = 0; i < shell->settings.token_count; i++) {
-        tokens[i] = (struct flo_serve_token){shell->settings.tokens[i].name,
-                                             shell->settings.tokens[i].secret};
-    }
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         return flo_fail(err, FLO_E_ABSENT,
                         "the program flotilla-engine is not installed");

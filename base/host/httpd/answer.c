@@ -66,6 +66,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_SELECTOR:
         return 422;
     case FLO_E_REST_LIMIT:
+    case FLO_E_INFER_QUOTA:
     case FLO_E_NEIGHBOUR_BUDGET:
         return 429;
     case FLO_E_FROZEN:

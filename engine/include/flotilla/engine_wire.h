@@ -165,6 +165,8 @@ struct flo_wire_generate {
     struct flo_wire_text file;     /* of OPEN's folder, for a runtime without
                                       requests: its check plays this file */
     uint32_t max_tokens;           /* 0: until the context is full */
+    uint32_t prompt_max;           /* tokens; a longer prompt is refused.  0: as
+                                      many as the context has */
     uint32_t priority;             /* enum flo_wire_priority */
     uint64_t client;   /* the request's owner: other clients' requests never
                           continue its tokens.  The kept prefix has no owner */
@@ -262,7 +264,8 @@ struct flo_wire_embed {
         struct flo_wire_text data; /* text, or i32 little-endian each */
         bool is_tokens;
     } inputs[FLO_WIRE_INPUTS_MAX];
-    bool takes_last; /* the last token's state, not the mean of all */
+    bool takes_last;     /* the last token's state, not the mean of all */
+    uint32_t prompt_max; /* tokens of one input, as in GENERATE */
 };
 struct flo_wire_embedding { /* one input's, in their order */
     uint32_t index;

@@ -161,7 +161,8 @@ static void a_bad_route_changes_nothing(void **state)
 
 static void a_bound_token_reaches_its_models_alone(void **state)
 {
-    static const struct flo_serve_token token = {"shop", "secret-of-the-shop"};
+    static const struct flo_serve_token token = {
+        .name = "shop", .secret = "secret-of-the-shop"};
     static struct client client;
     struct flo_serve_route route = route_of("helpdesk", "4.0.0");
     (void)state;

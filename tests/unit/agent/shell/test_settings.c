@@ -161,7 +161,8 @@ static void a_model_has_other_names_and_tokens_of_its_own(void **state)
     assert_string_equal(wish->aliases[0], "gpt-4o-mini");
     assert_int_equal(wish->n_tokens, 1);
     assert_string_equal(wish->tokens[0], "shop");
-    assert_string_equal(settings.tokens[0].secret, "a-secret-of-the-shop");
+    assert_string_equal(settings.rules.tokens[0].secret,
+                        "a-secret-of-the-shop");
     assert_int_equal(flo_wish_of(&settings, "alarm")->n_aliases, 0);
     assert_null(flo_wish_of(&settings, "other"));
     flo_settings_deinit(&settings);
@@ -193,6 +194,86 @@ static void a_name_of_two_models_is_refused(void **state)
             "`b` is a name of b");
     refuses(*state, "models: {a: {alias: [x, x]}}\n", FLO_E_CFG_RANGE,
             "`x` is a name of a");
+}
+
+/* `shop` is an app without limits, `kiosk` one with these keys. */
+static int load_app(const char *dir, const char *keys,
+                    struct flo_settings *settings, struct flo_err *err)
+{
+    char path[128], text[1024];
+
+    snprintf(path, sizeof(path), "%s/token", dir);
+    assert_int_equal(
+        flo_file_write(path, "a-secret-of-the-kiosk\n", 22, 0600, NULL), 0);
+    snprintf(text, sizeof(text),
+             "state_dir: %s\ntokens: {shop: %s, kiosk: {%s%s%s}}\n", dir, path,
+             keys[0] == '!' ? "" : "file: ", keys[0] == '!' ? "" : path,
+             keys[0] == '!' ? keys + 1 : keys);
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+    return flo_settings_load(path, NULL, settings, err);
+}
+
+static void an_app_has_limits_in_place_of_its_file_alone(void **state)
+{
+    const struct flo_serve_bounds *bounds;
+    struct flo_settings settings;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        load_app(*state,
+                 ", models: [helpdesk, tiny], requests_per_minute: 60, "
+                 "requests_per_day: 1000, tokens_per_minute: 5000, "
+                 "tokens_per_day: 200000, priority: batch, "
+                 "prompt_tokens_max: 900, answer_tokens_max: 64",
+                 &settings, &err),
+        0);
+    assert_int_equal(settings.rules.n_tokens, 2);
+    assert_int_equal(settings.rules.tokens[0].bounds.n_models, 0);
+    assert_false(settings.rules.tokens[0].bounds.is_batch);
+    assert_string_equal(settings.rules.tokens[1].name, "kiosk");
+    assert_string_equal(settings.rules.tokens[1].secret,
+                        "a-secret-of-the-kiosk");
+    bounds = &settings.rules.tokens[1].bounds;
+    assert_int_equal(bounds->n_models, 2);
+    assert_string_equal(bounds->models[1], "tiny");
+    assert_int_equal(bounds->limits[FLO_QUOTA_REQUESTS_MINUTE], 60);
+    assert_int_equal(bounds->limits[FLO_QUOTA_REQUESTS_DAY], 1000);
+    assert_int_equal(bounds->limits[FLO_QUOTA_TOKENS_MINUTE], 5000);
+    assert_int_equal(bounds->limits[FLO_QUOTA_TOKENS_DAY], 200000);
+    assert_int_equal(bounds->prompt_tokens_max, 900);
+    assert_int_equal(bounds->answer_tokens_max, 64);
+    assert_true(bounds->is_batch);
+    flo_settings_deinit(&settings);
+}
+
+static void limits_of_an_app_that_nobody_can_mean_are_refused(void **state)
+{
+    static const struct {
+        const char *keys;
+        int code;
+        const char *what;
+    } bad[] = {
+        {"!requests_per_day: 5", FLO_E_CFG_KEY, "tokens.kiosk: missing key"},
+        {", requests_per_day: 0", FLO_E_CFG_RANGE,
+         "tokens.kiosk: `requests_per_day`: 0 is not within 1 to"},
+        {", requests_per_hour: 5", FLO_E_CFG_KEY,
+         "tokens.kiosk: unknown key `requests_per_hour`"},
+        {", tokens_per_day: many", FLO_E_CFG_TYPE, "is not a whole number"},
+        {", priority: low", FLO_E_CFG_RANGE,
+         "tokens.kiosk.priority: `low` is neither"},
+        {", models: [\"a b\"]", FLO_E_CFG_TYPE,
+         "tokens.kiosk.models: element 1 is no name"},
+        {", models: []", FLO_E_CFG_RANGE, "tokens.kiosk: `models`"},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        struct flo_settings settings;
+        struct flo_err err = {0};
+        assert_int_equal(load_app(*state, bad[i].keys, &settings, &err),
+                         bad[i].code);
+        assert_non_null(strstr(err.what, bad[i].what));
+    }
 }
 
 static void a_pipeline_has_its_stages_in_order(void **state)
@@ -238,6 +319,8 @@ int main(void)
             an_address_that_nobody_can_listen_at_is_told_by_the_check),
         cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
         cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
+        cmocka_unit_test(an_app_has_limits_in_place_of_its_file_alone),
+        cmocka_unit_test(limits_of_an_app_that_nobody_can_mean_are_refused),
         cmocka_unit_test(
             words_about_models_that_nobody_understands_are_refused),
         cmocka_unit_test(a_name_of_two_models_is_refused),
