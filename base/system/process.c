@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <flotilla/base.h>
@@ -18,7 +19,19 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-enum { PASSED_FD = 3, DESCRIPTORS_MAX = 1 << 20 };
+enum {
+    PASSED_FD = 3,
+    DESCRIPTORS_MAX = 1 << 20,
+    KEEPER_LOOKS_MAX = 5000, /* of a millisecond */
+};
+
+struct start {
+    const char *const *argv;
+    char *const *environment;
+    int fd;         /* that becomes PASSED_FD; -1: none */
+    int streams[3]; /* input, output, errors; -1: ours */
+    bool is_kept;   /* below a keeper */
+};
 
 int flo_process_close_at_exec(unsigned first)
 {
@@ -41,17 +54,16 @@ int flo_process_close_at_exec(unsigned first)
 }
 
 /* Only calls that are safe between fork and exec. */
-static void child_run(const char *const argv[], char *const environment[],
-                      int fd, int error_fd, int report_fd, pid_t parent)
+static void child_run(const struct start *start, int report_fd, pid_t parent)
 {
     /* exec takes char *const[] for historical reasons and changes nothing. */
     union {
         const char *const *given;
         char *const *wanted;
-    } arguments = {.given = argv};
+    } arguments = {.given = start->argv};
     struct sigaction plain;
     sigset_t none;
-    int number;
+    int number, fd = start->fd;
 
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
@@ -63,8 +75,10 @@ static void child_run(const char *const argv[], char *const environment[],
         flo_process_close_at_exec(PASSED_FD) < 0) {
         goto failed;
     }
-    if (error_fd >= 0 && dup2(error_fd, STDERR_FILENO) < 0) {
-        goto failed;
+    for (int i = 0; i < 3; i++) {
+        if (start->streams[i] >= 0 && dup2(start->streams[i], i) < 0) {
+            goto failed;
+        }
     }
     if (fd == PASSED_FD) {
         if (fcntl(fd, F_SETFD, 0) < 0) {
@@ -76,7 +90,7 @@ static void child_run(const char *const argv[], char *const environment[],
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
         goto failed;
     }
-    execve(argv[0], arguments.wanted, environment);
+    execve(start->argv[0], arguments.wanted, start->environment);
 failed:
     number = errno;
     if (write(report_fd, &number, sizeof(number)) < 0) {
@@ -84,6 +98,123 @@ failed:
     }
     _exit(127);
 }
+
+/* ---- a program below a keeper ---- */
+
+static volatile sig_atomic_t is_keeper_asked;
+
+/* SIGTERM asks; SIGCHLD only wakes. */
+static void on_keeper_signal(int number)
+{
+    is_keeper_asked = is_keeper_asked || number == SIGTERM;
+}
+
+/* All that the keeper has below it, as the kernel lists them. */
+static void kill_children(void)
+{
+    char text[4096];
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+    flo_fd_cleanup(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *p = text; *p != '\0';) {
+        pid_t pid = 0;
+        for (; *p >= '0' && *p <= '9'; p++) {
+            pid = 10 * pid + (*p - '0');
+        }
+        if (pid > 0) {
+            kill(pid, SIGKILL);
+        }
+        p += *p != '\0' ? 1 : 0;
+    }
+}
+
+/* Until there is no child, or for some seconds: a process that sits in the
+ * kernel goes when it comes back. */
+static void end_children(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (int i = 0; i < KEEPER_LOOKS_MAX; i++) {
+        pid_t pid;
+        kill_children();
+        do {
+            pid = waitpid(-1, NULL, WNOHANG);
+        } while (pid > 0);
+        if (pid < 0 && errno == ECHILD) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* The program's status; 0 when the keeper was asked to end it.  Signals come in
+ * sigsuspend() alone: none is missed between a look and the wait. */
+static int keep(pid_t program)
+{
+    int status = 0;
+    sigset_t none;
+
+    sigemptyset(&none);
+    while (!is_keeper_asked) {
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == program) {
+            return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                                       : WEXITSTATUS(status);
+        }
+        if (pid < 0 && errno != EINTR) {
+            return 127;
+        }
+        if (pid == 0) {
+            sigsuspend(&none);
+        }
+    }
+    return 0;
+}
+
+static void close_all(void)
+{
+    if (syscall(SYS_close_range, 0, ~0U, 0) == 0) {
+        return;
+    }
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) { /* kernels before 5.9 */
+        close(fd);
+    }
+}
+
+static void keeper_run(const struct start *start, int report_fd, pid_t parent)
+{
+    struct sigaction action = {.sa_handler = on_keeper_signal};
+    pid_t self = getpid(), program;
+
+    sigfillset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGCHLD, &action, NULL);
+    setpgid(0, 0); /* a terminal's Ctrl-C is the agent's */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
+        (program = fork()) < 0) {
+        int number = errno;
+        _exit(write(report_fd, &number, sizeof(number)) < 0 ? 126 : 127);
+    }
+    if (program == 0) {
+        setpgid(0, 0);
+        if (chdir("/") == 0) {
+            child_run(start, report_fd, self);
+        }
+        _exit(127);
+    }
+    close_all();
+    int status = keep(program);
+    if (is_keeper_asked) {
+        kill(-program, SIGKILL); /* not waited for: the number is its own */
+    }
+    end_children();
+    _exit(status);
+}
+
+/* ---- starting ---- */
 
 /* A close-on-exec pipe whose ends are above the descriptors of a child. */
 static int report_pipe(int fds[2])
@@ -120,15 +251,14 @@ static bool is_kept(const char *variable, const char *const *keep)
     return false;
 }
 
-static int spawn(const char *const argv[], char *const environment[], int fd,
-                 int error_fd, pid_t *pid, struct flo_err *err)
+static int spawn(const struct start *start, pid_t *pid, struct flo_err *err)
 {
     int report[2];
     sigset_t all, before;
     int number = 0;
 
     if (report_pipe(report) < 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", start->argv[0]);
     }
     /* No handler of ours may run in the child. */
     sigfillset(&all);
@@ -136,7 +266,10 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
     pid_t parent = getpid();
     pid_t child = fork();
     if (child == 0) {
-        child_run(argv, environment, fd, error_fd, report[1], parent);
+        if (start->is_kept) {
+            keeper_run(start, report[1], parent);
+        }
+        child_run(start, report[1], parent);
     }
     int fork_errno = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -144,7 +277,7 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
     if (child < 0) {
         flo_fd_cleanup(&report[0]);
         errno = fork_errno;
-        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", start->argv[0]);
     }
     ssize_t got;
     do {
@@ -155,7 +288,7 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
         }
         errno = got == (ssize_t)sizeof(number) ? number : EIO;
-        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", start->argv[0]);
     }
     *pid = child;
     return 0;
@@ -164,7 +297,9 @@ static int spawn(const char *const argv[], char *const environment[], int fd,
 int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                       struct flo_err *err)
 {
-    return spawn(argv, environ, fd, -1, pid, err);
+    const struct start start = {argv, environ, fd, {-1, -1, -1}, false};
+
+    return spawn(&start, pid, err);
 }
 
 int flo_process_spawn_with(const char *const argv[], const char *variable,
@@ -176,7 +311,9 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
 
     while (environ[count] != NULL) {
         if (strncmp(environ[count++], variable, chars) == 0) {
-            return spawn(argv, environ, -1, error_fd, pid, err);
+            const struct start start = {
+                argv, environ, -1, {-1, -1, error_fd}, false};
+            return spawn(&start, pid, err);
         }
     }
     environment = calloc(count + 2, sizeof(*environment));
@@ -185,7 +322,9 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
     }
     memcpy(environment, environ, count * sizeof(*environment));
     environment[count] = (char *)(uintptr_t)variable;
-    return spawn(argv, environment, -1, error_fd, pid, err);
+    const struct start start = {
+        argv, environment, -1, {-1, -1, error_fd}, false};
+    return spawn(&start, pid, err);
 }
 
 int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
@@ -206,7 +345,24 @@ int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
             environment[kept++] = environ[i];
         }
     }
-    return spawn(argv, environment, fd, -1, pid, err);
+    const struct start start = {argv, environment, fd, {-1, -1, -1}, false};
+    return spawn(&start, pid, err);
+}
+
+int flo_process_spawn_kept(const char *const argv[], char *const environment[],
+                           int input, int output, pid_t *pid,
+                           struct flo_err *err)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const struct start start = {
+        argv, environment, -1, {input, output, null}, true};
+
+    if (null < 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+    }
+    int rv = spawn(&start, pid, err);
+    close(null);
+    return rv;
 }
 
 /* "Name:   123 kB" lines of /proc/<pid>/status, in bytes. */

@@ -422,6 +422,15 @@ FLO_MUST_USE int flo_process_spawn_with(const char *const argv[],
 FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],
                                         const char *const keep[], int fd,
                                         pid_t *pid, struct flo_err *err);
+/* The same for a program of the device's owner, with this environment alone,
+ * these descriptors as its input and output, no errors, and / as its folder.
+ * *pid is a keeper, which has the program's status (128 and its signal).  It
+ * ends all processes of the program: when that ends, at SIGTERM, and when the
+ * caller is gone, SIGKILL included.  Never send the keeper itself SIGKILL. */
+FLO_MUST_USE int flo_process_spawn_kept(const char *const argv[],
+                                        char *const environment[], int input,
+                                        int output, pid_t *pid,
+                                        struct flo_err *err);
 /* Resident set, its anonymous part and peak of a process in bytes, from
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,

@@ -18,6 +18,8 @@
 
 #include <flotilla/base.h>
 
+#include "unit/waits.h"
+
 static int wait_exit(pid_t pid)
 {
     int status = 0;
@@ -207,6 +209,142 @@ static void a_child_dies_with_its_parent(void **state)
     close(pair[0]);
 }
 
+/* ---- below a keeper ---- */
+
+struct kept {
+    pid_t keeper;
+    int in, out; /* our ends */
+};
+
+static void start_kept(const char *script, struct kept *out)
+{
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    static char path[] = "PATH=/usr/bin:/bin";
+    char *const environment[] = {path, NULL};
+    int in[2], from[2];
+
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+    assert_int_equal(flo_process_spawn_kept(argv, environment, in[0], from[1],
+                                            &out->keeper, NULL),
+                     0);
+    close(in[0]);
+    close(from[1]);
+    out->in = in[1];
+    out->out = from[0];
+}
+
+/* All that it wrote until the last of its processes was gone. */
+static const char *end_kept(const struct kept *kept)
+{
+    static char text[256];
+    size_t bytes = 0;
+    ssize_t n;
+
+    while ((n = read(kept->out, text + bytes, sizeof(text) - 1 - bytes)) > 0) {
+        bytes += (size_t)n;
+    }
+    text[bytes] = '\0';
+    close(kept->in);
+    close(kept->out);
+    return text;
+}
+
+static void
+a_kept_program_has_its_streams_and_its_environment_alone(void **state)
+{
+    struct kept kept;
+    (void)state;
+    setenv("FLO_TEST_SECRET", "1", 1);
+    start_kept("read x; echo \"$x.$FLO_TEST_SECRET.$PWD.\"; echo lost >&2; "
+               "exit 7",
+               &kept);
+    assert_int_equal(write(kept.in, "ping\n", 5), 5);
+    assert_string_equal(end_kept(&kept), "ping../.\n");
+    int status = wait_exit(kept.keeper);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    unsetenv("FLO_TEST_SECRET");
+}
+
+static void a_kept_programs_signal_is_told_by_its_status(void **state)
+{
+    struct kept kept;
+    (void)state;
+    start_kept("kill -SEGV $$", &kept);
+    (void)end_kept(&kept);
+    assert_int_equal(WEXITSTATUS(wait_exit(kept.keeper)), 128 + SIGSEGV);
+}
+
+static void a_kept_program_that_cannot_start_is_an_error(void **state)
+{
+    const char *const argv[] = {"/nonexistent/program", NULL};
+    char *const environment[] = {NULL};
+    struct flo_err err = {0};
+    pid_t pid = -1;
+    (void)state;
+    assert_int_equal(
+        flo_process_spawn_kept(argv, environment, -1, -1, &pid, &err),
+        FLO_E_PROCESS);
+    assert_non_null(strstr(err.what, "No such file"));
+    assert_int_equal(pid, -1);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* One in the background, and one in a session of its own: the pipe ends when
+ * both are gone. */
+#define LEAVES_TWO "sleep 10000 & setsid sleep 10000 & echo up; "
+
+static void what_a_kept_program_leaves_behind_ends_with_it(void **state)
+{
+    struct kept kept;
+    (void)state;
+    start_kept(LEAVES_TWO "exit 3", &kept);
+    assert_string_equal(end_kept(&kept), "up\n");
+    assert_int_equal(WEXITSTATUS(wait_exit(kept.keeper)), 3);
+}
+
+static void a_kept_program_ends_when_its_keeper_is_asked(void **state)
+{
+    struct kept kept;
+    char text[4];
+    (void)state;
+    start_kept("trap '' TERM; " LEAVES_TWO "sleep 10000", &kept);
+    assert_int_equal(read(kept.out, text, 3), 3);
+    kill(kept.keeper, SIGTERM);
+    assert_string_equal(end_kept(&kept), "");
+    wait_exit(kept.keeper);
+}
+
+static void a_kept_program_ends_when_its_caller_is_killed(void **state)
+{
+    char text[4];
+    int tell[2];
+    (void)state;
+    assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+    pid_t middle = fork();
+    if (middle == 0) {
+        struct kept kept;
+        start_kept(LEAVES_TWO "sleep 10000", &kept);
+        /* It is up, and its end of the pipe goes to the test. */
+        if (read(kept.out, text, 3) != 3 || dup2(kept.out, 9) < 0 ||
+            write(tell[1], "up\n", 3) != 3) {
+            _exit(1);
+        }
+        waits_hang();
+    }
+    assert_int_equal(read(tell[0], text, 3), 3);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/fd/9", (long)middle);
+    int out = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(out >= 0);
+    kill(middle, SIGKILL);
+    wait_exit(middle);
+    assert_int_equal(read(out, text, 1), 0);
+    close(out);
+    close(tell[0]);
+    close(tell[1]);
+}
+
 static void memory_of_a_process_is_known_until_it_is_gone(void **state)
 {
     const char *const argv[] = {"/bin/true", NULL};
@@ -312,6 +450,13 @@ int main(void)
         cmocka_unit_test(a_child_gets_a_variable_that_we_do_not_have),
         cmocka_unit_test(a_program_that_cannot_start_is_an_error),
         cmocka_unit_test(a_child_dies_with_its_parent),
+        cmocka_unit_test(
+            a_kept_program_has_its_streams_and_its_environment_alone),
+        cmocka_unit_test(a_kept_programs_signal_is_told_by_its_status),
+        cmocka_unit_test(a_kept_program_that_cannot_start_is_an_error),
+        cmocka_unit_test(what_a_kept_program_leaves_behind_ends_with_it),
+        cmocka_unit_test(a_kept_program_ends_when_its_keeper_is_asked),
+        cmocka_unit_test(a_kept_program_ends_when_its_caller_is_killed),
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),
         cmocka_unit_test(work_of_a_process_is_told_from_waiting),
         cmocka_unit_test(a_process_computes_where_another_did_and_is_let_go),
