@@ -45,3 +45,22 @@ function(flotilla_program name)
     add_dependencies(programs ${name})
     install(TARGETS ${name} DESTINATION bin)
 endfunction()
+
+# flotilla_web(LIBRARY NAME FOLDERS... [ALSO file]): the files of a page as the table
+# NAME of the library (base/host/web.h).
+function(flotilla_web library name)
+    cmake_parse_arguments(ARG "" "ALSO" "" ${ARGN})
+    set(folders ${ARG_UNPARSED_ARGUMENTS})
+    set(files ${ARG_ALSO})
+    foreach(folder ${folders})
+        file(GLOB_RECURSE more CONFIGURE_DEPENDS ${folder}/*)
+        list(APPEND files ${more})
+    endforeach()
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
+    add_custom_command(OUTPUT ${source}
+        COMMAND ${CMAKE_COMMAND} "-DFOLDERS=${folders}" "-DALSO=${ARG_ALSO}"
+            -DNAME=${name} -DOUT=${source} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+        DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+    target_sources(${library} PRIVATE ${source})
+    target_link_libraries(${library} PUBLIC flotilla_web)
+endfunction()

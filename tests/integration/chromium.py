@@ -1,6 +1,6 @@
 """A page in Debian's headless chromium, by its debugging pipe.
 
-The dashboard's clock (web/data/time.js) stands still here until the test moves
+The dashboard's clock (base/web/data/time.js) stands still here until the test moves
 it, and runs what is due then: nobody waits for a timer."""
 import base64
 import json

@@ -1,6 +1,7 @@
 // Calls to the controller, with the pasted token.
 
-import { exchange, Problem } from "/app/data/exchange.js";
+import { exchange } from "/app/data/exchange.js";
+import { Problem } from "/app/data/problem.js";
 
 const KEY = "flotilla.token";
 

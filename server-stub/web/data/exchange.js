@@ -1,6 +1,7 @@
 // One request and its whole answer.  Each ends: by its answer, or when the
 // other side has said nothing for too long.
 
+import { Problem } from "/app/data/problem.js";
 import { time } from "/app/data/time.js";
 
 const READ_MS = 15000; // without a byte
@@ -11,16 +12,6 @@ const CONNECTIONS = 5; // that a browser keeps, next to that of the stream
 // Requests without an answer yet: { since, abandon() of those that only read }.
 export const underway = new Set();
 let doubtUntil = 0;
-
-// An error: id, sentence and what to do.
-export class Problem extends Error {
-  constructor(status, body) {
-    super(body.detail || body.title || `HTTP ${status}`);
-    this.status = status;
-    this.code = body.code || "net.status";
-    this.fix = body.fix || "";
-  }
-}
 
 const AWAY = { READ: "the page asks again by itself", ACT: "it may have been done: look before you press again" };
 

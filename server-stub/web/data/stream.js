@@ -3,7 +3,8 @@
 // network says: it is closed, and new ones are tried until one answers.
 
 import { session } from "/app/data/api.js";
-import { Problem, underway } from "/app/data/exchange.js";
+import { underway } from "/app/data/exchange.js";
+import { Problem } from "/app/data/problem.js";
 import { time } from "/app/data/time.js";
 
 const SILENT_MS = 15000; // the controller says something every 5 s

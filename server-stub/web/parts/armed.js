@@ -4,7 +4,7 @@
 import { announce } from "/app/parts/announce.js";
 import { Component, html } from "/app/parts/html.js";
 import { Dialog } from "/app/parts/parts.js";
-import { Problems } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
 
 export class Armed extends Component {
   state = { typed: "", reason: "", busy: false };

@@ -2,7 +2,8 @@
 
 import { bytes, duration, many, number, text } from "/app/data/words.js";
 import { html } from "/app/parts/html.js";
-import { Card, Counts, Prose, Table } from "/app/parts/parts.js";
+import { Card, Counts, Table } from "/app/parts/parts.js";
+import { Prose } from "/app/parts/problems.js";
 
 const percent = (value) => (typeof value === "number" ? `${value} %` : "–");
 const limited = (answer) => (answer.spec?.policy?.rate_bytes_per_s || 0) > 0;

@@ -6,10 +6,6 @@ import { Component, html } from "/app/parts/html.js";
 export const State = ({ word, more }) => html`<span class="st ${kind(word)}">${text(word || "–")}</span>${
   more ? html` <span class="soft">${more}</span>` : null}`;
 
-// A sentence of the controller: `words` in it are a command or a field.
-export const Prose = ({ words }) => text(words).split(/`([^`]+)`/).map((part, i) =>
-  i % 2 === 1 ? html`<code>${part}</code>` : part);
-
 export const Card = ({ title, label, at, head, children }) => html`<section
   class="card ${at || ""}" aria-label=${label || title}>
   ${title ? html`<div class="head mid"><h2>${title}</h2>${head || null}</div>` : null}${children}</section>`;

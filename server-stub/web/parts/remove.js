@@ -5,7 +5,7 @@ import { many, number } from "/app/data/words.js";
 import { Armed } from "/app/parts/armed.js";
 import { Component, html } from "/app/parts/html.js";
 import { Table } from "/app/parts/parts.js";
-import { Problems } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
 
 export class Remove extends Component {
   state = { scope: this.props.device ? "device" : "everywhere" };

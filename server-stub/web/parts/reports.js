@@ -5,8 +5,8 @@ import { ago, text } from "/app/data/words.js";
 import { listen } from "/app/data/live.js";
 import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
-import { Card, Prose, State, Table } from "/app/parts/parts.js";
-import { Problems } from "/app/parts/screen.js";
+import { Card, State, Table } from "/app/parts/parts.js";
+import { Problems, Prose } from "/app/parts/problems.js";
 
 const figure = (value, unit) => typeof value === "number" ? `${Number(value).toPrecision(4)} ${text(unit ?? "")}` : "–";
 

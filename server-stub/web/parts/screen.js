@@ -1,11 +1,11 @@
 // A screen reads what it shows, and reads again when an event says that it
 // changed: never sooner than `every`, and never while nobody looks.
 
-import { Problem } from "/app/data/exchange.js";
 import { listen } from "/app/data/live.js";
+import { Problem } from "/app/data/problem.js";
 import { time } from "/app/data/time.js";
 import { Component, html } from "/app/parts/html.js";
-import { Prose } from "/app/parts/parts.js";
+import { Problems } from "/app/parts/problems.js";
 
 export class Screen extends Component {
   every = 2000;
@@ -86,9 +86,4 @@ export class Screen extends Component {
     return state.data ? html`${state.problem ? html`<${Problems} problem=${state.problem} />` : null}
       ${this.draw(state.data, props, state)}` : html`<p class="soft" role="status">Reading…</p>`;
   }
-}
-
-export function Problems({ problem }) {
-  return problem ? html`<div class="notice n-bad" role="alert"><b><${Prose} words=${problem.message} /></b>
-    <p>${problem.code ? html`<code>${problem.code}</code> ` : null}<${Prose} words=${problem.fix || ""} /></p></div>` : null;
 }

@@ -6,7 +6,7 @@ import { clock, many, text } from "/app/data/words.js";
 import { link } from "/app/data/url.js";
 import { Component, html } from "/app/parts/html.js";
 import { Card, State, Table } from "/app/parts/parts.js";
-import { Problems } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
 
 const RANK = { held: 0, all: 1, back: 2, told: 3 };
 const nameOf = (one) => `${one.kind} ${one.slice} ${one.gate}`;

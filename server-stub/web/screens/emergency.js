@@ -8,7 +8,8 @@ import { go, link, set } from "/app/data/url.js";
 import { Armed } from "/app/parts/armed.js";
 import { html } from "/app/parts/html.js";
 import { Card, Same, State, Table } from "/app/parts/parts.js";
-import { Problems, Screen } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
+import { Screen } from "/app/parts/screen.js";
 
 const WAYS = { kept: "≈ 1 s, no download", download: "downloads it again", cannot: "nothing before it", first: "no release before it: it keeps this one" };
 const STAYS = ["cannot", "first"];

@@ -9,7 +9,8 @@ import { link, read, set } from "/app/data/url.js";
 import { Alerts } from "/app/parts/alerts.js";
 import { html } from "/app/parts/html.js";
 import { Card, Chips, Counts, Meter, Same, State, Table } from "/app/parts/parts.js";
-import { Problems, Screen } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
+import { Screen } from "/app/parts/screen.js";
 
 const LOOK = "condition in (failed, degraded, drift, offline)";
 const CHIPS = [["needs a look", LOOK], ["all", ""], ["failed", "condition = failed"], ["drift", "condition = drift"], ["offline", "condition = offline"],

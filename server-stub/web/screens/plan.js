@@ -9,7 +9,8 @@ import { announce } from "/app/parts/announce.js";
 import { Forecast } from "/app/parts/forecast.js";
 import { html } from "/app/parts/html.js";
 import { Card, Same } from "/app/parts/parts.js";
-import { Problems, Screen } from "/app/parts/screen.js";
+import { Problems } from "/app/parts/problems.js";
+import { Screen } from "/app/parts/screen.js";
 
 // Fields of the address, as the specification of a rollout writes them.
 const FIELDS = [["phases", "phases up to", "1, 10%, 100%"], ["soak", "soak on each device", "15m"],

@@ -8,8 +8,9 @@ import { Armed } from "/app/parts/armed.js";
 import { announce } from "/app/parts/announce.js";
 import { Gates } from "/app/parts/gates.js";
 import { html } from "/app/parts/html.js";
-import { Card, Chips, Counts, Prose, Same, State, Table } from "/app/parts/parts.js";
+import { Card, Chips, Counts, Same, State, Table } from "/app/parts/parts.js";
 import { countdown, Phases, seconds, Ticking } from "/app/parts/phases.js";
+import { Prose } from "/app/parts/problems.js";
 import { Screen } from "/app/parts/screen.js";
 import { Slices } from "/app/parts/slices.js";
 

@@ -1,5 +1,5 @@
 // Elements as templates.  Text only ever enters the page as text nodes, so
-// nothing that a device says is ever read as markup.
+// nothing that a device or a model says is ever read as markup.
 
 import { Component, h, render } from "/app/vendor/preact.module.js";
 import htm from "/app/vendor/htm.module.js";
