@@ -1,6 +1,8 @@
 /* Frames to the agent. */
 #include "engine/proxy/proxy.h"
 
+const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER};
+
 #include <string.h>
 
 void flo_proxy_put(struct flo_proxy *proxy,

@@ -260,7 +260,8 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     } else if (now_ms >= proxy->next_ms) {
         proxy->asked_ms = now_ms;
         flo_body_health(&proxy->runtime, &proxy->health.out);
-        if (flo_exchange_begin(&proxy->health, &proxy->process, &err) < 0) {
+        if (flo_exchange_begin(&proxy->health, proxy->process.socket,
+                               proxy->process.port, &err) < 0) {
             health_ended(proxy, false, now_ms);
         }
     }
@@ -517,7 +518,7 @@ int flo_cmd_proxy(void *line, struct flo_err *err)
     proxy.check.output = proxy.check.report = -1;
     proxy.in.bytes_max = 4 * FLO_WIRE_FRAME_BYTES_MAX;
     proxy.out.bytes_max = 16 * FLO_WIRE_FRAME_BYTES_MAX;
-    flo_exchange_init(&proxy.health);
+    flo_exchange_init(&proxy.health, &flo_proxy_peer);
     while (turn(&proxy)) {
     }
     end(&proxy, NULL);

@@ -2,13 +2,12 @@
  *
  *   proxy.c     the loop, health           settings.c  what to start
  *   start.c     its names and namespaces   keeper.c    ends all processes
- *   memory.c    how large they are         exchange.c  one HTTP request
+ *   memory.c    how large they are         confine.c   its cgroup, its user
  *   check.c     a program for each golden case, where there is no server
  *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
- *   reply.c     an HTTP answer             answer.c    what stands in it
- *   confine.c   its cgroup, its user
+ *   answer.c    the contents of an answer
  *
- * reply.c, answer.c and settings.c only compute.  Everything that comes from
+ * answer.c and settings.c only compute.  Everything that comes from
  * the runtime is bounded before it is kept. */
 #ifndef FLOTILLA_ENGINE_PROXY_H
 #define FLOTILLA_ENGINE_PROXY_H
@@ -18,6 +17,7 @@
 #include "base/cgroup.h"
 #include "base/sandbox.h"
 #include "base/tree/tree.h"
+#include "engine/http/http.h"
 
 /* ---- settings.c ---- */
 
@@ -58,46 +58,8 @@ FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime,
                                   struct flo_err *err);
 void flo_runtime_deinit(struct flo_runtime *runtime);
 
-/* ---- reply.c: an answer of HTTP/1.x, byte by byte ---- */
-
-#define FLO_REPLY_LINE_MAX 8192
-
-enum flo_reply_state {
-    FLO_REPLY_STATUS, /* zero: at the beginning */
-    FLO_REPLY_HEAD,
-    FLO_REPLY_LENGTH, /* a body of `left` bytes */
-    FLO_REPLY_CHUNK,  /* the size of the next one */
-    FLO_REPLY_DATA,   /* `left` bytes of a chunk */
-    FLO_REPLY_AFTER,  /* the end of its line */
-    FLO_REPLY_TRAILER,
-    FLO_REPLY_TO_END, /* a body until the connection ends */
-    FLO_REPLY_DONE,
-};
-/* Zero-initialise. */
-struct flo_reply_reader {
-    enum flo_reply_state state;
-    int status;
-    bool is_stream; /* server-sent events */
-    bool is_chunked, has_length;
-    uint64_t left;
-    uint32_t lines;
-    char line[FLO_REPLY_LINE_MAX];
-    size_t line_bytes;
-};
-/* Take bytes; the body's are given to `take`, whose error ends the reading.
- * Bytes after the end are passed over.  FLO_E_RUNTIME_ANSWER. */
-FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader,
-                                const char *data, size_t bytes,
-                                int (*take)(void *context, const char *data,
-                                            size_t bytes, struct flo_err *err),
-                                void *context, struct flo_err *err);
-/* The connection has ended.  FLO_E_RUNTIME_ANSWER: in the middle. */
-FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader,
-                               struct flo_err *err);
-
 /* ---- answer.c: what stands in a body ---- */
 
-#define FLO_EVENT_BYTES_MAX (1u << 20)
 #define FLO_ANSWER_BYTES_MAX (16u << 20) /* of vectors */
 
 /* One event of a stream, or a whole answer. */
@@ -108,18 +70,6 @@ struct flo_answer_part {
     bool has_usage;
     uint32_t tokens_in, tokens_out;
 };
-/* Lines of a stream; zero-initialise. */
-struct flo_events {
-    struct flo_buf line, data;
-    bool is_done; /* "[DONE]" has come */
-};
-/* Split into events; `take` gets the data of each, which it may change. */
-FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data,
-                                 size_t bytes,
-                                 int (*take)(void *context, char *data,
-                                             size_t bytes, struct flo_err *err),
-                                 void *context, struct flo_err *err);
-void flo_events_deinit(struct flo_events *events);
 /* Read a part; its text lies in `data`.  FLO_E_RUNTIME_ANSWER. */
 FLO_MUST_USE int flo_answer_read(char *data, size_t bytes,
                                  struct flo_tree *tree,
@@ -216,29 +166,6 @@ FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime,
                                       char *path, size_t path_bytes,
                                       struct flo_err *err);
 
-/* ---- exchange.c ---- */
-
-struct flo_exchange {
-    int fd; /* -1: none */
-    bool is_connecting;
-    struct flo_buf out;
-    size_t sent;
-    struct flo_reply_reader reader;
-};
-void flo_exchange_init(struct flo_exchange *exchange);
-/* Begin; `out` is the request.  FLO_E_RUNTIME_ANSWER: nobody listens. */
-FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange,
-                                    const struct flo_runtime_process *process,
-                                    struct flo_err *err);
-/* Go on after poll().  1: the answer is whole, 0: not yet. */
-FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange,
-                                    int (*take)(void *context, const char *data,
-                                                size_t bytes,
-                                                struct flo_err *err),
-                                    void *context, struct flo_err *err);
-void flo_exchange_end(struct flo_exchange *exchange);
-short flo_exchange_events(const struct flo_exchange *exchange);
-
 /* ---- check.c: a runtime without a server ---- */
 
 struct flo_proxy;
@@ -323,6 +250,7 @@ struct flo_proxy {
 };
 
 /* frames.c */
+extern const struct flo_peer flo_proxy_peer; /* "the runtime" */
 void flo_proxy_put(struct flo_proxy *proxy,
                    const struct flo_wire_message *message);
 void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id,

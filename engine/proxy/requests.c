@@ -324,7 +324,8 @@ void flo_proxy_begin(struct flo_proxy *proxy)
         proxy->waiting_bytes -= request->exchange.out.bytes;
         request->began_us = flo_now_us();
         proxy->n_running++;
-        if (flo_exchange_begin(&request->exchange, &proxy->process, &err) < 0) {
+        if (flo_exchange_begin(&request->exchange, proxy->process.socket,
+                               proxy->process.port, &err) < 0) {
             fail(proxy, request, &err);
         }
     }
@@ -371,7 +372,7 @@ void flo_proxy_take(struct flo_proxy *proxy,
                              : check(proxy, message, &err);
 
     if (rv == 0) {
-        flo_exchange_init(&request->exchange);
+        flo_exchange_init(&request->exchange, &flo_proxy_peer);
         flo_body_write(&proxy->runtime, message, &request->exchange.out);
         if (request->exchange.out.failed ||
             proxy->waiting_bytes + request->exchange.out.bytes >
@@ -386,6 +387,7 @@ void flo_proxy_take(struct flo_proxy *proxy,
         flo_proxy_fail(proxy, message->request, &err);
         return;
     }
+    request->events.peer = &flo_proxy_peer;
     request->proxy = proxy;
     request->id = message->request;
     request->is_embed = message->type == FLO_WIRE_EMBED;

@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+static const struct flo_peer peer = {"the runtime", FLO_E_RUNTIME_ANSWER};
+
 struct sink {
     struct flo_tree tree;
     struct flo_events events;
@@ -65,6 +67,7 @@ static int read_reply(const char *data, size_t bytes, size_t piece,
     struct flo_err err = {0};
     int rv = 0;
 
+    sink->events.peer = sink->reader.peer = &peer;
     for (size_t at = 0; rv == 0 && at < bytes; at += piece) {
         size_t n = bytes - at < piece ? bytes - at : piece;
         rv = flo_reply_read(&sink->reader, data + at, n, take_body, sink, &err);

@@ -1,5 +1,5 @@
 /* An answer of HTTP/1.x, of a server that is not trusted. */
-#include "engine/proxy/proxy.h"
+#include "engine/http/http.h"
 
 #include <string.h>
 #include <strings.h>
@@ -7,9 +7,11 @@
 #define LINES_MAX 128
 #define BODY_MAX (1ull << 32) /* of a length that is told */
 
-static int bad(struct flo_err *err, const char *what)
+static int bad(const struct flo_reply_reader *reader, struct flo_err *err,
+               const char *what)
 {
-    return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime's HTTP: %s", what);
+    return flo_fail(err, reader->peer->code, "%s's HTTP: %s",
+                    reader->peer->name, what);
 }
 
 /* "HTTP/1.1 200 OK" */
@@ -19,11 +21,11 @@ static int read_status(struct flo_reply_reader *reader, struct flo_err *err)
     int status = 0;
 
     if (strncmp(line, "HTTP/1.", 7) != 0 || line[7] == '\0' || line[8] != ' ') {
-        return bad(err, "no status line");
+        return bad(reader, err, "no status line");
     }
     for (int i = 9; i < 12; i++) {
         if (line[i] < '0' || line[i] > '9') {
-            return bad(err, "no status");
+            return bad(reader, err, "no status");
         }
         status = 10 * status + (line[i] - '0');
     }
@@ -94,17 +96,17 @@ static int read_head(struct flo_reply_reader *reader, struct flo_err *err)
         return begin_body(reader);
     }
     if (++reader->lines > LINES_MAX) {
-        return bad(err, "more than 128 lines of a head");
+        return bad(reader, err, "more than 128 lines of a head");
     }
     if ((value = value_of(reader->line, "content-length")) != NULL) {
         if (reader->has_length || !number(value, 10, &reader->left, &end) ||
             end[strspn(end, " \t")] != '\0') {
-            return bad(err, "an impossible length");
+            return bad(reader, err, "an impossible length");
         }
         reader->has_length = true;
     } else if ((value = value_of(reader->line, "transfer-encoding")) != NULL) {
         if (strcasecmp(value, "chunked") != 0) {
-            return bad(err, "an unknown transfer encoding");
+            return bad(reader, err, "an unknown transfer encoding");
         }
         reader->is_chunked = true;
     } else if ((value = value_of(reader->line, "content-type")) != NULL) {
@@ -119,7 +121,7 @@ static int read_chunk(struct flo_reply_reader *reader, struct flo_err *err)
 
     if (!number(reader->line, 16, &reader->left, &end) ||
         (*end != '\0' && *end != ';' && *end != ' ')) {
-        return bad(err, "no size of a chunk");
+        return bad(reader, err, "no size of a chunk");
     }
     reader->state = reader->left > 0 ? FLO_REPLY_DATA : FLO_REPLY_TRAILER;
     return 0;
@@ -136,12 +138,16 @@ static int read_line(struct flo_reply_reader *reader, struct flo_err *err)
         return read_chunk(reader, err);
     case FLO_REPLY_AFTER:
         reader->state = FLO_REPLY_CHUNK;
-        return reader->line_bytes == 0 ? 0 : bad(err, "a chunk is too long");
+        return reader->line_bytes == 0
+                   ? 0
+                   : bad(reader, err, "a chunk is too long");
     default: /* a trailer */
         if (reader->line_bytes == 0) {
             reader->state = FLO_REPLY_DONE;
         }
-        return ++reader->lines > LINES_MAX ? bad(err, "too many trailers") : 0;
+        return ++reader->lines > LINES_MAX
+                   ? bad(reader, err, "too many trailers")
+                   : 0;
     }
 }
 
@@ -151,7 +157,7 @@ static int add_to_line(struct flo_reply_reader *reader, char c,
     int rv = 0;
 
     if (c == '\0') {
-        return bad(err, "a NUL in a head");
+        return bad(reader, err, "a NUL in a head");
     }
     if (c == '\n') {
         if (reader->line_bytes > 0 &&
@@ -164,7 +170,7 @@ static int add_to_line(struct flo_reply_reader *reader, char c,
         return rv;
     }
     if (reader->line_bytes == FLO_REPLY_LINE_MAX - 1) {
-        return bad(err, "a line of more than 8 KiB");
+        return bad(reader, err, "a line of more than 8 KiB");
     }
     reader->line[reader->line_bytes++] = c;
     return 0;
@@ -177,10 +183,8 @@ static bool is_body(enum flo_reply_state state)
 }
 
 int flo_reply_read(struct flo_reply_reader *reader, const char *data,
-                   size_t bytes,
-                   int (*take)(void *context, const char *data, size_t bytes,
-                               struct flo_err *err),
-                   void *context, struct flo_err *err)
+                   size_t bytes, flo_body_fn *take, void *context,
+                   struct flo_err *err)
 {
     int rv = 0;
 
@@ -211,7 +215,7 @@ int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err)
         reader->state = FLO_REPLY_DONE;
         return 0;
     }
-    return flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                    "the runtime closed the connection in the middle of an "
-                    "answer");
+    return flo_fail(err, reader->peer->code,
+                    "%s closed the connection in the middle of an answer",
+                    reader->peer->name);
 }

@@ -1,5 +1,5 @@
-/* One HTTP request to the runtime, without blocking. */
-#include "engine/proxy/proxy.h"
+/* One HTTP request, without blocking. */
+#include "engine/http/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,54 +13,59 @@
 
 #define READ_BYTES 65536
 
-void flo_exchange_init(struct flo_exchange *exchange)
+void flo_exchange_init(struct flo_exchange *exchange,
+                       const struct flo_peer *peer)
 {
-    *exchange = (struct flo_exchange){.fd = -1};
+    *exchange = (struct flo_exchange){.fd = -1, .reader.peer = peer};
 }
 
 void flo_exchange_end(struct flo_exchange *exchange)
 {
     flo_fd_cleanup(&exchange->fd);
     flo_buf_deinit(&exchange->out);
-    flo_exchange_init(exchange);
+    flo_exchange_init(exchange, exchange->reader.peer);
 }
 
-static int connect_to(int fd, const struct flo_runtime_process *process)
+static int connect_to(int fd, const char *path, uint16_t number)
 {
     struct sockaddr_un local = {.sun_family = AF_UNIX};
     struct sockaddr_in port = {.sin_family = AF_INET,
-                               .sin_port = htons(process->port),
+                               .sin_port = htons(number),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    if (process->socket[0] == '\0') {
+    if (path[0] == '\0') {
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         return connect(fd, (struct sockaddr *)&port, sizeof(port));
     }
-    memcpy(local.sun_path, process->socket, sizeof(local.sun_path));
+    if (strlen(path) >= sizeof(local.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    snprintf(local.sun_path, sizeof(local.sun_path), "%s", path);
     return connect(fd, (struct sockaddr *)&local, sizeof(local));
 }
 
-static int broken(struct flo_err *err)
+static int broken(const struct flo_exchange *exchange, struct flo_err *err)
 {
-    return flo_fail_errno(err, FLO_E_RUNTIME_ANSWER,
-                          "the runtime's connection");
+    const struct flo_peer *peer = exchange->reader.peer;
+
+    return flo_fail_errno(err, peer->code, "%s's connection", peer->name);
 }
 
-int flo_exchange_begin(struct flo_exchange *exchange,
-                       const struct flo_runtime_process *process,
-                       struct flo_err *err)
+int flo_exchange_begin(struct flo_exchange *exchange, const char *path,
+                       uint16_t port, struct flo_err *err)
 {
-    int family = process->socket[0] == '\0' ? AF_INET : AF_UNIX;
+    int family = path[0] == '\0' ? AF_INET : AF_UNIX;
 
     exchange->fd =
         socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (exchange->fd < 0 || exchange->out.failed) {
-        return broken(err);
+        return broken(exchange, err);
     }
-    if (connect_to(exchange->fd, process) < 0) {
+    if (connect_to(exchange->fd, path, port) < 0) {
         if (errno != EINPROGRESS) {
-            return broken(err);
+            return broken(exchange, err);
         }
         exchange->is_connecting = true;
     }
@@ -88,7 +93,7 @@ static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
             return 0;
         }
         if (n < 0 && errno != EINTR) {
-            return broken(err);
+            return broken(exchange, err);
         }
         exchange->sent += n > 0 ? (size_t)n : 0;
     }
@@ -103,12 +108,10 @@ static int check_connect(struct flo_exchange *exchange, struct flo_err *err)
     getsockopt(exchange->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
     errno = error;
     exchange->is_connecting = false;
-    return error == 0 ? 0 : broken(err);
+    return error == 0 ? 0 : broken(exchange, err);
 }
 
-int flo_exchange_go_on(struct flo_exchange *exchange,
-                       int (*take)(void *context, const char *data,
-                                   size_t bytes, struct flo_err *err),
+int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take,
                        void *context, struct flo_err *err)
 {
     static char data[READ_BYTES];
@@ -122,7 +125,7 @@ int flo_exchange_go_on(struct flo_exchange *exchange,
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR || errno == ENOTCONN
                    ? 0
-                   : broken(err);
+                   : broken(exchange, err);
     }
     rv = n == 0 ? flo_reply_end(&exchange->reader, err)
                 : flo_reply_read(&exchange->reader, data, (size_t)n, take,
