@@ -76,8 +76,8 @@ static void check(const struct flo_template *chat,
     struct flo_tokens one = {.count_max = 1u << 20};
     struct flo_tokens other = {.count_max = 1u << 20};
     struct flo_err err = {0};
-    if (flo_template_render(chat, vocab, messages, count, &one, &err) == 0 &&
-        flo_template_render(chat, vocab, plain, count, &other, &err) == 0 &&
+    if (flo_template_render(chat, vocab, NULL, messages, count, &one, &err) == 0 &&
+        flo_template_render(chat, vocab, NULL, plain, count, &other, &err) == 0 &&
         controls_in(&one) != controls_in(&other)) {
         abort();
     }
@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             struct flo_tokens tokens = {.count_max = 1u << 16};
             const struct flo_engine_message message = {
                 "user", text + template_bytes, rest};
-            flo_template_render(&chat, vocab, &message, 1, &tokens, &err);
+            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err);
             flo_tokens_deinit(&tokens);
         }
         flo_template_deinit(&chat);

@@ -88,19 +88,24 @@ static struct jinja_node *parse_strings(struct jinja_parser *parser)
         (struct jinja_text){text, NULL, bytes});
 }
 
-/* In parentheses: an expression, or a tuple, which is a list here. */
+/* In parentheses: an expression, or a tuple. */
 static struct jinja_node *parse_parentheses(struct jinja_parser *parser)
 {
-    if (flo_jinja_takes(parser, ")")) {
-        return flo_jinja_make(parser, OP_LIST, NULL, NULL, NULL, NULL);
+    struct jinja_node *first = NULL;
+    if (!flo_jinja_takes(parser, ")")) {
+        first = flo_jinja_parse_expression(parser);
+        if (flo_jinja_takes(parser, ")") || first == NULL) {
+            return first;
+        }
+        flo_jinja_expect(parser, ",");
+        first->next = parse_list(parser, ")", false);
     }
-    struct jinja_node *first = flo_jinja_parse_expression(parser);
-    if (flo_jinja_takes(parser, ")") || first == NULL) {
-        return first;
+    struct jinja_node *tuple =
+        flo_jinja_make(parser, OP_LIST, NULL, NULL, NULL, first);
+    if (tuple != NULL) {
+        tuple->number = 1;
     }
-    flo_jinja_expect(parser, ",");
-    first->next = parse_list(parser, ")", false);
-    return flo_jinja_make(parser, OP_LIST, NULL, NULL, NULL, first);
+    return tuple;
 }
 
 static struct jinja_node *parse_name(struct jinja_parser *parser)

@@ -6,8 +6,6 @@
 
 #include "engine/token/unicode.h"
 
-#define JSON_DEPTH_MAX 16
-
 typedef struct jinja_value action(struct jinja_run *run,
                                   const struct jinja_value *value,
                                   const struct jinja_args *args);
@@ -25,9 +23,8 @@ static struct jinja_value refuse(struct jinja_run *run, const char *why)
     return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "%s", why);
 }
 
-/* An argument by place or by name; NULL when it is not given. */
-static const struct jinja_value *argument(const struct jinja_args *args,
-                                          size_t place, const char *name)
+const struct jinja_value *flo_jinja_argument(const struct jinja_args *args,
+                                             size_t place, const char *name)
 {
     for (size_t i = 0; i < args->keyword_count; i++) {
         if (jinja_is(args->keywords[i].key, name)) {
@@ -37,7 +34,7 @@ static const struct jinja_value *argument(const struct jinja_args *args,
     return place < args->count ? &args->values[place] : NULL;
 }
 
-/* The same, a text; empty and an error when it is something else. */
+/* One that is a text; empty and an error when it is something else. */
 static struct jinja_text text_argument(struct jinja_run *run,
                                        const struct jinja_args *args,
                                        size_t place)
@@ -190,56 +187,6 @@ static size_t find(struct jinja_text text, size_t from, struct jinja_text what)
     return hit != NULL ? (size_t)(hit - text.data) : SIZE_MAX;
 }
 
-/* Parts of a text, joined at the end; so many of them cost no squares. */
-struct builder {
-    struct jinja_run *run;
-    struct flo_buf text, marks;
-};
-
-static void build(struct builder *builder, struct jinja_text part)
-{
-    static const uint8_t none[64];
-    if (part.bytes > 0) {
-        flo_buf_add(&builder->text, part.data, part.bytes);
-    }
-    for (size_t at = 0; at < part.bytes; at += sizeof(none)) {
-        size_t n =
-            part.bytes - at < sizeof(none) ? part.bytes - at : sizeof(none);
-        flo_buf_add(&builder->marks,
-                    part.marks != NULL ? part.marks + at : none, n);
-    }
-}
-
-static struct jinja_value built(struct builder *builder)
-{
-    struct jinja_run *run = builder->run;
-    struct jinja_value out = flo_jinja_text(jinja_text_of(""));
-    size_t bytes = builder->text.bytes;
-    if (builder->text.failed || builder->marks.failed) {
-        flo_jinja_fail(run, FLO_E_INFER_TOO_LONG, "a text is too long");
-    } else if (run->rv == 0 && bytes > 0) {
-        char *data = flo_jinja_take(&run->pool, 2 * bytes, 1);
-        if (data == NULL) {
-            flo_jinja_fail(run, run->pool.rv, "a text of %zu bytes", bytes);
-        } else {
-            memcpy(data, builder->text.data, bytes);
-            memcpy(data + bytes, builder->marks.data, bytes);
-            out.text =
-                (struct jinja_text){data, (const uint8_t *)data + bytes, bytes};
-        }
-    }
-    flo_buf_deinit(&builder->text);
-    flo_buf_deinit(&builder->marks);
-    return out;
-}
-
-static struct builder builder_of(struct jinja_run *run)
-{
-    return (struct builder){.run = run,
-                            .text = {.bytes_max = run->text->bytes_max},
-                            .marks = {.bytes_max = run->text->bytes_max}};
-}
-
 static struct jinja_value replace(struct jinja_run *run,
                                   const struct jinja_value *value,
                                   const struct jinja_args *args)
@@ -250,15 +197,15 @@ static struct jinja_value replace(struct jinja_run *run,
     if (run->rv < 0 || old.bytes == 0 || args->count != 2) {
         return refuse(run, "such a replacement is not built");
     }
-    struct builder builder = builder_of(run);
+    struct jinja_builder builder = flo_jinja_builder(run);
     size_t from = 0, hit;
     while (!builder.text.failed && (hit = find(text, from, old)) != SIZE_MAX) {
-        build(&builder, flo_jinja_cut(text, from, hit));
-        build(&builder, new);
+        flo_jinja_build(&builder, flo_jinja_cut(text, from, hit));
+        flo_jinja_build(&builder, new);
         from = hit + old.bytes;
     }
-    build(&builder, flo_jinja_cut(text, from, text.bytes));
-    return built(&builder);
+    flo_jinja_build(&builder, flo_jinja_cut(text, from, text.bytes));
+    return flo_jinja_built(&builder);
 }
 
 static struct jinja_value split(struct jinja_run *run,
@@ -335,27 +282,37 @@ static struct jinja_value ends_with(struct jinja_run *run,
 
 /* ---- lists ---- */
 
+/* What Python does not write as a list. */
+static struct jinja_value viewed(struct jinja_value list,
+                                 enum jinja_list_kind kind)
+{
+    if (list.kind == KIND_LIST) {
+        list.list->kind = kind;
+    }
+    return list;
+}
+
 static struct jinja_value joined(struct jinja_run *run,
                                  const struct jinja_value *value,
                                  struct jinja_text between)
 {
     struct jinja_list *list = flo_jinja_items(run, value);
-    struct builder builder = builder_of(run);
+    struct jinja_builder builder = flo_jinja_builder(run);
     for (size_t i = 0; list != NULL && i < list->count && run->rv == 0; i++) {
         if (i > 0) {
-            build(&builder, between);
+            flo_jinja_build(&builder, between);
         }
-        build(&builder, flo_jinja_string(run, &list->items[i]));
+        flo_jinja_build(&builder, flo_jinja_string(run, &list->items[i]));
     }
-    return built(&builder);
+    return flo_jinja_built(&builder);
 }
 
 static struct jinja_value join(struct jinja_run *run,
                                const struct jinja_value *value,
                                const struct jinja_args *args)
 {
-    const struct jinja_value *between = argument(args, 0, "d");
-    if (argument(args, 1, "attribute") != NULL) {
+    const struct jinja_value *between = flo_jinja_argument(args, 0, "d");
+    if (flo_jinja_argument(args, 1, "attribute") != NULL) {
         return refuse(run, "a join by attribute is not built");
     }
     return joined(run, value,
@@ -404,11 +361,15 @@ static struct jinja_value to_list(struct jinja_run *run,
                                   const struct jinja_value *value,
                                   const struct jinja_args *args)
 {
-    struct jinja_value out = {.kind = KIND_LIST};
+    struct jinja_value out = flo_jinja_list(run);
+    struct jinja_list *list = flo_jinja_items(run, value);
     (void)args;
-    out.list = flo_jinja_items(run, value);
-    return out.list != NULL ? out
-                            : (struct jinja_value){.kind = KIND_UNDEFINED};
+    if (run->rv == 0) {
+        *out.list = *list;
+        out.list->kind = LIST_PLAIN;
+        out.is_said = value->is_said;
+    }
+    return out;
 }
 
 static struct jinja_value reverse(struct jinja_run *run,
@@ -419,7 +380,8 @@ static struct jinja_value reverse(struct jinja_run *run,
     if (value->kind != KIND_LIST) {
         return refuse(run, "only a list is reversed");
     }
-    return flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1);
+    return viewed(flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1),
+                  LIST_STREAM);
 }
 
 /* An empty list has none: `tools` often is. */
@@ -435,7 +397,8 @@ static struct jinja_value map(struct jinja_run *run,
                               const struct jinja_value *value,
                               const struct jinja_args *args)
 {
-    const struct jinja_value *attribute = argument(args, 99, "attribute");
+    const struct jinja_value *attribute =
+        flo_jinja_argument(args, 99, "attribute");
     struct jinja_list *list = items_or_none(run, value);
     struct jinja_value out = flo_jinja_list(run);
     struct jinja_args rest = {.count = 0};
@@ -455,7 +418,7 @@ static struct jinja_value map(struct jinja_run *run,
                 : flo_jinja_filter(run, name, &list->items[i], &rest);
         flo_jinja_append(run, out.list, item);
     }
-    return out;
+    return viewed(out, LIST_STREAM);
 }
 
 /* select, reject and by attribute: a test, or whether it is true. */
@@ -488,7 +451,7 @@ static struct jinja_value choose(struct jinja_run *run,
             flo_jinja_append(run, out.list, list->items[i]);
         }
     }
-    return out;
+    return viewed(out, LIST_STREAM);
 }
 
 static struct jinja_value select_items(struct jinja_run *run,
@@ -533,8 +496,10 @@ static struct jinja_value standard(struct jinja_run *run,
                                    const struct jinja_value *value,
                                    const struct jinja_args *args)
 {
-    const struct jinja_value *otherwise = argument(args, 0, "default_value");
-    const struct jinja_value *is_strict = argument(args, 1, "boolean");
+    const struct jinja_value *otherwise =
+        flo_jinja_argument(args, 0, "default_value");
+    const struct jinja_value *is_strict =
+        flo_jinja_argument(args, 1, "boolean");
     bool is_missing = value->kind == KIND_UNDEFINED ||
                       (is_strict != NULL && flo_jinja_is_true(is_strict) &&
                        !flo_jinja_is_true(value));
@@ -562,109 +527,20 @@ static struct jinja_value same(struct jinja_run *run,
     return *value;
 }
 
-/* As Python's json.dumps() without ensure_ascii. */
-static void put_json_text(struct builder *builder, struct jinja_text text)
-{
-    static const char escaped[] = "\"\\\b\f\n\r\t";
-    static const char letters[] = "\"\\bfnrt";
-    build(builder, jinja_text_of("\""));
-    for (size_t i = 0; i < text.bytes; i++) {
-        char out[8] = {0};
-        uint8_t marks[8];
-        unsigned char c = (unsigned char)text.data[i];
-        const char *hit = memchr(escaped, c, sizeof(escaped) - 1);
-        struct jinja_text part = flo_jinja_cut(text, i, i + 1);
-        if (hit != NULL || c < ' ') {
-            if (hit != NULL) {
-                snprintf(out, sizeof(out), "\\%c", letters[hit - escaped]);
-            } else {
-                snprintf(out, sizeof(out), "\\u%04x", c);
-            }
-            memset(marks, part.marks != NULL ? part.marks[0] : 0,
-                   sizeof(marks));
-            part = (struct jinja_text){out, marks, strlen(out)};
-        }
-        build(builder, part);
-    }
-    build(builder, jinja_text_of("\""));
-}
-
-static void put_json(struct builder *builder, const struct jinja_value *value,
-                     int depth)
-{
-    const char *between = "";
-    if (depth == JSON_DEPTH_MAX || builder->run->rv < 0) {
-        refuse(builder->run, "JSON nested so deeply is not built");
-        return;
-    }
-    switch (value->kind) {
-    case KIND_NONE:
-        build(builder, jinja_text_of("null"));
-        break;
-    case KIND_BOOL:
-        build(builder, jinja_text_of(value->is_true ? "true" : "false"));
-        break;
-    case KIND_NUMBER:
-        build(builder, flo_jinja_string(builder->run, value));
-        break;
-    case KIND_TEXT:
-        put_json_text(builder, value->text);
-        break;
-    case KIND_LIST:
-        build(builder, jinja_text_of("["));
-        for (size_t i = 0; i < value->list->count; i++, between = ", ") {
-            build(builder, jinja_text_of(between));
-            put_json(builder, &value->list->items[i], depth + 1);
-        }
-        build(builder, jinja_text_of("]"));
-        break;
-    case KIND_DICT:
-        build(builder, jinja_text_of("{"));
-        for (size_t i = 0; i < value->dict->count; i++, between = ", ") {
-            build(builder, jinja_text_of(between));
-            put_json_text(builder, value->dict->entries[i].key);
-            build(builder, jinja_text_of(": "));
-            put_json(builder, &value->dict->entries[i].value, depth + 1);
-        }
-        build(builder, jinja_text_of("}"));
-        break;
-    default:
-        refuse(builder->run, "JSON of this is not built");
-        break;
-    }
-}
-
-static struct jinja_value json(struct jinja_run *run,
-                               const struct jinja_value *value,
-                               const struct jinja_args *args)
-{
-    struct builder builder = builder_of(run);
-    if (args->count > 0 || args->keyword_count > 0) {
-        bool is_plain = args->count == 0 && args->keyword_count == 1 &&
-                        jinja_is(args->keywords[0].key, "ensure_ascii") &&
-                        !flo_jinja_is_true(&args->keywords[0].value);
-        if (!is_plain) {
-            return refuse(run, "JSON in another form is not built");
-        }
-    }
-    put_json(&builder, value, 0);
-    return built(&builder);
-}
-
-static struct jinja_value pairs(struct jinja_run *run,
-                                const struct jinja_value *value,
-                                const struct jinja_args *args)
+struct jinja_value flo_jinja_pairs(struct jinja_run *run,
+                                   const struct jinja_value *value)
 {
     struct jinja_value out = flo_jinja_list(run);
-    (void)args;
     if (value->kind != KIND_DICT) {
         return refuse(run, "pairs of what is no object");
     }
+    flo_jinja_spend(run, value->dict->count);
     for (size_t i = 0; run->rv == 0 && i < value->dict->count; i++) {
-        struct jinja_value pair = flo_jinja_list(run);
+        struct jinja_value pair = viewed(flo_jinja_list(run), LIST_TUPLE);
+        struct jinja_value key = flo_jinja_text(value->dict->entries[i].key);
+        key.is_said = pair.is_said = value->is_said;
         if (run->rv == 0) {
-            flo_jinja_append(run, pair.list,
-                             flo_jinja_text(value->dict->entries[i].key));
+            flo_jinja_append(run, pair.list, key);
             flo_jinja_append(run, pair.list, value->dict->entries[i].value);
             flo_jinja_append(run, out.list, pair);
         }
@@ -672,11 +548,41 @@ static struct jinja_value pairs(struct jinja_run *run,
     return out;
 }
 
+static struct jinja_value pairs(struct jinja_run *run,
+                                const struct jinja_value *value,
+                                const struct jinja_args *args)
+{
+    (void)args;
+    return viewed(flo_jinja_pairs(run, value), LIST_VIEW);
+}
+
+/* The filter has none of what is not defined. */
+static struct jinja_value pairs_or_none(struct jinja_run *run,
+                                        const struct jinja_value *value,
+                                        const struct jinja_args *args)
+{
+    return value->kind == KIND_UNDEFINED ? to_list(run, value, args)
+                                         : pairs(run, value, args);
+}
+
 static struct jinja_value keys(struct jinja_run *run,
                                const struct jinja_value *value,
                                const struct jinja_args *args)
 {
-    return to_list(run, value, args);
+    return viewed(to_list(run, value, args), LIST_VIEW);
+}
+
+static struct jinja_value values(struct jinja_run *run,
+                                 const struct jinja_value *value,
+                                 const struct jinja_args *args)
+{
+    struct jinja_value out = viewed(flo_jinja_list(run), LIST_VIEW);
+    (void)args;
+    flo_jinja_spend(run, value->dict->count);
+    for (size_t i = 0; run->rv == 0 && i < value->dict->count; i++) {
+        flo_jinja_append(run, out.list, value->dict->entries[i].value);
+    }
+    return out;
 }
 
 static struct jinja_value get(struct jinja_run *run,
@@ -719,8 +625,10 @@ static const struct {
     {"d", standard},
     {"string", string},
     {"safe", same},
-    {"tojson", json},
-    {"items", pairs},
+    {"tojson", flo_jinja_json},
+    {"items", pairs_or_none},
+    {"sort", flo_jinja_sorted},
+    {"dictsort", flo_jinja_sorted_pairs},
 };
 
 static const struct {

@@ -1,7 +1,11 @@
 /* Jinja: tests and functions; what is not known is refused by name. */
 #include "engine/chat/jinja/inside.h"
 
+#include <stdio.h>
+
 #define RANGE_MAX 65536
+/* 2026-01-01: the day where none is told. */
+#define DAY_MS UINT64_C(1767225600000)
 
 static struct jinja_value refuse(struct jinja_run *run, const char *why)
 {
@@ -27,8 +31,10 @@ bool flo_jinja_test(struct jinja_run *run, struct jinja_text name,
          is_text || is_list || kind == KIND_DICT || kind == KIND_UNDEFINED},
         {"sequence",
          is_text || is_list || kind == KIND_DICT || kind == KIND_UNDEFINED},
-        {"number", kind == KIND_NUMBER || kind == KIND_BOOL},
-        {"integer", kind == KIND_NUMBER},
+        {"number", flo_jinja_is_number(value)},
+        {"integer",
+         kind == KIND_NUMBER || (kind == KIND_REAL && value->is_whole)},
+        {"float", kind == KIND_REAL && !value->is_whole},
         {"boolean", kind == KIND_BOOL},
         {"true", kind == KIND_BOOL && value->is_true},
         {"false", kind == KIND_BOOL && !value->is_true},
@@ -63,8 +69,11 @@ bool flo_jinja_test(struct jinja_run *run, struct jinja_text name,
 static const char *const functions[] = {"raise_exception", "namespace", "dict",
                                         "range"};
 
-bool flo_jinja_is_function(struct jinja_text name)
+bool flo_jinja_is_function(const struct jinja_run *run, struct jinja_text name)
 {
+    if (jinja_is(name, "strftime_now")) {
+        return run->now_ms != 0;
+    }
     for (size_t i = 0; i < FLO_COUNT(functions); i++) {
         if (jinja_is(name, functions[i])) {
             return true;
@@ -93,7 +102,129 @@ static struct jinja_value range(struct jinja_run *run,
          i += part[2]) {
         flo_jinja_append(run, out.list, flo_jinja_number(i));
     }
+    if (run->rv == 0) {
+        out.list->kind = LIST_VIEW;
+    }
     return out;
+}
+
+/* ---- the date ---- */
+
+struct moment {
+    int year, month, day, hour, minute, second;
+    int weekday, day_of_year; /* from 0: Sunday, 1 January */
+};
+
+/* A wall clock's, in UTC. */
+static struct moment moment_of(uint64_t wall_ms)
+{
+    static const int before[12] = {0,   31,  59,  90,  120, 151,
+                                   181, 212, 243, 273, 304, 334};
+    char text[25];
+    struct moment out = {.month = 1};
+    flo_time_text(wall_ms, text);
+    sscanf(text, "%d-%d-%dT%d:%d:%d", &out.year, &out.month, &out.day,
+           &out.hour, &out.minute, &out.second);
+    bool is_leap =
+        out.year % 4 == 0 && (out.year % 100 != 0 || out.year % 400 == 0);
+    out.day_of_year =
+        before[out.month - 1] + out.day - 1 + (is_leap && out.month > 2);
+    out.weekday = (int)((wall_ms / 86400000 + 4) % 7); /* 1970: a Thursday */
+    return out;
+}
+
+/* One conversion of strftime(), in English; false: it is not built. */
+static bool put_part(struct flo_buf *out, const struct moment *at, char part,
+                     bool is_short)
+{
+    static const char *const days[] = {"Sunday",    "Monday",   "Tuesday",
+                                       "Wednesday", "Thursday", "Friday",
+                                       "Saturday"};
+    static const char *const months[] = {
+        "January", "February", "March",     "April",   "May",      "June",
+        "July",    "August",   "September", "October", "November", "December"};
+    const struct {
+        char part;
+        int digits, number;
+    } numbers[] = {{'d', 2, at->day},
+                   {'m', 2, at->month},
+                   {'y', 2, at->year % 100},
+                   {'Y', 4, at->year},
+                   {'H', 2, at->hour},
+                   {'I', 2, (at->hour + 11) % 12 + 1},
+                   {'M', 2, at->minute},
+                   {'S', 2, at->second},
+                   {'j', 3, at->day_of_year + 1},
+                   {'w', 1, at->weekday}};
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        if (part == numbers[i].part) {
+            flo_buf_printf(out, "%0*d", is_short ? 1 : numbers[i].digits,
+                           numbers[i].number);
+            return true;
+        }
+    }
+    switch (part) {
+    case 'a':
+    case 'A':
+        flo_buf_printf(out, "%.*s", part == 'a' ? 3 : 9, days[at->weekday]);
+        return true;
+    case 'b':
+    case 'B':
+        flo_buf_printf(out, "%.*s", part == 'b' ? 3 : 9, months[at->month - 1]);
+        return true;
+    case 'e':
+        flo_buf_printf(out, "%*d", is_short ? 1 : 2, at->day);
+        return true;
+    case 'p':
+        flo_buf_text(out, at->hour < 12 ? "AM" : "PM");
+        return true;
+    case 'F':
+        flo_buf_printf(out, "%d-%02d-%02d", at->year, at->month, at->day);
+        return true;
+    case 'T':
+        flo_buf_printf(out, "%02d:%02d:%02d", at->hour, at->minute, at->second);
+        return true;
+    case '%':
+        flo_buf_text(out, "%");
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* strftime_now(format) */
+static struct jinja_value now(struct jinja_run *run,
+                              const struct jinja_args *args)
+{
+    struct moment at = moment_of(run->now_ms != 0 ? run->now_ms : DAY_MS);
+    struct jinja_builder builder = flo_jinja_builder(run);
+    struct jinja_text form = jinja_text_of("");
+    bool is_built = args->count == 1 && args->keyword_count == 0 &&
+                    args->values[0].kind == KIND_TEXT;
+    if (is_built) {
+        form = args->values[0].text;
+    }
+    for (size_t i = 0; is_built && i < form.bytes; i++) {
+        struct flo_buf part = {0};
+        size_t from = i;
+        bool is_part = form.data[i] == '%';
+        bool is_short =
+            is_part && i + 1 < form.bytes && form.data[i + 1] == '-';
+        i += is_part + is_short;
+        is_built = i < form.bytes;
+        if (is_built && is_part) {
+            is_built = put_part(&part, &at, form.data[i], is_short);
+            flo_jinja_build(&builder,
+                            (struct jinja_text){part.data, NULL, part.bytes});
+        } else {
+            flo_jinja_build(&builder, flo_jinja_cut(form, from, i + 1));
+        }
+        flo_buf_deinit(&part);
+    }
+    if (!is_built) {
+        refuse(run, "a date of this form is not built");
+    }
+    return flo_jinja_built(&builder);
 }
 
 struct jinja_value flo_jinja_function(struct jinja_run *run,
@@ -110,6 +241,9 @@ struct jinja_value flo_jinja_function(struct jinja_run *run,
     }
     if (jinja_is(name, "range")) {
         return range(run, args);
+    }
+    if (jinja_is(name, "strftime_now")) {
+        return now(run, args);
     }
     struct jinja_value out = {.kind = KIND_DICT};
     out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));

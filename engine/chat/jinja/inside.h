@@ -80,7 +80,8 @@ enum jinja_op {
     OP_MACRO,     /* text, args: OP_NAME with a default in a, b body */
     OP_BREAK,
     OP_CONTINUE,
-    OP_GROUP, /* b body */
+    OP_GROUP,      /* args */
+    OP_GENERATION, /* b body */
     /* expressions */
     OP_TEXT,
     OP_NUMBER,
@@ -88,7 +89,7 @@ enum jinja_op {
     OP_FALSE,
     OP_NONE,
     OP_NAME,
-    OP_LIST, /* args */
+    OP_LIST, /* args; number 1: a tuple */
     OP_DICT, /* args: OP_PAIR a: b */
     OP_PAIR,
     OP_ATTRIBUTE, /* a . text */
@@ -144,6 +145,7 @@ enum jinja_kind {
     KIND_NONE,
     KIND_BOOL,
     KIND_NUMBER,
+    KIND_REAL, /* text: as Python writes it */
     KIND_TEXT,
     KIND_LIST,
     KIND_DICT,
@@ -155,7 +157,12 @@ enum jinja_kind {
 struct jinja_value {
     enum jinja_kind kind;
     bool is_true;
-    int64_t number;
+    bool is_said;  /* out of a message or the tools; a text has marks */
+    bool is_whole; /* a real that stands for an integer beyond 64 bits */
+    union {
+        int64_t number;
+        double real;
+    };
     struct jinja_text text;
     union {
         struct jinja_list *list;
@@ -165,7 +172,16 @@ struct jinja_value {
     };
 };
 
+enum jinja_list_kind {
+    LIST_PLAIN,
+    LIST_TUPLE,
+    LIST_VIEW,   /* keys, items, a range: Python writes them otherwise */
+    LIST_STREAM, /* a generator, which is always true */
+};
+
+/* Items are never changed, so lists may share them. */
 struct jinja_list {
+    enum jinja_list_kind kind;
     size_t count, capacity;
     struct jinja_value *items;
 };
@@ -189,9 +205,20 @@ struct jinja_scope {
 
 enum jinja_flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 
+/* The last text that was joined, with room behind it: a text that grows at
+ * its end is not copied each time. */
+struct jinja_tail {
+    char *data;
+    uint8_t *marks;
+    size_t used, capacity;
+};
+
 /* One rendering.  `rv` is sticky: after it nothing more happens. */
 struct jinja_run {
     struct jinja_pool pool;
+    struct jinja_tail tail;
+    const uint8_t *said;          /* marks for any text of the input */
+    uint64_t now_ms;              /* of strftime_now() */
     struct flo_buf *text, *marks; /* where output goes */
     struct jinja_scope root;
     enum jinja_flow flow;
@@ -215,6 +242,7 @@ struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
                                   const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+void flo_jinja_spend(struct jinja_run *run, size_t steps);
 /* Work on so much text or so long a list costs steps as well. */
 void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value);
 
@@ -231,11 +259,54 @@ const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
                                          struct jinja_text key);
 
 bool flo_jinja_is_true(const struct jinja_value *value);
+/* A boolean is one, too, as in Python. */
+bool flo_jinja_is_number(const struct jinja_value *value);
+/* Below 0, 0 or above it, as memcmp(). */
+int flo_jinja_order_numbers(const struct jinja_value *a,
+                            const struct jinja_value *b);
 bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
                      const struct jinja_value *b);
-/* As Python's str(); of a list or a dict it is not built. */
+/* As Python's str(). */
 struct jinja_text flo_jinja_string(struct jinja_run *run,
                                    const struct jinja_value *value);
+/* A JSON number with a fraction or an exponent, or a very long one. */
+struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text,
+                                  size_t bytes);
+/* As json.dumps() of the transformers' filter `tojson`. */
+struct jinja_value flo_jinja_json(struct jinja_run *run,
+                                  const struct jinja_value *value,
+                                  const struct jinja_args *args);
+/* Keys in order, ties as they were: order[] of the places; NULL after an
+ * error.  Texts are compared without regard to the case of ASCII letters. */
+const size_t *flo_jinja_order(struct jinja_run *run,
+                              const struct jinja_value *keys, size_t count,
+                              bool has_case, bool is_down);
+/* Pairs of an object's keys and values. */
+struct jinja_value flo_jinja_pairs(struct jinja_run *run,
+                                   const struct jinja_value *value);
+struct jinja_value flo_jinja_sorted(struct jinja_run *run,
+                                    const struct jinja_value *value,
+                                    const struct jinja_args *args);
+struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run,
+                                          const struct jinja_value *value,
+                                          const struct jinja_args *args);
+
+/* Parts of a text, joined at the end; so many of them cost no squares. */
+struct jinja_builder {
+    struct jinja_run *run;
+    struct flo_buf text, marks;
+};
+struct jinja_builder flo_jinja_builder(struct jinja_run *run);
+void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
+/* The same of a text of our own, which may be about what was said. */
+void flo_jinja_build_word(struct jinja_builder *builder, const char *word,
+                          bool is_said);
+struct jinja_value flo_jinja_built(struct jinja_builder *builder);
+
+/* An argument by place or by name; NULL when it is not given. */
+const struct jinja_value *flo_jinja_argument(const struct jinja_args *args,
+                                             size_t place, const char *name);
+
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to);
 struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
                                  struct jinja_text b);
@@ -272,6 +343,10 @@ struct jinja_value flo_jinja_method(struct jinja_run *run,
 struct jinja_value flo_jinja_function(struct jinja_run *run,
                                       struct jinja_text name,
                                       const struct jinja_args *args);
-bool flo_jinja_is_function(struct jinja_text name);
+bool flo_jinja_is_function(const struct jinja_run *run, struct jinja_text name);
+
+/* The names that a template begins with: messages, tools and so on. */
+void flo_jinja_begin(struct jinja_run *run,
+                     const struct flo_jinja_input *input);
 
 #endif

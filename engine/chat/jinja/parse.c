@@ -190,7 +190,7 @@ static struct jinja_node *parse_generation(struct jinja_parser *parser)
     end_block(parser);
     struct jinja_node *body = parse_body(parser, ends);
     end_with(parser, "endgeneration");
-    return flo_jinja_make(parser, OP_GROUP, NULL, body, NULL, NULL);
+    return flo_jinja_make(parser, OP_GENERATION, NULL, body, NULL, NULL);
 }
 
 static struct jinja_node *parse_single(struct jinja_parser *parser,

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #define PARSE_BYTES_MAX (16u << 20)
-#define RUN_BYTES_MAX (24u << 20) /* and 8 for each byte of the messages */
-#define STEPS_MAX 2000000u        /* and one for each byte */
+/* Of a rendering; and 8 bytes and a step for each byte of the texts, 16 bytes
+ * and 32 steps for each of JSON. */
+#define RUN_BYTES_MAX (24u << 20)
+#define STEPS_MAX 2000000u
 #define CALLS_MAX 24u
 
 static struct jinja_value eval(struct jinja_run *run, struct jinja_scope *scope,
@@ -30,7 +32,8 @@ static bool goes_on(struct jinja_run *run, const struct jinja_node *node)
 
 /* ---- names ---- */
 
-static struct jinja_value look_up(struct jinja_scope *scope,
+static struct jinja_value look_up(const struct jinja_run *run,
+                                  struct jinja_scope *scope,
                                   struct jinja_text name)
 {
     for (; scope != NULL; scope = scope->parent) {
@@ -39,9 +42,10 @@ static struct jinja_value look_up(struct jinja_scope *scope,
             return *hit;
         }
     }
-    return (struct jinja_value){
-        .kind = flo_jinja_is_function(name) ? KIND_FUNCTION : KIND_UNDEFINED,
-        .text = name};
+    return (struct jinja_value){.kind = flo_jinja_is_function(run, name)
+                                            ? KIND_FUNCTION
+                                            : KIND_UNDEFINED,
+                                .text = name};
 }
 
 static void assign(struct jinja_run *run, struct jinja_scope *scope,
@@ -51,7 +55,7 @@ static void assign(struct jinja_run *run, struct jinja_scope *scope,
         flo_jinja_put(run, &scope->names, target->text, value);
         return;
     }
-    struct jinja_value object = look_up(scope, target->a->text);
+    struct jinja_value object = look_up(run, scope, target->a->text);
     if (object.kind != KIND_DICT || !object.dict->is_namespace) {
         not_built(run, "a field can be set of a namespace only");
         return;
@@ -73,8 +77,8 @@ static struct jinja_value ordered(struct jinja_run *run, enum jinja_op op,
                                   const struct jinja_value *b)
 {
     int order;
-    if (a->kind == KIND_NUMBER && b->kind == KIND_NUMBER) {
-        order = (a->number > b->number) - (a->number < b->number);
+    if (flo_jinja_is_number(a) && flo_jinja_is_number(b)) {
+        order = flo_jinja_order_numbers(a, b);
     } else if (a->kind == KIND_TEXT && b->kind == KIND_TEXT) {
         order = compare(a->text, b->text);
     } else {
@@ -117,6 +121,8 @@ static struct jinja_value added(struct jinja_run *run,
     }
     if (a->kind == KIND_LIST && b->kind == KIND_LIST) {
         struct jinja_value out = flo_jinja_list(run);
+        flo_jinja_charge(run, a);
+        flo_jinja_charge(run, b);
         for (size_t i = 0; run->rv == 0 && i < a->list->count; i++) {
             flo_jinja_append(run, out.list, a->list->items[i]);
         }
@@ -285,6 +291,9 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
     case KIND_MACRO:
         return call_macro(run, what.macro, &args);
     default:
+        if (jinja_is(what.text, "strftime_now")) { /* without the time */
+            return flo_jinja_function(run, what.text, &args);
+        }
         return flo_jinja_fail(
             run, FLO_E_MODEL_TEMPLATE, "the function '%.*s' is not known",
             (int)what.text.bytes, what.text.data != NULL ? what.text.data : "");
@@ -317,7 +326,9 @@ static struct jinja_value eval_slice(struct jinja_run *run,
     int64_t from = slice_bound(run, scope, node->b);
     int64_t to = slice_bound(run, scope, node->c);
     int64_t step = slice_bound(run, scope, node->d);
-    flo_jinja_charge(run, &value);
+    if (value.kind == KIND_TEXT || step == -1) { /* others share items */
+        flo_jinja_charge(run, &value);
+    }
     return run->rv < 0 ? value
                        : flo_jinja_slice(run, &value, from, to,
                                          step == INT64_MIN ? 1 : step);
@@ -328,6 +339,9 @@ static struct jinja_value eval_list(struct jinja_run *run,
                                     const struct jinja_node *node)
 {
     struct jinja_value out = flo_jinja_list(run);
+    if (run->rv == 0 && node->number != 0) {
+        out.list->kind = LIST_TUPLE;
+    }
     for (node = node->args; node != NULL && run->rv == 0; node = node->next) {
         flo_jinja_append(run, out.list, eval(run, scope, node));
     }
@@ -400,8 +414,10 @@ static struct jinja_value eval_two(struct jinja_run *run,
         return a;
     }
     run->line = node->line;
-    flo_jinja_charge(run, &a);
-    flo_jinja_charge(run, &b);
+    if (node->op != OP_ADD && node->op != OP_JOIN) { /* they pay for copies */
+        flo_jinja_charge(run, &a);
+        flo_jinja_charge(run, &b);
+    }
     return node->op == OP_ITEM ? flo_jinja_item(run, &a, &b)
                                : combined(run, node->op, &a, &b);
 }
@@ -442,7 +458,7 @@ static struct jinja_value eval(struct jinja_run *run, struct jinja_scope *scope,
     case OP_NONE:
         return (struct jinja_value){.kind = KIND_NONE};
     case OP_NAME:
-        return look_up(scope, node->text);
+        return look_up(run, scope, node->text);
     case OP_LIST:
         return eval_list(run, scope, node);
     case OP_DICT:
@@ -644,8 +660,14 @@ static void run_statement(struct jinja_run *run, struct jinja_scope *scope,
     case OP_CONTINUE:
         run->flow = node->op == OP_BREAK ? FLOW_BREAK : FLOW_CONTINUE;
         break;
+    case OP_GENERATION:
+        scope = inner_scope(run, scope);
+        if (scope != NULL) {
+            run_body(run, scope, node->b);
+        }
+        break;
     default:
-        run_body(run, scope, node->b != NULL ? node->b : node);
+        run_body(run, scope, node);
         break;
     }
 }
@@ -710,68 +732,20 @@ void flo_jinja_close(struct flo_jinja *jinja)
     }
 }
 
-/* {"role": ..., "content": ...}; every byte of the content is marked. */
-static void add_message(struct jinja_run *run, struct jinja_list *list,
-                        const struct flo_engine_message *message)
-{
-    struct jinja_value value = {.kind = KIND_DICT};
-    struct jinja_text text = {"", NULL, 0};
-    value.dict = flo_jinja_take(&run->pool, 1, sizeof(*value.dict));
-    if (message->bytes > 0) {
-        uint8_t *marks = flo_jinja_take(&run->pool, message->bytes, 1);
-        if (marks != NULL) {
-            memset(marks, 1, message->bytes);
-            text = (struct jinja_text){message->text, marks, message->bytes};
-        }
-    }
-    if (run->pool.rv < 0) {
-        flo_jinja_fail(run, run->pool.rv, "a message of %zu bytes",
-                       message->bytes);
-        return;
-    }
-    flo_jinja_put(run, value.dict, jinja_text_of("role"),
-                  flo_jinja_text(jinja_text_of(message->role)));
-    flo_jinja_put(run, value.dict, jinja_text_of("content"),
-                  flo_jinja_text(text));
-    flo_jinja_append(run, list, value);
-}
-
-static void set_names(struct jinja_run *run,
-                      const struct flo_jinja_input *input)
-{
-    struct jinja_value messages = flo_jinja_list(run);
-    const struct {
-        const char *name;
-        struct jinja_value value;
-    } names[] = {
-        {"messages", messages},
-        {"add_generation_prompt", flo_jinja_bool(true)},
-        {"bos_token", flo_jinja_text(jinja_text_of(input->bos))},
-        {"eos_token", flo_jinja_text(jinja_text_of(input->eos))},
-        {"tools", {.kind = KIND_NONE}},
-        {"documents", {.kind = KIND_NONE}},
-    };
-    for (size_t i = 0; run->rv == 0 && i < input->count; i++) {
-        add_message(run, messages.list, &input->messages[i]);
-    }
-    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(names); i++) {
-        flo_jinja_put(run, &run->root.names, jinja_text_of(names[i].name),
-                      names[i].value);
-    }
-}
-
 int flo_jinja_render(const struct flo_jinja *jinja,
                      const struct flo_jinja_input *input, struct flo_buf *text,
                      struct flo_buf *marks, struct flo_err *err)
 {
-    size_t bytes = 0;
+    uint64_t texts = 0, json = input->documents_bytes;
     struct jinja_run run = {.text = text, .marks = marks, .err = err};
     for (size_t i = 0; i < input->count; i++) {
-        bytes += input->messages[i].bytes;
+        texts += input->messages[i].bytes;
+        json += input->messages[i].more_bytes;
     }
-    run.steps = STEPS_MAX + bytes;
-    run.pool.bytes_max = RUN_BYTES_MAX + 8 * bytes;
-    set_names(&run, input);
+    json += input->setting != NULL ? input->setting->tools_bytes : 0;
+    run.steps = STEPS_MAX + texts + 32 * json;
+    run.pool.bytes_max = (size_t)(RUN_BYTES_MAX + 8 * texts + 16 * json);
+    flo_jinja_begin(&run, input);
     if (run.rv == 0) {
         run_body(&run, &run.root, jinja->body);
     }

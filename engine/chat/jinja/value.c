@@ -1,13 +1,11 @@
 /* Jinja: values, and the memory of a rendering. */
 #include "engine/chat/jinja/inside.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define BLOCK_BYTES 16384
-#define NAMES_MAX 512
 
 struct jinja_block {
     struct jinja_block *next;
@@ -80,16 +78,20 @@ void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes)
     return place;
 }
 
-void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value)
+void flo_jinja_spend(struct jinja_run *run, size_t cost)
 {
-    size_t cost = value->kind == KIND_TEXT   ? value->text.bytes / 64
-                  : value->kind == KIND_LIST ? value->list->count
-                                             : 0;
     if (run->steps < cost) {
         flo_jinja_fail(run, FLO_E_INFER_TOO_LONG, "it does not come to an end");
     } else {
         run->steps -= cost;
     }
+}
+
+void flo_jinja_charge(struct jinja_run *run, const struct jinja_value *value)
+{
+    flo_jinja_spend(run, value->kind == KIND_TEXT   ? value->text.bytes / 64
+                         : value->kind == KIND_LIST ? value->list->count
+                                                    : 0);
 }
 
 /* ---- making them ---- */
@@ -165,11 +167,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
             return;
         }
     }
-    if (dict->count == NAMES_MAX) {
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "more than %d names",
-                       NAMES_MAX);
-        return;
-    }
+    flo_jinja_spend(run, dict->count / 8); /* each is looked at */
     if (dict->count == dict->capacity) {
         size_t capacity = dict->capacity == 0 ? 4 : 2 * dict->capacity;
         struct jinja_entry *entries =
@@ -186,74 +184,6 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
     dict->entries[dict->count++] = (struct jinja_entry){key, value};
 }
 
-/* ---- text ---- */
-
-struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
-{
-    from = from < text.bytes ? from : text.bytes;
-    to = to < from ? from : to < text.bytes ? to : text.bytes;
-    return (struct jinja_text){text.data + from,
-                               text.marks != NULL ? text.marks + from : NULL,
-                               to - from};
-}
-
-static void copy_to(struct jinja_text text, char *data, uint8_t *marks)
-{
-    if (text.bytes > 0) {
-        memcpy(data, text.data, text.bytes);
-    }
-    if (marks != NULL && text.marks != NULL) {
-        memcpy(marks, text.marks, text.bytes);
-    }
-}
-
-struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
-                                 struct jinja_text b)
-{
-    struct jinja_text none = {"", NULL, 0};
-    if (a.bytes == 0 || b.bytes == 0) {
-        return a.bytes == 0 ? b : a;
-    }
-    bool is_marked = a.marks != NULL || b.marks != NULL;
-    char *data = flo_jinja_need(run, a.bytes + b.bytes, 1);
-    uint8_t *marks =
-        is_marked ? flo_jinja_need(run, a.bytes + b.bytes, 1) : NULL;
-    if (run->rv < 0) {
-        return none;
-    }
-    copy_to(a, data, marks);
-    copy_to(b, data + a.bytes, is_marked ? marks + a.bytes : NULL);
-    return (struct jinja_text){data, marks, a.bytes + b.bytes};
-}
-
-struct jinja_text flo_jinja_string(struct jinja_run *run,
-                                   const struct jinja_value *value)
-{
-    switch (value->kind) {
-    case KIND_TEXT:
-        return value->text;
-    case KIND_UNDEFINED:
-        return jinja_text_of("");
-    case KIND_NONE:
-        return jinja_text_of("None");
-    case KIND_BOOL:
-        return jinja_text_of(value->is_true ? "True" : "False");
-    case KIND_NUMBER: {
-        char *text = flo_jinja_need(run, 24, 1);
-        if (text == NULL) {
-            break;
-        }
-        snprintf(text, 24, "%" PRId64, value->number);
-        return jinja_text_of(text);
-    }
-    default:
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "a list or an object as text is not built");
-        break;
-    }
-    return jinja_text_of("");
-}
-
 /* ---- asking them ---- */
 
 bool flo_jinja_is_true(const struct jinja_value *value)
@@ -266,10 +196,12 @@ bool flo_jinja_is_true(const struct jinja_value *value)
         return value->is_true;
     case KIND_NUMBER:
         return value->number != 0;
+    case KIND_REAL:
+        return value->real != 0;
     case KIND_TEXT:
         return value->text.bytes > 0;
     case KIND_LIST:
-        return value->list->count > 0;
+        return value->list->count > 0 || value->list->kind == LIST_STREAM;
     case KIND_DICT:
         return value->dict->is_namespace || value->dict->count > 0;
     default:
@@ -277,14 +209,34 @@ bool flo_jinja_is_true(const struct jinja_value *value)
     }
 }
 
+bool flo_jinja_is_number(const struct jinja_value *value)
+{
+    return value->kind == KIND_NUMBER || value->kind == KIND_REAL ||
+           value->kind == KIND_BOOL;
+}
+
+int flo_jinja_order_numbers(const struct jinja_value *a,
+                            const struct jinja_value *b)
+{
+    if (a->kind == KIND_REAL || b->kind == KIND_REAL) {
+        double x = a->kind == KIND_REAL     ? a->real
+                   : a->kind == KIND_NUMBER ? (double)a->number
+                                            : a->is_true;
+        double y = b->kind == KIND_REAL     ? b->real
+                   : b->kind == KIND_NUMBER ? (double)b->number
+                                            : b->is_true;
+        return (x > y) - (x < y);
+    }
+    int64_t x = a->kind == KIND_NUMBER ? a->number : a->is_true;
+    int64_t y = b->kind == KIND_NUMBER ? b->number : b->is_true;
+    return (x > y) - (x < y);
+}
+
 bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
                      const struct jinja_value *b)
 {
-    bool has_numbers = (a->kind == KIND_NUMBER || a->kind == KIND_BOOL) &&
-                       (b->kind == KIND_NUMBER || b->kind == KIND_BOOL);
-    if (has_numbers) {
-        return (a->kind == KIND_NUMBER ? a->number : a->is_true) ==
-               (b->kind == KIND_NUMBER ? b->number : b->is_true);
+    if (flo_jinja_is_number(a) && flo_jinja_is_number(b)) {
+        return flo_jinja_order_numbers(a, b) == 0;
     }
     if (a->kind != b->kind) {
         return false;
@@ -450,8 +402,12 @@ struct jinja_value flo_jinja_slice(struct jinja_run *run,
         return flo_jinja_text(cut_characters(value->text, from, to));
     }
     struct jinja_value out = flo_jinja_list(run);
-    for (int64_t i = from; run->rv == 0 && (is_back ? i > to : i < to);
-         i += step) {
+    out.is_said = value->is_said;
+    if (run->rv == 0 && !is_back && from < to) { /* the items are shared */
+        out.list->items = value->list->items + from;
+        out.list->count = out.list->capacity = (size_t)(to - from);
+    }
+    for (int64_t i = from; run->rv == 0 && is_back && i > to; i--) {
         flo_jinja_append(run, out.list, value->list->items[i]);
     }
     return out;

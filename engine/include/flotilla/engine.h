@@ -354,6 +354,10 @@ struct flo_engine_setting {
     size_t tools_bytes;
     enum flo_thinking thinking; /* where the template has `enable_thinking` */
     const char *effort; /* `reasoning_effort`: "low", ...; NULL: not said */
+    /* The wall clock, for templates that say the date (in UTC).  0: one that
+     * asks first uses its own, another is told 2026-01-01: so answers can be
+     * compared with earlier ones. */
+    uint64_t now_ms;
 };
 /* Write a conversation in the model's chat form as token ids.  The form ends
  * with the opening of an answer.  Special tokens inside a message's text stay

@@ -31,7 +31,7 @@ static size_t read_talk(char *line, struct flo_engine_message *messages)
         char *hex = strtok_r(NULL, " ", &rest);
         assert_non_null(hex);
         assert_true(count <= MESSAGES_MAX);
-        message->role = role;
+        *message = (struct flo_engine_message){.role = role};
         message->text = from_hex(hex, strcmp(hex, "-") == 0 ? 0 : strlen(hex),
                                  &message->bytes);
     }
@@ -44,7 +44,8 @@ static int render(const char *text, size_t bytes,
                   struct flo_err *err)
 {
     struct flo_jinja *jinja = NULL;
-    const struct flo_jinja_input input = {messages, count, "<s>", "</s>"};
+    const struct flo_jinja_input input = {
+        .messages = messages, .count = count, .bos = "<s>", .eos = "</s>"};
     int rv = flo_jinja_open(text, bytes, &jinja, err);
     rv = rv < 0 ? rv : flo_jinja_render(jinja, &input, out, marks, err);
     flo_jinja_close(jinja);
@@ -116,7 +117,8 @@ static void expect_marks(const char *text, const char *said, const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0}, shown = {0};
     struct flo_err err = {0};
-    const struct flo_engine_message message = {"user", said, strlen(said)};
+    const struct flo_engine_message message = {
+        .role = "user", .text = said, .bytes = strlen(said)};
     int rv = render(text, strlen(text), &message, 1, &out, &marks, &err);
     if (rv != 0) {
         fail_msg("%s: %s", text, err.what);
@@ -170,14 +172,18 @@ static void what_is_not_known_is_refused_with_its_line(void **state)
     (void)state;
     static const char *const texts[] = {
         "\n{{ x | unheard_of }}",
-        "\n{{ strftime_now('%Y') }}",
+        "\n{{ strftime_now('%Q') }}",
+        "\n{{ strftime_now('%') }}",
         "\n{{ 'a'.format(1) }}",
         "\n{% include 'x' %}",
-        "\n{{ messages | sort }}",
+        "\n{{ messages | sort(attribute='a.b') }}",
+        "\n{{ [1, 'a'] | sort }}",
+        "\n{{ messages | map(attribute='role') | tojson }}",
         "\n{{ missing.field }}",
         "\n{{ 1.5 }}",
         "\n{{ 1 / 2 }}",
-        "\n{{ messages }}",
+        "\n{{ messages.items }}",
+        "\n{{ range(3) }}",
         "\n{{ messages is unheard_of }}",
         "\n{% if true %}",
         "\n{{ 'a",
@@ -196,7 +202,8 @@ static void what_is_not_known_is_refused_with_its_line(void **state)
         "\n{{ dict }}",
         "\n{{ messages[0].content() }}",
     };
-    const struct flo_engine_message message = {"user", "x", 1};
+    const struct flo_engine_message message = {
+        .role = "user", .text = "x", .bytes = 1};
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
         struct flo_buf out = {0}, marks = {0};
         struct flo_err err = {0};

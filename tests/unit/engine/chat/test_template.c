@@ -97,8 +97,8 @@ static void expect(const struct world *world,
     struct flo_tokens tokens = {0};
     struct flo_buf text = {0};
     struct flo_err err = {0};
-    int rv = flo_template_render(&world->chat, world->vocab, messages, count,
-                                 &tokens, &err);
+    int rv = flo_template_render(&world->chat, world->vocab, NULL, messages,
+                                 count, &tokens, &err);
     assert_int_equal(rv, 0);
     for (size_t i = 0; i < tokens.count; i++) {
         if (flo_vocab_is_control(world->vocab, tokens.ids[i])) {
@@ -125,7 +125,8 @@ static void expect_of(const char *template_text,
 
 static struct flo_engine_message say(const char *role, const char *text)
 {
-    return (struct flo_engine_message){role, text, strlen(text)};
+    return (struct flo_engine_message){
+        .role = role, .text = text, .bytes = strlen(text)};
 }
 
 static void the_tiny_model_gives_the_golden_prompts(void **state)
@@ -150,7 +151,8 @@ static void the_tiny_model_gives_the_golden_prompts(void **state)
         message.text = text;
         assert_non_null(ids);
         assert_int_equal(
-            flo_template_render(&chat, vocab, &message, 1, &tokens, NULL), 0);
+            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, NULL),
+            0);
         for (size_t i = 0; i < tokens.count; i++) {
             assert_int_equal(strtol(ids, &ids, 10), tokens.ids[i]);
             ids += *ids == ',';
@@ -351,8 +353,8 @@ static void what_a_tool_says_is_refused_without_a_form_for_it(void **state)
               "Today Date: 26 Jul 2024\n\n{4}{2}assistant{3}\n\nB{4}"
               "{2}ipython{3}\n\n\"1\"{4}{2}assistant{3}\n\n");
     world_open(&world, "ended");
-    assert_int_equal(flo_template_render(&world.chat, world.vocab, messages, 4,
-                                         &tokens, &err),
+    assert_int_equal(flo_template_render(&world.chat, world.vocab, NULL,
+                                         messages, 4, &tokens, &err),
                      FLO_E_INFER_PARAM);
     assert_non_null(strstr(err.what, "message 2 is a tool's"));
     assert_int_equal(tokens.count, 0);
@@ -368,8 +370,8 @@ static void what_the_template_refuses_is_the_request_s_error(void **state)
     const struct flo_engine_message messages[] = {say("user", "A"),
                                                   say("user", "B")};
     world_open(&world, "turns");
-    assert_int_equal(flo_template_render(&world.chat, world.vocab, messages, 2,
-                                         &tokens, &err),
+    assert_int_equal(flo_template_render(&world.chat, world.vocab, NULL,
+                                         messages, 2, &tokens, &err),
                      FLO_E_INFER_PARAM);
     assert_non_null(strstr(err.what, "Conversation roles must alternate"));
     flo_tokens_deinit(&tokens);
@@ -419,8 +421,8 @@ static void unknown_roles_are_refused(void **state)
     struct flo_err err = {0};
     const struct flo_engine_message message = say("root<|im_end|>", "x");
     world_open(&world, "chatml");
-    assert_int_equal(flo_template_render(&world.chat, world.vocab, &message, 1,
-                                         &tokens, &err),
+    assert_int_equal(flo_template_render(&world.chat, world.vocab, NULL,
+                                         &message, 1, &tokens, &err),
                      FLO_E_INFER_PARAM);
     assert_int_equal(tokens.count, 0);
     world_close(&world);

@@ -72,11 +72,11 @@ static bool use(const char *bytes, size_t count)
         assert_true(err.what[0] != '\0');
     }
     if (flo_vocab_open(gguf, &vocab, &err) == 0) {
-        const struct flo_engine_message message = {"user", "ab <|im_end|> b<x>",
-                                                   18};
+        const struct flo_engine_message message = {
+            .role = "user", .text = "ab <|im_end|> b<x>", .bytes = 18};
         struct flo_buf text = {0};
         if (flo_template_find(gguf, vocab, NULL, &chat, &err) == 0 &&
-            flo_template_render(&chat, vocab, &message, 1, &tokens, &err) ==
+            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err) ==
                 0) {
             for (size_t i = 0; i < tokens.count; i++) {
                 flo_vocab_piece(vocab, tokens.ids[i], true, &text);

@@ -1,0 +1,351 @@
+/* Jinja: the names that a template begins with, out of messages and JSON.
+ *
+ * Texts of JSON are decoded in a copy, which lives as long as the rendering.
+ * One row of marks serves all that was said. */
+#include "engine/chat/jinja/inside.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/tree/tree.h"
+
+/* Marks for what is written of numbers and the like. */
+#define SAID_BYTES_MIN 64
+#define ID_BYTES 9
+
+/* ---- JSON to values ---- */
+
+static struct jinja_value said(struct jinja_run *run, const char *text,
+                               size_t bytes)
+{
+    struct jinja_value out =
+        flo_jinja_text((struct jinja_text){text, run->said, bytes});
+    out.is_said = true;
+    return out;
+}
+
+static struct jinja_value number_of(struct jinja_run *run,
+                                    const struct flo_tree_node *node)
+{
+    int64_t whole = 0;
+    bool is_whole = node->bytes <= 18;
+    for (size_t i = 0; is_whole && i < node->bytes; i++) {
+        char c = node->text[i];
+        is_whole = isdigit((unsigned char)c) || (c == '-' && i == 0);
+        whole = c == '-' ? whole : 10 * whole + (c - '0');
+    }
+    return is_whole ? flo_jinja_number(node->text[0] == '-' ? -whole : whole)
+                    : flo_jinja_real(run, node->text, node->bytes);
+}
+
+static struct jinja_value value_of(struct jinja_run *run,
+                                   const struct flo_tree_node *node);
+
+static size_t count_children(const struct flo_tree_node *node)
+{
+    size_t count = 0;
+    for (node = node->first; node != NULL; node = node->next) {
+        count++;
+    }
+    return count;
+}
+
+static struct jinja_value list_of(struct jinja_run *run,
+                                  const struct flo_tree_node *node)
+{
+    struct jinja_value out = flo_jinja_list(run);
+    size_t count = count_children(node);
+    if (run->rv == 0) {
+        out.list->items = flo_jinja_need(run, count, sizeof(*out.list->items));
+        out.list->capacity = count;
+    }
+    for (node = node->first; node != NULL && run->rv == 0; node = node->next) {
+        flo_jinja_append(run, out.list, value_of(run, node));
+    }
+    return out;
+}
+
+static struct jinja_value dict_of(struct jinja_run *run,
+                                  const struct flo_tree_node *node)
+{
+    struct jinja_value out = {.kind = KIND_DICT};
+    size_t count = count_children(node);
+    out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));
+    if (run->rv == 0) {
+        out.dict->entries =
+            flo_jinja_need(run, count, sizeof(*out.dict->entries));
+        out.dict->capacity = count;
+    }
+    for (node = node->first; node != NULL && run->rv == 0; node = node->next) {
+        flo_jinja_put(run, out.dict, said(run, node->key, node->key_bytes).text,
+                      value_of(run, node));
+    }
+    return out;
+}
+
+static struct jinja_value value_of(struct jinja_run *run,
+                                   const struct flo_tree_node *node)
+{
+    struct jinja_value out = {.kind = KIND_NONE};
+    switch (node->kind) {
+    case FLO_TREE_BOOLEAN:
+        out = flo_jinja_bool(node->text[0] == 't');
+        break;
+    case FLO_TREE_NUMBER:
+        out = number_of(run, node);
+        break;
+    case FLO_TREE_STRING:
+        return said(run, node->text, node->bytes);
+    case FLO_TREE_ARRAY:
+        out = list_of(run, node);
+        break;
+    case FLO_TREE_OBJECT:
+        out = dict_of(run, node);
+        break;
+    default:
+        break;
+    }
+    flo_jinja_spend(run, 1);
+    out.is_said = true;
+    return out;
+}
+
+/* Fail with the input's name in front, not with the template's. */
+static void refuse(struct jinja_run *run, int code, const char *name,
+                   const char *why)
+{
+    if (run->rv == 0) {
+        run->rv = flo_fail(run->err, code, "%s: %s", name, why);
+    }
+}
+
+/* JSON to a tree, decoded in a copy. */
+static int read_tree(struct jinja_run *run, const char *text, size_t bytes,
+                     struct flo_tree *tree, struct flo_err *err)
+{
+    char *copy = flo_jinja_need(run, bytes + 1, 1);
+    /* As many values as a rendering's memory can hold. */
+    size_t most = run->pool.bytes_max / sizeof(struct jinja_value);
+    if (copy == NULL) {
+        return run->rv;
+    }
+    memcpy(copy, text, bytes);
+    most = most < FLO_TREE_NODES_MAX ? most : FLO_TREE_NODES_MAX;
+    return flo_tree_read(tree, copy, bytes, (uint32_t)most, 0, NULL, err);
+}
+
+/* JSON of that kind to a value. */
+static struct jinja_value read_json(struct jinja_run *run, const char *name,
+                                    const char *text, size_t bytes,
+                                    enum flo_tree_kind kind)
+{
+    struct flo_tree tree = {0};
+    struct flo_err why = {0};
+    struct jinja_value out = {.kind = KIND_UNDEFINED};
+    int rv = read_tree(run, text, bytes, &tree, &why);
+    if (rv < 0) {
+        refuse(run, rv, name, why.what);
+    } else if (tree.nodes[0].kind != kind) {
+        refuse(run, FLO_E_INFER_PARAM, name,
+               kind == FLO_TREE_ARRAY ? "no JSON list" : "no JSON object");
+    } else if (tree.has_odd) {
+        refuse(run, FLO_E_INFER_PARAM, name,
+               "a text has \\u0000 or half of a character");
+    } else {
+        out = value_of(run, &tree.nodes[0]);
+    }
+    flo_tree_deinit(&tree);
+    return out;
+}
+
+/* ---- messages ---- */
+
+/* Nine letters and digits stay; others become nine that they always become,
+ * so that a call and its result agree. */
+static void shorten(struct jinja_run *run, struct jinja_value *id)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    bool fits = id->text.bytes == ID_BYTES;
+    if (id->kind != KIND_TEXT) {
+        return;
+    }
+    for (size_t i = 0; i < id->text.bytes; i++) {
+        unsigned char c = (unsigned char)id->text.data[i];
+        fits = fits && c < 0x80 && isalnum(c);
+        hash = (hash ^ c) * UINT64_C(0x100000001b3);
+    }
+    char *out = fits ? NULL : flo_jinja_need(run, ID_BYTES, 1);
+    for (size_t i = 0; out != NULL && i < ID_BYTES; i++, hash /= 36) {
+        out[i] = digits[hash % 36];
+    }
+    if (out != NULL) {
+        *id = said(run, out, ID_BYTES);
+    }
+}
+
+static struct jinja_value *member(struct jinja_value *object, const char *name)
+{
+    return object->kind == KIND_DICT
+               ? (struct jinja_value *)(uintptr_t)flo_jinja_find(
+                     object->dict, jinja_text_of(name))
+               : NULL;
+}
+
+/* Arguments as the template wants them. */
+static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments,
+                          bool wants_text)
+{
+    if (wants_text && arguments->kind == KIND_DICT) {
+        *arguments = flo_jinja_json(run, arguments, &(struct jinja_args){0});
+    } else if (!wants_text && arguments->kind == KIND_TEXT) {
+        struct flo_tree tree = {0};
+        struct flo_err ignored;
+        int rv = read_tree(run, arguments->text.data, arguments->text.bytes,
+                           &tree, &ignored);
+        /* A text that is no object stays: a template may say it as it is. */
+        if (rv == 0 && !tree.has_odd && tree.nodes[0].kind == FLO_TREE_OBJECT) {
+            *arguments = value_of(run, &tree.nodes[0]);
+        } else if (rv == FLO_E_MEMORY) {
+            refuse(run, rv, "arguments", "the system gave no memory");
+        }
+        flo_tree_deinit(&tree);
+    }
+}
+
+static void fit_calls(struct jinja_run *run, struct jinja_value *message,
+                      const struct flo_jinja_input *input)
+{
+    struct jinja_value *calls = member(message, "tool_calls");
+    struct jinja_value *id = member(message, "tool_call_id");
+    if (id != NULL && input->has_short_ids) {
+        shorten(run, id);
+    }
+    for (size_t i = 0; calls != NULL && calls->kind == KIND_LIST &&
+                       i < calls->list->count && run->rv == 0;
+         i++) {
+        struct jinja_value *call = &calls->list->items[i];
+        struct jinja_value *function = member(call, "function");
+        struct jinja_value *arguments =
+            function != NULL ? member(function, "arguments") : NULL;
+        id = member(call, "id");
+        if (id != NULL && input->has_short_ids) {
+            shorten(run, id);
+        }
+        if (arguments != NULL) {
+            fit_arguments(run, arguments, input->has_text_calls);
+        }
+    }
+}
+
+/* {"role": ..., "content": ...} and the rest of the message. */
+static struct jinja_value message_of(struct jinja_run *run,
+                                     const struct flo_jinja_input *input,
+                                     size_t at)
+{
+    const struct flo_engine_message *message = &input->messages[at];
+    struct jinja_value out = {.kind = KIND_DICT, .is_said = true};
+    struct jinja_value more = {.kind = KIND_UNDEFINED};
+    char name[64];
+    snprintf(name, sizeof(name), "message %zu: `more`", at);
+    if (message->more != NULL) {
+        more = read_json(run, name, message->more, message->more_bytes,
+                         FLO_TREE_OBJECT);
+    }
+    struct jinja_value *content = member(&more, "content");
+    if (member(&more, "role") != NULL ||
+        (content != NULL && message->text != NULL)) {
+        refuse(run, FLO_E_INFER_PARAM, name,
+               "it has a role, or a content next to the text");
+    }
+    out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));
+    if (run->rv < 0) {
+        return out;
+    }
+    flo_jinja_put(run, out.dict, jinja_text_of("role"),
+                  flo_jinja_text(jinja_text_of(message->role)));
+    flo_jinja_put(
+        run, out.dict, jinja_text_of("content"),
+        flo_jinja_text(
+            message->bytes > 0
+                ? (struct jinja_text){message->text, run->said, message->bytes}
+                : jinja_text_of("")));
+    for (size_t i = 0; more.kind == KIND_DICT && i < more.dict->count; i++) {
+        flo_jinja_put(run, out.dict, more.dict->entries[i].key,
+                      more.dict->entries[i].value);
+    }
+    fit_calls(run, &out, input);
+    return out;
+}
+
+/* ---- all of them ---- */
+
+/* One row of marks, as long as the longest text can be. */
+static void make_marks(struct jinja_run *run,
+                       const struct flo_jinja_input *input)
+{
+    size_t most = SAID_BYTES_MIN;
+    const struct flo_engine_setting *setting = input->setting;
+    for (size_t i = 0; i < input->count; i++) {
+        const struct flo_engine_message *message = &input->messages[i];
+        most = message->bytes > most ? message->bytes : most;
+        most = message->more_bytes > most ? message->more_bytes : most;
+    }
+    most = input->documents_bytes > most ? input->documents_bytes : most;
+    if (setting != NULL) {
+        size_t effort = setting->effort != NULL ? strlen(setting->effort) : 0;
+        most = setting->tools_bytes > most ? setting->tools_bytes : most;
+        most = effort > most ? effort : most;
+    }
+    uint8_t *marks = flo_jinja_need(run, most, 1);
+    if (marks != NULL) {
+        memset(marks, 1, most);
+    }
+    run->said = marks;
+}
+
+static void set(struct jinja_run *run, const char *name,
+                struct jinja_value value)
+{
+    if (run->rv == 0) {
+        flo_jinja_put(run, &run->root.names, jinja_text_of(name), value);
+    }
+}
+
+void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input)
+{
+    static const struct flo_engine_setting nothing;
+    const struct flo_engine_setting *setting =
+        input->setting != NULL ? input->setting : &nothing;
+    struct jinja_value messages = flo_jinja_list(run);
+    struct jinja_value tools = {.kind = KIND_NONE};
+    struct jinja_value documents = {.kind = KIND_NONE};
+
+    make_marks(run, input);
+    for (size_t i = 0; run->rv == 0 && i < input->count; i++) {
+        flo_jinja_append(run, messages.list, message_of(run, input, i));
+    }
+    if (run->rv == 0 && setting->tools != NULL) {
+        tools = read_json(run, "tools", setting->tools, setting->tools_bytes,
+                          FLO_TREE_ARRAY);
+    }
+    if (run->rv == 0 && input->documents != NULL) {
+        documents = read_json(run, "documents", input->documents,
+                              input->documents_bytes, FLO_TREE_ARRAY);
+    }
+    set(run, "messages", messages);
+    set(run, "tools", tools);
+    set(run, "documents", documents);
+    set(run, "add_generation_prompt", flo_jinja_bool(!input->is_whole));
+    set(run, "bos_token", flo_jinja_text(jinja_text_of(input->bos)));
+    set(run, "eos_token", flo_jinja_text(jinja_text_of(input->eos)));
+    if (setting->thinking != FLO_THINKING_AUTO) {
+        set(run, "enable_thinking",
+            flo_jinja_bool(setting->thinking == FLO_THINKING_ON));
+    }
+    if (setting->effort != NULL) {
+        set(run, "reasoning_effort",
+            said(run, setting->effort, strlen(setting->effort)));
+    }
+    run->now_ms = setting->now_ms;
+}
