@@ -5,10 +5,14 @@
  * template wrote may hold control tokens. */
 #include "engine/chat/template.h"
 
+#include "engine/chat/calls/derive.h"
+#include "engine/chat/calls/told.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tree/tree.h"
 #include "engine/token/vocab/vocab.h"
 
 #define MESSAGES_MAX 4096
@@ -31,9 +35,16 @@ static void token_text(const struct flo_vocab *vocab, int32_t id,
     flo_buf_add(out, "", 1);
 }
 
+/* A conversation and what it is told with. */
+struct talk {
+    const struct flo_engine_setting *setting; /* NULL: nothing */
+    const struct flo_engine_message *messages;
+    size_t count;
+};
+
 /* The template's output, and where it is a message's. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
-               const struct flo_engine_message *messages, size_t count,
+               const struct talk *talk, bool has_short_ids,
                struct flo_buf *text, struct flo_buf *marks, struct flo_err *err)
 {
     struct flo_buf bos = {0}, eos = {0};
@@ -44,10 +55,16 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
     text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
     int rv;
     if (bos.failed || eos.failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", count);
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     } else {
-        const struct flo_jinja_input input = {messages, count, bos.data,
-                                              eos.data};
+        const struct flo_jinja_input input = {.messages = talk->messages,
+                                              .count = talk->count,
+                                              .bos = bos.data,
+                                              .eos = eos.data,
+                                              .setting = talk->setting,
+                                              .has_short_ids = has_short_ids,
+                                              .has_text_calls =
+                                                  chat->has_text_calls};
         rv = flo_jinja_render(chat->jinja, &input, text, marks, err);
     }
     flo_buf_deinit(&bos);
@@ -59,30 +76,130 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
 
 static struct flo_engine_message say(const char *role, const char *text)
 {
-    return (struct flo_engine_message){role, text, strlen(text)};
+    return (struct flo_engine_message){
+        .role = role, .text = text, .bytes = strlen(text)};
 }
 
-/* Does the conversation come out whole?  An error but the template's own
- * refusal is given back. */
-static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
-                 const struct flo_engine_message *messages, size_t count,
-                 bool *out, struct flo_err *err)
+static struct flo_engine_message say_more(const char *role, const char *text,
+                                          const char *more)
 {
-    struct flo_buf text = {0}, marks = {0};
+    struct flo_engine_message message = say(role, text);
+    message.more = more;
+    message.more_bytes = strlen(more);
+    return message;
+}
+
+/* An error but the template's own refusal, which says that there is no text. */
+static int run_probe(const struct flo_template *chat,
+                     const struct flo_vocab *vocab, const struct talk *talk,
+                     struct flo_buf *text, struct flo_err *err)
+{
+    struct flo_buf marks = {0};
     struct flo_err why = {0};
-    int rv = run(chat, vocab, messages, count, &text, &marks, &why);
-    *out = rv == 0 && text.bytes > 0;
-    for (size_t i = 0; i < count; i++) {
-        *out = *out && memmem(text.data, text.bytes, messages[i].text,
-                              messages[i].bytes) != NULL;
-    }
-    flo_buf_deinit(&text);
+    int rv = run(chat, vocab, talk, false, text, &marks, &why);
     flo_buf_deinit(&marks);
-    if (rv < 0 && rv != FLO_E_INFER_PARAM) {
+    if (rv == FLO_E_INFER_PARAM) {
+        flo_buf_deinit(text);
+    } else if (rv < 0) {
         *err = why;
         return rv;
     }
     return 0;
+}
+
+static bool has(const struct flo_buf *text, const char *word)
+{
+    return text->bytes > 0 &&
+           memmem(text->data, text->bytes, word, strlen(word)) != NULL;
+}
+
+/* Does the conversation come out whole, and with this word? */
+static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
+                 const struct talk *talk, const char *word, bool *out,
+                 struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    int rv = run_probe(chat, vocab, talk, &text, err);
+    *out = rv == 0 && text.bytes > 0 && has(&text, word);
+    for (size_t i = 0; i < talk->count; i++) {
+        *out = *out && has(&text, talk->messages[i].text);
+    }
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+/* The same where an error says that there is no form: nobody need know what
+ * only a tool reaches. */
+static int shows_or_not(const struct flo_template *chat,
+                        const struct flo_vocab *vocab, const struct talk *talk,
+                        const char *word, bool *out, struct flo_err *err)
+{
+    int rv = shows(chat, vocab, talk, word, out, err);
+    return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
+}
+
+/* Forms of tools, their calls and their results. */
+static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
+                       struct flo_err *err)
+{
+    static const char tools[] =
+        "[{\"type\": \"function\", \"function\": {\"name\": \"look_up\", "
+        "\"description\": \"Looks it up\", \"parameters\": {\"type\": "
+        "\"object\", \"properties\": {\"subject\": {\"type\": \"string\", "
+        "\"description\": \"A thing\"}}, \"required\": [\"subject\"]}}}]";
+    static const char call[] =
+        "{\"tool_calls\": [{\"id\": \"call00001\", \"type\": \"function\", "
+        "\"function\": {\"name\": \"look_up\", \"arguments\": {\"subject\": "
+        "\"the asked one\"}}}]}";
+    static const char result[] =
+        "{\"tool_call_id\": \"call00001\", \"name\": \"look_up\"}";
+    const struct flo_engine_setting setting = {.tools = tools,
+                                               .tools_bytes = strlen(tools)};
+    const struct flo_engine_message said[] = {
+        say("user", "The first question"), say_more("assistant", "", call),
+        say_more("tool", "The tool says", result)};
+    const struct flo_engine_message plain[] = {
+        said[0], say("assistant", "A call"), say("tool", "The tool says")};
+    const struct talk offer = {&setting, said, 1}, used = {&setting, said, 3},
+                      bare = {NULL, plain, 3};
+    bool has_call = false;
+    int rv =
+        shows_or_not(chat, vocab, &offer, "look_up", &chat->has_tools, err);
+    if (rv == 0) {
+        rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
+    }
+    if (rv == 0 && !has_call) { /* or are arguments a text? */
+        chat->has_text_calls = true;
+        rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
+        chat->has_text_calls = has_call;
+    }
+    chat->has_tool = has_call;
+    if (rv == 0 && !has_call) { /* a result may be said without its call */
+        rv = shows_or_not(chat, vocab, &bare, "", &chat->has_tool, err);
+    }
+    return rv;
+}
+
+/* Do thoughts on and off make a difference? */
+static int probe_thinking(struct flo_template *chat,
+                          const struct flo_vocab *vocab, struct flo_err *err)
+{
+    const struct flo_engine_message said[] = {
+        say("user", "The first question")};
+    struct flo_engine_setting on = {.thinking = FLO_THINKING_ON};
+    struct flo_engine_setting off = {.thinking = FLO_THINKING_OFF};
+    struct flo_buf with = {0}, without = {0};
+    int rv = run_probe(chat, vocab, &(struct talk){&on, said, 1}, &with, err);
+    if (rv == 0) {
+        rv = run_probe(chat, vocab, &(struct talk){&off, said, 1}, &without,
+                       err);
+    }
+    chat->has_thinking = rv == 0 && with.bytes > 0 && without.bytes > 0 &&
+                         (with.bytes != without.bytes ||
+                          memcmp(with.data, without.data, with.bytes) != 0);
+    flo_buf_deinit(&with);
+    flo_buf_deinit(&without);
+    return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
 }
 
 static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
@@ -99,33 +216,60 @@ static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
         say("system", "The system says"), say("user", "The first question"),
         say("assistant", "An answer"), say("system", "The system adds"),
         say("user", "The second question")};
-    const struct flo_engine_message tool[] = {say("user", "The first question"),
-                                              say("assistant", "A call"),
-                                              say("tool", "The tool says")};
     bool shows_first = false, shows_talk = false;
     const struct {
-        const struct flo_engine_message *messages;
-        size_t count;
+        struct talk talk;
         bool *out;
-    } probes[] = {{first, 1, &shows_first},
-                  {talk, 3, &shows_talk},
-                  {system, 2, &chat->has_system},
-                  {later, 5, &chat->has_later_system},
-                  {tool, 3, &chat->has_tool}};
+    } probes[] = {{{NULL, first, 1}, &shows_first},
+                  {{NULL, talk, 3}, &shows_talk},
+                  {{NULL, system, 2}, &chat->has_system},
+                  {{NULL, later, 5}, &chat->has_later_system}};
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(probes); i++) {
-        rv = shows(chat, vocab, probes[i].messages, probes[i].count,
-                   probes[i].out, err);
-        /* Nobody need know what only a tool's text reaches. */
-        if (rv == FLO_E_MODEL_TEMPLATE && probes[i].messages == tool) {
-            rv = 0;
-        }
+        rv = shows(chat, vocab, &probes[i].talk, "", probes[i].out, err);
     }
     if (rv == 0 && (!shows_first || !shows_talk)) {
         rv = flo_fail(err, FLO_E_MODEL_TEMPLATE,
                       "the chat template leaves out what was said");
     }
+    rv = rv < 0 ? rv : probe_tools(chat, vocab, err);
+    return rv < 0 ? rv : probe_thinking(chat, vocab, err);
+}
+
+struct derived {
+    const struct flo_template *chat;
+    const struct flo_vocab *vocab;
+};
+
+static int render_call(void *context, const struct flo_engine_message *messages,
+                       size_t count, const char *tools, struct flo_buf *text)
+{
+    const struct derived *d = context;
+    const struct flo_engine_setting setting = {
+        .tools = tools, .tools_bytes = tools == NULL ? 0 : strlen(tools)};
+    const struct talk talk = {&setting, messages, count};
+    struct flo_buf marks = {0};
+    int rv = d->chat->jinja == NULL
+                 ? FLO_E_INFER_PARAM
+                 : run(d->chat, d->vocab, &talk, false, text, &marks, NULL);
+    flo_buf_deinit(&marks);
     return rv;
+}
+
+static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
+                   const struct flo_gguf_text *source)
+{
+    struct derived context = {chat, vocab};
+    const struct flo_derivation derivation = {
+        .render = render_call,
+        .context = &context,
+        .vocab = vocab,
+        .source = source->data,
+        .source_bytes = source->bytes,
+    };
+    flo_calls_derive(&derivation, &chat->calls);
+    /* A form that is not offered is told as a whole. */
+    chat->has_tools = chat->has_tools && !chat->calls.is_told;
 }
 
 /* The text to use, and its name. */
@@ -178,6 +322,9 @@ int flo_template_find(const struct flo_gguf *gguf,
         rv = flo_jinja_open(text.data, text.bytes, &out->jinja, &why);
         rv = rv < 0 ? rv : probe(out, vocab, &why);
     }
+    if (rv == 0) {
+        derive(out, vocab, &text);
+    }
     if (rv < 0) {
         if (rv == FLO_E_MODEL_TEMPLATE) {
             flo_err_fix(&why, FIX);
@@ -199,8 +346,7 @@ void flo_template_deinit(struct flo_template *chat)
 
 /* ---- a conversation ---- */
 
-static int check_messages(const struct flo_template *chat,
-                          const struct flo_engine_message *messages,
+static int check_messages(const struct flo_engine_message *messages,
                           size_t count, struct flo_err *err)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
@@ -218,13 +364,6 @@ static int check_messages(const struct flo_template *chat,
                             "message %zu has role '%s'; system, user, "
                             "assistant and tool are known",
                             i, messages[i].role);
-        }
-        if (chat->jinja != NULL && !chat->has_tool &&
-            is_of(&messages[i], "tool")) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "message %zu is a tool's; this model's chat "
-                            "template has no form for it",
-                            i);
         }
     }
     return 0;
@@ -258,8 +397,10 @@ static void fold(const struct flo_template *chat,
         if (waiting != NULL && is_of(&in[i], "user")) {
             flo_buf_text(waiting, "\n\n");
             flo_buf_add(waiting, in[i].text, in[i].bytes);
-            out->messages[out->count++] = (struct flo_engine_message){
-                "user", waiting->data, waiting->bytes};
+            struct flo_engine_message *message = &out->messages[out->count++];
+            *message = in[i];
+            message->text = waiting->data;
+            message->bytes = waiting->bytes;
             waiting = NULL;
             continue;
         }
@@ -272,7 +413,9 @@ static void fold(const struct flo_template *chat,
     }
     if (waiting != NULL) {
         out->messages[out->count++] = (struct flo_engine_message){
-            "user", waiting->data != NULL ? waiting->data : "", waiting->bytes};
+            .role = "user",
+            .text = waiting->data != NULL ? waiting->data : "",
+            .bytes = waiting->bytes};
     }
 }
 
@@ -335,37 +478,80 @@ static void plain(const struct flo_engine_message *messages, size_t count,
     }
 }
 
-/* An answer that was begun is what the opened one begins with. */
+static bool has_calls(const struct flo_engine_message *message)
+{
+    struct flo_tree tree = {0};
+    struct flo_buf copy = {0};
+    if (message->more == NULL) {
+        return false;
+    }
+    flo_buf_add(&copy, message->more, message->more_bytes);
+    /* An error is found again where it is told. */
+    bool has_any =
+        copy.bytes > 0 &&
+        flo_tree_read(&tree, copy.data, copy.bytes, 0, 0, NULL, NULL) == 0 &&
+        flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
+    flo_tree_deinit(&tree);
+    flo_buf_deinit(&copy);
+    return has_any;
+}
+
+/* Some templates take ids of nine letters and digits alone.  Their refusal of
+ * a conversation with ids is tried once more with such. */
+static int run_with_ids(const struct flo_template *chat,
+                        const struct flo_vocab *vocab, const struct talk *talk,
+                        struct flo_buf *text, struct flo_buf *marks,
+                        struct flo_err *err)
+{
+    int rv = run(chat, vocab, talk, false, text, marks, err);
+    bool has_more = false;
+
+    for (size_t i = 0; i < talk->count; i++) {
+        has_more = has_more || talk->messages[i].more != NULL;
+    }
+    if (rv == FLO_E_INFER_PARAM && has_more) {
+        text->bytes = marks->bytes = 0;
+        if (run(chat, vocab, talk, true, text, marks, NULL) == 0) {
+            rv = 0;
+        }
+    }
+    return rv;
+}
+
+/* An answer that was begun is what the opened one begins with.  One that calls
+ * tools was ended by it. */
 static int run_on(const struct flo_template *chat,
-                  const struct flo_vocab *vocab,
-                  const struct flo_engine_message *messages, size_t count,
+                  const struct flo_vocab *vocab, const struct talk *talk,
                   struct flo_buf *text, struct flo_buf *marks,
                   struct flo_err *err)
 {
-    bool is_begun = count > 1 && is_of(&messages[count - 1], "assistant");
-    int rv = run(chat, vocab, messages, is_begun ? count - 1 : count, text,
-                 marks, err);
+    struct talk before = *talk;
+    const struct flo_engine_message *last =
+        talk->messages + (talk->count > 1 ? talk->count - 1 : 0);
+    bool is_begun =
+        talk->count > 1 && is_of(last, "assistant") && !has_calls(last);
+    before.count -= is_begun;
+    int rv = run_with_ids(chat, vocab, &before, text, marks, err);
 
     if (rv == 0 && is_begun) {
-        add_message(&messages[count - 1], text, marks);
+        add_message(last, text, marks);
     }
     return rv;
 }
 
 static int render(const struct flo_template *chat,
-                  const struct flo_vocab *vocab,
-                  const struct flo_engine_message *messages, size_t count,
+                  const struct flo_vocab *vocab, const struct talk *talk,
                   struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_buf text = {0}, marks = {0};
     int rv = 0;
     if (chat->jinja == NULL) {
-        plain(messages, count, &text, &marks);
+        plain(talk->messages, talk->count, &text, &marks);
     } else {
-        rv = run_on(chat, vocab, messages, count, &text, &marks, err);
+        rv = run_on(chat, vocab, talk, &text, &marks, err);
     }
     if (rv == 0 && (text.failed || marks.failed)) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", count);
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count);
     }
     rv = rv < 0 ? rv : tokenise(vocab, &text, &marks, tokens, err);
     flo_buf_deinit(&text);
@@ -391,38 +577,83 @@ static int check_bytes(const struct flo_vocab *vocab,
     return 0;
 }
 
-int flo_template_render(const struct flo_template *chat,
-                        const struct flo_vocab *vocab,
-                        const struct flo_engine_message *messages,
-                        size_t message_count, struct flo_tokens *tokens,
-                        struct flo_err *err)
+static int render_folded(const struct flo_template *chat,
+                         const struct flo_vocab *vocab, const struct talk *in,
+                         struct flo_tokens *tokens, struct flo_err *err)
 {
     struct folded folded = {0};
-    int rv = check_messages(chat, messages, message_count, err);
-    rv = rv < 0 ? rv : check_bytes(vocab, messages, message_count, tokens, err);
-    if (rv < 0 || chat->jinja == NULL) {
-        return rv < 0
-                   ? rv
-                   : render(chat, vocab, messages, message_count, tokens, err);
+    struct talk talk = *in;
+    bool failed = false;
+    int rv;
+    if (chat->jinja == NULL) {
+        return render(chat, vocab, in, tokens, err);
     }
-    folded.messages = calloc(message_count + 1, sizeof(*folded.messages));
-    folded.texts = calloc(message_count + 2, sizeof(*folded.texts));
+    folded.messages = calloc(in->count + 1, sizeof(*folded.messages));
+    folded.texts = calloc(in->count + 2, sizeof(*folded.texts));
     if (folded.messages == NULL || folded.texts == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", in->count);
     } else {
-        bool failed = false;
-        fold(chat, messages, message_count, &folded);
-        for (size_t i = 0; i < message_count + 2; i++) {
+        fold(chat, in->messages, in->count, &folded);
+        for (size_t i = 0; i < in->count + 2; i++) {
             failed = failed || folded.texts[i].failed;
         }
-        rv = failed ? flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count)
-                    : render(chat, vocab, folded.messages, folded.count, tokens,
-                             err);
+        talk.messages = folded.messages;
+        talk.count = folded.count;
+        rv = failed ? flo_fail(err, FLO_E_MEMORY, "%zu messages", in->count)
+                    : render(chat, vocab, &talk, tokens, err);
     }
-    for (size_t i = 0; folded.texts != NULL && i < message_count + 2; i++) {
+    for (size_t i = 0; folded.texts != NULL && i < in->count + 2; i++) {
         flo_buf_deinit(&folded.texts[i]);
     }
     free(folded.messages);
     free(folded.texts);
     return rv;
+}
+
+/* Has the template no form for something in it? */
+static bool must_tell(const struct flo_template *chat, const struct talk *talk)
+{
+    bool has_tools = talk->setting != NULL && talk->setting->tools != NULL;
+    for (size_t i = 0; i < talk->count; i++) {
+        has_tools = has_tools || has_calls(&talk->messages[i]) ||
+                    (!chat->has_tool && is_of(&talk->messages[i], "tool"));
+    }
+    return has_tools && chat->calls.is_told;
+}
+
+static int render_told(const struct flo_template *chat,
+                       const struct flo_vocab *vocab, const struct talk *in,
+                       struct flo_tokens *tokens, struct flo_err *err)
+{
+    struct flo_engine_setting setting = {0};
+    struct flo_told told = {0};
+    int rv = flo_told_make(&told, in->setting, in->messages, in->count, err);
+    if (in->setting != NULL) {
+        setting = *in->setting;
+        setting.tools = NULL;
+    }
+    if (rv == 0) {
+        const struct talk talk = {&setting, told.messages, told.count};
+        rv = render_folded(chat, vocab, &talk, tokens, err);
+    }
+    flo_told_deinit(&told);
+    return rv;
+}
+
+int flo_template_render(const struct flo_template *chat,
+                        const struct flo_vocab *vocab,
+                        const struct flo_engine_setting *setting,
+                        const struct flo_engine_message *messages,
+                        size_t message_count, struct flo_tokens *tokens,
+                        struct flo_err *err)
+{
+    const struct talk talk = {setting, messages, message_count};
+    int rv = check_messages(messages, message_count, err);
+    rv = rv < 0 ? rv : check_bytes(vocab, messages, message_count, tokens, err);
+    if (rv < 0) {
+        return rv;
+    }
+    return must_tell(chat, &talk)
+               ? render_told(chat, vocab, &talk, tokens, err)
+               : render_folded(chat, vocab, &talk, tokens, err);
 }

@@ -2,7 +2,7 @@
  *
  * The model's own Jinja text is run (jinja.h), so that a conversation reads
  * just as the model was trained on it.  A text with anything that is not known
- * here is refused as a whole, never guessed at: at open three conversations
+ * here is refused as a whole, never guessed at: at open some conversations
  * are rendered to find that out.  Text of the template is tokenised with
  * control tokens, and text of a message as plain text. So no message can open a
  * turn or end one, whatever it contains. */
@@ -22,7 +22,10 @@ struct flo_template {
     /* The forms that the template has.  A system's text without one goes in
      * front of the next question; a tool's is refused. */
     bool has_system, has_later_system, has_tool;
-    struct flo_call_form calls; /* derive.c */
+    struct flo_call_form calls; /* how it writes calls and thoughts */
+    bool has_tools;             /* it tells which tools there are */
+    bool has_thinking;          /* thoughts on and off differ */
+    bool has_text_calls;        /* it knows arguments of a call as text alone */
 };
 
 /* The model's template, or another one instead of it: the name of a known
@@ -38,11 +41,19 @@ FLO_MUST_USE int flo_template_find(const struct flo_gguf *gguf,
                                    struct flo_err *err);
 void flo_template_deinit(struct flo_template *chat);
 /* Append the ids of a conversation, with BOS where the template or the
- * metadata has one, and open the assistant's answer.  FLO_E_INFER_PARAM for an
- * unknown role or a conversation that the template refuses; errors of
- * flo_jinja_render() and flo_tokenize_spans(). */
+ * metadata has one, and open the assistant's answer.  A last answer without
+ * calls is one that was begun: its text goes on, its thoughts are left out.
+ * `setting` may be NULL.  Thoughts and effort that the template does not ask
+ * for change nothing.
+ *
+ * Where the template refuses a conversation with ids of calls, each id that is
+ * not nine letters and digits is given as nine that depend on it alone.
+ *
+ * FLO_E_INFER_PARAM for an unknown role or a conversation that the template
+ * refuses; errors of flo_jinja_render() and flo_tokenize_spans(). */
 FLO_MUST_USE int flo_template_render(const struct flo_template *chat,
                                      const struct flo_vocab *vocab,
+                                     const struct flo_engine_setting *setting,
                                      const struct flo_engine_message *messages,
                                      size_t message_count,
                                      struct flo_tokens *tokens,

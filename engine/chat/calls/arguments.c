@@ -39,22 +39,18 @@ void flo_arguments_flush(struct flo_arguments *a)
 
 /* ---- JSON ---- */
 
-/* Follow strings and brackets; is this byte outside of both? */
-static bool follow(struct flo_arguments *a, char byte)
+/* Follow strings and brackets. */
+static void follow(struct flo_arguments *a, char byte)
 {
     if (a->in_string) {
         bool ends = byte == '"' && !a->is_escaped;
         a->is_escaped = byte == '\\' && !a->is_escaped;
         a->in_string = !ends;
-        return false;
+        return;
     }
     a->in_string = byte == '"';
     a->depth += byte == '{' || byte == '[' ? 1 : 0;
-    if (byte == '}' || byte == ']') {
-        a->depth -= a->depth > 0 ? 1 : 0;
-        return false;
-    }
-    return a->depth == 0 && !a->in_string;
+    a->depth -= (byte == '}' || byte == ']') && a->depth > 0 ? 1 : 0;
 }
 
 static enum flo_arguments_event json(struct flo_arguments *a, char byte)
@@ -179,6 +175,40 @@ static enum flo_arguments_event key(struct flo_arguments *a)
                                                 : FLO_ARGUMENTS_MORE;
 }
 
+/* Python's words are JSON's. */
+static void put_word(struct flo_arguments *a)
+{
+    static const char *const words[][2] = {
+        {"True", "true"}, {"False", "false"}, {"None", "null"}};
+    size_t i = 0;
+
+    while (i < FLO_COUNT(words) &&
+           (!a->form->is_python || strlen(words[i][0]) != a->word_count ||
+            memcmp(a->word, words[i][0], a->word_count) != 0)) {
+        i++;
+    }
+    if (i < FLO_COUNT(words)) {
+        flo_buf_text(&a->out, words[i][1]);
+    } else {
+        flo_buf_add(&a->out, a->word, a->word_count);
+    }
+    a->word_count = 0;
+}
+
+static void put_value(struct flo_arguments *a, char byte)
+{
+    bool is_letter =
+        (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+
+    if (!a->in_string && is_letter && a->word_count < sizeof(a->word)) {
+        a->word[a->word_count++] = byte;
+        return;
+    }
+    put_word(a);
+    follow(a, byte);
+    flo_buf_add(&a->out, &byte, 1);
+}
+
 /* Up to field_close; what may be its beginning is held back. */
 static enum flo_arguments_event text(struct flo_arguments *a)
 {
@@ -195,32 +225,18 @@ static enum flo_arguments_event text(struct flo_arguments *a)
     if (is_text) {
         escape(&a->out, a->held, a->held_count - keep);
     } else {
-        flo_buf_add(&a->out, a->held, a->held_count - keep);
+        for (size_t i = 0; i < a->held_count - keep; i++) {
+            put_value(a, a->held[i]);
+        }
     }
     memmove(a->held, a->held + a->held_count - keep, keep);
     a->held_count = keep;
     if (is_whole) {
+        put_word(a);
         flo_buf_text(&a->out, is_text ? "\"" : "");
         start_field(a);
     }
     return FLO_ARGUMENTS_MORE;
-}
-
-/* Python's words are JSON's. */
-static void put_word(struct flo_arguments *a)
-{
-    static const char *const words[][2] = {
-        {"True", "true"}, {"False", "false"}, {"None", "null"}};
-
-    for (size_t i = 0; i < FLO_COUNT(words); i++) {
-        if (a->form->is_python && strlen(words[i][0]) == a->held_count &&
-            memcmp(a->held, words[i][0], a->held_count) == 0) {
-            flo_buf_text(&a->out, words[i][1]);
-            a->held_count = 0;
-        }
-    }
-    flo_buf_add(&a->out, a->held, a->held_count);
-    a->held_count = 0;
 }
 
 static bool is_first(const struct flo_form_text *text, char byte)
@@ -228,29 +244,21 @@ static bool is_first(const struct flo_form_text *text, char byte)
     return text->bytes > 0 && text->data[0] == byte;
 }
 
-/* The last byte that is held is new; letters before it are a word. */
 static enum flo_arguments_event value(struct flo_arguments *a)
 {
     const struct flo_call_form *form = a->form;
-    char byte = a->held[a->held_count - 1];
-    bool was_string = a->in_string, is_outside = follow(a, byte);
-    bool is_letter =
-        (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    char byte = a->held[--a->held_count];
 
-    if (!was_string && is_letter && a->held_count < 8) {
+    if (a->in_string || a->depth > 0 ||
+        !(is_first(&form->separator, byte) || is_first(&form->close, byte) ||
+          is_first(&form->next, byte))) {
+        put_value(a, byte);
         return FLO_ARGUMENTS_MORE;
     }
-    a->held_count--;
     put_word(a);
-    if (is_outside &&
-        (is_first(&form->separator, byte) || is_first(&form->close, byte) ||
-         is_first(&form->next, byte))) {
-        start_field(a);
-        a->held[a->held_count++] = byte;
-        return start(a);
-    }
-    flo_buf_add(&a->out, &byte, 1);
-    return FLO_ARGUMENTS_MORE;
+    start_field(a);
+    a->held[a->held_count++] = byte;
+    return start(a);
 }
 
 enum flo_arguments_event flo_arguments_step(struct flo_arguments *a, char byte)

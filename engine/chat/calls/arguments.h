@@ -24,6 +24,8 @@ struct flo_arguments {
     /* of JSON, and of a field's value */
     uint32_t depth;
     bool in_string, is_escaped;
+    size_t word_count; /* letters outside of strings */
+    char word[8];
     /* of fields */
     enum {
         FLO_FIELD_START, /* a field, or the end */

@@ -53,6 +53,18 @@ static struct part behind(struct part in, struct part what)
     return between(what, end);
 }
 
+/* The tools stand before the calls: so the last one is a call's. */
+static struct part find_last(struct part in, const char *text)
+{
+    struct part found = {NULL, 0}, hit = find(in, text);
+
+    while (hit.data != NULL) {
+        found = hit;
+        hit = find(behind(in, hit), text);
+    }
+    return found;
+}
+
 static size_t common_begin(struct part a, struct part b)
 {
     size_t n = 0;
@@ -245,6 +257,12 @@ static struct part opening(const struct flo_derivation *d,
     size_t skipped = common_begin(all, prompt);
 
     skipped = skipped < open.bytes ? skipped : open.bytes;
+    /* Two marks may begin alike. */
+    while (skipped > 0 && skipped < prompt.bytes &&
+           !is_blank(open.data[skipped - 1]) &&
+           strchr(">]", open.data[skipped - 1]) == NULL) {
+        skipped--;
+    }
     open.data += skipped;
     open.bytes -= skipped;
     /* The thought's end within it, as marked bytes. */
@@ -296,20 +314,11 @@ static bool set_next(const struct flo_derivation *d, struct flo_call_form *form,
 {
     struct flo_buf text = {0};
     struct part all = calls(d, two, &text);
-    struct part second = find(all, NAME_2);
+    struct part second = find_last(all, NAME_2);
     struct part first = {
         all.data, second.data == NULL ? 0 : (size_t)(second.data - all.data)};
-    struct part end = {NULL, 0}, hit = find(first, last);
-    bool is_set = false;
+    bool is_set = keep(d, between(find_last(first, last), second), &form->next);
 
-    while (hit.data != NULL) { /* the last one before the name */
-        end = hit;
-        struct part rest = behind(first, hit);
-        hit = find(rest, last);
-    }
-    if (end.data != NULL) {
-        is_set = keep(d, between(end, second), &form->next);
-    }
     flo_buf_deinit(&text);
     return is_set && form->next.bytes > 0;
 }
@@ -326,13 +335,8 @@ static bool derive_json(const struct flo_derivation *d,
             NAME_2, "{\"kappa\":\"" TEXT "\"}"));
     struct flo_buf text = {0};
     struct part all = calls(d, one, &text);
-    struct part name = {NULL, 0}, hit = find(all, NAME);
+    struct part name = find_last(all, NAME);
     bool is_set = false;
-
-    while (hit.data != NULL) { /* the tools stand before the call */
-        name = hit;
-        hit = find(behind(all, hit), NAME);
-    }
     struct part arguments = find(behind(all, name), object);
     if (arguments.data != NULL) {
         struct part close = own(d, behind(all, arguments), tail);
@@ -369,13 +373,8 @@ static void sort(struct fields *f)
 static bool read_fields(struct part all, const char *value, struct fields *f)
 {
     static const char *const keys[] = {"kappa", "lambda", "muon"};
-    struct part hit = find(all, NAME);
 
-    f->name = (struct part){NULL, 0};
-    while (hit.data != NULL) {
-        f->name = hit;
-        hit = find(behind(all, hit), NAME);
-    }
+    f->name = find_last(all, NAME);
     for (int i = 0; i < 3 && f->name.data != NULL; i++) {
         f->keys[i] = find(behind(all, f->name), keys[i]);
         if (f->keys[i].data == NULL) {
@@ -404,6 +403,13 @@ static bool set_fields(const struct flo_derivation *d,
     struct part gap = between(f->values[0], f->keys[1]);
     struct part rest = own(d, behind(all, f->values[2]), tail);
     size_t same = common_end(lead, gap);
+
+    /* Something ends the name; the field's mark then begins at a blank. */
+    while (same > 0 && same >= lead.bytes) {
+        do {
+            same--;
+        } while (same > 0 && !is_blank(lead.data[lead.bytes - same]));
+    }
     struct part open = {lead.data + lead.bytes - same, same};
 
     lead.bytes -= same;

@@ -56,6 +56,18 @@ static const struct flo_call_form fields = {
     .next = TEXT("\n</function>\n</tool_call>\n<tool_call>\n<function="),
     .close = TEXT("\n</function>\n</tool_call>"),
 };
+static const struct flo_call_form snake = {
+    .kind = FLO_CALLS_FIELDS,
+    .is_python = true,
+    .wakes = 11,
+    .open = TEXT("<tool_call>\n<function="),
+    .mid = TEXT(">"),
+    .field_open = TEXT("\n<parameter="),
+    .equals = TEXT(">\n"),
+    .field_close = TEXT("\n</parameter>"),
+    .next = TEXT("\n</function>\n</tool_call>\n<tool_call>\n<function="),
+    .close = TEXT("\n</function>\n</tool_call>"),
+};
 static const struct flo_call_form python = {
     .kind = FLO_CALLS_FIELDS,
     .is_python = true,
@@ -180,6 +192,11 @@ static const struct {
     {&python, "<|call|>[get(city=\"True, (x)\", days=2, dry=True, on=[\"a\"])]",
      "call:get|{\"city\": \"True, (x)\", \"days\": 2, \"dry\": true, \"on\": "
      "[\"a\"]}"},
+    {&snake,
+     "<tool_call>\n<function=get>\n<parameter=city>\nTrue\n</parameter>\n"
+     "<parameter=dry>\nFalse\n</parameter>\n<parameter=on>\n[\"True\"]\n"
+     "</parameter>\n</function>\n</tool_call>",
+     "call:get|{\"city\": \"True\", \"dry\": false, \"on\": [\"True\"]}"},
     {&python, "<|call|>[get_now(), get(city=\"\\\"\")]",
      "call:get_now|{}|call:get|{\"city\": \"\\\"\"}"},
 };
