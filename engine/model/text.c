@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/model/internal.h"
+#include "engine/token/control.h"
 
 _Static_assert(sizeof(((struct flo_engine_stream *)0)->held) >=
                    sizeof(((struct flo_text_stream *)0)->held),
@@ -119,10 +120,38 @@ static int need_chat(const struct flo_engine *engine, struct flo_err *err)
     return rv;
 }
 
-int flo_engine_chat(const struct flo_engine *engine,
-                    const struct flo_engine_message *messages,
-                    size_t message_count, int32_t *tokens, size_t tokens_max,
-                    size_t *count, struct flo_err *err)
+bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
+{
+    return engine->vocab != NULL && flo_vocab_is_control(engine->vocab, token);
+}
+
+#define MARK_TOKENS 64u /* that a mark has, and blanks behind it, at most */
+
+bool flo_engine_in_thought(const struct flo_engine *engine,
+                           const int32_t *tokens, size_t count)
+{
+    const struct flo_form_text *mark = &engine->chat.calls.thought_open;
+    size_t from = count > MARK_TOKENS ? count - MARK_TOKENS : 0;
+    struct flo_buf text = {0};
+
+    for (size_t i = from; engine->vocab != NULL && i < count; i++) {
+        flo_control_piece(engine->vocab, tokens[i], &text);
+    }
+    while (text.bytes > 0 && strchr(" \t\r\n", text.data[text.bytes - 1])) {
+        text.bytes--;
+    }
+    bool is_in = mark->bytes > 0 && text.bytes >= mark->bytes &&
+                 memcmp(text.data + text.bytes - mark->bytes, mark->data,
+                        mark->bytes) == 0;
+    flo_buf_deinit(&text);
+    return is_in;
+}
+
+int flo_engine_chat_with(const struct flo_engine *engine,
+                         const struct flo_engine_setting *setting,
+                         const struct flo_engine_message *messages,
+                         size_t message_count, int32_t *tokens,
+                         size_t tokens_max, size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
     int rv = need_chat(engine, err);
@@ -130,10 +159,19 @@ int flo_engine_chat(const struct flo_engine *engine,
     if (rv < 0 || (rv = list_in(tokens, tokens_max, &ids, err)) < 0) {
         return rv;
     }
-    rv = flo_template_render(&engine->chat, engine->vocab, messages,
+    rv = flo_template_render(&engine->chat, engine->vocab, setting, messages,
                              message_count, &ids, err);
     if (rv == 0) {
         *count = ids.count;
     }
     return rv;
+}
+
+int flo_engine_chat(const struct flo_engine *engine,
+                    const struct flo_engine_message *messages,
+                    size_t message_count, int32_t *tokens, size_t tokens_max,
+                    size_t *count, struct flo_err *err)
+{
+    return flo_engine_chat_with(engine, NULL, messages, message_count, tokens,
+                                tokens_max, count, err);
 }

@@ -6,6 +6,7 @@
 #include <flotilla/grammar.h>
 
 #include "engine/sample/sampler.h"
+#include "engine/token/control.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +21,59 @@ static uint64_t cpu_us(void)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+/* ---- parts ---- */
+
+/* Pieces of one part, as the reader tells them, are one in the frame. */
+static void end_part(struct flo_job *job)
+{
+    if (job->part.bytes > 0) {
+        const struct flo_wire_part part = {job->part_kind,
+                                           {job->part.data, job->part.bytes}};
+        flo_wire_part_add(&job->parts, &part);
+        job->part.bytes = 0;
+    }
+}
+
+void flo_job_part(void *context, enum flo_part_kind part, const char *text,
+                  size_t bytes)
+{
+    static const enum flo_wire_part_kind kinds[] = {
+        [FLO_PART_THOUGHT] = FLO_WIRE_PART_THOUGHT,
+        [FLO_PART_CALL] = FLO_WIRE_PART_CALL,
+        [FLO_PART_ARGUMENTS] = FLO_WIRE_PART_ARGUMENTS,
+    };
+    struct flo_job *job = context;
+
+    if (part == FLO_PART_TEXT) {
+        flo_buf_add(&job->said, text, bytes);
+        return;
+    }
+    if (kinds[part] != job->part_kind || part == FLO_PART_CALL) {
+        end_part(job);
+    }
+    job->part_kind = kinds[part];
+    flo_buf_add(&job->part, text, bytes);
+}
+
+/* The text of a token, without marks, thoughts and calls. */
+static const struct flo_buf *read_parts(struct flo_job *job, int32_t token,
+                                        bool is_end)
+{
+    if (job->reader == NULL) {
+        return &job->text;
+    }
+    job->said.bytes = job->parts.bytes = 0;
+    if (token >= 0 && flo_engine_is_control(job->engine, token)) {
+        flo_control_add(&job->text, token);
+    }
+    flo_call_reader_add(job->reader, job->text.data, job->text.bytes);
+    if (is_end) {
+        flo_call_reader_end(job->reader);
+    }
+    end_part(job);
+    return &job->said;
+}
+
 /* ---- the end ---- */
 
 static void end(struct flo_job *job, enum flo_wire_reason reason,
@@ -31,6 +85,7 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
     flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
     done.reason = reason;
     done.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    done.parts = (struct flo_wire_text){job->parts.data, job->parts.bytes};
     done.tokens_out = job->made;
     if (job->first_at_us > 0) {
         done.first_us = job->first_at_us - job->made_at_us;
@@ -44,22 +99,23 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
 static void end_text(struct flo_job *job, enum flo_wire_reason reason,
                      struct flo_buf *out)
 {
-    struct flo_buf tail = {0};
     struct flo_buf shown = {0};
-    flo_engine_stream_finish(&job->stream, &tail);
-    if (flo_stop_add(&job->stop, tail.data, tail.bytes, &shown)) {
+    job->text.bytes = 0;
+    flo_engine_stream_finish(&job->stream, &job->text);
+    const struct flo_buf *tail = read_parts(job, -1, true);
+    if (flo_stop_add(&job->stop, tail->data, tail->bytes, &shown)) {
         reason = FLO_WIRE_STOP;
     }
     flo_buf_add(&shown, job->stop.held.data, job->stop.held.bytes);
     flo_buf_deinit(&job->stop.held);
     job->stop.held = shown;
-    flo_buf_deinit(&tail);
     end(job, reason, out);
 }
 
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
 {
     job->stop.held.bytes = 0;
+    job->parts.bytes = 0;
     end(job, FLO_WIRE_CANCELLED, out);
 }
 
@@ -98,6 +154,8 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     answer.token.is_finite = sample->is_finite;
     answer.token.logprobs =
         (struct flo_wire_text){job->told.data, job->told.bytes};
+    answer.token.parts =
+        (struct flo_wire_text){job->parts.data, job->parts.bytes};
     if (job->first_at_us == 0) {
         take_prompt_times(job);
         job->first_at_us = flo_now_us();
@@ -145,13 +203,14 @@ static void show(struct flo_job *job, const struct flo_sample *sample,
 {
     job->text.bytes = job->piece.bytes = 0;
     bool stops = false;
+    uint32_t bytes = 0;
     if (flo_engine_info(job->engine)->has_vocabulary) {
         flo_engine_stream_add(&job->stream, job->engine, sample->token,
                               &job->text);
-        stops = flo_stop_add(&job->stop, job->text.data, job->text.bytes,
-                             &job->piece);
+        bytes = (uint32_t)job->text.bytes;
+        const struct flo_buf *said = read_parts(job, sample->token, false);
+        stops = flo_stop_add(&job->stop, said->data, said->bytes, &job->piece);
     }
-    uint32_t bytes = (uint32_t)job->text.bytes;
     take_logprobs(job, logits, sample->token);
     tell(job, sample);
     job->begin += bytes;

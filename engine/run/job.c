@@ -6,10 +6,13 @@
  * tokens that are missing. */
 #include "engine/run/run.h"
 
+#include "engine/grammar/grammar.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define ROLE_BYTES 24
+#define EFFORT_BYTES 24
 
 _Static_assert(FLO_WIRE_REPEAT_LAST_MAX == FLO_REPEAT_LAST_MAX, "one limit");
 
@@ -22,6 +25,7 @@ static int read_messages(const struct flo_wire_generate *in,
     for (uint32_t i = 0; i < in->n_messages; i++) {
         struct flo_wire_text role = in->messages[i].role;
         struct flo_wire_text content = in->messages[i].content;
+        struct flo_wire_text more = in->messages[i].more;
         if (role.bytes >= ROLE_BYTES) {
             return flo_fail(err, FLO_E_INFER_PARAM,
                             "messages[%u].role is longer than %d bytes", i,
@@ -30,21 +34,52 @@ static int read_messages(const struct flo_wire_generate *in,
         memcpy(roles[i], role.data, role.bytes);
         roles[i][role.bytes] = '\0';
         messages[i] = (struct flo_engine_message){
-            roles[i], content.bytes > 0 ? content.data : "", content.bytes};
+            .role = roles[i],
+            .text = content.bytes > 0 ? content.data : "",
+            .bytes = content.bytes,
+            .more = more.bytes > 0 ? more.data : NULL,
+            .more_bytes = more.bytes,
+        };
     }
+    return 0;
+}
+
+static int read_setting(const struct flo_wire_generate *in,
+                        char effort[EFFORT_BYTES],
+                        struct flo_engine_setting *out, struct flo_err *err)
+{
+    if (in->effort.bytes >= EFFORT_BYTES) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "reasoning_effort is longer than %d bytes",
+                        EFFORT_BYTES - 1);
+    }
+    memcpy(effort, in->effort.bytes > 0 ? in->effort.data : "",
+           in->effort.bytes);
+    effort[in->effort.bytes] = '\0';
+    *out = (struct flo_engine_setting){
+        .tools = in->tools.bytes > 0 ? in->tools.data : NULL,
+        .tools_bytes = in->tools.bytes,
+        .thinking = in->thinking < FLO_THINKINGS
+                        ? (enum flo_thinking)in->thinking
+                        : FLO_THINKING_AUTO,
+        .effort = in->effort.bytes > 0 ? effort : NULL,
+    };
     return 0;
 }
 
 /* A shift keeps the system's turn: as far as the tokens are those of the same
  * conversation with nothing said. */
 static void find_kept(struct flo_job *job,
+                      const struct flo_engine_setting *setting,
                       const struct flo_engine_message *system, size_t max)
 {
-    const struct flo_engine_message head[2] = {*system, {"user", "", 0}};
+    const struct flo_engine_message head[2] = {*system,
+                                               {.role = "user", .text = ""}};
     int32_t *tokens = malloc(max * sizeof(*tokens));
     size_t count = 0;
     if (tokens != NULL && strcmp(system->role, "system") == 0 &&
-        flo_engine_chat(job->engine, head, 2, tokens, max, &count, NULL) == 0) {
+        flo_engine_chat_with(job->engine, setting, head, 2, tokens, max, &count,
+                             NULL) == 0) {
         job->n_kept = (uint32_t)flo_tokens_common(tokens, count, job->tokens,
                                                   job->n_prompt);
     }
@@ -56,8 +91,10 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
 {
     size_t max = flo_engine_info(job->engine)->context, count = 0;
     struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
-    char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES];
+    char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES], effort[EFFORT_BYTES];
+    struct flo_engine_setting setting;
     int rv = read_messages(in, messages, roles, err);
+    rv = rv < 0 ? rv : read_setting(in, effort, &setting, err);
     if (rv < 0) {
         return rv;
     }
@@ -65,12 +102,14 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
     if (job->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    rv = flo_engine_chat(job->engine, messages, in->n_messages, job->tokens,
-                         max, &count, err);
+    rv = flo_engine_chat_with(job->engine, &setting, messages, in->n_messages,
+                              job->tokens, max, &count, err);
     job->n_prompt = (uint32_t)count;
     if (rv == 0 && in->shifts) {
-        find_kept(job, &messages[0], max);
+        find_kept(job, &setting, &messages[0], max);
     }
+    job->in_thought =
+        rv == 0 && flo_engine_in_thought(job->engine, job->tokens, count);
     return rv;
 }
 
@@ -159,7 +198,7 @@ static void read_settings(struct flo_job *job,
     job->ignores_end = in->ignores_end;
     job->logprobs = in->logprobs;
     job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE &&
-                   in->grammar_kind == FLO_GRAMMAR_NONE;
+                   in->grammar_kind == FLO_GRAMMAR_NONE && in->tools.bytes == 0;
     flo_draft_begin(&job->draft);
     job->stop.n_texts = in->n_stops;
     for (uint32_t i = 0; i < in->n_stops; i++) {
@@ -221,17 +260,45 @@ static int make_answered(struct flo_job *job, struct flo_err *err)
     return 0;
 }
 
+static bool may_call(const struct flo_wire_generate *in)
+{
+    return in->tools.bytes > 0 && in->tool_choice != FLO_WIRE_TOOLS_NONE;
+}
+
+static int open_tools(struct flo_job *job, const struct flo_wire_generate *in,
+                      struct flo_err *err)
+{
+    const struct flo_tool_rules rules = {
+        .tools = in->tools.data,
+        .tools_bytes = in->tools.bytes,
+        .name = in->tool_name.data,
+        .name_bytes = in->tool_name.bytes,
+        .is_required = in->tool_choice == FLO_WIRE_TOOLS_REQUIRED ||
+                       in->tool_name.bytes > 0,
+        .is_one = in->one_call,
+        .in_thought = job->in_thought,
+    };
+
+    if (in->grammar_kind != FLO_GRAMMAR_NONE) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "tools next to a form of the answer: one of them");
+    }
+    return flo_grammar_open_tools(job->engine, &rules, &job->grammar, err);
+}
+
 /* Only those that have, or had, a session are open: so many are in the plan.
  * The beginning that a grammar forces is computed with the prompt. */
 static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {
-    if (in->grammar_kind == FLO_GRAMMAR_NONE) {
+    if (in->grammar_kind == FLO_GRAMMAR_NONE && !may_call(in)) {
         return 0;
     }
-    int rv = flo_grammar_open(
-        job->engine, (enum flo_grammar_kind)in->grammar_kind, in->grammar.data,
-        in->grammar.bytes, &job->grammar, err);
+    int rv = may_call(in)
+                 ? open_tools(job, in, err)
+                 : flo_grammar_open(
+                       job->engine, (enum flo_grammar_kind)in->grammar_kind,
+                       in->grammar.data, in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
         /* One place is left: a full context would be shifted before the
          * prompt is computed. */
@@ -243,6 +310,17 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
         job->n_tokens += job->n_early;
     }
     return rv;
+}
+
+static int open_reader(struct flo_job *job, const struct flo_wire_generate *in,
+                       struct flo_err *err)
+{
+    if (!in->tells_parts || in->n_messages == 0) {
+        return 0;
+    }
+    return flo_grammar_open_reader(
+        job->engine, may_call(in) ? job->grammar : NULL, job->in_thought,
+        flo_job_part, job, &job->reader, err);
 }
 
 int flo_job_new(const struct flo_engine *engine,
@@ -264,7 +342,8 @@ int flo_job_new(const struct flo_engine *engine,
         (rv = read_prompt(job, in, err)) < 0 ||
         (rv = make_room(job, in, err)) < 0 ||
         (rv = make_answered(job, err)) < 0 ||
-        (rv = open_grammar(job, in, err)) < 0) {
+        (rv = open_grammar(job, in, err)) < 0 ||
+        (rv = open_reader(job, in, err)) < 0) {
         flo_job_free(job);
         return rv;
     }
@@ -284,6 +363,10 @@ void flo_job_free(struct flo_job *job)
     flo_buf_deinit(&job->text);
     flo_buf_deinit(&job->piece);
     flo_buf_deinit(&job->told);
+    flo_buf_deinit(&job->said);
+    flo_buf_deinit(&job->parts);
+    flo_buf_deinit(&job->part);
+    flo_call_reader_close(job->reader);
     flo_grammar_close(job->grammar);
     free(job);
 }

@@ -8,6 +8,7 @@
 #include <flotilla/prefix.h>
 
 #include "base/sandbox.h"
+#include "engine/chat/calls/reader.h"
 #include "engine/sample/sampler.h"
 
 static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
@@ -168,7 +169,13 @@ struct flo_job {
     struct flo_buf *out;                /* of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
-    struct flo_grammar *grammar; /* or NULL */
+    struct flo_grammar *grammar;    /* or NULL */
+    struct flo_call_reader *reader; /* of thoughts and calls; or NULL */
+    bool in_thought;                /* the answer begins within one */
+    struct flo_buf said;            /* the text among what the reader told */
+    struct flo_buf parts;           /* the rest, as its frame has it */
+    struct flo_buf part;            /* the last of these, which may go on */
+    enum flo_wire_part_kind part_kind;
     uint32_t n_early;     /* last tokens of the list: forced, not told yet */
     struct flo_buf text;  /* of one token; kept, so that none is allocated */
     struct flo_buf piece; /* what is certain of it and of those before */
@@ -200,6 +207,9 @@ void flo_job_pause(struct flo_job *job);
 
 /* ---- answer.c: its passes ---- */
 
+/* A part of the answer, told by its reader. */
+void flo_job_part(void *job, enum flo_part_kind part, const char *text,
+                  size_t bytes);
 /* Its next tokens to be computed; 1: the last of the answer so far. */
 uint32_t flo_job_pending(const struct flo_job *job);
 /* Make `rows` of them a step, whose callback writes frames to `out`.  With

@@ -351,9 +351,7 @@ enum flo_wire_ability_bit {
 #undef FLO_ABILITY
 };
 /* Abilities of our own engine. */
-#define FLO_ABILITIES_OURS                                                     \
-    (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO & ~FLO_ABILITY_TOOLS &             \
-     ~FLO_ABILITY_THINKING)
+#define FLO_ABILITIES_OURS (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO)
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);
