@@ -10,6 +10,9 @@ SERVE_LOW = ["base/", "proto/", "engine/wire/", "agent/core/trouble.h",
              "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
              "agent/core/quota.h", "agent/serve/state.h", "agent/serve/timing.h",
              "agent/serve/apart/"]
+# One core of answers, below the APIs and the router.
+SERVE_FRONT = SERVE_LOW + ["agent/serve/engines/", "agent/serve/params/",
+                           "agent/serve/front/"]
 SERVER = ["base/", "proto/", "updater/include/", "server-stub/core/"]
 # The headers that the rooms above the store include.
 STORE = ["server-stub/store/store.h", "server-stub/store/fleet.h",
@@ -49,11 +52,11 @@ MAY = [
     ("agent/serve/apart/", ["base/", "agent/serve/serve.h",
                             "agent/serve/apart/"]),
     ("agent/serve/engines/", SERVE_LOW + ["agent/serve/engines/"]),
-    ("agent/serve/openai/", SERVE_LOW + ["agent/serve/engines/",
-                                         "agent/serve/openai/"]),
-    ("agent/serve/requests/", SERVE_LOW + ["agent/serve/engines/",
-                                           "agent/serve/openai/",
-                                           "agent/serve/requests/"]),
+    ("agent/serve/params/", ["base/", "agent/serve/params/",
+                             "engine/include/flotilla/engine_wire.h"]),
+    ("agent/serve/front/", SERVE_FRONT),
+    ("agent/serve/openai/", SERVE_FRONT + ["agent/serve/openai/"]),
+    ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/requests/"]),
     ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",
                                         "agent/serve/probe/",
                                         "agent/core/likelihood.h",

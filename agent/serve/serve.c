@@ -3,6 +3,7 @@
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/probe/score.h"
 #include "agent/serve/requests/requests.h"
+#include "base/host/httpd.h"
 
 #include <assert.h>
 #include <event2/event.h>

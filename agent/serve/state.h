@@ -6,7 +6,9 @@
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   requests    which engine takes which request     probe  is a candidate good
- *   openai      bodies read, answers written
+ *   openai      fronts: bodies read, answers written, in one API's words
+ *   front       the core of answers that all fronts stand on, and sinks
+ *   params      what a body may ask for
  *   engines     one engine process and its calls
  *   apart       the thread of all this, and what its caller hears */
 #ifndef FLOTILLA_SERVE_STATE_H

@@ -5,6 +5,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* A text that the reader made is JSON again. */
+static void must_be_json(struct flo_wire_text text)
+{
+    json_t *json = NULL;
+
+    if (text.bytes > 0 &&
+        flo_json_parse(text.data, text.bytes, text.bytes, &json, NULL) < 0) {
+        abort();
+    }
+    json_decref(json);
+}
+
+static void look_at_chat(const struct flo_wire_generate *generate)
+{
+    must_be_json(generate->tools);
+    for (uint32_t i = 0; i < generate->n_messages; i++) {
+        must_be_json(generate->messages[i].more);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct serve_params params;
@@ -16,6 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                 abort();
             }
             continue;
+        }
+        if (kind == REQUEST_CHAT) {
+            look_at_chat(&params.message.generate);
         }
         struct flo_buf out = {0};
         int rv = flo_wire_write(&out, &params.message, &err);

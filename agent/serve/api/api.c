@@ -1,5 +1,6 @@
 /* The local API: listeners, access, routes, models and numbers. */
 #include "agent/serve/api/api.h"
+#include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
@@ -97,71 +98,23 @@ static void on_client_gone(void *user)
     flo_router_abandon(user);
 }
 
-static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
-                   enum request_kind kind)
+static void on_question(void *context, struct flo_httpd_request *http)
 {
-    struct flo_err err = {0};
-    uint8_t random[12];
-    size_t bytes;
-    struct serve_request *request = calloc(1, sizeof(*request));
-    if (request == NULL) {
-        flo_fail(&err, FLO_E_MEMORY, "no memory for a request");
-        flo_httpd_answer_err(http, &err);
-        return;
+    struct flo_serve *serve = context;
+    struct serve_question question = {
+        .front = flo_fronts_of(flo_httpd_path(http)),
+        .sink = flo_sink_http(http),
+        .client = flo_httpd_peer_client(http),
+        .token = token_of(serve, http),
+        .body.type = flo_httpd_header(http, "content-type"),
+    };
+
+    question.body.data = flo_httpd_body(http, &question.body.bytes);
+    struct serve_request *request = flo_request_open(serve, &question);
+    if (request != NULL) {
+        flo_httpd_set_user(http, request, on_client_gone);
+        flo_router_submit(request);
     }
-    request->serve = serve;
-    request->http = http;
-    request->client = flo_httpd_peer_client(http);
-    request->token = token_of(serve, http);
-    request->kind = kind;
-    request->created_s = flo_wall_ms() / 1000;
-    flo_random(random, sizeof(random));
-    strcpy(request->id, kind == REQUEST_CHAT ? "chatcmpl-" : "cmpl-");
-    flo_hex_encode(random, sizeof(random), request->id + strlen(request->id));
-    const char *body = flo_httpd_body(http, &bytes);
-    int rv = kind == REQUEST_AUDIO
-                 ? flo_params_read_audio(flo_httpd_header(http, "content-type"),
-                                         body, bytes, &request->params, &err)
-                 : flo_params_read(kind, body, bytes, &request->params, &err);
-    if (rv < 0) {
-        flo_answer_fail(request, &err);
-        serve->counters.requests++;
-        serve->counters.errors++;
-        free(request);
-        return;
-    }
-    flo_httpd_set_user(http, request, on_client_gone);
-    flo_router_submit(request);
-}
-
-static void on_chat(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_CHAT);
-}
-
-static void on_completions(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_TEXT);
-}
-
-static void on_tokenise(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_TOKENISE);
-}
-
-static void on_detokenise(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_DETOKENISE);
-}
-
-static void on_embeddings(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_EMBED);
-}
-
-static void on_transcriptions(void *context, struct flo_httpd_request *http)
-{
-    submit(context, http, REQUEST_AUDIO);
 }
 
 /* ---- models, health, numbers ---- */
@@ -433,18 +386,19 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         size_t body_bytes_max;
         flo_httpd_handler handler;
     } routes[] = {
-        {"POST", "/v1/chat/completions", BODY_BYTES_MAX, on_chat},
-        {"POST", "/v1/completions", BODY_BYTES_MAX, on_completions},
-        {"POST", "/v1/embeddings", BODY_BYTES_MAX, on_embeddings},
-        {"POST", "/v1/audio/transcriptions", BODY_BYTES_MAX, on_transcriptions},
-        {"POST", "/tokenize", BODY_BYTES_MAX, on_tokenise},
-        {"POST", "/detokenize", BODY_BYTES_MAX, on_detokenise},
         {"POST", "/v1/feedback", FEEDBACK_BYTES_MAX, on_feedback},
         {"GET", "/v1/models", 0, on_models},
         {"GET", "/v1/models/{id}", 0, on_model},
         {"GET", "/health", 0, on_health},
         {"GET", "/metrics", 0, on_metrics},
     };
+    for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {
+        int rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i),
+                                 BODY_BYTES_MAX, on_question, serve, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
     for (size_t i = 0; i < FLO_COUNT(routes); i++) {
         int rv = flo_httpd_route(serve->httpd, routes[i].method,
                                  routes[i].pattern, routes[i].body_bytes_max,
@@ -498,7 +452,7 @@ int flo_api_open(struct flo_serve *serve,
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
         .origins = serve->origins,
-        .error_body = flo_answer_error_body,
+        .error_body = flo_fronts_error_body,
         .paths_fix = "this is OpenAI's API; docs/reference/local-api.md lists "
                      "its paths",
         .admit = admit,

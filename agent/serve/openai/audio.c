@@ -182,31 +182,43 @@ int flo_params_read_audio(const char *content_type, const char *body,
     return rv;
 }
 
-/* ---- the answer ---- */
+/* ---- the front ---- */
 
-void flo_answer_speech(struct serve_request *request)
+static int read(struct serve_request *request, const struct serve_body *body,
+                struct flo_err *err)
 {
-    struct flo_buf *text = &request->text;
-    struct flo_buf out = {.bytes_max = 64u << 20};
-
-    if (request->params.is_plain) {
-        flo_buf_add(&out, text->data, text->bytes);
-        flo_buf_text(&out, "\n");
-    } else {
-        flo_buf_text(&out, "{\"text\":");
-        flo_answer_add_text(&out,
-                            (struct flo_wire_text){text->data, text->bytes});
-        flo_buf_text(&out, "}\n");
-    }
-    if (out.failed || text->failed) {
-        struct flo_err err = {0};
-        flo_fail(&err, FLO_E_MEMORY, "no memory for the answer");
-        flo_httpd_answer_err(request->http, &err);
-    } else {
-        flo_httpd_answer(request->http, 200,
-                         request->params.is_plain ? "text/plain; charset=utf-8"
-                                                  : "application/json",
-                         out.data, out.bytes);
-    }
-    flo_buf_deinit(&out);
+    return flo_params_read_audio(body->type, body->data, body->bytes,
+                                 &request->params, err);
 }
+
+static int whole(struct serve_request *request,
+                 const struct flo_wire_done *done, struct flo_buf *out,
+                 struct flo_err *err)
+{
+    const struct flo_buf *text = &request->kept.text;
+
+    (void)done;
+    (void)err;
+    if (request->params.is_plain) {
+        flo_buf_add(out, text->data, text->bytes);
+        flo_buf_text(out, "\n");
+    } else {
+        flo_buf_text(out, "{\"text\":");
+        flo_answer_add_text(out,
+                            (struct flo_wire_text){text->data, text->bytes});
+        flo_buf_text(out, "}\n");
+    }
+    return 0;
+}
+
+const struct serve_front flo_openai_speech = {
+    .kind = REQUEST_AUDIO,
+    .id_prefix = "cmpl-",
+    .read = read,
+    .begin = NULL,
+    .piece = NULL,
+    .end = NULL,
+    .whole = whole,
+    .frame = NULL,
+    .fail = flo_openai_fail,
+};

@@ -3,7 +3,7 @@
 #ifndef FLOTILLA_SERVE_DEMAND_H
 #define FLOTILLA_SERVE_DEMAND_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 #define SERVE_WAITING_MAX 16 /* of one model of several */
 

@@ -84,9 +84,10 @@ static int ask(struct serve_request *request, struct flo_err *err)
     memset(&params->message, 0, sizeof(params->message));
     params->message.type = FLO_WIRE_GENERATE;
     in->n_messages = 1;
+    in->tells_parts = true; /* thoughts are not spoken */
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
-    in->messages[0].content =
-        (struct flo_wire_text){request->text.data, request->text.bytes};
+    in->messages[0].content = (struct flo_wire_text){request->kept.text.data,
+                                                     request->kept.text.bytes};
     in->max_tokens = ANSWER_TOKENS_MAX;
     in->temperature = temperature;
     in->priority = priority;
@@ -97,14 +98,14 @@ static int ask(struct serve_request *request, struct flo_err *err)
 int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
 {
     struct serve_place *place;
-    const char *text = request->text.data;
+    const char *text = request->kept.text.data;
     size_t blanks = 0;
 
-    while (blanks < request->text.bytes &&
+    while (blanks < request->kept.text.bytes &&
            strchr(" \t\r\n", text[blanks]) != NULL) {
         blanks++;
     }
-    if (blanks == request->text.bytes) {
+    if (blanks == request->kept.text.bytes) {
         return flo_fail(err, FLO_E_INFER_PARAM, "no word came out of it");
     }
     int rv = ask(request, err);
@@ -124,7 +125,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     request->tokens_out = 0;
     request->was_retried = false;
     request->is_due = false;
-    request->text.bytes = 0;
+    flo_answer_forget(request);
     return 0;
 }
 

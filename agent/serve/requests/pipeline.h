@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_PIPELINE_H
 #define FLOTILLA_SERVE_PIPELINE_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 /* A request with speech that names a pipeline goes to its first model.  All of
  * its models are looked up for the request's token before anything is sent.

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_REQUESTS_H
 #define FLOTILLA_SERVE_REQUESTS_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Take a request (and free it in the end). */

@@ -163,10 +163,7 @@ static void request_end(struct serve_request *request, uint32_t tokens_in,
         event_free(request->hold);
     }
     tell(request, tokens_in, error);
-    flo_params_deinit(&request->params);
-    flo_buf_deinit(&request->text);
-    flo_buf_deinit(&request->logprobs);
-    free(request);
+    flo_request_free(request);
 }
 
 static void request_fail(struct serve_request *request,
@@ -181,7 +178,7 @@ static void request_fail(struct serve_request *request,
 
 void flo_router_abandon(struct serve_request *request)
 {
-    request->http = NULL;
+    request->sink = (struct serve_sink){0};
     request_end(request, 0, FLO_E_INFER_CANCELLED);
 }
 
@@ -215,16 +212,11 @@ static void on_token(struct serve_request *request,
     }
     request->tokens_out++;
     struct flo_err err = {0};
-    if (!flo_answer_token(request, token)) {
-        flo_fail(&err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
+    int rv = flo_answer_token(request, token, &err);
+    if (rv == FLO_E_INFER_CANCELLED) {
         flo_log_err(FLO_LOG_INFO, "serve", &err);
-        request_end(request, 0, err.code);
-    } else if (request->text.failed || request->logprobs.failed) {
-        strcpy(request->params.param, "max_tokens");
-        flo_fail(&err, FLO_E_INFER_PARAM,
-                 "an answer of %u tokens is too long to be kept; \"stream\" "
-                 "has no limit",
-                 request->tokens_out);
+        request_end(request, 0, rv);
+    } else if (rv < 0) {
         request_fail(request, &err);
     }
 }
@@ -236,10 +228,12 @@ static void go_on(struct serve_request *request,
 {
     struct flo_err err = {0};
 
-    flo_buf_add(&request->text, done->text.data, done->text.bytes);
+    struct flo_buf *text = &request->kept.text;
+
+    flo_buf_add(text, done->text.data, done->text.bytes);
     tell(request, done->tokens_in, error);
     flo_router_next_turn(request->serve);
-    if (request->text.failed) {
+    if (text->failed) {
         flo_fail(&err, FLO_E_MEMORY, "no memory for an answer");
     }
     if (err.code != 0 || flo_pipeline_next(request, &err) < 0) {
@@ -274,12 +268,12 @@ static void on_done(struct serve_request *request,
         go_on(request, done, err.code);
         return;
     }
-    if (request->kind == REQUEST_EMBED) {
-        flo_answer_embeddings_done(request, done);
-    } else {
-        flo_answer_done(request, done);
+    int error = err.code;
+    if (flo_answer_done(request, done, &err) < 0) {
+        request_fail(request, &err);
+        return;
     }
-    request_end(request, done->tokens_in, err.code);
+    request_end(request, done->tokens_in, error);
 }
 
 static void on_failed(struct serve_request *request,
@@ -329,17 +323,14 @@ static void on_frame(void *context, const struct flo_wire_message *message)
         on_token(request, &message->token);
         break;
     case FLO_WIRE_EMBEDDING:
-        flo_answer_embedding(request, &message->embedding);
+        flo_answer_frame(request, message);
         break;
     case FLO_WIRE_DONE:
         on_done(request, &message->done);
         break;
     case FLO_WIRE_TOKENS:
-        flo_answer_tokens(request, &message->tokens);
-        request_end(request, 0, 0);
-        break;
     case FLO_WIRE_TEXT:
-        flo_answer_text(request, message->string.text);
+        flo_answer_frame(request, message);
         request_end(request, 0, 0);
         break;
     default:
@@ -353,8 +344,7 @@ static void begin_again(struct serve_request *request)
     request->tokens_out = 0;
     request->first_us = 0;
     request->last_us = 0;
-    request->text.bytes = 0;
-    request->logprobs.bytes = 0;
+    flo_answer_forget(request);
     unlist(request);
     list_running(request);
     request_dispatch(request);
@@ -491,6 +481,7 @@ static int check_abilities(struct serve_request *request,
     if (lack == NULL) {
         return 0;
     }
+    param = flo_params_named(params, param);
     snprintf(params->param, sizeof(params->param), "%s", param);
     flo_fail(err, FLO_E_INFER_PARAM,
              "`%s`: the runtime of %s does not have this: %s", param,

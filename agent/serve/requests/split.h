@@ -3,7 +3,7 @@
 #ifndef FLOTILLA_SERVE_SPLIT_H
 #define FLOTILLA_SERVE_SPLIT_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 /* The request goes to the model that answers in place of the one it names: one
  * whose route is a split of that and whose engine is ready.  A person

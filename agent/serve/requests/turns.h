@@ -6,7 +6,7 @@
 #ifndef FLOTILLA_SERVE_TURNS_H
 #define FLOTILLA_SERVE_TURNS_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 /* Does the engine have room for one more request of that kind? */
 bool flo_turns_have_place(const struct serve_request *request,

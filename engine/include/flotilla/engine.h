@@ -16,6 +16,7 @@
 #define FLOTILLA_ENGINE_H
 
 #include <flotilla/base.h>
+#include <flotilla/thinking.h>
 
 struct flo_engine;
 struct flo_session;
@@ -341,12 +342,6 @@ struct flo_engine_message {
      * "tool_call_id", "name" of a tool. */
     const char *more;
     size_t more_bytes;
-};
-enum flo_thinking {
-    FLO_THINKING_AUTO, /* as the template has it */
-    FLO_THINKING_ON,
-    FLO_THINKING_OFF,
-    FLO_THINKINGS
 };
 /* What a conversation is told with.  All zero: nothing. */
 struct flo_engine_setting {

@@ -155,7 +155,7 @@ struct flo_wire_generate {
     struct flo_wire_text tool_name; /* the one that is to be called; empty: any
                                        of them */
     bool one_call;                  /* at most one */
-    uint32_t thinking;              /* enum flo_thinking of engine.h */
+    uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
     struct flo_wire_text prompt;
     bool reads_special;            /* in prompt: "<|im_end|>" is one token */

@@ -64,20 +64,62 @@ static void answer_heap(int fd, const struct flo_wire_message *got,
     }
 }
 
+/* A thought, a text, and a call of the tool that the request chooses.  The text
+ * is the list of tools as it came.  Without a choice its arguments have no
+ * call. */
+static void answer_with_call(int fd, const struct flo_wire_message *got)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
+                                      .request = got->request};
+    const struct flo_wire_generate *in = &got->generate;
+    const struct flo_wire_part parts[] = {
+        {FLO_WIRE_PART_THOUGHT, {"hm", 2}},
+        {FLO_WIRE_PART_CALL, in->tool_name},
+        {FLO_WIRE_PART_ARGUMENTS, {"{}", 2}},
+    };
+    struct flo_buf list = {0};
+
+    if (!in->tells_parts) {
+        _exit(1);
+    }
+    for (size_t i = 0; i < FLO_COUNT(parts); i++) {
+        if (parts[i].text.bytes > 0) {
+            flo_wire_part_add(&list, &parts[i]);
+        }
+    }
+    answer.token.text = in->tools;
+    answer.token.parts = (struct flo_wire_text){list.data, list.bytes};
+    answer.token.is_finite = true;
+    send_frame(fd, &answer);
+    answer = (struct flo_wire_message){.type = FLO_WIRE_DONE,
+                                       .request = got->request};
+    answer.done.tokens_in = answer.done.tokens_out = 1;
+    send_frame(fd, &answer);
+    flo_buf_deinit(&list);
+}
+
+/* heap NULL: with calls, by an engine that has all abilities. */
 static void answer_in_heaps(int fd, const struct heap *heap)
 {
     static struct flo_wire_message got;
     struct flo_buf in = {0};
     char piece[4096];
     ssize_t n;
-    send_frame(fd, &(struct flo_wire_message){.type = FLO_WIRE_READY,
-                                              .ready.context = 512});
+    send_frame(fd,
+               &(struct flo_wire_message){
+                   .type = FLO_WIRE_READY,
+                   .ready.context = 512,
+                   .ready.abilities = heap == NULL ? FLO_ABILITIES_ALL : 0});
     while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
         ptrdiff_t used;
         flo_buf_add(&in, piece, (size_t)n);
         /* Several come at once where the machine is busy. */
         while ((used = flo_wire_read(in.data, in.bytes, &got, NULL)) > 0) {
-            answer_heap(fd, &got, heap);
+            if (heap == NULL && got.type == FLO_WIRE_GENERATE) {
+                answer_with_call(fd, &got);
+            } else {
+                answer_heap(fd, &got, heap);
+            }
             in.bytes -= (size_t)used;
             memmove(in.data, in.data + used, in.bytes);
         }
@@ -145,6 +187,8 @@ static void misbehave(int fd)
         answer_in_heaps(fd, &(struct heap){20, HEAP_BYTES_MAX, 0});
     } else if (strcmp(deed, "heap") == 0) {
         answer_in_heaps(fd, &(struct heap){4, 1, 3000});
+    } else if (strcmp(deed, "calls") == 0) {
+        answer_in_heaps(fd, NULL);
     } else if (strcmp(deed, "early") == 0) {
         answer_early(fd);
     } else if (strcmp(deed, "packed") == 0) {

@@ -9,7 +9,7 @@
 
 #include <flotilla/grammar.h>
 
-#include "agent/serve/openai/format.h"
+#include "agent/serve/params/format.h"
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
 

@@ -118,18 +118,18 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"model\":7"), "model", "a name"},
         {WITH("\"service_tier\":\"gold\""), "service_tier", "or flex"},
         {WITH("\"service_tier\":1"), "service_tier", "auto, default"},
-        {WITH("\"tools\":[{}]"), "tools", "not built"},
-        {WITH("\"tools\":\"search\""), "tools", "not built"},
-        {WITH("\"functions\":true"), "functions", "not built"},
+        {WITH("\"tools\":[{}]"), "tools", "needs /v1/chat"},
+        {WITH("\"tools\":\"search\""), "tools", "needs /v1/chat"},
+        {WITH("\"functions\":true"), "functions", "needs /v1/chat"},
         {WITH("\"logit_bias\":5"), "logit_bias", "an object of at most 1024"},
         {WITH("\"logit_bias\":{\"a\":1}"), "logit_bias", "`a`"},
         {WITH("\"logit_bias\":{\"-1\":1}"), "logit_bias", "no token id"},
         {WITH("\"logit_bias\":{\"2147483648\":1}"), "logit_bias", "no token"},
         {WITH("\"logit_bias\":{\"5\":101}"), "logit_bias", "-100 to 100"},
         {WITH("\"logit_bias\":{\"5\":\"x\"}"), "logit_bias", "a number"},
-        {WITH("\"tool_choice\":\"required\""), "tool_choice", "not built"},
-        {WITH("\"tool_choice\":{}"), "tool_choice", "not built"},
-        {WITH("\"function_call\":{\"name\":\"f\"}"), "function_call", "tools"},
+        {WITH("\"tool_choice\":\"required\""), "tool_choice", "needs"},
+        {WITH("\"tool_choice\":{}"), "tool_choice", "needs /v1/chat"},
+        {WITH("\"function_call\":{\"name\":\"f\"}"), "function_call", "needs"},
         {"{\"prompt\":[]}", "prompt", "one text"},
         {"{\"prompt\":[\"a\",\"b\"]}", "prompt", "one text"},
         {"{\"prompt\":[[1],[2]]}", "prompt", "one text"},
@@ -191,34 +191,6 @@ static int read_kind(enum request_kind kind, const char *body,
                      struct serve_params *params, struct flo_err *err)
 {
     return flo_params_read(kind, body, strlen(body), params, err);
-}
-
-static void calls_of_tools_in_a_conversation_are_refused_as_such(void **state)
-{
-#define SAYS(fields)                                                           \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"                    \
-    "{\"role\":\"assistant\"," fields "}]}"
-#define CALLS "\"tool_calls\":[{\"id\":\"1\"}]"
-    static const char *const bodies[] = {
-        SAYS("\"content\":\"\"," CALLS),
-        SAYS("\"content\":null," CALLS),
-        SAYS(CALLS),
-        SAYS("\"content\":\"b\",\"function_call\":{\"name\":\"f\"}"),
-    };
-    static const char none[] = SAYS("\"content\":\"\",\"tool_calls\":[],"
-                                    "\"function_call\":null");
-    struct serve_params params;
-    struct flo_err err = {0};
-    (void)state;
-    for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
-        assert_int_equal(read_kind(REQUEST_CHAT, bodies[i], &params, &err),
-                         FLO_E_INFER_PARAM);
-        assert_string_equal(err.what,
-                            "messages [1] has tool_calls: not built yet");
-        assert_string_equal(params.param, "messages");
-    }
-    assert_int_equal(read_kind(REQUEST_CHAT, none, &params, &err), 0);
-    flo_params_deinit(&params);
 }
 
 static void names_of_other_servers_mean_the_same(void **state)
@@ -469,7 +441,6 @@ int main(void)
         cmocka_unit_test(exact_tokens_count_only_where_the_model_was_sure),
         cmocka_unit_test(wrong_parameters_are_named_with_their_range),
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
-        cmocka_unit_test(calls_of_tools_in_a_conversation_are_refused_as_such),
         cmocka_unit_test(names_of_other_servers_mean_the_same),
         cmocka_unit_test(biases_stand_beside_ids_and_a_schema),
         cmocka_unit_test(begin_and_end_of_a_text_are_apart_from_marks_in_it),

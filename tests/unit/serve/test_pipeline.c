@@ -64,7 +64,7 @@ static int tear_down(void **state)
 {
     (void)state;
     flo_params_deinit(&request.params);
-    flo_buf_deinit(&request.text);
+    flo_buf_deinit(&request.kept.text);
     free(serve);
     return 0;
 }
@@ -111,7 +111,7 @@ static void an_answer_becomes_the_next_question(void **state)
 
     (void)state;
     assert_int_equal(flo_pipeline_begin(&request, &err), 0);
-    flo_buf_text(&request.text, " is the door shut?");
+    flo_buf_text(&request.kept.text, " is the door shut?");
     request.tokens_out = 3;
     assert_int_equal(flo_pipeline_next(&request, &err), 0);
     assert_ptr_equal(request.place, &serve->places[1]);
@@ -123,7 +123,7 @@ static void an_answer_becomes_the_next_question(void **state)
     assert_true(in->temperature == 0.5);
     assert_int_equal(in->client, 9);
     assert_int_equal(in->priority, FLO_WIRE_BATCH);
-    assert_int_equal(request.text.bytes, 0);
+    assert_int_equal(request.kept.text.bytes, 0);
     assert_int_equal(request.tokens_out, 0);
     assert_false(flo_pipeline_goes_on(&request));
 }
@@ -132,7 +132,7 @@ static void silence_asks_nobody_anything(void **state)
 {
     (void)state;
     assert_int_equal(flo_pipeline_begin(&request, &err), 0);
-    flo_buf_text(&request.text, " \n");
+    flo_buf_text(&request.kept.text, " \n");
     assert_int_equal(flo_pipeline_next(&request, &err), FLO_E_INFER_PARAM);
     flo_pipeline_blame(&request, &err);
     assert_int_equal(err.code, FLO_E_INFER_PARAM);
@@ -144,7 +144,7 @@ static void a_model_that_left_in_between_is_named_by_its_stage(void **state)
 {
     (void)state;
     assert_int_equal(flo_pipeline_begin(&request, &err), 0);
-    flo_buf_text(&request.text, "a");
+    flo_buf_text(&request.kept.text, "a");
     serve->places[1].is_removed = true;
     assert_int_equal(flo_pipeline_next(&request, &err), FLO_E_INFER_MODEL);
     assert_non_null(strstr(err.what, "stage 2 of intercom: model \"desk\""));

@@ -1,5 +1,5 @@
 /* Format: from `response_format` and `grammar` to the engine's grammars. */
-#include "agent/serve/openai/format.h"
+#include "agent/serve/params/format.h"
 
 #include <string.h>
 

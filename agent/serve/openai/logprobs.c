@@ -1,52 +1,11 @@
 /* Log-probabilities of an answer's tokens in OpenAI's two shapes.
  *
- * A request keeps them as the engine sent them.  Each token has two u32: the
- * length of the frame's field and where the token's text begins.  The bytes of
- * the field follow.  A stream keeps the one token of an event, any other
- * request the whole answer. */
+ * A stream keeps the one token of an event, any other request the whole
+ * answer. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>
 #include <string.h>
-
-#define HEAD_BYTES 8
-#define BYTES_MAX (64u << 20) /* of all tokens of an answer */
-
-void flo_answer_logprobs_add(struct serve_request *request,
-                             const struct flo_wire_token *token)
-{
-    uint8_t head[HEAD_BYTES];
-    flo_put_u32(head, (uint32_t)token->logprobs.bytes);
-    flo_put_u32(head + 4, token->begin);
-    request->logprobs.bytes_max = BYTES_MAX;
-    flo_buf_add(&request->logprobs, head, sizeof(head));
-    flo_buf_add(&request->logprobs, token->logprobs.data,
-                token->logprobs.bytes);
-}
-
-/* The next token's list; false: that was all. */
-static bool next_list(struct flo_wire_text *lists, struct flo_wire_text *list)
-{
-    if (lists->bytes < HEAD_BYTES ||
-        flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
-        return false; /* or memory was gone in the middle of one */
-    }
-    uint32_t bytes = flo_get_u32(lists->data);
-    *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};
-    lists->data += HEAD_BYTES + bytes;
-    lists->bytes -= HEAD_BYTES + bytes;
-    return true;
-}
-
-void flo_answer_logprobs_cut(struct serve_request *request, size_t bytes)
-{
-    struct flo_buf *kept = &request->logprobs;
-    struct flo_wire_text lists = {kept->data, kept->bytes}, list;
-    while (lists.bytes >= HEAD_BYTES && flo_get_u32(lists.data + 4) < bytes &&
-           next_list(&lists, &list)) {
-    }
-    kept->bytes -= lists.bytes;
-}
 
 static void add_number(struct flo_buf *out, float logprob)
 {
@@ -74,7 +33,7 @@ static void add_chat(struct flo_wire_text lists, struct flo_buf *out)
     struct flo_wire_logprob one;
     bool is_first = true;
     flo_buf_text(out, "{\"content\":[");
-    while (next_list(&lists, &list)) {
+    while (flo_kept_logprobs_next(&lists, &list)) {
         if (!flo_wire_logprob_next(&list, &one)) {
             continue;
         }
@@ -125,7 +84,7 @@ static void add_column(enum column column, struct flo_wire_text lists,
     struct flo_wire_logprob one;
     bool is_first = true;
     flo_buf_text(out, "[");
-    while (next_list(&lists, &list)) {
+    while (flo_kept_logprobs_next(&lists, &list)) {
         if (!flo_wire_logprob_next(&list, &one)) {
             continue;
         }
@@ -169,10 +128,10 @@ static void add_completion(struct serve_request *request,
     flo_buf_text(out, "}");
 }
 
-void flo_answer_logprobs_put(struct serve_request *request, struct flo_buf *out)
+void flo_openai_add_logprobs(struct serve_request *request, struct flo_buf *out)
 {
-    struct flo_wire_text lists = {request->logprobs.data,
-                                  request->logprobs.bytes};
+    struct flo_buf *kept = &request->kept.logprobs;
+    struct flo_wire_text lists = {kept->data, kept->bytes};
     if (request->params.message.generate.logprobs == 0 ||
         (request->params.is_stream && lists.bytes == 0)) {
         flo_buf_text(out, "null");
@@ -181,5 +140,5 @@ void flo_answer_logprobs_put(struct serve_request *request, struct flo_buf *out)
     } else {
         add_completion(request, lists, out);
     }
-    request->logprobs.bytes = 0;
+    kept->bytes = 0;
 }

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_FORMAT_H
 #define FLOTILLA_SERVE_FORMAT_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/params/params.h"
 
 /* Texts of params->message.generate that stand in params->parts, which moved:
  * token ids, then biases. */

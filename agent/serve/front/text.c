@@ -1,5 +1,5 @@
 /* Text of an engine as JSON. */
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/front.h"
 
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
 {

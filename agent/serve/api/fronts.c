@@ -1,0 +1,75 @@
+/* Which front answers which path, and the form of errors there. */
+#include "agent/serve/api/fronts.h"
+
+#include <string.h>
+
+#include "agent/serve/openai/openai.h"
+
+static const struct {
+    const char *path;
+    const struct serve_front *front;
+} rows[] = {
+    {"/v1/chat/completions", &flo_openai_chat},
+    {"/v1/completions", &flo_openai_text},
+    {"/v1/embeddings", &flo_openai_vectors},
+    {"/v1/audio/transcriptions", &flo_openai_speech},
+    {"/tokenize", &flo_openai_tokenise},
+    {"/detokenize", &flo_openai_detokenise},
+};
+
+const char *flo_fronts_path(size_t i)
+{
+    return i < FLO_COUNT(rows) ? rows[i].path : NULL;
+}
+
+const struct serve_front *flo_fronts_of(const char *path)
+{
+    for (size_t i = 0; path != NULL && i < FLO_COUNT(rows); i++) {
+        if (strcmp(rows[i].path, path) == 0) {
+            return rows[i].front;
+        }
+    }
+    return NULL;
+}
+
+/* ---- errors without a request ---- */
+
+/* Clients of other APIs than OpenAI's show an error where they find a text of
+ * theirs; these paths are never ours. */
+static bool foreign_body(const char *path, const struct flo_err *err,
+                         struct flo_buf *out)
+{
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+    bool is_ollamas = strncmp(path, "/api/", 5) == 0;
+    bool is_anthropics = strncmp(path, "/v1/messages", 12) == 0 ||
+                         strcmp(path, "/v1/complete") == 0;
+    char text[sizeof(err->what) + sizeof(err->fix) + 4];
+    int chars = snprintf(text, sizeof(text), "%s; %s", err->what, fix);
+
+    if (!is_ollamas && !is_anthropics) {
+        return false;
+    }
+    flo_buf_text(out, is_ollamas ? "{\"error\":"
+                                 : "{\"type\":\"error\",\"error\":{\"type\":"
+                                   "\"not_found_error\",\"message\":");
+    flo_answer_add_text(
+        out, (struct flo_wire_text){text, chars < 0 ? 0 : strlen(text)});
+    flo_buf_text(out, is_ollamas ? "}" : "}}");
+    return true;
+}
+
+void flo_fronts_error_body(const struct flo_httpd_request *request,
+                           const struct flo_err *err, int status,
+                           struct flo_buf *body)
+{
+    const char *path = flo_httpd_path(request);
+    const struct serve_front *front = flo_fronts_of(path);
+    struct serve_failure failure = {.err = err, .status = status};
+
+    if (status == 404 && path != NULL && foreign_body(path, err, body)) {
+        flo_buf_text(body, "\n");
+        return;
+    }
+    front = front != NULL ? front : &flo_openai_chat;
+    front->fail(&failure, body);
+}

@@ -1,0 +1,345 @@
+/* Answers: from an engine's frames, checked, to a front's words.
+ *
+ * Before the engine's first token nothing goes to a client.  Until then an
+ * error has its own HTTP status, and the request can move to another engine. */
+#include "agent/core/trouble.h"
+#include "agent/serve/front/front.h"
+#include "base/host/httpd.h"
+
+#include <string.h>
+
+#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* of one frame */
+#define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
+#define ERROR_BYTES_MAX 65536
+
+/* ---- errors ---- */
+
+static int status_of(int code)
+{
+    if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED ||
+        code == FLO_E_ENGINE_HANG || code == FLO_E_INFER_CANCELLED ||
+        code == FLO_E_STATE || flo_trouble_is_read(code)) {
+        return 503; /* another try can help */
+    }
+    return flo_httpd_status_of(code);
+}
+
+void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = ERROR_BYTES_MAX};
+    const char *param = flo_params_param(&request->params, err);
+    struct serve_failure failure = {
+        .err = err,
+        .param = param[0] != '\0' ? param : NULL,
+        .status = status_of(err->code),
+        .is_in_stream = request->has_begun,
+        .request = request,
+    };
+
+    if (flo_sink_is_gone(&request->sink)) {
+        return;
+    }
+    bool can_come_again = failure.status == 503 || failure.status == 429;
+    request->front->fail(&failure, &out);
+    if (request->has_begun) {
+        flo_sink_end(&request->sink, &out);
+    } else {
+        if (can_come_again) {
+            char seconds[16];
+            snprintf(seconds, sizeof(seconds), "%u",
+                     request->retry_after_s > 0 ? request->retry_after_s : 1);
+            flo_sink_header(&request->sink, "Retry-After", seconds);
+        }
+        flo_sink_whole(&request->sink, failure.status, "application/json",
+                       &out);
+    }
+    flo_buf_deinit(&out);
+}
+
+static int break_protocol(const char *what, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s", what);
+}
+
+/* ---- pieces ---- */
+
+static bool is_stream(const struct serve_request *request)
+{
+    return request->params.is_stream && request->front->piece != NULL &&
+           request->front->end != NULL;
+}
+
+static bool keeps(const struct serve_request *request)
+{
+    return !is_stream(request) || request->front->keeps;
+}
+
+static void keep(struct serve_request *request, struct flo_buf *kept,
+                 struct flo_wire_text text)
+{
+    if (keeps(request)) {
+        kept->bytes_max = SERVE_KEPT_BYTES_MAX;
+        flo_buf_add(kept, text.data, text.bytes);
+    }
+}
+
+static int begin_call(struct serve_request *request, struct flo_wire_text name,
+                      struct flo_err *err)
+{
+    if (!flo_params_may_call(&request->params, name)) {
+        return break_protocol("a call of a tool that may not be called", err);
+    }
+    if (request->params.message.generate.one_call &&
+        request->kept.n_calls > 0) {
+        return break_protocol("a second call where one is allowed", err);
+    }
+    int rv = flo_kept_add_call(&request->kept, name, err);
+    if (rv == FLO_E_INFER_PARAM) {
+        strcpy(request->params.param, "tools");
+    }
+    return rv;
+}
+
+/* Keep a piece, and give it to the front of a stream. */
+static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
+                      struct flo_wire_text text, struct flo_buf *out,
+                      struct flo_err *err)
+{
+    struct serve_kept *kept = &request->kept;
+    struct serve_piece piece = {.kind = kind, .text = text};
+    int rv = 0;
+
+    if (kind == SERVE_PIECE_TEXT) {
+        keep(request, &kept->text, text);
+    } else if (kind == SERVE_PIECE_THOUGHT) {
+        keep(request, &kept->thoughts, text);
+    } else if (kind == SERVE_PIECE_CALL) {
+        rv = begin_call(request, text, err);
+    } else if (kept->n_calls == 0) {
+        rv = break_protocol("arguments without a call", err);
+    } else {
+        keep(request, &kept->calls[kept->n_calls - 1].arguments, text);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (kind == SERVE_PIECE_CALL || kind == SERVE_PIECE_ARGUMENTS) {
+        piece.call_index = kept->n_calls - 1;
+        piece.call = &kept->calls[piece.call_index];
+    }
+    if (is_stream(request)) {
+        request->front->piece(request, &piece, out);
+    }
+    return 0;
+}
+
+static int take_part(struct serve_request *request,
+                     const struct flo_wire_part *part, struct flo_buf *out,
+                     struct flo_err *err)
+{
+    static const enum serve_piece_kind kinds[] = {
+        [FLO_WIRE_PART_THOUGHT] = SERVE_PIECE_THOUGHT,
+        [FLO_WIRE_PART_CALL] = SERVE_PIECE_CALL,
+        [FLO_WIRE_PART_ARGUMENTS] = SERVE_PIECE_ARGUMENTS,
+    };
+    bool is_known = part->kind >= FLO_WIRE_PART_THOUGHT &&
+                    part->kind <= FLO_WIRE_PART_ARGUMENTS;
+
+    if (!is_known ||
+        (part->text.bytes == 0 && part->kind != FLO_WIRE_PART_CALL)) {
+        return 0;
+    }
+    return take_piece(request, kinds[part->kind], part->text, out, err);
+}
+
+/* A frame's thoughts, its text, then its calls. */
+static int take_all(struct serve_request *request, struct flo_wire_text text,
+                    struct flo_wire_text parts, struct flo_buf *out,
+                    struct flo_err *err)
+{
+    struct flo_wire_part part;
+    bool is_text_due = text.bytes > 0;
+    int rv = 0;
+
+    if (parts.bytes > 0 && !request->params.message.generate.tells_parts) {
+        return break_protocol("parts that nobody asked for", err);
+    }
+    while (rv == 0 && flo_wire_part_next(&parts, &part)) {
+        if (is_text_due && part.kind != FLO_WIRE_PART_THOUGHT) {
+            rv = take_piece(request, SERVE_PIECE_TEXT, text, out, err);
+            is_text_due = false;
+        }
+        rv = rv < 0 ? rv : take_part(request, &part, out, err);
+    }
+    if (rv == 0 && parts.bytes > 0) {
+        rv = break_protocol("parts that are no list", err);
+    }
+    if (rv == 0 && is_text_due) {
+        rv = take_piece(request, SERVE_PIECE_TEXT, text, out, err);
+    }
+    return rv;
+}
+
+/* ---- streams ---- */
+
+/* The front's words of a frame, after those of the begin.  Nothing is sent
+ * where the first frame is refused: the error has a status then. */
+static int tell(struct serve_request *request, struct flo_wire_text text,
+                struct flo_wire_text parts, struct flo_buf *out,
+                struct flo_err *err)
+{
+    if (!request->has_begun && request->front->begin != NULL) {
+        request->front->begin(request, out);
+    }
+    int rv = take_all(request, text, parts, out, err);
+    if (rv == 0 && !request->has_begun) {
+        request->has_begun = true;
+        flo_sink_header(&request->sink, "X-Flotilla-Release",
+                        request->model_name);
+        flo_sink_header(&request->sink, "Cache-Control", "no-cache");
+        flo_sink_begin(&request->sink, 200, request->front->stream_type);
+    }
+    return rv;
+}
+
+/* Log-probabilities leave with the first piece of their token; those of a token
+ * without any have a piece of their own. */
+static int stream_token(struct serve_request *request,
+                        const struct flo_wire_token *token, struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = PIECES_BYTES_MAX};
+    int rv = tell(request, token->text, token->parts, &out, err);
+
+    if (rv == 0 && request->kept.logprobs.bytes > 0) {
+        rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0},
+                        &out, err);
+    }
+    request->kept.logprobs.bytes = 0;
+    if (rv == 0 && !flo_sink_chunk(&request->sink, &out)) {
+        flo_sink_abort(&request->sink);
+        rv =
+            flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+int flo_answer_token(struct serve_request *request,
+                     const struct flo_wire_token *token, struct flo_err *err)
+{
+    if (token->logprobs.bytes > 0) {
+        flo_kept_add_logprobs(&request->kept, token);
+    }
+    int rv = is_stream(request)
+                 ? stream_token(request, token, err)
+                 : take_all(request, token->text, token->parts, NULL, err);
+    if (rv == 0 && flo_kept_has_failed(&request->kept)) {
+        strcpy(request->params.param, "max_tokens");
+        return flo_fail(
+            err, FLO_E_INFER_PARAM,
+            "an answer of %u tokens is too long to be kept; \"stream\" "
+            "has no limit",
+            request->tokens_out);
+    }
+    return rv;
+}
+
+/* ---- ends ---- */
+
+static void send_whole(struct serve_request *request, struct flo_buf *out)
+{
+    if (out->failed || flo_kept_has_failed(&request->kept)) {
+        struct flo_err err = {0};
+        flo_fail(&err, FLO_E_MEMORY, "no memory for the answer");
+        flo_answer_fail(request, &err);
+        return;
+    }
+    flo_sink_header(&request->sink, "X-Flotilla-Release", request->model_name);
+    flo_sink_whole(&request->sink, 200,
+                   request->params.is_plain ? "text/plain; charset=utf-8"
+                                            : "application/json",
+                   out);
+}
+
+static int end_stream(struct serve_request *request,
+                      const struct flo_wire_done *done, struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    int rv = tell(request, done->text, done->parts, &out, err);
+
+    if (rv == 0) {
+        request->front->end(request, done, &out);
+        rv = out.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer")
+                 : 0;
+    }
+    if (rv == 0) {
+        flo_sink_end(&request->sink, &out);
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+/* Tokens of a stop text, which is cut off, are not told. */
+static void cut_logprobs(struct serve_request *request,
+                         const struct flo_wire_done *done)
+{
+    struct serve_kept *kept = &request->kept;
+
+    if (request->params.message.generate.n_stops > 0 &&
+        done->reason == FLO_WIRE_STOP && kept->n_calls == 0 &&
+        kept->thoughts.bytes == 0) {
+        flo_kept_cut_logprobs(kept, kept->text.bytes);
+    }
+}
+
+static int end_whole(struct serve_request *request,
+                     const struct flo_wire_done *done, struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    int rv = 0;
+
+    if (request->kind != REQUEST_EMBED) {
+        rv = take_all(request, done->text, done->parts, NULL, err);
+        cut_logprobs(request, done);
+    }
+    if (rv == 0) {
+        rv = request->front->whole == NULL
+                 ? break_protocol("an end of another kind", err)
+                 : request->front->whole(request, done, &out, err);
+    }
+    if (rv == 0) {
+        send_whole(request, &out);
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+int flo_answer_done(struct serve_request *request,
+                    const struct flo_wire_done *done, struct flo_err *err)
+{
+    return is_stream(request) ? end_stream(request, done, err)
+                              : end_whole(request, done, err);
+}
+
+void flo_answer_frame(struct serve_request *request,
+                      const struct flo_wire_message *frame)
+{
+    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+
+    if (frame->type == FLO_WIRE_EMBEDDING && request->front->frame != NULL) {
+        request->kept.text.bytes_max = SERVE_VECTORS_BYTES_MAX;
+        request->front->frame(request, frame, &request->kept.text);
+        return;
+    }
+    if (request->front->frame != NULL) {
+        request->front->frame(request, frame, &out);
+    }
+    send_whole(request, &out);
+    flo_buf_deinit(&out);
+}
+
+void flo_answer_forget(struct serve_request *request)
+{
+    flo_kept_deinit(&request->kept);
+}

@@ -1,0 +1,141 @@
+/* Fronts: the APIs over one core of answers.
+ *
+ * The core reads parameters, finds an engine, checks the engine's frames and
+ * keeps the answer.  A front is a table of functions with the words of one API:
+ * it translates a body into the core's request, and writes what the core tells
+ * it.  A front touches neither HTTP nor an engine, and keeps no pointer from a
+ * call but its own state.
+ *
+ * A request's life, seen from its front:
+ *   read      once.  An error: fail, drop.
+ *   stream    begin, piece..., then end; or fail (is_in_stream) after begin.
+ *   no stream whole, or fail.
+ *   drop      once at the end, whatever came before it; also alone, when the
+ *             client went away.
+ * A request may move to another engine as long as it has not begun.  A front
+ * notices nothing of that.
+ *
+ * To add one: fill the table, declare it in the header of its folder
+ * (agent/serve/<api>/), and add its path to agent/serve/api/fronts.c.
+ *
+ * read() of another API than OpenAI's builds the body of OpenAI's chat as a
+ * json_t and gives it to flo_params_read_tree(REQUEST_CHAT, ...): ranges and
+ * refusals are said there alone.  An API whose standard is a stream sets
+ * "stream" in the tree.  fail() maps failure->param back to the API's own name.
+ * All members of `request` may be read; useful ones are id, model_name,
+ * created_s, params (is_stream, wants_usage, message.generate), load_us and
+ * kept.  Only `state`, and params in read(), are the front's to write. */
+#ifndef FLOTILLA_SERVE_FRONT_H
+#define FLOTILLA_SERVE_FRONT_H
+
+#include "agent/serve/front/request.h"
+
+/* A body that came. */
+struct serve_body {
+    const char *type; /* Content-Type; NULL: none was said */
+    const char *data;
+    size_t bytes;
+};
+
+enum serve_piece_kind {
+    SERVE_PIECE_TEXT,      /* more of the answer; empty where only
+                              log-probabilities are there to be told */
+    SERVE_PIECE_THOUGHT,   /* more of the reasoning: before the text */
+    SERVE_PIECE_CALL,      /* a call begins; text is the tool's name */
+    SERVE_PIECE_ARGUMENTS, /* more of this call's arguments, as JSON */
+};
+
+/* More of a stream.  Thoughts come before text, and text before calls; calls
+ * come one after the other.  A model that breaks this order is told as it is:
+ * a front whose API has blocks ends one where the kind changes. */
+struct serve_piece {
+    enum serve_piece_kind kind;
+    struct flo_wire_text text;          /* whole UTF-8 characters */
+    uint32_t call_index;                /* of CALL and ARGUMENTS, from 0 */
+    const struct serve_tool_call *call; /* ... with its id and its name */
+};
+
+/* An error that a client is told. */
+struct serve_failure {
+    const struct flo_err *err;
+    const char *param; /* the field of OpenAI's body; NULL: none */
+    int status;        /* of HTTP; the front may say another one, but not in a
+                          stream */
+    bool is_in_stream;
+    const struct serve_request *request; /* NULL: refused before it was one,
+                                            as without a token */
+};
+
+struct serve_front {
+    enum request_kind kind;  /* which frames answer it */
+    const char *id_prefix;   /* "chatcmpl-" */
+    const char *stream_type; /* Content-Type of its streams */
+    bool tells_parts;        /* thoughts and calls stand apart; chats only */
+    bool keeps; /* streams too keep text, thoughts and arguments, for `end` */
+    /* The body into request->params: flo_params_read() or
+     * flo_params_read_tree().  On an error params->param may be set. */
+    int (*read)(struct serve_request *request, const struct serve_body *body,
+                struct flo_err *err);
+    /* Each adds to `out`, whose failure the core sees.  A stream's begin and
+     * first piece leave together.  NULL: nothing is said before that. */
+    void (*begin)(struct serve_request *request, struct flo_buf *out);
+    /* NULL: it has no streams, whatever the body asks for. */
+    void (*piece)(struct serve_request *request,
+                  const struct serve_piece *piece, struct flo_buf *out);
+    /* NULL: as piece. */
+    void (*end)(struct serve_request *request, const struct flo_wire_done *done,
+                struct flo_buf *out);
+    /* The whole answer out of request->kept.  An error is told in its place;
+     * params.param is its field.  NULL: a kind that ends without DONE. */
+    int (*whole)(struct serve_request *request,
+                 const struct flo_wire_done *done, struct flo_buf *out,
+                 struct flo_err *err);
+    /* Kinds without tokens: TOKENS and TEXT are whole answers; an EMBEDDING is
+     * added to what `whole` finds in request->kept.text.  NULL: a kind with
+     * tokens. */
+    void (*frame)(struct serve_request *request,
+                  const struct flo_wire_message *frame, struct flo_buf *out);
+    /* The error as a body, or as the last event of a stream. */
+    void (*fail)(struct serve_failure *failure, struct flo_buf *out);
+    void (*drop)(void *state); /* NULL: it has no state */
+};
+
+/* ---- a request, for who has a body (api/, a file of requests) ---- */
+
+struct serve_question {
+    const struct serve_front *front;
+    struct serve_sink sink;
+    uint64_t client;
+    int token; /* as in struct serve_request */
+    struct serve_body body;
+};
+/* Read it; flo_router_submit() goes on.  NULL: it was refused, and the sink has
+ * the error. */
+struct serve_request *flo_request_open(struct flo_serve *serve,
+                                       const struct serve_question *question);
+void flo_request_free(struct serve_request *request);
+
+/* ---- its answer, for the router ---- */
+
+/* Frames to the front's words.  After an error of the first two the router ends
+ * the request: FLO_E_INFER_CANCELLED, the reader was too slow and was cut off;
+ * FLO_E_WORKER_PROTOCOL, the engine broke its protocol; FLO_E_INFER_PARAM, the
+ * answer is too long to be kept. */
+FLO_MUST_USE int flo_answer_token(struct serve_request *request,
+                                  const struct flo_wire_token *token,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_answer_done(struct serve_request *request,
+                                 const struct flo_wire_done *done,
+                                 struct flo_err *err);
+void flo_answer_frame(struct serve_request *request,
+                      const struct flo_wire_message *frame);
+void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
+/* Another engine begins the answer again. */
+void flo_answer_forget(struct serve_request *request);
+
+/* ---- helpers of fronts ---- */
+
+/* As a JSON string; bytes that are no UTF-8 become U+FFFD. */
+void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
+
+#endif

@@ -1,0 +1,50 @@
+/* Sinks: where the finished bytes of an answer go.
+ *
+ * A sink is a client of HTTP (sink.c), or memory for an answer that no client
+ * waits for (memory.h).  An answer is headers and then either one whole body or
+ * a stream: begin, any number of chunks, end or abort.  After the whole body,
+ * the end and the abort the sink is gone; so it is when its client went away.
+ * A call on a sink that is gone does nothing. */
+#ifndef FLOTILLA_SERVE_SINK_H
+#define FLOTILLA_SERVE_SINK_H
+
+#include <flotilla/base.h>
+
+struct flo_httpd_request;
+
+/* The functions behind one; none is NULL. */
+struct serve_sink_kind {
+    void (*header)(void *context, const char *name, const char *value);
+    void (*whole)(void *context, int status, const char *type, const void *data,
+                  size_t bytes);
+    void (*begin)(void *context, int status, const char *type);
+    /* false: too much waits for a slow reader, and nothing was taken.  The
+     * last piece is always taken. */
+    bool (*chunk)(void *context, const void *data, size_t bytes, bool is_last);
+    void (*end)(void *context);
+    void (*abort)(void *context);
+};
+
+struct serve_sink {
+    const struct serve_sink_kind *kind; /* NULL: it is gone */
+    void *context;
+};
+
+/* The client of this request; what flo_httpd_set_user() gave is taken back
+ * before the answer ends. */
+struct serve_sink flo_sink_http(struct flo_httpd_request *http);
+
+bool flo_sink_is_gone(const struct serve_sink *sink);
+void flo_sink_header(struct serve_sink *sink, const char *name,
+                     const char *value);
+void flo_sink_whole(struct serve_sink *sink, int status, const char *type,
+                    const struct flo_buf *body);
+void flo_sink_begin(struct serve_sink *sink, int status, const char *type);
+/* false: the reader was too slow.  The caller aborts. */
+bool flo_sink_chunk(struct serve_sink *sink, const struct flo_buf *piece);
+/* A last piece, and the end. */
+void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last);
+/* The reader sees a broken stream. */
+void flo_sink_abort(struct serve_sink *sink);
+
+#endif

@@ -1,0 +1,391 @@
+/* The text to continue: a conversation, or a prompt.
+ *
+ * A message has a role and a content.  The calls of an assistant, its thoughts,
+ * and the call that a tool answers are put into one JSON object next to them,
+ * in one form whichever of OpenAI's forms they came in. */
+#include "agent/serve/params/reader.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "agent/serve/params/tools.h"
+
+#define ID_BYTES_MAX 256 /* of a call, which a client made up */
+
+/* A conversation while it is read. */
+struct history {
+    struct params_reader *reader;
+    size_t at;         /* the message */
+    json_t *calls;     /* id -> [name, the message] of those before */
+    json_t *functions; /* name -> id of the last `function_call` */
+};
+
+static int refuse(const struct history *history, const char *format, ...)
+    FLO_PRINTF(2, 3);
+
+static int refuse(const struct history *history, const char *format, ...)
+{
+    char text[256], field[32];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    snprintf(field, sizeof(field), "messages[%zu]", history->at);
+    int rv = flo_reader_refuse(history->reader, field, "%s", text);
+    strcpy(history->reader->params->param, "messages");
+    return rv;
+}
+
+static int no_memory(const struct history *history)
+{
+    return flo_fail(history->reader->err, FLO_E_MEMORY,
+                    "no memory for messages");
+}
+
+/* ---- content ---- */
+
+/* [{"type":"text","text":"..."}] -> one string. */
+static int join_parts(const struct history *history, const json_t *parts,
+                      struct flo_wire_text *out)
+{
+    struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
+    const json_t *part;
+    size_t i;
+
+    json_array_foreach(parts, i, part)
+    {
+        const char *type = json_string_value(json_object_get(part, "type"));
+        const json_t *value = json_object_get(part, "text");
+        if (type == NULL || strcmp(type, "text") != 0 ||
+            !json_is_string(value)) {
+            flo_buf_deinit(&text);
+            return refuse(history, "has a content part that is not text");
+        }
+        flo_buf_text(&text, i > 0 ? "\n" : "");
+        flo_buf_add(&text, json_string_value(value), json_string_length(value));
+    }
+    if (text.bytes == 0 && !text.failed) {
+        flo_buf_deinit(&text);
+        return 0;
+    }
+    return flo_reader_keep(history->reader, &text, out);
+}
+
+static int read_content(const struct history *history, const json_t *message,
+                        bool is_assistant, struct flo_wire_text *out)
+{
+    const json_t *content = json_object_get(message, "content");
+
+    *out = (struct flo_wire_text){"", 0};
+    if (json_is_array(content)) {
+        return join_parts(history, content, out);
+    }
+    if (json_is_string(content)) {
+        *out = flo_reader_text(content);
+        return 0;
+    }
+    return is_assistant && (content == NULL || json_is_null(content))
+               ? 0
+               : refuse(history, "has no content as text");
+}
+
+/* ---- calls ---- */
+
+/* A JSON object: as a text, or as it is.  Some models call without any. */
+static int read_arguments(const struct history *history, const json_t *function,
+                          struct flo_buf *out)
+{
+    static const char none[] = "{}";
+    const json_t *given = json_object_get(function, "arguments");
+    const char *text = json_string_value(given);
+    size_t bytes = json_string_length(given);
+    FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
+
+    out->bytes_max = 2 * PARAMS_BODY_BYTES_MAX;
+    if (json_is_object(given)) {
+        flo_json_dump(given, out);
+        return 0;
+    }
+    if (json_is_string(given) && bytes == 0) {
+        text = none;
+        bytes = sizeof(none) - 1;
+    }
+    if (text == NULL ||
+        flo_json_parse(text, bytes, PARAMS_BODY_BYTES_MAX, &tree, NULL) < 0 ||
+        !json_is_object(tree)) {
+        return refuse(history, "has arguments of a call that are no JSON "
+                               "object");
+    }
+    flo_buf_add(out, text, bytes);
+    return 0;
+}
+
+/* Remember the call, and add it to the list. */
+static int add_call(const struct history *history, const char *id,
+                    const json_t *function, json_t *list)
+{
+    const char *name = json_string_value(json_object_get(function, "name"));
+    const json_t *before = json_object_get(history->calls, id);
+    struct flo_buf arguments = {0};
+
+    if (!flo_tools_name_is_valid(json_object_get(function, "name"))) {
+        return refuse(history, "has a call without a function's name");
+    }
+    if (before != NULL && json_integer_value(json_array_get(before, 1)) ==
+                              (json_int_t)history->at) {
+        return refuse(history, "has two calls with the id \"%.64s\"", id);
+    }
+    int rv = read_arguments(history, function, &arguments);
+    if (rv == 0 &&
+        (arguments.failed ||
+         json_object_set_new(history->calls, id,
+                             json_pack("[sI]", name, (json_int_t)history->at)) <
+             0 ||
+         json_array_append_new(
+             list, json_pack("{ss ss s{ss ss%}}", "id", id, "type", "function",
+                             "function", "name", name, "arguments",
+                             arguments.data, arguments.bytes)) < 0)) {
+        rv = no_memory(history);
+    }
+    flo_buf_deinit(&arguments);
+    return rv;
+}
+
+static int read_call(const struct history *history, const json_t *call,
+                     json_t *list)
+{
+    const json_t *id = json_object_get(call, "id");
+    const json_t *type = json_object_get(call, "type");
+
+    if (json_string_length(id) == 0 || json_string_length(id) > ID_BYTES_MAX) {
+        return refuse(history, "has a call without an id of 1 to %d bytes",
+                      ID_BYTES_MAX);
+    }
+    if (type != NULL && (!json_is_string(type) ||
+                         strcmp(json_string_value(type), "function") != 0)) {
+        return refuse(history, "has a call that is not of type function");
+    }
+    return add_call(history, json_string_value(id),
+                    json_object_get(call, "function"), list);
+}
+
+/* OpenAI's first form of a call, one of each message and without an id. */
+static int read_function_call(const struct history *history,
+                              const json_t *function, json_t *list)
+{
+    const char *name = json_string_value(json_object_get(function, "name"));
+    char id[32];
+
+    snprintf(id, sizeof(id), "call_%zu", history->at);
+    int rv = add_call(history, id, function, list);
+    if (rv == 0 &&
+        json_object_set_new(history->functions, name, json_string(id)) < 0) {
+        rv = no_memory(history);
+    }
+    return rv;
+}
+
+static int read_calls(const struct history *history, const json_t *message,
+                      json_t *list)
+{
+    const json_t *calls = json_object_get(message, "tool_calls");
+    const json_t *function = json_object_get(message, "function_call");
+    const json_t *call;
+    size_t i;
+    int rv = 0;
+
+    if (calls != NULL && !json_is_null(calls) && !json_is_array(calls)) {
+        return refuse(history, "has tool_calls that are no list");
+    }
+    json_array_foreach(calls, i, call)
+    {
+        rv = rv < 0 ? rv : read_call(history, call, list);
+    }
+    if (rv == 0 && function != NULL && !json_is_null(function)) {
+        rv = json_array_size(list) > 0
+                 ? refuse(history, "has both tool_calls and function_call")
+                 : read_function_call(history, function, list);
+    }
+    return rv;
+}
+
+/* ---- the rest of a message ---- */
+
+static int read_assistant(const struct history *history, const json_t *message,
+                          json_t *more)
+{
+    static const char *const fields[] = {"reasoning_content", "reasoning"};
+    json_t *calls = json_array();
+    const json_t *thoughts = NULL;
+    int rv = read_calls(history, message, calls);
+
+    if (rv == 0 && json_array_size(calls) > 0 &&
+        json_object_set(more, "tool_calls", calls) < 0) {
+        rv = no_memory(history);
+    }
+    json_decref(calls);
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        if (json_string_length(thoughts) == 0) {
+            thoughts = json_object_get(message, fields[i]);
+        }
+    }
+    if (rv == 0 && json_string_length(thoughts) > 0 &&
+        json_object_set_new(more, fields[0],
+                            json_stringn(json_string_value(thoughts),
+                                         json_string_length(thoughts))) < 0) {
+        rv = no_memory(history);
+    }
+    return rv;
+}
+
+/* Which call a tool's message answers. */
+static int read_answer(const struct history *history, const json_t *message,
+                       bool is_function, json_t *more)
+{
+    const char *name = json_string_value(json_object_get(message, "name"));
+    const char *id =
+        json_string_value(json_object_get(message, "tool_call_id"));
+
+    if (is_function) {
+        id = name == NULL
+                 ? NULL
+                 : json_string_value(json_object_get(history->functions, name));
+        if (id == NULL) {
+            return refuse(history, "has no name of a function that an earlier "
+                                   "message calls");
+        }
+    }
+    const json_t *call =
+        id == NULL ? NULL : json_object_get(history->calls, id);
+    if (call == NULL) {
+        return refuse(history,
+                      id == NULL ? "has no tool_call_id"
+                                 : "has tool_call_id \"%.64s\", which no "
+                                   "earlier message calls",
+                      id);
+    }
+    if (!flo_tools_name_is_valid(json_object_get(message, "name"))) {
+        name = json_string_value(json_array_get(call, 0));
+    }
+    return json_object_set_new(more, "tool_call_id", json_string(id)) < 0 ||
+                   json_object_set_new(more, "name", json_string(name)) < 0
+               ? no_memory(history)
+               : 0;
+}
+
+static int keep_more(const struct history *history, const json_t *more,
+                     struct flo_wire_text *out)
+{
+    struct flo_buf text = {.bytes_max = 4 * PARAMS_BODY_BYTES_MAX};
+
+    if (json_object_size(more) == 0) {
+        return 0;
+    }
+    flo_json_dump(more, &text);
+    return flo_reader_keep(history->reader, &text, out);
+}
+
+static bool is(const json_t *role, const char *name)
+{
+    return strcmp(json_string_value(role), name) == 0;
+}
+
+/* OpenAI has two names for two of the roles. */
+static struct flo_wire_text role_of(const json_t *role)
+{
+    if (is(role, "developer")) {
+        return (struct flo_wire_text){"system", 6};
+    }
+    return is(role, "function") ? (struct flo_wire_text){"tool", 4}
+                                : flo_reader_text(role);
+}
+
+static bool has_calls(const json_t *message)
+{
+    return json_array_size(json_object_get(message, "tool_calls")) > 0 ||
+           json_object_size(json_object_get(message, "function_call")) > 0;
+}
+
+static int read_message(const struct history *history, const json_t *message)
+{
+    struct flo_wire_generate *out = &history->reader->params->message.generate;
+    const json_t *role = json_object_get(message, "role");
+    FLO_CLEANUP(flo_json_cleanup) json_t *more = json_object();
+
+    if (!json_is_string(role)) {
+        return refuse(history, "has no role");
+    }
+    bool is_assistant = is(role, "assistant");
+    int rv = read_content(history, message, is_assistant,
+                          &out->messages[history->at].content);
+    if (rv == 0 && is_assistant) {
+        rv = read_assistant(history, message, more);
+    } else if (rv == 0 && (is(role, "tool") || is(role, "function"))) {
+        rv = read_answer(history, message, is(role, "function"), more);
+    } else if (rv == 0 && has_calls(message)) {
+        rv = refuse(history, "has calls, which are an assistant's");
+    }
+    rv = rv < 0 ? rv
+                : keep_more(history, more, &out->messages[history->at].more);
+    out->messages[history->at].role = role_of(role);
+    out->n_messages++;
+    return rv;
+}
+
+static int read_messages(struct params_reader *reader)
+{
+    const json_t *messages = flo_reader_field(reader, "messages");
+    size_t count = json_array_size(messages);
+    struct history history = {.reader = reader};
+    int rv = 0;
+
+    if (!json_is_array(messages) || count == 0) {
+        return flo_reader_refuse(reader, "messages",
+                                 "must be a list of 1 to %d messages",
+                                 FLO_WIRE_MESSAGES_MAX);
+    }
+    if (count > FLO_WIRE_MESSAGES_MAX) {
+        return flo_reader_refuse(reader, "messages", "are %zu, at most %d",
+                                 count, FLO_WIRE_MESSAGES_MAX);
+    }
+    history.calls = json_object();
+    history.functions = json_object();
+    for (; rv == 0 && history.at < count; history.at++) {
+        rv = read_message(&history, json_array_get(messages, history.at));
+    }
+    json_decref(history.calls);
+    json_decref(history.functions);
+    return rv;
+}
+
+static int read_prompt(struct params_reader *reader)
+{
+    const json_t *prompt = flo_reader_field(reader, "prompt");
+    struct flo_wire_generate *out = &reader->params->message.generate;
+    int rv = flo_reader_bool(reader, "parse_special", &out->reads_special);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (json_array_size(prompt) == 1 &&
+        json_is_string(json_array_get(prompt, 0))) {
+        prompt = json_array_get(prompt, 0);
+    }
+    if (json_is_string(prompt)) {
+        out->prompt = flo_reader_text(prompt);
+        return out->prompt.bytes > 0
+                   ? 0
+                   : flo_reader_refuse(reader, "prompt", "is empty");
+    }
+    if (json_is_integer(json_array_get(prompt, 0))) {
+        return flo_reader_ids(reader, "prompt", prompt, &out->tokens);
+    }
+    return flo_reader_refuse(reader, "prompt",
+                             "must be one text or a list of token ids");
+}
+
+int flo_params_read_text(enum request_kind kind, struct params_reader *reader)
+{
+    return kind == REQUEST_CHAT ? read_messages(reader) : read_prompt(reader);
+}

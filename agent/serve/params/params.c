@@ -1,0 +1,279 @@
+/* Parameters of a request: OpenAI's JSON to a message for the engine.
+ *
+ * Every number has a range, and a sentence that names field, value and range.
+ * A field that would change the answer but is not built is refused, never
+ * ignored.  Unknown fields are passed over, as clients send many. */
+#include "agent/serve/params/format.h"
+#include "agent/serve/params/reader.h"
+#include "agent/serve/params/tools.h"
+
+#include <string.h>
+
+/* ---- how it is served ---- */
+
+/* OpenAI's tiers: `flex` is cheaper there, and later.  A client that says
+ * `priority` says more. */
+static int read_tier(struct params_reader *reader, const char **priority)
+{
+    static const char *const tiers[] = {"auto", "default", "priority", "scale",
+                                        "flex"};
+    const json_t *tier = flo_reader_field(reader, "service_tier");
+    const char *name = json_string_value(tier);
+    size_t i = 0;
+
+    while (tier != NULL && i < FLO_COUNT(tiers) &&
+           (name == NULL || strcmp(name, tiers[i]) != 0)) {
+        i++;
+    }
+    if (i == FLO_COUNT(tiers)) {
+        return flo_reader_refuse(
+            reader, "service_tier",
+            "must be auto, default, priority, scale or flex");
+    }
+    *priority = i == FLO_COUNT(tiers) - 1 ? "batch" : "interactive";
+    return 0;
+}
+
+/* Priority, a context that fills, and guesses of next tokens. */
+static int read_serving(struct params_reader *reader)
+{
+    struct flo_wire_generate *out = &reader->params->message.generate;
+    const json_t *priority = flo_reader_field(reader, "priority");
+    const char *by_tier = "interactive";
+    int rv = read_tier(reader, &by_tier);
+    if (rv < 0) {
+        return rv;
+    }
+    const char *name = priority == NULL ? by_tier : json_string_value(priority);
+    bool is_batch = name != NULL && strcmp(name, "batch") == 0;
+    bool guesses = true;
+    if (!is_batch && (name == NULL || strcmp(name, "interactive") != 0)) {
+        return flo_reader_refuse(reader, "priority",
+                                 "must be \"interactive\" or \"batch\"");
+    }
+    out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
+    rv = flo_reader_bool(reader, "context_shift", &out->shifts);
+    rv = rv < 0 ? rv : flo_reader_bool(reader, "speculative", &guesses);
+    out->no_drafts = !guesses;
+    return rv;
+}
+
+static int read_model(struct params_reader *reader)
+{
+    const json_t *model = flo_reader_field(reader, "model");
+    struct serve_params *params = reader->params;
+    if (model == NULL) {
+        return 0;
+    }
+    if (!json_is_string(model) ||
+        json_string_length(model) >= sizeof(params->model)) {
+        return flo_reader_refuse(reader, "model",
+                                 "must be a name of at most %zu bytes",
+                                 sizeof(params->model) - 1);
+    }
+    strcpy(params->model, json_string_value(model));
+    return 0;
+}
+
+/* OpenAI's name for the person behind a request, the newer one first.  Only
+ * a hash of it is kept. */
+static void read_user(struct params_reader *reader)
+{
+    static const char *const fields[] = {"safety_identifier", "user"};
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        const json_t *user = flo_reader_field(reader, fields[i]);
+        if (json_string_length(user) > 0) {
+            reader->params->user =
+                1 + (uint64_t)flo_crc32c(0, json_string_value(user),
+                                         json_string_length(user));
+            return;
+        }
+    }
+}
+
+static int read_stream(struct params_reader *reader)
+{
+    struct serve_params *params = reader->params;
+    const json_t *options = flo_reader_field(reader, "stream_options");
+    int rv = flo_reader_bool(reader, "stream", &params->is_stream);
+    if (rv < 0) {
+        return rv;
+    }
+    if (options != NULL && !json_is_object(options)) {
+        return flo_reader_refuse(reader, "stream_options", "must be an object");
+    }
+    const json_t *usage = json_object_get(options, "include_usage");
+    if (usage != NULL && !json_is_null(usage) && !json_is_boolean(usage)) {
+        return flo_reader_refuse(
+            reader, "stream_options",
+            "has an include_usage that is not true or false");
+    }
+    params->wants_usage = json_is_true(usage);
+    return 0;
+}
+
+/* ---- whole bodies ---- */
+
+/* Fields of OpenAI that are not built: only values that ask for nothing. */
+static int read_not_built(struct params_reader *reader)
+{
+    int64_t one = 1;
+    bool off = false;
+    int rv = flo_reader_whole(reader, "n", 1, 1, &one);
+
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "best_of", 1, 1, &one);
+    rv = rv < 0 ? rv : flo_reader_bool(reader, "echo", &off);
+    if (rv == 0 && off) {
+        rv = flo_reader_refuse(reader, "echo", "is not built yet");
+    }
+    if (rv == 0 && flo_reader_field(reader, "suffix") != NULL) {
+        rv = flo_reader_refuse(reader, "suffix", "is not built yet");
+    }
+    return rv;
+}
+
+static int read_form(struct params_reader *reader)
+{
+    struct serve_params *params = reader->params;
+    int rv = flo_format_read(reader->body, params, reader->err);
+
+    if (rv == 0 && params->form != NULL &&
+        params->message.generate.tools.bytes > 0) {
+        rv = flo_reader_refuse(reader, params->form,
+                               "with tools is not built yet");
+    }
+    return rv;
+}
+
+static int read_generate(enum request_kind kind, struct params_reader *reader)
+{
+    reader->params->message.type = FLO_WIRE_GENERATE;
+    int rv = flo_params_read_text(kind, reader);
+
+    rv = rv < 0 ? rv : flo_tools_read(kind, reader);
+    if (rv == 0 && kind == REQUEST_CHAT) {
+        rv = flo_thinking_read(reader);
+    }
+    read_user(reader);
+    rv = rv < 0 ? rv : read_stream(reader);
+    rv = rv < 0 ? rv : read_serving(reader);
+    rv = rv < 0 ? rv : flo_params_read_sampling(kind, reader);
+    rv = rv < 0 ? rv : read_not_built(reader);
+    return rv < 0 ? rv : read_form(reader);
+}
+
+static int read_kind(enum request_kind kind, struct params_reader *reader)
+{
+    switch (kind) {
+    case REQUEST_TOKENISE:
+        return flo_params_read_tokenise(reader);
+    case REQUEST_DETOKENISE:
+        return flo_params_read_detokenise(reader);
+    case REQUEST_EMBED:
+        return flo_params_read_embed(reader);
+    default:
+        return read_generate(kind, reader);
+    }
+}
+
+static void drop_trees(struct serve_params *params)
+{
+    json_decref(params->json);
+    json_decref(params->made);
+    params->json = params->made = NULL;
+}
+
+/* A request may be held for long.  Only its frame for the engine stays: a JSON
+ * tree can have 80 times the bytes of its text. */
+int flo_params_keep(struct serve_params *params, struct flo_err *err)
+{
+    struct flo_buf frame = {0};
+    int rv = flo_wire_write(&frame, &params->message, err);
+    drop_trees(params);
+    flo_buf_deinit(&params->parts);
+    params->parts = frame;
+    if (rv == 0 &&
+        flo_wire_read(frame.data, frame.bytes, &params->message, err) < 0) {
+        rv = flo_fail(err, FLO_E_INTERNAL, "a frame that cannot be read back");
+    }
+    return rv;
+}
+
+int flo_params_read_tree(enum request_kind kind, json_t *body,
+                         struct serve_params *params, struct flo_err *err)
+{
+    struct params_reader reader = {body, params, err};
+    int rv;
+
+    memset(params, 0, sizeof(*params));
+    params->json = body;
+    if (!json_is_object(body)) {
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+    } else {
+        rv = read_kind(kind, &reader);
+    }
+    rv = rv < 0 ? rv : read_model(&reader);
+    rv = rv < 0 ? rv : flo_params_keep(params, err);
+    if (rv < 0) {
+        flo_params_deinit(params);
+    }
+    return rv;
+}
+
+int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
+                    struct serve_params *params, struct flo_err *err)
+{
+    json_t *tree = NULL;
+
+    if (flo_json_parse(body, bytes, PARAMS_BODY_BYTES_MAX, &tree, err) < 0) {
+        memset(params, 0, sizeof(*params));
+        if (err != NULL) {
+            err->code = FLO_E_REST_SCHEMA;
+        }
+        return FLO_E_REST_SCHEMA;
+    }
+    return flo_params_read_tree(kind, tree, params, err);
+}
+
+void flo_params_deinit(struct serve_params *params)
+{
+    drop_trees(params);
+    flo_buf_deinit(&params->parts);
+    flo_buf_deinit(&params->callable);
+}
+
+/* ---- questions about what was read ---- */
+
+bool flo_params_may_call(const struct serve_params *params,
+                         struct flo_wire_text name)
+{
+    char text[FLO_TOOLS_NAME_BYTES_MAX + 3];
+
+    if (name.bytes == 0 || name.bytes > FLO_TOOLS_NAME_BYTES_MAX ||
+        params->callable.bytes == 0 ||
+        memchr(name.data, '\n', name.bytes) != NULL) {
+        return false;
+    }
+    snprintf(text, sizeof(text), "\n%.*s\n", (int)name.bytes, name.data);
+    return strlen(text) == name.bytes + 2 &&
+           strstr(params->callable.data, text) != NULL;
+}
+
+const char *flo_params_named(const struct serve_params *params,
+                             const char *param)
+{
+    if (params->thinks != NULL && strcmp(param, "reasoning_effort") == 0) {
+        return params->thinks;
+    }
+    return params->is_function_call && strcmp(param, "tools") == 0 ? "functions"
+                                                                   : param;
+}
+
+const char *flo_params_param(const struct serve_params *params,
+                             const struct flo_err *err)
+{
+    const char *form = flo_format_param(params, err);
+
+    return form != NULL ? form : params->param;
+}
