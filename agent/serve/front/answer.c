@@ -83,6 +83,19 @@ static void keep(struct serve_request *request, struct flo_buf *kept,
     }
 }
 
+static void keep_arguments(struct serve_request *request,
+                           struct flo_wire_text text)
+{
+    struct serve_kept *kept = &request->kept;
+    struct flo_buf *out = &kept->calls[kept->n_calls - 1].arguments;
+
+    keep(request, out, text);
+    if (keeps(request)) {
+        kept->arguments_bytes += text.bytes;
+        out->failed |= kept->arguments_bytes > SERVE_KEPT_BYTES_MAX;
+    }
+}
+
 static int begin_call(struct serve_request *request, struct flo_wire_text name,
                       struct flo_err *err)
 {
@@ -118,7 +131,7 @@ static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
     } else if (kept->n_calls == 0) {
         rv = break_protocol("arguments without a call", err);
     } else {
-        keep(request, &kept->calls[kept->n_calls - 1].arguments, text);
+        keep_arguments(request, text);
     }
     if (rv < 0) {
         return rv;

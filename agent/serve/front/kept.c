@@ -52,8 +52,7 @@ int flo_kept_add_call(struct serve_kept *kept, struct flo_wire_text name,
     }
     kept->calls = call;
     call += kept->n_calls++;
-    *call = (struct serve_tool_call){
-        .id = "call_", .arguments.bytes_max = SERVE_KEPT_BYTES_MAX};
+    *call = (struct serve_tool_call){.id = "call_"};
     flo_random(random, sizeof(random));
     flo_hex_encode(random, sizeof(random), call->id + strlen(call->id));
     memcpy(call->name, name.data, name.bytes);

@@ -5,8 +5,9 @@
 
 #include "agent/serve/params/params.h"
 
-#define SERVE_CALLS_MAX 128              /* of one answer */
-#define SERVE_KEPT_BYTES_MAX (16u << 20) /* of each text */
+#define SERVE_CALLS_MAX 128 /* of one answer */
+/* The bound of the text, of the thoughts, and of all arguments together. */
+#define SERVE_KEPT_BYTES_MAX (16u << 20)
 #define SERVE_VECTORS_BYTES_MAX (64u << 20)
 
 /* A call of a tool. */
@@ -22,6 +23,7 @@ struct serve_kept {
     struct flo_buf thoughts;
     struct serve_tool_call *calls;
     uint32_t n_calls;
+    size_t arguments_bytes;  /* of all calls together */
     struct flo_buf logprobs; /* lists of tokens, as flo_kept_logprobs_next() */
 };
 
