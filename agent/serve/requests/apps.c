@@ -36,7 +36,7 @@ void flo_app_bind(struct serve_request *request)
     }
     in->priority = app->bounds.is_batch ? FLO_WIRE_BATCH : in->priority;
     in->prompt_max = app->bounds.prompt_tokens_max;
-    if (request->kind != REQUEST_AUDIO || in->audio.bytes == 0) {
+    if (request->front->kind != REQUEST_AUDIO || in->audio.bytes == 0) {
         in->max_tokens = lower(in->max_tokens, app->bounds.answer_tokens_max);
     }
 }
@@ -81,7 +81,7 @@ int flo_app_check_prompt(struct serve_request *request,
         return 0;
     }
     strcpy(request->params.param, is_embed                        ? "input"
-                                  : request->kind == REQUEST_CHAT ? "messages"
+                                  : request->front->kind == REQUEST_CHAT ? "messages"
                                                                   : "prompt");
     flo_fail(err, FLO_E_INFER_TOO_LONG,
              "the prompt has %zu bytes, app %s may send %u tokens of %d bytes",
@@ -120,13 +120,13 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota,
         uint64_t left = state.used < state.limit ? state.limit - state.used : 0;
         snprintf(name, sizeof(name), "x-ratelimit-limit-%s", things[i]);
         snprintf(value, sizeof(value), "%llu", (unsigned long long)state.limit);
-        flo_httpd_add_header(request->http, name, value);
+        flo_sink_header(&request->sink, name, value);
         snprintf(name, sizeof(name), "x-ratelimit-remaining-%s", things[i]);
         snprintf(value, sizeof(value), "%llu", (unsigned long long)left);
-        flo_httpd_add_header(request->http, name, value);
+        flo_sink_header(&request->sink, name, value);
         snprintf(name, sizeof(name), "x-ratelimit-reset-%s", things[i]);
         duration_text(state.whole_ms, value, sizeof(value));
-        flo_httpd_add_header(request->http, name, value);
+        flo_sink_header(&request->sink, name, value);
     }
 }
 
