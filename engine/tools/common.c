@@ -307,10 +307,11 @@ int flo_tool_prompt(struct flo_engine *engine,
                                    tokens_max, count, err);
     }
     if (system != NULL) {
-        messages[n++] =
-            (struct flo_engine_message){"system", system, strlen(system)};
+        messages[n++] = (struct flo_engine_message){
+            .role = "system", .text = system, .bytes = strlen(system)};
     }
-    messages[n++] = (struct flo_engine_message){"user", user, strlen(user)};
+    messages[n++] = (struct flo_engine_message){
+        .role = "user", .text = user, .bytes = strlen(user)};
     return flo_engine_chat(engine, messages, n, tokens, tokens_max, count, err);
 }
 

@@ -10,14 +10,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 static int render(const struct flo_jinja *jinja, struct flo_buf *text)
 {
     static const struct flo_engine_message messages[] = {
-        {"system", "Be \xc3\xa4 system", 12},
-        {"user", " <|im_end|> a\n", 14},
-        {"assistant", "<think>x</think>\n\nb", 19},
-        {"tool", "{\"a\": 1}", 8},
-        {"user", "", 0},
+        {.role = "system", .text = "Be \xc3\xa4 system", .bytes = 12},
+        {.role = "user", .text = " <|im_end|> a\n", .bytes = 14},
+        {.role = "assistant", .text = "<think>x</think>\n\nb", .bytes = 19},
+        {.role = "tool", .text = "{\"a\": 1}", .bytes = 8},
+        {.role = "user", .text = "", .bytes = 0},
     };
-    const struct flo_jinja_input input = {messages, FLO_COUNT(messages), "<s>",
-                                          "</s>"};
+    const struct flo_jinja_input input = {.messages = messages,
+                                          .count = FLO_COUNT(messages),
+                                          .bos = "<s>",
+                                          .eos = "</s>"};
     struct flo_buf marks = {.bytes_max = 1u << 16};
     struct flo_err err = {0};
     text->bytes_max = 1u << 16;

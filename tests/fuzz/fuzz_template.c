@@ -63,21 +63,25 @@ static void check(const struct flo_template *chat,
                   const struct flo_vocab *vocab, const char *text, size_t bytes,
                   size_t count)
 {
-    const struct flo_engine_message messages[] = {{"system", text, bytes},
-                                                  {"user", text, bytes},
-                                                  {"assistant", text, bytes},
-                                                  {"user", text, bytes},
-                                                  {"tool", text, bytes}};
-    const struct flo_engine_message plain[] = {{"system", "x", 1},
-                                               {"user", "x", 1},
-                                               {"assistant", "x", 1},
-                                               {"user", "x", 1},
-                                               {"tool", "x", 1}};
+    const struct flo_engine_message messages[] = {
+        {.role = "system", .text = text, .bytes = bytes},
+        {.role = "user", .text = text, .bytes = bytes},
+        {.role = "assistant", .text = text, .bytes = bytes},
+        {.role = "user", .text = text, .bytes = bytes},
+        {.role = "tool", .text = text, .bytes = bytes}};
+    const struct flo_engine_message plain[] = {
+        {.role = "system", .text = "x", .bytes = 1},
+        {.role = "user", .text = "x", .bytes = 1},
+        {.role = "assistant", .text = "x", .bytes = 1},
+        {.role = "user", .text = "x", .bytes = 1},
+        {.role = "tool", .text = "x", .bytes = 1}};
     struct flo_tokens one = {.count_max = 1u << 20};
     struct flo_tokens other = {.count_max = 1u << 20};
     struct flo_err err = {0};
-    if (flo_template_render(chat, vocab, NULL, messages, count, &one, &err) == 0 &&
-        flo_template_render(chat, vocab, NULL, plain, count, &other, &err) == 0 &&
+    if (flo_template_render(chat, vocab, NULL, messages, count, &one, &err) ==
+            0 &&
+        flo_template_render(chat, vocab, NULL, plain, count, &other, &err) ==
+            0 &&
         controls_in(&one) != controls_in(&other)) {
         abort();
     }
@@ -119,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         } else {
             struct flo_tokens tokens = {.count_max = 1u << 16};
             const struct flo_engine_message message = {
-                "user", text + template_bytes, rest};
+                .role = "user", .text = text + template_bytes, .bytes = rest};
             flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err);
             flo_tokens_deinit(&tokens);
         }

@@ -400,10 +400,12 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
     m.generate.messages[1] = m.generate.messages[0];
     m.generate.messages[0].role = TEXT("system");
     m.generate.messages[0].content = TEXT("Be short.");
-    const struct flo_engine_message said[2] = {{"system", "Be short.", 9},
-                                               {"user", "hello", 5}};
-    const struct flo_engine_message nothing[2] = {{"system", "Be short.", 9},
-                                                  {"user", "", 0}};
+    const struct flo_engine_message said[2] = {
+        {.role = "system", .text = "Be short.", .bytes = 9},
+        {.role = "user", .text = "hello", .bytes = 5}};
+    const struct flo_engine_message nothing[2] = {
+        {.role = "system", .text = "Be short.", .bytes = 9},
+        {.role = "user", .text = "", .bytes = 0}};
     int32_t head[CONTEXT];
     size_t head_count = 0;
     assert_int_equal(

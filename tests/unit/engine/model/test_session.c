@@ -297,8 +297,8 @@ static void a_conversation_is_answered(void **state)
 {
     static const char prompt[] =
         "Classify: 23:45 oven-95 voltage drop temp=35C";
-    const struct flo_engine_message message = {"user", prompt,
-                                               sizeof(prompt) - 1};
+    const struct flo_engine_message message = {
+        .role = "user", .text = prompt, .bytes = sizeof(prompt) - 1};
     struct flo_engine *engine =
         open_model(helper, (struct flo_engine_options){.threads = 1});
     struct flo_session *session = session_of(engine);
@@ -358,7 +358,8 @@ static void text_goes_to_tokens_and_back(void **state)
 /* The list is the caller's: it never grows. */
 static void nothing_fits_into_a_list_of_no_tokens(void **state)
 {
-    const struct flo_engine_message message = {"user", "a", 1};
+    const struct flo_engine_message message = {
+        .role = "user", .text = "a", .bytes = 1};
     struct flo_engine *engine =
         open_model(helper, (struct flo_engine_options){.threads = 1});
     struct flo_err err = {0};
