@@ -245,6 +245,9 @@ int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
         g->distances = flo_closing_distances(g->matcher->program);
     }
     g->left = tokens_left;
+    if (g->lazy != NULL && g->lazy->room == 0) {
+        g->lazy->room = tokens_left;
+    }
     return g->distances != NULL
                ? 0
                : flo_fail(err, FLO_E_MEMORY, "the ends of a grammar");
@@ -254,6 +257,8 @@ bool flo_grammar_is_cut(const struct flo_grammar *g)
 {
     return g->is_closing;
 }
+
+static bool accept(struct flo_grammar *g, int32_t token);
 
 /* ---- what must come ---- */
 
@@ -365,6 +370,28 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
     return taken;
 }
 
+/* A call that must come needs room: a thought before it has half of it.  The
+ * tokens that end the thought, which they do whole or not at all. */
+static size_t end_thought(struct flo_grammar *g, int32_t *tokens,
+                          size_t tokens_max)
+{
+    const struct flo_form_text *mark = &g->lazy->form.thought_close;
+    struct flo_tokens found = {0};
+    size_t taken = 0;
+
+    if (g->lazy->is_required && g->distances != NULL &&
+        g->left <= g->lazy->room / 2 &&
+        tokenise(g, mark->data, mark->bytes, &found) &&
+        found.count <= tokens_max) {
+        while (taken < found.count && accept(g, found.ids[taken])) {
+            tokens[taken] = found.ids[taken];
+            taken++;
+        }
+    }
+    flo_tokens_deinit(&found);
+    return taken;
+}
+
 size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
                           size_t tokens_max)
 {
@@ -373,7 +400,8 @@ size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
     size_t taken = 0;
 
     if (g->is_closing || sleeps(g)) {
-        return sleeps(g) ? 0 : go_on_ending(g, tokens, tokens_max);
+        return sleeps(g) ? end_thought(g, tokens, tokens_max)
+                         : go_on_ending(g, tokens, tokens_max);
     }
     /* Bytes that the vocabulary cannot spell in this way are left to
      * sampling. */

@@ -6,6 +6,7 @@ void flo_lazy_reset(struct flo_lazy *lazy)
     flo_call_watch_begin(&lazy->watch, &lazy->form, &lazy->tools,
                          lazy->in_thought);
     lazy->sleeps = lazy->starts_asleep;
+    lazy->room = 0;
 }
 
 /* Step over the bytes; SIZE_MAX: nothing wakes it, else the bytes up to

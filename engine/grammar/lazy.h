@@ -15,6 +15,7 @@ struct flo_lazy {
     bool starts_asleep, sleeps;
     bool in_thought;  /* the answer begins so */
     bool is_required; /* it sleeps during a thought only, and no answer ends */
+    size_t room;      /* tokens of the whole answer; 0: not known */
 };
 
 void flo_lazy_reset(struct flo_lazy *lazy);

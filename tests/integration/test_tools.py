@@ -66,16 +66,16 @@ def ask(server, **fields):
     return status, answer
 
 
-def call_of(answer):
+def call_of(answer, reasons=("tool_calls",)):
     choice = answer["choices"][0]
-    assert choice["finish_reason"] == "tool_calls", answer
+    assert choice["finish_reason"] in reasons, answer
     message = choice["message"]
     assert message["content"] is None
     return [(c["function"]["name"], json.loads(c["function"]["arguments"]))
             for c in message["tool_calls"]]
 
 
-def streamed(server, **fields):
+def streamed(server, reasons=("tool_calls",), **fields):
     """The calls that the deltas of a stream add up to."""
     body = {"messages": [{"role": "user", "content": "Use a tool."}],
             "max_tokens": TOKENS, "temperature": 0, "seed": 1,
@@ -92,7 +92,7 @@ def streamed(server, **fields):
                 assert delta["index"] == len(calls)
                 calls.append([delta["function"]["name"], ""])
             calls[delta["index"]][1] += delta["function"]["arguments"]
-    assert events.endswith("data: [DONE]\n\n") and reason == "tool_calls"
+    assert events.endswith("data: [DONE]\n\n") and reason in reasons
     return [(name, json.loads(arguments)) for name, arguments in calls]
 
 

@@ -298,7 +298,7 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     call = put_call(s, calls);
     back = flo_program_begin(p, p->root);
     if (choice->may_blank) {
-        flo_gbnf_put(&s->gbnf, "[ \n]{0,4}");
+        flo_gbnf_put(&s->gbnf, "[ \\n]{0,4}");
     }
     put(s, &calls->form->open);
     flo_program_call(p, call);
@@ -308,6 +308,7 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     put(s, &calls->form->close);
     flo_program_end(p, back);
     flo_schema_put_items(s);
+    s->rv = s->rv < 0 ? s->rv : s->gbnf.rv;
 }
 
 static uint32_t find(const struct flo_tools *tools,

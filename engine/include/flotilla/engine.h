@@ -343,7 +343,7 @@ struct flo_engine_message {
     const char *more;
     size_t more_bytes;
 };
-/* What a conversation is told with.  All zero: nothing. */
+/* The setting of a conversation.  All zero: nothing is said. */
 struct flo_engine_setting {
     const char *tools; /* a JSON list as in OpenAI's API; NULL: none */
     size_t tools_bytes;

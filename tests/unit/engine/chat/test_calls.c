@@ -141,7 +141,8 @@ static bool takes(struct world *w, const struct flo_call_form *form,
                   const char *text, bool is_one)
 {
     static const struct flo_pieces none;
-    const struct flo_call_choice choice = {.is_one = is_one};
+    const struct flo_call_choice choice = {.is_one = is_one,
+                                           .may_blank = true};
     struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     struct flo_err err = {0};
