@@ -11,6 +11,7 @@
 
 enum flo_config_type {
     FLO_CONFIG_TEXT,
+    FLO_CONFIG_BOOL,     /* true or false */
     FLO_CONFIG_U64,      /* a whole number */
     FLO_CONFIG_DURATION, /* "1500ms" "30s" "15m" "6h" "2d"; 0; in ms */
     FLO_CONFIG_SIZE,     /* bytes: 4096, "64KiB" "8MiB" "2GiB" "10MB" */
@@ -28,7 +29,7 @@ struct flo_config_row {
     double min;
     double max;
     /* The value in place of a missing key, lists with commas; NULL: nothing
-     * (text NULL, number 0, no elements). */
+     * (text NULL, false, number 0, no elements). */
     const char *standard;
     bool is_required;    /* a missing key is FLO_E_CFG_KEY */
     const char *choices; /* of a text, with blanks between; NULL: any */
@@ -66,6 +67,7 @@ void flo_config_cleanup(struct flo_config **config);
  * wrong type, is a bug of ours and aborts.  Texts and trees are borrowed
  * until the key is set or the configuration freed. */
 const char *flo_config_text(const struct flo_config *config, const char *key);
+bool flo_config_bool(const struct flo_config *config, const char *key);
 /* Numbers, durations (ms) and sizes (bytes). */
 uint64_t flo_config_u64(const struct flo_config *config, const char *key);
 /* A list of texts: its length and elements; NULL beyond the end. */

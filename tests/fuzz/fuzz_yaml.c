@@ -13,6 +13,7 @@ static const struct flo_config_row rows[] = {
     {.key = "a.d", .type = FLO_CONFIG_DURATION, .min = 1, .max = 5000},
     {.key = "a.s", .type = FLO_CONFIG_SIZE},
     {.key = "n", .type = FLO_CONFIG_U64, .min = 1, .max = 9, .standard = "4"},
+    {.key = "b", .type = FLO_CONFIG_BOOL, .standard = "true"},
     {.key = "l", .type = FLO_CONFIG_TEXTS, .max = 3},
     {.key = "m", .type = FLO_CONFIG_MAP, .max = 3},
     {.key = "x", .type = FLO_CONFIG_LIST},

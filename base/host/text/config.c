@@ -139,6 +139,7 @@ static int fail_range(const struct place *place,
 
 static const char *const type_names[] = {
     [FLO_CONFIG_TEXT] = "a text",
+    [FLO_CONFIG_BOOL] = "true or false",
     [FLO_CONFIG_U64] = "a whole number",
     [FLO_CONFIG_DURATION] = "a duration such as 30s",
     [FLO_CONFIG_SIZE] = "a size such as 64MiB",
@@ -326,6 +327,9 @@ static int accept(const struct place *place, const struct flo_config_row *row,
         rv = json_is_string(json) ? check_text(place, row, json, err)
                                   : fail_type(place, row, json, err);
         break;
+    case FLO_CONFIG_BOOL:
+        rv = json_is_boolean(json) ? 0 : fail_type(place, row, json, err);
+        break;
     case FLO_CONFIG_U64:
     case FLO_CONFIG_DURATION:
     case FLO_CONFIG_SIZE:
@@ -377,6 +381,9 @@ static json_t *json_of_text(const struct flo_config_row *row, const char *text)
     }
     if (row->type == FLO_CONFIG_TEXTS) {
         return split_texts(text);
+    }
+    if (row->type == FLO_CONFIG_BOOL) {
+        return json_boolean(strcmp(text, "true") == 0);
     }
     return json_string(text);
 }
@@ -632,6 +639,11 @@ const char *flo_config_text(const struct flo_config *config, const char *key)
 {
     return json_string_value(
         value_of(config, key, 1u << FLO_CONFIG_TEXT)->json);
+}
+
+bool flo_config_bool(const struct flo_config *config, const char *key)
+{
+    return json_is_true(value_of(config, key, 1u << FLO_CONFIG_BOOL)->json);
 }
 
 uint64_t flo_config_u64(const struct flo_config *config, const char *key)

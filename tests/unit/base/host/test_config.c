@@ -30,6 +30,7 @@ static const struct flo_config_row rows[] = {
      .min = 1,
      .max = 64,
      .standard = "4"},
+    {.key = "page", .type = FLO_CONFIG_BOOL, .standard = "true"},
     {.key = "mode",
      .type = FLO_CONFIG_TEXT,
      .standard = "warm",
@@ -74,6 +75,7 @@ static void values_are_typed_and_missing_ones_have_their_standard(void **state)
                            "labels:\n"
                            "  site: berlin\n"
                            "  rack: 7\n"
+                           "page: false\n"
                            "models: [{name: a}, {name: b}]\n",
                            &config, NULL),
                      0);
@@ -82,6 +84,7 @@ static void values_are_typed_and_missing_ones_have_their_standard(void **state)
     assert_int_equal(flo_config_u64(config, "broker.keepalive"), 30000);
     assert_int_equal(flo_config_u64(config, "disk.budget"), 64 << 20);
     assert_int_equal(flo_config_u64(config, "threads"), 4);
+    assert_false(flo_config_bool(config, "page"));
     assert_string_equal(flo_config_text(config, "mode"), "warm");
     assert_int_equal(flo_config_texts_count(config, "groups"), 2);
     assert_string_equal(flo_config_texts_get(config, "groups", 1), "lab");
@@ -102,6 +105,7 @@ static void an_empty_file_gives_the_standards(void **state)
         FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
         assert_int_equal(parse(empty[i], &config, NULL), 0);
         assert_int_equal(flo_config_u64(config, "threads"), 4);
+        assert_true(flo_config_bool(config, "page"));
         assert_null(flo_config_text(config, "broker.url"));
         assert_int_equal(json_object_size(flo_config_tree(config, "labels")),
                          0);
@@ -144,6 +148,9 @@ static void a_wrong_type_says_what_was_found(void **state)
                    NULL);
     assert_refused("broker: 5\n", FLO_E_CFG_TYPE,
                    "c.yaml:1: `broker`: 5 is not a map", NULL);
+    assert_refused("page: off\n", FLO_E_CFG_TYPE,
+                   "c.yaml:1: `page`: \"off\" is not true or false",
+                   "give true or false");
     assert_refused("groups: [a, 1]\n", FLO_E_CFG_TYPE,
                    "c.yaml:1: `groups`: 1 is not a list of texts", NULL);
     assert_refused("labels: [a]\n", FLO_E_CFG_TYPE,
