@@ -56,6 +56,7 @@ int flo_serve_open(struct event_base *base,
         options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
     serve->origins = options->origins;
+    serve->has_page = !options->has_no_page;
     int rv = options->is_apart
                  ? flo_apart_open(&serve->apart, &serve->base, err)
                  : 0;

@@ -154,6 +154,7 @@ struct flo_serve_options {
     /* Pages of these may use it in a browser; NULL-terminated, borrowed until
      * it is closed.  NULL: none. */
     const char *const *origins;
+    bool has_no_page; /* no chat page at / */
     /* Tokens that are bound to models; `token` is bound to none, may use all
      * and has no limits. */
     const struct flo_serve_token *tokens;

@@ -67,6 +67,8 @@ bool flo_web_answer(struct flo_httpd_request *request,
     flo_httpd_add_header(request, "X-Content-Type-Options", "nosniff");
     flo_httpd_add_header(request, "Referrer-Policy", "no-referrer");
     flo_httpd_add_header(request, "Cross-Origin-Opener-Policy", "same-origin");
+    flo_httpd_add_header(request, "Cross-Origin-Resource-Policy",
+                         "same-origin");
     bool same = has != NULL && strcmp(has, etag) == 0;
     flo_httpd_answer(request, same ? 304 : 200, type_of(file->path),
                      same ? NULL : file->data, same ? 0 : file->bytes);

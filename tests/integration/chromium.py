@@ -61,7 +61,8 @@ TIME = """globalThis.flotillaTime = (() => {
 
 
 class Page:
-    def __init__(self, folder):
+    def __init__(self, folder, time=TIME):
+        """time: a script before the page's own; "": its clock is real."""
         to_read, self.to = os.pipe()
         self.of, to_write = os.pipe()
         # The browser reads descriptor 3 and writes 4.
@@ -78,7 +79,7 @@ class Page:
         self.session = self.call("Target.attachToTarget", flatten=True, **{
             "targetId": target["targetId"]})["sessionId"]
         self.call("Page.enable")
-        self.call("Page.addScriptToEvaluateOnNewDocument", source=TIME)
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=time)
 
     def call(self, method, **params):
         self.number += 1
@@ -113,7 +114,8 @@ class Page:
         def ask():
             if self.run("!!(%s)" % script):
                 return True
-            self.run("location.protocol === 'about:' || flotillaTime.step()")
+            self.run("location.protocol === 'about:' ||"
+                     " globalThis.flotillaTime?.step()")
             return False
         waits.until(script, ask, self.text)
 

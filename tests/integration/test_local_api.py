@@ -419,6 +419,94 @@ def test_a_page_of_another_site_does_not_compute_where_no_token_is(
         server.close()
 
 
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_who_asks_for_html_gets_the_chat_page_and_nobody_else(server):
+    status, headers, body = server.call("GET", "/", headers=HTML)
+    assert status == 200 and "<title>Chat" in body, body
+    assert headers["Content-Type"].startswith("text/html")
+    policy = headers["Content-Security-Policy"]
+    for rule in ("default-src 'none'", "script-src 'self'", "style-src 'self'",
+                 "connect-src 'self'", "img-src 'self' data:",
+                 "base-uri 'none'", "frame-ancestors 'none'"):
+        assert rule in policy.split("; "), policy
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    again = dict(HTML, **{"If-None-Match": headers["ETag"]})
+    assert server.call("GET", "/", headers=again)[0] == 304
+    for path, more in (
+            ("/", {}), ("/", {"Accept": "application/json"}), ("/app", HTML),
+            ("/app/none.js", HTML), ("/app/../api.c", HTML)):
+        status, _, body = server.call("GET", path, headers=more)
+        assert status == 404, (path, more)
+        assert body["error"]["code"] == "rest.not_found", body
+        assert "local-api.md" in body["error"]["fix"], body
+
+
+def test_each_file_that_the_page_names_is_there(server):
+    seen, todo = set(), ["/"]
+    while todo:
+        path = todo.pop()
+        status, headers, text = server.call("GET", path, headers=HTML)
+        assert status == 200, path
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        seen.add(path)
+        todo += set(re.findall(r'"(/app/[^"]+)"', text)) - seen - set(todo)
+    assert {"/app/chat.js", "/app/look.css", "/app/icon.svg",
+            "/app/vendor/preact.module.js"} <= seen, seen
+
+
+def test_the_page_needs_no_token_and_our_name(server):
+    own = "Host: localhost:%d\r\n" % server.port
+    html = "Accept: text/html\r\n"
+    assert server.tcp(own + html, "/") == 200
+    assert server.tcp(own, "/app/chat.js") == 200
+    assert server.tcp(own + html, "/", "HEAD") == 200
+    for head, path, method, status in (
+            (own, "/", "GET", 401), (own + html, "/v1/models", "GET", 401),
+            (own + html, "/", "POST", 401),
+            (own, "/app/chat.js", "PUT", 401), (own, "/apps", "GET", 401),
+            (own + html + "Origin: https://evil.example\r\n", "/", "GET",
+             401),
+            ("Host: evil.example\r\n" + html, "/", "GET", 421)):
+        assert server.tcp(head, path, method) == status, (head, path, method)
+
+
+def test_a_page_that_is_not_wanted_is_not_there(bin_dir, tmp_path):
+    one = Server(bin_dir, str(tmp_path), options=("--no-page",))
+    try:
+        assert one.call("GET", "/", headers=HTML)[0] == 404
+        assert one.call("GET", "/app/chat.js")[0] == 404
+        assert one.tcp("Host: localhost\r\nAccept: text/html\r\n", "/") == 401
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("line, status", [("", 200), ("page: true\n", 200),
+                                          ("page: false\n", 404)])
+def test_a_running_agent_has_the_page_unless_its_file_says_no(
+        bin_dir, tmp_path, line, status):
+    config, api = tmp_path / "agent.yaml", tmp_path / "api.sock"
+    config.write_text("state_dir: %s\nlisten: [\"unix:%s\"]\n%s" % (
+        tmp_path / "state", api, line))
+    (tmp_path / "state").mkdir(mode=0o700)
+    process = subprocess.Popen(
+        [os.path.join(bin_dir, "flotilla-agent"), "--config", str(config)],
+        stderr=subprocess.DEVNULL)
+    try:
+        until("the agent listens", api.exists)
+        one = http.client.HTTPConnection("localhost", timeout=HANG_S)
+        one.sock = socket.socket(socket.AF_UNIX)
+        one.sock.settimeout(HANG_S)
+        one.sock.connect(str(api))
+        one.request("GET", "/", headers=HTML)
+        assert one.getresponse().status == status
+        one.close()
+    finally:
+        process.terminate()
+        process.wait(HANG_S)
+
+
 def test_a_client_that_leaves_is_cancelled(server):
     """Before its engine, which stands still, has come to the end."""
     before = server.metric("flotilla_requests_cancelled_total")

@@ -2,6 +2,7 @@
 #include "agent/serve/api/api.h"
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
+#include "agent/serve/api/page.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 
@@ -63,7 +64,7 @@ static int token_of(const struct flo_serve *serve,
 
 /* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
  * is guarded against web pages that would compute here.  Health is open to
- * all. */
+ * all, and the chat page to all but pages of other sites. */
 static int admit(void *context, struct flo_httpd_request *http,
                  struct flo_err *err)
 {
@@ -71,6 +72,9 @@ static int admit(void *context, struct flo_httpd_request *http,
     const char *token = flo_httpd_bearer(http);
     if (flo_httpd_listener_tag(http) == TAG_UNIX ||
         strcmp(flo_httpd_path(http), "/health") == 0) {
+        return 0;
+    }
+    if (flo_page_is_asked(serve, http) && !is_foreign_page(serve, http)) {
         return 0;
     }
     if (find_token(serve, token) != SERVE_TOKEN_ANY) {
@@ -453,13 +457,13 @@ int flo_api_open(struct flo_serve *serve,
         .hosts = serve->hosts,
         .origins = serve->origins,
         .error_body = flo_fronts_error_body,
-        .paths_fix = "this is OpenAI's API; docs/reference/local-api.md lists "
-                     "its paths",
+        .paths_fix = FLO_API_PATHS_FIX,
         .admit = admit,
         .admit_context = serve,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);
+    rv = rv < 0 ? rv : flo_page_open(serve, err);
     for (const char *const *a = options->listen;
          rv == 0 && a != NULL && *a != NULL; a++) {
         bool is_unix = strncmp(*a, "unix:", 5) == 0;

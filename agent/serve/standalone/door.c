@@ -38,6 +38,7 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .n_tokens = rules.n_tokens,
         .unbound_have_all = true,
         .origins = door->origins,
+        .has_no_page = door->has_no_page,
         .sandbox = door->sandbox,
     };
     return flo_serve_open(base, &options, handlers, out, err);

@@ -10,6 +10,7 @@ struct flo_door {
     const char *token_file;     /* NULL: none, here and below */
     const char *rules_file;     /* apps */
     const char *const *origins; /* as in flo_serve_options */
+    bool has_no_page;
     enum flo_sandbox_mode sandbox;
 };
 

@@ -159,6 +159,8 @@ static const struct flo_flag flags[] = {
      "pages from there may use it in a browser, as http://localhost:5173; may "
      "be repeated",
      .take = take_origin},
+    {"no-page", NULL, "no chat page at / for browsers",
+     FLO_SWITCH(struct standalone, door.has_no_page)},
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",

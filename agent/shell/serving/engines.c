@@ -177,6 +177,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .listen = shell->is_local ? nowhere : shell->settings.listen,
         .token = shell->settings.token,
         .origins = shell->settings.origins,
+        .has_no_page = !flo_config_bool(config, "page"),
         .tokens = rules->tokens,
         .n_tokens = rules->n_tokens,
         .pipelines = shell->settings.pipelines,

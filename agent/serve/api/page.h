@@ -1,0 +1,18 @@
+/* The chat page of the local API: static files for browsers. */
+#ifndef FLOTILLA_SERVE_PAGE_H
+#define FLOTILLA_SERVE_PAGE_H
+
+#include "agent/serve/state.h"
+#include "base/host/httpd.h"
+
+/* Where the paths of the API are listed, for errors. */
+#define FLO_API_PATHS_FIX                                                      \
+    "this is OpenAI's API; docs/reference/local-api.md lists its paths"
+
+/* Does the request ask for a file of the page?  It needs no token. */
+bool flo_page_is_asked(const struct flo_serve *serve,
+                       const struct flo_httpd_request *http);
+/* Add the page's routes, if there is to be one. */
+FLO_MUST_USE int flo_page_open(struct flo_serve *serve, struct flo_err *err);
+
+#endif
