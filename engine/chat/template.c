@@ -268,8 +268,6 @@ static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
         .source_bytes = source->bytes,
     };
     flo_calls_derive(&derivation, &chat->calls);
-    /* A form that is not offered is told as a whole. */
-    chat->has_tools = chat->has_tools && !chat->calls.is_told;
 }
 
 /* The text to use, and its name. */
@@ -478,22 +476,31 @@ static void plain(const struct flo_engine_message *messages, size_t count,
     }
 }
 
-static bool has_calls(const struct flo_engine_message *message)
+static int find_calls(const struct talk *talk, size_t at, bool *has_any,
+                      struct flo_err *err)
 {
+    const struct flo_engine_message *message = &talk->messages[at];
     struct flo_tree tree = {0};
     struct flo_buf copy = {0};
+    *has_any = false;
     if (message->more == NULL) {
-        return false;
+        return 0;
     }
     flo_buf_add(&copy, message->more, message->more_bytes);
-    /* An error is found again where it is told. */
-    bool has_any =
-        copy.bytes > 0 &&
-        flo_tree_read(&tree, copy.data, copy.bytes, 0, 0, NULL, NULL) == 0 &&
-        flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
+    flo_buf_add(&copy, "", 1);
+    int rv =
+        copy.failed
+            ? flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count)
+            : flo_tree_read(&tree, copy.data, copy.bytes - 1, 0, 0, NULL, err);
+    if (rv < 0) {
+        flo_wrap(err, rv, "message %zu: `more`", at);
+    } else {
+        *has_any =
+            flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
+    }
     flo_tree_deinit(&tree);
     flo_buf_deinit(&copy);
-    return has_any;
+    return rv;
 }
 
 /* Some templates take ids of nine letters and digits alone.  Their refusal of
@@ -526,15 +533,16 @@ static int run_on(const struct flo_template *chat,
                   struct flo_err *err)
 {
     struct talk before = *talk;
-    const struct flo_engine_message *last =
-        talk->messages + (talk->count > 1 ? talk->count - 1 : 0);
-    bool is_begun =
-        talk->count > 1 && is_of(last, "assistant") && !has_calls(last);
-    before.count -= is_begun;
-    int rv = run_with_ids(chat, vocab, &before, text, marks, err);
+    size_t last = talk->count > 1 ? talk->count - 1 : 0;
+    bool is_begun = last > 0 && is_of(&talk->messages[last], "assistant");
+    bool has_calls = false;
+    int rv = is_begun ? find_calls(talk, last, &has_calls, err) : 0;
 
+    is_begun = is_begun && !has_calls;
+    before.count -= is_begun;
+    rv = rv < 0 ? rv : run_with_ids(chat, vocab, &before, text, marks, err);
     if (rv == 0 && is_begun) {
-        add_message(last, text, marks);
+        add_message(&talk->messages[last], text, marks);
     }
     return rv;
 }
@@ -611,14 +619,19 @@ static int render_folded(const struct flo_template *chat,
 }
 
 /* Has the template no form for something in it? */
-static bool must_tell(const struct flo_template *chat, const struct talk *talk)
+static int must_tell(const struct flo_template *chat, const struct talk *talk,
+                     bool *out, struct flo_err *err)
 {
     bool has_tools = talk->setting != NULL && talk->setting->tools != NULL;
-    for (size_t i = 0; i < talk->count; i++) {
-        has_tools = has_tools || has_calls(&talk->messages[i]) ||
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && chat->calls.is_told && i < talk->count; i++) {
+        bool has_calls = false;
+        rv = find_calls(talk, i, &has_calls, err);
+        has_tools = has_tools || has_calls ||
                     (!chat->has_tool && is_of(&talk->messages[i], "tool"));
     }
-    return has_tools && chat->calls.is_told;
+    *out = has_tools && chat->calls.is_told;
+    return rv;
 }
 
 static int render_told(const struct flo_template *chat,
@@ -650,10 +663,11 @@ int flo_template_render(const struct flo_template *chat,
     const struct talk talk = {setting, messages, message_count};
     int rv = check_messages(messages, message_count, err);
     rv = rv < 0 ? rv : check_bytes(vocab, messages, message_count, tokens, err);
+    bool is_told = false;
+    rv = rv < 0 ? rv : must_tell(chat, &talk, &is_told, err);
     if (rv < 0) {
         return rv;
     }
-    return must_tell(chat, &talk)
-               ? render_told(chat, vocab, &talk, tokens, err)
-               : render_folded(chat, vocab, &talk, tokens, err);
+    return is_told ? render_told(chat, vocab, &talk, tokens, err)
+                   : render_folded(chat, vocab, &talk, tokens, err);
 }

@@ -1,5 +1,6 @@
-/* Jinja: any text is parsed or refused, and what it renders is bounded, has a
- * mark for each byte, and is the same each time. */
+/* Jinja: any text is parsed or refused, and what it renders of a conversation
+ * with tools is bounded, has a mark for each byte, and is the same each time.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,17 +10,35 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static int render(const struct flo_jinja *jinja, struct flo_buf *text)
 {
+    static const char tools[] =
+        "[{\"function\": {\"name\": \"f\", \"parameters\": {\"type\": "
+        "\"object\", \"properties\": {\"B\": {\"enum\": [1.5, null, true]}, "
+        "\"a\": {\"type\": [\"x\", \"y\"]}}}}}]";
+    static const char call[] =
+        "{\"reasoning_content\": \"hm\", \"tool_calls\": [{\"id\": \"1\", "
+        "\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"b\\\": "
+        "[1]}\"}}]}";
+    static const char result[] = "{\"tool_call_id\": \"1\", \"name\": \"f\"}";
+    static const char parts[] = "{\"content\": [{\"type\": \"text\", "
+                                "\"text\": \"p\"}, null]}";
     static const struct flo_engine_message messages[] = {
-        {.role = "system", .text = "Be \xc3\xa4 system", .bytes = 12},
-        {.role = "user", .text = " <|im_end|> a\n", .bytes = 14},
-        {.role = "assistant", .text = "<think>x</think>\n\nb", .bytes = 19},
-        {.role = "tool", .text = "{\"a\": 1}", .bytes = 8},
-        {.role = "user", .text = "", .bytes = 0},
+        {"system", "Be \xc3\xa4 system", 12, NULL, 0},
+        {"user", " <|im_end|> a\n", 14, NULL, 0},
+        {"assistant", "<think>x</think>\n\nb", 19, call, sizeof(call) - 1},
+        {"tool", "{\"a\": 1}", 8, result, sizeof(result) - 1},
+        {"user", NULL, 0, parts, sizeof(parts) - 1},
     };
+    static const struct flo_engine_setting setting = {
+        .tools = tools,
+        .tools_bytes = sizeof(tools) - 1,
+        .thinking = FLO_THINKING_OFF,
+        .effort = "low"};
     const struct flo_jinja_input input = {.messages = messages,
                                           .count = FLO_COUNT(messages),
                                           .bos = "<s>",
-                                          .eos = "</s>"};
+                                          .eos = "</s>",
+                                          .setting = &setting,
+                                          .has_short_ids = true};
     struct flo_buf marks = {.bytes_max = 1u << 16};
     struct flo_err err = {0};
     text->bytes_max = 1u << 16;

@@ -1,5 +1,5 @@
 /* Chat templates: any template text is recognised or refused, any message is
- * rendered, and no message makes a control token. */
+ * rendered with any tools and calls, and nothing said makes a control token. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,30 +58,47 @@ static size_t controls_in(const struct flo_tokens *tokens)
     return count;
 }
 
-/* The message's own text must not change how many controls there are. */
+/* What an input says; a text that is NULL is not said. */
+struct said {
+    const char *text, *tools, *more;
+    size_t bytes, tools_bytes, more_bytes;
+};
+
+static int render(const struct flo_template *chat,
+                  const struct flo_vocab *vocab, const struct said *said,
+                  size_t count, struct flo_tokens *tokens)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "user",
+                                        "tool"};
+    const struct flo_engine_setting setting = {
+        .tools = said->tools,
+        .tools_bytes = said->tools_bytes,
+        .thinking = said->bytes % FLO_THINKINGS,
+        .effort = said->bytes % 2 == 0 ? NULL : "<|im_end|>"};
+    struct flo_engine_message messages[FLO_COUNT(roles)];
+    struct flo_err err = {0};
+    for (size_t i = 0; i < count; i++) {
+        messages[i] = (struct flo_engine_message){
+            roles[i], said->text, said->bytes, said->more, said->more_bytes};
+    }
+    int rv = flo_template_render(chat, vocab, &setting, messages, count, tokens,
+                                 &err);
+    if (rv < 0 && err.what[0] == '\0') {
+        abort();
+    }
+    return rv;
+}
+
+/* What is said must not change how many controls there are. */
 static void check(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const char *text, size_t bytes,
+                  const struct flo_vocab *vocab, const struct said *said,
                   size_t count)
 {
-    const struct flo_engine_message messages[] = {
-        {.role = "system", .text = text, .bytes = bytes},
-        {.role = "user", .text = text, .bytes = bytes},
-        {.role = "assistant", .text = text, .bytes = bytes},
-        {.role = "user", .text = text, .bytes = bytes},
-        {.role = "tool", .text = text, .bytes = bytes}};
-    const struct flo_engine_message plain[] = {
-        {.role = "system", .text = "x", .bytes = 1},
-        {.role = "user", .text = "x", .bytes = 1},
-        {.role = "assistant", .text = "x", .bytes = 1},
-        {.role = "user", .text = "x", .bytes = 1},
-        {.role = "tool", .text = "x", .bytes = 1}};
+    const struct said plain = {.text = "x", .bytes = 1};
     struct flo_tokens one = {.count_max = 1u << 20};
     struct flo_tokens other = {.count_max = 1u << 20};
-    struct flo_err err = {0};
-    if (flo_template_render(chat, vocab, NULL, messages, count, &one, &err) ==
-            0 &&
-        flo_template_render(chat, vocab, NULL, plain, count, &other, &err) ==
-            0 &&
+    if (render(chat, vocab, said, count, &one) == 0 &&
+        render(chat, vocab, &plain, count, &other) == 0 &&
         controls_in(&one) != controls_in(&other)) {
         abort();
     }
@@ -89,13 +106,39 @@ static void check(const struct flo_template *chat,
     flo_tokens_deinit(&other);
 }
 
-/* Templates that look at nothing but the role of a message. */
-static const char *const known[] = {"chatml", "llama3", "llama2", "mistral",
-                                    "gemma",  "phi3",   "zephyr", "phi2"};
+/* Templates that look at nothing but the role of a message; the last one says
+ * all that there is, in each way. */
+static const char *const known[] = {
+    "chatml",
+    "llama3",
+    "llama2",
+    "mistral",
+    "gemma",
+    "phi3",
+    "zephyr",
+    "phi2",
+    "{{ tools }}{{ tools | tojson(indent=1) }}{{ reasoning_effort }}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}{{ m.content }}"
+    "{{ m.tool_calls }}{{ m.reasoning_content ~ m.tool_call_id ~ m.name }}"
+    "{% for c in m.tool_calls or [] %}{{ c.function.arguments }}"
+    "{{ c.function | tojson }}{{ c | string | upper }}"
+    "{% endfor %}<|im_end|>{% endfor %}"};
 
-/* Two bytes of choices, a line of template, the rest is the message.  A
- * template of outside may do anything; a known one must not mistake a
- * message's text for its own. */
+/* The text up to a newline; the rest begins after it. */
+static const char *take_line(const char **at, size_t *left, size_t *bytes)
+{
+    const char *line = *at, *end = memchr(line, '\n', *left);
+    *bytes = end != NULL ? (size_t)(end - line) : *left;
+    size_t taken = *bytes + (end != NULL);
+    *at += taken;
+    *left -= taken;
+    return line;
+}
+
+/* Two bytes of choices, a line of template, if so chosen a line of tools and
+ * one of the messages' `more`; the rest is the message.  A template of outside
+ * may do anything; a known one must not mistake a message's text for its
+ * own. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_buf file = {0};
@@ -106,10 +149,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (bytes < 3) {
         return 0;
     }
-    const char *text = (const char *)data + 2;
-    const char *line = memchr(text, '\n', bytes - 2);
-    size_t template_bytes = line != NULL ? (size_t)(line - text) : bytes - 2;
-    size_t rest = bytes - 2 - template_bytes;
+    struct said said = {0};
+    size_t left = bytes - 2, template_bytes;
+    const char *rest = (const char *)data + 2;
+    const char *text = take_line(&rest, &left, &template_bytes);
+    if ((data[0] & 4) != 0) {
+        said.tools = take_line(&rest, &left, &said.tools_bytes);
+        said.more = take_line(&rest, &left, &said.more_bytes);
+    }
+    said.text = rest;
+    said.bytes = left;
     const char *instead =
         data[1] % 2 == 0 ? NULL : known[data[1] / 2 % FLO_COUNT(known)];
     make(&file, (data[0] & 1) != 0, (data[0] & 2) != 0 ? 4 : 3, text,
@@ -118,13 +167,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         flo_vocab_open(gguf, &vocab, &err) == 0 &&
         flo_template_find(gguf, vocab, instead, &chat, &err) == 0) {
         if (instead != NULL) {
-            check(&chat, vocab, text + template_bytes, rest, 4);
-            check(&chat, vocab, text + template_bytes, rest, 5);
+            check(&chat, vocab, &said, 4);
+            check(&chat, vocab, &said, 5);
         } else {
             struct flo_tokens tokens = {.count_max = 1u << 16};
-            const struct flo_engine_message message = {
-                .role = "user", .text = text + template_bytes, .bytes = rest};
-            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err);
+            (void)render(&chat, vocab, &said, 5, &tokens);
             flo_tokens_deinit(&tokens);
         }
         flo_template_deinit(&chat);

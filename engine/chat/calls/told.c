@@ -1,6 +1,8 @@
 /* Tools in words; see told.h. */
 #include "engine/chat/calls/told.h"
 
+#include "base/tree/tree.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,26 +30,29 @@ static int read_json(struct flo_tree *tree, struct flo_buf *copy,
 static int put_tools(const struct flo_engine_setting *setting,
                      struct flo_buf *out, struct flo_err *err)
 {
-    struct flo_tools tools = {0};
-    int rv =
-        flo_tools_read(&tools, setting->tools, setting->tools_bytes, 0, err);
+    struct flo_tree tree = {0};
+    struct flo_buf copy = {0};
+    int rv = read_json(&tree, &copy, setting->tools, setting->tools_bytes,
+                       "tools", err);
 
     if (rv == 0) {
         flo_buf_text(out, out->bytes > 0 ? "\n\n" : "");
         flo_buf_text(out, "You may call these functions, each described by a "
                           "JSON object:\n");
-    }
-    for (uint32_t i = 0; rv == 0 && i < tools.count; i++) {
-        flo_tree_print(tools.functions[i], out);
-        flo_buf_text(out, "\n");
-    }
-    if (rv == 0) {
+        for (const struct flo_tree_node *n = flo_tree_first(tree.nodes);
+             n != NULL; n = n->next) {
+            const struct flo_tree_node *function =
+                flo_tree_member(n, "function");
+            flo_tree_print(function != NULL ? function : n, out);
+            flo_buf_text(out, "\n");
+        }
         flo_buf_text(out, "To call one, answer with its name and its arguments "
                           "alone, in this form:\n<tool_call>\n{\"name\": "
                           "\"function\", \"arguments\": {\"key\": "
                           "\"value\"}}\n</tool_call>");
     }
-    flo_tools_deinit(&tools);
+    flo_tree_deinit(&tree);
+    flo_buf_deinit(&copy);
     return rv;
 }
 

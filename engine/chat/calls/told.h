@@ -6,8 +6,7 @@
 #ifndef FLOTILLA_ENGINE_CALL_TOLD_H
 #define FLOTILLA_ENGINE_CALL_TOLD_H
 
-#include "engine/chat/calls/form.h"
-#include "engine/chat/calls/tools.h"
+#include <flotilla/engine.h>
 
 /* Zero-initialise. */
 struct flo_told {

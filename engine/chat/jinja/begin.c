@@ -65,21 +65,48 @@ static struct jinja_value list_of(struct jinja_run *run,
     return out;
 }
 
+static uint64_t hash_of(struct jinja_text text) /* FNV-1a */
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < text.bytes; i++) {
+        hash = (hash ^ (unsigned char)text.data[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+/* A key that comes again has its first place and its last value.  A table of
+ * places + 1, by hashes, finds it. */
 static struct jinja_value dict_of(struct jinja_run *run,
                                   const struct flo_tree_node *node)
 {
     struct jinja_value out = {.kind = KIND_DICT};
-    size_t count = count_children(node);
-    out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));
-    if (run->rv == 0) {
-        out.dict->entries =
-            flo_jinja_need(run, count, sizeof(*out.dict->entries));
-        out.dict->capacity = count;
+    size_t count = count_children(node), slots = 4;
+    while (slots < 2 * count) {
+        slots *= 2;
     }
+    struct jinja_dict *dict = flo_jinja_need(run, 1, sizeof(*dict));
+    struct jinja_entry *entries =
+        flo_jinja_need(run, count + 1, sizeof(*entries));
+    uint32_t *table = flo_jinja_need(run, slots, sizeof(*table));
+    if (table == NULL) {
+        return out;
+    }
+    dict->entries = entries;
+    dict->capacity = count + 1;
     for (node = node->first; node != NULL && run->rv == 0; node = node->next) {
-        flo_jinja_put(run, out.dict, said(run, node->key, node->key_bytes).text,
-                      value_of(run, node));
+        struct jinja_text key = said(run, node->key, node->key_bytes).text;
+        size_t at = hash_of(key) & (slots - 1);
+        while (table[at] != 0 &&
+               !flo_jinja_same(entries[table[at] - 1].key, key)) {
+            at = (at + 1) & (slots - 1);
+            flo_jinja_spend(run, 1);
+        }
+        if (table[at] == 0) {
+            table[at] = (uint32_t)++dict->count;
+        }
+        entries[table[at] - 1] = (struct jinja_entry){key, value_of(run, node)};
     }
+    out.dict = dict;
     return out;
 }
 
@@ -165,7 +192,7 @@ static struct jinja_value read_json(struct jinja_run *run, const char *name,
 static void shorten(struct jinja_run *run, struct jinja_value *id)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    uint64_t hash = hash_of(id->text);
     bool fits = id->text.bytes == ID_BYTES;
     if (id->kind != KIND_TEXT) {
         return;
@@ -173,7 +200,6 @@ static void shorten(struct jinja_run *run, struct jinja_value *id)
     for (size_t i = 0; i < id->text.bytes; i++) {
         unsigned char c = (unsigned char)id->text.data[i];
         fits = fits && c < 0x80 && isalnum(c);
-        hash = (hash ^ c) * UINT64_C(0x100000001b3);
     }
     char *out = fits ? NULL : flo_jinja_need(run, ID_BYTES, 1);
     for (size_t i = 0; out != NULL && i < ID_BYTES; i++, hash /= 36) {
@@ -244,7 +270,7 @@ static struct jinja_value message_of(struct jinja_run *run,
                                      size_t at)
 {
     const struct flo_engine_message *message = &input->messages[at];
-    struct jinja_value out = {.kind = KIND_DICT, .is_said = true};
+    struct jinja_value out = {.kind = KIND_DICT};
     struct jinja_value more = {.kind = KIND_UNDEFINED};
     char name[64];
     snprintf(name, sizeof(name), "message %zu: `more`", at);

@@ -534,16 +534,19 @@ struct jinja_value flo_jinja_pairs(struct jinja_run *run,
     if (value->kind != KIND_DICT) {
         return refuse(run, "pairs of what is no object");
     }
-    flo_jinja_spend(run, value->dict->count);
-    for (size_t i = 0; run->rv == 0 && i < value->dict->count; i++) {
-        struct jinja_value pair = viewed(flo_jinja_list(run), LIST_TUPLE);
-        struct jinja_value key = flo_jinja_text(value->dict->entries[i].key);
-        key.is_said = pair.is_said = value->is_said;
-        if (run->rv == 0) {
-            flo_jinja_append(run, pair.list, key);
-            flo_jinja_append(run, pair.list, value->dict->entries[i].value);
-            flo_jinja_append(run, out.list, pair);
-        }
+    size_t count = value->dict->count;
+    flo_jinja_spend(run, count);
+    struct jinja_list *lists = flo_jinja_need(run, count, sizeof(*lists));
+    struct jinja_value *parts = flo_jinja_need(run, 2 * count, sizeof(*parts));
+    for (size_t i = 0; run->rv == 0 && i < count; i++) {
+        struct jinja_value pair = {.kind = KIND_LIST,
+                                   .is_said = value->is_said};
+        parts[2 * i] = flo_jinja_text(value->dict->entries[i].key);
+        parts[2 * i].is_said = value->is_said;
+        parts[2 * i + 1] = value->dict->entries[i].value;
+        lists[i] = (struct jinja_list){LIST_TUPLE, 2, 2, &parts[2 * i]};
+        pair.list = &lists[i];
+        flo_jinja_append(run, out.list, pair);
     }
     return out;
 }

@@ -8,6 +8,7 @@
 
 #define FLO_JINJA_DEPTH_MAX 200u /* of the tree */
 #define FLO_JINJA_ARGS_MAX 16u
+#define FLO_JINJA_VALUES_DEEP_MAX 100 /* lists in lists; JSON brings 64 */
 
 /* ---- memory: given back all at once ---- */
 
@@ -200,6 +201,7 @@ struct jinja_dict {
 
 struct jinja_scope {
     struct jinja_dict names;
+    struct jinja_dict loop; /* of a round: `loop` */
     struct jinja_scope *parent;
 };
 
@@ -221,6 +223,7 @@ struct jinja_run {
     uint64_t now_ms;              /* of strftime_now() */
     struct flo_buf *text, *marks; /* where output goes */
     struct jinja_scope root;
+    struct jinja_scope *spare; /* those that were left, by `parent` */
     enum jinja_flow flow;
     uint64_t steps;
     uint32_t line;
@@ -251,6 +254,7 @@ struct jinja_value flo_jinja_number(int64_t number);
 struct jinja_value flo_jinja_text(struct jinja_text text);
 struct jinja_value flo_jinja_list(struct jinja_run *run);
 
+bool flo_jinja_same(struct jinja_text a, struct jinja_text b);
 void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
                       struct jinja_value value);
 void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,

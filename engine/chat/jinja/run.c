@@ -51,6 +51,11 @@ static struct jinja_value look_up(const struct jinja_run *run,
 static void assign(struct jinja_run *run, struct jinja_scope *scope,
                    const struct jinja_node *target, struct jinja_value value)
 {
+    if (value.kind == KIND_DICT && value.dict->is_ours &&
+        !value.dict->is_namespace) {
+        not_built(run, "a loop that is kept");
+        return;
+    }
     if (target->op == OP_NAME) {
         flo_jinja_put(run, &scope->names, target->text, value);
         return;
@@ -183,17 +188,29 @@ static void read_args(struct jinja_run *run, struct jinja_scope *scope,
     }
 }
 
+/* An empty scope, one that was left if there is any; NULL after an error. */
 static struct jinja_scope *inner_scope(struct jinja_run *run,
                                        struct jinja_scope *parent)
 {
-    struct jinja_scope *scope = flo_jinja_take(&run->pool, 1, sizeof(*scope));
-    if (scope == NULL) {
-        flo_jinja_fail(run, run->pool.rv, "more than %zu bytes of memory",
-                       run->pool.bytes_max);
-        return NULL;
+    struct jinja_scope *scope = run->spare;
+    if (scope != NULL) {
+        run->spare = scope->parent;
+    } else {
+        scope = flo_jinja_need(run, 1, sizeof(*scope));
     }
-    scope->parent = parent;
+    if (scope != NULL) {
+        scope->names.count = 0;
+        scope->parent = parent;
+    }
     return scope;
+}
+
+static void leave_scope(struct jinja_run *run, struct jinja_scope *scope)
+{
+    if (scope != NULL) {
+        scope->parent = run->spare;
+        run->spare = scope;
+    }
 }
 
 /* Run a body; its output is a text. */
@@ -201,34 +218,14 @@ static struct jinja_value captured(struct jinja_run *run,
                                    struct jinja_scope *scope,
                                    const struct jinja_node *body)
 {
-    struct flo_buf text = {.bytes_max = run->text->bytes_max};
-    struct flo_buf marks = {.bytes_max = run->text->bytes_max};
+    struct jinja_builder builder = flo_jinja_builder(run);
     struct flo_buf *outer_text = run->text, *outer_marks = run->marks;
-    run->text = &text;
-    run->marks = &marks;
+    run->text = &builder.text;
+    run->marks = &builder.marks;
     run_body(run, scope, body);
     run->text = outer_text;
     run->marks = outer_marks;
-    struct jinja_text out = {"", NULL, 0};
-    if (text.failed || marks.failed) {
-        flo_jinja_fail(run, FLO_E_INFER_TOO_LONG, "its text is too long");
-    } else if (run->rv == 0 && text.bytes > 0) {
-        struct jinja_text view = {text.data, (const uint8_t *)marks.data,
-                                  text.bytes};
-        char *data = flo_jinja_take(&run->pool, 2 * text.bytes, 1);
-        if (data == NULL) {
-            flo_jinja_fail(run, run->pool.rv, "more than %zu bytes of memory",
-                           run->pool.bytes_max);
-        } else {
-            memcpy(data, view.data, view.bytes);
-            memcpy(data + view.bytes, view.marks, view.bytes);
-            out = (struct jinja_text){data, (const uint8_t *)data + view.bytes,
-                                      view.bytes};
-        }
-    }
-    flo_buf_deinit(&text);
-    flo_buf_deinit(&marks);
-    return flo_jinja_text(out);
+    return flo_jinja_built(&builder);
 }
 
 static struct jinja_value call_macro(struct jinja_run *run,
@@ -271,6 +268,7 @@ static struct jinja_value call_macro(struct jinja_run *run,
     }
     struct jinja_value out = captured(run, scope, macro->b);
     run->calls--;
+    leave_scope(run, scope);
     return out;
 }
 
@@ -510,41 +508,12 @@ static struct jinja_value item_or_none(const struct jinja_list *list, size_t at)
                                   .text = jinja_text_of("an item of a loop")};
 }
 
-/* The names that a round sees; NULL after an error. */
-static struct jinja_scope *round_scope(struct jinja_run *run,
-                                       struct jinja_scope *outer,
-                                       const struct jinja_node *node,
-                                       const struct jinja_list *list, size_t at,
-                                       bool has_loop)
+/* What `loop` tells in a round. */
+static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
+                     const struct jinja_list *list, size_t at)
 {
-    struct jinja_scope *scope = inner_scope(run, outer);
-    const struct jinja_value *item = &list->items[at];
-    if (scope == NULL) {
-        return NULL;
-    }
-    if (node->args->next == NULL) {
-        flo_jinja_put(run, &scope->names, node->args->text, *item);
-    } else {
-        size_t i = 0;
-        for (const struct jinja_node *name = node->args; name != NULL;
-             name = name->next, i++) {
-            if (item->kind != KIND_LIST || i >= item->list->count) {
-                not_built(run, "a loop over other pairs");
-                return NULL;
-            }
-            flo_jinja_put(run, &scope->names, name->text, item->list->items[i]);
-        }
-    }
-    if (!has_loop) {
-        return scope;
-    }
-    struct jinja_dict *loop = flo_jinja_take(&run->pool, 1, sizeof(*loop));
-    if (loop == NULL) {
-        flo_jinja_fail(run, run->pool.rv, "more than %zu bytes of memory",
-                       run->pool.bytes_max);
-        return NULL;
-    }
     int64_t index = (int64_t)at, count = (int64_t)list->count;
+    struct jinja_dict *loop = &scope->loop;
     const struct {
         const char *name;
         struct jinja_value value;
@@ -557,13 +526,39 @@ static struct jinja_scope *round_scope(struct jinja_run *run,
                  {"length", flo_jinja_number(count)},
                  {"previtem", item_or_none(list, at - 1)},
                  {"nextitem", item_or_none(list, at + 1)}};
-    for (size_t i = 0; i < FLO_COUNT(facts); i++) {
-        flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);
+    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(facts); i++) {
+        if (loop->count == FLO_COUNT(facts)) { /* in this order */
+            loop->entries[i].value = facts[i].value;
+        } else {
+            flo_jinja_put(run, loop, jinja_text_of(facts[i].name),
+                          facts[i].value);
+        }
     }
     loop->is_ours = true;
     flo_jinja_put(run, &scope->names, jinja_text_of("loop"),
                   (struct jinja_value){.kind = KIND_DICT, .dict = loop});
-    return scope;
+}
+
+/* The names that a round sees. */
+static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
+                        const struct jinja_node *node,
+                        const struct jinja_list *list, size_t at)
+{
+    const struct jinja_value *item = &list->items[at];
+    size_t i = 0;
+    scope->names.count = 0;
+    if (node->args->next == NULL) {
+        flo_jinja_put(run, &scope->names, node->args->text, *item);
+        return;
+    }
+    for (const struct jinja_node *name = node->args; name != NULL;
+         name = name->next, i++) {
+        if (item->kind != KIND_LIST || i >= item->list->count) {
+            not_built(run, "a loop over other pairs");
+            return;
+        }
+        flo_jinja_put(run, &scope->names, name->text, item->list->items[i]);
+    }
 }
 
 /* The items for which the loop's condition holds. */
@@ -574,13 +569,10 @@ static struct jinja_list *chosen(struct jinja_run *run,
 {
     struct jinja_value out = flo_jinja_list(run);
     for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
-        struct jinja_scope *inner =
-            round_scope(run, scope, node, list, i, false);
-        if (inner != NULL) {
-            struct jinja_value holds = eval(run, inner, node->d);
-            if (flo_jinja_is_true(&holds)) {
-                flo_jinja_append(run, out.list, list->items[i]);
-            }
+        begin_round(run, scope, node, list, i);
+        struct jinja_value holds = eval(run, scope, node->d);
+        if (run->rv == 0 && flo_jinja_is_true(&holds)) {
+            flo_jinja_append(run, out.list, list->items[i]);
         }
     }
     return run->rv < 0 ? NULL : out.list;
@@ -591,13 +583,14 @@ static void run_for(struct jinja_run *run, struct jinja_scope *scope,
 {
     struct jinja_value value = eval(run, scope, node->a);
     struct jinja_list *list = run->rv < 0 ? NULL : flo_jinja_items(run, &value);
-    if (list != NULL && node->d != NULL) {
-        list = chosen(run, scope, node, list);
+    struct jinja_scope *inner = list == NULL ? NULL : inner_scope(run, scope);
+    if (inner != NULL && node->d != NULL) {
+        list = chosen(run, inner, node, list);
     }
-    for (size_t i = 0; run->rv == 0 && list != NULL && i < list->count; i++) {
-        struct jinja_scope *inner =
-            round_scope(run, scope, node, list, i, true);
-        if (inner != NULL && goes_on(run, node)) {
+    for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
+        begin_round(run, inner, node, list, i);
+        set_loop(run, inner, list, i);
+        if (goes_on(run, node)) {
             run_body(run, inner, node->b);
         }
         if (run->flow == FLOW_BREAK) {
@@ -606,7 +599,8 @@ static void run_for(struct jinja_run *run, struct jinja_scope *scope,
         }
         run->flow = FLOW_NEXT;
     }
-    if (run->rv == 0 && node->c != NULL && list != NULL && list->count == 0) {
+    leave_scope(run, inner);
+    if (run->rv == 0 && node->c != NULL && list->count == 0) {
         run_body(run, scope, node->c);
     }
 }
@@ -664,6 +658,7 @@ static void run_statement(struct jinja_run *run, struct jinja_scope *scope,
         scope = inner_scope(run, scope);
         if (scope != NULL) {
             run_body(run, scope, node->b);
+            leave_scope(run, scope);
         }
         break;
     default:

@@ -141,7 +141,7 @@ void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
     list->items[list->count++] = value;
 }
 
-static bool is_same(struct jinja_text a, struct jinja_text b)
+bool flo_jinja_same(struct jinja_text a, struct jinja_text b)
 {
     return a.bytes == b.bytes &&
            (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
@@ -151,7 +151,7 @@ const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
                                          struct jinja_text key)
 {
     for (size_t i = 0; i < dict->count; i++) {
-        if (is_same(dict->entries[i].key, key)) {
+        if (flo_jinja_same(dict->entries[i].key, key)) {
             return &dict->entries[i].value;
         }
     }
@@ -162,7 +162,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
                    struct jinja_text key, struct jinja_value value)
 {
     for (size_t i = 0; i < dict->count; i++) {
-        if (is_same(dict->entries[i].key, key)) {
+        if (flo_jinja_same(dict->entries[i].key, key)) {
             dict->entries[i].value = value;
             return;
         }
@@ -232,37 +232,62 @@ int flo_jinja_order_numbers(const struct jinja_value *a,
     return (x > y) - (x < y);
 }
 
-bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
-                     const struct jinja_value *b)
+static bool are_equal(struct jinja_run *run, const struct jinja_value *a,
+                      const struct jinja_value *b, int depth);
+
+static bool are_dicts_equal(struct jinja_run *run, const struct jinja_dict *a,
+                            const struct jinja_dict *b, int depth)
 {
+    bool is_equal = a == b || (a->count == b->count && !a->is_ours);
+    for (size_t i = 0; a != b && is_equal && i < a->count; i++) {
+        const struct jinja_value *other = flo_jinja_find(b, a->entries[i].key);
+        flo_jinja_spend(run, b->count / 8);
+        is_equal =
+            other != NULL && are_equal(run, &a->entries[i].value, other, depth);
+    }
+    return is_equal;
+}
+
+static bool are_equal(struct jinja_run *run, const struct jinja_value *a,
+                      const struct jinja_value *b, int depth)
+{
+    flo_jinja_spend(run, 1);
     if (flo_jinja_is_number(a) && flo_jinja_is_number(b)) {
         return flo_jinja_order_numbers(a, b) == 0;
     }
-    if (a->kind != b->kind) {
+    if (depth == FLO_JINJA_VALUES_DEEP_MAX) {
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
+                       "more than %d lists in each other are compared", depth);
+    }
+    if (a->kind != b->kind || run->rv < 0) {
         return false;
     }
+    bool is_equal = a->kind == KIND_LIST && a->list->count == b->list->count;
     switch (a->kind) {
     case KIND_UNDEFINED:
     case KIND_NONE:
         return true;
     case KIND_TEXT:
-        return is_same(a->text, b->text);
+        return flo_jinja_same(a->text, b->text);
     case KIND_LIST:
-        if (a->list->count == 0 || b->list->count == 0) {
-            return a->list->count == b->list->count;
+        for (size_t i = 0; is_equal && i < a->list->count; i++) {
+            is_equal = are_equal(run, &a->list->items[i], &b->list->items[i],
+                                 depth + 1);
         }
-        break;
+        return is_equal;
     case KIND_DICT:
-        if (a->dict == b->dict || a->dict->count != b->dict->count) {
-            return a->dict == b->dict;
-        }
-        break;
+        return are_dicts_equal(run, a->dict, b->dict, depth + 1);
     default:
-        break;
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
+                       "comparing functions is not built");
+        return false;
     }
-    flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                   "comparing lists and objects is not built");
-    return false;
+}
+
+bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
+                     const struct jinja_value *b)
+{
+    return are_equal(run, a, b, 0);
 }
 
 /* Bytes of the character that begins here. */

@@ -9,8 +9,8 @@
 
 #include "engine/token/unicode.h"
 
-#define DEPTH_MAX 100 /* of lists and objects; JSON brings 64 */
 #define INDENT_MAX 16
+#define SEPARATOR_BYTES_MAX 16
 
 /* ---- numbers ---- */
 
@@ -166,9 +166,10 @@ static void put_repr_text(struct jinja_builder *builder, struct jinja_text text,
 
 static bool is_full(struct jinja_builder *builder, int depth)
 {
-    if (depth == DEPTH_MAX) {
+    if (depth == FLO_JINJA_VALUES_DEEP_MAX) {
         flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE,
-                       "more than %d lists in each other as text", DEPTH_MAX);
+                       "more than %d lists in each other as text",
+                       FLO_JINJA_VALUES_DEEP_MAX);
     }
     return builder->run->rv < 0 || builder->text.failed;
 }
@@ -284,7 +285,7 @@ static void put_json_text(struct form *form, struct jinja_text text,
             snprintf(escape, sizeof(escape), "\\%c", letters[hit - escaped]);
         } else if (c < ' ') {
             escape_code(escape, c);
-        } else if (c >= 0x80 && form->is_ascii) {
+        } else if (c >= 0x7f && form->is_ascii) {
             escape_code(escape,
                         flo_utf8_next(text.data + at, text.bytes - at, &taken));
         } else {
@@ -411,7 +412,8 @@ static const char *word_of(struct jinja_run *run,
                            const struct jinja_value *list, size_t at)
 {
     bool is_pair = list->kind == KIND_LIST && list->list->count == 2 &&
-                   list->list->items[at].kind == KIND_TEXT;
+                   list->list->items[at].kind == KIND_TEXT &&
+                   list->list->items[at].text.bytes <= SEPARATOR_BYTES_MAX;
     char *word = NULL;
     if (!is_pair) {
         flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,

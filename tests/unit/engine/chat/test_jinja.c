@@ -182,7 +182,7 @@ static void what_is_not_known_is_refused_with_its_line(void **state)
         "\n{{ missing.field }}",
         "\n{{ 1.5 }}",
         "\n{{ 1 / 2 }}",
-        "\n{{ messages.items }}",
+        "\n{{ messages[0].items }}",
         "\n{{ range(3) }}",
         "\n{{ messages is unheard_of }}",
         "\n{% if true %}",

@@ -1,93 +1,7 @@
 /* Chat templates: the golden prompts, no way to forge a turn, and no guess. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "engine/chat/template.h"
-#include "unit/engine/gguf_make.h"
+#include "unit/engine/chat/world.h"
 
 #define TINY "tests/models/tiny-v1.Q4_1.gguf"
-#define FOLDER "tests/golden/token/templates/"
-
-/* A vocabulary of every byte and some control tokens, with a template. */
-struct world {
-    struct flo_buf file;
-    struct flo_gguf *gguf;
-    struct flo_vocab *vocab;
-    struct flo_template chat;
-};
-
-static void world_make(struct world *world, const char *template_text)
-{
-    size_t control_count = FLO_COUNT(controls);
-    memset(world, 0, sizeof(*world));
-    put_head(&world->file, 0, template_text == NULL ? 7 : 8);
-    put_key_text(&world->file, "tokenizer.ggml.model", "gpt2");
-    put_key_text(&world->file, "tokenizer.ggml.pre", "gpt-2");
-    put_key(&world->file, "tokenizer.ggml.tokens", FLO_GGUF_ARRAY);
-    put_u32(&world->file, FLO_GGUF_STRING);
-    put_u64(&world->file, control_count + 98);
-    for (size_t i = 0; i < control_count; i++) {
-        put_text(&world->file, controls[i]);
-    }
-    for (int c = 33; c < 127; c++) {
-        char text[2] = {(char)c, '\0'};
-        put_text(&world->file, text);
-    }
-    put_text(&world->file, "\xc4\xa0"); /* blank */
-    put_text(&world->file, "\xc4\x8a"); /* newline */
-    put_text(&world->file, "\xc3\x82"); /* c2, */
-    put_text(&world->file, "\xc5\x82"); /* a0: a blank that breaks no line */
-    put_key(&world->file, "tokenizer.ggml.token_type", FLO_GGUF_ARRAY);
-    put_u32(&world->file, FLO_GGUF_I32);
-    put_u64(&world->file, control_count + 98);
-    for (size_t i = 0; i < control_count + 98; i++) {
-        put_u32(&world->file, i < control_count ? 3 : 1);
-    }
-    put_key_texts(&world->file, "tokenizer.ggml.merges", NULL, 0);
-    put_key_u32(&world->file, "tokenizer.ggml.bos_token_id", 5);
-    put_key_u32(&world->file, "tokenizer.ggml.eos_token_id", 6);
-    if (template_text != NULL) {
-        put_key_text(&world->file, "tokenizer.chat_template", template_text);
-    }
-    assert_int_equal(
-        flo_gguf_open(world->file.data, world->file.bytes, &world->gguf, NULL),
-        0);
-    assert_int_equal(flo_vocab_open(world->gguf, &world->vocab, NULL), 0);
-}
-
-/* The template is one of the golden files, or the text itself. */
-static void world_open(struct world *world, const char *name)
-{
-    char path[128];
-    size_t bytes;
-    struct flo_err err = {0};
-    snprintf(path, sizeof(path), FOLDER "%.40s.jinja",
-             name != NULL ? name : "");
-    char *text = name != NULL && strchr(name, '{') == NULL
-                     ? read_whole(path, &bytes)
-                     : NULL;
-    world_make(world, text != NULL ? text : name);
-    if (flo_template_find(world->gguf, world->vocab, NULL, &world->chat,
-                          &err) != 0) {
-        fail_msg("%s: %s", name, err.what);
-    }
-    free(text);
-}
-
-static void world_close(struct world *world)
-{
-    flo_template_deinit(&world->chat);
-    flo_vocab_close(world->vocab);
-    flo_gguf_close(world->gguf);
-    flo_buf_deinit(&world->file);
-}
 
 /* Render; control ids in the text are shown as {id}. */
 static void expect(const struct world *world,
@@ -95,20 +9,13 @@ static void expect(const struct world *world,
                    const char *wanted)
 {
     struct flo_tokens tokens = {0};
-    struct flo_buf text = {0};
     struct flo_err err = {0};
     int rv = flo_template_render(&world->chat, world->vocab, NULL, messages,
                                  count, &tokens, &err);
     assert_int_equal(rv, 0);
-    for (size_t i = 0; i < tokens.count; i++) {
-        if (flo_vocab_is_control(world->vocab, tokens.ids[i])) {
-            flo_buf_printf(&text, "{%d}", tokens.ids[i]);
-        } else {
-            flo_vocab_piece(world->vocab, tokens.ids[i], false, &text);
-        }
-    }
-    assert_string_equal(text.data, wanted);
-    flo_buf_deinit(&text);
+    char *text = world_show(world, &tokens);
+    assert_string_equal(text, wanted);
+    free(text);
     flo_tokens_deinit(&tokens);
 }
 
@@ -121,12 +28,6 @@ static void expect_of(const char *template_text,
     world_open(&world, template_text);
     expect(&world, messages, count, wanted);
     world_close(&world);
-}
-
-static struct flo_engine_message say(const char *role, const char *text)
-{
-    return (struct flo_engine_message){
-        .role = role, .text = text, .bytes = strlen(text)};
 }
 
 static void the_tiny_model_gives_the_golden_prompts(void **state)
@@ -210,9 +111,6 @@ static void what_cannot_be_rendered_is_refused_and_told_what_to_do(void **state)
 {
     (void)state;
     static const char *const texts[][2] = {
-        /* The date of today would make each day's prompt another one. */
-        {"{%- set today = strftime_now(\"%Y-%m-%d\") %}[INST]",
-         "'strftime_now' is not known"},
         {"<|im_start|>{{ messages[0].content | unheard_of }}<|im_end|>",
          "'unheard_of' is not known"},
         {"<|im_start|>{% for m in messages %}<|im_end|>", "line 1"},
@@ -334,7 +232,7 @@ static void a_conversation_begins_with_bos_once(void **state)
               "<s>");
 }
 
-static void what_a_tool_says_is_refused_without_a_form_for_it(void **state)
+static void what_a_tool_says_is_the_user_s_without_a_form_for_it(void **state)
 {
     (void)state;
     struct world world;
@@ -352,12 +250,22 @@ static void what_a_tool_says_is_refused_without_a_form_for_it(void **state)
               "{5}{2}system{3}\n\nCutting Knowledge Date: December 2023\n"
               "Today Date: 26 Jul 2024\n\n{4}{2}assistant{3}\n\nB{4}"
               "{2}ipython{3}\n\n\"1\"{4}{2}assistant{3}\n\n");
+    const struct flo_engine_message told[] = {
+        say("user", "A"), say("assistant", "B"),
+        say("user", "<tool_response>\n1\n</tool_response>\n"
+                    "<tool_response>\n2\n</tool_response>")};
+    struct flo_tokens same = {0};
     world_open(&world, "ended");
     assert_int_equal(flo_template_render(&world.chat, world.vocab, NULL,
                                          messages, 4, &tokens, &err),
-                     FLO_E_INFER_PARAM);
-    assert_non_null(strstr(err.what, "message 2 is a tool's"));
-    assert_int_equal(tokens.count, 0);
+                     0);
+    assert_int_equal(flo_template_render(&world.chat, world.vocab, NULL, told,
+                                         3, &same, &err),
+                     0);
+    assert_int_equal(tokens.count, same.count);
+    assert_memory_equal(tokens.ids, same.ids, same.count * sizeof(*same.ids));
+    flo_tokens_deinit(&tokens);
+    flo_tokens_deinit(&same);
     world_close(&world);
 }
 
@@ -440,7 +348,7 @@ int main(void)
         cmocka_unit_test(another_template_goes_instead_of_the_model_s),
         cmocka_unit_test(no_system_message_is_lost),
         cmocka_unit_test(a_conversation_begins_with_bos_once),
-        cmocka_unit_test(what_a_tool_says_is_refused_without_a_form_for_it),
+        cmocka_unit_test(what_a_tool_says_is_the_user_s_without_a_form_for_it),
         cmocka_unit_test(what_the_template_refuses_is_the_request_s_error),
         cmocka_unit_test(without_a_template_the_texts_stand_alone),
         cmocka_unit_test(an_answer_that_was_begun_goes_on),
