@@ -26,6 +26,7 @@ TESTS_ALONE = {
     "flo_memory_way_word": "golden traces of the plan",
     "flo_strain_cause_word": "golden traces of the strain's steps",
     "flo_strain_word": "golden traces of the strain's steps",
+    "flo_process_spawn_kept": "a guard of a device's owner is to be below one",
     "flo_runtime_deinit": "a proxy ends with its runtime; the fuzzer goes on",
 }
 

@@ -639,7 +639,7 @@ static int render_told(const struct flo_template *chat,
                        struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_engine_setting setting = {0};
-    struct flo_told told = {0};
+    struct flo_told_talk told = {0};
     int rv = flo_told_make(&told, in->setting, in->messages, in->count, err);
     if (in->setting != NULL) {
         setting = *in->setting;

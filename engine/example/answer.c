@@ -20,8 +20,8 @@ static void need(int rv, const struct flo_err *err)
 
 int main(int argc, char **argv)
 {
-    struct flo_engine_message said = {
-        .role = "user", .text = argc == 3 ? argv[2] : ""};
+    struct flo_engine_message said = {.role = "user",
+                                      .text = argc == 3 ? argv[2] : ""};
     struct flo_engine *engine;
     struct flo_session *session;
     struct flo_sampler *sampler;

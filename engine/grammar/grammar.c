@@ -183,11 +183,11 @@ int flo_grammar_open_tools(const struct flo_engine *engine,
                       "tools: this model has no vocabulary or template");
     }
     rv = rv < 0 ? rv
-                : flo_tools_read(&tools, rules->tools, rules->tools_bytes,
+                : flo_tools_open(&tools, rules->tools, rules->tools_bytes,
                                  MERGED_MAX, err);
     rv = rv < 0 ? rv : flo_calls_compile(&tools, form, &choice, &program, err);
     rv = rv < 0 ? rv : make_lazy(form, rules, &tools, &lazy, err);
-    flo_tools_deinit(&tools);
+    flo_tools_close(&tools);
     if (rv < 0) {
         free(program);
         return rv;

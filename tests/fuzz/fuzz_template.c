@@ -58,7 +58,7 @@ static size_t controls_in(const struct flo_tokens *tokens)
     return count;
 }
 
-/* What an input says; a text that is NULL is not said. */
+/* Words of an input; a text that is NULL is not said. */
 struct said {
     const char *text, *tools, *more;
     size_t bytes, tools_bytes, more_bytes;
@@ -89,7 +89,7 @@ static int render(const struct flo_template *chat,
     return rv;
 }
 
-/* What is said must not change how many controls there are. */
+/* Words that are said must not change how many controls there are. */
 static void check(const struct flo_template *chat,
                   const struct flo_vocab *vocab, const struct said *said,
                   size_t count)

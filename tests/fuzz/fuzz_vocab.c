@@ -15,8 +15,8 @@ static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
     struct flo_text_stream stream = {0};
     struct flo_template chat;
     struct flo_buf out = {0};
-    const struct flo_engine_message messages[] = {{"system", "x", 1, NULL, 0},
-                                                  {"user", text, bytes, NULL, 0}};
+    const struct flo_engine_message messages[] = {
+        {"system", "x", 1, NULL, 0}, {"user", text, bytes, NULL, 0}};
     int32_t count = flo_vocab_facts(vocab)->count;
     if (flo_tokenize(vocab, text, bytes, 0, &tokens, NULL) == 0) {
         for (size_t i = 0; i < tokens.count; i++) {
@@ -32,7 +32,8 @@ static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
         }
     }
     if (flo_template_find(gguf, vocab, NULL, &chat, NULL) == 0 &&
-        flo_template_render(&chat, vocab, NULL, messages, 2, &tokens, NULL) < 0) {
+        flo_template_render(&chat, vocab, NULL, messages, 2, &tokens, NULL) <
+            0) {
         tokens.failed = true;
     }
     flo_template_deinit(&chat);

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_APPS_H
 #define FLOTILLA_SERVE_APPS_H
 
-#include "agent/serve/openai/openai.h"
+#include "agent/serve/front/request.h"
 
 /* The request asks for no more than its app may have: priority, tokens of the
  * prompt and of the answer.  To be called for each message of a pipeline. */

@@ -120,7 +120,7 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
                                              : FLO_FIELD_VALUE;
 }
 
-/* What leads to the next field's key. */
+/* Bytes that lead to the next field's key. */
 static size_t lead(const struct flo_arguments *a, char *out)
 {
     const struct flo_form_text *between = &a->form->separator;

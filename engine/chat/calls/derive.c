@@ -151,7 +151,7 @@ static struct part calls(const struct flo_derivation *d, const char *more,
     return answer(d, "", more, TOOLS, out);
 }
 
-/* What stands behind an answer, at most. */
+/* Bytes that stand behind an answer, at most. */
 static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
 {
     struct part all = answer(d, ANSWER, NULL, TOOLS, out);
@@ -428,7 +428,7 @@ static bool set_fields(const struct flo_derivation *d,
            form->equals.bytes > 0;
 }
 
-/* What texts have around them and numbers have not. */
+/* Marks that texts have around them and numbers have not. */
 static bool set_quote(const struct flo_derivation *d,
                       struct flo_call_form *form, const struct fields *texts,
                       const struct fields *numbers)

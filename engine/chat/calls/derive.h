@@ -2,7 +2,7 @@
  *
  * The template renders conversations that differ in one thing: with a call or
  * with two, with texts or with numbers as arguments, with a thought or none.
- * What stands around the things is the form. */
+ * The text around these things is the form. */
 #ifndef FLOTILLA_ENGINE_CALL_DERIVE_H
 #define FLOTILLA_ENGINE_CALL_DERIVE_H
 

@@ -38,7 +38,7 @@ struct flo_call_form {
     bool is_told;   /* the template has none: the form is told in words */
     uint16_t wakes; /* bytes of `open` after which a call has begun */
     struct flo_form_text open, mid, next, close;
-    /* Of fields.  Without a quote a string stands as it is, up to
+    /* Texts of fields.  Without a quote a string stands as it is, up to
      * field_close. */
     struct flo_form_text field_open, equals, quote, field_close, separator;
     struct flo_form_text thought_open, thought_close; /* empty: none */

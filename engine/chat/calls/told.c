@@ -113,13 +113,14 @@ static void put_result(const struct flo_engine_message *message,
 
 /* ---- the conversation ---- */
 
-static struct flo_buf *add(struct flo_told *told, const char *role)
+static struct flo_buf *add(struct flo_told_talk *told, const char *role)
 {
     told->messages[told->count].role = role;
     return &told->texts[told->count++];
 }
 
-static int tell(struct flo_told *told, const struct flo_engine_setting *setting,
+static int tell(struct flo_told_talk *told,
+                const struct flo_engine_setting *setting,
                 const struct flo_engine_message *messages, size_t count,
                 struct flo_err *err)
 {
@@ -138,6 +139,10 @@ static int tell(struct flo_told *told, const struct flo_engine_setting *setting,
         if (!is_result || !was_result) {
             text = add(told, is_result ? "user" : m->role);
         }
+        if (!is_result && !is_of(m, "assistant")) {
+            told->messages[told->count - 1].more = m->more;
+            told->messages[told->count - 1].more_bytes = m->more_bytes;
+        }
         was_result = is_result;
         if (is_result) {
             put_result(m, text);
@@ -152,7 +157,7 @@ static int tell(struct flo_told *told, const struct flo_engine_setting *setting,
     return rv;
 }
 
-int flo_told_make(struct flo_told *told,
+int flo_told_make(struct flo_told_talk *told,
                   const struct flo_engine_setting *setting,
                   const struct flo_engine_message *messages, size_t count,
                   struct flo_err *err)
@@ -177,7 +182,7 @@ int flo_told_make(struct flo_told *told,
     return rv;
 }
 
-void flo_told_deinit(struct flo_told *told)
+void flo_told_deinit(struct flo_told_talk *told)
 {
     for (size_t i = 0; i < told->count; i++) {
         flo_buf_deinit(&told->texts[i]);

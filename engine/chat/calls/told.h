@@ -9,7 +9,7 @@
 #include <flotilla/engine.h>
 
 /* Zero-initialise. */
-struct flo_told {
+struct flo_told_talk {
     struct flo_engine_message *messages; /* [count], borrow from texts */
     size_t count;
     struct flo_buf *texts; /* [count] */
@@ -17,10 +17,10 @@ struct flo_told {
 
 /* FLO_E_INFER_PARAM: tools or a message's `more` are no such JSON;
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_told_make(struct flo_told *told,
+FLO_MUST_USE int flo_told_make(struct flo_told_talk *told,
                                const struct flo_engine_setting *setting,
                                const struct flo_engine_message *messages,
                                size_t count, struct flo_err *err);
-void flo_told_deinit(struct flo_told *told);
+void flo_told_deinit(struct flo_told_talk *told);
 
 #endif

@@ -63,7 +63,7 @@ static int take(struct flo_tools *tools, const struct flo_tree_node *entry,
     return 0;
 }
 
-int flo_tools_read(struct flo_tools *tools, const char *text, size_t bytes,
+int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
                    uint32_t room, struct flo_err *err)
 {
     int rv = 0;
@@ -101,7 +101,7 @@ int flo_tools_read(struct flo_tools *tools, const char *text, size_t bytes,
     return rv;
 }
 
-void flo_tools_deinit(struct flo_tools *tools)
+void flo_tools_close(struct flo_tools *tools)
 {
     flo_tree_deinit(&tools->tree);
     free(tools->functions);

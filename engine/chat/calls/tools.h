@@ -20,10 +20,10 @@ struct flo_tools {
 /* `room`: nodes that may be added to the tree.  FLO_E_INFER_PARAM names the
  * place: no such list, a name that is none or is there twice, parameters that
  * are no object's; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_tools_read(struct flo_tools *tools, const char *text,
+FLO_MUST_USE int flo_tools_open(struct flo_tools *tools, const char *text,
                                 size_t bytes, uint32_t room,
                                 struct flo_err *err);
-void flo_tools_deinit(struct flo_tools *tools);
+void flo_tools_close(struct flo_tools *tools);
 
 /* Borrowed. */
 const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools,
@@ -33,7 +33,7 @@ const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools,
  * a reference or an alternative says nothing here. */
 bool flo_schema_is_text(const struct flo_tree_node *schema);
 
-/* What an answer needs to know of them, without the tree: names, and arguments
+/* Facts about them that an answer needs, without the tree: names, and arguments
  * that are no texts.  Zero-initialise. */
 struct flo_tool_list {
     uint32_t count;

@@ -23,17 +23,6 @@ static struct jinja_value refuse(struct jinja_run *run, const char *why)
     return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "%s", why);
 }
 
-const struct jinja_value *flo_jinja_argument(const struct jinja_args *args,
-                                             size_t place, const char *name)
-{
-    for (size_t i = 0; i < args->keyword_count; i++) {
-        if (jinja_is(args->keywords[i].key, name)) {
-            return &args->keywords[i].value;
-        }
-    }
-    return place < args->count ? &args->values[place] : NULL;
-}
-
 /* One that is a text; empty and an error when it is something else. */
 static struct jinja_text text_argument(struct jinja_run *run,
                                        const struct jinja_args *args,
@@ -282,7 +271,7 @@ static struct jinja_value ends_with(struct jinja_run *run,
 
 /* ---- lists ---- */
 
-/* What Python does not write as a list. */
+/* Values that Python does not write as a list. */
 static struct jinja_value viewed(struct jinja_value list,
                                  enum jinja_list_kind kind)
 {
@@ -525,30 +514,6 @@ static struct jinja_value same(struct jinja_run *run,
     (void)run;
     (void)args;
     return *value;
-}
-
-struct jinja_value flo_jinja_pairs(struct jinja_run *run,
-                                   const struct jinja_value *value)
-{
-    struct jinja_value out = flo_jinja_list(run);
-    if (value->kind != KIND_DICT) {
-        return refuse(run, "pairs of what is no object");
-    }
-    size_t count = value->dict->count;
-    flo_jinja_spend(run, count);
-    struct jinja_list *lists = flo_jinja_need(run, count, sizeof(*lists));
-    struct jinja_value *parts = flo_jinja_need(run, 2 * count, sizeof(*parts));
-    for (size_t i = 0; run->rv == 0 && i < count; i++) {
-        struct jinja_value pair = {.kind = KIND_LIST,
-                                   .is_said = value->is_said};
-        parts[2 * i] = flo_jinja_text(value->dict->entries[i].key);
-        parts[2 * i].is_said = value->is_said;
-        parts[2 * i + 1] = value->dict->entries[i].value;
-        lists[i] = (struct jinja_list){LIST_TUPLE, 2, 2, &parts[2 * i]};
-        pair.list = &lists[i];
-        flo_jinja_append(run, out.list, pair);
-    }
-    return out;
 }
 
 static struct jinja_value pairs(struct jinja_run *run,

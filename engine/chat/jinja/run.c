@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #define PARSE_BYTES_MAX (16u << 20)
-/* Of a rendering; and 8 bytes and a step for each byte of the texts, 16 bytes
- * and 32 steps for each of JSON. */
+/* Bounds of a rendering; and 8 bytes and a step for each byte of the texts, 16
+ * bytes and 32 steps for each of JSON. */
 #define RUN_BYTES_MAX (24u << 20)
 #define STEPS_MAX 2000000u
 #define CALLS_MAX 24u
@@ -508,7 +508,7 @@ static struct jinja_value item_or_none(const struct jinja_list *list, size_t at)
                                   .text = jinja_text_of("an item of a loop")};
 }
 
-/* What `loop` tells in a round. */
+/* Facts that `loop` tells in a round. */
 static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
                      const struct jinja_list *list, size_t at)
 {

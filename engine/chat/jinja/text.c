@@ -1,15 +1,6 @@
 /* Jinja: parts of texts, and texts of parts, each byte with its mark. */
 #include "engine/chat/jinja/inside.h"
 
-struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
-{
-    from = from < text.bytes ? from : text.bytes;
-    to = to < from ? from : to < text.bytes ? to : text.bytes;
-    return (struct jinja_text){text.data + from,
-                               text.marks != NULL ? text.marks + from : NULL,
-                               to - from};
-}
-
 /* ---- two texts ---- */
 
 static void add(struct jinja_run *run, struct jinja_text text)

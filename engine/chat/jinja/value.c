@@ -5,6 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
+{
+    from = from < text.bytes ? from : text.bytes;
+    to = to < from ? from : to < text.bytes ? to : text.bytes;
+    return (struct jinja_text){text.data + from,
+                               text.marks != NULL ? text.marks + from : NULL,
+                               to - from};
+}
+
 #define BLOCK_BYTES 16384
 
 struct jinja_block {

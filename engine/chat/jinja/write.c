@@ -120,7 +120,7 @@ static bool is_hidden(uint32_t code)
     return false;
 }
 
-/* What is written instead of text[from..to), with its mark. */
+/* The text that is written instead of text[from..to), with its mark. */
 static void build_escape(struct jinja_builder *builder, struct jinja_text text,
                          size_t at, const char *escape)
 {

@@ -55,7 +55,7 @@ FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine,
 struct flo_tool_rules {
     const char *tools; /* a JSON list as in OpenAI's API */
     size_t tools_bytes;
-    const char *name; /* the one that is to be called; */
+    const char *name;  /* the one that is to be called; */
     size_t name_bytes; /* 0: any of them */
     bool is_required;  /* a call comes, with nothing but a thought before it */
     bool is_one;       /* at most one call */

@@ -91,13 +91,13 @@ static void open_world(struct world *w)
 {
     memset(w, 0, sizeof(*w));
     assert_int_equal(
-        flo_tools_read(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL), 0);
+        flo_tools_open(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL), 0);
     assert_int_equal(flo_tool_list_make(&w->list, &w->tools, NULL), 0);
 }
 
 static void close_world(struct world *w)
 {
-    flo_tools_deinit(&w->tools);
+    flo_tools_close(&w->tools);
     flo_tool_list_deinit(&w->list);
     flo_buf_deinit(&w->told);
 }
@@ -141,8 +141,7 @@ static bool takes(struct world *w, const struct flo_call_form *form,
                   const char *text, bool is_one)
 {
     static const struct flo_pieces none;
-    const struct flo_call_choice choice = {.is_one = is_one,
-                                           .may_blank = true};
+    const struct flo_call_choice choice = {.is_one = is_one, .may_blank = true};
     struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     struct flo_err err = {0};
@@ -158,7 +157,7 @@ static bool takes(struct world *w, const struct flo_call_form *form,
     return fits;
 }
 
-/* What a model writes in each form, and what is told of it. */
+/* Calls as a model writes them in each form, and what is told of them. */
 static const struct {
     const struct flo_call_form *form;
     const char *call, *told;
@@ -315,13 +314,13 @@ static void tools_that_are_none_are_refused_by_place(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_tools tools = {0};
         struct flo_err err = {0};
-        assert_int_equal(flo_tools_read(&tools, rows[i].tools,
+        assert_int_equal(flo_tools_open(&tools, rows[i].tools,
                                         strlen(rows[i].tools), 0, &err),
                          FLO_E_INFER_PARAM);
         if (strstr(err.what, rows[i].what) == NULL) {
             fail_msg("%s: %s", rows[i].tools, err.what);
         }
-        flo_tools_deinit(&tools);
+        flo_tools_close(&tools);
     }
 }
 
@@ -337,7 +336,7 @@ static void parameters_that_cannot_be_kept_name_their_tool(void **state)
     const struct flo_call_choice any = {0}, other = {"sell", 4, false, false};
 
     (void)state;
-    assert_int_equal(flo_tools_read(&tools, text, sizeof(text) - 1, 4096, NULL),
+    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL),
                      0);
     assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err),
                      FLO_E_INFER_PARAM);
@@ -347,7 +346,7 @@ static void parameters_that_cannot_be_kept_name_their_tool(void **state)
     assert_int_equal(flo_calls_compile(&tools, &hermes, &other, &program, &err),
                      FLO_E_INFER_PARAM);
     assert_string_equal(err.what, "tool_choice names none of the 1 tools");
-    flo_tools_deinit(&tools);
+    flo_tools_close(&tools);
 }
 
 int main(void)

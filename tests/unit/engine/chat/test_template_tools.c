@@ -274,7 +274,10 @@ static void a_system_s_text_in_front_of_a_question_keeps_the_rest(void **state)
                "({{ m.name ~ ':' if m.name else '' }}{{ m.content }}"
                "{{ m.tool_calls[0].function.arguments if m.tool_calls }})"
                "{% endfor %}");
-    expect(&world, NULL, talk, 4, "(ann:S\n\nq)({'a': 1})(r)");
+    expect(&world, NULL, talk, 4,
+           "(ann:S\n\nq)(<tool_call>\n{\"name\": \"f\", \"arguments\": "
+           "{\"a\": 1}}\n</tool_call>)(<tool_response>\nr\n"
+           "</tool_response>)");
     world_close(&world);
 }
 

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "engine/chat/template.h"
-#include "unit/engine/gguf_make.h"
+#include "tests/unit/engine/gguf_make.h"
 
 #define TEMPLATES "tests/golden/token/templates/"
 

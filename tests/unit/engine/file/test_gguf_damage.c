@@ -76,8 +76,8 @@ static bool use(const char *bytes, size_t count)
             .role = "user", .text = "ab <|im_end|> b<x>", .bytes = 18};
         struct flo_buf text = {0};
         if (flo_template_find(gguf, vocab, NULL, &chat, &err) == 0 &&
-            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err) ==
-                0) {
+            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens,
+                                &err) == 0) {
             for (size_t i = 0; i < tokens.count; i++) {
                 flo_vocab_piece(vocab, tokens.ids[i], true, &text);
             }
