@@ -56,6 +56,7 @@ MAY = [
                              "engine/include/flotilla/engine_wire.h"]),
     ("agent/serve/front/", SERVE_FRONT),
     ("agent/serve/openai/", SERVE_FRONT + ["agent/serve/openai/"]),
+    ("agent/serve/ollama/", SERVE_FRONT + ["agent/serve/ollama/"]),
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/requests/"]),
     ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",
                                         "agent/serve/probe/",

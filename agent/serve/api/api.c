@@ -3,6 +3,7 @@
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
 #include "agent/serve/api/page.h"
+#include "agent/serve/api/tags.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 
@@ -239,6 +240,39 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
     flo_buf_deinit(&out);
 }
 
+/* ---- Ollama's lists ---- */
+
+static void on_tags(void *context, struct flo_httpd_request *http)
+{
+    struct flo_buf out = {.bytes_max = 262144};
+    flo_tags_list(context, token_of(context, http),
+                  strcmp(flo_httpd_path(http), "/api/ps") == 0, &out);
+    answer_json(http, 200, &out);
+}
+
+static void on_version(void *context, struct flo_httpd_request *http)
+{
+    struct flo_buf out = {.bytes_max = 4096};
+    (void)context;
+    flo_tags_version(&out);
+    answer_json(http, 200, &out);
+}
+
+static void on_show(void *context, struct flo_httpd_request *http)
+{
+    struct flo_buf out = {.bytes_max = 65536};
+    struct flo_err err = {0};
+    size_t bytes;
+    const char *body = flo_httpd_body(http, &bytes);
+    if (flo_tags_show(context, token_of(context, http), body, bytes, &out,
+                      &err) < 0) {
+        flo_buf_deinit(&out);
+        flo_httpd_answer_err(http, &err);
+        return;
+    }
+    answer_json(http, 200, &out);
+}
+
 /* ---- feedback ---- */
 
 static int read_feedback(struct flo_httpd_request *http, json_t **body,
@@ -395,6 +429,11 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"GET", "/v1/models/{id}", 0, on_model},
         {"GET", "/health", 0, on_health},
         {"GET", "/metrics", 0, on_metrics},
+        {"GET", "/api/tags", 0, on_tags},
+        {"GET", "/api/ps", 0, on_tags},
+        {"GET", "/api/version", 0, on_version},
+        {"POST", "/api/show", FEEDBACK_BYTES_MAX, on_show},
+        {"DELETE", "/api/delete", BODY_BYTES_MAX, on_question},
     };
     for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {
         int rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i),

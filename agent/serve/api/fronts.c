@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/serve/ollama/ollama.h"
 #include "agent/serve/openai/openai.h"
 
 static const struct {
@@ -15,6 +16,15 @@ static const struct {
     {"/v1/audio/transcriptions", &flo_openai_speech},
     {"/tokenize", &flo_openai_tokenise},
     {"/detokenize", &flo_openai_detokenise},
+    {"/api/chat", &flo_ollama_chat},
+    {"/api/generate", &flo_ollama_generate},
+    {"/api/embed", &flo_ollama_embed},
+    {"/api/embeddings", &flo_ollama_embeddings},
+    {"/api/pull", &flo_ollama_refused},
+    {"/api/push", &flo_ollama_refused},
+    {"/api/create", &flo_ollama_refused},
+    {"/api/copy", &flo_ollama_refused},
+    {"/api/delete", &flo_ollama_refused},
 };
 
 const char *flo_fronts_path(size_t i)
@@ -34,27 +44,23 @@ const struct serve_front *flo_fronts_of(const char *path)
 
 /* ---- errors without a request ---- */
 
-/* Clients of other APIs than OpenAI's show an error where they find a text of
- * theirs; these paths are never ours. */
+/* Anthropic's clients show an error where they find a text of theirs; these
+ * paths are never ours. */
 static bool foreign_body(const char *path, const struct flo_err *err,
                          struct flo_buf *out)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
-    bool is_ollamas = strncmp(path, "/api/", 5) == 0;
-    bool is_anthropics = strncmp(path, "/v1/messages", 12) == 0 ||
-                         strcmp(path, "/v1/complete") == 0;
     char text[sizeof(err->what) + sizeof(err->fix) + 4];
-    int chars = snprintf(text, sizeof(text), "%s; %s", err->what, fix);
 
-    if (!is_ollamas && !is_anthropics) {
+    if (strncmp(path, "/v1/messages", 12) != 0 &&
+        strcmp(path, "/v1/complete") != 0) {
         return false;
     }
-    flo_buf_text(out, is_ollamas ? "{\"error\":"
-                                 : "{\"type\":\"error\",\"error\":{\"type\":"
-                                   "\"not_found_error\",\"message\":");
-    flo_answer_add_text(
-        out, (struct flo_wire_text){text, chars < 0 ? 0 : strlen(text)});
-    flo_buf_text(out, is_ollamas ? "}" : "}}");
+    snprintf(text, sizeof(text), "%s; %s", err->what, fix);
+    flo_buf_text(out, "{\"type\":\"error\",\"error\":{\"type\":"
+                      "\"not_found_error\",\"message\":");
+    flo_answer_add_text(out, (struct flo_wire_text){text, strlen(text)});
+    flo_buf_text(out, "}}\n");
     return true;
 }
 
@@ -67,8 +73,10 @@ void flo_fronts_error_body(const struct flo_httpd_request *request,
     struct serve_failure failure = {.err = err, .status = status};
 
     if (status == 404 && path != NULL && foreign_body(path, err, body)) {
-        flo_buf_text(body, "\n");
         return;
+    }
+    if (path != NULL && strncmp(path, "/api/", 5) == 0) {
+        front = &flo_ollama_chat;
     }
     front = front != NULL ? front : &flo_openai_chat;
     front->fail(&failure, body);

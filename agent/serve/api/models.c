@@ -3,17 +3,7 @@
 
 #include "agent/serve/requests/names.h"
 
-/* The model as a client sees it: by its route, or by the live engine without
- * one. */
-struct shown {
-    const char *model, *version, *state;
-    const struct flo_digest *release;
-    uint64_t created_s;
-    uint32_t context; /* 0: no engine is there that knows it */
-};
-
-/* false: nothing is to be seen. */
-static bool show(const struct serve_place *place, struct shown *out)
+bool flo_models_show(const struct serve_place *place, struct models_shown *out)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     const struct flo_serve_route *route = &place->route;
@@ -21,7 +11,7 @@ static bool show(const struct serve_place *place, struct shown *out)
         (live == NULL && !place->has_route)) {
         return false;
     }
-    *out = (struct shown){.context = live != NULL ? live->context : 0};
+    *out = (struct models_shown){.context = live != NULL ? live->context : 0};
     if (place->has_route) {
         out->model = route->model;
         out->version = route->version;
@@ -56,8 +46,8 @@ void flo_models_add(const struct serve_place *place, const char *adapter,
                     bool is_whole, struct flo_buf *out)
 {
     char digest[FLO_DIGEST_TEXT];
-    struct shown shown;
-    if (!show(place, &shown)) {
+    struct models_shown shown;
+    if (!flo_models_show(place, &shown)) {
         return;
     }
     flo_digest_text(shown.release, digest);
@@ -119,11 +109,11 @@ static void add_pipeline(const struct flo_serve *serve,
                          struct flo_buf *out)
 {
     uint64_t created_s = 0;
-    struct shown shown;
+    struct models_shown shown;
     for (uint32_t i = 0; i < pipeline->n_stages; i++) {
         const struct serve_place *place =
             stage_of(serve, pipeline->stages[i], token);
-        if (place == NULL || !show(place, &shown)) {
+        if (place == NULL || !flo_models_show(place, &shown)) {
             return;
         }
         created_s = shown.created_s > created_s ? shown.created_s : created_s;
@@ -145,9 +135,9 @@ bool flo_models_list(const struct flo_serve *serve, int token,
     flo_buf_text(out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
-        struct shown shown;
+        struct models_shown shown;
         used += flo_names_is_used(place);
-        if (show(place, &shown) && flo_names_may_use(place, token)) {
+        if (flo_models_show(place, &shown) && flo_names_may_use(place, token)) {
             flo_buf_text(out, count++ > 0 ? "," : "");
             flo_models_add(place, NULL, true, out);
             add_adapters(place, out);

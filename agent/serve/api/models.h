@@ -4,6 +4,16 @@
 
 #include "agent/serve/engines/engines.h"
 
+/* The model as a client sees it: by its route, or by the live engine without
+ * one. */
+struct models_shown {
+    const char *model, *version, *state;
+    const struct flo_digest *release;
+    uint64_t created_s;
+    uint32_t context; /* 0: no engine is there that knows it */
+};
+/* false: nothing is to be seen. */
+bool flo_models_show(const struct serve_place *place, struct models_shown *out);
 /* All that the token may use, as a list; false: none is there yet. */
 bool flo_models_list(const struct flo_serve *serve, int token,
                      struct flo_buf *out);

@@ -1,0 +1,72 @@
+/* Vectors as JSON: of the length that a client asked for. */
+#include "agent/serve/front/front.h"
+
+#include <math.h>
+#include <string.h>
+
+static float float_at(struct flo_wire_text vector, size_t i)
+{
+    uint32_t bits = flo_get_u32(vector.data + 4 * i);
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector)
+{
+    flo_buf_text(out, "[");
+    for (size_t i = 0; i < vector.bytes / 4; i++) {
+        float value = float_at(vector, i);
+        flo_buf_printf(out, i == 0 ? "%.9g" : ",%.9g",
+                       isfinite(value) ? (double)value : 0.0);
+    }
+    flo_buf_text(out, "]");
+}
+
+/* The first `count` numbers, of length 1 again. */
+static struct flo_wire_text cut(struct flo_wire_text vector, size_t count,
+                                struct flo_buf *out)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        double value = (double)float_at(vector, i);
+        sum += value * value;
+    }
+    double scale = sum > 0 && isfinite(sum) ? 1 / sqrt(sum) : 1;
+    for (size_t i = 0; i < count; i++) {
+        float value = (float)((double)float_at(vector, i) * scale);
+        uint8_t bytes[4];
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof(bits));
+        flo_put_u32(bytes, bits);
+        flo_buf_add(out, bytes, sizeof(bytes));
+    }
+    return (struct flo_wire_text){out->data, out->bytes};
+}
+
+bool flo_answer_vector(struct serve_request *request,
+                       struct flo_wire_text *vector, struct flo_buf *shorter)
+{
+    size_t count = request->params.dimensions;
+
+    if (count > vector->bytes / 4) {
+        request->lacks_dimensions = (uint32_t)(vector->bytes / 4);
+        return false;
+    }
+    if (count > 0 && count < vector->bytes / 4) {
+        *vector = cut(*vector, count, shorter);
+    }
+    return true;
+}
+
+int flo_answer_check_dimensions(struct serve_request *request,
+                                struct flo_err *err)
+{
+    if (request->lacks_dimensions == 0) {
+        return 0;
+    }
+    strcpy(request->params.param, "dimensions");
+    return flo_fail(err, FLO_E_INFER_PARAM,
+                    "dimensions is %u, vectors of this model have %u",
+                    request->params.dimensions, request->lacks_dimensions);
+}

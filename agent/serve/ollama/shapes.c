@@ -1,0 +1,28 @@
+/* Shapes that Ollama's fronts share: errors. */
+#include "agent/serve/ollama/ollama.h"
+
+#include <string.h>
+
+/* Sentences begin with OpenAI's name of the field. */
+void flo_ollama_add_error(const struct flo_err *err, const char *param,
+                          struct flo_buf *out)
+{
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+    const char *named = param == NULL ? "" : flo_ollama_named(param);
+    size_t bytes = param == NULL ? 0 : strlen(param);
+    char text[sizeof(err->what) + sizeof(err->fix) + 64];
+
+    if (bytes == 0 || strncmp(err->what, param, bytes) != 0) {
+        named = "";
+        bytes = 0;
+    }
+    snprintf(text, sizeof(text), "%s%s; %s", named, err->what + bytes, fix);
+    flo_buf_text(out, "{\"error\":");
+    flo_answer_add_text(out, (struct flo_wire_text){text, strlen(text)});
+    flo_buf_text(out, "}\n");
+}
+
+void flo_ollama_fail(struct serve_failure *failure, struct flo_buf *out)
+{
+    flo_ollama_add_error(failure->err, failure->param, out);
+}
