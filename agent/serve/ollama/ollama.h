@@ -32,8 +32,5 @@ FLO_MUST_USE int flo_ollama_messages(const json_t *given, json_t *out,
 
 /* {"error":"..."} on a line: every front's fail(). */
 void flo_ollama_fail(struct serve_failure *failure, struct flo_buf *out);
-/* An error as this API tells it. */
-void flo_ollama_add_error(const struct flo_err *err, const char *param,
-                          struct flo_buf *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* What Ollama does with models by hand, and a fleet by releases. */
+/* Refusals: models come by releases, not by pull, push, create and copy. */
 #include "agent/serve/ollama/ollama.h"
 
 static int read(struct serve_request *request, const struct serve_body *body,

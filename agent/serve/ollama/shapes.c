@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Sentences begin with OpenAI's name of the field. */
-void flo_ollama_add_error(const struct flo_err *err, const char *param,
-                          struct flo_buf *out)
+static void add_error(const struct flo_err *err, const char *param,
+                      struct flo_buf *out)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
     const char *named = param == NULL ? "" : flo_ollama_named(param);
@@ -24,5 +24,5 @@ void flo_ollama_add_error(const struct flo_err *err, const char *param,
 
 void flo_ollama_fail(struct serve_failure *failure, struct flo_buf *out)
 {
-    flo_ollama_add_error(failure->err, failure->param, out);
+    add_error(failure->err, failure->param, out);
 }
