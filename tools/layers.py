@@ -55,6 +55,7 @@ MAY = [
     ("agent/serve/params/", ["base/", "agent/serve/params/",
                              "engine/include/flotilla/engine_wire.h"]),
     ("agent/serve/front/", SERVE_FRONT),
+    ("agent/serve/anthropic/", SERVE_FRONT + ["agent/serve/anthropic/"]),
     ("agent/serve/openai/", SERVE_FRONT + ["agent/serve/openai/"]),
     ("agent/serve/ollama/", SERVE_FRONT + ["agent/serve/ollama/"]),
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/requests/"]),

@@ -55,12 +55,20 @@ static int find_token(const struct flo_serve *serve, const char *token)
     return found;
 }
 
+/* Anthropic's clients have a header of their own.  NULL: none. */
+static const char *given_token(const struct flo_httpd_request *http)
+{
+    const char *token = flo_httpd_bearer(http);
+
+    return token != NULL ? token : flo_httpd_header(http, "x-api-key");
+}
+
 static int token_of(const struct flo_serve *serve,
                     const struct flo_httpd_request *http)
 {
     return flo_httpd_listener_tag(http) == TAG_UNIX
                ? SERVE_TOKEN_ANY
-               : find_token(serve, flo_httpd_bearer(http));
+               : find_token(serve, given_token(http));
 }
 
 /* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
@@ -70,7 +78,7 @@ static int admit(void *context, struct flo_httpd_request *http,
                  struct flo_err *err)
 {
     const struct flo_serve *serve = context;
-    const char *token = flo_httpd_bearer(http);
+    const char *token = given_token(http);
     if (flo_httpd_listener_tag(http) == TAG_UNIX ||
         strcmp(flo_httpd_path(http), "/health") == 0) {
         return 0;

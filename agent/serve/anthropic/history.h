@@ -1,0 +1,18 @@
+/* A body while it is read, and the part of it that is a conversation. */
+#ifndef FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
+#define FLOTILLA_SERVE_ANTHROPIC_HISTORY_H
+
+#include "agent/serve/anthropic/anthropic.h"
+
+struct anthropic_body {
+    const json_t *from; /* Anthropic's */
+    json_t *to;         /* OpenAI's */
+    struct anthropic_state *state;
+    bool failed; /* memory was gone */
+    struct flo_err *err;
+};
+
+/* `system` and `messages` to OpenAI's messages. */
+FLO_MUST_USE int flo_anthropic_history(struct anthropic_body *body);
+
+#endif
