@@ -68,7 +68,8 @@ static void add_named(const char *text, const char *param, struct flo_buf *out)
     }
 }
 
-/* "messages[4] ..." with the client's number.  What is behind it. */
+/* "messages[4]" with the client's number.  The rest of the text is given back.
+ */
 static const char *add_place(const struct serve_request *request,
                              const char *text, struct flo_buf *out)
 {
