@@ -216,9 +216,9 @@ def client(server):
 
 
 def test_the_vendors_client_reads_a_message_and_a_stream(server, client):
-    fields = {"model": NAME, "max_tokens": 64, "temperature": 0,
-              "messages": [USER], "tools": [TOOL],
-              "tool_choice": {"type": "any"}}
+    fields = {"model": NAME, "max_tokens": 64, "messages": [USER],
+              "tools": [TOOL], "tool_choice": {"type": "any"},
+              "extra_body": {"temperature": 0}}
     whole = client.messages.create(**fields)
     with client.messages.stream(**fields) as one:
         final = one.get_final_message()

@@ -140,12 +140,12 @@ static int read_thinking(struct anthropic_body *body)
     const json_t *type = json_object_get(thinking, "type");
     bool is_on = is(type, "enabled");
 
-    if (thinking == NULL || is(type, "adaptive")) {
+    if (thinking == NULL || is(type, "adaptive") || is(type, "between_tools")) {
         return 0;
     }
     if (!is_on && !is(type, "disabled")) {
-        return refuse(body, "thinking must have the type enabled, disabled or "
-                            "adaptive");
+        return refuse(body, "thinking must have the type enabled, disabled, "
+                            "adaptive or between_tools");
     }
     put(body, "chat_template_kwargs",
         json_pack("{s:b}", "enable_thinking", is_on));
@@ -175,12 +175,12 @@ static int read_format(struct anthropic_body *body)
 
 /* ---- all of it ---- */
 
-/* Fields that differ at most by name; false: of an answer alone. */
+/* Fields that differ at most by name. */
 static void copy_fields(struct anthropic_body *body, bool is_count)
 {
     static const struct {
         const char *theirs, *ours;
-        bool is_of_prompt;
+        bool is_of_prompt; /* or of an answer alone */
     } rows[] = {
         {"model", "model", true},
         {"max_tokens", "max_tokens", false},
