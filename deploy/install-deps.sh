@@ -26,31 +26,24 @@ wants_optional=0
 [ "${1:-}" != --model ] || python3 -m pip --version >/dev/null 2>&1 ||
     needed="$needed python3-pip"
 
-# OpenAI's and Ollama's Python clients for their tests, whisper.cpp and ONNX Runtime for their
-# OpenAI's and Anthropic's Python clients for their tests, whisper.cpp and ONNX Runtime for their
-# lanes, schemathesis for the controller's API, into build/openai.  Without them (and
-# without a network) their tests are skipped and say so.
+# The Python clients of OpenAI, Ollama and Anthropic for their tests, whisper.cpp
+# and ONNX Runtime for their lanes, schemathesis for the controller's API, into
+# build/openai.  Without them (and without a network) their tests are skipped
+# and say so.
 install_client() {
     [ $wants_optional -eq 1 ] || return 0
     folder=$(dirname "$0")/../build/openai
-    [ ! -f "$folder/installed-5" ] || return 0
-    python3 -c 'import openai, ollama, pywhispercpp, onnx, onnxruntime, schemathesis' 2>/dev/null && return 0
-    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai ollama schemathesis pywhispercpp onnx onnxruntime"
+    [ ! -f "$folder/installed-6" ] || return 0
+    python3 -c 'import openai, ollama, anthropic, pywhispercpp, onnx, onnxruntime, schemathesis' 2>/dev/null && return 0
+    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai ollama anthropic schemathesis pywhispercpp onnx onnxruntime"
     { mkdir -p "$(dirname "$folder")" && python3 -m venv "$folder" &&
         "$folder/bin/pip" -q install --timeout 20 --retries 1 openai \
-            ollama==0.6.3 \
-            schemathesis==4.32.5 &&
-    python3 -c 'import openai, anthropic, pywhispercpp, onnx, onnxruntime, schemathesis' 2>/dev/null && return 0
-    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai anthropic schemathesis pywhispercpp onnx onnxruntime"
-    { mkdir -p "$(dirname "$folder")" && python3 -m venv "$folder" &&
-        "$folder/bin/pip" -q install --timeout 20 --retries 1 openai \
-            anthropic==2.14.0 schemathesis==4.32.5 &&
+            ollama==0.6.3 anthropic==2.14.0 schemathesis==4.32.5 &&
         "$folder/bin/pip" -q install --timeout 20 --retries 1 \
             pywhispercpp==1.5.1 onnx onnxruntime &&
-        touch "$folder/installed-5"; } >/tmp/flotilla-pip.$$ 2>&1 ||
+        touch "$folder/installed-6"; } >/tmp/flotilla-pip.$$ 2>&1 ||
         { tail -1 /tmp/flotilla-pip.$$
-          echo "skipped: tests with OpenAI's or Ollama's client, schemathesis, whisper.cpp or ONNX Runtime"; }
-          echo "skipped: tests with OpenAI's or Anthropic's client, schemathesis, whisper.cpp or ONNX Runtime"; }
+          echo "skipped: tests with the clients of OpenAI, Ollama or Anthropic, schemathesis, whisper.cpp or ONNX Runtime"; }
     rm -f /tmp/flotilla-pip.$$
 }
 

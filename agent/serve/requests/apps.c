@@ -82,9 +82,10 @@ int flo_app_check_prompt(struct serve_request *request,
     if (bytes <= most) {
         return 0;
     }
-    strcpy(request->params.param, is_embed                        ? "input"
-                                  : request->front->kind == REQUEST_CHAT ? "messages"
-                                                                  : "prompt");
+    strcpy(request->params.param, is_embed ? "input"
+                                  : request->front->kind == REQUEST_CHAT
+                                      ? "messages"
+                                      : "prompt");
     flo_fail(err, FLO_E_INFER_TOO_LONG,
              "the prompt has %zu bytes, app %s may send %u tokens of %d bytes",
              bytes, app->name, app->bounds.prompt_tokens_max, BYTES_OF_TOKEN);

@@ -98,18 +98,22 @@ static void answer_with_call(int fd, const struct flo_wire_message *got)
     flo_buf_deinit(&list);
 }
 
-/* heap NULL: with calls, by an engine that has all abilities. */
+/* heap NULL: with calls, by an engine that has all abilities; else it has none
+ * of tools and thoughts. */
 static void answer_in_heaps(int fd, const struct heap *heap)
 {
     static struct flo_wire_message got;
     struct flo_buf in = {0};
     char piece[4096];
     ssize_t n;
-    send_frame(fd,
-               &(struct flo_wire_message){
-                   .type = FLO_WIRE_READY,
-                   .ready.context = 512,
-                   .ready.abilities = heap == NULL ? FLO_ABILITIES_ALL : 0});
+    send_frame(fd, &(struct flo_wire_message){
+                       .type = FLO_WIRE_READY,
+                       .ready.context = 512,
+                       .ready.abilities = heap == NULL
+                                              ? FLO_ABILITIES_ALL
+                                              : FLO_ABILITIES_OURS &
+                                                    ~FLO_ABILITY_TOOLS &
+                                                    ~FLO_ABILITY_THINKING});
     while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
         ptrdiff_t used;
         flo_buf_add(&in, piece, (size_t)n);

@@ -2,6 +2,7 @@
  * is.  Limits are a day's: none comes back within a test. */
 #include "unit/serve/serve_world.h"
 
+#include "agent/serve/openai/openai.h"
 #include "agent/serve/requests/apps.h"
 
 #include <setjmp.h>
@@ -237,7 +238,7 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
 {
     struct flo_serve *serve = calloc(1, sizeof(*serve));
     struct serve_engine engine = {.runtime = "npu"};
-    struct serve_request request = {.serve = serve, .kind = REQUEST_CHAT};
+    struct serve_request request = {.serve = serve, .front = &flo_openai_chat};
     struct flo_wire_generate *in = &request.params.message.generate;
     struct flo_err err = {0};
     (void)state;
