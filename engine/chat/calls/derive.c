@@ -38,18 +38,21 @@ static struct part find(struct part in, const char *text)
 
 static struct part between(struct part from, struct part to)
 {
-    const char *begin = from.data + from.bytes;
-
-    if (from.data == NULL || to.data == NULL || to.data < begin) {
+    if (from.data == NULL || to.data == NULL ||
+        to.data < from.data + from.bytes) {
         return (struct part){NULL, 0};
     }
-    return (struct part){begin, (size_t)(to.data - begin)};
+    return (struct part){from.data + from.bytes,
+                         (size_t)(to.data - from.data) - from.bytes};
 }
 
 static struct part behind(struct part in, struct part what)
 {
-    struct part end = {in.data + in.bytes, 0};
+    struct part end = {in.data, 0};
 
+    if (in.data != NULL) {
+        end.data += in.bytes;
+    }
     return between(what, end);
 }
 
@@ -195,8 +198,14 @@ static const char *const known_thoughts[][2] = {
 static struct part mark_before(const struct flo_derivation *d,
                                struct part before)
 {
-    struct part all = trim(before), mark = {all.data + all.bytes, 0};
+    struct part all = trim(before), mark = all;
     struct flo_form_text form;
+
+    if (all.bytes == 0) {
+        return all;
+    }
+    mark.data += all.bytes;
+    mark.bytes = 0;
 
     while (mark.data > all.data && !is_blank(mark.data[-1])) {
         mark.data--;
