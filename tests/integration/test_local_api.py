@@ -354,10 +354,6 @@ def test_clients_of_other_apis_find_the_error_where_they_look(server):
     status, _, body = server.call("POST", "/api/other", {"model": NAME})
     assert status == 404 and "no path /api/other" in body["error"], body
     assert "Ollama" in body["error"], body
-    status, _, body = server.call("POST", "/v1/messages", {"model": NAME})
-    status, _, body = server.call("POST", "/api/chat", {"model": NAME})
-    assert status == 404 and "no path /api/chat" in body["error"], body
-    assert "OpenAI" in body["error"], body
     status, _, body = server.call("POST", "/v1/messages/batches", {"model": NAME})
     assert status == 404 and body["type"] == "error", body
     assert body["error"]["type"] == "not_found_error", body
