@@ -120,6 +120,17 @@ static int need_chat(const struct flo_engine *engine, struct flo_err *err)
     return rv;
 }
 
+void flo_engine_template(const struct flo_engine *engine,
+                         struct flo_engine_template *out)
+{
+    const struct flo_jinja *jinja = engine->chat.jinja;
+
+    *out = (struct flo_engine_template){engine->chat.name, "", 0};
+    if (jinja != NULL) {
+        out->text = flo_jinja_source(jinja, &out->bytes);
+    }
+}
+
 bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
 {
     return engine->vocab != NULL && flo_vocab_is_control(engine->vocab, token);

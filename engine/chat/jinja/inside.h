@@ -133,6 +133,7 @@ struct jinja_node {
 
 struct flo_jinja {
     struct jinja_pool pool;
+    struct jinja_text source;
     struct jinja_node *body;
 };
 

@@ -42,6 +42,8 @@ struct flo_jinja;
 FLO_MUST_USE int flo_jinja_open(const char *text, size_t bytes,
                                 struct flo_jinja **out, struct flo_err *err);
 void flo_jinja_close(struct flo_jinja *jinja); /* NULL is fine */
+/* The text in Unix lines; borrowed. */
+const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes);
 
 /* Append the conversation, an answer opened at its end, and for each byte of
  * it to `marks` 1 where it is a message's and 0 where it is the template's.

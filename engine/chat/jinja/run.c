@@ -715,8 +715,15 @@ int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out,
         flo_jinja_close(jinja);
         return rv;
     }
+    jinja->source = (struct jinja_text){source, NULL, bytes};
     *out = jinja;
     return 0;
+}
+
+const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes)
+{
+    *bytes = jinja->source.bytes;
+    return jinja->source.data;
 }
 
 void flo_jinja_close(struct flo_jinja *jinja)

@@ -333,6 +333,16 @@ void flo_engine_stream_add(struct flo_engine_stream *stream,
 void flo_engine_stream_finish(struct flo_engine_stream *stream,
                               struct flo_buf *text);
 
+/* The chat template in use; borrowed until flo_engine_close(). */
+struct flo_engine_template {
+    /* "model", "given", "none", a known one's; "unknown": it is not usable. */
+    const char *name;
+    const char *text; /* Jinja, `bytes` of it; "": there is none */
+    size_t bytes;
+};
+void flo_engine_template(const struct flo_engine *engine,
+                         struct flo_engine_template *out);
+
 struct flo_engine_message {
     const char *role; /* "system" "user" "assistant" "tool" */
     const char *text;

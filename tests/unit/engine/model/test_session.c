@@ -332,6 +332,35 @@ static void a_conversation_is_answered(void **state)
     flo_engine_close(engine);
 }
 
+static void the_template_in_use_can_be_read(void **state)
+{
+    static const struct {
+        const char *instead, *name, *begin;
+    } cases[] = {
+        {NULL, "model", "{%"},
+        {"chatml", "chatml", "{% for m in messages %}{{ '<|im_start|>'"},
+        {"none", "none", ""},
+        {"{% for m in messages %}\r\n{{ m.content }}{% endfor %}", "given",
+         "{% for m in messages %}\n{{ m.content }}{% endfor %}"},
+        {"{{ 'nothing' }}", "unknown", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct flo_engine *engine = open_model(
+            helper, (struct flo_engine_options){
+                        .threads = 1, .chat_template = cases[i].instead});
+        struct flo_engine_template used;
+
+        flo_engine_template(engine, &used);
+        assert_string_equal(used.name, cases[i].name);
+        assert_memory_equal(used.text, cases[i].begin, strlen(cases[i].begin));
+        assert_int_equal(used.bytes > 0, cases[i].begin[0] != '\0');
+        assert_int_equal(used.text[used.bytes], '\0');
+        flo_engine_close(engine);
+    }
+}
+
 static void text_goes_to_tokens_and_back(void **state)
 {
     static const char text[] = "pump-90 \xc3\xa9t\xc3\xa9 <|im_end|>";
@@ -437,6 +466,7 @@ int main(void)
         cmocka_unit_test(rows_come_in_order_and_can_stop_the_decode),
         cmocka_unit_test(nothing_is_allocated_per_token),
         cmocka_unit_test(a_conversation_is_answered),
+        cmocka_unit_test(the_template_in_use_can_be_read),
         cmocka_unit_test(text_goes_to_tokens_and_back),
         cmocka_unit_test(nothing_fits_into_a_list_of_no_tokens),
         cmocka_unit_test(without_a_vocabulary_text_fails_and_ids_work),
