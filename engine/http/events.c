@@ -60,8 +60,8 @@ int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
             n++;
         }
         if (events->line.failed || events->data.failed) {
-            return flo_fail(err, events->peer->code,
-                            "%s's answer: an event of more than 1 MiB",
+            return flo_fail(err, events->peer->bad,
+                            "an event of more than 1 MiB from %s",
                             events->peer->name);
         }
         data += n;

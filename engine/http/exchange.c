@@ -50,7 +50,7 @@ static int broken(const struct flo_exchange *exchange, struct flo_err *err)
 {
     const struct flo_peer *peer = exchange->reader.peer;
 
-    return flo_fail_errno(err, peer->code, "%s's connection", peer->name);
+    return flo_fail_errno(err, peer->lost, "the connection to %s", peer->name);
 }
 
 int flo_exchange_begin(struct flo_exchange *exchange, const char *path,

@@ -11,10 +11,11 @@
 
 #include <flotilla/base.h>
 
-/* The other side, as errors call it: "the runtime", FLO_E_RUNTIME_ANSWER. */
+/* The other side, as errors call it: "the runtime". */
 struct flo_peer {
     const char *name;
-    int code;
+    int lost; /* code of a connection that cannot be, or breaks */
+    int bad;  /* code of an answer that cannot be used */
 };
 
 /* Takes a piece of a body; its error ends the reading. */
@@ -49,12 +50,12 @@ struct flo_reply_reader {
     size_t line_bytes;
 };
 /* Take bytes; the body's are given to `take`.  Bytes after the end are passed
- * over.  The peer's code: this is no HTTP/1.x. */
+ * over.  peer->bad: this is no HTTP/1.x. */
 FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader,
                                 const char *data, size_t bytes,
                                 flo_body_fn *take, void *context,
                                 struct flo_err *err);
-/* The connection has ended.  The peer's code: in the middle. */
+/* The connection has ended.  peer->bad: in the middle. */
 FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader,
                                struct flo_err *err);
 
@@ -68,7 +69,8 @@ struct flo_events {
     struct flo_buf line, data;
     bool is_done; /* "[DONE]" has come */
 };
-/* Split into events; `take` gets the data of each, which it may change. */
+/* Split into events; `take` gets the data of each, which it may change.
+ * peer->bad: one is too long. */
 FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data,
                                  size_t bytes,
                                  int (*take)(void *context, char *data,
@@ -88,7 +90,7 @@ struct flo_exchange {
 void flo_exchange_init(struct flo_exchange *exchange,
                        const struct flo_peer *peer);
 /* Connect to this unix socket, or where it is "" to this port of 127.0.0.1,
- * and send `out`.  The peer's code: nobody listens. */
+ * and send `out`.  peer->lost: nobody listens. */
 FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange,
                                     const char *socket, uint16_t port,
                                     struct flo_err *err);

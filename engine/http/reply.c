@@ -10,7 +10,7 @@
 static int bad(const struct flo_reply_reader *reader, struct flo_err *err,
                const char *what)
 {
-    return flo_fail(err, reader->peer->code, "%s's HTTP: %s",
+    return flo_fail(err, reader->peer->bad, "HTTP of %s: %s",
                     reader->peer->name, what);
 }
 
@@ -215,7 +215,7 @@ int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err)
         reader->state = FLO_REPLY_DONE;
         return 0;
     }
-    return flo_fail(err, reader->peer->code,
+    return flo_fail(err, reader->peer->bad,
                     "%s closed the connection in the middle of an answer",
                     reader->peer->name);
 }

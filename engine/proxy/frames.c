@@ -1,7 +1,8 @@
 /* Frames to the agent. */
 #include "engine/proxy/proxy.h"
 
-const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER};
+const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER,
+                                        FLO_E_RUNTIME_ANSWER};
 
 #include <string.h>
 

@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static const struct flo_peer peer = {"the runtime", FLO_E_RUNTIME_ANSWER};
+static const struct flo_peer peer = {"the runtime", FLO_E_RUNTIME_ANSWER,
+                                     FLO_E_RUNTIME_ANSWER};
 
 struct sink {
     struct flo_tree tree;
