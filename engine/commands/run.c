@@ -1,42 +1,47 @@
-/* flotilla-engine run: answer a prompt, streaming text to stdout. */
-#include <stdio.h>
+/* flotilla-engine run: talk to a model, or let it answer one text. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <flotilla/prefix.h>
 
 #include "engine/commands/commands.h"
-#include "engine/tools/common.h"
+#include "engine/talk/talk.h"
 #include "engine/tools/outfile.h"
+
+#define PROMPT_BYTES_MAX (16u << 20)
+#define ONCE_TOKENS 256u /* of an answer, where --n does not say */
 
 struct run {
     struct flo_tool tool;
-    struct flo_tool_prompt prompt;
+    const char *prompt;      /* of --prompt */
     const char *prefix_path; /* a prompt's beginning, kept between runs */
-    bool shows_stats;
-    bool no_pack;
-    struct flo_tool_answer answer;
-    int32_t *tokens;             /* [context]: the prompt */
-    size_t count;                /* of them */
-    uint64_t made, made_us;      /* tokens of the answer */
-    uint64_t room;               /* tokens that the context still takes */
-    struct flo_session *session; /* that begins with the prefix */
-    uint32_t used;               /* tokens that it began with */
-    uint32_t held;               /* tokens of the prompt that the file has */
-    uint32_t kept;               /* tokens that the file is to have */
+    const char *api, *token_file;
+    bool is_raw, no_pack, shows_stats;
+    const char *text;             /* the question; NULL: a chat */
+    bool reads;                   /* stdin, behind the text */
+    struct flo_buf piped, joined; /* stdin; TEXT and stdin */
+    struct flo_talk_settings settings;
+    struct flo_talk_counts counts;
+    struct flo_local local;
+    struct flo_served served;
+    /* ---- of the prefix ---- */
+    uint32_t in_file; /* tokens of the prompt that the file has */
+    uint32_t kept;    /* tokens that the file is to have */
     uint64_t read_us;
     char why[128]; /* the file was not used, or not there */
 };
 
 /* ---- the prompt's beginning ---- */
 
-/* Begin the empty model with what the file and the prompt share, but for the
- * prompt's last token.  A file that does not fit is no error, one that is
- * something else is (it would be overwritten). */
-static int read_prefix(struct run *run, size_t count, struct flo_err *err)
+/* Begin the empty model with the tokens of the file.  A file that does not fit
+ * is no error, one that is something else is (it would be overwritten). */
+static int read_prefix(struct run *run, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    const struct flo_tool_model *model = &run->answer.model;
+    struct flo_local *local = &run->local;
+    const struct flo_tool_model *model = &local->answer.model;
     uint64_t started_us = flo_now_us();
     struct flo_err why = {0};
     int rv;
@@ -45,19 +50,20 @@ static int read_prefix(struct run *run, size_t count, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "backend '%s' keeps no prefix",
                         model->backend->name);
     }
-    run->session = flo_backend_native_session(model->state);
+    struct flo_session *session = flo_backend_native_session(model->state);
     rv = flo_file_open(run->prefix_path, &fd, &why);
     if (rv == 0) {
-        rv = flo_prefix_read(run->session, fd, &why);
+        rv = flo_prefix_read(session, fd, &why);
     }
     if (rv == FLO_E_USAGE || rv == FLO_E_IO_OPEN || rv == FLO_E_IO_READ) {
         *err = why;
         return flo_wrap(err, rv, "%s", run->prefix_path);
     }
     snprintf(run->why, sizeof(run->why), "%.127s", why.what);
-    run->held = flo_session_common(run->session, run->tokens, count);
-    run->used = flo_session_common(run->session, run->tokens, count - 1);
-    flo_session_truncate(run->session, run->used);
+    run->in_file = flo_session_common(session, local->prompt, local->count);
+    local->held_count = flo_session_position(session);
+    memcpy(local->held, flo_session_tokens(session),
+           local->held_count * sizeof(*local->held));
     run->read_us = flo_now_us() - started_us;
     return 0;
 }
@@ -65,159 +71,160 @@ static int read_prefix(struct run *run, size_t count, struct flo_err *err)
 static int write_prefix(void *context, int fd, struct flo_err *err)
 {
     const struct run *run = context;
-    uint64_t bytes = flo_prefix_bytes(run->answer.model.text, run->kept);
+    const struct flo_tool_model *model = &run->local.answer.model;
+    uint64_t bytes = flo_prefix_bytes(model->text, run->kept);
     int rv = flo_outfile_reserve(fd, bytes, "bytes of a prefix", err);
 
-    return rv < 0
-               ? rv
-               : flo_prefix_write(run->session, run->kept, fd, NULL, NULL, err);
+    return rv < 0 ? rv
+                  : flo_prefix_write(flo_backend_native_session(model->state),
+                                     run->kept, fd, NULL, NULL, err);
 }
 
 /* Worth keeping: the system's turn, or, without one, the whole prompt. */
 static int keep_prefix(struct run *run, struct flo_err *err)
 {
-    const char *system = run->prompt.system;
-    size_t count = run->count;
+    struct flo_local *local = &run->local;
+    const char *system = run->settings.system;
+    size_t count = (size_t)run->counts.prompt;
     int rv = 0;
 
-    if (system != NULL && !run->prompt.is_raw) {
-        size_t max = run->answer.model.info->context;
+    if (system != NULL && !run->is_raw) {
+        size_t max = local->answer.model.info->context;
         int32_t *others = malloc(max * sizeof(*others));
 
         rv = others == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "a prompt")
-                 : flo_tool_prompt(run->answer.model.text,
+                 : flo_tool_prompt(local->answer.model.text,
                                    &(struct flo_tool_prompt){system, "", false},
                                    others, max, &count, err);
         if (rv == 0) {
-            count = flo_tokens_common(run->tokens, run->count, others, count);
+            count = flo_tokens_common(local->prompt, (size_t)run->counts.prompt,
+                                      others, count);
         }
         free(others);
     }
     run->kept = (uint32_t)(count - count % FLO_PREFIX_TOKENS);
-    return rv < 0 || run->kept <= run->held
+    return rv < 0 || run->kept <= run->in_file
                ? rv
                : flo_outfile(
                      run->prefix_path,
                      (struct flo_inputs){
-                         {run->tool.model, run->answer.model.setup.packed}},
+                         {run->tool.model, local->answer.model.setup.packed}},
                      write_prefix, run, err);
 }
 
-/* ---- the answer ---- */
+/* ---- one answer ---- */
 
-static int stream(struct run *run, struct flo_err *err)
+static double tokens_per_s(const struct flo_talk_counts *counts)
 {
-    struct flo_tool_answer *a = &run->answer;
-    struct flo_engine *engine = a->model.text;
-    struct flo_engine_stream text = {0};
-    struct flo_buf out = {0};
-    uint64_t started_us = flo_now_us();
-    int rv = flo_tool_answer_next(a, run->tool.count - run->made, err);
-
-    while (rv == 0 && a->count > 0 &&
-           !flo_engine_is_end(engine, a->tokens[0]) && a->count <= run->room) {
-        run->made += a->count;
-        run->room -= a->count;
-        out.bytes = 0;
-        for (size_t i = 0; i < a->count; i++) {
-            flo_engine_stream_add(&text, engine, a->tokens[i], &out);
-        }
-        rv = flo_tool_print(&out, "the answer", err);
-        if (rv == 0) {
-            rv = flo_tool_answer_next(a, run->tool.count - run->made, err);
-        }
-    }
-    run->made_us = flo_now_us() - started_us;
-    out.bytes = 0;
-    flo_engine_stream_finish(&text, &out);
-    flo_buf_text(&out, "\n");
-    rv = rv < 0 ? rv : flo_tool_print(&out, "the answer", err);
-    flo_buf_deinit(&out);
-    return rv;
+    return counts->answer_us == 0
+               ? 0
+               : (double)counts->answer * 1e6 / (double)counts->answer_us;
 }
 
-static void print_stats(const struct run *run, uint64_t prompt_us)
+static void print_stats(const struct run *run)
 {
-    const struct flo_engine_info *info = run->answer.model.info;
-    uint64_t made_us = run->made_us;
+    const struct flo_talk_counts *counts = &run->counts;
+    const struct flo_engine_info *info = run->local.answer.model.info;
 
     if (run->prefix_path != NULL) {
-        fprintf(stderr, "prefix %u tokens of the file in %.1f ms%s%s\n",
-                run->used, (double)run->read_us / 1e3,
+        fprintf(stderr, "prefix %llu tokens of the file in %.1f ms%s%s\n",
+                (unsigned long long)counts->kept, (double)run->read_us / 1e3,
                 run->why[0] != '\0' ? ": " : "", run->why);
     }
+    if (info != NULL) {
+        fprintf(stderr, "load %.1f ms, ", (double)info->load_us / 1e3);
+    }
     fprintf(stderr,
-            "load %.1f ms, prompt %zu tokens in %.1f ms, "
-            "answer %llu tokens in %.1f ms: %.1f tokens/s, kernel %s\n",
-            (double)info->load_us / 1e3, run->count, (double)prompt_us / 1e3,
-            (unsigned long long)run->made, (double)made_us / 1e3,
-            made_us == 0 ? 0 : (double)run->made * 1e6 / (double)made_us,
-            info->kernel);
+            "prompt %llu tokens in %.1f ms, "
+            "answer %llu tokens in %.1f ms: %.1f tokens/s%s%s\n",
+            (unsigned long long)counts->prompt, (double)counts->prompt_us / 1e3,
+            (unsigned long long)counts->answer, (double)counts->answer_us / 1e3,
+            tokens_per_s(counts), info != NULL ? ", kernel " : "",
+            info != NULL ? info->kernel : "");
 }
 
-/* Tokens that a grammar forces at the beginning are computed with
- * the prompt. */
-static int force(struct run *run, size_t *forced, struct flo_err *err)
+static int answer_locally(struct run *run, const struct flo_asking *asking,
+                          struct flo_err *err)
 {
-    struct flo_buf head = {0};
-    int32_t *tokens = run->tokens + run->count;
-    size_t room = run->answer.model.info->context - run->count;
+    struct flo_local *local = &run->local;
+    const struct flo_tool_prompt raw = {NULL, run->text, true};
     int rv;
 
-    *forced = flo_grammar_forced(
-        run->answer.grammar, tokens,
-        (size_t)(room < run->tool.count ? room : run->tool.count));
-    rv = flo_engine_detokenise(run->answer.model.text, tokens, *forced, false,
-                               &head, err);
-    rv = rv < 0 ? rv : flo_tool_print(&head, "the answer", err);
-    flo_buf_deinit(&head);
-    return rv;
-}
+    local->is_raw = run->is_raw;
+    rv = !run->is_raw
+             ? flo_local_prompt(local, asking, err)
+             : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
+                               local->answer.model.info->context, &local->count,
+                               err);
 
-static int answer(struct run *run, struct flo_err *err)
-{
-    struct flo_tool_answer *a = &run->answer;
-    size_t forced = 0, all, tokens_max = a->model.info->context;
-    uint64_t prompt_us;
-    int rv;
-
-    run->tokens = malloc(tokens_max * sizeof(*run->tokens));
-    if (run->tokens == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "a prompt");
-    }
-    if ((rv = flo_tool_prompt(a->model.text, &run->prompt, run->tokens,
-                              tokens_max, &run->count, err)) < 0 ||
-        (a->grammar != NULL && (rv = force(run, &forced, err)) < 0)) {
-        return rv;
-    }
-    all = run->count + forced;
-    for (size_t i = 0; i < all; i++) {
-        flo_sampler_accept(a->sampler, run->tokens[i]);
-    }
-    prompt_us = flo_now_us();
-    if (run->prefix_path != NULL && (rv = read_prefix(run, all, err)) < 0) {
-        return rv;
-    }
-    rv =
-        flo_tool_feed(&a->model, run->tokens + run->used, all - run->used, err);
-    prompt_us = flo_now_us() - prompt_us;
-    run->made = forced;
-    run->room = tokens_max - all;
-    rv = rv < 0 ? rv : stream(run, err);
     if (rv == 0 && run->prefix_path != NULL) {
-        rv = keep_prefix(run, err);
+        rv = read_prefix(run, err);
     }
-    if (rv == 0 && run->shows_stats) {
-        print_stats(run, prompt_us);
-    }
-    return rv;
+    rv = rv < 0 ? rv : flo_local_answer(local, asking, &run->counts, err);
+    return rv < 0 || run->prefix_path == NULL ? rv : keep_prefix(run, err);
 }
 
-#define PROMPT_BYTES_MAX (16u << 20)
+static void tell_end(const struct run *run)
+{
+    const struct flo_talk_counts *counts = &run->counts;
+
+    if (!flo_console_is_terminal(STDERR_FILENO)) {
+        return;
+    }
+    if (counts->end == FLO_TALK_LENGTH) {
+        fprintf(stderr, "[%llu tokens: --n N takes more]\n",
+                (unsigned long long)counts->answer);
+    } else if (counts->end == FLO_TALK_FULL) {
+        fprintf(stderr, "[the context is full: %llu tokens]\n",
+                (unsigned long long)(counts->prompt + counts->answer));
+    }
+}
+
+/* Exit code or an error.  On a terminal Ctrl-C is the answer's end, so that no
+ * colour stays. */
+static int answer_once(struct run *run, bool is_served, struct flo_err *err)
+{
+    const char *system = run->settings.system;
+    const struct flo_engine_message messages[] = {
+        {.role = "system",
+         .text = system,
+         .bytes = system != NULL ? strlen(system) : 0},
+        {.role = "user", .text = run->text, .bytes = strlen(run->text)}};
+    struct flo_talk_said said = {
+        .is_terminal = flo_console_is_terminal(STDOUT_FILENO),
+        .has_colour = flo_console_has_colour(STDOUT_FILENO)};
+    struct flo_console console = {.stops = -1};
+    int rv = said.is_terminal ? flo_console_open(&console, err) : 0;
+    const struct flo_asking asking = {
+        .messages = messages + (system == NULL),
+        .count = system == NULL ? 1 : 2,
+        .settings = &run->settings,
+        .said = &said,
+        .stop_fd = console.stops,
+    };
+
+    if (rv == 0) {
+        rv = is_served
+                 ? flo_served_answer(&run->served, &asking, &run->counts, err)
+                 : answer_locally(run, &asking, err);
+    }
+    flo_talk_said_deinit(&said);
+    flo_console_close(&console);
+    if (rv < 0) {
+        return rv;
+    }
+    if (run->shows_stats) {
+        print_stats(run);
+    }
+    tell_end(run);
+    return run->counts.end == FLO_TALK_STOPPED ? FLO_EXIT_INTERRUPTED : 0;
+}
+
+/* ---- the question ---- */
 
 /* All of stdin; the line end that a shell adds is no part of it. */
-static int read_prompt(struct flo_buf *out, struct flo_err *err)
+static int read_piped(struct flo_buf *out, struct flo_err *err)
 {
     char piece[4096];
     size_t bytes;
@@ -231,9 +238,13 @@ static int read_prompt(struct flo_buf *out, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "stdin");
     }
     if (out->failed || out->data == NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--prompt -: stdin has more than %u MiB",
+        return flo_fail(err, FLO_E_USAGE, "stdin has more than %u MiB",
                         PROMPT_BYTES_MAX >> 20);
+    }
+    if (strlen(out->data) != out->bytes) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "stdin is no text: byte %zu of it is 0",
+                        strlen(out->data));
     }
     if (out->bytes > 0 && out->data[out->bytes - 1] == '\n') {
         out->data[--out->bytes] = '\0';
@@ -241,34 +252,232 @@ static int read_prompt(struct flo_buf *out, struct flo_err *err)
     return 0;
 }
 
-static int run_model(void *context, struct flo_err *err)
+/* A pipe, a file or a socket: somebody means its text. */
+static bool is_piped(void)
 {
-    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
-    struct run *run = context;
-    int rv = 0;
+    struct stat st;
 
-    if (run->prefix_path != NULL && run->tool.lora != NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--prefix-file and --lora exclude each other");
-    }
-    run->tool.caches_packed = !run->no_pack;
-    if (rv == 0 && strcmp(run->prompt.prompt, "-") == 0) {
-        rv = read_prompt(&text, err);
-        run->prompt.prompt = text.data;
-    }
-    rv = rv < 0 ? rv
-                : flo_tool_answer_open(&run->tool, FLO_VOCABULARY_NEEDED,
-                                       &run->answer, err);
-    return rv < 0 ? rv : answer(run, err);
+    return fstat(STDIN_FILENO, &st) == 0 &&
+           (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) ||
+            S_ISSOCK(st.st_mode));
 }
 
-static struct run state = {.tool.count = 256};
+/* TEXT, and stdin behind it if something is piped; --prompt alone.  Without
+ * either, stdin is the text, or a terminal for a chat. */
+static int choose_text(struct run *run, const char *word, struct flo_err *err)
+{
+    const char *given = word != NULL ? word : run->prompt;
+    bool is_stdin = given == NULL || strcmp(given, "-") == 0;
+
+    if (word != NULL && run->prompt != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "TEXT and --prompt exclude each other");
+    }
+    run->text = is_stdin ? "" : given;
+    run->reads = is_stdin || (word != NULL && is_piped());
+    if (given == NULL && flo_console_is_terminal(STDIN_FILENO)) {
+        run->text = NULL;
+        run->reads = false;
+    }
+    return 0;
+}
+
+static int read_text(struct run *run, struct flo_err *err)
+{
+    struct flo_buf *joined = &run->joined;
+    int rv = read_piped(&run->piped, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_buf_text(joined, run->text);
+    flo_buf_text(joined,
+                 joined->bytes > 0 && run->piped.bytes > 0 ? "\n\n" : "");
+    flo_buf_add(joined, run->piped.data, run->piped.bytes);
+    if (joined->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "a text");
+    }
+    run->text = joined->data;
+    return joined->bytes > 0
+               ? 0
+               : flo_fail(err, FLO_E_USAGE,
+                          "stdin is empty: give TEXT, pipe one, or start in a "
+                          "terminal for a chat");
+}
+
+/* ---- the line ---- */
+
+static bool is_among(const char *name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, list[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Flags of a model's file say nothing about a served one, and some are for one
+ * text alone. */
+static int check_flags(const struct run *run, bool is_served,
+                       struct flo_err *err)
+{
+    static const char *const served[] = {"api", "token-file", "prompt",
+                                         "stats"};
+    static const char *const once[] = {"raw", "prefix-file", "stats"};
+    const struct flo_args *args = &run->tool.args;
+
+    for (size_t i = 0; i < args->flag_count; i++) {
+        const char *name = args->flags[i]->name;
+        if (run->text == NULL && is_among(name, once, FLO_COUNT(once))) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "--%s is for one text, not for a chat", name);
+        }
+        if (is_served && flo_talk_setting_find(name) < 0 &&
+            !is_among(name, served, FLO_COUNT(served))) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "--%s is for a model's file; '%s' is a served "
+                            "model",
+                            name, args->words[0]);
+        }
+    }
+    if (!is_served && run->token_file != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--token-file is for a served model; '%s' is a file",
+                        run->tool.model);
+    }
+    return run->prefix_path != NULL && run->tool.lora != NULL
+               ? flo_fail(err, FLO_E_USAGE,
+                          "--prefix-file and --lora exclude each other")
+               : 0;
+}
+
+static int read_settings(struct run *run, struct flo_err *err)
+{
+    const char *flag;
+    int rv = 0;
+
+    flo_talk_settings_init(&run->settings);
+    run->settings.max_tokens = run->text != NULL ? ONCE_TOKENS : 0;
+    for (int row = 0; rv == 0 && (flag = flo_talk_setting_flag(row)) != NULL;
+         row++) {
+        const char *value = flo_args_text(&run->tool.args, flag, NULL);
+        char called[40];
+
+        snprintf(called, sizeof(called), "--%s", flag);
+        if (value != NULL) {
+            rv = flo_talk_setting_put(&run->settings, row, called, value, err);
+        }
+    }
+    return rv;
+}
+
+/* A name without a slash that is no file here is one of a served model. */
+static bool is_served(const struct run *run, const char *name)
+{
+    return run->api != NULL || (name != NULL && strchr(name, '/') == NULL &&
+                                access(name, F_OK) != 0);
+}
+
+static int open_served(struct run *run, const char *name, struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int rv =
+        flo_served_open(&run->served, run->api, run->token_file, name, &why);
+
+    if (rv < 0) {
+        *err = why;
+    }
+    if (run->api != NULL ||
+        (rv != FLO_E_NET_UNREACHABLE && rv != FLO_E_INFER_MODEL)) {
+        return rv;
+    }
+    flo_fail(err, rv == FLO_E_INFER_MODEL ? rv : FLO_E_ABSENT,
+             "there is no file '%s', and %s", name, why.what);
+    return flo_err_fix(err, "give the path of a GGUF, or --api ADDRESS of a "
+                            "running agent");
+}
+
+static int talk(struct run *run, bool served, struct flo_err *err)
+{
+    struct flo_talker talker;
+
+    if (run->text != NULL) {
+        return answer_once(run, served, err);
+    }
+    if (served) {
+        flo_served_talker(&run->served, &talker);
+    } else {
+        flo_local_talker(&run->local, &talker);
+    }
+    return flo_chat(&talker, &run->settings, err);
+}
+
+static int run_model(void *context, struct flo_err *err)
+{
+    struct run *run = context;
+    const struct flo_args *args = &run->tool.args;
+    bool has_word = run->tool.model == NULL || run->api != NULL;
+    const char *name = args->words[0];
+    bool served = has_word && is_served(run, name);
+    int rv;
+
+    if (has_word && name == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "`flotilla-engine run` needs MODEL");
+    }
+    if (!has_word && args->word_count > 1) {
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is too much next to --model",
+                        args->words[1]);
+    }
+    run->tool.model = has_word && !served ? name : run->tool.model;
+    run->tool.caches_packed = !run->no_pack;
+    if ((rv = choose_text(run, args->words[has_word], err)) < 0 ||
+        (rv = check_flags(run, served, err)) < 0 ||
+        (rv = read_settings(run, err)) < 0 ||
+        (run->reads && (rv = read_text(run, err)) < 0)) {
+        return rv;
+    }
+    rv = served ? open_served(run, name, err)
+                : flo_local_open(&run->local, &run->tool, err);
+    rv = rv < 0 ? rv : talk(run, served, err);
+    flo_served_close(&run->served);
+    flo_local_close(&run->local);
+    flo_talk_settings_deinit(&run->settings);
+    flo_buf_deinit(&run->piped);
+    flo_buf_deinit(&run->joined);
+    return rv;
+}
+
+static struct run state;
 static const struct flo_flag flags[] = {
-    {"prompt", "TEXT", "what to answer; - reads stdin",
-     FLO_TEXT(struct run, prompt.prompt), .is_needed = true},
-    {"system", "TEXT", "a system message", FLO_TEXT(struct run, prompt.system)},
+    {"model", "FILE", "the GGUF, instead of MODEL",
+     FLO_TEXT(struct run, tool.model)},
+    {"api", "ADDRESS",
+     "where MODEL is served, if it is no file: unix:PATH or "
+     "http://127.0.0.1:PORT (default: /run/flotilla/api.sock, else "
+     "/var/lib/flotilla/api.sock)",
+     FLO_TEXT(struct run, api)},
+    {"token-file", "FILE", "the token of that API",
+     FLO_TEXT(struct run, token_file)},
+    {"prompt", "TEXT",
+     "the same as TEXT, but nothing piped is read; - is stdin",
+     FLO_TEXT(struct run, prompt)},
+    {"system", "TEXT", "a system message", FLO_ASKED},
+    {"top-p", "P", "only the likeliest tokens of this share (default 1)",
+     FLO_ASKED},
+    {"top-k", "N", "only so many of the likeliest tokens (default 0: all)",
+     FLO_ASKED},
+    {"min-p", "P", "only tokens of this share of the likeliest (default 0)",
+     FLO_ASKED},
+    {"repeat-penalty", "X", "above 1: repeats become less likely (default 1)",
+     FLO_ASKED},
+    {"repeat-last-n", "N", "tokens that count as repeats (default 64)",
+     FLO_ASKED},
+    {"thinking", "auto|on|off",
+     "thoughts before the answer (default auto: as the template has it)",
+     FLO_ASKED},
     {"raw", NULL, "no chat template: the text as it is, control tokens read",
-     FLO_SWITCH(struct run, prompt.is_raw)},
+     FLO_SWITCH(struct run, is_raw)},
     {"prefix-file", "FILE",
      "keep the prompt's beginning (the system's turn) for later runs",
      FLO_TEXT(struct run, prefix_path)},
@@ -280,10 +489,13 @@ static const struct flo_flag flags[] = {
 };
 const struct flo_verb flo_verb_run = {
     .name = "run",
-    .help = "answer a prompt, as text",
-    .usage = "--model FILE --prompt TEXT",
-    .flags = {FLO_FLAGS_SAMPLING, flags},
+    .help = "talk to a model, or let it answer one text",
+    .usage = "MODEL [TEXT] | --model FILE [TEXT]",
+    /* The first row of a model's flags is the one that is needed. */
+    .flags = {flo_flags_model + 1, flo_flags_adapter, flo_flags_backend,
+              flo_flags_sampling, flags},
     .state = &state,
     .run = run_model,
-    .example = "--model helpdesk.gguf --prompt 'When do you open?'",
+    .example = "helpdesk.gguf 'When do you open?'",
+    .more = flo_talk_help,
 };

@@ -26,7 +26,7 @@ class Server:
     def __init__(self, bin_dir, folder, model=MODEL, options=(), token=TOKEN):
         self.socket = os.path.join(folder, "api.sock")
         if token is not None:
-            path = os.path.join(folder, "token")
+            path = self.token_file = os.path.join(folder, "token")
             with open(path, "w") as file:
                 file.write(token + "\n")
             os.chmod(path, 0o600)
