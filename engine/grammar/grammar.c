@@ -148,7 +148,7 @@ static int make_lazy(const struct flo_call_form *form,
     if (lazy == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a grammar of calls");
     }
-    lazy->form = *form;
+    lazy->form = form;
     lazy->in_thought = rules->in_thought;
     lazy->is_required = rules->is_required;
     lazy->starts_asleep = !rules->is_required || rules->in_thought;
@@ -206,9 +206,8 @@ int flo_grammar_open_reader(const struct flo_engine *engine,
         *out = NULL;
         return 0;
     }
-    return flo_call_reader_open(g == NULL ? form : &g->lazy->form,
-                                g == NULL ? NULL : &g->lazy->tools, in_thought,
-                                part, context, out, err);
+    return flo_call_reader_open(form, g == NULL ? NULL : &g->lazy->tools,
+                                in_thought, part, context, out, err);
 }
 
 void flo_grammar_close(struct flo_grammar *g)
@@ -375,7 +374,7 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
 static size_t end_thought(struct flo_grammar *g, int32_t *tokens,
                           size_t tokens_max)
 {
-    const struct flo_form_text *mark = &g->lazy->form.thought_close;
+    const struct flo_form_text *mark = &g->lazy->form->thought_close;
     struct flo_tokens found = {0};
     size_t taken = 0;
 

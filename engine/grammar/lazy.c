@@ -3,7 +3,7 @@
 
 void flo_lazy_reset(struct flo_lazy *lazy)
 {
-    flo_call_watch_begin(&lazy->watch, &lazy->form, &lazy->tools,
+    flo_call_watch_begin(&lazy->watch, lazy->form, &lazy->tools,
                          lazy->in_thought);
     lazy->sleeps = lazy->starts_asleep;
     lazy->room = 0;
@@ -36,10 +36,10 @@ static bool wake(const struct flo_lazy *lazy,
     if (!watch->has_called) {
         return true;
     }
-    return lazy->form.is_bare
+    return lazy->form->is_bare
                ? flo_matcher_walk(matcher, state, watch->tail, watch->count)
-               : flo_matcher_walk(matcher, state, lazy->form.open.data,
-                                  lazy->form.wakes);
+               : flo_matcher_walk(matcher, state, lazy->form->open.data,
+                                  lazy->form->wakes);
 }
 
 bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher,

@@ -9,7 +9,7 @@
 #include "engine/grammar/matcher.h"
 
 struct flo_lazy {
-    struct flo_call_form form;
+    const struct flo_call_form *form; /* the engine's */
     struct flo_tool_list tools;
     struct flo_call_watch watch;
     bool starts_asleep, sleeps;

@@ -67,29 +67,6 @@ static enum flo_arguments_event json(struct flo_arguments *a, char byte)
 
 /* ---- fields ---- */
 
-static void escape(struct flo_buf *out, const char *text, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint8_t c = (uint8_t)text[i];
-
-        if (c == '"' || c == '\\') {
-            flo_buf_printf(out, "\\%c", c);
-        } else if (c == '\n') {
-            flo_buf_text(out, "\\n");
-        } else if (c < 0x20 || c == 0x7f) {
-            flo_buf_printf(out, "\\u%04x", c);
-        } else {
-            flo_buf_add(out, &text[i], 1);
-        }
-    }
-}
-
-static bool begins(const struct flo_form_text *text, const char *bytes,
-                   size_t count)
-{
-    return count <= text->bytes && memcmp(text->data, bytes, count) == 0;
-}
-
 static bool ends(const struct flo_arguments *a, const struct flo_form_text *t)
 {
     return a->held_count >= t->bytes &&
@@ -110,7 +87,7 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
                    flo_tool_list_is_text(a->tools, a->tool, a->held, key_bytes);
 
     flo_buf_text(&a->out, a->fields++ == 0 ? "{\"" : ", \"");
-    escape(&a->out, a->held, key_bytes);
+    flo_buf_json_text(&a->out, a->held, key_bytes);
     flo_buf_text(&a->out, is_text ? "\": \"" : "\": ");
     a->held_count = 0;
     a->depth = 0;
@@ -137,8 +114,8 @@ static enum flo_arguments_event start(struct flo_arguments *a)
     const struct flo_call_form *form = a->form;
     char before[2 * FLO_FORM_TEXT_MAX];
     size_t bytes = lead(a, before);
-    bool goes_on = begins(&form->next, a->held, a->held_count);
-    bool closes = begins(&form->close, a->held, a->held_count);
+    bool goes_on = flo_form_begins(&form->next, a->held, a->held_count);
+    bool closes = flo_form_begins(&form->close, a->held, a->held_count);
     bool is_close = closes && a->held_count == form->close.bytes;
     bool is_next = goes_on && a->held_count == form->next.bytes;
 
@@ -222,15 +199,17 @@ static enum flo_arguments_event text(struct flo_arguments *a)
             keep--;
         }
     }
+    size_t told = a->held_count - keep;
     if (is_text) {
-        escape(&a->out, a->held, a->held_count - keep);
+        told = flo_utf8_valid(a->held, told); /* no half characters */
+        flo_buf_json_text(&a->out, a->held, told);
     } else {
-        for (size_t i = 0; i < a->held_count - keep; i++) {
+        for (size_t i = 0; i < told; i++) {
             put_value(a, a->held[i]);
         }
     }
-    memmove(a->held, a->held + a->held_count - keep, keep);
-    a->held_count = keep;
+    a->held_count -= told;
+    memmove(a->held, a->held + told, a->held_count);
     if (is_whole) {
         put_word(a);
         flo_buf_text(&a->out, is_text ? "\"" : "");

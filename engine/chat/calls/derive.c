@@ -89,18 +89,13 @@ static size_t common_end(struct part a, struct part b)
     return n;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static struct part trim(struct part p)
 {
-    while (p.bytes > 0 && is_blank(p.data[0])) {
+    while (p.bytes > 0 && flo_form_is_blank(p.data[0])) {
         p.data++;
         p.bytes--;
     }
-    while (p.bytes > 0 && is_blank(p.data[p.bytes - 1])) {
+    while (p.bytes > 0 && flo_form_is_blank(p.data[p.bytes - 1])) {
         p.bytes--;
     }
     return p;
@@ -181,7 +176,7 @@ static struct part own(const struct flo_derivation *d, struct part rest,
         }
     }
     flo_buf_deinit(&marked);
-    while (rest.bytes > 0 && is_blank(rest.data[rest.bytes - 1])) {
+    while (rest.bytes > 0 && flo_form_is_blank(rest.data[rest.bytes - 1])) {
         rest.bytes--;
     }
     return rest;
@@ -207,7 +202,7 @@ static struct part mark_before(const struct flo_derivation *d,
     mark.data += all.bytes;
     mark.bytes = 0;
 
-    while (mark.data > all.data && !is_blank(mark.data[-1])) {
+    while (mark.data > all.data && !flo_form_is_blank(mark.data[-1])) {
         mark.data--;
         mark.bytes++;
         if (mark.bytes > 2 && keep(d, mark, &form) &&
@@ -268,7 +263,7 @@ static struct part opening(const struct flo_derivation *d,
     skipped = skipped < open.bytes ? skipped : open.bytes;
     /* Two marks may begin alike. */
     while (skipped > 0 && skipped < prompt.bytes &&
-           !is_blank(open.data[skipped - 1]) &&
+           !flo_form_is_blank(open.data[skipped - 1]) &&
            strchr(">]", open.data[skipped - 1]) == NULL) {
         skipped--;
     }
@@ -287,7 +282,7 @@ static struct part opening(const struct flo_derivation *d,
             break;
         }
     }
-    while (open.bytes > 0 && is_blank(open.data[0])) {
+    while (open.bytes > 0 && flo_form_is_blank(open.data[0])) {
         open.data++;
         open.bytes--;
     }
@@ -308,7 +303,7 @@ static void set_wakes(struct flo_call_form *form)
         form->wakes = FLO_CONTROL_BYTES;
         return;
     }
-    while (at < open->bytes && !is_blank(open->data[at]) &&
+    while (at < open->bytes && !flo_form_is_blank(open->data[at]) &&
            (at == 0 || (open->data[at] != '{' && open->data[at] != '['))) {
         at++;
     }
@@ -417,7 +412,7 @@ static bool set_fields(const struct flo_derivation *d,
     while (same > 0 && same >= lead.bytes) {
         do {
             same--;
-        } while (same > 0 && !is_blank(lead.data[lead.bytes - same]));
+        } while (same > 0 && !flo_form_is_blank(lead.data[lead.bytes - same]));
     }
     struct part open = {lead.data + lead.bytes - same, same};
 
@@ -500,16 +495,15 @@ static void set_text(struct flo_form_text *out, const char *text)
     memcpy(out->data, text, out->bytes);
 }
 
-/* Hermes' form, which most models have seen. */
 static void tell(struct flo_call_form *form)
 {
     form->kind = FLO_CALLS_JSON;
     form->is_told = true;
     form->is_python = false;
-    set_text(&form->open, "<tool_call>\n{\"name\": \"");
-    set_text(&form->mid, "\", \"arguments\": ");
-    set_text(&form->close, "}\n</tool_call>");
-    set_text(&form->next, "}\n</tool_call>\n<tool_call>\n{\"name\": \"");
+    set_text(&form->open, FLO_TOLD_OPEN "\"");
+    set_text(&form->mid, "\"" FLO_TOLD_MID);
+    set_text(&form->close, FLO_TOLD_CLOSE);
+    set_text(&form->next, FLO_TOLD_CLOSE "\n" FLO_TOLD_OPEN "\"");
 }
 
 void flo_calls_derive(const struct flo_derivation *d,

@@ -15,6 +15,8 @@
 
 #include <flotilla/base.h>
 
+#include <string.h>
+
 #define FLO_FORM_TEXT_MAX 160u
 #define FLO_TOOL_NAME_MAX 64u /* bytes */
 
@@ -43,6 +45,23 @@ struct flo_call_form {
     struct flo_form_text field_open, equals, quote, field_close, separator;
     struct flo_form_text thought_open, thought_close; /* empty: none */
 };
+
+/* The form that is told in words, Hermes': most models have seen it. */
+#define FLO_TOLD_OPEN "<tool_call>\n{\"name\": "
+#define FLO_TOLD_MID ", \"arguments\": "
+#define FLO_TOLD_CLOSE "}\n</tool_call>"
+
+/* Are the bytes all of the text, or its beginning? */
+static inline bool flo_form_begins(const struct flo_form_text *text,
+                                   const char *bytes, size_t count)
+{
+    return count <= text->bytes && memcmp(text->data, bytes, count) == 0;
+}
+
+static inline bool flo_form_is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /* Characters of a tool's name. */
 static inline bool flo_tool_name_has(char c)

@@ -63,11 +63,6 @@ void flo_call_reader_close(struct flo_call_reader *r)
 
 /* ---- outside of calls ---- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* The first bytes that are held, without control tokens. */
 static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
 {
@@ -92,7 +87,7 @@ static void tell_held(struct flo_call_reader *r, bool is_thought, size_t count)
 /* Blanks next to a mark are the template's. */
 static size_t without_blanks(const struct flo_call_reader *r, size_t count)
 {
-    while (count > 0 && is_blank(r->held[count - 1])) {
+    while (count > 0 && flo_form_is_blank(r->held[count - 1])) {
         count--;
     }
     return count;
@@ -116,7 +111,7 @@ static void outside(struct flo_call_reader *r, char byte)
     size_t mark = 0;
     enum flo_watch_event event = flo_call_watch_step(&r->watch, byte, &mark);
 
-    if (r->is_behind_mark && is_blank(byte)) {
+    if (r->is_behind_mark && flo_form_is_blank(byte)) {
         return;
     }
     r->is_behind_mark = false;
@@ -187,18 +182,12 @@ static void name(struct flo_call_reader *r, char byte)
     }
 }
 
-static bool begins(const struct flo_form_text *text, const char *bytes,
-                   size_t count)
-{
-    return count <= text->bytes && memcmp(text->data, bytes, count) == 0;
-}
-
 /* One may be the other's beginning. */
 static void behind(struct flo_call_reader *r, char byte)
 {
     r->held[r->held_count++] = byte;
-    bool may_go_on = begins(&r->form->next, r->held, r->held_count);
-    bool may_end = begins(&r->form->close, r->held, r->held_count);
+    bool may_go_on = flo_form_begins(&r->form->next, r->held, r->held_count);
+    bool may_end = flo_form_begins(&r->form->close, r->held, r->held_count);
 
     if (may_go_on && r->held_count == r->form->next.bytes) {
         begin_name(r);

@@ -2,6 +2,7 @@
 #include "engine/chat/calls/told.h"
 
 #include "base/tree/tree.h"
+#include "engine/chat/calls/form.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,9 @@ static int put_tools(const struct flo_engine_setting *setting,
             flo_buf_text(out, "\n");
         }
         flo_buf_text(out, "To call one, answer with its name and its arguments "
-                          "alone, in this form:\n<tool_call>\n{\"name\": "
-                          "\"function\", \"arguments\": {\"key\": "
-                          "\"value\"}}\n</tool_call>");
+                          "alone, in this form:\n" FLO_TOLD_OPEN
+                          "\"function\"" FLO_TOLD_MID
+                          "{\"key\": \"value\"}" FLO_TOLD_CLOSE);
     }
     flo_tree_deinit(&tree);
     flo_buf_deinit(&copy);
@@ -89,13 +90,13 @@ static int put_calls(const struct flo_engine_message *message,
         const struct flo_tree_node *name = flo_tree_member(function, "name");
 
         flo_buf_text(out, out->bytes > 0 ? "\n" : "");
-        flo_buf_text(out, "<tool_call>\n{\"name\": ");
+        flo_buf_text(out, FLO_TOLD_OPEN);
         if (name != NULL) {
             flo_tree_print(name, out);
         }
-        flo_buf_text(out, ", \"arguments\": ");
+        flo_buf_text(out, FLO_TOLD_MID);
         put_arguments(flo_tree_member(function, "arguments"), out);
-        flo_buf_text(out, "}\n</tool_call>");
+        flo_buf_text(out, FLO_TOLD_CLOSE);
     }
     flo_tree_deinit(&tree);
     flo_buf_deinit(&copy);

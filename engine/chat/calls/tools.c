@@ -212,33 +212,34 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at,
     return name;
 }
 
-uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name,
-                            size_t bytes)
-{
-    bool ignored = false;
-    size_t at = 0;
-
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (is(pass(list, &at, "", 0, &ignored), name, bytes)) {
-            return i;
-        }
-    }
-    return UINT32_MAX;
-}
-
-bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
-                          size_t bytes)
+/* The first tool whose name is this, or begins so; or UINT32_MAX. */
+static uint32_t seek(const struct flo_tool_list *list, const char *name,
+                     size_t bytes, bool may_go_on)
 {
     bool ignored = false;
     size_t at = 0;
 
     for (uint32_t i = 0; i < list->count; i++) {
         struct entry one = pass(list, &at, "", 0, &ignored);
-        if (one.bytes >= bytes && memcmp(one.text, name, bytes) == 0) {
-            return true;
+
+        one.bytes = may_go_on && one.bytes > bytes ? bytes : one.bytes;
+        if (is(one, name, bytes)) {
+            return i;
         }
     }
-    return false;
+    return UINT32_MAX;
+}
+
+uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name,
+                            size_t bytes)
+{
+    return seek(list, name, bytes, false);
+}
+
+bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
+                          size_t bytes)
+{
+    return seek(list, name, bytes, true) != UINT32_MAX;
 }
 
 bool flo_tool_list_is_text(const struct flo_tool_list *list, uint32_t i,

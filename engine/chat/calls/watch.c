@@ -14,11 +14,6 @@ void flo_call_watch_begin(struct flo_call_watch *watch,
     watch->is_start = true;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* ---- marks ---- */
 
 /* How many of the last bytes are the beginning of the mark; all of it: it is
@@ -108,8 +103,8 @@ enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
 {
     bool is_thought, is_call = false;
 
-    if (w->has_called ||
-        (w->is_start && w->count == 0 && !w->in_thought && is_blank(byte))) {
+    if (w->has_called || (w->is_start && w->count == 0 && !w->in_thought &&
+                          flo_form_is_blank(byte))) {
         return FLO_WATCH_NOTHING;
     }
     keep(w, byte);
