@@ -22,18 +22,6 @@ static const char *stop_of(const struct serve_request *request,
                                            : "end_turn";
 }
 
-static void add_member(struct flo_buf *out, const char *name,
-                       struct flo_wire_text text)
-{
-    flo_buf_printf(out, "\"%s\":", name);
-    flo_answer_add_text(out, text);
-}
-
-static struct flo_wire_text text_of(const struct flo_buf *buf)
-{
-    return (struct flo_wire_text){buf->data, buf->bytes};
-}
-
 /* The answer up to its content. */
 static void add_head(const struct serve_request *request, struct flo_buf *out)
 {
@@ -106,7 +94,7 @@ static void add_delta(uint32_t index, const char *type, const char *member,
 {
     begin_indexed("content_block_delta", index, out);
     flo_buf_printf(out, ",\"delta\":{\"type\":\"%s\",", type);
-    add_member(out, member, text);
+    flo_answer_add_member(out, member, text);
     flo_buf_text(out, "}");
     end_event(out);
 }
@@ -239,13 +227,14 @@ static int whole(struct serve_request *request,
     add_head(request, out);
     if (kept->thoughts.bytes > 0) {
         flo_buf_text(out, "{\"type\":\"thinking\",");
-        add_member(out, "thinking", text_of(&kept->thoughts));
+        flo_answer_add_member(out, "thinking",
+                              flo_answer_text_of(&kept->thoughts));
         flo_buf_text(out, ",\"signature\":\"\"}");
         comma = ",";
     }
     if (kept->text.bytes > 0) {
         flo_buf_printf(out, "%s{\"type\":\"text\",", comma);
-        add_member(out, "text", text_of(&kept->text));
+        flo_answer_add_member(out, "text", flo_answer_text_of(&kept->text));
         flo_buf_text(out, "}");
         comma = ",";
     }

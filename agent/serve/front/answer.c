@@ -312,7 +312,9 @@ static int end_whole(struct serve_request *request,
     struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     int rv = 0;
 
-    if (request->kind != REQUEST_EMBED) {
+    if (request->kind == REQUEST_EMBED) {
+        rv = flo_answer_check_dimensions(request, err);
+    } else {
         rv = take_all(request, done->text, done->parts, NULL, err);
         cut_logprobs(request, done);
     }

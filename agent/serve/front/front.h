@@ -137,12 +137,20 @@ void flo_answer_forget(struct serve_request *request);
 
 /* As a JSON string; bytes that are no UTF-8 become U+FFFD. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
+/* "name":"text" */
+void flo_answer_add_member(struct flo_buf *out, const char *name,
+                           struct flo_wire_text text);
+static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
+{
+    return (struct flo_wire_text){buf->data, buf->bytes};
+}
 /* A vector's numbers as a list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
 /* As many numbers of the vector as were asked for, in `shorter` if these are
- * fewer.  false: it has not so many, which the next one tells at the end. */
+ * fewer.  false: it has not so many, which the core tells at the end. */
 bool flo_answer_vector(struct serve_request *request,
                        struct flo_wire_text *vector, struct flo_buf *shorter);
+/* For the core: before `whole` of vectors. */
 FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request,
                                              struct flo_err *err);
 

@@ -51,13 +51,6 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
                    request->model_name, now);
 }
 
-static void add_member(const char *name, struct flo_wire_text text,
-                       struct flo_buf *out)
-{
-    flo_buf_printf(out, "\"%s\":", name);
-    flo_answer_add_text(out, text);
-}
-
 /* The message but for its calls; a generation has it in the line itself. */
 static void begin_message(const struct serve_request *request,
                           struct flo_wire_text text,
@@ -65,10 +58,10 @@ static void begin_message(const struct serve_request *request,
 {
     flo_buf_text(out, is_chat(request) ? "\"message\":{\"role\":\"assistant\","
                                        : "");
-    add_member(is_chat(request) ? "content" : "response", text, out);
+    flo_answer_add_member(out, is_chat(request) ? "content" : "response", text);
     if (thoughts.bytes > 0) {
         flo_buf_text(out, ",");
-        add_member("thinking", thoughts, out);
+        flo_answer_add_member(out, "thinking", thoughts);
     }
 }
 
@@ -197,11 +190,6 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* ---- whole answers ---- */
 
-static struct flo_wire_text text_of(const struct flo_buf *buf)
-{
-    return (struct flo_wire_text){buf->data, buf->bytes};
-}
-
 static int whole(struct serve_request *request,
                  const struct flo_wire_done *done, struct flo_buf *out,
                  struct flo_err *err)
@@ -212,8 +200,9 @@ static int whole(struct serve_request *request,
 
     (void)err;
     add_head(request, out);
-    begin_message(request, state->is_load ? none : text_of(&kept->text),
-                  state->is_load ? none : text_of(&kept->thoughts), out);
+    begin_message(
+        request, state->is_load ? none : flo_answer_text_of(&kept->text),
+        state->is_load ? none : flo_answer_text_of(&kept->thoughts), out);
     add_calls(request, 0, state->is_load ? 0 : kept->n_calls, out);
     end_message(request, out);
     add_end(request, done, out);

@@ -28,24 +28,12 @@ static const char *finish_of(const struct serve_request *request,
     return request->params.is_function_call ? "function_call" : "tool_calls";
 }
 
-static void add_member(struct flo_buf *out, const char *name,
-                       struct flo_wire_text text)
-{
-    flo_buf_printf(out, "\"%s\":", name);
-    flo_answer_add_text(out, text);
-}
-
-static struct flo_wire_text text_of(const struct flo_buf *buf)
-{
-    return (struct flo_wire_text){buf->data, buf->bytes};
-}
-
 /* {"name":...,"arguments":...} */
 static void add_function(const struct serve_tool_call *call,
                          struct flo_wire_text arguments, struct flo_buf *out)
 {
     flo_buf_printf(out, "{\"name\":\"%s\",", call->name);
-    add_member(out, "arguments", arguments);
+    flo_answer_add_member(out, "arguments", arguments);
     flo_buf_text(out, "}");
 }
 
@@ -100,7 +88,7 @@ static void add_call_delta(const struct serve_request *request,
     }
     if (piece->kind == SERVE_PIECE_ARGUMENTS) {
         flo_buf_text(out, is_old ? "{" : "\"function\":{");
-        add_member(out, "arguments", piece->text);
+        flo_answer_add_member(out, "arguments", piece->text);
         flo_buf_text(out, "}");
     } else if (is_old) {
         add_function(piece->call, none, out);
@@ -115,9 +103,9 @@ static void piece(struct serve_request *request,
 {
     begin_event(request, out);
     if (piece->kind == SERVE_PIECE_TEXT) {
-        add_member(out, "content", piece->text);
+        flo_answer_add_member(out, "content", piece->text);
     } else if (piece->kind == SERVE_PIECE_THOUGHT) {
-        add_member(out, "reasoning_content", piece->text);
+        flo_answer_add_member(out, "reasoning_content", piece->text);
     } else {
         add_call_delta(request, piece, out);
     }
@@ -140,13 +128,15 @@ static void add_calls(const struct serve_request *request, struct flo_buf *out)
 
     if (request->params.is_function_call) {
         flo_buf_text(out, ",\"function_call\":");
-        add_function(&kept->calls[0], text_of(&kept->calls[0].arguments), out);
+        add_function(&kept->calls[0],
+                     flo_answer_text_of(&kept->calls[0].arguments), out);
         return;
     }
     flo_buf_text(out, ",\"tool_calls\":[");
     for (uint32_t i = 0; i < kept->n_calls; i++) {
         flo_buf_text(out, i == 0 ? "{" : ",{");
-        add_call(&kept->calls[i], text_of(&kept->calls[i].arguments), out);
+        add_call(&kept->calls[i], flo_answer_text_of(&kept->calls[i].arguments),
+                 out);
         flo_buf_text(out, "}");
     }
     flo_buf_text(out, "]");
@@ -165,12 +155,13 @@ static int whole(struct serve_request *request,
     if (kept->n_calls > 0 && kept->text.bytes == 0) {
         flo_buf_text(out, "\"content\":null");
     } else {
-        add_member(out, "content", text_of(&kept->text));
+        flo_answer_add_member(out, "content", flo_answer_text_of(&kept->text));
     }
     flo_buf_text(out, ",\"refusal\":null");
     if (kept->thoughts.bytes > 0) {
         flo_buf_text(out, ",");
-        add_member(out, "reasoning_content", text_of(&kept->thoughts));
+        flo_answer_add_member(out, "reasoning_content",
+                              flo_answer_text_of(&kept->thoughts));
     }
     if (kept->n_calls > 0) {
         add_calls(request, out);
