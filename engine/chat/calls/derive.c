@@ -406,6 +406,10 @@ static bool set_fields(const struct flo_derivation *d,
     struct part lead = between(f->name, f->keys[0]);
     struct part gap = between(f->values[0], f->keys[1]);
     struct part rest = own(d, behind(all, f->values[2]), tail);
+
+    if (lead.data == NULL || gap.data == NULL || rest.data == NULL) {
+        return false;
+    }
     size_t same = common_end(lead, gap);
 
     /* Something ends the name; the field's mark then begins at a blank. */
@@ -423,7 +427,7 @@ static bool set_fields(const struct flo_derivation *d,
     struct part separator = {gap.data + shared, gap.bytes - shared};
     struct part end = {rest.data + shared, rest.bytes - shared};
 
-    return lead.data != NULL && gap.data != NULL && lead.bytes > 0 &&
+    return lead.bytes > 0 &&
            keep(d, opening(d, form, all, f->name), &form->open) &&
            keep(d, lead, &form->mid) && keep(d, open, &form->field_open) &&
            keep(d, between(f->keys[0], f->values[0]), &form->equals) &&
@@ -439,10 +443,14 @@ static bool set_quote(const struct flo_derivation *d,
 {
     struct part with = between(texts->keys[0], texts->values[0]);
     struct part without = between(numbers->keys[0], numbers->values[0]);
+
+    if (with.data == NULL || without.data == NULL ||
+        with.bytes < without.bytes) {
+        return false;
+    }
     struct part quote = {with.data + without.bytes, with.bytes - without.bytes};
 
-    return with.data != NULL && without.data != NULL &&
-           with.bytes >= without.bytes && keep(d, quote, &form->quote) &&
+    return keep(d, quote, &form->quote) &&
            (form->quote.bytes == 0 ||
             (form->quote.bytes == 1 && form->quote.data[0] == '"'));
 }
