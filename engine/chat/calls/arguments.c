@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/token/control.h"
+
 #define OUT_BYTES_MAX (1u << 20) /* of one token */
 
 void flo_arguments_begin(struct flo_arguments *a,
@@ -55,7 +57,7 @@ static void follow(struct flo_arguments *a, char byte)
 
 static enum flo_arguments_event json(struct flo_arguments *a, char byte)
 {
-    if (a->depth == 0 && byte != '{') {
+    if ((a->depth == 0 && byte != '{') || (uint8_t)byte >= FLO_CONTROL_FIRST) {
         return FLO_ARGUMENTS_BAD;
     }
     follow(a, byte);
@@ -183,7 +185,8 @@ static void put_value(struct flo_arguments *a, char byte)
     }
     put_word(a);
     follow(a, byte);
-    flo_buf_add(&a->out, &byte, 1);
+    a->has_control = a->has_control || (uint8_t)byte >= FLO_CONTROL_FIRST;
+    flo_buf_add(&a->out, &byte, a->has_control ? 0 : 1);
 }
 
 /* Up to field_close; what may be its beginning is held back. */
@@ -266,5 +269,5 @@ enum flo_arguments_event flo_arguments_step(struct flo_arguments *a, char byte)
         event = value(a);
         break;
     }
-    return a->out.failed ? FLO_ARGUMENTS_BAD : event;
+    return a->out.failed || a->has_control ? FLO_ARGUMENTS_BAD : event;
 }

@@ -34,6 +34,7 @@ struct flo_arguments {
         FLO_FIELD_JSON,  /* up to field_close */
         FLO_FIELD_VALUE, /* up to what can only follow it */
     } stage;
+    bool has_control; /* a control token within a value, which is no JSON */
     uint32_t fields;
     bool is_closed; /* `close` is there, which may begin `next` */
     size_t held_count;

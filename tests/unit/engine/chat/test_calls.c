@@ -10,76 +10,7 @@
 #include "engine/chat/calls/reader.h"
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
-
-#define TOOLS                                                                  \
-    "[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{"  \
-    "\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},"      \
-    "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},"             \
-    "\"unit\":{\"type\":\"string\",\"enum\":[\"C\",\"K\"]},"                   \
-    "\"dry\":{\"type\":\"boolean\"},"                                          \
-    "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"            \
-    "\"required\":[\"city\"]}}},"                                              \
-    "{\"type\":\"function\",\"function\":{\"name\":\"get_now\"}}]"
-
-#define TEXT(t)                                                                \
-    {                                                                          \
-        .data = t, .bytes = sizeof(t) - 1                                      \
-    }
-
-static const struct flo_call_form hermes = {
-    .kind = FLO_CALLS_JSON,
-    .wakes = 11,
-    .open = TEXT("<tool_call>\n{\"name\": \""),
-    .mid = TEXT("\", \"arguments\": "),
-    .next = TEXT("}\n</tool_call>\n<tool_call>\n{\"name\": \""),
-    .close = TEXT("}\n</tool_call>"),
-    .thought_open = TEXT("<think>"),
-    .thought_close = TEXT("</think>"),
-};
-static const struct flo_call_form bare = {
-    .kind = FLO_CALLS_JSON,
-    .is_bare = true,
-    .wakes = 1,
-    .open = TEXT("{\"name\": \""),
-    .mid = TEXT("\", \"parameters\": "),
-    .next = TEXT("}; {\"name\": \""),
-    .close = TEXT("}"),
-};
-static const struct flo_call_form fields = {
-    .kind = FLO_CALLS_FIELDS,
-    .wakes = 11,
-    .open = TEXT("<tool_call>\n<function="),
-    .mid = TEXT(">"),
-    .field_open = TEXT("\n<parameter="),
-    .equals = TEXT(">\n"),
-    .field_close = TEXT("\n</parameter>"),
-    .next = TEXT("\n</function>\n</tool_call>\n<tool_call>\n<function="),
-    .close = TEXT("\n</function>\n</tool_call>"),
-};
-static const struct flo_call_form snake = {
-    .kind = FLO_CALLS_FIELDS,
-    .is_python = true,
-    .wakes = 11,
-    .open = TEXT("<tool_call>\n<function="),
-    .mid = TEXT(">"),
-    .field_open = TEXT("\n<parameter="),
-    .equals = TEXT(">\n"),
-    .field_close = TEXT("\n</parameter>"),
-    .next = TEXT("\n</function>\n</tool_call>\n<tool_call>\n<function="),
-    .close = TEXT("\n</function>\n</tool_call>"),
-};
-static const struct flo_call_form python = {
-    .kind = FLO_CALLS_FIELDS,
-    .is_python = true,
-    .wakes = 8,
-    .open = TEXT("<|call|>["),
-    .mid = TEXT("("),
-    .equals = TEXT("="),
-    .quote = TEXT("\""),
-    .separator = TEXT(", "),
-    .next = TEXT("), "),
-    .close = TEXT(")]"),
-};
+#include "tests/unit/engine/chat/forms.h"
 
 struct world {
     struct flo_tools tools;
