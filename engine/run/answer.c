@@ -84,6 +84,7 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
     job->piece.bytes = 0;
     flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
     done.reason = reason;
+    done.stop = job->stop.ended;
     done.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
     done.parts = (struct flo_wire_text){job->parts.data, job->parts.bytes};
     done.tokens_out = job->made;

@@ -63,6 +63,7 @@ static int read_setting(const struct flo_wire_generate *in,
                         ? (enum flo_thinking)in->thinking
                         : FLO_THINKING_AUTO,
         .effort = in->effort.bytes > 0 ? effort : NULL,
+        .now_ms = in->now_ms,
     };
     return 0;
 }

@@ -75,10 +75,11 @@ struct flo_stop {
         size_t count;
     } texts[FLO_WIRE_STOPS_MAX];
     uint32_t n_texts;
+    uint32_t ended; /* 1: by the first text; 0: by none yet */
     struct flo_buf held;
 };
-/* Append `text`; move what is certain to `out`. true: a stop text came; neither
- * it nor the text after it is in out or held. */
+/* Append `text`; move what is certain to `out`. true: a stop text came, which
+ * `ended` names; neither it nor the text after it is in out or held. */
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 

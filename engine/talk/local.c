@@ -283,7 +283,8 @@ int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking,
                      struct flo_err *err)
 {
     const struct flo_engine_setting setting = {
-        .thinking = (enum flo_thinking)asking->settings->thinking};
+        .thinking = (enum flo_thinking)asking->settings->thinking,
+        .now_ms = flo_wall_ms()};
     int rv = flo_engine_chat_with(
         local->answer.model.text, &setting, asking->messages, asking->count,
         local->prompt, local->prompt_max, &local->count, err);

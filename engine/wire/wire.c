@@ -83,6 +83,7 @@ static const struct row rows_generate[] = {
     ROW(35, KIND_BOOL, generate, one_call),
     ROW(36, KIND_U32, generate, thinking),
     ROW(37, KIND_TEXT, generate, effort),
+    ROW(38, KIND_U64, generate, now_ms),
     ROW(40, KIND_U32, generate, prompt_max),
 };
 
@@ -128,6 +129,7 @@ static const struct row rows_done[] = {
     ROW(13, KIND_U32, done, guessed_right),
     ROW(14, KIND_U32, done, exit_status),
     ROW(15, KIND_TEXT, done, parts),
+    ROW(16, KIND_U32, done, stop),
 };
 
 static const struct row rows_failed[] = {

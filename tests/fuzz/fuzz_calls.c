@@ -1,6 +1,6 @@
-/* Answers with calls: whatever a model writes in whichever form, the reader
- * tells the same parts however the bytes are cut, and no call that was not
- * written.  Calls that the grammar takes have arguments that are JSON. */
+/* Answers with calls: parts are the same however the bytes are cut, and no call
+ * is told that was not written.  Calls that the grammar takes have arguments
+ * that are JSON. */
 #include <stdlib.h>
 #include <string.h>
 

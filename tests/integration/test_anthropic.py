@@ -95,6 +95,13 @@ def test_a_message_is_answered_by_a_message(server):
                                   "text": "severity: critical"}]
     assert answer["stop_reason"] == "end_turn"
     assert answer["stop_sequence"] is None
+    cut = ask(server, stop_sequences=["never", ": cri"])
+    assert cut["content"] == [{"type": "text", "text": "severity"}]
+    assert cut["stop_reason"] == "stop_sequence"
+    assert cut["stop_sequence"] == ": cri"
+    _, _, chat = server.call("POST", "/v1/chat/completions", {
+        "messages": [USER], "stop": [": cri"], "temperature": 0})
+    assert chat["choices"][0]["finish_reason"] == "stop"
     short = ask(server, max_tokens=1)
     assert short["stop_reason"] == "max_tokens"
     assert short["usage"]["output_tokens"] == 1

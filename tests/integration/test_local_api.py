@@ -131,6 +131,19 @@ def test_a_model_may_be_a_link(bin_dir, folder):
     one.close()
 
 
+def test_a_template_is_told_the_date(bin_dir, folder):
+    template = os.path.join(folder, "dated.jinja")
+    with open(template, "w") as file:
+        file.write("{% if strftime_now is defined %}" + "dated " * 50 + "{% endif %}"
+                   "{% for m in messages %}{{ m.content }}{% endfor %}")
+    server = Server(bin_dir, folder, options=("--template", template))
+    _, _, answer = server.call("POST", "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "a"}], "max_tokens": 1})
+    server.close()
+    assert "usage" in answer, answer
+    assert answer["usage"]["prompt_tokens"] >= 50, answer
+
+
 def test_weights_are_packed_on_first_use(bin_dir, folder, monkeypatch):
     """Once for all programs of a user; what was damaged is not used."""
     cache = os.path.join(folder, "cache", "packed")

@@ -13,13 +13,25 @@ static int read(struct serve_request *request, const struct serve_body *body,
     return flo_anthropic_read(request, body, false, err);
 }
 
-/* A stop text that ended it is not told by the engine. */
-static const char *stop_of(const struct serve_request *request,
-                           const struct flo_wire_done *done)
+/* "stop_reason":..., and the stop text that ended it. */
+static void add_stop(const struct serve_request *request,
+                     const struct flo_wire_done *done, struct flo_buf *out)
 {
-    return done->reason == FLO_WIRE_LENGTH ? "max_tokens"
-           : request->kept.n_calls > 0     ? "tool_use"
-                                           : "end_turn";
+    const struct flo_wire_generate *asked = &request->params.message.generate;
+    bool is_stop = done->reason == FLO_WIRE_STOP && done->stop > 0 &&
+                   done->stop <= asked->n_stops;
+    const char *reason = done->reason == FLO_WIRE_LENGTH ? "max_tokens"
+                         : is_stop                       ? "stop_sequence"
+                         : request->kept.n_calls > 0     ? "tool_use"
+                                                         : "end_turn";
+
+    flo_buf_printf(out, "\"stop_reason\":\"%s\",", reason);
+    if (is_stop) {
+        flo_answer_add_member(out, "stop_sequence",
+                              asked->stops[done->stop - 1]);
+    } else {
+        flo_buf_text(out, "\"stop_sequence\":null");
+    }
 }
 
 /* The answer up to its content. */
@@ -162,9 +174,9 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 {
     end_block(request->state, out);
     begin_event("message_delta", out);
-    flo_buf_printf(
-        out, ",\"delta\":{\"stop_reason\":\"%s\",\"stop_sequence\":null},",
-        stop_of(request, done));
+    flo_buf_text(out, ",\"delta\":{");
+    add_stop(request, done, out);
+    flo_buf_text(out, "},");
     add_usage(done, out);
     end_event(out);
     begin_event("message_stop", out);
@@ -239,8 +251,9 @@ static int whole(struct serve_request *request,
         comma = ",";
     }
     int rv = add_uses(request, done, comma, out, err);
-    flo_buf_printf(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":null,",
-                   stop_of(request, done));
+    flo_buf_text(out, "],");
+    add_stop(request, done, out);
+    flo_buf_text(out, ",");
     add_usage(done, out);
     flo_buf_text(out, "}\n");
     return rv;

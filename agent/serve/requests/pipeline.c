@@ -92,6 +92,7 @@ static int ask(struct serve_request *request, struct flo_err *err)
     in->temperature = temperature;
     in->priority = priority;
     in->client = request->client;
+    in->now_ms = request->created_s * 1000;
     return flo_params_keep(params, err);
 }
 

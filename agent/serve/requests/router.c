@@ -833,6 +833,7 @@ void flo_router_submit(struct serve_request *request)
     request->came_us = flo_now_us();
     if (request->params.message.type == FLO_WIRE_GENERATE) {
         request->params.message.generate.client = request->client;
+        request->params.message.generate.now_ms = request->created_s * 1000;
     }
     int rv = flo_pipeline_begin(request, &err);
     struct serve_place *place =

@@ -157,6 +157,7 @@ struct flo_wire_generate {
     bool one_call;                  /* at most one */
     uint32_t thinking;              /* enum flo_thinking */
     struct flo_wire_text effort;    /* empty: not said */
+    uint64_t now_ms;                /* as in struct flo_engine_setting */
     struct flo_wire_text prompt;
     bool reads_special;            /* in prompt: "<|im_end|>" is one token */
     struct flo_wire_text tokens;   /* i32 little-endian each */
@@ -232,6 +233,7 @@ struct flo_wire_done {
     uint64_t answer_us;     /* from the first token to the end */
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
     uint32_t exit_status;            /* of a check; 128 and its signal */
+    uint32_t stop; /* 1: the first of GENERATE's stop texts ended it; 0: none */
 };
 
 /* The error has an id, not a code: engine and agent may have two versions

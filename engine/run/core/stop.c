@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-/* First place of any stop text in the held bytes, or -1. */
-static ptrdiff_t find_first(const struct flo_stop *stop)
+/* First place of any stop text in the held bytes, or -1; which becomes
+ * stop->ended. */
+static ptrdiff_t find_first(struct flo_stop *stop)
 {
     ptrdiff_t first = -1;
     for (uint32_t i = 0; i < stop->n_texts; i++) {
@@ -12,6 +13,7 @@ static ptrdiff_t find_first(const struct flo_stop *stop)
                                 stop->texts[i].bytes, stop->texts[i].count);
         if (at != NULL && (first < 0 || at - stop->held.data < first)) {
             first = at - stop->held.data;
+            stop->ended = i + 1;
         }
     }
     return first;

@@ -26,13 +26,14 @@ struct world {
     struct flo_sampler *samplers[3];
 };
 
-static struct world world_of(uint32_t context)
+static struct world world_with(uint32_t context, const char *chat_template)
 {
     static const struct flo_sampling greedy;
     const struct flo_engine_options options = {.context = context,
                                                .sessions = 3,
                                                .threads = 2,
-                                               .adapter_bytes = 4u << 20};
+                                               .adapter_bytes = 4u << 20,
+                                               .chat_template = chat_template};
     struct world world = {0};
     struct flo_err err = {0};
 
@@ -47,6 +48,11 @@ static struct world world_of(uint32_t context)
             0);
     }
     return world;
+}
+
+static struct world world_of(uint32_t context)
+{
+    return world_with(context, NULL);
 }
 
 static struct world world_open(void)
@@ -210,12 +216,44 @@ static void a_stop_text_ends_an_answer_inside_a_guess(void **state)
 
     (void)state;
     m.generate.ignores_end = false;
-    m.generate.n_stops = 1;
-    m.generate.stops[0] = TEXT("ty: cri");
+    m.generate.n_stops = 2;
+    m.generate.stops[0] = TEXT("never");
+    m.generate.stops[1] = TEXT("Worst: oven");
     struct answer plain = run(&world, &m, 0, 0, NULL);
     struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
     expect_same(&plain, &guessed);
     assert_int_equal(plain.done.reason, FLO_WIRE_STOP);
+    assert_int_equal(plain.done.stop, 2);
+    m.generate.n_stops = 1;
+    assert_int_equal(run(&world, &m, 0, 0, NULL).done.stop, 0);
+    world_close(&world);
+}
+
+static void a_template_is_told_the_date_of_the_request(void **state)
+{
+    static const struct {
+        uint64_t now_ms;
+        const char *text;
+    } rows[] = {{0, "2026-01-01"}, {86400000, "1970-01-02"}};
+    struct world world = world_with(
+        CONTEXT, "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}"
+                 "{{ m.content }}{% endfor %}");
+    struct flo_wire_message m = ask("", 1);
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_buf text = {0};
+        m.generate.now_ms = rows[i].now_ms;
+        struct flo_job *job = job_of(&world, &m);
+        assert_int_equal(flo_engine_detokenise(world.engine, job->tokens,
+                                               job->n_prompt, false, &text,
+                                               NULL),
+                         0);
+        flo_buf_add(&text, "", 1);
+        assert_string_equal(text.data, rows[i].text);
+        flo_buf_deinit(&text);
+        flo_job_free(job);
+    }
     world_close(&world);
 }
 
@@ -553,6 +591,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guesses_change_no_answer),
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
+        cmocka_unit_test(a_template_is_told_the_date_of_the_request),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
         cmocka_unit_test(
             a_shifted_answer_that_was_paused_has_the_same_penalties),

@@ -28,6 +28,7 @@ static void stop_texts_are_found_across_pieces(void **state)
                                  &out);
         }
         assert_true(stops);
+        assert_int_equal(stop.ended, 1);
         assert_string_equal(out.data, "aab ");
         flo_buf_deinit(&out);
         flo_buf_deinit(&stop.held);

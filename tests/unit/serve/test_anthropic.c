@@ -375,6 +375,42 @@ static void an_answer_is_a_list_of_blocks(void **state)
            "\"cache_read_input_tokens\":5}}\n");
 }
 
+static void a_stop_text_that_ended_it_is_told(void **state)
+{
+    static const struct {
+        const char *more;
+        enum flo_wire_reason reason;
+        uint32_t stop;
+        const char *wanted;
+    } rows[] = {
+        {"", FLO_WIRE_STOP, 2,
+         "],\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\\"y\","},
+        {",\"stream\":true", FLO_WIRE_STOP, 1,
+         "{\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"x\"},"},
+        {"", FLO_WIRE_STOP, 0,
+         "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
+        {"", FLO_WIRE_STOP, 3,
+         "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
+        {"", FLO_WIRE_LENGTH, 1,
+         "\"stop_reason\":\"max_tokens\",\"stop_sequence\":null,"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_wire_done last = {.reason = rows[i].reason,
+                                     .stop = rows[i].stop};
+        char body[256];
+
+        snprintf(body, sizeof(body), "%s%s}",
+                 "{\"max_tokens\":9,\"messages\":[" USER "],"
+                 "\"stop_sequences\":[\"x\",\"\\\"y\"]",
+                 rows[i].more);
+        ask(body);
+        assert_int_equal(flo_answer_done(request, &last, &err), 0);
+        expect(rows[i].wanted);
+    }
+}
+
 static void an_input_that_was_cut_is_empty(void **state)
 {
     const struct part cut[] = {{CALL, "f"}, {ARGUMENTS, "{\"a\":"}, {0}};
@@ -448,6 +484,7 @@ int main(void)
         CASE(an_error_of_the_reader_has_the_clients_number),
         CASE(a_count_needs_the_prompt_alone),
         CASE(an_answer_is_a_list_of_blocks),
+        CASE(a_stop_text_that_ended_it_is_told),
         CASE(an_input_that_was_cut_is_empty),
         CASE(a_block_ends_where_the_kind_changes),
         CASE(an_error_in_a_stream_is_its_last_event),

@@ -32,6 +32,7 @@ static struct flo_wire_message generate(void)
     m.generate.max_tokens = 16;
     m.generate.temperature = 0.7;
     m.generate.seed = UINT64_MAX;
+    m.generate.now_ms = 1ull << 41;
     m.generate.ignores_end = true;
     m.generate.n_stops = 1;
     m.generate.stops[0] = TEXT("\n\n");
@@ -55,6 +56,7 @@ static void a_request_comes_back_as_it_was(void **state)
     assert_int_equal(got.generate.max_tokens, 16);
     assert_true(got.generate.temperature == 0.7);
     assert_true(got.generate.seed == UINT64_MAX);
+    assert_true(got.generate.now_ms == 1ull << 41);
     assert_true(got.generate.ignores_end && !got.generate.reads_special);
     assert_true(same(got.generate.stops[0], "\n\n"));
     flo_buf_deinit(&out);
