@@ -2,6 +2,7 @@
 #include "agent/serve/api/api.h"
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/probe/score.h"
+#include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/requests.h"
 #include "base/host/httpd.h"
 
@@ -105,6 +106,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_serve_engine_free_all(serve);
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
+    flo_choices_free(serve, true);
     if (serve->turn != NULL) {
         event_free(serve->turn);
     }

@@ -108,6 +108,7 @@ struct flo_serve {
     struct event *reaper;
     unsigned reaper_ticks; /* since one was killed */
     struct serve_request *held, *running;
+    struct serve_request *asking; /* those of several choices */
     uint32_t n_held, n_running;
     struct event *turn; /* waiting requests may go on */
     struct probe *probe;

@@ -276,7 +276,7 @@ def test_stop_texts_and_lengths(server):
 @pytest.mark.parametrize("field, value", [
     ("max_tokens", -1), ("max_tokens", 2 ** 31), ("max_tokens", 1e9),
     ("max_tokens", "5"), ("temperature", -1), ("temperature", 1e30),
-    ("top_k", -5), ("top_p", 2), ("n", 3), ("stop", [""]),
+    ("top_k", -5), ("top_p", 2), ("n", 9), ("stop", [""]),
     ("messages", []), ("messages", [{"role": "user"}]),
 ])
 def test_a_wrong_parameter_is_named(server, field, value):

@@ -99,6 +99,22 @@ def test_completions_whole_and_streamed(client):
     assert "".join(piece.choices[0].text for piece in pieces) == whole.text
 
 
+def test_several_answers_and_prompts(client):
+    answer = chat(client, n=2)
+    assert [one.message.content for one in answer.choices] == [ANSWER] * 2
+    assert answer.usage.prompt_tokens == 27
+    assert answer.usage.completion_tokens == 6
+    ends = [choice.index for chunk in chat(client, n=3, stream=True)
+            for choice in chunk.choices if choice.finish_reason]
+    assert sorted(ends) == [0, 1, 2]
+    prompts = ["What should I do about", "oven-95"]
+    fields = dict(model=NAME, max_tokens=6, temperature=0)
+    texts = [one.text for one in client.completions.create(
+        prompt=prompts, **fields).choices]
+    assert texts == [client.completions.create(
+        prompt=prompt, **fields).choices[0].text for prompt in prompts]
+
+
 def test_stop_and_seed(client):
     choice = chat(client, stop=["ty: cri"]).choices[0]
     assert choice.message.content == "severi"

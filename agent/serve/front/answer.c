@@ -3,7 +3,7 @@
  * Before the engine's first token nothing goes to a client.  Until then an
  * error has its own HTTP status, and the request can move to another engine. */
 #include "agent/core/trouble.h"
-#include "agent/serve/front/front.h"
+#include "agent/serve/front/choices.h"
 #include "base/host/httpd.h"
 
 #include <string.h>
@@ -27,31 +27,32 @@ static int status_of(int code)
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = ERROR_BYTES_MAX};
+    struct serve_request *asker = flo_choices_asker(request);
     const char *param = flo_params_param(&request->params, err);
     struct serve_failure failure = {
         .err = err,
         .param = param[0] != '\0' ? param : NULL,
         .status = status_of(err->code),
-        .is_in_stream = request->has_begun,
+        .is_in_stream = asker->has_begun,
         .request = request,
     };
 
-    if (flo_sink_is_gone(&request->sink)) {
+    flo_choices_end(request);
+    if (flo_sink_is_gone(&asker->sink)) {
         return;
     }
     bool can_come_again = failure.status == 503 || failure.status == 429;
     request->front->fail(&failure, &out);
-    if (request->has_begun) {
-        flo_sink_end(&request->sink, &out);
+    if (asker->has_begun) {
+        flo_sink_end(&asker->sink, &out);
     } else {
         if (can_come_again) {
             char seconds[16];
             snprintf(seconds, sizeof(seconds), "%u",
                      request->retry_after_s > 0 ? request->retry_after_s : 1);
-            flo_sink_header(&request->sink, "Retry-After", seconds);
+            flo_sink_header(&asker->sink, "Retry-After", seconds);
         }
-        flo_sink_whole(&request->sink, failure.status, "application/json",
-                       &out);
+        flo_sink_whole(&asker->sink, failure.status, "application/json", &out);
     }
     flo_buf_deinit(&out);
 }
@@ -201,18 +202,35 @@ static int tell(struct serve_request *request, struct flo_wire_text text,
                 struct flo_wire_text parts, struct flo_buf *out,
                 struct flo_err *err)
 {
+    struct serve_request *asker = flo_choices_asker(request);
+
     if (!request->has_begun && request->front->begin != NULL) {
         request->front->begin(request, out);
     }
     int rv = take_all(request, text, parts, out, err);
-    if (rv == 0 && !request->has_begun) {
-        request->has_begun = true;
-        flo_sink_header(&request->sink, "X-Flotilla-Release",
+    if (rv == 0 && !asker->has_begun) {
+        flo_sink_header(&asker->sink, "X-Flotilla-Release",
                         request->model_name);
-        flo_sink_header(&request->sink, "Cache-Control", "no-cache");
-        flo_sink_begin(&request->sink, 200, request->front->stream_type);
+        flo_sink_header(&asker->sink, "Cache-Control", "no-cache");
+        flo_sink_begin(&asker->sink, 200, request->front->stream_type);
+    }
+    if (rv == 0) {
+        request->has_begun = asker->has_begun = true;
     }
     return rv;
+}
+
+static int send_chunk(struct serve_request *request, const struct flo_buf *out,
+                      struct flo_err *err)
+{
+    struct serve_sink *sink = &flo_choices_asker(request)->sink;
+
+    if (flo_sink_chunk(sink, out)) {
+        return 0;
+    }
+    flo_sink_abort(sink);
+    flo_choices_end(request);
+    return flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
 }
 
 /* Log-probabilities leave with the first piece of their token; those of a token
@@ -228,11 +246,7 @@ static int stream_token(struct serve_request *request,
                         &out, err);
     }
     request->kept.logprobs.bytes = 0;
-    if (rv == 0 && !flo_sink_chunk(&request->sink, &out)) {
-        flo_sink_abort(&request->sink);
-        rv =
-            flo_fail(err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
-    }
+    rv = rv < 0 ? rv : send_chunk(request, &out, err);
     flo_buf_deinit(&out);
     return rv;
 }
@@ -279,6 +293,7 @@ static int end_stream(struct serve_request *request,
 {
     struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     int rv = tell(request, done->text, done->parts, &out, err);
+    bool is_last = rv == 0 && flo_choices_told(request, done);
 
     if (rv == 0) {
         request->front->end(request, done, &out);
@@ -286,8 +301,10 @@ static int end_stream(struct serve_request *request,
                  ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer")
                  : 0;
     }
-    if (rv == 0) {
-        flo_sink_end(&request->sink, &out);
+    if (rv == 0 && is_last) {
+        flo_sink_end(&flo_choices_asker(request)->sink, &out);
+    } else if (rv == 0) {
+        rv = send_chunk(request, &out, err);
     }
     flo_buf_deinit(&out);
     return rv;
@@ -306,6 +323,30 @@ static void cut_logprobs(struct serve_request *request,
     }
 }
 
+/* One of several: its answer waits for the others'. */
+static int end_choice(struct serve_request *request,
+                      const struct flo_wire_done *done, struct flo_err *err)
+{
+    struct serve_request *asker = request->asker;
+    struct flo_buf *text = &asker->choices->each[request->index].text;
+    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
+    int rv = 0;
+
+    text->bytes_max = WHOLE_BYTES_MAX;
+    request->front->choice(request, done, text);
+    if (text->failed || flo_kept_has_failed(&request->kept)) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the answer");
+    }
+    if (flo_choices_told(request, done)) {
+        rv = request->front->whole(asker, &asker->choices->sum, &out, err);
+        if (rv == 0) {
+            send_whole(asker, &out);
+        }
+        flo_buf_deinit(&out);
+    }
+    return rv;
+}
+
 static int end_whole(struct serve_request *request,
                      const struct flo_wire_done *done, struct flo_err *err)
 {
@@ -317,6 +358,9 @@ static int end_whole(struct serve_request *request,
     } else {
         rv = take_all(request, done->text, done->parts, NULL, err);
         cut_logprobs(request, done);
+    }
+    if (rv == 0 && request->asker != NULL) {
+        return end_choice(request, done, err);
     }
     if (rv == 0) {
         rv = request->front->whole == NULL

@@ -90,6 +90,11 @@ struct serve_front {
     int (*whole)(struct serve_request *request,
                  const struct flo_wire_done *done, struct flo_buf *out,
                  struct flo_err *err);
+    /* The answer of one of several choices (request->index); `whole` is called
+     * with the asker once there are all, in choices->each[].text.  A stream's
+     * end() asks flo_choices_count().  NULL: one choice only. */
+    void (*choice)(struct serve_request *request,
+                   const struct flo_wire_done *done, struct flo_buf *out);
     /* Kinds without tokens: TOKENS and TEXT are whole answers; an EMBEDDING is
      * added to what `whole` finds in request->kept.text.  NULL: a kind with
      * tokens. */

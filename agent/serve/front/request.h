@@ -7,10 +7,15 @@
 #include "agent/serve/front/sink.h"
 #include "agent/serve/params/params.h"
 
+struct serve_choices;
 struct serve_front;
 
 struct serve_request {
-    struct serve_request *next; /* of the held or the running list */
+    struct serve_request
+        *next; /* of the held, the running or the asking list */
+    struct serve_choices *choices; /* several answers; NULL: this one alone */
+    struct serve_request *asker;   /* whose choice it is; NULL: nobody's */
+    uint32_t index;                /* ... and which */
     struct flo_serve *serve;
     struct serve_place *place; /* of the model that answers it */
     struct serve_place *meant; /* that it names, where a split answers */

@@ -52,7 +52,8 @@ static void begin_event(struct serve_request *request, struct flo_buf *out)
 {
     flo_buf_text(out, "data: ");
     flo_openai_add_head(request, object, out);
-    flo_buf_text(out, "\"choices\":[{\"index\":0,\"delta\":{");
+    flo_buf_printf(out, "\"choices\":[{\"index\":%u,\"delta\":{",
+                   request->index);
 }
 
 static void end_event(struct serve_request *request, const char *finish,
@@ -142,16 +143,13 @@ static void add_calls(const struct serve_request *request, struct flo_buf *out)
     flo_buf_text(out, "]");
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static void choice(struct serve_request *request,
+                   const struct flo_wire_done *done, struct flo_buf *out)
 {
     const struct serve_kept *kept = &request->kept;
 
-    (void)err;
-    flo_openai_add_head(request, "chat.completion", out);
-    flo_buf_text(out, "\"choices\":[{\"index\":0,\"message\":{\"role\":"
-                      "\"assistant\",");
+    flo_buf_printf(out, "{\"index\":%u,\"message\":{\"role\":\"assistant\",",
+                   request->index);
     if (kept->n_calls > 0 && kept->text.bytes == 0) {
         flo_buf_text(out, "\"content\":null");
     } else {
@@ -168,8 +166,16 @@ static int whole(struct serve_request *request,
     }
     flo_buf_text(out, "},\"logprobs\":");
     flo_openai_add_logprobs(request, out);
-    flo_buf_printf(out, ",\"finish_reason\":\"%s\"}],",
-                   finish_of(request, done));
+    flo_buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_of(request, done));
+}
+
+static int whole(struct serve_request *request,
+                 const struct flo_wire_done *done, struct flo_buf *out,
+                 struct flo_err *err)
+{
+    (void)err;
+    flo_openai_add_head(request, "chat.completion", out);
+    flo_openai_add_choices(request, done, out);
     flo_openai_add_usage(request, done, out);
     flo_buf_text(out, "}\n");
     return 0;
@@ -185,6 +191,7 @@ const struct serve_front flo_openai_chat = {
     .piece = piece,
     .end = end,
     .whole = whole,
+    .choice = choice,
     .frame = NULL,
     .fail = flo_openai_fail,
 };

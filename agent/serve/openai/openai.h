@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_OPENAI_H
 #define FLOTILLA_SERVE_OPENAI_H
 
-#include "agent/serve/front/front.h"
+#include "agent/serve/front/choices.h"
 
 extern const struct serve_front flo_openai_chat;       /* chat.c */
 extern const struct serve_front flo_openai_text;       /* text.c */
@@ -24,6 +24,10 @@ void flo_openai_fail(struct serve_failure *failure, struct flo_buf *out);
 /* {"id":...,"object":...,"system_fingerprint":null, */
 void flo_openai_add_head(const struct serve_request *request,
                          const char *object, struct flo_buf *out);
+/* "choices":[...], of a whole answer, by front->choice() */
+void flo_openai_add_choices(struct serve_request *request,
+                            const struct flo_wire_done *done,
+                            struct flo_buf *out);
 /* "usage":{...},"timings":{...} */
 void flo_openai_add_usage(const struct serve_request *request,
                           const struct flo_wire_done *done,
@@ -32,7 +36,8 @@ void flo_openai_add_usage(const struct serve_request *request,
  * not the last one. */
 void flo_openai_end_event(struct serve_request *request, const char *finish,
                           struct flo_buf *out);
-/* The last events of a stream: the usage if it is wanted, and [DONE]. */
+/* The last events of a stream: the usage if it is wanted, and [DONE]; of
+ * several choices after the last one's. */
 void flo_openai_end_stream(const struct serve_request *request,
                            const char *object, const struct flo_wire_done *done,
                            struct flo_buf *out);

@@ -63,6 +63,24 @@ void flo_openai_add_head(const struct serve_request *request,
                    request->model_name);
 }
 
+void flo_openai_add_choices(struct serve_request *request,
+                            const struct flo_wire_done *done,
+                            struct flo_buf *out)
+{
+    const struct serve_choices *choices = request->choices;
+
+    flo_buf_text(out, "\"choices\":[");
+    if (choices == NULL) {
+        request->front->choice(request, done, out);
+    }
+    for (uint32_t i = 0; choices != NULL && i < choices->count; i++) {
+        flo_buf_text(out, i == 0 ? "" : ",");
+        flo_buf_add(out, choices->each[i].text.data,
+                    choices->each[i].text.bytes);
+    }
+    flo_buf_text(out, "],");
+}
+
 void flo_openai_add_usage(const struct serve_request *request,
                           const struct flo_wire_done *done, struct flo_buf *out)
 {
@@ -108,6 +126,10 @@ void flo_openai_end_stream(const struct serve_request *request,
                            const char *object, const struct flo_wire_done *done,
                            struct flo_buf *out)
 {
+    done = flo_choices_sum(request, done);
+    if (done == NULL) {
+        return;
+    }
     if (request->params.wants_usage) {
         flo_buf_text(out, "data: ");
         flo_openai_add_head(request, object, out);

@@ -15,20 +15,22 @@ static const char *finish_of(const struct flo_wire_done *done)
     return done->reason == FLO_WIRE_LENGTH ? "length" : "stop";
 }
 
-static void add_choice(const struct serve_request *request,
-                       struct flo_wire_text text, struct flo_buf *out)
-{
-    flo_openai_add_head(request, object, out);
-    flo_buf_text(out, "\"choices\":[{\"index\":0,\"text\":");
-    flo_answer_add_text(out, text);
-}
-
 static void add_event(struct serve_request *request, struct flo_wire_text text,
                       const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, "data: ");
-    add_choice(request, text, out);
+    flo_openai_add_head(request, object, out);
+    flo_buf_printf(out, "\"choices\":[{\"index\":%u,", request->index);
+    flo_answer_add_member(out, "text", text);
     flo_openai_end_event(request, finish, out);
+}
+
+/* Its first event has text, of the prompt if that is asked for. */
+static void begin(struct serve_request *request, struct flo_buf *out)
+{
+    if (request->params.echoes) {
+        add_event(request, request->params.message.generate.prompt, NULL, out);
+    }
 }
 
 static void piece(struct serve_request *request,
@@ -44,17 +46,29 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
     flo_openai_end_stream(request, object, done, out);
 }
 
+static void choice(struct serve_request *request,
+                   const struct flo_wire_done *done, struct flo_buf *out)
+{
+    struct flo_wire_text prompt = request->params.message.generate.prompt;
+    const struct flo_buf *text = &request->kept.text;
+
+    flo_buf_printf(out, "{\"index\":%u,\"text\":\"", request->index);
+    if (request->params.echoes) {
+        flo_buf_json_text(out, prompt.data, prompt.bytes);
+    }
+    flo_buf_json_text(out, text->data, text->bytes);
+    flo_buf_text(out, "\",\"logprobs\":");
+    flo_openai_add_logprobs(request, out);
+    flo_buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_of(done));
+}
+
 static int whole(struct serve_request *request,
                  const struct flo_wire_done *done, struct flo_buf *out,
                  struct flo_err *err)
 {
-    const struct flo_buf *text = &request->kept.text;
-
     (void)err;
-    add_choice(request, (struct flo_wire_text){text->data, text->bytes}, out);
-    flo_buf_text(out, ",\"logprobs\":");
-    flo_openai_add_logprobs(request, out);
-    flo_buf_printf(out, ",\"finish_reason\":\"%s\"}],", finish_of(done));
+    flo_openai_add_head(request, object, out);
+    flo_openai_add_choices(request, done, out);
     flo_openai_add_usage(request, done, out);
     flo_buf_text(out, "}\n");
     return 0;
@@ -65,10 +79,11 @@ const struct serve_front flo_openai_text = {
     .id_prefix = "cmpl-",
     .stream_type = "text/event-stream; charset=utf-8",
     .read = read,
-    .begin = NULL, /* its first event has text */
+    .begin = begin,
     .piece = piece,
     .end = end,
     .whole = whole,
+    .choice = choice,
     .frame = NULL,
     .fail = flo_openai_fail,
 };

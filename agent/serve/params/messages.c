@@ -359,19 +359,10 @@ static int read_messages(struct params_reader *reader)
     return rv;
 }
 
-static int read_prompt(struct params_reader *reader)
+int flo_params_take_prompt(struct params_reader *reader, const json_t *prompt)
 {
-    const json_t *prompt = flo_reader_field(reader, "prompt");
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int rv = flo_reader_bool(reader, "parse_special", &out->reads_special);
 
-    if (rv < 0) {
-        return rv;
-    }
-    if (json_array_size(prompt) == 1 &&
-        json_is_string(json_array_get(prompt, 0))) {
-        prompt = json_array_get(prompt, 0);
-    }
     if (json_is_string(prompt)) {
         out->prompt = flo_reader_text(prompt);
         return out->prompt.bytes > 0
@@ -381,8 +372,36 @@ static int read_prompt(struct params_reader *reader)
     if (json_is_integer(json_array_get(prompt, 0))) {
         return flo_reader_ids(reader, "prompt", prompt, &out->tokens);
     }
-    return flo_reader_refuse(reader, "prompt",
-                             "must be one text or a list of token ids");
+    return flo_reader_refuse(
+        reader, "prompt",
+        "must be a text, a list of token ids, or a list of at most %d of "
+        "these, none empty",
+        SERVE_CHOICES_MAX);
+}
+
+/* Several prompts stay as they are until each is its choice's. */
+static int read_prompt(struct params_reader *reader)
+{
+    struct serve_params *params = reader->params;
+    json_t *prompt = flo_reader_field(reader, "prompt");
+    int rv = flo_reader_bool(reader, "parse_special",
+                             &params->message.generate.reads_special);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (json_is_array(prompt) && json_array_size(prompt) > 0 &&
+        !json_is_integer(json_array_get(prompt, 0))) {
+        size_t count = json_array_size(prompt);
+        if (count > SERVE_CHOICES_MAX) {
+            return flo_reader_refuse(reader, "prompt",
+                                     "has %zu prompts, at most %d", count,
+                                     SERVE_CHOICES_MAX);
+        }
+        params->prompts = count > 1 ? json_incref(prompt) : NULL;
+        prompt = json_array_get(prompt, 0);
+    }
+    return flo_params_take_prompt(reader, prompt);
 }
 
 int flo_params_read_text(enum request_kind kind, struct params_reader *reader)

@@ -115,20 +115,48 @@ static int read_stream(struct params_reader *reader)
 
 /* ---- whole bodies ---- */
 
-/* Fields of OpenAI that are not built: only values that ask for nothing. */
-static int read_not_built(struct params_reader *reader)
+/* Answers to each prompt.  All are told, so the best of them are no others. */
+static int read_choices(struct params_reader *reader)
 {
-    int64_t one = 1;
-    bool off = false;
-    int rv = flo_reader_whole(reader, "n", 1, 1, &one);
+    struct serve_params *params = reader->params;
+    int64_t n = 1, best = 1;
+    int rv = flo_reader_whole(reader, "n", 1, SERVE_N_MAX, &n);
 
-    rv = rv < 0 ? rv : flo_reader_whole(reader, "best_of", 1, 1, &one);
-    rv = rv < 0 ? rv : flo_reader_bool(reader, "echo", &off);
-    if (rv == 0 && off) {
-        rv = flo_reader_refuse(reader, "echo", "is not built yet");
+    rv = rv < 0 ? rv
+                : flo_reader_whole(reader, "best_of", 1, SERVE_N_MAX, &best);
+    if (rv == 0 && best != 1 && best != n) {
+        return flo_reader_refuse(
+            reader, "best_of",
+            "is %lld, can only be 1 or n (%lld): all answers are told",
+            (long long)best, (long long)n);
+    }
+    params->n = (uint32_t)n;
+    if (rv == 0 && flo_params_choices(params) > SERVE_CHOICES_MAX) {
+        return flo_reader_refuse(
+            reader, "n", "is %lld for %zu prompts, at most %d answers together",
+            (long long)n, json_array_size(params->prompts), SERVE_CHOICES_MAX);
+    }
+    return rv;
+}
+
+static int read_echo(struct params_reader *reader)
+{
+    struct serve_params *params = reader->params;
+    const struct flo_wire_generate *in = &params->message.generate;
+    int rv = flo_reader_bool(reader, "echo", &params->echoes);
+
+    if (rv == 0 && params->echoes && in->logprobs > 0) {
+        rv = flo_reader_refuse(reader, "echo",
+                               "with logprobs is not built yet: leave one out");
+    }
+    if (rv == 0 && params->echoes && in->tokens.bytes > 0) {
+        rv = flo_reader_refuse(reader, "echo",
+                               "of token ids is not built yet: send a text");
     }
     if (rv == 0 && flo_reader_field(reader, "suffix") != NULL) {
-        rv = flo_reader_refuse(reader, "suffix", "is not built yet");
+        rv = flo_reader_refuse(reader, "suffix",
+                               "is not built yet: a prompt's end is where the "
+                               "answer begins");
     }
     return rv;
 }
@@ -159,7 +187,10 @@ static int read_generate(enum request_kind kind, struct params_reader *reader)
     rv = rv < 0 ? rv : read_stream(reader);
     rv = rv < 0 ? rv : read_serving(reader);
     rv = rv < 0 ? rv : flo_params_read_sampling(kind, reader);
-    rv = rv < 0 ? rv : read_not_built(reader);
+    rv = rv < 0 ? rv : read_choices(reader);
+    if (rv == 0 && kind == REQUEST_TEXT) {
+        rv = read_echo(reader);
+    }
     return rv < 0 ? rv : read_form(reader);
 }
 
@@ -241,6 +272,50 @@ void flo_params_deinit(struct serve_params *params)
     drop_trees(params);
     flo_buf_deinit(&params->parts);
     flo_buf_deinit(&params->callable);
+    json_decref(params->prompts);
+    params->prompts = NULL;
+}
+
+/* ---- several answers to one body ---- */
+
+uint32_t flo_params_choices(const struct serve_params *params)
+{
+    size_t prompts =
+        params->prompts == NULL ? 1 : json_array_size(params->prompts);
+
+    return (params->n == 0 ? 1 : params->n) * (uint32_t)prompts;
+}
+
+int flo_params_choice(const struct serve_params *asked, uint32_t choice,
+                      struct serve_params *out, struct flo_err *err)
+{
+    uint32_t n = asked->n == 0 ? 1 : asked->n;
+    struct flo_wire_generate *generate = &out->message.generate;
+    struct params_reader reader = {NULL, out, err};
+    int rv = 0;
+
+    *out = *asked;
+    out->parts = out->callable = (struct flo_buf){0};
+    out->prompts = NULL;
+    if (asked->prompts != NULL) {
+        generate->prompt = generate->tokens = (struct flo_wire_text){0};
+        rv = flo_params_take_prompt(&reader,
+                                    json_array_get(asked->prompts, choice / n));
+    }
+    if (rv == 0 && out->echoes && generate->tokens.bytes > 0) {
+        rv = flo_reader_refuse(&reader, "echo",
+                               "of token ids is not built yet: send a text");
+    }
+    generate->seed += choice % n;
+    flo_buf_add(&out->callable, asked->callable.data, asked->callable.bytes);
+    if (rv == 0 && out->callable.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for a choice");
+    }
+    rv = rv < 0 ? rv : flo_params_keep(out, err);
+    if (rv < 0) {
+        flo_params_deinit(out);
+    }
+    return rv;
 }
 
 /* ---- questions about what was read ---- */

@@ -11,6 +11,8 @@
 #include "base/host/json.h"
 
 #define FLO_TOOLS_NAME_BYTES_MAX 64
+#define SERVE_N_MAX 8        /* answers to one prompt */
+#define SERVE_CHOICES_MAX 64 /* answers to one body */
 
 enum request_kind {
     REQUEST_CHAT,
@@ -29,6 +31,9 @@ struct serve_params {
     struct flo_buf parts; /* ids and a schema, while it is read; then the
                              message as a frame, which its texts stand in */
     struct flo_wire_message message;
+    uint32_t n;              /* answers to each prompt; 0 or 1: one */
+    json_t *prompts;         /* several prompts; NULL: there is one */
+    bool echoes;             /* a completion's text begins with its prompt */
     const char *form;        /* the field that gave its grammar, or NULL */
     const char *thinks;      /* the field that said how to think, or NULL */
     struct flo_buf callable; /* names of tools that may be called; for
@@ -55,6 +60,14 @@ FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body,
 FLO_MUST_USE int flo_params_read_tree(enum request_kind kind, json_t *body,
                                       struct serve_params *params,
                                       struct flo_err *err);
+/* How many answers the body asks for: each prompt has `n`. */
+uint32_t flo_params_choices(const struct serve_params *params);
+/* The parameters of one of these answers, from 0, as if it had been asked for
+ * alone; its seed differs from those of the others to its prompt.
+ * FLO_E_INFER_PARAM with out->param: its prompt is none. */
+FLO_MUST_USE int flo_params_choice(const struct serve_params *asked,
+                                   uint32_t choice, struct serve_params *out,
+                                   struct flo_err *err);
 /* Only the message's frame stays; the message's texts stand in it then. */
 FLO_MUST_USE int flo_params_keep(struct serve_params *params,
                                  struct flo_err *err);

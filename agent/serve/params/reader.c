@@ -22,14 +22,6 @@ json_t *flo_reader_field(const struct params_reader *reader, const char *field)
     return json_is_null(value) ? NULL : value;
 }
 
-/* OpenAI lets clients choose; here one value is built. */
-static int refuse_other(struct params_reader *reader, const char *field,
-                        double only)
-{
-    return flo_reader_refuse(
-        reader, field, "can only be %g: other values are not built", only);
-}
-
 int flo_reader_real(struct params_reader *reader, const char *field, double min,
                     double max, double *out)
 {
@@ -56,10 +48,6 @@ int flo_reader_whole(struct params_reader *reader, const char *field,
     json_t *value = flo_reader_field(reader, field);
     if (value == NULL) {
         return 0;
-    }
-    if (min == max &&
-        (!json_is_integer(value) || json_integer_value(value) != min)) {
-        return refuse_other(reader, field, (double)min);
     }
     if (!json_is_integer(value)) {
         return flo_reader_refuse(reader, field,

@@ -45,6 +45,9 @@ FLO_MUST_USE int flo_reader_ids(struct params_reader *reader, const char *field,
 
 FLO_MUST_USE int flo_params_read_text(enum request_kind kind,
                                       struct params_reader *reader);
+/* One prompt: a text, or token ids. */
+FLO_MUST_USE int flo_params_take_prompt(struct params_reader *reader,
+                                        const json_t *prompt);
 FLO_MUST_USE int flo_params_read_sampling(enum request_kind kind,
                                           struct params_reader *reader);
 FLO_MUST_USE int flo_params_read_tokenise(struct params_reader *reader);

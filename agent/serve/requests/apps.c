@@ -1,7 +1,7 @@
 /* Apps: what a client with a bound token may ask for, and how often. */
 #include "agent/serve/requests/apps.h"
 
-#include "agent/serve/front/front.h"
+#include "agent/serve/front/choices.h"
 
 #include <string.h>
 
@@ -113,6 +113,7 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota,
                         uint64_t now_ms)
 {
     static const char *const things[] = {"requests", "tokens"};
+    struct serve_sink *sink = &flo_choices_asker(request)->sink;
     struct flo_quota_state state;
     char name[48], value[32];
 
@@ -123,13 +124,13 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota,
         uint64_t left = state.used < state.limit ? state.limit - state.used : 0;
         snprintf(name, sizeof(name), "x-ratelimit-limit-%s", things[i]);
         snprintf(value, sizeof(value), "%llu", (unsigned long long)state.limit);
-        flo_sink_header(&request->sink, name, value);
+        flo_sink_header(sink, name, value);
         snprintf(name, sizeof(name), "x-ratelimit-remaining-%s", things[i]);
         snprintf(value, sizeof(value), "%llu", (unsigned long long)left);
-        flo_sink_header(&request->sink, name, value);
+        flo_sink_header(sink, name, value);
         snprintf(name, sizeof(name), "x-ratelimit-reset-%s", things[i]);
         duration_text(state.whole_ms, value, sizeof(value));
-        flo_sink_header(&request->sink, name, value);
+        flo_sink_header(sink, name, value);
     }
 }
 
@@ -143,7 +144,9 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
         return 0;
     }
     bool is_taken = flo_quota_take(&app->quota, now_ms, &state);
-    add_headers(request, &app->quota, now_ms);
+    if (request->index == 0 || !is_taken) {
+        add_headers(request, &app->quota, now_ms);
+    }
     if (is_taken) {
         app->requests++;
         return 0;

@@ -11,7 +11,7 @@ void flo_router_submit(struct serve_request *request);
  * meant, so they go to the role's engine now. */
 void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
                          const char *adapter);
-/* The client went away. */
+/* The client of what was submitted went away. */
 void flo_router_abandon(struct serve_request *request);
 /* Look at the waiting requests when the loop is free: never from within the end
  * of another request. */

@@ -7,6 +7,7 @@
 #include "agent/serve/requests/requests.h"
 
 #include "agent/serve/requests/apps.h"
+#include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
@@ -179,6 +180,11 @@ static void request_fail(struct serve_request *request,
 void flo_router_abandon(struct serve_request *request)
 {
     request->sink = (struct serve_sink){0};
+    if (request->choices != NULL) {
+        request->choices->is_over = true; /* the next turn does the rest */
+        flo_router_next_turn(request->serve);
+        return;
+    }
     request_end(request, 0, FLO_E_INFER_CANCELLED);
 }
 
@@ -491,12 +497,26 @@ static int check_abilities(struct serve_request *request,
 
 /* ---- turns ---- */
 
+static void begin_choices(struct flo_serve *serve)
+{
+    struct serve_request *request;
+    while ((request = flo_choices_next(serve)) != NULL) {
+        flo_router_submit(request);
+    }
+}
+
 static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     struct flo_serve *serve = context;
-    struct serve_request *request = serve->running;
+    struct serve_request *request;
     (void)fd;
     (void)what;
+    while ((request = flo_choices_unwanted(serve)) != NULL) {
+        flo_router_abandon(request);
+    }
+    begin_choices(serve);
+    flo_choices_free(serve, false);
+    request = serve->running;
     while (request != NULL) {
         struct serve_request *next = request->next;
         if (request->is_waiting && flo_split_is_over(request)) {
@@ -527,39 +547,13 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
     return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
 }
 
-/* Requests of this client that are here. */
-static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
-{
-    const struct serve_request *lists[] = {serve->held, serve->running};
-    uint32_t count = 0;
-    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
-        for (const struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            count += r->client == client;
-        }
-    }
-    return count;
-}
-
-/* Everything is full: the client with most requests gives up the last one that
- * still waits, if it has more than the newcomer would have. */
+/* Everything is full: is there a place for the newcomer after all? */
 static bool make_place(struct flo_serve *serve,
                        const struct serve_request *newcomer)
 {
-    struct serve_request *lists[] = {serve->held, serve->running};
-    struct serve_request *found = NULL;
-    uint32_t most = present_of(serve, newcomer->client);
+    uint32_t most;
+    struct serve_request *found = flo_turns_give_up(serve, newcomer, &most);
     struct flo_err err = {0};
-    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
-        for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            uint32_t count = present_of(serve, r->client);
-            if (r != newcomer && (r->is_held || r->is_waiting) &&
-                (count > most || (found != NULL && count == most &&
-                                  r->client == found->client))) {
-                found = r;
-                most = count;
-            }
-        }
-    }
     if (found == NULL) {
         return false;
     }
@@ -826,6 +820,11 @@ void flo_router_submit(struct serve_request *request)
     struct flo_err err = {0};
     uint32_t present = serve->n_held + serve->n_running;
     uint32_t most = serve->requests_max;
+    if (request->choices != NULL) {
+        flo_choices_add(request);
+        begin_choices(serve);
+        return;
+    }
     flo_app_bind(request);
     if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
         most -= most / 4; /* a rest for requests that wait for an answer */

@@ -53,3 +53,37 @@ struct serve_request *flo_turns_choose(const struct serve_engine *engine)
     }
     return best;
 }
+
+/* Requests of this client that are here. */
+static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
+{
+    const struct serve_request *lists[] = {serve->held, serve->running};
+    uint32_t count = 0;
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        for (const struct serve_request *r = lists[i]; r != NULL; r = r->next) {
+            count += r->client == client;
+        }
+    }
+    return count;
+}
+
+struct serve_request *flo_turns_give_up(struct flo_serve *serve,
+                                        const struct serve_request *newcomer,
+                                        uint32_t *most)
+{
+    struct serve_request *lists[] = {serve->held, serve->running};
+    struct serve_request *found = NULL;
+    *most = present_of(serve, newcomer->client);
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
+            uint32_t count = present_of(serve, r->client);
+            if (r != newcomer && (r->is_held || r->is_waiting) &&
+                (count > *most || (found != NULL && count == *most &&
+                                   r->client == found->client))) {
+                found = r;
+                *most = count;
+            }
+        }
+    }
+    return found;
+}

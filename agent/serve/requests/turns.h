@@ -14,5 +14,11 @@ bool flo_turns_have_place(const struct serve_request *request,
 /* The next request for which there is a place; the first come of equal ones.
  * NULL: none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
+/* Where all places are taken: the last one that still waits, of the client with
+ * most requests (so many), if it has more than the newcomer would have; or
+ * NULL. */
+struct serve_request *flo_turns_give_up(struct flo_serve *serve,
+                                        const struct serve_request *newcomer,
+                                        uint32_t *most);
 
 #endif

@@ -1,0 +1,58 @@
+/* Which choices of several the router takes, and takes back.
+ *
+ * Some choices of a body are with the router at a time; the others follow. */
+#include "agent/serve/requests/choices.h"
+
+#define AT_ONCE_MAX 8 /* of one body: a long list leaves places for others */
+
+void flo_choices_add(struct serve_request *asker)
+{
+    asker->next = asker->serve->asking;
+    asker->serve->asking = asker;
+}
+
+struct serve_request *flo_choices_next(struct flo_serve *serve)
+{
+    for (struct serve_request *r = serve->asking; r != NULL; r = r->next) {
+        struct serve_choices *choices = r->choices;
+        if (!choices->is_over && choices->begun < choices->count &&
+            choices->begun - choices->gone < AT_ONCE_MAX) {
+            return choices->each[choices->begun++].request;
+        }
+    }
+    return NULL;
+}
+
+struct serve_request *flo_choices_unwanted(struct flo_serve *serve)
+{
+    for (struct serve_request *r = serve->asking; r != NULL; r = r->next) {
+        const struct serve_choices *choices = r->choices;
+        for (uint32_t i = 0; choices->is_over && i < choices->begun; i++) {
+            if (choices->each[i].request != NULL) {
+                return choices->each[i].request;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool has_ended(const struct serve_choices *choices)
+{
+    return choices->gone == choices->begun &&
+           (choices->is_over || choices->begun == choices->count);
+}
+
+void flo_choices_free(struct flo_serve *serve, bool is_all)
+{
+    struct serve_request **at = &serve->asking;
+
+    while (*at != NULL) {
+        struct serve_request *asker = *at;
+        if (is_all || has_ended(asker->choices)) {
+            *at = asker->next;
+            flo_request_free(asker);
+        } else {
+            at = &asker->next;
+        }
+    }
+}
