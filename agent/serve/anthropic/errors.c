@@ -2,8 +2,6 @@
  * and what to do next. */
 #include "agent/serve/anthropic/anthropic.h"
 
-#include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *type_of(int status)
@@ -47,59 +45,31 @@ static const char *field_of(const char *param)
     return param;
 }
 
-static bool is_of_word(char c)
+static void add_text(const struct serve_failure *failure, const char *text,
+                     struct flo_buf *out)
 {
-    return isalnum((unsigned char)c) || c == '_';
-}
+    const char *param = failure->param == NULL ? "" : failure->param;
 
-/* The text, with the client's field wherever OpenAI's is named. */
-static void add_named(const char *text, const char *param, struct flo_buf *out)
-{
-    size_t bytes = param == NULL ? 0 : strlen(param);
-
-    for (const char *at = text; *at != '\0';) {
-        if (bytes > 0 && (at == text || !is_of_word(at[-1])) &&
-            strncmp(at, param, bytes) == 0 && !is_of_word(at[bytes])) {
-            flo_buf_text(out, field_of(param));
-            at += bytes;
-        } else {
-            flo_buf_add(out, at++, 1);
-        }
-    }
-}
-
-/* "messages[4]" with the client's number.  The rest of the text is given back.
- */
-static const char *add_place(const struct serve_request *request,
-                             const char *text, struct flo_buf *out)
-{
-    static const char begin[] = "messages[";
-    const struct anthropic_state *state =
-        request == NULL ? NULL : request->state;
-    char *end;
-
-    if (state == NULL || request->params.param[0] == '\0' ||
-        strncmp(text, begin, sizeof(begin) - 1) != 0) {
-        return text;
-    }
-    unsigned long at = strtoul(text + sizeof(begin) - 1, &end, 10);
-    if (at >= state->n_messages) {
-        return text;
-    }
-    flo_buf_printf(out, "%s%u", begin, state->came_from[at]);
-    return end;
+    flo_answer_add_named(out, text, param, field_of(param));
 }
 
 void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
 {
     const struct flo_err *err = failure->err;
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+    const struct anthropic_state *state =
+        failure->request == NULL ? NULL : failure->request->state;
+    const char *what = err->what;
     struct flo_buf text = {.bytes_max = 4096};
 
-    add_named(add_place(failure->request, err->what, &text), failure->param,
-              &text);
+    if (state != NULL && failure->request->params.param[0] != '\0') {
+        const struct serve_places places = {"messages[", state->came_from,
+                                            state->n_messages};
+        what = flo_answer_add_place(&text, what, "messages[", &places);
+    }
+    add_text(failure, what, &text);
     flo_buf_text(&text, "; ");
-    add_named(fix, failure->param, &text);
+    add_text(failure, fix, &text);
     flo_buf_printf(out,
                    "%s{\"type\":\"error\",\"error\":{\"type\":\"%s\","
                    "\"message\":",

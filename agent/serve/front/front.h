@@ -155,6 +155,21 @@ void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
  * fewer.  false: it has not so many, which the core tells at the end. */
 bool flo_answer_vector(struct serve_request *request,
                        struct flo_wire_text *vector, struct flo_buf *shorter);
+/* The text with the client's word wherever OpenAI's stands as a whole word. */
+void flo_answer_add_named(struct flo_buf *out, const char *text,
+                          const char *ours, const char *theirs);
+/* Parts of OpenAI's list, with the client's number of each. */
+struct serve_places {
+    const char *begin; /* the client's words up to the number */
+    const uint16_t *from;
+    uint32_t count;
+};
+/* A text that begins as "messages[4]", with `begin` up to the number: the same
+ * place in the client's words.  The rest of the text is given back; all of it
+ * where it begins otherwise. */
+const char *flo_answer_add_place(struct flo_buf *out, const char *text,
+                                 const char *begin,
+                                 const struct serve_places *places);
 /* For the core: before `whole` of vectors. */
 FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request,
                                              struct flo_err *err);
