@@ -318,6 +318,38 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice,
     return rv;
 }
 
+/* ---- shorter prompts ---- */
+
+static bool is_role(const struct flo_wire_generate *in, uint32_t i,
+                    const char *name)
+{
+    const struct flo_wire_text *role = &in->messages[i].role;
+
+    return role->bytes == strlen(name) &&
+           memcmp(role->data, name, role->bytes) == 0;
+}
+
+bool flo_params_drop_turn(struct serve_params *params)
+{
+    struct flo_wire_generate *out = &params->message.generate;
+    uint32_t begin = 0;
+
+    while (begin < out->n_messages && is_role(out, begin, "system")) {
+        begin++;
+    }
+    uint32_t end = begin + 1;
+    while (end < out->n_messages && !is_role(out, end, "user")) {
+        end++;
+    }
+    if (end >= out->n_messages) {
+        return false;
+    }
+    memmove(&out->messages[begin], &out->messages[end],
+            (out->n_messages - end) * sizeof(out->messages[0]));
+    out->n_messages -= end - begin;
+    return true;
+}
+
 /* ---- questions about what was read ---- */
 
 bool flo_params_may_call(const struct serve_params *params,

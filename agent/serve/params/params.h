@@ -45,6 +45,7 @@ struct serve_params {
     bool wants_usage;
     bool is_base64;      /* vectors */
     uint32_t dimensions; /* of a vector, the first ones; 0: all */
+    bool drops_turns;    /* the oldest ones, where the prompt is too long */
     bool is_plain;       /* the text of speech, without JSON */
     char param[64];      /* the field that was wrong */
 };
@@ -73,6 +74,9 @@ FLO_MUST_USE int flo_params_keep(struct serve_params *params,
                                  struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
+/* Forget the oldest turn behind the system's: a user's message and all up to
+ * the next one.  false: only one is left. */
+bool flo_params_drop_turn(struct serve_params *params);
 /* Is it the name of a tool that the request lets the model call? */
 bool flo_params_may_call(const struct serve_params *params,
                          struct flo_wire_text name);

@@ -282,6 +282,17 @@ static void on_done(struct serve_request *request,
     request_end(request, done->tokens_in, error);
 }
 
+static void begin_again(struct serve_request *request)
+{
+    request->tokens_out = 0;
+    request->first_us = 0;
+    request->last_us = 0;
+    flo_answer_forget(request);
+    unlist(request);
+    list_running(request);
+    request_dispatch(request);
+}
+
 static void on_failed(struct serve_request *request,
                       const struct flo_wire_failed *failed)
 {
@@ -293,6 +304,11 @@ static void on_failed(struct serve_request *request,
     };
     struct flo_err err = {0};
     flo_serve_engine_failure(failed, &err);
+    if (err.code == FLO_E_INFER_TOO_LONG && request->params.drops_turns &&
+        flo_params_drop_turn(&request->params)) {
+        begin_again(request);
+        return;
+    }
     if (err.code == FLO_E_INFER_PARAM || err.code == FLO_E_INFER_TOO_LONG) {
         strcpy(request->params.param, texts[request->kind]);
     }
@@ -343,17 +359,6 @@ static void on_frame(void *context, const struct flo_wire_message *message)
         on_failed(request, &message->failed);
         break;
     }
-}
-
-static void begin_again(struct serve_request *request)
-{
-    request->tokens_out = 0;
-    request->first_us = 0;
-    request->last_us = 0;
-    flo_answer_forget(request);
-    unlist(request);
-    list_running(request);
-    request_dispatch(request);
 }
 
 static void on_lost(void *context, const struct flo_err *err)
