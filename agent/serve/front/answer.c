@@ -10,7 +10,6 @@
 
 #define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* of one frame */
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
-#define ERROR_BYTES_MAX 65536
 
 /* ---- errors ---- */
 
@@ -26,7 +25,7 @@ static int status_of(int code)
 
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
 {
-    struct flo_buf out = {.bytes_max = ERROR_BYTES_MAX};
+    struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     struct serve_request *asker = flo_choices_asker(request);
     const char *param = flo_params_param(&request->params, err);
     struct serve_failure failure = {
@@ -97,6 +96,16 @@ static void keep_arguments(struct serve_request *request,
     }
 }
 
+/* A token's pieces are one token; the first token's number is 1. */
+static void count_thought(struct serve_request *request)
+{
+    struct serve_kept *kept = &request->kept;
+    uint32_t at = request->tokens_out == 0 ? 1 : request->tokens_out;
+
+    kept->thought_tokens += at != kept->thought_at;
+    kept->thought_at = at;
+}
+
 static int begin_call(struct serve_request *request, struct flo_wire_text name,
                       struct flo_err *err)
 {
@@ -127,6 +136,7 @@ static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
         keep(request, &kept->text, text);
     } else if (kind == SERVE_PIECE_THOUGHT) {
         keep(request, &kept->thoughts, text);
+        count_thought(request);
     } else if (kind == SERVE_PIECE_CALL) {
         rv = begin_call(request, text, err);
     } else if (kept->n_calls == 0) {

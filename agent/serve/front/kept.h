@@ -21,6 +21,8 @@ struct serve_tool_call {
 struct serve_kept {
     struct flo_buf text; /* or vectors, as their front writes them */
     struct flo_buf thoughts;
+    uint32_t thought_tokens; /* that brought more of them */
+    uint32_t thought_at;     /* the last one, of the request's tokens */
     struct serve_tool_call *calls;
     uint32_t n_calls;
     size_t arguments_bytes;  /* of all calls together */

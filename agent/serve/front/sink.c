@@ -3,7 +3,9 @@
 
 #include "base/host/httpd.h"
 
-#define BACKLOG_BYTES_MAX 262144 /* of a client that reads slowly */
+/* That a client who reads slowly has not taken when a piece comes.  A piece
+ * that is larger says nothing about its reader. */
+#define BACKLOG_BYTES_MAX 262144
 
 /* ---- HTTP ---- */
 
@@ -28,7 +30,8 @@ static bool http_chunk(void *context, const void *data, size_t bytes,
                        bool is_last)
 {
     return flo_httpd_stream_chunk(context, data, bytes,
-                                  is_last ? SIZE_MAX / 2 : BACKLOG_BYTES_MAX);
+                                  is_last ? SIZE_MAX / 2
+                                          : bytes + BACKLOG_BYTES_MAX);
 }
 
 static void http_end(void *context)
