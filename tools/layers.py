@@ -57,6 +57,8 @@ MAY = [
     ("agent/serve/front/", SERVE_FRONT),
     ("agent/serve/anthropic/", SERVE_FRONT + ["agent/serve/anthropic/"]),
     ("agent/serve/openai/", SERVE_FRONT + ["agent/serve/openai/"]),
+    ("agent/serve/responses/", SERVE_FRONT + ["agent/serve/openai/openai.h",
+                                              "agent/serve/responses/"]),
     ("agent/serve/ollama/", SERVE_FRONT + ["agent/serve/ollama/"]),
     ("agent/serve/requests/", SERVE_FRONT + ["agent/serve/requests/"]),
     ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",

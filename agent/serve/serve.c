@@ -4,6 +4,7 @@
 #include "agent/serve/probe/score.h"
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/requests.h"
+#include "agent/serve/responses/store.h"
 #include "base/host/httpd.h"
 
 #include <assert.h>
@@ -115,6 +116,7 @@ void flo_serve_close(struct flo_serve *serve)
             event_free(serve->places[i].removal);
         }
     }
+    flo_responses_close(serve);
     flo_news_close(serve->news);
     flo_apart_close(serve->apart);
     free(serve);

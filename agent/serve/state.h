@@ -6,7 +6,8 @@
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   requests    which engine takes which request     probe  is a candidate good
- *   openai      fronts: bodies read, answers written, in one API's words
+ *   openai, responses, anthropic, ollama
+ *               fronts: bodies read, answers written, in one API's words
  *   front       the core of answers that all fronts stand on, and sinks
  *   params      what a body may ask for
  *   engines     one engine process and its calls
@@ -22,6 +23,7 @@
 struct event;
 struct flo_httpd;
 struct probe;
+struct responses_stored;
 struct score;
 struct serve_engine;
 struct serve_killed;
@@ -110,7 +112,8 @@ struct flo_serve {
     struct serve_request *held, *running;
     struct serve_request *asking; /* those of several choices */
     uint32_t n_held, n_running;
-    struct event *turn; /* waiting requests may go on */
+    struct responses_stored *responses; /* that clients keep, oldest first */
+    struct event *turn;                 /* waiting requests may go on */
     struct probe *probe;
     struct score *score; /* of a live engine; gives way to a probe */
     struct serve_counters counters;

@@ -3,9 +3,11 @@
 #include "agent/serve/api/fronts.h"
 #include "agent/serve/api/models.h"
 #include "agent/serve/api/page.h"
+#include "agent/serve/api/stored.h"
 #include "agent/serve/api/tags.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
+#include "agent/serve/responses/store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +142,17 @@ static void answer_json(struct flo_httpd_request *http, int status,
     flo_buf_deinit(out);
 }
 
+static void answer_or_fail(struct flo_httpd_request *http, int rv,
+                           struct flo_buf *out, const struct flo_err *err)
+{
+    if (rv < 0) {
+        flo_buf_deinit(out);
+        flo_httpd_answer_err(http, err);
+        return;
+    }
+    answer_json(http, 200, out);
+}
+
 /* The first live engine, or NULL. */
 static const struct serve_engine *any_live(const struct flo_serve *serve)
 {
@@ -272,13 +285,43 @@ static void on_show(void *context, struct flo_httpd_request *http)
     struct flo_err err = {0};
     size_t bytes;
     const char *body = flo_httpd_body(http, &bytes);
-    if (flo_tags_show(context, token_of(context, http), body, bytes, &out,
-                      &err) < 0) {
-        flo_buf_deinit(&out);
-        flo_httpd_answer_err(http, &err);
-        return;
-    }
-    answer_json(http, 200, &out);
+    int rv = flo_tags_show(context, token_of(context, http), body, bytes, &out,
+                           &err);
+    answer_or_fail(http, rv, &out, &err);
+}
+
+/* ---- responses by their id ---- */
+
+static void on_response(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    const char *id = flo_httpd_param(http, "id");
+    const char *method = flo_httpd_method(http);
+    uint64_t owner =
+        flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    struct flo_buf out = {0};
+    struct flo_err err = {0};
+    int rv = strcmp(method, "POST") == 0
+                 ? flo_stored_cancel(serve, owner, id, &out, &err)
+             : strcmp(method, "DELETE") == 0
+                 ? flo_stored_delete(serve, owner, id, &out, &err)
+                 : flo_stored_show(serve, owner, id, &out, &err);
+    answer_or_fail(http, rv, &out, &err);
+}
+
+static void on_input_items(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    const struct stored_page page = {flo_httpd_query(http, "limit"),
+                                     flo_httpd_query(http, "order"),
+                                     flo_httpd_query(http, "after")};
+    uint64_t owner =
+        flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    struct flo_buf out = {0};
+    struct flo_err err = {0};
+    int rv = flo_stored_list_input(serve, owner, flo_httpd_param(http, "id"),
+                                   &page, &out, &err);
+    answer_or_fail(http, rv, &out, &err);
 }
 
 /* ---- feedback ---- */
@@ -441,6 +484,10 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"GET", "/api/ps", 0, on_tags},
         {"GET", "/api/version", 0, on_version},
         {"POST", "/api/show", FEEDBACK_BYTES_MAX, on_show},
+        {"GET", "/v1/responses/{id}", 0, on_response},
+        {"DELETE", "/v1/responses/{id}", 0, on_response},
+        {"POST", "/v1/responses/{id}/cancel", FEEDBACK_BYTES_MAX, on_response},
+        {"GET", "/v1/responses/{id}/input_items", 0, on_input_items},
         {"DELETE", "/api/delete", BODY_BYTES_MAX, on_question},
     };
     for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {

@@ -6,6 +6,7 @@
 #include "agent/serve/anthropic/anthropic.h"
 #include "agent/serve/ollama/ollama.h"
 #include "agent/serve/openai/openai.h"
+#include "agent/serve/responses/responses.h"
 
 static const struct {
     const char *path;
@@ -15,6 +16,8 @@ static const struct {
     {"/v1/completions", &flo_openai_text},
     {"/v1/embeddings", &flo_openai_vectors},
     {"/v1/audio/transcriptions", &flo_openai_speech},
+    {"/v1/responses", &flo_responses},
+    {"/v1/responses/input_tokens", &flo_responses_count},
     {"/v1/messages", &flo_anthropic_messages},
     {"/v1/messages/count_tokens", &flo_anthropic_count},
     {"/tokenize", &flo_openai_tokenise},

@@ -1,0 +1,310 @@
+/* A body of the Responses API to one of OpenAI's chat.
+ *
+ * Ranges are said by the reader of that one; here is said what it cannot know:
+ * items, other tools, and fields of this API alone. */
+#include "agent/serve/responses/body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/serve/responses/store.h"
+
+#define METADATA_MAX 16
+#define METADATA_KEY_BYTES_MAX 64
+#define METADATA_BYTES_MAX 512
+
+/* ---- fields of this API alone ---- */
+
+/* Only values that ask for nothing. */
+static int read_not_built(struct responses_body *body)
+{
+    static const char *const fields[] = {"conversation", "prompt"};
+    const json_t *background = flo_responses_field(body, "background");
+    const json_t *top = flo_responses_field(body, "top_logprobs");
+    const json_t *include = flo_responses_field(body, "include");
+    const json_t *word;
+    size_t i;
+
+    for (i = 0; i < FLO_COUNT(fields); i++) {
+        if (flo_responses_field(body, fields[i]) != NULL) {
+            return flo_responses_refuse(body, fields[i], "is not built");
+        }
+    }
+    if (background != NULL && !json_is_false(background)) {
+        return flo_responses_refuse(body, "background",
+                                    "must be false: answers in the background "
+                                    "are not built");
+    }
+    if (top != NULL &&
+        !(json_is_integer(top) && json_integer_value(top) == 0)) {
+        return flo_responses_refuse(body, "top_logprobs",
+                                    "must be 0: log-probabilities are those of "
+                                    "/v1/chat/completions");
+    }
+    json_array_foreach(include, i, word)
+    {
+        if (flo_responses_is(word, "message.output_text.logprobs")) {
+            return flo_responses_refuse(
+                body, "include",
+                "asks for log-probabilities, which are those of "
+                "/v1/chat/completions");
+        }
+    }
+    return 0;
+}
+
+static int read_metadata(struct responses_body *body)
+{
+    json_t *metadata = flo_responses_field(body, "metadata");
+    bool fits =
+        metadata == NULL || (json_is_object(metadata) &&
+                             json_object_size(metadata) <= METADATA_MAX);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(metadata, key, value)
+    {
+        fits = fits && strlen(key) <= METADATA_KEY_BYTES_MAX &&
+               json_is_string(value) &&
+               json_string_length(value) <= METADATA_BYTES_MAX;
+    }
+    return fits ? 0
+                : flo_responses_refuse(
+                      body, "metadata",
+                      "must be an object of at most %d texts of %d bytes, with "
+                      "keys of %d bytes",
+                      METADATA_MAX, METADATA_BYTES_MAX, METADATA_KEY_BYTES_MAX);
+}
+
+static int read_truncation(struct responses_body *body)
+{
+    const json_t *value = flo_responses_field(body, "truncation");
+
+    return value == NULL || flo_responses_is(value, "auto") ||
+                   flo_responses_is(value, "disabled")
+               ? 0
+               : flo_responses_refuse(body, "truncation",
+                                      "must be auto or disabled");
+}
+
+static int read_store(struct responses_body *body)
+{
+    const json_t *value = flo_responses_field(body, "store");
+
+    if (value != NULL && !json_is_boolean(value)) {
+        return flo_responses_refuse(body, "store", "must be true or false");
+    }
+    body->state->is_stored = json_is_true(value);
+    return 0;
+}
+
+/* Texts that the answer repeats. */
+static int check_texts(struct responses_body *body)
+{
+    static const char *const fields[] = {
+        "instructions", "user", "safety_identifier", "prompt_cache_key"};
+    const json_t *calls = flo_responses_field(body, "max_tool_calls");
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        const json_t *value = flo_responses_field(body, fields[i]);
+        if (value != NULL && !json_is_string(value)) {
+            return flo_responses_refuse(body, fields[i], "must be a text");
+        }
+    }
+    return calls == NULL ||
+                   (json_is_integer(calls) && json_integer_value(calls) > 0)
+               ? 0
+               : flo_responses_refuse(body, "max_tool_calls",
+                                      "must be a whole number from 1");
+}
+
+/* ---- fields with another name in a chat ---- */
+
+static int read_format(struct responses_body *body)
+{
+    const json_t *text = flo_responses_field(body, "text");
+    json_t *format = json_object_get(text, "format");
+    json_t *type = json_object_get(format, "type");
+    json_t *schema = json_object_get(format, "schema");
+
+    if (text != NULL && !json_is_object(text)) {
+        return flo_responses_refuse(body, "text", "must be an object");
+    }
+    if (format == NULL || json_is_null(format)) {
+        return 0;
+    }
+    flo_responses_put(body, "response_format",
+                      flo_responses_is(type, "json_schema")
+                          ? json_pack("{s:O,s:{s:O?}}", "type", type,
+                                      "json_schema", "schema", schema)
+                          : json_pack("{s:O?}", "type", type));
+    return 0;
+}
+
+/* The highest effort that templates know stands for all above it. */
+static int read_reasoning(struct responses_body *body)
+{
+    const json_t *reasoning = flo_responses_field(body, "reasoning");
+    json_t *effort = json_object_get(reasoning, "effort");
+
+    if (reasoning != NULL && !json_is_object(reasoning)) {
+        return flo_responses_refuse(body, "reasoning", "must be an object");
+    }
+    if (effort != NULL && !json_is_null(effort)) {
+        flo_responses_put(body, "reasoning_effort",
+                          flo_responses_is(effort, "xhigh")
+                              ? json_string("high")
+                              : json_incref(effort));
+    }
+    return 0;
+}
+
+/* Fields that differ at most by name. */
+static void copy_fields(struct responses_body *body, bool is_count)
+{
+    static const struct {
+        const char *theirs, *ours;
+        bool is_of_prompt; /* or of an answer alone */
+    } rows[] = {
+        {"model", "model", true},
+        {"max_output_tokens", "max_tokens", false},
+        {"temperature", "temperature", false},
+        {"top_p", "top_p", false},
+        {"presence_penalty", "presence_penalty", false},
+        {"frequency_penalty", "frequency_penalty", false},
+        {"seed", "seed", false},
+        {"stream", "stream", false},
+        {"service_tier", "service_tier", false},
+        {"priority", "priority", false},
+        {"user", "user", true},
+        {"safety_identifier", "safety_identifier", true},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        json_t *value = flo_responses_field(body, rows[i].theirs);
+        if (value != NULL && (rows[i].is_of_prompt || !is_count)) {
+            flo_responses_put(body, rows[i].ours, json_incref(value));
+        }
+    }
+    if (is_count) {
+        flo_responses_put(body, "max_tokens", json_integer(1));
+    }
+}
+
+/* ---- all of it ---- */
+
+static int translate(struct responses_body *body, bool is_count)
+{
+    int rv = read_not_built(body);
+
+    rv = rv < 0 ? rv : read_metadata(body);
+    rv = rv < 0 ? rv : read_truncation(body);
+    rv = rv < 0 ? rv : read_store(body);
+    rv = rv < 0 ? rv : check_texts(body);
+    rv = rv < 0 ? rv : flo_responses_read_items(body);
+    rv = rv < 0 ? rv : flo_responses_read_tools(body);
+    rv = rv < 0 ? rv : read_reasoning(body);
+    if (rv == 0 && !is_count) {
+        rv = read_format(body);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    copy_fields(body, is_count);
+    flo_responses_add_messages(body);
+    return body->failed
+               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
+               : 0;
+}
+
+/* A response that is to be kept needs its conversation again. */
+static int keep_context(struct responses_body *body)
+{
+    struct responses_state *state = body->state;
+
+    if (!state->is_stored) {
+        return 0;
+    }
+    flo_json_dump(body->items, &state->context);
+    state->n_context = (uint32_t)json_array_size(body->items);
+    if (!state->context.failed && !flo_responses_fits(state->context.bytes)) {
+        return flo_responses_refuse(
+            body, "store", "keeps %u bytes at most, the conversation has %zu",
+            RESPONSES_STORED_ONE_BYTES_MAX, state->context.bytes);
+    }
+    return state->context.failed
+               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
+               : 0;
+}
+
+static int parse(const struct serve_body *body, json_t **tree,
+                 struct flo_err *err)
+{
+    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree,
+                       err) < 0) {
+        return err->code = FLO_E_REST_SCHEMA;
+    }
+    return json_is_object(*tree)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+}
+
+static int read_body(struct responses_body *body, bool is_count)
+{
+    struct serve_params *params = &body->request->params;
+    int rv = translate(body, is_count);
+
+    if (rv < 0) {
+        json_decref(body->to);
+        return rv;
+    }
+    rv = flo_params_read_tree(REQUEST_CHAT, body->to, params, body->err);
+    if (rv < 0 || is_count) {
+        return rv;
+    }
+    params->drops_turns =
+        flo_responses_is(flo_responses_field(body, "truncation"), "auto");
+    rv = flo_responses_keep_echo(body);
+    rv = rv < 0 ? rv : keep_context(body);
+    return rv;
+}
+
+int flo_responses_read(struct serve_request *request,
+                       const struct serve_body *body, bool is_count,
+                       struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
+    struct responses_body reading = {.request = request, .err = err};
+    int rv = parse(body, &tree, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    request->state = reading.state = calloc(1, sizeof(*reading.state));
+    reading.from = tree;
+    reading.to = json_object();
+    reading.skipped = json_array();
+    if (reading.state == NULL || reading.to == NULL ||
+        reading.skipped == NULL) {
+        json_decref(reading.to);
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory for the body");
+    } else {
+        rv = read_body(&reading, is_count);
+    }
+    json_decref(reading.items);
+    json_decref(reading.skipped);
+    return rv;
+}
+
+void flo_responses_drop(void *state)
+{
+    struct responses_state *one = state;
+
+    if (one == NULL) {
+        return;
+    }
+    flo_buf_deinit(&one->echo);
+    flo_buf_deinit(&one->context);
+    free(one->items);
+    free(one);
+}

@@ -1,0 +1,214 @@
+/* Items of a conversation to OpenAI's messages.
+ *
+ * An assistant's reasoning, text and calls are items of their own here, and one
+ * message there.  Reasoning after which the assistant said nothing is left out.
+ */
+#include <string.h>
+
+#include "agent/serve/responses/body.h"
+
+struct history {
+    struct responses_body *body;
+    json_t *list; /* OpenAI's messages */
+    json_t *open; /* the assistant's message that grows, not in the list yet */
+    size_t at;    /* the item */
+};
+
+static json_t *list_of(json_t *message, const char *key)
+{
+    json_t *list = json_object_get(message, key);
+
+    if (list == NULL) {
+        list = json_array();
+        if (json_object_set_new(message, key, list) < 0) {
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static void add_message(struct history *history, json_t *message)
+{
+    struct responses_state *state = history->body->state;
+    size_t before = history->body->n_before;
+
+    history->body->failed |= json_array_append_new(history->list, message) < 0;
+    if (state->n_messages < FLO_COUNT(state->item_of)) {
+        state->item_of[state->n_messages++] =
+            history->at < before || history->at - before >= RESPONSES_BEFORE
+                ? RESPONSES_BEFORE
+                : (uint16_t)(history->at - before);
+    }
+}
+
+/* Its number is that of its last item. */
+static void end_assistant(struct history *history)
+{
+    json_t *open = history->open;
+
+    if (open == NULL) {
+        return;
+    }
+    history->open = NULL;
+    if (json_object_get(open, "content") == NULL &&
+        json_object_get(open, "tool_calls") == NULL) {
+        json_decref(open);
+        return;
+    }
+    history->at--;
+    add_message(history, open);
+    history->at++;
+}
+
+/* The one that grows; a new one where it has the key already. */
+static json_t *assistant(struct history *history, const char *without,
+                         const char *and_without)
+{
+    if (history->open != NULL &&
+        (json_object_get(history->open, without) != NULL ||
+         json_object_get(history->open, and_without) != NULL)) {
+        end_assistant(history);
+    }
+    if (history->open == NULL) {
+        history->open = json_pack("{s:s}", "role", "assistant");
+    }
+    return history->open;
+}
+
+/* Parts of any type as text. */
+static void add_parts(struct history *history, const json_t *from, json_t *to)
+{
+    const json_t *part;
+    size_t i;
+
+    json_array_foreach(from, i, part)
+    {
+        json_t *text = json_object_get(part, "text");
+        text = text == NULL ? json_object_get(part, "refusal") : text;
+        history->body->failed |=
+            json_array_append_new(
+                to, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
+    }
+}
+
+static json_t *parts_of(struct history *history, const json_t *from)
+{
+    json_t *list = json_array();
+
+    add_parts(history, from, list);
+    return list;
+}
+
+/* ---- kinds of items ---- */
+
+static void add_reasoning(struct history *history, const json_t *item)
+{
+    const json_t *from = json_object_get(item, "content");
+    json_t *message = assistant(history, "content", "tool_calls");
+    struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
+    const char *before =
+        json_string_value(json_object_get(message, "reasoning_content"));
+    const json_t *part;
+    size_t i;
+
+    if (json_array_size(from) == 0) {
+        from = json_object_get(item, "summary");
+    }
+    flo_buf_text(&text, before == NULL ? "" : before);
+    json_array_foreach(from, i, part)
+    {
+        const json_t *more = json_object_get(part, "text");
+        flo_buf_text(&text, text.bytes > 0 ? "\n" : "");
+        flo_buf_add(&text, json_string_value(more), json_string_length(more));
+    }
+    if (text.bytes > 0) {
+        history->body->failed |=
+            json_object_set_new(message, "reasoning_content",
+                                json_stringn(text.data, text.bytes)) < 0;
+    }
+    history->body->failed |= text.failed;
+    flo_buf_deinit(&text);
+}
+
+static void add_call(struct history *history, const json_t *item)
+{
+    json_t *message = assistant(history, "", "");
+
+    history->body->failed |=
+        json_array_append_new(
+            list_of(message, "tool_calls"),
+            json_pack("{s:O,s:s,s:{s:O,s:O}}", "id",
+                      json_object_get(item, "call_id"), "type", "function",
+                      "function", "name", json_object_get(item, "name"),
+                      "arguments", json_object_get(item, "arguments"))) < 0;
+}
+
+static void add_output(struct history *history, const json_t *item)
+{
+    end_assistant(history);
+    add_message(history,
+                json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id",
+                          json_object_get(item, "call_id"), "content",
+                          parts_of(history, json_object_get(item, "output"))));
+}
+
+/* Templates take one system message: instructions and the items that follow
+ * them at once are one. */
+static bool joins_instructions(const struct history *history,
+                               const json_t *role)
+{
+    return flo_responses_field(history->body, "instructions") != NULL &&
+           json_array_size(history->list) == 1 && history->open == NULL &&
+           (flo_responses_is(role, "system") ||
+            flo_responses_is(role, "developer"));
+}
+
+static void add_said(struct history *history, const json_t *item)
+{
+    json_t *role = json_object_get(item, "role");
+    const json_t *content = json_object_get(item, "content");
+
+    if (flo_responses_is(role, "assistant")) {
+        json_t *message = assistant(history, "content", "tool_calls");
+        history->body->failed |=
+            json_object_set_new(message, "content",
+                                parts_of(history, content)) < 0;
+        return;
+    }
+    if (joins_instructions(history, role)) {
+        add_parts(history, content,
+                  list_of(json_array_get(history->list, 0), "content"));
+        return;
+    }
+    end_assistant(history);
+    add_message(history, json_pack("{s:O,s:o}", "role", role, "content",
+                                   parts_of(history, content)));
+}
+
+void flo_responses_add_messages(struct responses_body *body)
+{
+    struct history history = {body, json_array(), NULL, 0};
+    json_t *instructions = flo_responses_field(body, "instructions");
+    const json_t *item;
+
+    if (instructions != NULL) {
+        add_message(&history,
+                    json_pack("{s:s,s:[{s:s,s:O}]}", "role", "system",
+                              "content", "type", "text", "text", instructions));
+    }
+    json_array_foreach(body->items, history.at, item)
+    {
+        const json_t *type = json_object_get(item, "type");
+        if (flo_responses_is(type, "reasoning")) {
+            add_reasoning(&history, item);
+        } else if (flo_responses_is(type, "function_call")) {
+            add_call(&history, item);
+        } else if (flo_responses_is(type, "function_call_output")) {
+            add_output(&history, item);
+        } else {
+            add_said(&history, item);
+        }
+    }
+    end_assistant(&history);
+    flo_responses_put(body, "messages", history.list);
+}
