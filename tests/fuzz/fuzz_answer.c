@@ -3,6 +3,7 @@
  * bytes of text, text, u8 bytes of parts, parts. */
 #include "agent/serve/front/memory.h"
 #include "agent/serve/openai/openai.h"
+#include "base/tree/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,13 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (memory.status == 0 || !flo_sink_is_gone(&request->sink)) {
         abort();
     }
-    json_t *answer = NULL;
+    /* A model may write U+0000, which not every reader takes. */
     if (!request->params.is_stream &&
-        flo_json_parse(memory.body.data, memory.body.bytes, memory.body.bytes,
-                       &answer, NULL) < 0) {
+        !flo_json_check(memory.body.data, memory.body.bytes)) {
         abort();
     }
-    json_decref(answer);
     flo_request_free(request);
     flo_buf_deinit(&memory.body);
     return 0;

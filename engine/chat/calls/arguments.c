@@ -85,12 +85,14 @@ static void start_field(struct flo_arguments *a)
 static void start_value(struct flo_arguments *a, size_t key_bytes)
 {
     const struct flo_call_form *form = a->form;
-    bool is_text = form->quote.bytes == 0 &&
-                   flo_tool_list_is_text(a->tools, a->tool, a->held, key_bytes);
+    enum flo_argument_kind kind =
+        flo_tool_list_kind(a->tools, a->tool, a->held, key_bytes);
+    bool is_text = form->quote.bytes == 0 && kind != FLO_ARGUMENT_OTHER;
 
     flo_buf_text(&a->out, a->fields++ == 0 ? "{\"" : ", \"");
     flo_buf_json_text(&a->out, a->held, key_bytes);
-    flo_buf_text(&a->out, is_text ? "\": \"" : "\": ");
+    a->may_null = is_text && kind == FLO_ARGUMENT_TEXT_OR_NULL;
+    flo_buf_text(&a->out, is_text && !a->may_null ? "\": \"" : "\": ");
     a->held_count = 0;
     a->depth = 0;
     a->in_string = a->is_escaped = false;
@@ -189,6 +191,23 @@ static void put_value(struct flo_arguments *a, char byte)
     flo_buf_add(&a->out, &byte, a->has_control ? 0 : 1);
 }
 
+/* Is the text, as far as it is certain, null or its beginning?  All of it is:
+ * then it is told as such. */
+static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
+{
+    const char *word = a->form->is_python ? "None" : "null";
+    bool may_be = certain <= 4 && memcmp(a->held, word, certain) == 0;
+
+    if (may_be && is_whole && certain == 4) {
+        flo_buf_text(&a->out, "null");
+        start_field(a);
+        return true;
+    }
+    a->may_null = may_be && !is_whole;
+    flo_buf_text(&a->out, a->may_null ? "" : "\"");
+    return a->may_null;
+}
+
 /* Up to field_close; what may be its beginning is held back. */
 static enum flo_arguments_event text(struct flo_arguments *a)
 {
@@ -203,6 +222,9 @@ static enum flo_arguments_event text(struct flo_arguments *a)
         }
     }
     size_t told = a->held_count - keep;
+    if (a->may_null && is_null(a, told, is_whole)) {
+        return FLO_ARGUMENTS_MORE;
+    }
     if (is_text) {
         told = flo_utf8_valid(a->held, told); /* no half characters */
         flo_buf_json_text(&a->out, a->held, told);

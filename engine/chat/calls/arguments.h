@@ -35,6 +35,7 @@ struct flo_arguments {
         FLO_FIELD_VALUE, /* up to what can only follow it */
     } stage;
     bool has_control; /* a control token within a value, which is no JSON */
+    bool may_null;    /* of a text: nothing but the word so far */
     uint32_t fields;
     bool is_closed; /* `close` is there, which may begin `next` */
     size_t held_count;

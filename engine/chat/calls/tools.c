@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define VALUES_MAX 32768u
+#define HEAD_BYTES 3 /* of an entry of the list */
 
 static int refuse(struct flo_err *err, uint32_t i, const char *what)
 {
@@ -122,26 +123,123 @@ static bool lists_texts(const struct flo_tree_node *list)
     return is_first && n == NULL;
 }
 
-bool flo_schema_is_text(const struct flo_tree_node *schema)
+static bool has_any(const struct flo_tree_node *schema, const char *const *keys,
+                    size_t count)
+{
+    size_t i = 0;
+
+    while (i < count && flo_tree_member(schema, keys[i]) == NULL) {
+        i++;
+    }
+    return i < count;
+}
+
+static bool has_parts(const struct flo_tree_node *schema)
+{
+    static const char *const keys[] = {"anyOf", "oneOf", "allOf", "$ref",
+                                       "not"};
+
+    return has_any(schema, keys, FLO_COUNT(keys));
+}
+
+static bool has_bounds(const struct flo_tree_node *schema)
+{
+    static const char *const keys[] = {"pattern", "format", "minLength",
+                                       "maxLength"};
+
+    return has_any(schema, keys, FLO_COUNT(keys));
+}
+
+static bool names_text(const struct flo_tree_node *type)
+{
+    return flo_tree_is(type, "string");
+}
+
+static bool names_null(const struct flo_tree_node *type)
+{
+    return flo_tree_is(type, "null");
+}
+
+static bool is_text(const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *type = flo_tree_member(schema, "type");
+    const struct flo_tree_node *list = flo_tree_member(schema, "enum");
     const struct flo_tree_node *one = flo_tree_member(schema, "const");
 
-    if (type == NULL) {
-        return lists_texts(flo_tree_member(schema, "enum")) ||
-               (one != NULL && one->kind == FLO_TREE_STRING);
+    if ((type != NULL && !names_text(type)) || has_parts(schema)) {
+        return false;
     }
-    return flo_tree_is(type, "string");
+    if (list == NULL && one == NULL) {
+        return type != NULL;
+    }
+    return !has_bounds(schema) &&
+           (list == NULL ? one->kind == FLO_TREE_STRING
+                         : one == NULL && lists_texts(list));
+}
+
+static bool is_null(const struct flo_tree_node *schema)
+{
+    return names_null(flo_tree_member(schema, "type"));
+}
+
+/* The one of two members that is no null; NULL: they are not such. */
+static const struct flo_tree_node *
+beside_null(const struct flo_tree_node *list,
+            bool (*fits)(const struct flo_tree_node *),
+            bool (*is_nothing)(const struct flo_tree_node *))
+{
+    const struct flo_tree_node *a = flo_tree_first(list);
+    const struct flo_tree_node *b = a == NULL ? NULL : a->next;
+
+    if (b == NULL || b->next != NULL) {
+        return NULL;
+    }
+    return fits(a) && is_nothing(b) ? a : fits(b) && is_nothing(a) ? b : NULL;
+}
+
+/* The schema of a text that may be null instead, or NULL. */
+static const struct flo_tree_node *
+text_or_null(const struct flo_tree_node *schema)
+{
+    static const char *const values[] = {"enum", "const", "allOf", "$ref",
+                                         "not"};
+    const struct flo_tree_node *type = flo_tree_member(schema, "type");
+    const struct flo_tree_node *any = flo_tree_member(schema, "anyOf");
+    const struct flo_tree_node *one = flo_tree_member(schema, "oneOf");
+
+    if (has_any(schema, values, FLO_COUNT(values))) {
+        return NULL;
+    }
+    if (any == NULL && one == NULL) {
+        return beside_null(type, names_text, names_null) == NULL ? NULL
+                                                                 : schema;
+    }
+    return type != NULL || (any != NULL && one != NULL) || has_bounds(schema)
+               ? NULL
+               : beside_null(any != NULL ? any : one, is_text, is_null);
+}
+
+enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
+                                       const struct flo_tree_node **text)
+{
+    *text = schema;
+    if (is_text(schema)) {
+        return FLO_ARGUMENT_TEXT;
+    }
+    *text = text_or_null(schema);
+    return *text != NULL ? FLO_ARGUMENT_TEXT_OR_NULL : FLO_ARGUMENT_OTHER;
 }
 
 /* ---- the list ---- */
 
 /* A name or a key, and an empty one behind the keys of a tool. */
-static void add(struct flo_buf *out, const char *text, size_t bytes)
+static void add(struct flo_buf *out, enum flo_argument_kind kind,
+                const char *text, size_t bytes)
 {
-    uint8_t head[2];
+    uint8_t head[HEAD_BYTES];
 
     flo_put_u16(head, (uint16_t)bytes);
+    head[2] = (uint8_t)kind;
     flo_buf_add(out, head, sizeof(head));
     flo_buf_add(out, text, bytes);
 }
@@ -151,16 +249,19 @@ static void add_tool(const struct flo_tools *tools, uint32_t i,
 {
     const struct flo_tree_node *name = flo_tool_name(tools, i), *n;
 
-    add(out, name->text, name->bytes);
+    add(out, FLO_ARGUMENT_OTHER, name->text, name->bytes);
     n = flo_tree_first(flo_tree_member(
         flo_tree_member(tools->functions[i], "parameters"), "properties"));
     for (; n != NULL; n = n->next) {
-        if (!flo_schema_is_text(n) && n->key_bytes > 0 &&
+        const struct flo_tree_node *ignored;
+        enum flo_argument_kind kind = flo_schema_kind(n, &ignored);
+
+        if (kind != FLO_ARGUMENT_TEXT && n->key_bytes > 0 &&
             n->key_bytes <= UINT16_MAX) {
-            add(out, n->key, n->key_bytes);
+            add(out, kind, n->key, n->key_bytes);
         }
     }
-    add(out, "", 0);
+    add(out, FLO_ARGUMENT_OTHER, "", 0);
 }
 
 int flo_tool_list_make(struct flo_tool_list *list,
@@ -184,14 +285,16 @@ void flo_tool_list_deinit(struct flo_tool_list *list)
 struct entry {
     const char *text;
     size_t bytes;
+    enum flo_argument_kind kind; /* of a key */
 };
 
 static struct entry next(const struct flo_tool_list *list, size_t *at)
 {
     const char *head = list->bytes.data + *at;
-    struct entry entry = {head + 2, flo_get_u16(head)};
+    struct entry entry = {head + HEAD_BYTES, flo_get_u16(head),
+                          (enum flo_argument_kind)head[2]};
 
-    *at += 2 + entry.bytes;
+    *at += HEAD_BYTES + entry.bytes;
     return entry;
 }
 
@@ -200,14 +303,16 @@ static bool is(struct entry entry, const char *text, size_t bytes)
     return entry.bytes == bytes && memcmp(entry.text, text, bytes) == 0;
 }
 
-/* The tool that begins at *at, which moves past its keys; is `key` one? */
+/* The tool that begins at *at, which moves past its keys; *kind is that of
+ * `key`, if it is one. */
 static struct entry pass(const struct flo_tool_list *list, size_t *at,
-                         const char *key, size_t bytes, bool *has_key)
+                         const char *key, size_t bytes,
+                         enum flo_argument_kind *kind)
 {
     struct entry name = next(list, at), one;
 
     while ((one = next(list, at)).bytes > 0) {
-        *has_key = *has_key || is(one, key, bytes);
+        *kind = is(one, key, bytes) ? one.kind : *kind;
     }
     return name;
 }
@@ -216,7 +321,7 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at,
 static uint32_t seek(const struct flo_tool_list *list, const char *name,
                      size_t bytes, bool may_go_on)
 {
-    bool ignored = false;
+    enum flo_argument_kind ignored;
     size_t at = 0;
 
     for (uint32_t i = 0; i < list->count; i++) {
@@ -242,14 +347,15 @@ bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
     return seek(list, name, bytes, true) != UINT32_MAX;
 }
 
-bool flo_tool_list_is_text(const struct flo_tool_list *list, uint32_t i,
-                           const char *key, size_t bytes)
+enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list,
+                                          uint32_t i, const char *key,
+                                          size_t bytes)
 {
-    bool is_other = false, ignored = false;
+    enum flo_argument_kind kind = FLO_ARGUMENT_TEXT, ignored;
     size_t at = 0;
 
     for (uint32_t k = 0; k <= i; k++) {
-        (void)pass(list, &at, key, bytes, k == i ? &is_other : &ignored);
+        (void)pass(list, &at, key, bytes, k == i ? &kind : &ignored);
     }
-    return !is_other;
+    return kind;
 }

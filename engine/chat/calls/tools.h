@@ -29,9 +29,17 @@ void flo_tools_close(struct flo_tools *tools);
 const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools,
                                           uint32_t i);
 
-/* Does it say that each value is a text?  Told by its own type, enum or const:
- * a reference or an alternative says nothing here. */
-bool flo_schema_is_text(const struct flo_tree_node *schema);
+enum flo_argument_kind {
+    FLO_ARGUMENT_TEXT,
+    FLO_ARGUMENT_TEXT_OR_NULL,
+    FLO_ARGUMENT_OTHER,
+};
+
+/* Is each value a text?  Told by the schema's own type, enum or const, or by
+ * two alternatives, one of which is null; a reference says nothing here.  *text
+ * is the schema of the text. */
+enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
+                                       const struct flo_tree_node **text);
 
 /* Facts about them that an answer needs, without the tree: names, and arguments
  * that are no texts.  Zero-initialise. */
@@ -53,9 +61,10 @@ uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name,
 /* Does a name begin so? */
 bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
                           size_t bytes);
-/* Is the argument of that key a text, as far as its schema says?  One that the
- * schema does not know is. */
-bool flo_tool_list_is_text(const struct flo_tool_list *list, uint32_t i,
-                           const char *key, size_t bytes);
+/* The argument of that key, as far as its schema says.  One that the schema
+ * does not know is a text. */
+enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list,
+                                          uint32_t i, const char *key,
+                                          size_t bytes);
 
 #endif

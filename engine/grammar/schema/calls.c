@@ -126,6 +126,12 @@ static void put_listed(struct flo_schema *s, const struct flo_tree_node *one,
     flo_choice_end(s->program, &choice);
 }
 
+static void put_word(struct flo_schema *s, const struct calls *calls)
+{
+    flo_schema_value(s, NULL, FLO_TYPE_NULL);
+    put(s, &calls->form->field_close);
+}
+
 /* A text without quotes, and what ends it. */
 static void put_text(struct flo_schema *s, const struct calls *calls,
                      const struct flo_tree_node *schema)
@@ -152,13 +158,26 @@ static void put_field(struct flo_schema *s,
 {
     const struct calls *calls = words->context;
     const struct flo_call_form *form = calls->form;
+    const struct flo_tree_node *text = schema;
+    enum flo_argument_kind kind = form->quote.bytes > 0 ? FLO_ARGUMENT_OTHER
+                                  : schema == NULL
+                                      ? FLO_ARGUMENT_TEXT
+                                      : flo_schema_kind(schema, &text);
 
     put(s, &form->field_open);
     flo_program_bytes(s->program, name, bytes);
     put(s, &form->equals);
-    if (form->quote.bytes == 0 &&
-        (schema == NULL || flo_schema_is_text(schema))) {
-        put_text(s, calls, schema);
+    if (kind == FLO_ARGUMENT_TEXT) {
+        put_text(s, calls, text);
+    } else if (kind == FLO_ARGUMENT_TEXT_OR_NULL) {
+        struct flo_choice choice;
+
+        flo_choice_begin(s->program, &choice);
+        flo_choice_next(s->program, &choice);
+        put_word(s, calls);
+        flo_choice_next(s->program, &choice);
+        put_text(s, calls, text);
+        flo_choice_end(s->program, &choice);
     } else {
         flo_schema_call(s, schema, "properties", name, bytes);
         put(s, &form->field_close);

@@ -10,7 +10,10 @@
     "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},"             \
     "\"unit\":{\"type\":\"string\",\"enum\":[\"C\",\"K\"]},"                   \
     "\"dry\":{\"type\":\"boolean\"},"                                          \
-    "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"            \
+    "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"             \
+    "\"by\":{\"type\":[\"string\",\"null\"]},"                                 \
+    "\"at\":{\"anyOf\":[{\"type\":\"string\",\"maxLength\":6},{\"type\":"      \
+    "\"null\"}]}},"                                                            \
     "\"required\":[\"city\"]}}},"                                              \
     "{\"type\":\"function\",\"function\":{\"name\":\"get_now\"}}]"
 

@@ -128,6 +128,18 @@ static const struct {
      "<parameter=dry>\nFalse\n</parameter>\n<parameter=on>\n[\"True\"]\n"
      "</parameter>\n</function>\n</tool_call>",
      "call:get|{\"city\": \"True\", \"dry\": false, \"on\": [\"True\"]}"},
+    {&fields,
+     "<tool_call>\n<function=get>\n<parameter=city>\nnull\n</parameter>\n"
+     "<parameter=by>\nnull\n</parameter>\n<parameter=at>\nnulls\n"
+     "</parameter>\n</function>\n</tool_call>",
+     "call:get|{\"city\": \"null\", \"by\": null, \"at\": \"nulls\"}"},
+    {&snake,
+     "<tool_call>\n<function=get>\n<parameter=city>\na\n</parameter>\n"
+     "<parameter=by>\n\n</parameter>\n<parameter=at>\nNone\n</parameter>\n"
+     "</function>\n</tool_call>",
+     "call:get|{\"city\": \"a\", \"by\": \"\", \"at\": null}"},
+    {&python, "<|call|>[get(city=\"a\", by=None, at=\"b\")]",
+     "call:get|{\"city\": \"a\", \"by\": null, \"at\": \"b\"}"},
     {&python, "<|call|>[get_now(), get(city=\"\\\"\")]",
      "call:get_now|{}|call:get|{\"city\": \"\\\"\"}"},
 };
@@ -167,6 +179,9 @@ static void no_other_calls_are_taken(void **state)
                   "</function>\n</tool_call>"},
         {&fields, "<tool_call>\n<function=get>\n<parameter=city>\na\n"
                   "</parameter>\n<parameter=unit>\nF\n</parameter>\n"
+                  "</function>\n</tool_call>"},
+        {&fields, "<tool_call>\n<function=get>\n<parameter=city>\na\n"
+                  "</parameter>\n<parameter=at>\nsevenths\n</parameter>\n"
                   "</function>\n</tool_call>"},
         {&python, "<|call|>[get(city=\"a\", dry=true)]"},
         {&python, "<|call|>[get(days=2)]"},
