@@ -59,6 +59,8 @@ int flo_serve_open(struct event_base *base,
     serve->sandbox = options->sandbox;
     serve->origins = options->origins;
     serve->has_page = !options->has_no_page;
+    serve->has_no_ollama = options->has_no_ollama;
+    serve->has_no_anthropic = options->has_no_anthropic;
     int rv = options->is_apart
                  ? flo_apart_open(&serve->apart, &serve->base, err)
                  : 0;

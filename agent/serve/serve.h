@@ -28,6 +28,7 @@ struct flo_serve;
 #define FLO_SERVE_ADAPTERS_MAX 8
 #define FLO_SERVE_ALIASES_MAX 8 /* of a model */
 #define FLO_SERVE_TOKENS_MAX 16
+#define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* where its programs look */
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
@@ -154,7 +155,8 @@ struct flo_serve_options {
     /* Pages of these may use it in a browser; NULL-terminated, borrowed until
      * it is closed.  NULL: none. */
     const char *const *origins;
-    bool has_no_page; /* no chat page at / */
+    bool has_no_page;                     /* no chat page at / */
+    bool has_no_ollama, has_no_anthropic; /* their paths are none */
     /* Tokens that are bound to models; `token` is bound to none, may use all
      * and has no limits. */
     const struct flo_serve_token *tokens;

@@ -102,7 +102,7 @@ struct flo_serve {
     char host_text[16][256]; /* Host names that are ours */
     const char *hosts[17];
     const char *const *origins; /* the caller's */
-    bool has_page;
+    bool has_page, has_no_ollama, has_no_anthropic;
     uint16_t port;
     struct serve_place places[FLO_SERVE_MODELS_MAX];
     struct serve_engine *engines; /* all, with those that drain or die */

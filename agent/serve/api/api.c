@@ -490,22 +490,21 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
         {"GET", "/v1/responses/{id}/input_items", 0, on_input_items},
         {"DELETE", "/api/delete", BODY_BYTES_MAX, on_question},
     };
-    for (size_t i = 0; flo_fronts_path(i) != NULL; i++) {
-        int rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i),
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && flo_fronts_path(i) != NULL; i++) {
+        if (flo_fronts_is_on(serve, flo_fronts_path(i))) {
+            rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i),
                                  BODY_BYTES_MAX, on_question, serve, err);
-        if (rv < 0) {
-            return rv;
         }
     }
-    for (size_t i = 0; i < FLO_COUNT(routes); i++) {
-        int rv = flo_httpd_route(serve->httpd, routes[i].method,
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(routes); i++) {
+        if (flo_fronts_is_on(serve, routes[i].pattern)) {
+            rv = flo_httpd_route(serve->httpd, routes[i].method,
                                  routes[i].pattern, routes[i].body_bytes_max,
                                  routes[i].handler, serve, err);
-        if (rv < 0) {
-            return rv;
         }
     }
-    return 0;
+    return rv;
 }
 
 static int take_tokens(struct flo_serve *serve,

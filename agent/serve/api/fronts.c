@@ -48,6 +48,25 @@ const struct serve_front *flo_fronts_of(const char *path)
     return NULL;
 }
 
+/* ---- paths of one API ---- */
+
+static bool is_ollama(const char *path)
+{
+    return strncmp(path, "/api/", 5) == 0;
+}
+
+static bool is_anthropic(const char *path)
+{
+    return strncmp(path, "/v1/messages", 12) == 0 ||
+           strcmp(path, "/v1/complete") == 0;
+}
+
+bool flo_fronts_is_on(const struct flo_serve *serve, const char *path)
+{
+    return !(serve->has_no_ollama && is_ollama(path)) &&
+           !(serve->has_no_anthropic && is_anthropic(path));
+}
+
 /* ---- errors without a request ---- */
 
 /* Clients of other APIs than OpenAI's show an error where they find a text of
@@ -59,11 +78,9 @@ static const struct serve_front *front_near(const char *path)
     if (front != NULL || path == NULL) {
         return front != NULL ? front : &flo_openai_chat;
     }
-    return strncmp(path, "/api/", 5) == 0 ? &flo_ollama_chat
-           : strncmp(path, "/v1/messages", 12) == 0 ||
-                   strcmp(path, "/v1/complete") == 0
-               ? &flo_anthropic_messages
-               : &flo_openai_chat;
+    return is_ollama(path)      ? &flo_ollama_chat
+           : is_anthropic(path) ? &flo_anthropic_messages
+                                : &flo_openai_chat;
 }
 
 void flo_fronts_error_body(const struct flo_httpd_request *request,

@@ -7,6 +7,8 @@
 
 /* Path i of a front; NULL: that was all. */
 const char *flo_fronts_path(size_t i);
+/* Does no switch of this server leave the path out? */
+bool flo_fronts_is_on(const struct flo_serve *serve, const char *path);
 /* The front of a path; NULL: it has none. */
 const struct serve_front *flo_fronts_of(const char *path);
 /* Errors that have no request yet, in the form of the path's API; other paths

@@ -7,8 +7,9 @@
 
 /* Where the paths of the API are listed, for errors. */
 #define FLO_API_PATHS_FIX                                                      \
-    "these are OpenAI's, Ollama's and Anthropic's APIs; "                      \
-    "docs/reference/local-api.md lists their paths"
+    "these are OpenAI's, Ollama's and Anthropic's APIs, where agent.yaml "     \
+    "does "                                                                    \
+    "not switch them off; docs/reference/local-api.md lists their paths"
 
 /* Does the request ask for a file of the page?  It needs no token. */
 bool flo_page_is_asked(const struct flo_serve *serve,

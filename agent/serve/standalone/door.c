@@ -39,6 +39,8 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .unbound_have_all = true,
         .origins = door->origins,
         .has_no_page = door->has_no_page,
+        .has_no_ollama = door->has_no_ollama,
+        .has_no_anthropic = door->has_no_anthropic,
         .sandbox = door->sandbox,
     };
     return flo_serve_open(base, &options, handlers, out, err);

@@ -10,7 +10,8 @@ struct flo_door {
     const char *token_file;     /* NULL: none, here and below */
     const char *rules_file;     /* apps */
     const char *const *origins; /* as in flo_serve_options */
-    bool has_no_page;
+    bool has_no_page, has_no_ollama, has_no_anthropic;
+    bool is_at_ollama; /* FLO_SERVE_OLLAMA_AT is one of `listen` */
     enum flo_sandbox_mode sandbox;
 };
 

@@ -161,6 +161,13 @@ static const struct flo_flag flags[] = {
      .take = take_origin},
     {"no-page", NULL, "no chat page at / for browsers",
      FLO_SWITCH(struct standalone, door.has_no_page)},
+    {"ollama", NULL,
+     "listen where programs look for Ollama, too: " FLO_SERVE_OLLAMA_AT,
+     FLO_SWITCH(struct standalone, door.is_at_ollama)},
+    {"no-ollama", NULL, "without Ollama's API, which is below /api/",
+     FLO_SWITCH(struct standalone, door.has_no_ollama)},
+    {"no-anthropic", NULL, "without Anthropic's API, /v1/messages",
+     FLO_SWITCH(struct standalone, door.has_no_anthropic)},
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",
@@ -665,6 +672,12 @@ static int serve(void *state, struct flo_err *err)
     if (flo_args_has(&s->args, "config") ||
         flo_args_has(&s->args, "state-dir")) {
         return flo_fail(err, FLO_E_USAGE, "serve reads no configuration");
+    }
+    if (s->door.is_at_ollama && s->door.has_no_ollama) {
+        return flo_fail(err, FLO_E_USAGE, "--ollama contradicts --no-ollama");
+    }
+    if (s->door.is_at_ollama && take_listen(s, FLO_SERVE_OLLAMA_AT, err) < 0) {
+        return FLO_E_USAGE;
     }
     s->door.listen = s->listen;
     int rv = s->several.n_models > 1 ? run_several(s, err) : run(s, err);

@@ -16,6 +16,23 @@ static const struct flo_config_row rows[] = {
 #undef FLO_CONFIG
 };
 
+static int add_ollama(struct flo_settings *settings, size_t i,
+                      struct flo_err *err)
+{
+    if (!flo_config_bool(settings->config, "ollama")) {
+        return flo_fail(err, FLO_E_CFG_KEY,
+                        "ollama_listen: true contradicts ollama: false");
+    }
+    if (i == FLO_COUNT(settings->listen) - 1) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "ollama_listen: %zu addresses are in listen, at most "
+                        "%zu next to it",
+                        i, i - 1);
+    }
+    settings->listen[i] = FLO_SERVE_OLLAMA_AT;
+    return 0;
+}
+
 static int set_paths(struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
@@ -39,7 +56,10 @@ static int set_paths(struct flo_settings *settings, struct flo_err *err)
     if (i == 0) {
         snprintf(settings->listen_standard, sizeof(settings->listen_standard),
                  "unix:%s/api.sock", settings->state_dir);
-        settings->listen[0] = settings->listen_standard;
+        settings->listen[i++] = settings->listen_standard;
+    }
+    if (flo_config_bool(config, "ollama_listen")) {
+        return add_ollama(settings, i, err);
     }
     return 0;
 }

@@ -178,6 +178,8 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .token = shell->settings.token,
         .origins = shell->settings.origins,
         .has_no_page = !flo_config_bool(config, "page"),
+        .has_no_ollama = !flo_config_bool(config, "ollama"),
+        .has_no_anthropic = !flo_config_bool(config, "anthropic"),
         .tokens = rules->tokens,
         .n_tokens = rules->n_tokens,
         .pipelines = shell->settings.pipelines,

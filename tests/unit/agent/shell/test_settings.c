@@ -65,8 +65,8 @@ static void every_report_interval_that_the_controller_may_ask_for(void **state)
                      FLO_E_CFG_RANGE);
 }
 
-static int listens_at(const char *dir, const char *address, bool has_token,
-                      char *what, size_t what_bytes)
+static int listens(const char *dir, const char *lines, bool has_token,
+                   char *what, size_t what_bytes)
 {
     static const char secret[] = "0123456789abcdef";
     struct flo_settings settings;
@@ -76,16 +76,57 @@ static int listens_at(const char *dir, const char *address, bool has_token,
 
     snprintf(path, sizeof(path), "%s/token", dir);
     assert_int_equal(flo_file_write(path, secret, 16, 0600, NULL), 0);
-    snprintf(text, sizeof(text), "state_dir: %s\nlisten: [\"%s\"]\n%s%s\n", dir,
-             address, has_token ? "token_file: " : "", has_token ? path : "");
+    snprintf(text, sizeof(text), "state_dir: %s\n%s\n%s%s\n", dir, lines,
+             has_token ? "token_file: " : "", has_token ? path : "");
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
     assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
     int rv = flo_settings_load(path, NULL, &settings, &err);
     snprintf(what, what_bytes, "%s", err.what);
+    for (size_t i = 0; rv == 0 && settings.listen[i] != NULL; i++) {
+        snprintf(what, what_bytes, "%s", settings.listen[i]); /* the last */
+    }
     if (rv == 0) {
         flo_settings_deinit(&settings);
     }
     return rv;
+}
+
+static int listens_at(const char *dir, const char *address, bool has_token,
+                      char *what, size_t what_bytes)
+{
+    char line[256];
+
+    snprintf(line, sizeof(line), "listen: [\"%s\"]", address);
+    return listens(dir, line, has_token, what, what_bytes);
+}
+
+static void the_address_of_ollama_is_one_more(void **state)
+{
+#define EIGHT "listen: [unix:/1,unix:/2,unix:/3,unix:/4,unix:/5,unix:/6,unix:/7"
+    static const struct {
+        const char *lines;
+        bool has_token;
+        int rv;
+        const char *what;
+    } cases[] = {
+        {"ollama_listen: true", true, 0, "127.0.0.1:11434"},
+        {EIGHT "]\nollama_listen: true", true, 0, "127.0.0.1:11434"},
+        {EIGHT ",unix:/8]", false, 0, "unix:/8"},
+        {EIGHT ",unix:/8]\nollama_listen: true", true, FLO_E_CFG_RANGE,
+         "ollama_listen: 8 addresses are in listen, at most 7 next to it"},
+        {"ollama_listen: true", false, FLO_E_CFG_KEY,
+         "listen: 127.0.0.1:11434 needs a token"},
+        {"ollama_listen: true\nollama: false", true, FLO_E_CFG_KEY,
+         "ollama_listen: true contradicts ollama: false"},
+    };
+    char what[512];
+
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        assert_int_equal(listens(*state, cases[i].lines, cases[i].has_token,
+                                 what, sizeof(what)),
+                         cases[i].rv);
+        assert_non_null(strstr(what, cases[i].what));
+    }
 }
 
 static void
@@ -317,6 +358,7 @@ int main(void)
         cmocka_unit_test(every_report_interval_that_the_controller_may_ask_for),
         cmocka_unit_test(
             an_address_that_nobody_can_listen_at_is_told_by_the_check),
+        cmocka_unit_test(the_address_of_ollama_is_one_more),
         cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
         cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
         cmocka_unit_test(an_app_has_limits_in_place_of_its_file_alone),
