@@ -260,18 +260,18 @@ static int check(struct flo_parser *p)
         return 0;
     }
     if (rule == p->program->root && p->program->starts[rule] == FLO_NOWHERE) {
-        return flo_fail(p->err, FLO_E_INFER_PARAM, "grammar: no rule 'root'");
+        return flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar: no rule 'root'");
     }
     for (size_t i = 0; i < NAME_SLOTS; i++) {
         const struct flo_gbnf_name *n = &p->names[i];
 
         if (n->text != NULL && n->rule == rule) {
             return flo_fail(
-                p->err, FLO_E_INFER_PARAM, "grammar: rule '%.*s' %s",
+                p->err, FLO_E_INFER_SCHEMA, "grammar: rule '%.*s' %s",
                 n->bytes < 64 ? (int)n->bytes : 64, n->text, problem);
         }
     }
-    return flo_fail(p->err, FLO_E_INFER_PARAM, "grammar: %s", problem);
+    return flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar: %s", problem);
 }
 
 int flo_gbnf_compile(const char *text, size_t bytes,

@@ -47,7 +47,7 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
                    struct flo_program **program, struct flo_err *err)
 {
     if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
+        return flo_fail(err, FLO_E_INFER_SCHEMA,
                         "grammar: %zu bytes, at most %u are read", bytes,
                         FLO_GRAMMAR_TEXT_BYTES_MAX);
     }
@@ -115,7 +115,7 @@ static int start(const struct flo_engine *engine,
     flo_grammar_reset(g);
     if (g->matcher->is_ambiguous) {
         flo_grammar_close(g);
-        return flo_fail(err, FLO_E_INFER_PARAM,
+        return flo_fail(err, FLO_E_INFER_SCHEMA,
                         "grammar: its beginning may be read in too many ways");
     }
     *out = g;
@@ -592,7 +592,7 @@ static int choose(struct flo_grammar *g, struct flo_sampler *sampler,
 
         if (mask == NULL) {
             return flo_fail(
-                err, FLO_E_INFER_PARAM,
+                err, FLO_E_INFER_SCHEMA,
                 g->matcher->is_ambiguous
                     ? "grammar: too many readings here"
                     : "grammar: allows no token of this model here");

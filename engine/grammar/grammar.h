@@ -15,12 +15,12 @@
 #include "engine/chat/calls/reader.h"
 #include "engine/grammar/parser.h"
 
-/* To a checked program, for free().  FLO_E_INFER_PARAM with the line,
+/* To a checked program, for free().  FLO_E_INFER_SCHEMA with the line,
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes,
                                   struct flo_program **program,
                                   struct flo_err *err);
-/* A JSON Schema; a NULL text is any object.  FLO_E_INFER_PARAM with the JSON
+/* A JSON Schema; a NULL text is any object.  FLO_E_INFER_SCHEMA with the JSON
  * pointer, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
                                     struct flo_program **program,
@@ -34,7 +34,7 @@ struct flo_call_choice {
     bool is_one;       /* at most one call */
     bool may_blank;    /* blanks may come first */
 };
-/* The calls that a model may write, in its form.  FLO_E_INFER_PARAM with the
+/* The calls that a model may write, in its form.  FLO_E_INFER_SCHEMA with the
  * tool's name and the JSON pointer within its parameters, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools,
                                    const struct flo_call_form *form,

@@ -13,7 +13,7 @@ void flo_parser_refuse(struct flo_parser *p, const char *at, const char *what)
         line += *c == '\n';
     }
     if (p->rv == 0) {
-        p->rv = flo_fail(p->err, FLO_E_INFER_PARAM, "grammar, line %u: %s",
+        p->rv = flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar, line %u: %s",
                          line, what);
     }
     p->at = p->end;

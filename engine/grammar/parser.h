@@ -36,7 +36,7 @@ static inline char flo_parser_peek(const struct flo_parser *p)
     return p->at < p->end ? *p->at : '\0';
 }
 
-/* FLO_E_INFER_PARAM: "grammar, line <of `at`>: <what>". */
+/* FLO_E_INFER_SCHEMA: "grammar, line <of `at`>: <what>". */
 void flo_parser_refuse(struct flo_parser *parser, const char *at,
                        const char *what);
 /* Sequences with | between, up to the end sign. */

@@ -115,9 +115,9 @@ int flo_format_read(const json_t *body, struct serve_params *params,
 const char *flo_format_param(const struct serve_params *params,
                              const struct flo_err *err)
 {
-    bool is_about_it = err->code == FLO_E_INFER_PARAM &&
-                       (strncmp(err->what, "grammar", 7) == 0 ||
-                        strncmp(err->what, "schema", 6) == 0);
-
-    return is_about_it ? params->form : NULL;
+    if (err->code != FLO_E_INFER_SCHEMA) {
+        return NULL;
+    }
+    return params->form != NULL ? params->form
+                                : flo_params_named(params, "tools");
 }

@@ -273,9 +273,10 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                            NULL, err);
 
     if (rv == 0 && tree->has_odd) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
+        rv = flo_fail(err, FLO_E_INFER_SCHEMA,
                       "a text with U+0000 or half of a surrogate pair");
     }
+    rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* no JSON */
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 
@@ -308,7 +309,7 @@ static void finish(struct flo_schema *s)
         }
     }
     if (problem != NULL && s->rv == 0) {
-        s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema: %s", problem);
+        s->rv = flo_fail(s->err, FLO_E_INFER_SCHEMA, "schema: %s", problem);
     }
 }
 

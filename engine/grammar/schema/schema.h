@@ -55,7 +55,7 @@ struct flo_schema {
     struct flo_err *err;
 };
 
-/* FLO_E_INFER_PARAM: "schema <pointer of the item at hand><place>: ...". */
+/* FLO_E_INFER_SCHEMA: "schema <pointer of the item at hand><place>: ...". */
 void flo_schema_refuse(struct flo_schema *s, const char *place,
                        const char *format, ...) FLO_PRINTF(3, 4);
 /* Bytes of a text of the schema that a refusal shows. */

@@ -86,7 +86,7 @@ void flo_schema_refuse(struct flo_schema *s, const char *place,
     va_end(list);
     put_place(s, s->at, &pointer);
     flo_buf_text(&pointer, place);
-    s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema %s: %s",
+    s->rv = flo_fail(s->err, FLO_E_INFER_SCHEMA, "schema %s: %s",
                      pointer.bytes > 0 ? pointer.data : "/", text);
     flo_buf_deinit(&pointer);
 }

@@ -37,7 +37,7 @@ struct flo_grammar;
  * demand of a schema that cannot be promised is refused, with its JSON
  * pointer.  Annotations are passed over.
  *
- * FLO_E_INFER_PARAM    not a grammar, a schema that cannot be kept, left
+ * FLO_E_INFER_SCHEMA   not a grammar, a schema that cannot be kept, left
  *                      recursion, more rules than there is room for
  * FLO_E_GGUF_VOCAB, ... the model's vocabulary is not readable
  * FLO_E_MEMORY */
@@ -51,7 +51,8 @@ FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine,
  * name, and arguments by that tool's parameters.  Behind the last call the
  * answer ends.
  *
- * FLO_E_INFER_PARAM also names the tool whose parameters cannot be kept. */
+ * FLO_E_INFER_SCHEMA names the tool whose parameters cannot be kept,
+ * FLO_E_INFER_PARAM a tool that is none. */
 struct flo_tool_rules {
     const char *tools; /* a JSON list as in OpenAI's API */
     size_t tools_bytes;
@@ -87,7 +88,7 @@ bool flo_grammar_is_cut(const struct flo_grammar *grammar);
 /* Choose among the tokens that the grammar allows.  Grammar and sampler accept
  * the chosen token.  End tokens are allowed where the answer may end.
  *
- * FLO_E_INFER_PARAM   no token of this vocabulary fits, or the grammar has
+ * FLO_E_INFER_SCHEMA  no token of this vocabulary fits, or the grammar has
  *                     more readings at this place than are followed */
 FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar,
                                     struct flo_sampler *sampler,

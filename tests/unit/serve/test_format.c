@@ -140,14 +140,41 @@ static void the_engines_refusal_is_about_the_form(void **state)
     assert_int_equal(
         flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(about_it); i++) {
-        flo_fail(&err, FLO_E_INFER_PARAM, "%s", about_it[i]);
+        flo_fail(&err, FLO_E_INFER_SCHEMA, "%s", about_it[i]);
         assert_string_equal(flo_format_param(&params, &err), "response_format");
     }
-    flo_fail(&err, FLO_E_INFER_PARAM, "top_k is 9");
+    flo_fail(&err, FLO_E_INFER_PARAM, "schema: top_k is 9");
     assert_null(flo_format_param(&params, &err));
     flo_fail(&err, FLO_E_INFER_BUSY, "schema");
     assert_null(flo_format_param(&params, &err));
     flo_params_deinit(&params);
+}
+
+static void the_engines_refusal_is_about_the_tools(void **state)
+{
+#define FUNCTION "{\"name\":\"f\",\"parameters\":{}}"
+    static const struct {
+        const char *body, *param;
+    } rows[] = {
+        {"\"tools\":[{\"type\":\"function\",\"function\":" FUNCTION "}]",
+         "tools"},
+        {"\"functions\":[" FUNCTION "]", "functions"},
+    };
+    struct serve_params params;
+    struct flo_err err = {0};
+    char body[512];
+    (void)state;
+    flo_fail(&err, FLO_E_INFER_SCHEMA, "schema /tools/f/x: is not supported");
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        snprintf(body, sizeof(body),
+                 "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],%s}",
+                 rows[i].body);
+        assert_int_equal(
+            flo_params_read(REQUEST_CHAT, body, strlen(body), &params, NULL),
+            0);
+        assert_string_equal(flo_params_param(&params, &err), rows[i].param);
+        flo_params_deinit(&params);
+    }
 }
 
 int main(void)
@@ -157,6 +184,7 @@ int main(void)
         cmocka_unit_test(numbers_of_a_form_are_answered_as_they_were_written),
         cmocka_unit_test(wrong_forms_name_their_parameter),
         cmocka_unit_test(the_engines_refusal_is_about_the_form),
+        cmocka_unit_test(the_engines_refusal_is_about_the_tools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -285,7 +285,7 @@ static void parameters_that_cannot_be_kept_name_their_tool(void **state)
     assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL),
                      0);
     assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err),
-                     FLO_E_INFER_PARAM);
+                     FLO_E_INFER_SCHEMA);
     assert_string_equal(
         err.what,
         "schema /tools/buy/properties/n/multipleOf: is not supported");

@@ -132,7 +132,7 @@ static void a_bad_gbnf_text_is_refused_with_its_place(void **state)
 
         if (rows[i].says == NULL) {
             assert_int_equal(rv, 0);
-        } else if (rv != FLO_E_INFER_PARAM ||
+        } else if (rv != FLO_E_INFER_SCHEMA ||
                    strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %s", rows[i].gbnf, err.what);
         }
@@ -153,7 +153,7 @@ static void more_names_than_there_may_be_are_refused(void **state)
         flo_buf_printf(&text, " n%d", i);
     }
     assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, &err),
-                     FLO_E_INFER_PARAM);
+                     FLO_E_INFER_SCHEMA);
     assert_non_null(strstr(err.what, "16384 rules"));
     flo_buf_deinit(&text);
 }
@@ -470,7 +470,8 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         int rv = flo_schema_compile(rows[i].schema, strlen(rows[i].schema),
                                     &program, &err);
 
-        if (rv != FLO_E_INFER_PARAM || strstr(err.what, rows[i].says) == NULL) {
+        if (rv != FLO_E_INFER_SCHEMA ||
+            strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %d %s", rows[i].schema, rv, err.what);
         }
         free(program);

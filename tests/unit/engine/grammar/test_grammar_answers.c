@@ -300,7 +300,7 @@ static void a_grammar_that_no_token_fits_ends_with_an_error(void **state)
     assert_int_equal(flo_grammar_sample(grammar, w->sampler,
                                         flo_session_logits(w->session), &sample,
                                         &err),
-                     FLO_E_INFER_PARAM);
+                     FLO_E_INFER_SCHEMA);
     assert_non_null(strstr(err.what, "grammar: allows no token"));
     flo_grammar_close(grammar);
 }

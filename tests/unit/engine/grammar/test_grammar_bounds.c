@@ -47,7 +47,7 @@ static void expect_schema(struct flo_buf *schema, const char *says)
     assert_false(schema->failed);
     if (says == NULL
             ? rv != 0
-            : rv != FLO_E_INFER_PARAM || strstr(err.what, says) == NULL) {
+            : rv != FLO_E_INFER_SCHEMA || strstr(err.what, says) == NULL) {
         fail_msg("%d %s, not %s", rv, err.what, says);
     }
     flo_buf_deinit(schema);

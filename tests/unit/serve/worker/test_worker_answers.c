@@ -400,7 +400,7 @@ static void a_schema_is_kept_with_its_forced_text(void **state)
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
     assert_int_equal(flo_wire_failed_code(&worker.got.failed),
-                     FLO_E_INFER_PARAM);
+                     FLO_E_INFER_SCHEMA);
     assert_memory_equal(worker.got.failed.what.data, "schema /type", 12);
     m.generate.grammar_kind = FLO_GRAMMAR_GBNF;
     m.generate.max_tokens = 0;
