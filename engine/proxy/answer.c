@@ -84,6 +84,60 @@ static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
     return text == NULL ? member(choice, "text") : text;
 }
 
+/* A text, or none; anything else is bad. */
+static int take_text(const struct flo_tree_node *node,
+                     struct flo_wire_text *out, struct flo_err *err)
+{
+    if (node == NULL || node->kind == FLO_TREE_NULL) {
+        return 0;
+    }
+    if (!is_text(node)) {
+        return bad(err, "its text is none");
+    }
+    *out = (struct flo_wire_text){node->text, node->bytes};
+    return 0;
+}
+
+/* Thoughts have two names. */
+static int take_others(const struct flo_tree_node *choice,
+                       struct flo_answer_part *part, struct flo_err *err)
+{
+    const struct flo_tree_node *message = member(choice, "delta");
+
+    message = message == NULL ? member(choice, "message") : message;
+    const struct flo_tree_node *thought = member(message, "reasoning_content");
+    const struct flo_tree_node *calls = member(message, "tool_calls");
+    thought = thought == NULL ? member(message, "reasoning") : thought;
+    if (is_text(thought)) {
+        part->thought = (struct flo_wire_text){thought->text, thought->bytes};
+    }
+    if (calls == NULL || calls->kind == FLO_TREE_NULL) {
+        return 0;
+    }
+    part->calls = calls->first;
+    return calls->kind == FLO_TREE_ARRAY ? 0
+                                         : bad(err, "its calls are no list");
+}
+
+int flo_answer_call(const struct flo_tree_node **entry,
+                    struct flo_answer_call *call, struct flo_err *err)
+{
+    const struct flo_tree_node *function = member(*entry, "function");
+    const struct flo_tree_node *index = member(*entry, "index");
+    int64_t number = UINT32_MAX;
+
+    *call = (struct flo_answer_call){0};
+    if (index != NULL && !flo_tree_whole(index, 0, UINT16_MAX, &number)) {
+        return bad(err, "a call without a place");
+    }
+    call->index = (uint32_t)number;
+    *entry = (*entry)->next;
+    int rv = take_text(member(function, "name"), &call->name, err);
+    return rv < 0 ? rv
+                  : take_text(member(function, "arguments"), &call->arguments,
+                              err);
+}
+
 static int take_error(const struct flo_tree_node *root, struct flo_err *err)
 {
     const struct flo_tree_node *error = member(root, "error");
@@ -136,13 +190,11 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
         return take_error(root, err);
     }
     const struct flo_tree_node *choice = choices->first;
-    const struct flo_tree_node *text = text_in(choice);
     const struct flo_tree_node *finish = member(choice, "finish_reason");
-    if (text != NULL && text->kind != FLO_TREE_NULL) {
-        if (!is_text(text)) {
-            return bad(err, "its text is none");
-        }
-        part->text = (struct flo_wire_text){text->text, text->bytes};
+    rv = take_text(text_in(choice), &part->text, err);
+    rv = rv < 0 ? rv : take_others(choice, part, err);
+    if (rv < 0) {
+        return rv;
     }
     if (is_text(finish)) {
         part->has_finish = true;

@@ -20,6 +20,17 @@ static void add_model(const struct flo_runtime *runtime, struct flo_buf *out)
                (struct flo_wire_text){runtime->model, strlen(runtime->model)});
 }
 
+/* The members of an object, and its end. */
+static void add_more(struct flo_wire_text more, struct flo_buf *out)
+{
+    if (more.bytes > 2 && more.data[0] == '{') {
+        flo_buf_text(out, ",");
+        flo_buf_add(out, more.data + 1, more.bytes - 1);
+    } else {
+        flo_buf_text(out, "}");
+    }
+}
+
 static void add_messages(const struct flo_wire_generate *in,
                          struct flo_buf *out)
 {
@@ -29,9 +40,46 @@ static void add_messages(const struct flo_wire_generate *in,
         add_string(out, in->messages[i].role);
         flo_buf_text(out, ",\"content\":");
         add_string(out, in->messages[i].content);
-        flo_buf_text(out, "}");
+        add_more(in->messages[i].more, out);
     }
     flo_buf_text(out, "]");
+}
+
+static void add_tools(const struct flo_wire_generate *in, struct flo_buf *out)
+{
+    static const char *const choices[FLO_WIRE_TOOL_CHOICES] = {
+        [FLO_WIRE_TOOLS_AUTO] = "auto",
+        [FLO_WIRE_TOOLS_NONE] = "none",
+        [FLO_WIRE_TOOLS_REQUIRED] = "required",
+    };
+
+    flo_buf_text(out, ",\"tools\":");
+    flo_buf_add(out, in->tools.data, in->tools.bytes);
+    flo_buf_text(out, ",\"tool_choice\":");
+    if (in->tool_name.bytes > 0) {
+        flo_buf_text(out, "{\"type\":\"function\",\"function\":{\"name\":");
+        add_string(out, in->tool_name);
+        flo_buf_text(out, "}}");
+    } else {
+        flo_buf_printf(out, "\"%s\"",
+                       choices[in->tool_choice % FLO_WIRE_TOOL_CHOICES]);
+    }
+    flo_buf_printf(out, ",\"parallel_tool_calls\":%s",
+                   in->one_call ? "false" : "true");
+}
+
+static void add_thinking(const struct flo_wire_generate *in,
+                         struct flo_buf *out)
+{
+    if (in->thinking > 0) {
+        flo_buf_printf(out,
+                       ",\"chat_template_kwargs\":{\"enable_thinking\":%s}",
+                       in->thinking == FLO_THINKING_ON ? "true" : "false");
+    }
+    if (in->effort.bytes > 0) {
+        flo_buf_text(out, ",\"reasoning_effort\":");
+        add_string(out, in->effort);
+    }
 }
 
 /* Not finite: as it is when it is absent. */
@@ -65,6 +113,10 @@ static void add_generate(const struct flo_runtime *runtime,
     add_model(runtime, out);
     if (in->n_messages > 0) {
         add_messages(in, out);
+        add_thinking(in, out);
+        if (in->tools.bytes > 0) {
+            add_tools(in, out);
+        }
     } else {
         flo_buf_text(out, ",\"prompt\":");
         add_string(out, in->prompt);

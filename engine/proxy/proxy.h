@@ -64,16 +64,27 @@ void flo_runtime_deinit(struct flo_runtime *runtime);
 
 /* One event of a stream, or a whole answer. */
 struct flo_answer_part {
-    struct flo_wire_text text; /* of the answer; UTF-8 */
+    struct flo_wire_text text; /* of the answer; UTF-8, here and below */
+    struct flo_wire_text thought;
+    const struct flo_tree_node *calls; /* for flo_answer_call(); NULL: none */
     bool has_finish;
     uint32_t reason; /* enum flo_wire_reason */
     bool has_usage;
     uint32_t tokens_in, tokens_out;
 };
-/* Read a part; its text lies in `data`.  FLO_E_RUNTIME_ANSWER. */
+/* More of a call: its name where it begins, or none. */
+struct flo_answer_call {
+    uint32_t index; /* UINT32_MAX: the server does not say */
+    struct flo_wire_text name, arguments;
+};
+/* Read a part; its texts lie in `data`.  FLO_E_RUNTIME_ANSWER. */
 FLO_MUST_USE int flo_answer_read(char *data, size_t bytes,
                                  struct flo_tree *tree,
                                  struct flo_answer_part *part,
+                                 struct flo_err *err);
+/* The entry of a part's calls, which moves on.  FLO_E_RUNTIME_ANSWER. */
+FLO_MUST_USE int flo_answer_call(const struct flo_tree_node **entry,
+                                 struct flo_answer_call *call,
                                  struct flo_err *err);
 /* Vectors of `count` inputs; `take` gets each in its order, made one of length
  * 1.  FLO_E_RUNTIME_ANSWER. */
@@ -215,7 +226,10 @@ struct flo_proxy_request {
     struct flo_buf held;  /* text beyond the last piece that may be sent */
     struct flo_tree tree; /* of an event */
     uint32_t pieces, frames, frames_max, pieces_max;
-    uint64_t answer_bytes;
+    bool tells_parts;     /* the agent takes thoughts and calls */
+    uint32_t n_calls;     /* that have begun */
+    bool lacks_arguments; /* the last one, until now */
+    uint64_t answer_bytes, parts_bytes;
     struct flo_wire_done done;
     bool has_usage;
     struct flo_proxy *proxy;

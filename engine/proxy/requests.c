@@ -99,7 +99,7 @@ void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
 /* ---- pieces ---- */
 
 static void send_piece(struct flo_proxy_request *request,
-                       struct flo_wire_text text)
+                       struct flo_wire_text text, const struct flo_buf *parts)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_TOKEN,
                                        .request = request->id};
@@ -107,6 +107,7 @@ static void send_piece(struct flo_proxy_request *request,
 
     message.token.index = request->frames++;
     message.token.text = text;
+    message.token.parts = (struct flo_wire_text){parts->data, parts->bytes};
     message.token.begin = (uint32_t)request->answer_bytes;
     message.token.is_finite = true;
     message.token.wall_us =
@@ -118,25 +119,102 @@ static void send_piece(struct flo_proxy_request *request,
 }
 
 static int take_piece(struct flo_proxy_request *request,
-                      struct flo_wire_text text, struct flo_err *err)
+                      struct flo_wire_text text, const struct flo_buf *parts,
+                      struct flo_err *err)
 {
-    if (text.bytes == 0) {
+    if (parts->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for parts");
+    }
+    if (text.bytes == 0 && parts->bytes == 0) {
         return 0;
     }
+    request->parts_bytes += parts->bytes;
     if (++request->pieces > request->pieces_max ||
-        request->answer_bytes + request->held.bytes + text.bytes >
+        request->answer_bytes + request->parts_bytes + request->held.bytes +
+                text.bytes >
             ANSWER_BYTES_MAX) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                         "the runtime sent more than %u pieces or %u bytes",
                         request->pieces_max, ANSWER_BYTES_MAX);
     }
     if (request->frames + 1 < request->frames_max) {
-        send_piece(request, text);
-    } else { /* joined to the last one */
-        request->held.bytes_max = ANSWER_BYTES_MAX;
-        flo_buf_add(&request->held, text.data, text.bytes);
+        send_piece(request, text, parts);
+        return 0;
+    }
+    if (parts->bytes > 0) {
+        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                        "the runtime sent calls or thoughts in more than %u "
+                        "pieces",
+                        request->frames_max);
+    }
+    request->held.bytes_max = ANSWER_BYTES_MAX; /* joined to the last one */
+    flo_buf_add(&request->held, text.data, text.bytes);
+    return 0;
+}
+
+static void add_part(struct flo_buf *out, uint32_t kind,
+                     struct flo_wire_text text)
+{
+    if (text.bytes > 0) {
+        flo_wire_part_add(out, &(struct flo_wire_part){kind, text});
+    }
+}
+
+/* A call that ends without arguments has none. */
+static void end_call(struct flo_proxy_request *request, struct flo_buf *out)
+{
+    if (request->lacks_arguments) {
+        add_part(out, FLO_WIRE_PART_ARGUMENTS, (struct flo_wire_text){"{}", 2});
+    }
+    request->lacks_arguments = false;
+}
+
+static int take_call(struct flo_proxy_request *request,
+                     const struct flo_answer_call *call, struct flo_buf *out,
+                     struct flo_err *err)
+{
+    bool is_next = call->index == UINT32_MAX ? call->name.bytes > 0
+                                             : call->index == request->n_calls;
+
+    if (is_next && call->name.bytes > 0) {
+        end_call(request, out);
+        add_part(out, FLO_WIRE_PART_CALL, call->name);
+        request->n_calls++;
+        request->lacks_arguments = true;
+    } else if (is_next || request->n_calls == 0 ||
+               (call->index != UINT32_MAX &&
+                call->index != request->n_calls - 1)) {
+        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
+                        "the runtime's calls do not come one after the other, "
+                        "each with its name");
+    }
+    if (call->arguments.bytes > 0) {
+        add_part(out, FLO_WIRE_PART_ARGUMENTS, call->arguments);
+        request->lacks_arguments = false;
     }
     return 0;
+}
+
+static int take_parts(struct flo_proxy_request *request,
+                      const struct flo_answer_part *part, struct flo_buf *out,
+                      struct flo_err *err)
+{
+    const struct flo_tree_node *entry = part->calls;
+    int rv = 0;
+
+    if (!request->tells_parts) {
+        return 0;
+    }
+    add_part(out, FLO_WIRE_PART_THOUGHT, part->thought);
+    while (rv == 0 && entry != NULL) {
+        struct flo_answer_call call;
+        rv = flo_answer_call(&entry, &call, err);
+        rv = rv < 0 ? rv : take_call(request, &call, out, err);
+    }
+    if (part->has_finish && part->reason == FLO_WIRE_STOP) {
+        end_call(request, out);
+    }
+    return rv;
 }
 
 /* Text that was joined is longer than a frame can be when it is cut, so that
@@ -149,7 +227,8 @@ static void send_held(struct flo_proxy_request *request)
                    : flo_utf8_valid(request->held.data, most);
 
     if (n > 0) {
-        send_piece(request, (struct flo_wire_text){request->held.data, n});
+        send_piece(request, (struct flo_wire_text){request->held.data, n},
+                   &(struct flo_buf){0});
     }
 }
 
@@ -157,9 +236,11 @@ static int take_event(void *context, char *data, size_t bytes,
                       struct flo_err *err)
 {
     struct flo_proxy_request *request = context;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
     struct flo_answer_part part;
     int rv = flo_answer_read(data, bytes, &request->tree, &part, err);
 
+    rv = rv < 0 ? rv : take_parts(request, &part, &parts, err);
     if (rv < 0) {
         return rv;
     }
@@ -171,7 +252,7 @@ static int take_event(void *context, char *data, size_t bytes,
         request->done.tokens_in = part.tokens_in;
         request->done.tokens_out = part.tokens_out;
     }
-    return take_piece(request, part.text, err);
+    return take_piece(request, part.text, &parts, err);
 }
 
 static int take_body(void *context, const char *data, size_t bytes,
@@ -257,7 +338,7 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
                         "the runtime's answer is no text in UTF-8");
     }
     return take_piece(request, (struct flo_wire_text){body->data, body->bytes},
-                      err);
+                      &(struct flo_buf){0}, err);
 }
 
 static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
@@ -392,6 +473,7 @@ void flo_proxy_take(struct flo_proxy *proxy,
     request->id = message->request;
     request->is_embed = message->type == FLO_WIRE_EMBED;
     request->n_inputs = request->is_embed ? message->embed.n_inputs : 0;
+    request->tells_parts = !request->is_embed && message->generate.tells_parts;
     request->priority =
         request->is_embed ? FLO_WIRE_BATCH : message->generate.priority;
     request->came_us = flo_now_us();

@@ -31,6 +31,16 @@ static int take_event(void *context, char *data, size_t bytes,
          part.text.data + part.text.bytes > data + bytes)) {
         abort();
     }
+    const struct flo_tree_node *entry = rv == 0 ? part.calls : NULL;
+    while (rv == 0 && entry != NULL) {
+        struct flo_answer_call call;
+        rv = flo_answer_call(&entry, &call, err);
+        if (rv == 0 &&
+            flo_utf8_valid(call.arguments.data, call.arguments.bytes) !=
+                call.arguments.bytes) {
+            abort();
+        }
+    }
     if (rv < 0 && err->what[0] == '\0') {
         abort();
     }

@@ -5,7 +5,8 @@ fake_runtime.py --tree DIR --entry FILE (--socket PATH | --port N)
                 [--fault F[:N]]
 
 The file at DIR/FILE is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
-that is not there is answered "?".  Faults:
+that is not there is answered "?".  An answer may be {"thought": "...",
+"calls": [["name", "arguments"], ...]} where the request has tools.  Faults:
   no-health   the health check answers 503 for ever
   unwell:N    it does so after N answers
   lies        health is good, each answer is 500
@@ -118,7 +119,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         is_chat = "messages" in body
         prompt = body["messages"][-1]["content"] if is_chat else \
             body["prompt"]
-        words = answers.get(prompt, "?").split(" ")
+        answer = answers.get(prompt, "?")
+        if isinstance(answer, dict):
+            return self.calls(answer) if "tools" in body else self.say(
+                400, b'{"error":{"message":"without tools"}}')
+        words = answer.split(" ")
+        if prompt == "show":
+            words = [json.dumps(body)]
         if "response_format" in body:
             words = [json.dumps(body["response_format"])]
         likes = {k: body[k] for k in ("presence_penalty", "frequency_penalty",
@@ -129,10 +136,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         cut = pieces[:body.get("max_tokens", 256)]
         if fault == "pieces":
             cut = ["x"] * amount
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+        self.begin()
         for piece in cut:
             if fault == "slow":
                 pace(amount / 1000)
@@ -147,6 +151,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "completion_tokens": len(cut)}}).encode() + b"\n\n")
         self.chunk(b"data: [DONE]\n\n")
         self.chunk(b"")
+
+    def begin(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def calls(self, answer):
+        """As servers stream them: a name, then arguments in pieces."""
+        self.begin()
+        for word in answer.get("thought", "").split(" "):
+            self.delta({"reasoning_content": word})
+        for entry in answer["calls"]:
+            name, arguments = entry[:2]
+            index = entry[2] if len(entry) > 2 else answer["calls"].index(
+                entry)
+            self.delta({"tool_calls": [{
+                "index": index, "id": "x%d" % index, "type": "function",
+                "function": {"name": name, "arguments": ""}}]})
+            for part in (arguments[:3], arguments[3:]):
+                self.delta({"tool_calls": [{
+                    "index": index, "function": {"arguments": part}}]})
+        self.delta({}, "tool_calls")
+        self.chunk(b"data: [DONE]\n\n")
+        self.chunk(b"")
+
+    def delta(self, delta, finish=None):
+        self.chunk(b"data: " + json.dumps({"choices": [{
+            "index": 0, "delta": delta, "finish_reason": finish}]}).encode() +
+            b"\n\n")
 
     def event(self, is_chat, piece, finish):
         part = {} if piece is None else {"content": piece}

@@ -24,9 +24,15 @@ READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
     101, 102, 103, 104, 105, 106, 110
 VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
 AUDIO, JSON, SCHEMA, BIAS = 1 << 19, 1 << 20, 1 << 21, 1 << 22
-TEXTS = {READY: (3, 23), TOKEN: (3,), DONE: (2,), FAILED: (2, 3, 4),
+TOOLS, THINKING = 1 << 23, 1 << 24
+TEXTS = {READY: (3, 23), TOKEN: (3, 9), DONE: (2,), FAILED: (2, 3, 4),
          EMBEDDING: (3,)}
 ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
+           "call": {"thought": "so it is",
+                    "calls": [["light", '{"on": "\u00fc"}'], ["wait", ""]]},
+           "mixed": {"calls": [["light", "{}"], ["wait", "{}"],
+                               ["", "{}", 0]]},
+           "nameless": {"calls": [["", "{}"]]},
            "umlaut": "gr\u00fc\u00dfe \U0001f600 ok"}
 
 
@@ -263,6 +269,101 @@ def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):
     failed = proxy.answer(proxy.ask("three", extra=number(15, 1) +
                                     text(16, 'root ::= "a"')))[2]
     assert failed.text(4) == "not.built"
+
+
+LIGHT = [{"type": "function", "function": {"name": "light",
+                                           "parameters": {}}}]
+WITH_TOOLS = number(31, 1) + text(32, json.dumps(LIGHT))
+
+
+def parts_of(frames):
+    """Thoughts, calls and their arguments, each with those that follow."""
+    found = []
+    for frame in frames:
+        data, at = frame.fields[9] if 9 in frame.fields else b"", 0
+        while at < len(data):
+            kind, size = struct.unpack_from("<II", data, at)
+            more = data[at + 8:at + 8 + size].decode()
+            at += 8 + size
+            if found and found[-1][0] == kind != 2:
+                found[-1] = (kind, found[-1][1] + more)
+            else:
+                found.append((kind, more))
+    return found
+
+
+def test_calls_of_tools_pass_through_a_runtime_that_has_them(start):
+    proxy = start(abilities=TOOLS | THINKING)
+    proxy.ready()
+    answer, frames, done = proxy.answer(proxy.ask("call", extra=WITH_TOOLS))
+    assert answer == "" and done.kind == DONE and done.value(1) == 0
+    assert parts_of(frames) == [
+        (1, "soitis"), (2, "light"), (3, '{"on": "\u00fc"}'), (2, "wait"),
+        (3, "{}")]
+    # Who does not ask for parts gets none.
+    answer, frames, _ = proxy.answer(proxy.ask("call", extra=text(
+        32, json.dumps(LIGHT))))
+    assert answer == "" and frames == []
+
+
+def test_what_is_asked_of_tools_is_passed_on(start):
+    proxy = start(abilities=TOOLS | THINKING)
+    proxy.ready()
+
+    def body(extra, prompt="show"):
+        return json.loads(proxy.answer(proxy.ask(prompt, extra=extra))[0])
+    plain = body(b"")
+    assert not {"tools", "tool_choice", "parallel_tool_calls",
+                "reasoning_effort", "chat_template_kwargs"} & set(plain)
+    got = body(WITH_TOOLS)
+    assert got["tools"] == LIGHT and got["tool_choice"] == "auto"
+    assert got["parallel_tool_calls"] is True
+    assert body(WITH_TOOLS + number(33, 1))["tool_choice"] == "none"
+    got = body(WITH_TOOLS + number(33, 2) + number(35, 1))
+    assert got["tool_choice"] == "required"
+    assert got["parallel_tool_calls"] is False
+    got = body(WITH_TOOLS + number(33, 2) + text(34, "light"))
+    assert got["tool_choice"] == {"type": "function",
+                                  "function": {"name": "light"}}
+    got = body(number(36, 2) + text(37, "low"))
+    assert got["reasoning_effort"] == "low"
+    assert got["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_calls_of_the_past_go_to_the_runtime(start):
+    proxy = start(abilities=TOOLS)
+    proxy.ready()
+    calls = [{"id": "1", "type": "function",
+              "function": {"name": "light", "arguments": "{}"}}]
+    proxy.next_id += 1
+    proxy.send(GENERATE, proxy.next_id, b"".join((
+        text(100, "user"), text(101, "on"),
+        text(100, "assistant"), text(101, ""),
+        text(106, json.dumps({"tool_calls": calls})),
+        text(100, "tool"), text(101, "show"),
+        text(106, json.dumps({"tool_call_id": "1"})), WITH_TOOLS)))
+    body = json.loads(proxy.answer(proxy.next_id)[0])
+    assert body["messages"] == [
+        {"role": "user", "content": "on"},
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "content": "show", "tool_call_id": "1"}]
+
+
+@pytest.mark.parametrize("prompt", ["mixed", "nameless"])
+def test_calls_in_no_order_end_their_request_only(start, prompt):
+    proxy = start(abilities=TOOLS)
+    proxy.ready()
+    failed = proxy.answer(proxy.ask(prompt, extra=WITH_TOOLS))[2]
+    assert failed.text(4) == "runtime.answer"
+    assert "one after the other" in failed.text(2)
+    assert proxy.answer(proxy.ask("hello"))[0] == ANSWERS["hello"]
+
+
+def test_tools_of_a_runtime_without_them_are_refused(start):
+    proxy = start()
+    proxy.ready()
+    failed = proxy.answer(proxy.ask("call", extra=WITH_TOOLS))[2]
+    assert failed.text(4) == "not.built" and "`tools`" in failed.text(2)
 
 
 def test_pings_and_statistics_are_answered_while_a_request_runs(start):

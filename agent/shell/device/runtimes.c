@@ -54,10 +54,12 @@ static int read_abilities(const struct flo_config *config, uint64_t *out,
         const char *word = flo_config_texts_get(config, "abilities", i);
         uint64_t bit;
         if (!flo_serve_ability_parse(word, &bit)) {
-            return flo_fail(err, FLO_E_CFG_RANGE,
-                            "`abilities`: `%.40s` is none of vectors, raw, "
-                            "sampling, seed, cancel, audio, json, schema",
-                            word);
+            return flo_fail(
+                err, FLO_E_CFG_RANGE,
+                "`abilities`: `%.40s` is none of vectors, raw, "
+                "sampling, bias, seed, cancel, audio, json, schema, "
+                "tools, thinking",
+                word);
         }
         *out |= bit;
     }
