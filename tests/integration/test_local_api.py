@@ -118,6 +118,48 @@ def events(text):
     return [part[6:] for part in parts]
 
 
+SCHEMA = {"type": "object", "properties": {"n": {"multipleOf": 3}}}
+
+
+@pytest.mark.parametrize("fields, param, says", [
+    ({"response_format": {"type": "json_schema", "json_schema": {
+        "name": "n", "schema": SCHEMA}}}, "response_format",
+     "schema /properties/n/multipleOf: is not supported"),
+    ({"tools": [{"type": "function", "function": {
+        "name": "f", "parameters": SCHEMA}}]}, "tools",
+     "schema /tools/f/properties/n/multipleOf: is not supported"),
+    ({"grammar": "root ::= x"}, "grammar", "rule 'x'")])
+def test_a_form_that_answers_cannot_keep_is_refused_by_name(server, fields,
+                                                            param, says):
+    status, _, body = server.chat(**fields)
+    assert status == 400
+    assert body["error"]["code"] == "infer.schema"
+    assert body["error"]["param"] == param and says in body["error"]["message"]
+    assert server.chat()[0] == 200
+
+
+def test_documents_are_ordered_by_vectors_where_that_is_asked_for(server):
+    texts = ["oven-95 smoke", "hello world", "hello"]
+    fields = {"query": "hello", "documents": texts, "top_n": 2,
+              "return_documents": True}
+    status, _, body = server.call("POST", "/v1/rerank", fields)
+    assert status == 400 and body["error"]["param"] == "method"
+    status, _, body = server.call("POST", "/v1/rerank",
+                                  dict(fields, method="embedding"))
+    assert status == 200 and body["method"] == "embedding"
+    assert [one["index"] for one in body["results"]] == [2, 1]
+    assert [one["document"]["text"] for one in body["results"]] == texts[:0:-1]
+    assert abs(body["results"][0]["relevance_score"] - 1) < 1e-5
+    assert body["usage"]["prompt_tokens"] > 4
+
+
+@pytest.mark.parametrize("path", ["/v1/moderations", "/v1/images/generations",
+                                  "/v1/audio/speech"])
+def test_what_no_model_can_answer_says_so(server, path):
+    status, _, body = server.call("POST", path, {"input": "hello"})
+    assert status == 404 and "are not built" in body["error"]["message"]
+
+
 def test_a_model_may_be_a_link(bin_dir, folder):
     """As caches of models are made of them, in a folder of its own."""
     own = os.path.join(folder, "linked")

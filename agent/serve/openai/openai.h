@@ -8,6 +8,8 @@ extern const struct serve_front flo_openai_chat;       /* chat.c */
 extern const struct serve_front flo_openai_text;       /* text.c */
 extern const struct serve_front flo_openai_speech;     /* audio.c */
 extern const struct serve_front flo_openai_vectors;    /* vectors.c */
+extern const struct serve_front flo_openai_rerank;     /* rerank.c */
+extern const struct serve_front flo_openai_refused;    /* refused.c */
 extern const struct serve_front flo_openai_tokenise;   /* vectors.c */
 extern const struct serve_front flo_openai_detokenise; /* vectors.c */
 
