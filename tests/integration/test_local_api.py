@@ -157,7 +157,7 @@ def test_documents_are_ordered_by_vectors_where_that_is_asked_for(server):
                                   "/v1/audio/speech"])
 def test_what_no_model_can_answer_says_so(server, path):
     status, _, body = server.call("POST", path, {"input": "hello"})
-    assert status == 404 and "are not built" in body["error"]["message"]
+    assert status == 400 and "are not built" in body["error"]["message"]
 
 
 def test_a_model_may_be_a_link(bin_dir, folder):

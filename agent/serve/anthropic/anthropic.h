@@ -7,6 +7,10 @@
 extern const struct serve_front flo_anthropic_messages; /* answer.c */
 extern const struct serve_front flo_anthropic_count;    /* count.c */
 
+/* A field whose refusal has a form of its own, so that clients go on without
+ * it. */
+#define FLO_ANTHROPIC_THREAD "thread"
+
 /* A request's state. */
 struct anthropic_state {
     uint16_t came_from[FLO_WIRE_MESSAGES_MAX]; /* a message of OpenAI's body ->

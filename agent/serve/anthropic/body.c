@@ -232,6 +232,22 @@ static int translate(struct anthropic_body *body, bool is_count)
                : rv;
 }
 
+/* A thread would be a history that is kept here.  Clients that are told so in
+ * this field's own way send the history themselves. */
+static int refuse_thread(const json_t *tree, struct serve_params *params,
+                         struct flo_err *err)
+{
+    const json_t *thread = json_object_get(tree, "thread");
+
+    if (thread == NULL || json_is_null(thread)) {
+        return 0;
+    }
+    strcpy(params->param, FLO_ANTHROPIC_THREAD);
+    return flo_fail(err, FLO_E_INFER_PARAM,
+                    "thread is not built: no conversation is kept between two "
+                    "requests, so send all messages");
+}
+
 static int parse(const struct serve_body *body, json_t **tree,
                  struct flo_err *err)
 {
@@ -252,6 +268,7 @@ int flo_anthropic_read(struct serve_request *request,
     struct anthropic_body reading = {.err = err};
     int rv = parse(body, &tree, err);
 
+    rv = rv < 0 ? rv : refuse_thread(tree, &request->params, err);
     if (rv < 0) {
         return rv;
     }

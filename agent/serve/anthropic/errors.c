@@ -76,6 +76,12 @@ void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
                    failure->is_in_stream ? "event: error\ndata: " : "",
                    type_of(failure->status));
     flo_answer_add_text(out, (struct flo_wire_text){text.data, text.bytes});
+    if (failure->param != NULL &&
+        strcmp(failure->param, FLO_ANTHROPIC_THREAD) == 0) {
+        flo_buf_text(out, ",\"details\":{\"error_code\":"
+                          "\"thread_unsupported_request\","
+                          "\"unsupported\":[\"thread\"]}");
+    }
     flo_buf_text(out, failure->is_in_stream ? "}}\n\n" : "}}\n");
     flo_buf_deinit(&text);
 }

@@ -21,6 +21,8 @@ static const struct {
     {"/v1/rerank", &flo_openai_rerank},
     {"/v1/moderations", &flo_openai_refused},
     {"/v1/images/generations", &flo_openai_refused},
+    {"/v1/images/edits", &flo_openai_refused},
+    {"/v1/images/variations", &flo_openai_refused},
     {"/v1/audio/speech", &flo_openai_refused},
     {"/v1/messages", &flo_anthropic_messages},
     {"/v1/messages/count_tokens", &flo_anthropic_count},

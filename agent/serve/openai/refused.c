@@ -6,7 +6,7 @@ static int read(struct serve_request *request, const struct serve_body *body,
 {
     (void)request;
     (void)body;
-    flo_fail(err, FLO_E_REST_NOT_FOUND,
+    flo_fail(err, FLO_E_INFER_PARAM,
              "moderations, pictures and speech are not built: models here "
              "answer with text and vectors");
     return flo_err_fix(err, "ask a chat model with a schema of your own "

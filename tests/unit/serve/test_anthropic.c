@@ -298,6 +298,22 @@ static void an_error_of_the_reader_has_the_clients_number(void **state)
         strstr(memory.body.data, "messages[2] has two calls with the id"));
 }
 
+/* The vendor's tool runner asks for one first. */
+static void a_thread_is_refused_so_that_clients_go_on_without_one(void **state)
+{
+    (void)state;
+    open_request(&flo_anthropic_messages,
+                 ASKS("\"thread\":{\"type\":\"create\"}"));
+    assert_null(request);
+    assert_int_equal(memory.status, 400);
+    assert_non_null(strstr(memory.body.data,
+                           ",\"details\":{\"error_code\":"
+                           "\"thread_unsupported_request\","
+                           "\"unsupported\":[\"thread\"]}}}\n"));
+    open_request(&flo_anthropic_messages, ASKS("\"thread\":null"));
+    assert_non_null(request);
+}
+
 static void a_count_needs_the_prompt_alone(void **state)
 {
     struct flo_wire_done frame = {.reason = FLO_WIRE_LENGTH,
@@ -482,6 +498,7 @@ int main(void)
         CASE(tools_and_their_choice_reach_the_engine),
         CASE(a_wrong_body_is_refused_by_the_clients_words),
         CASE(an_error_of_the_reader_has_the_clients_number),
+        CASE(a_thread_is_refused_so_that_clients_go_on_without_one),
         CASE(a_count_needs_the_prompt_alone),
         CASE(an_answer_is_a_list_of_blocks),
         CASE(a_stop_text_that_ended_it_is_told),

@@ -473,6 +473,15 @@ static void an_error_has_a_status_until_a_stream_has_begun(void **state)
     assert_null(strstr(memory.body.data, "[DONE]"));
 }
 
+static void calls_without_a_kind_of_model_say_so(void **state)
+{
+    (void)state;
+    open_request(&flo_openai_refused, "no JSON");
+    assert_null(request);
+    assert_int_equal(memory.status, 400);
+    assert_non_null(strstr(memory.body.data, "\"moderations, pictures"));
+}
+
 static void a_refused_body_is_answered_at_once(void **state)
 {
     (void)state;
@@ -687,6 +696,7 @@ int main(void)
         CASE(each_part_of_an_answer_has_a_bound),
         CASE(an_answer_has_so_many_calls_at_most),
         CASE(an_error_has_a_status_until_a_stream_has_begun),
+        CASE(calls_without_a_kind_of_model_say_so),
         CASE(a_refused_body_is_answered_at_once),
         CASE(what_another_engine_begins_again_is_not_told_twice),
         CASE(a_reader_that_is_too_slow_is_cut_off),
