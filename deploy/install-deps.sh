@@ -58,6 +58,47 @@ install_axe() {
         echo "skipped: the page's test with axe-core"
 }
 
+# Real client packages for e2e_clients, into build/clients: those of PyPI, of
+# LlamaIndex, which needs an older `openai`, and of npm, all as they are pinned.
+lists=$(dirname "$0")/../tests/integration/clients
+clients=$(dirname "$0")/../build/clients
+install_python_clients() {
+    folder=$clients/$1
+    ! cmp -s "$lists/$1.txt" "$folder/installed" || return 0
+    echo "+ python3 -m venv build/clients/$1 && build/clients/$1/bin/pip install -r tests/integration/clients/$1.txt"
+    { rm -rf "${folder:?}" && python3 -m venv "$folder" &&
+        "$folder/bin/pip" -q install --timeout 20 --retries 1 --no-compile \
+            --no-deps -r "$lists/$1.txt" &&
+        cp "$lists/$1.txt" "$folder/installed"; } >/tmp/flotilla-$1.$$ 2>&1 || {
+        tail -1 /tmp/flotilla-$1.$$
+        rm -rf "${folder:?}"
+        echo "skipped: e2e_clients with the packages of $1.txt"
+    }
+    rm -f /tmp/flotilla-$1.$$
+}
+install_npm_clients() {
+    folder=$clients/node
+    command -v npm >/dev/null || return 0
+    ! cmp -s "$lists/package-lock.json" "$folder/installed" || return 0
+    echo "+ npm ci --prefix build/clients/node"
+    { mkdir -p "$folder" &&
+        cp "$lists/package.json" "$lists/package-lock.json" "$folder" &&
+        npm ci --silent --no-audit --no-fund --ignore-scripts \
+            --prefix "$folder" >/dev/null 2>&1 &&
+        cp "$lists/package-lock.json" "$folder/installed"; } || {
+        rm -rf "${folder:?}"
+        echo "skipped: e2e_clients with npm's packages"
+    }
+}
+install_clients() {
+    [ $wants_optional -eq 1 ] || return 0
+    mkdir -p "$clients"
+    install_python_clients python &
+    install_python_clients llama-index &
+    wait
+    install_npm_clients
+}
+
 missing=
 for package in $needed; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
@@ -67,7 +108,7 @@ for package in $needed; do
     *) missing="$missing $package" ;;
     esac
 done
-[ -n "$missing" ] || { install_client; install_axe; exit 0; }
+[ -n "$missing" ] || { install_client; install_axe; install_clients; exit 0; }
 
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
@@ -92,3 +133,4 @@ DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
 rm -f /tmp/flotilla-deps.$$
 install_client
 install_axe
+install_clients

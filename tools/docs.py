@@ -651,7 +651,44 @@ def contracts_page():
         return constants.written(file.read(), name)
 
 
-PAGES = {"docs/internals/delta.md": delta_page,
+def clients_page():
+    """Calls of real client packages: as the story plays them."""
+    sys.path.insert(0, os.path.join(ROOT, "tests", "integration", "clients"))
+    import calls
+    every = [row for program in calls.PROGRAMS for row in program.rows]
+    open_ones = {calls.waits(name) for name, _ in every} - {None}
+    count = sum(calls.waits(name) is not None for name, _ in every)
+    out = ("# Clients that work unchanged\n\n" +
+           NOTE % "tests/integration/clients/calls.py" +
+           "%d calls of %d real packages, unmodified, against "
+           "`flotilla-agent serve`: %d work%s. The story `e2e_clients` plays "
+           "each of them in every run and asks for the objects that the client "
+           "gives: their classes, arguments that parse and fit, finish "
+           "reasons. `deploy/install-deps.sh --optional` installs the packages "
+           "as they are pinned here.\n\nMost calls are answered by a model that "
+           "the story makes (`tests/integration/reciter.py`): it calls a tool "
+           "where it has one, and speaks behind the result. So this page says "
+           "that a client and the API understand each other; how well a model "
+           "chooses its calls is in benchmarks.md.\n" % (
+               len(every), sum(len(p.packages) for p in calls.PROGRAMS),
+               len(every) - count,
+               ", and %d wait for a part of the server: %s" % (
+                   count, "; ".join(sorted(open_ones))) if count else ""))
+    for program in calls.PROGRAMS:
+        pinned = calls.versions(program.environment)
+        out += "\n## %s (%s)\n\n" % (
+            ", ".join("%s %s" % (name, pinned[name])
+                      for name in program.packages),
+            "npm" if program.environment == "node" else "Python")
+        out += table(["call", "in the package's words", "result"], [
+            [name.replace("_", " "), "`%s`" % words if "`" not in words
+             else words, "waits: " + calls.waits(name)
+             if calls.waits(name) else "ok: " + calls.gets(name)]
+            for name, words in program.rows])
+    return out
+
+
+PAGES = {"docs/clients.md": clients_page, "docs/internals/delta.md": delta_page,
          "docs/internals/contracts.md": contracts_page, "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
