@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import constants
+import local_openapi
 import openapi
 from deftable import ROOT, rows, table
 
@@ -516,10 +517,10 @@ def programs():
                 for c in calls))
 
 
-def openapi_text():
+def version():
     base = open(os.path.join(ROOT, "base/include/flotilla/base.h"),
                 encoding="utf-8").read()
-    return openapi.text(re.search(r'FLO_VERSION "([^"]+)"', base).group(1))
+    return re.search(r'FLO_VERSION "([^"]+)"', base).group(1)
 
 
 def fields():
@@ -692,7 +693,8 @@ PAGES = {"docs/clients.md": clients_page, "docs/internals/delta.md": delta_page,
          "docs/internals/contracts.md": contracts_page, "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
-         "proto/openapi/controller.json": openapi_text}
+         "proto/openapi/controller.json": lambda: openapi.text(version()),
+         "proto/openapi/local.json": lambda: local_openapi.text(version())}
 
 
 def main():

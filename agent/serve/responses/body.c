@@ -10,8 +10,8 @@
 #include "agent/serve/responses/store.h"
 
 #define METADATA_MAX 16
-#define METADATA_KEY_BYTES_MAX 64
-#define METADATA_BYTES_MAX 512
+#define METADATA_KEY_CHARS_MAX 64
+#define METADATA_CHARS_MAX 512
 
 /* ---- fields of this API alone ---- */
 
@@ -41,8 +41,15 @@ static int read_not_built(struct responses_body *body)
                                     "must be 0: log-probabilities are those of "
                                     "/v1/chat/completions");
     }
+    if (include != NULL && !json_is_array(include)) {
+        return flo_responses_refuse(body, "include", "must be a list of texts");
+    }
     json_array_foreach(include, i, word)
     {
+        if (!json_is_string(word)) {
+            return flo_responses_refuse(body, "include",
+                                        "must be a list of texts");
+        }
         if (flo_responses_is(word, "message.output_text.logprobs")) {
             return flo_responses_refuse(
                 body, "include",
@@ -51,6 +58,16 @@ static int read_not_built(struct responses_body *body)
         }
     }
     return 0;
+}
+
+static size_t chars_of(const char *text)
+{
+    size_t chars = 0;
+
+    for (; *text != '\0'; text++) {
+        chars += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return chars;
 }
 
 static int read_metadata(struct responses_body *body)
@@ -64,16 +81,16 @@ static int read_metadata(struct responses_body *body)
 
     json_object_foreach(metadata, key, value)
     {
-        fits = fits && strlen(key) <= METADATA_KEY_BYTES_MAX &&
+        fits = fits && chars_of(key) <= METADATA_KEY_CHARS_MAX &&
                json_is_string(value) &&
-               json_string_length(value) <= METADATA_BYTES_MAX;
+               chars_of(json_string_value(value)) <= METADATA_CHARS_MAX;
     }
     return fits ? 0
                 : flo_responses_refuse(
                       body, "metadata",
-                      "must be an object of at most %d texts of %d bytes, with "
-                      "keys of %d bytes",
-                      METADATA_MAX, METADATA_BYTES_MAX, METADATA_KEY_BYTES_MAX);
+                      "must be an object of at most %d texts of %d characters, "
+                      "with keys of %d",
+                      METADATA_MAX, METADATA_CHARS_MAX, METADATA_KEY_CHARS_MAX);
 }
 
 static int read_truncation(struct responses_body *body)
@@ -120,6 +137,11 @@ static int check_texts(struct responses_body *body)
 
 /* ---- fields with another name in a chat ---- */
 
+static bool is_text_or_none(const json_t *value)
+{
+    return value == NULL || json_is_null(value) || json_is_string(value);
+}
+
 static int read_format(struct responses_body *body)
 {
     const json_t *text = flo_responses_field(body, "text");
@@ -132,6 +154,11 @@ static int read_format(struct responses_body *body)
     }
     if (format == NULL || json_is_null(format)) {
         return 0;
+    }
+    if (!is_text_or_none(json_object_get(format, "name")) ||
+        !is_text_or_none(json_object_get(format, "description"))) {
+        return flo_responses_refuse(
+            body, "text.format", "has a name or description that is no text");
     }
     flo_responses_put(body, "response_format",
                       flo_responses_is(type, "json_schema")
@@ -212,6 +239,10 @@ static int translate(struct responses_body *body, bool is_count)
     }
     copy_fields(body, is_count);
     flo_responses_add_messages(body);
+    if (!body->failed && body->state->n_messages == 0) {
+        return flo_responses_refuse(
+            body, "input", "has reasoning alone, and nothing was said");
+    }
     return body->failed
                ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
                : 0;

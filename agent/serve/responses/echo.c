@@ -66,13 +66,13 @@ static json_t *text_of(const struct echo *echo)
     const json_t *format =
         json_object_get(flo_responses_field(echo->body, "text"), "format");
     const json_t *type = json_object_get(format, "type");
-    json_t *name = json_object_get(format, "name");
+    const char *name = json_string_value(json_object_get(format, "name"));
     json_t *out;
 
     if (flo_responses_is(type, "json_schema")) {
-        out = json_pack("{s:s,s:o,s:o,s:o,s:b}", "type", "json_schema", "name",
-                        name == NULL ? json_string("") : json_incref(name),
-                        "description", member(format, "description"), "schema",
+        out = json_pack("{s:s,s:s,s:o,s:o,s:b}", "type", "json_schema", "name",
+                        name == NULL ? "" : name, "description",
+                        member(format, "description"), "schema",
                         member(format, "schema"), "strict", 1);
     } else {
         out = json_pack("{s:s}", "type",

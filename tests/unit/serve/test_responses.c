@@ -266,6 +266,7 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {"[]", "no JSON object", NULL},
         {"{}", "input must be a text, or a list of items", "input"},
         {"{\"input\":7}", "input must be a text, or a list of items", "input"},
+        {SAYS(THOUGHT("h")), "input has reasoning alone", "input"},
         {SAYS("7"), "input[0] must be an item with a type", "input"},
         {SAYS("{\"role\":\"critic\",\"content\":\"a\"}"),
          "input[0] must have the role user", "input"},
@@ -318,6 +319,10 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {ASKS("\"truncation\":\"x\""), "truncation must be auto or disabled",
          "truncation"},
         {ASKS("\"store\":1"), "store must be true or false", "store"},
+        {ASKS("\"include\":7"), "include must be a list", "include"},
+        {ASKS("\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":7,"
+              "\"schema\":{}}}"),
+         "text.format has a name", "text.format"},
         {ASKS("\"metadata\":{\"a\":7}"), "metadata must be an object of",
          "metadata"},
         {ASKS("\"background\":true"), "background must be false", "background"},
