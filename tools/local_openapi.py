@@ -56,7 +56,8 @@ ITEM = either(
            "name": FUNCTION_NAME, "arguments": TEXT}),
     shape({"type": words("function_call_output"), "call_id": CALL_ID,
            "output": either(TEXT, SAID)}),
-    shape({"type": words("reasoning")}))
+    shape({"type": words("reasoning")}),
+    shape({"type": words("item_reference"), "id": TEXT}))
 TOOL = either(
     shape({"type": words("function"), "name": FUNCTION_NAME,
            "description?": either(TEXT, NULL),

@@ -202,8 +202,10 @@ def test_tokens_are_counted_as_an_answer_reads_them(server):
         {"type": "input_file", "file_id": "f"}]}]}, 400, "input",
      "input[0] has a content part of type \"input_file\": the model reads "
      "text alone"),
-    ({"input": [{"type": "item_reference", "id": "x"}]}, 400, "input",
-     "item_reference"),
+    ({"input": [{"type": "item_reference", "id": "x"}]}, 404, "input",
+     "input[0] refers to \"x\", an item of no stored response"),
+    ({"input": [{"type": "web_search_call", "id": "x"}]}, 400, "input",
+     "input[0] has the type \"web_search_call\", which is not built"),
 ])
 def test_an_error_names_the_field_in_openais_shape(server, fields, status,
                                                    param, says):
@@ -273,6 +275,26 @@ def test_input_items_are_listed_in_pages(server):
     assert page("?order=asc&after=" + last)[:2] == (texts[2:], False)
     for query in ("?limit=0", "?limit=x", "?limit=101", "?order=up"):
         assert server.call("GET", path + query)[0] == 400
+
+
+def test_items_of_kept_responses_are_referred_to(server):
+    """As a vendor's SDK does it, which takes them to be kept."""
+    one = ask(server, store=True, tools=[TOOL], tool_choice="required",
+              parallel_tool_calls=False)
+    call = one["output"][-1]
+    result = {"type": "function_call_output", "call_id": call["call_id"],
+              "output": "rain"}
+    more = {"tools": [TOOL], "tool_choice": "none", "max_output_tokens": 2}
+    user = {"role": "user", "content": SEVERITY}
+    by_id = ask(server, input=[user, *(
+        {"type": "item_reference", "id": item["id"]}
+        for item in one["output"]), result], **more)
+    whole = ask(server, input=[user, *one["output"], result], **more)
+    assert without_ids(by_id) == without_ids(whole)
+    assert by_id["usage"]["input_tokens"] == whole["usage"]["input_tokens"]
+    status, error = as_app(server, "shop", "POST", PATH, body(input=[
+        {"type": "item_reference", "id": call["id"]}]))
+    assert status == 404 and error["error"]["param"] == "input"
 
 
 def test_another_clients_response_is_as_absent_as_any(server):

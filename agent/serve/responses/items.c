@@ -10,8 +10,9 @@
 
 struct reading {
     struct responses_body *body;
-    size_t at;   /* the item */
-    json_t *ids; /* of calls before */
+    size_t at;    /* the item */
+    json_t *ids;  /* of calls before */
+    json_t *kept; /* items of kept responses, by the response's id */
 };
 
 static int refuse(const struct reading *reading, const char *format, ...)
@@ -233,6 +234,60 @@ static int read_reasoning(const struct reading *reading, const json_t *item)
     return 0;
 }
 
+/* ---- items of kept responses ---- */
+
+static void remember_call(const struct reading *reading, const json_t *item)
+{
+    if (flo_responses_is(json_object_get(item, "type"), "function_call")) {
+        reading->body->failed |=
+            json_object_set_new(
+                reading->ids,
+                json_string_value(json_object_get(item, "call_id")),
+                json_true()) < 0;
+    }
+}
+
+/* Each is read once for all references into it. */
+static const json_t *items_of(const struct reading *reading,
+                              const struct responses_stored *one)
+{
+    json_t *items = json_object_get(reading->kept, one->id);
+
+    if (items == NULL && flo_json_parse(one->items.data, one->items.bytes,
+                                        one->items.bytes, &items, NULL) == 0) {
+        reading->body->failed |=
+            json_object_set_new(reading->kept, one->id, items) < 0;
+    }
+    return items;
+}
+
+static int read_reference(const struct reading *reading, const json_t *item)
+{
+    struct responses_body *body = reading->body;
+    const struct serve_request *request = body->request;
+    const json_t *id = json_object_get(item, "id");
+    const char *text = json_is_string(id) ? json_string_value(id) : "";
+    const struct responses_stored *one = flo_responses_find_item(
+        request->serve, flo_responses_owner(request->token, request->client),
+        text);
+    const json_t *items = one == NULL ? NULL : items_of(reading, one);
+    json_t *found;
+    size_t i;
+
+    json_array_foreach(items, i, found)
+    {
+        if (json_equal(json_object_get(found, "id"), id)) {
+            remember_call(reading, found);
+            add(reading, json_incref(found));
+            return 0;
+        }
+    }
+    refuse(reading, "refers to \"%.64s\", an item of no stored response", text);
+    flo_err_fix(body->err, "send the item itself, or set `store` to true in "
+                           "the request that makes it");
+    return body->err->code = FLO_E_REST_NOT_FOUND;
+}
+
 /* ---- all of them ---- */
 
 static int read_item(const struct reading *reading, const json_t *item)
@@ -245,6 +300,7 @@ static int read_item(const struct reading *reading, const json_t *item)
         {"function_call", read_call},
         {"function_call_output", read_output},
         {"reasoning", read_reasoning},
+        {"item_reference", read_reference},
     };
     const json_t *type = json_object_get(item, "type");
 
@@ -266,8 +322,9 @@ static int read_item(const struct reading *reading, const json_t *item)
 }
 
 /* The conversation of the response before, and the ids of its calls. */
-static int read_before(struct responses_body *body, json_t *ids)
+static int read_before(const struct reading *reading)
 {
+    struct responses_body *body = reading->body;
     static const char field[] = "previous_response_id";
     const struct serve_request *request = body->request;
     const json_t *id = flo_responses_field(body, field);
@@ -295,11 +352,7 @@ static int read_before(struct responses_body *body, json_t *ids)
     }
     json_array_foreach(body->items, i, item)
     {
-        const json_t *call_id = json_object_get(item, "call_id");
-        if (flo_responses_is(json_object_get(item, "type"), "function_call")) {
-            body->failed |= json_object_set_new(ids, json_string_value(call_id),
-                                                json_true()) < 0;
-        }
+        remember_call(reading, item);
     }
     body->n_before = json_array_size(body->items);
     return 0;
@@ -309,9 +362,10 @@ int flo_responses_read_items(struct responses_body *body)
 {
     json_t *input = flo_responses_field(body, "input");
     FLO_CLEANUP(flo_json_cleanup) json_t *ids = json_object();
-    struct reading reading = {body, 0, ids};
+    FLO_CLEANUP(flo_json_cleanup) json_t *kept = json_object();
+    struct reading reading = {body, 0, ids, kept};
     const json_t *item;
-    int rv = read_before(body, ids);
+    int rv = read_before(&reading);
 
     if (rv == 0 && json_is_string(input)) {
         FLO_CLEANUP(flo_json_cleanup)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ITEM_ID_BYTES_MAX 128
 #define ALL UINT64_MAX /* no client's number */
 
 static size_t bytes_of(const struct responses_stored *one)
@@ -132,6 +133,29 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
                          "stored ones end with the agent's process");
     }
     return one;
+}
+
+/* As it stands in a list of items, and in no text of one: quotes are escaped
+ * there. */
+const struct responses_stored *
+flo_responses_find_item(const struct flo_serve *serve, uint64_t owner,
+                        const char *id)
+{
+    const struct responses_stored *found = NULL;
+    char member[ITEM_ID_BYTES_MAX + 16];
+    int bytes = snprintf(member, sizeof(member), "\"id\":\"%s\"", id);
+
+    if (bytes >= (int)sizeof(member)) {
+        return NULL;
+    }
+    for (const struct responses_stored *one = serve->responses; one != NULL;
+         one = one->next) {
+        if (one->owner == owner && memmem(one->items.data, one->items.bytes,
+                                          member, (size_t)bytes) != NULL) {
+            found = one;
+        }
+    }
+    return found;
 }
 
 bool flo_responses_delete(struct flo_serve *serve, uint64_t owner,

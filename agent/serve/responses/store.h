@@ -43,6 +43,10 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
                                                   uint64_t owner,
                                                   const char *id,
                                                   struct flo_err *err);
+/* The newest one with the item, whose id is given; NULL: none has it. */
+const struct responses_stored *
+flo_responses_find_item(const struct flo_serve *serve, uint64_t owner,
+                        const char *id);
 /* false: there is none. */
 bool flo_responses_delete(struct flo_serve *serve, uint64_t owner,
                           const char *id);
