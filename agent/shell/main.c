@@ -32,6 +32,7 @@ static const struct flo_verb *const verbs[] = {
     &flo_verb_doctor,
     &flo_verb_explain,
     &flo_verb_serve,
+    &flo_verb_batch,
 };
 
 int main(int argc, char **argv)

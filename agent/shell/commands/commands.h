@@ -8,7 +8,7 @@
 
 extern const struct flo_verb flo_verb_enroll, flo_verb_status, flo_verb_update,
     flo_verb_rollback, flo_verb_remove, flo_verb_doctor, flo_verb_explain,
-    flo_verb_order, flo_verb_trust;
+    flo_verb_order, flo_verb_trust, flo_verb_batch;
 /* The line that was typed: the state of each. */
 extern struct flo_args flo_agent_line;
 

@@ -177,6 +177,54 @@ int flo_settings_folder(const char *path, char out[4096], struct flo_err *err)
     return rv;
 }
 
+static int take_door(const struct flo_config *config, const char *state_dir,
+                     struct flo_settings_door *out, struct flo_err *err)
+{
+    size_t count = flo_config_texts_count(config, "listen");
+    const char *token = flo_config_text(config, "token_file");
+    const char *address = flo_config_texts_get(config, "listen", 0);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *one = flo_config_texts_get(config, "listen", i);
+        if (strncmp(one, "unix:", 5) == 0) {
+            address = one;
+            break;
+        }
+    }
+    if (count == 0 && state_dir == NULL) {
+        return flo_fail(err, FLO_E_CFG_KEY, "neither `listen` nor `state_dir`");
+    }
+    if (count > 0) {
+        snprintf(out->address, sizeof(out->address), "%.4096s", address);
+    } else {
+        snprintf(out->address, sizeof(out->address), "unix:%.4096s/api.sock",
+                 state_dir);
+    }
+    snprintf(out->token_file, sizeof(out->token_file), "%s",
+             token != NULL ? token : "");
+    return 0;
+}
+
+int flo_settings_find_door(const char *path, const char *state_dir,
+                           struct flo_settings_door *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
+    bool is_alone = path == NULL && state_dir != NULL;
+
+    memset(out, 0, sizeof(*out));
+    int rv = is_alone ? flo_config_parse("", 0, "no file", rows,
+                                         FLO_COUNT(rows), &config, err)
+                      : flo_config_load(path != NULL ? path : FLO_CONFIG_PATH,
+                                        rows, FLO_COUNT(rows), &config, err);
+    if (rv < 0) {
+        return rv;
+    }
+    return take_door(config,
+                     state_dir != NULL ? state_dir
+                                       : flo_config_text(config, "state_dir"),
+                     out, err);
+}
+
 /* The same check as when it connects. */
 static int check_urls(struct flo_settings *settings, struct flo_err *err)
 {

@@ -11,6 +11,16 @@
  */
 FLO_MUST_USE int flo_settings_folder(const char *path, char out[4096],
                                      struct flo_err *err);
+/* Where the agent of this configuration serves its local API, for a command of
+ * any user: "unix:PATH" or HOST:PORT, and the file of its token (empty: none is
+ * named).  A socket goes before a port. */
+struct flo_settings_door {
+    char address[4200];
+    char token_file[4096];
+};
+FLO_MUST_USE int flo_settings_find_door(const char *path, const char *state_dir,
+                                        struct flo_settings_door *out,
+                                        struct flo_err *err);
 /* Without a path and a state_dir FLO_CONFIG_PATH is read.
  * The process goes on as the owner of state_dir: see flo_process_as_owner. */
 FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,

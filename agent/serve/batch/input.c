@@ -1,0 +1,160 @@
+/* Input: bytes of a file to lines. */
+#include "agent/serve/batch/input.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAMES_MAX 262144 /* looked through at one time: 6 MiB */
+
+void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset)
+{
+    in->reader.number = number;
+    in->reader.offset = offset;
+    in->reader.is_open = false;
+    in->at = in->bytes = 0;
+    in->is_ended = false;
+}
+
+static int fill(struct flo_batch_in *in, struct flo_err *err)
+{
+    ssize_t got;
+
+    do {
+        got = pread(in->fd, in->piece, sizeof(in->piece),
+                    (off_t)in->reader.offset);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "a file of lines");
+    }
+    in->at = 0;
+    in->bytes = (size_t)got;
+    in->is_ended = got == 0;
+    return 0;
+}
+
+int flo_batch_in_line(struct flo_batch_in *in, struct flo_err *err)
+{
+    while (!in->is_ended) {
+        int rv = in->at == in->bytes ? fill(in, err) : 0;
+        if (rv < 0) {
+            return rv;
+        }
+        if (in->is_ended) {
+            return flo_batch_reader_end(&in->reader);
+        }
+        in->at += flo_batch_reader_take(&in->reader, in->piece + in->at,
+                                        in->bytes - in->at);
+        if (in->reader.is_whole) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int flo_batch_in_next(struct flo_batch_in *in, struct flo_err *err)
+{
+    int rv;
+
+    do {
+        rv = flo_batch_in_line(in, err);
+    } while (rv == 1 && flo_batch_reader_is_blank(&in->reader));
+    return rv;
+}
+
+bool flo_batch_in_is_torn(const struct flo_batch_in *in)
+{
+    return in->is_ended;
+}
+
+void flo_batch_in_deinit(struct flo_batch_in *in)
+{
+    flo_batch_reader_deinit(&in->reader);
+}
+
+/* ---- a custom_id on two lines ---- */
+
+/* The custom_id of the line at an offset; empty: none. */
+static int id_at(struct flo_batch_in *in, uint64_t offset,
+                 char id[FLO_BATCH_ID_BYTES_MAX + 1], struct flo_err *err)
+{
+    flo_batch_in_go(in, 0, offset);
+    int rv = flo_batch_in_line(in, err);
+    id[0] = '\0';
+    if (rv == 1) {
+        flo_batch_line_id(&in->reader, id);
+    }
+    return rv < 0 ? rv : 0;
+}
+
+/* Compare the lines whose names have one hash. */
+static int compare_names(struct flo_batch_in *in, const struct flo_twice *twice,
+                         struct flo_err *err)
+{
+    char one[FLO_BATCH_ID_BYTES_MAX + 1], two[FLO_BATCH_ID_BYTES_MAX + 1];
+    struct flo_twice_name first, second = {0};
+    int rv = 0;
+
+    while (rv == 0 && flo_twice_next(twice, second.number, &first, &second)) {
+        rv = id_at(in, first.offset, one, err);
+        rv = rv < 0 ? rv : id_at(in, second.offset, two, err);
+        if (rv == 0 && strcmp(one, two) == 0) {
+            rv = flo_fail(err, FLO_E_BATCH_TWICE,
+                          "custom_id \"%.200s\" stands on line %llu and on "
+                          "line %llu",
+                          one, (unsigned long long)first.number,
+                          (unsigned long long)second.number);
+        }
+    }
+    return rv;
+}
+
+int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
+                         struct flo_err *err)
+{
+    uint64_t key;
+
+    flo_random(&key, sizeof(key));
+    check->count = 0;
+    flo_batch_in_go(in, 0, 0);
+    return flo_twice_open(&check->twice, NAMES_MAX, key, err);
+}
+
+/* The end of a pass. */
+static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in,
+                    struct flo_err *err)
+{
+    flo_twice_sort(&check->twice);
+    int rv = compare_names(in, &check->twice, err);
+    if (rv < 0 || !flo_twice_again(&check->twice)) {
+        return rv < 0 ? rv : 1;
+    }
+    check->count = 0;
+    flo_batch_in_go(in, 0, 0);
+    return 0;
+}
+
+int flo_batch_check_step(struct flo_batch_check *check, struct flo_batch_in *in,
+                         unsigned lines_max, struct flo_err *err)
+{
+    char id[FLO_BATCH_ID_BYTES_MAX + 1];
+
+    for (unsigned i = 0; i < lines_max; i++) {
+        int rv = flo_batch_in_next(in, err);
+        if (rv != 1) {
+            return rv < 0 ? rv : end_pass(check, in, err);
+        }
+        flo_batch_line_id(&in->reader, id);
+        if (id[0] != '\0') {
+            flo_twice_add(&check->twice, id, in->reader.number,
+                          in->reader.begin);
+        }
+        check->count++;
+    }
+    return 0;
+}
+
+void flo_batch_check_deinit(struct flo_batch_check *check)
+{
+    flo_twice_deinit(&check->twice);
+}
