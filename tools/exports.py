@@ -17,9 +17,7 @@ API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
 # Functions of these headers wait for who does not call them yet: the rollout;
 # files of requests and several answers to one.
 WAITING = tuple("server-stub/core/gate/slices/%s.h" % name for name in (
-    "count_scan", "detect", "pooled", "slow")) + (
-        "agent/serve/front/memory.h", "agent/serve/batch/progress.h",
-        "agent/serve/batch/lines.h")
+    "count_scan", "detect", "pooled", "slow"))
 # Functions that only tests call, each with its reason.
 TESTS_ALONE = {
     "flo_slope_of": "golden vectors give readings; a device keeps their sums",

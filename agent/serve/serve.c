@@ -1,5 +1,6 @@
 /* Serving: open, close, and the numbers; see serve.h. */
 #include "agent/serve/api/api.h"
+#include "agent/serve/batch/batch.h"
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/probe/score.h"
 #include "agent/serve/requests/choices.h"
@@ -81,6 +82,7 @@ int flo_serve_open(struct event_base *base,
     }
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
+        flo_batch_close(serve->batch);
         flo_reaper_close(serve);
         if (serve->turn != NULL) {
             event_free(serve->turn);
@@ -101,6 +103,7 @@ void flo_serve_close(struct flo_serve *serve)
     }
     flo_apart_stop(serve->apart);
     serve->is_closing = true;
+    flo_batch_stop(serve->batch); /* no answer of the end is written */
     if (serve->probe != NULL) {
         flo_probe_close(serve->probe);
     }
@@ -110,6 +113,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
     flo_choices_free(serve, true);
+    flo_batch_close(serve->batch);
     if (serve->turn != NULL) {
         event_free(serve->turn);
     }

@@ -157,6 +157,11 @@ struct flo_serve_options {
     const char *const *origins;
     bool has_no_page;                     /* no chat page at / */
     bool has_no_ollama, has_no_anthropic; /* their paths are none */
+    /* Where files of batches are kept (made with mode 0700); NULL: no batches.
+     * All of them together, how long each stays, and how long after its answers
+     * were fetched. */
+    const char *batch_folder;
+    uint64_t batch_bytes_max, batch_keep_ms, batch_delivered_ms;
     /* Tokens that are bound to models; `token` is bound to none, may use all
      * and has no limits. */
     const struct flo_serve_token *tokens;

@@ -5,6 +5,7 @@
  *   residence   which models are in memory (knows serve.h alone)
  *   api         HTTP routes, numbers
  *   roles.c     load, flip, unload; routes.c, adapters.c
+ *   batch       files of requests, and the folder that has them
  *   requests    which engine takes which request     probe  is a candidate good
  *   openai, responses, anthropic, ollama
  *               fronts: bodies read, answers written, in one API's words
@@ -25,6 +26,7 @@ struct flo_httpd;
 struct probe;
 struct responses_stored;
 struct score;
+struct serve_batch;
 struct serve_engine;
 struct serve_killed;
 struct serve_request;
@@ -99,7 +101,8 @@ struct flo_serve {
     uint32_t requests_max;
     struct flo_serve_limits limits;
     struct flo_httpd *httpd;
-    char host_text[16][256]; /* Host names that are ours */
+    struct serve_batch *batch; /* NULL: not opened yet */
+    char host_text[16][256];   /* Host names that are ours */
     const char *hosts[17];
     const char *const *origins; /* the caller's */
     bool has_page, has_no_ollama, has_no_anthropic;

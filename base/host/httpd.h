@@ -129,6 +129,10 @@ FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
                                         flo_httpd_handler handler,
                                         void *context, struct flo_err *err);
 
+/* From within or after on_body: read no more of the body for now, or go on.  No
+ * time is counted meanwhile. */
+void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held);
+
 /* ---- the request: borrowed until it is answered or on_closed ---- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request);

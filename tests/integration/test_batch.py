@@ -1,4 +1,4 @@
-"""Work for the night: `flotilla-agent batch` and /v1/batches, with kills."""
+"""`flotilla-agent batch`: a file of requests to a file of answers, with kills."""
 import json
 import os
 import signal
@@ -6,10 +6,9 @@ import subprocess
 
 import pytest
 
+from batch_parts import request
 from test_local_api import NAME, Server
 from waits import HANG_S, Seen, until
-
-QUESTION = "Classify: 23:45 oven-%d voltage drop temp=35C"
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +16,6 @@ def server(bin_dir, folder):
     one = Server(bin_dir, folder)
     yield one
     one.close()
-
-
-def request(number, url="/v1/chat/completions", **fields):
-    body = {"model": NAME, "temperature": 0, "max_tokens": 8,
-            "messages": [{"role": "user", "content": QUESTION % number}]}
-    return {"custom_id": "r%d" % number, "method": "POST", "url": url,
-            "body": {**body, **fields}}
 
 
 def write(path, lines):

@@ -12,8 +12,9 @@ import threading
 
 import pytest
 
+from batch_parts import BatchServer, lines_of, request
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
-from waits import HANG_S, joined, same, stopped, until
+from waits import HANG_S, Seen, joined, same, stopped, until
 
 try:
     import openai
@@ -381,3 +382,42 @@ def test_timings_are_apart(client, server):
         assert after[name] == before[name] + more
         assert server.metric(name + '_bucket{le="+Inf"}') == after[name]
         assert server.metric(name + "_sum") > 0 or "queue" in name
+
+
+def test_a_batch_goes_up_works_and_comes_back(bin_dir, tmp_path):
+    one = BatchServer(bin_dir, str(tmp_path))
+    with openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % one.port,
+                       api_key=TOKEN, max_retries=0, timeout=HANG_S) as client:
+        file = client.files.create(
+            file=("night.jsonl", lines_of(
+                [request(i) for i in range(5)] + ["{half"]).encode()),
+            purpose="batch",
+            expires_after={"anchor": "created_at", "seconds": 3600})
+        assert file.purpose == "batch" and file.filename == "night.jsonl"
+        assert file.expires_at == file.created_at + 3600
+        assert client.files.retrieve(file.id).bytes == file.bytes
+        assert [f.id for f in client.files.list(purpose="batch")] == [file.id]
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions",
+            completion_window="24h", metadata={"night": "1"})
+        assert batch.status == "validating" and batch.object == "batch"
+
+        def look():
+            seen = client.batches.retrieve(batch.id)
+            return seen.status == "completed" and seen or Seen(seen)
+        done = until("the batch", look)
+        assert done.request_counts.total == 6
+        assert done.request_counts.completed == 5
+        assert done.request_counts.failed == 1
+        assert [b.id for b in client.batches.list(limit=1)] == [batch.id]
+        lines = client.files.content(done.output_file_id).text.splitlines()
+        assert [json.loads(line)["custom_id"] for line in lines] == [
+            "r%d" % i for i in range(5)]
+        errors = client.files.content(done.error_file_id).text
+        assert json.loads(errors)["error"]["line"] == 6
+        assert client.files.delete(file.id).deleted
+        with pytest.raises(openai.NotFoundError):
+            client.files.retrieve(file.id)
+        with pytest.raises(openai.ConflictError):
+            client.batches.cancel(batch.id)
+    one.close()

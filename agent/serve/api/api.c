@@ -5,6 +5,7 @@
 #include "agent/serve/api/page.h"
 #include "agent/serve/api/stored.h"
 #include "agent/serve/api/tags.h"
+#include "agent/serve/batch/batch.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
 #include "agent/serve/responses/store.h"
@@ -556,6 +557,7 @@ int flo_api_open(struct flo_serve *serve,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);
+    rv = rv < 0 ? rv : flo_batch_open(serve, options, token_of, err);
     rv = rv < 0 ? rv : flo_page_open(serve, err);
     for (const char *const *a = options->listen;
          rv == 0 && a != NULL && *a != NULL; a++) {

@@ -66,6 +66,7 @@ const char *flo_batch_endpoint(size_t i)
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
+        "/v1/responses",
     };
 
     return i < FLO_COUNT(paths) ? paths[i] : NULL;
@@ -104,8 +105,8 @@ static int read_url(const json_t *json, int endpoint,
     out->endpoint = url == NULL ? -1 : flo_batch_endpoint_find(url);
     if (out->endpoint < 0) {
         return flo_fail(err, FLO_E_INFER_PARAM,
-                        "url must be /v1/chat/completions, /v1/completions or "
-                        "/v1/embeddings");
+                        "url must be /v1/chat/completions, /v1/completions, "
+                        "/v1/embeddings or /v1/responses");
     }
     if (endpoint >= 0 && out->endpoint != endpoint) {
         return flo_fail(err, FLO_E_INFER_PARAM,

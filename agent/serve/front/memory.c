@@ -1,11 +1,16 @@
 /* A sink in memory. */
 #include "agent/serve/front/memory.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void memory_header(void *context, const char *name, const char *value)
 {
-    (void)context; /* headers are for those who wait */
-    (void)name;
-    (void)value;
+    struct serve_memory *memory = context;
+
+    if (strcmp(name, "Retry-After") == 0) {
+        memory->retry_after_s = (unsigned)strtoul(value, NULL, 10);
+    }
 }
 
 static void memory_end(void *context)

@@ -10,8 +10,9 @@ struct serve_memory {
      * waits. */
     void (*done)(void *context, struct serve_memory *memory);
     void *context;
-    int status;     /* 0: nothing came yet */
-    bool is_broken; /* a stream that was cut off */
+    int status;             /* 0: nothing came yet */
+    unsigned retry_after_s; /* 0: the answer does not say */
+    bool is_broken;         /* a stream that was cut off */
     struct flo_buf
         body; /* bytes_max is the caller's; failed: it was too long */
 };

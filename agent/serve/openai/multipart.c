@@ -166,3 +166,23 @@ int flo_multipart_next(struct flo_multipart *form,
     form->at = mark + form->mark_bytes;
     return 1;
 }
+
+int flo_multipart_heads(const char *head, size_t bytes, char *name,
+                        size_t name_bytes, char *file, size_t file_bytes,
+                        struct flo_err *err)
+{
+    static const char wanted[] = "content-disposition:";
+    const char *at = head, *last = head + bytes, *end;
+
+    name[0] = file[0] = '\0';
+    while ((end = find(at, last, "\r\n", 2)) != NULL) {
+        size_t chars = (size_t)(end - at);
+        if (chars > sizeof(wanted) - 1 &&
+            strncasecmp(at, wanted, sizeof(wanted) - 1) == 0) {
+            (void)value_of(at, chars, "name", name, name_bytes);
+            (void)value_of(at, chars, "filename", file, file_bytes);
+        }
+        at = end + 2;
+    }
+    return name[0] != '\0' ? 0 : bad(err, "a part has no name");
+}

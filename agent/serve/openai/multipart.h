@@ -27,4 +27,10 @@ FLO_MUST_USE int flo_multipart_next(struct flo_multipart *form,
                                     struct flo_multipart_part *part,
                                     struct flo_err *err);
 
+/* The name of a field, and of its file, from the lines of a part's head; empty
+ * where there is none, and cut.  FLO_E_REST_SCHEMA: the field has no name. */
+FLO_MUST_USE int flo_multipart_heads(const char *head, size_t bytes, char *name,
+                                     size_t name_bytes, char *file,
+                                     size_t file_bytes, struct flo_err *err);
+
 #endif

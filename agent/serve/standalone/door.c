@@ -8,6 +8,9 @@
 #include "agent/serve/rules/rules.h"
 #include "agent/serve/standalone/files.h"
 
+#define BATCH_KEEP_MS 604800000 /* 7 days */
+#define BATCH_FETCHED_MS 3600000
+
 int flo_door_open(const struct flo_door *door, struct event_base *base,
                   const struct flo_serve_handlers *handlers,
                   struct flo_serve **out, struct flo_err *err)
@@ -41,6 +44,10 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .has_no_page = door->has_no_page,
         .has_no_ollama = door->has_no_ollama,
         .has_no_anthropic = door->has_no_anthropic,
+        .batch_folder = door->batch_folder,
+        .batch_bytes_max = (door->batch_mib > 0 ? door->batch_mib : 1024) << 20,
+        .batch_keep_ms = BATCH_KEEP_MS,
+        .batch_delivered_ms = BATCH_FETCHED_MS,
         .sandbox = door->sandbox,
     };
     return flo_serve_open(base, &options, handlers, out, err);

@@ -168,6 +168,12 @@ static const struct flo_flag flags[] = {
      FLO_SWITCH(struct standalone, door.has_no_ollama)},
     {"no-anthropic", NULL, "without Anthropic's API, /v1/messages",
      FLO_SWITCH(struct standalone, door.has_no_anthropic)},
+    {"batch-folder", "DIR",
+     "files of /v1/files and /v1/batches, for 7 days or an hour after their "
+     "answers were fetched; without it there are no batches",
+     TO_TEXT(door.batch_folder)},
+    {"batch-limit", "MIB", "of all these files (default: 1024)",
+     FLO_U64(struct standalone, door.batch_mib), .min = 1, .max = 1u << 20},
     {"token-file", "FILE",
      "bearer token for TCP (mode 0600); without it only loopback addresses "
      "are taken",

@@ -279,6 +279,16 @@ static int check_listen(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
+static int check_batch(const struct flo_settings *settings, struct flo_err *err)
+{
+    const char *folder = flo_config_text(settings->config, "batch_folder");
+
+    return folder == NULL || folder[0] == '/'
+               ? 0
+               : flo_fail(err, FLO_E_CFG_RANGE,
+                          "batch_folder: `%.200s` is no absolute path", folder);
+}
+
 static int check_origins(const struct flo_settings *settings,
                          struct flo_err *err)
 {
@@ -403,6 +413,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_origins(out, err);
+    }
+    if (rv == 0) {
+        rv = check_batch(out, err);
     }
     if (rv == 0) {
         rv = check_neighbours(out, err);

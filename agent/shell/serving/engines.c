@@ -180,6 +180,11 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_page = !flo_config_bool(config, "page"),
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
+        .batch_folder =
+            shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
+        .batch_bytes_max = flo_config_u64(config, "batch_limit"),
+        .batch_keep_ms = flo_config_u64(config, "batch_keep"),
+        .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),
         .tokens = rules->tokens,
         .n_tokens = rules->n_tokens,
         .pipelines = shell->settings.pipelines,

@@ -159,6 +159,7 @@ static void connection_free(struct httpd_connection *connection)
 static void refuse(struct httpd_connection *connection, int status,
                    const struct flo_err *err)
 {
+    flo_httpd_upload_hold(connection->request, false);
     if (!connection->body_ended) {
         connection->closes = true;
         connection->lingers = true;
@@ -439,6 +440,21 @@ static bool read_body(struct httpd_connection *connection)
     }
 }
 
+void flo_httpd_upload_hold(struct flo_httpd_request *request, bool is_held)
+{
+    struct httpd_connection *connection = request->connection;
+
+    if (connection->is_held == is_held) {
+        return;
+    }
+    connection->is_held = is_held;
+    if (is_held) {
+        bufferevent_disable(connection->bev, EV_READ);
+    } else {
+        bufferevent_enable(connection->bev, EV_READ);
+    }
+}
+
 /* ---- going on ---- */
 
 /* Everything is written: next request, or the end. */
@@ -484,6 +500,7 @@ static void connection_process(struct httpd_connection *connection)
     if (connection->state == HTTPD_BODY && read_body(connection)) {
         struct flo_httpd_request *request = connection->request;
         event_del(connection->timer);
+        flo_httpd_upload_hold(request, false);
         connection->state = HTTPD_HANDLER;
         request->route->handler(request->route->context, request);
     }
@@ -605,7 +622,8 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         return;
     }
     if (connection->state == HTTPD_BODY) {
-        if (connection->window_bytes >= BODY_WINDOW_BYTES) {
+        if (connection->is_held ||
+            connection->window_bytes >= BODY_WINDOW_BYTES) {
             connection->window_bytes = 0;
             arm(connection, head_timeout(connection));
             return;

@@ -62,6 +62,7 @@ struct httpd_connection {
     bool lingers;                      /* closes, with input still unread */
     bool saw_eof;
     bool body_ended;
+    bool is_held;          /* the body is not read for now */
     uint64_t body_bytes;   /* received of this body */
     uint64_t window_bytes; /* of these, in this timer window */
     struct httpd_chunked chunked;

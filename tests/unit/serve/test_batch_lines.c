@@ -127,7 +127,8 @@ a_wrong_line_is_refused_with_its_field_and_keeps_its_name(void **state)
         {"{\"custom_id\":\"a\",\"method\":\"GET\"," BODY "}", FLO_E_INFER_PARAM,
          "method must be POST", "a"},
         {START "\"/v1/models\"," BODY "}", FLO_E_INFER_PARAM,
-         "url must be /v1/chat/completions, /v1/completions or /v1/embeddings",
+         "url must be /v1/chat/completions, /v1/completions, /v1/embeddings or "
+         "/v1/responses",
          "a"},
         {START "\"/v1/embeddings\"," BODY "}", FLO_E_INFER_PARAM,
          "url is /v1/embeddings, and the batch's endpoint is "

@@ -1,0 +1,689 @@
+/* Desk: two queues, a thread between them, and what is asked of the folder. */
+#include "agent/serve/batch/desk.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host/wake.h"
+
+#define WAITING_BYTES_MAX (1u << 20) /* of an upload: then its client waits */
+#define LIST_BYTES_MAX (8u << 20)
+#define EXPIRE_MS 60000
+#define OPEN_BATCHES_MAX 64 /* of an app */
+
+enum note_kind {
+    NOTE_ASK,
+    NOTE_JOB,
+    NOTE_PIECE,
+    NOTE_DROP,  /* an upload */
+    NOTE_GO_ON, /* out */
+    NOTE_ENDED, /* out */
+};
+struct piece {
+    struct flo_batch_note note;
+    struct flo_batch_upload *upload;
+    struct flo_buf bytes;
+};
+struct queue {
+    struct flo_batch_note *first, **last;
+};
+
+struct flo_batch_desk {
+    struct flo_batch_store store;
+    struct flo_batch_work work;
+    struct flo_batch_desk_out out_calls;
+    uint64_t expired_ms;
+    pthread_t thread;
+    bool is_running;
+    struct event *wake;
+    int wake_fd;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct queue in, out; /* by the lock */
+    bool is_to_end;       /* the same */
+};
+
+/* ---- queues ---- */
+
+static void put(struct flo_batch_desk *desk, struct queue *queue,
+                struct flo_batch_note *note, enum note_kind kind, void *thing)
+{
+    *note = (struct flo_batch_note){NULL, (int)kind, thing};
+    pthread_mutex_lock(&desk->lock);
+    *queue->last = note;
+    queue->last = &note->next;
+    pthread_cond_signal(&desk->changed);
+    pthread_mutex_unlock(&desk->lock);
+    if (queue == &desk->out) {
+        flo_wake_poke(desk->wake_fd);
+    }
+}
+
+static struct flo_batch_note *take_all(struct queue *queue)
+{
+    struct flo_batch_note *first = queue->first;
+
+    queue->first = NULL;
+    queue->last = &queue->first;
+    return first;
+}
+
+void flo_batch_ask_free(struct flo_batch_ask *ask)
+{
+    flo_buf_deinit(&ask->body);
+    flo_buf_deinit(&ask->out);
+    flo_fd_cleanup(&ask->fd);
+    free(ask);
+}
+
+void flo_batch_desk_ask(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
+{
+    put(desk, &desk->in, &ask->note, NOTE_ASK, ask);
+}
+
+void flo_batch_desk_answer(struct flo_batch_desk *desk,
+                           struct flo_batch_job *job)
+{
+    put(desk, &desk->in, &job->note, NOTE_JOB, job);
+}
+
+void flo_batch_desk_drop(struct flo_batch_desk *desk,
+                         struct flo_batch_upload *upload)
+{
+    put(desk, &desk->in, &upload->note, NOTE_DROP, upload);
+}
+
+int flo_batch_desk_piece(struct flo_batch_desk *desk,
+                         struct flo_batch_upload *upload, const char *data,
+                         size_t bytes, bool *is_enough, struct flo_err *err)
+{
+    struct piece *piece = calloc(1, sizeof(*piece));
+
+    if (piece != NULL) {
+        piece->upload = upload;
+        flo_buf_add(&piece->bytes, data, bytes);
+    }
+    if (piece == NULL || piece->bytes.failed) {
+        free(piece);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a file");
+    }
+    pthread_mutex_lock(&desk->lock);
+    int rv = upload->failure.code;
+    *err = upload->failure;
+    upload->waiting_bytes += bytes;
+    *is_enough = upload->waiting_bytes > WAITING_BYTES_MAX;
+    upload->is_held = upload->is_held || *is_enough;
+    pthread_mutex_unlock(&desk->lock);
+    put(desk, &desk->in, &piece->note, NOTE_PIECE, piece);
+    return rv;
+}
+
+/* ---- uploads ---- */
+
+static int write_piece(struct flo_batch_desk *desk,
+                       struct flo_batch_upload *upload,
+                       const struct flo_buf *piece, struct flo_err *err)
+{
+    int rv = flo_batch_store_room(&desk->store, piece->bytes, err);
+
+    if (rv == 0 && upload->fd < 0) {
+        flo_object_id_make("upload-", upload->id);
+        rv =
+            flo_batch_store_file(&desk->store, upload->id, "",
+                                 O_WRONLY | O_CREAT | O_EXCL, &upload->fd, err);
+    }
+    rv = rv < 0 ? rv
+                : flo_fd_write_all(upload->fd, piece->data, piece->bytes, err);
+    if (rv == 0) {
+        upload->bytes += piece->bytes;
+        desk->store.coming_bytes += piece->bytes;
+    }
+    return rv;
+}
+
+static void free_piece(struct piece *piece)
+{
+    flo_buf_deinit(&piece->bytes);
+    free(piece);
+}
+
+static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
+{
+    struct flo_batch_upload *upload = piece->upload;
+    struct flo_err err = {0};
+
+    pthread_mutex_lock(&desk->lock);
+    int rv = upload->failure.code;
+    pthread_mutex_unlock(&desk->lock);
+    if (rv == 0) {
+        rv = write_piece(desk, upload, &piece->bytes, &err);
+    }
+    pthread_mutex_lock(&desk->lock);
+    if (rv < 0 && upload->failure.code == 0) {
+        upload->failure = err;
+    }
+    upload->waiting_bytes -= piece->bytes.bytes;
+    bool goes_on = upload->is_held && !upload->is_going_on &&
+                   upload->waiting_bytes <= WAITING_BYTES_MAX / 2;
+    upload->is_held = upload->is_held && !goes_on;
+    upload->is_going_on = upload->is_going_on || goes_on;
+    pthread_mutex_unlock(&desk->lock);
+    if (goes_on) {
+        put(desk, &desk->out, &upload->go_on_note, NOTE_GO_ON, upload);
+    }
+    free_piece(piece);
+}
+
+/* Its bytes are a file's by now, or of no use. */
+static void end_upload(struct flo_batch_desk *desk,
+                       struct flo_batch_upload *upload)
+{
+    char path[4096];
+
+    desk->store.coming_bytes -= upload->bytes;
+    if (upload->fd >= 0) {
+        flo_fd_cleanup(&upload->fd);
+        flo_batch_store_path(&desk->store, upload->id, "", path);
+        (void)unlink(path); /* it has another name where it is kept */
+    }
+    put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
+}
+
+/* The bytes get their name, then the document that tells of them. */
+static int keep_upload(struct flo_batch_desk *desk,
+                       struct flo_batch_upload *upload,
+                       struct flo_batch_file *file, struct flo_err *err)
+{
+    char from[4096], to[4096];
+
+    flo_batch_store_path(&desk->store, upload->id, "", from);
+    flo_batch_store_path(&desk->store, file->id, "", to);
+    if (fdatasync(upload->fd) < 0 || rename(from, to) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", file->id);
+    }
+    int rv = flo_batch_store_add(&desk->store, file, err);
+    if (rv < 0) {
+        (void)unlink(to);
+    }
+    return rv;
+}
+
+static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                     struct flo_err *err)
+{
+    struct flo_batch_upload *upload = ask->upload;
+    uint64_t now_s = flo_wall_ms() / 1000;
+    struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
+    int rv = upload->failure.code; /* no piece comes any more */
+
+    *err = upload->failure;
+    flo_object_id_make("file-", file.id);
+    strcpy(file.app, ask->app);
+    strcpy(file.name, upload->name);
+    file.expires_s = now_s + (upload->lifetime_s > 0 ? upload->lifetime_s
+                                                     : desk->store.keep_s);
+    if (rv == 0 && upload->bytes == 0) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "file is empty");
+    }
+    rv = rv < 0 ? rv : keep_upload(desk, upload, &file, err);
+    if (rv == 0) {
+        flo_batch_file_write(&file, false, &ask->out);
+    }
+    end_upload(desk, upload);
+    ask->upload = NULL;
+    return rv;
+}
+
+/* ---- files ---- */
+
+/* An id of nobody and another app's id are told alike. */
+static int absent(const char *what, const char *id, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_ABSENT, "no %s \"%.40s\"", what, id);
+}
+
+static struct flo_batch_file *file_of(const struct flo_batch_desk *desk,
+                                      const struct flo_batch_ask *ask,
+                                      struct flo_err *err)
+{
+    struct flo_batch_file *file =
+        flo_batch_store_find(&desk->store, ask->app, ask->id);
+
+    if (file == NULL) {
+        absent("file", ask->id, err);
+    }
+    return file;
+}
+
+static int show_content(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                        struct flo_err *err)
+{
+    struct flo_batch_file *file = file_of(desk, ask, err);
+    int rv = file == NULL ? err->code
+                          : flo_batch_store_file(&desk->store, file->id, "",
+                                                 O_RDONLY, &ask->fd, err);
+
+    if (rv == 0 && !ask->is_head) {
+        flo_batch_store_delivered(&desk->store, file, flo_wall_ms() / 1000);
+    }
+    return rv;
+}
+
+static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                       struct flo_err *err)
+{
+    struct flo_batch_file *file = file_of(desk, ask, err);
+
+    if (file == NULL) {
+        return err->code;
+    }
+    if (flo_batch_store_is_read(&desk->store, file->id)) {
+        flo_fail(err, FLO_E_STATE, "a batch reads file \"%s\"", file->id);
+        return flo_err_fix(err, "wait for the batch, or cancel it");
+    }
+    flo_buf_printf(&ask->out,
+                   "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}",
+                   file->id);
+    flo_batch_store_remove(&desk->store, file);
+    return 0;
+}
+
+/* ---- batches ---- */
+
+static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                      struct flo_err *err)
+{
+    struct flo_batch batch;
+    size_t open = 0;
+    int rv = flo_batch_ask(ask->body.data == NULL ? "" : ask->body.data,
+                           ask->body.bytes, flo_wall_ms() / 1000, &batch, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_batch_file *file =
+        flo_batch_store_find(&desk->store, ask->app, batch.input);
+    for (size_t i = 0; i < desk->store.n_batches; i++) {
+        const struct flo_batch *other = desk->store.batches[i];
+        open += !flo_batch_status_is_end(other->status) &&
+                strcmp(other->app, ask->app) == 0;
+    }
+    if (file == NULL) {
+        rv = absent("file", batch.input, err);
+    } else if (file->is_output) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM,
+                      "input_file_id must be a file of purpose batch");
+    } else if (open >= OPEN_BATCHES_MAX) {
+        rv = flo_fail(err, FLO_E_REST_LIMIT,
+                      "%zu batches are under way, at most %d", open,
+                      OPEN_BATCHES_MAX);
+    }
+    if (rv < 0) {
+        flo_batch_deinit(&batch);
+        return rv;
+    }
+    flo_object_id_make("batch-", batch.id);
+    strcpy(batch.app, ask->app);
+    rv = flo_batch_store_begin(&desk->store, &batch, err);
+    if (rv == 0) {
+        flo_batch_write(&batch, false, &ask->out);
+    }
+    return rv;
+}
+
+static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                      struct flo_err *err)
+{
+    struct flo_batch *batch =
+        flo_batch_store_batch(&desk->store, ask->app, ask->id);
+    int rv = batch == NULL ? absent("batch", ask->id, err)
+             : ask->kind == ASK_BATCH_CANCEL
+                 ? flo_batch_work_cancel(&desk->work, batch, err)
+                 : 0;
+
+    if (rv == 0) {
+        flo_batch_write(batch, false, &ask->out);
+    }
+    return rv;
+}
+
+/* ---- lists ---- */
+
+/* Object i of a list; NULL: it is not the app's, or of another purpose. */
+static const char *listed(const struct flo_batch_desk *desk,
+                          const struct flo_batch_ask *ask, size_t i)
+{
+    if (ask->kind == ASK_BATCHES) {
+        const struct flo_batch *batch = desk->store.batches[i];
+        return strcmp(batch->app, ask->app) == 0 ? batch->id : NULL;
+    }
+    const struct flo_batch_file *file = desk->store.files[i];
+    const char *purpose = file->is_output ? "batch_output" : "batch";
+    return strcmp(file->app, ask->app) == 0 &&
+                   (ask->purpose[0] == '\0' ||
+                    strcmp(ask->purpose, purpose) == 0)
+               ? file->id
+               : NULL;
+}
+
+static void show_list(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
+{
+    size_t count =
+        ask->kind == ASK_BATCHES ? desk->store.n_batches : desk->store.n_files;
+    const char *first = NULL, *last = NULL;
+    bool is_behind = ask->after[0] == '\0', has_more = false;
+    uint64_t shown = 0;
+
+    flo_buf_text(&ask->out, "{\"object\":\"list\",\"data\":[");
+    for (size_t k = 0; k < count && !has_more; k++) {
+        size_t i = ask->is_upwards ? k : count - 1 - k;
+        const char *id = listed(desk, ask, i);
+        if (id == NULL || !is_behind) {
+            is_behind = is_behind || (id != NULL && !strcmp(id, ask->after));
+            continue;
+        }
+        has_more = shown == ask->limit;
+        if (has_more) {
+            break;
+        }
+        flo_buf_text(&ask->out, shown++ > 0 ? "," : "");
+        first = first == NULL ? id : first;
+        last = id;
+        if (ask->kind == ASK_BATCHES) {
+            flo_batch_write(desk->store.batches[i], false, &ask->out);
+        } else {
+            flo_batch_file_write(desk->store.files[i], false, &ask->out);
+        }
+    }
+    flo_buf_printf(&ask->out, "],\"first_id\":%s%s%s,\"last_id\":%s%s%s,",
+                   shown > 0 ? "\"" : "", shown > 0 ? first : "null",
+                   shown > 0 ? "\"" : "", shown > 0 ? "\"" : "",
+                   shown > 0 ? last : "null", shown > 0 ? "\"" : "");
+    flo_buf_printf(&ask->out, "\"has_more\":%s}", has_more ? "true" : "false");
+}
+
+/* ---- the thread ---- */
+
+static int answer(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
+                  struct flo_err *err)
+{
+    const struct flo_batch_file *file;
+
+    ask->out.bytes_max = LIST_BYTES_MAX;
+    switch (ask->kind) {
+    case ASK_FILES:
+    case ASK_BATCHES:
+        show_list(desk, ask);
+        return 0;
+    case ASK_FILE:
+        file = file_of(desk, ask, err);
+        if (file != NULL) {
+            flo_batch_file_write(file, false, &ask->out);
+        }
+        return err->code;
+    case ASK_CONTENT:
+        return show_content(desk, ask, err);
+    case ASK_FILE_MAKE:
+        return make_file(desk, ask, err);
+    case ASK_FILE_DELETE:
+        return delete_file(desk, ask, err);
+    case ASK_BATCH_MAKE:
+        return make_batch(desk, ask, err);
+    default:
+        return show_batch(desk, ask, err);
+    }
+}
+
+static void take_note(struct flo_batch_desk *desk,
+                      const struct flo_batch_note *note)
+{
+    struct flo_batch_ask *ask;
+
+    switch ((enum note_kind)note->kind) {
+    case NOTE_ASK:
+        ask = note->thing;
+        flo_batch_store_expire(&desk->store, flo_wall_ms() / 1000);
+        (void)answer(desk, ask, &ask->err);
+        put(desk, &desk->out, &ask->note, NOTE_ASK, ask);
+        break;
+    case NOTE_JOB:
+        flo_batch_work_answer(&desk->work, note->thing);
+        break;
+    case NOTE_PIECE:
+        take_piece(desk, note->thing);
+        break;
+    default:
+        end_upload(desk, note->thing);
+        break;
+    }
+}
+
+/* A thing that nobody takes any more. */
+static void free_thing(struct flo_batch_desk *desk,
+                       const struct flo_batch_note *note)
+{
+    const struct flo_batch_desk_out *out = &desk->out_calls;
+    struct flo_batch_ask *ask;
+
+    switch ((enum note_kind)note->kind) {
+    case NOTE_ASK:
+        ask = note->thing;
+        if (ask->upload != NULL) {
+            out->ended(out->context, ask->upload);
+        }
+        flo_batch_ask_free(ask);
+        break;
+    case NOTE_JOB:
+        flo_batch_job_free(note->thing);
+        break;
+    case NOTE_PIECE:
+        free_piece(note->thing);
+        break;
+    case NOTE_GO_ON:
+        break;
+    default:
+        out->ended(out->context, note->thing);
+        break;
+    }
+}
+
+/* Wait for notes, until a time of flo_now_ms().  false: it is the end. */
+static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
+                       struct flo_batch_note **notes)
+{
+    uint64_t now_ms = flo_now_ms();
+    uint64_t ms = until_ms <= now_ms ? 0 : until_ms - now_ms;
+    uint64_t end_ms = flo_wall_ms() + (ms < EXPIRE_MS ? ms : EXPIRE_MS);
+    struct timespec end = {.tv_sec = (time_t)(end_ms / 1000),
+                           .tv_nsec = (long)(end_ms % 1000 * 1000000)};
+
+    pthread_mutex_lock(&desk->lock);
+    while (ms > 0 && desk->in.first == NULL && !desk->is_to_end &&
+           pthread_cond_timedwait(&desk->changed, &desk->lock, &end) == 0) {
+    }
+    bool goes_on = !desk->is_to_end;
+    *notes = goes_on ? take_all(&desk->in) : NULL; /* the rest is freed */
+    pthread_mutex_unlock(&desk->lock);
+    return goes_on;
+}
+
+static void *run(void *context)
+{
+    struct flo_batch_desk *desk = context;
+    struct flo_batch_note *notes;
+    uint64_t until_ms = 0;
+
+    while (next_notes(desk, until_ms, &notes)) {
+        while (notes != NULL) {
+            struct flo_batch_note *next = notes->next;
+            take_note(desk, notes);
+            notes = next;
+        }
+        if (flo_now_ms() - desk->expired_ms > EXPIRE_MS) {
+            desk->expired_ms = flo_now_ms();
+            flo_batch_store_expire(&desk->store, flo_wall_ms() / 1000);
+        }
+        until_ms = flo_batch_work_step(&desk->work);
+    }
+    return NULL;
+}
+
+static void submit(void *context, struct flo_batch_job *job)
+{
+    struct flo_batch_desk *desk = context;
+
+    put(desk, &desk->out, &job->note, NOTE_JOB, job);
+}
+
+/* ---- the serving thread ---- */
+
+static void give(struct flo_batch_desk *desk, const struct flo_batch_note *note)
+{
+    const struct flo_batch_desk_out *out = &desk->out_calls;
+    struct flo_batch_upload *upload;
+
+    switch ((enum note_kind)note->kind) {
+    case NOTE_ASK:
+        out->answered(out->context, note->thing);
+        break;
+    case NOTE_JOB:
+        out->submit(out->context, note->thing);
+        break;
+    case NOTE_GO_ON:
+        upload = note->thing;
+        pthread_mutex_lock(&desk->lock);
+        upload->is_going_on = false;
+        pthread_mutex_unlock(&desk->lock);
+        out->go_on(out->context, upload);
+        break;
+    default:
+        out->ended(out->context, note->thing);
+        break;
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_batch_desk *desk = context;
+    struct flo_batch_note *notes;
+
+    (void)what;
+    flo_wake_calm(fd);
+    pthread_mutex_lock(&desk->lock);
+    notes = take_all(&desk->out);
+    pthread_mutex_unlock(&desk->lock);
+    while (notes != NULL) {
+        struct flo_batch_note *next = notes->next;
+        give(desk, notes);
+        notes = next;
+    }
+}
+
+/* ---- life ---- */
+
+static int start(struct flo_batch_desk *desk, struct event_base *base,
+                 struct flo_err *err)
+{
+    sigset_t all, before;
+
+    desk->wake_fd = flo_wake_open();
+    if (desk->wake_fd >= 0) {
+        desk->wake =
+            event_new(base, desk->wake_fd, EV_READ | EV_PERSIST, on_wake, desk);
+    }
+    if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
+        return flo_fail(err, FLO_E_MEMORY, "no event for batches");
+    }
+    sigfillset(&all); /* signals are the caller's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return desk->is_running
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY, "no thread for batches");
+}
+
+int flo_batch_desk_open(struct event_base *base,
+                        const struct flo_batch_desk_options *options,
+                        const struct flo_batch_desk_out *out,
+                        struct flo_batch_desk **result, struct flo_err *err)
+{
+    struct flo_batch_desk *desk = calloc(1, sizeof(*desk));
+
+    if (desk == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for batches");
+    }
+    snprintf(desk->store.folder, sizeof(desk->store.folder), "%s",
+             options->folder);
+    desk->store.bytes_max = options->bytes_max;
+    desk->store.keep_s = options->keep_s;
+    desk->store.delivered_s = options->delivered_s;
+    desk->out_calls = *out;
+    desk->wake_fd = -1;
+    desk->work.store = &desk->store;
+    desk->work.submit = submit;
+    desk->work.context = desk;
+    flo_batch_work_open(&desk->work);
+    pthread_mutex_init(&desk->lock, NULL);
+    pthread_cond_init(&desk->changed, NULL);
+    (void)take_all(&desk->in);
+    (void)take_all(&desk->out);
+    int rv = flo_batch_store_open(&desk->store, err);
+    rv = rv < 0 ? rv : start(desk, base, err);
+    if (rv < 0) {
+        flo_batch_desk_close(desk);
+        return flo_wrap(err, rv, "batch");
+    }
+    *result = desk;
+    return 0;
+}
+
+void flo_batch_desk_stop(struct flo_batch_desk *desk)
+{
+    if (desk == NULL || !desk->is_running) {
+        return;
+    }
+    pthread_mutex_lock(&desk->lock);
+    desk->is_to_end = true;
+    pthread_cond_signal(&desk->changed);
+    pthread_mutex_unlock(&desk->lock);
+    pthread_join(desk->thread, NULL);
+    desk->is_running = false;
+    event_free(desk->wake);
+    desk->wake = NULL;
+}
+
+static void free_notes(struct flo_batch_desk *desk, struct queue *queue)
+{
+    struct flo_batch_note *notes = take_all(queue);
+
+    while (notes != NULL) {
+        struct flo_batch_note *next = notes->next;
+        free_thing(desk, notes);
+        notes = next;
+    }
+}
+
+void flo_batch_desk_close(struct flo_batch_desk *desk)
+{
+    if (desk == NULL) {
+        return;
+    }
+    flo_batch_desk_stop(desk);
+    free_notes(desk, &desk->out);
+    free_notes(desk, &desk->in);
+    flo_batch_work_close(&desk->work);
+    flo_batch_store_close(&desk->store);
+    if (desk->wake != NULL) {
+        event_free(desk->wake);
+    }
+    flo_fd_cleanup(&desk->wake_fd);
+    pthread_cond_destroy(&desk->changed);
+    pthread_mutex_destroy(&desk->lock);
+    free(desk);
+}

@@ -1,0 +1,515 @@
+/* Store: a folder read once, and kept in step. */
+#include "agent/serve/batch/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AREA "batch"
+#define FILE_PREFIX "file-"
+#define BATCH_PREFIX "batch-"
+#define UPLOAD_PREFIX "upload-"
+
+void flo_batch_store_path(const struct flo_batch_store *store, const char *id,
+                          const char *end, char out[4096])
+{
+    snprintf(out, 4096, "%s/%s%s", store->folder, id, end);
+}
+
+int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
+                         const char *end, int flags, int *fd,
+                         struct flo_err *err)
+{
+    char path[4096];
+
+    flo_batch_store_path(store, id, end, path);
+    *fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return *fd >= 0 ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+}
+
+static void unlink_of(const struct flo_batch_store *store, const char *id,
+                      const char *end)
+{
+    char path[4096];
+
+    flo_batch_store_path(store, id, end, path);
+    if (unlink(path) < 0 && errno != ENOENT) {
+        flo_log(FLO_LOG_WARN, AREA, "%s: %s", path, strerror(errno));
+    }
+}
+
+static int write_text(const struct flo_batch_store *store, const char *id,
+                      struct flo_buf *text, struct flo_err *err)
+{
+    char path[4096];
+
+    flo_batch_store_path(store, id, ".json", path);
+    int rv = text->failed
+                 ? flo_fail(err, FLO_E_MEMORY, "no memory for %s", id)
+                 : flo_file_write(path, text->data, text->bytes, 0600, err);
+    flo_buf_deinit(text);
+    return rv;
+}
+
+/* ---- room ---- */
+
+static uint64_t bytes_of(const struct flo_batch_store *store)
+{
+    uint64_t bytes = store->coming_bytes;
+
+    for (size_t i = 0; i < store->n_files; i++) {
+        bytes += store->files[i]->bytes;
+    }
+    for (size_t i = 0; i < store->n_batches; i++) {
+        bytes += store->batches[i]->answer_bytes;
+    }
+    return bytes;
+}
+
+int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
+                         struct flo_err *err)
+{
+    uint64_t used = bytes_of(store);
+
+    if (used <= store->bytes_max && bytes <= store->bytes_max - used) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_DISK_FULL,
+             "files of batches have %llu bytes, %llu more are over "
+             "batch_limit, %llu",
+             (unsigned long long)used, (unsigned long long)bytes,
+             (unsigned long long)store->bytes_max);
+    return flo_err_fix(err, "delete files that are not needed any more, or "
+                            "raise batch_limit");
+}
+
+/* ---- files ---- */
+
+struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
+                                            const char *app, const char *id)
+{
+    for (size_t i = 0; i < store->n_files; i++) {
+        if (strcmp(store->files[i]->id, id) == 0 &&
+            strcmp(store->files[i]->app, app) == 0) {
+            return store->files[i];
+        }
+    }
+    return NULL;
+}
+
+/* In order of their making. */
+static int take_file(struct flo_batch_store *store,
+                     const struct flo_batch_file *file, struct flo_err *err)
+{
+    struct flo_batch_file *own = malloc(sizeof(*own));
+    size_t at = store->n_files;
+
+    if (at == FLO_BATCH_FILES_MAX || own == NULL) {
+        free(own);
+        return flo_fail(err, FLO_E_REST_LIMIT,
+                        "there are %zu files, at most %d are kept", at,
+                        FLO_BATCH_FILES_MAX);
+    }
+    *own = *file;
+    while (at > 0 && store->files[at - 1]->created_s > file->created_s) {
+        store->files[at] = store->files[at - 1];
+        at--;
+    }
+    store->files[at] = own;
+    store->n_files++;
+    return 0;
+}
+
+static int keep(const struct flo_batch_store *store,
+                const struct flo_batch_file *file, struct flo_err *err)
+{
+    struct flo_buf text = {.bytes_max = FLO_OBJECT_BYTES_MAX};
+
+    flo_batch_file_write(file, true, &text);
+    return write_text(store, file->id, &text, err);
+}
+
+int flo_batch_store_add(struct flo_batch_store *store,
+                        const struct flo_batch_file *file, struct flo_err *err)
+{
+    if (flo_batch_store_find(store, file->app, file->id) != NULL) {
+        return 0; /* a batch ends once more after a power cut */
+    }
+    int rv = take_file(store, file, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = keep(store, file, err);
+    if (rv < 0) {
+        struct flo_batch_file *own =
+            flo_batch_store_find(store, file->app, file->id);
+        flo_batch_store_remove(store, own);
+    }
+    return rv;
+}
+
+void flo_batch_store_remove(struct flo_batch_store *store,
+                            struct flo_batch_file *file)
+{
+    size_t at = 0;
+
+    while (store->files[at] != file) {
+        at++;
+    }
+    unlink_of(store, file->id, ".json"); /* bytes without it are removed */
+    unlink_of(store, file->id, "");
+    free(file);
+    store->n_files--;
+    memmove(&store->files[at], &store->files[at + 1],
+            (store->n_files - at) * sizeof(store->files[0]));
+}
+
+/* ---- batches ---- */
+
+struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store,
+                                        const char *app, const char *id)
+{
+    for (size_t i = 0; i < store->n_batches; i++) {
+        if (strcmp(store->batches[i]->id, id) == 0 &&
+            strcmp(store->batches[i]->app, app) == 0) {
+            return store->batches[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t created_of(const struct flo_batch *batch)
+{
+    return batch->at_s[FLO_BATCH_VALIDATING];
+}
+
+static int take_batch(struct flo_batch_store *store,
+                      const struct flo_batch *batch, struct flo_err *err)
+{
+    struct flo_batch *own = malloc(sizeof(*own));
+    size_t at = store->n_batches;
+
+    if (at == FLO_BATCHES_MAX || own == NULL) {
+        free(own);
+        return flo_fail(err, FLO_E_REST_LIMIT,
+                        "there are %zu batches, at most %d are kept", at,
+                        FLO_BATCHES_MAX);
+    }
+    *own = *batch;
+    while (at > 0 && created_of(store->batches[at - 1]) > created_of(batch)) {
+        store->batches[at] = store->batches[at - 1];
+        at--;
+    }
+    store->batches[at] = own;
+    store->n_batches++;
+    return 0;
+}
+
+int flo_batch_store_save(const struct flo_batch_store *store,
+                         const struct flo_batch *batch, struct flo_err *err)
+{
+    struct flo_buf text = {.bytes_max = FLO_OBJECT_BYTES_MAX};
+
+    flo_batch_write(batch, true, &text);
+    return write_text(store, batch->id, &text, err);
+}
+
+static void forget_batch(struct flo_batch_store *store, size_t at)
+{
+    struct flo_batch *batch = store->batches[at];
+
+    flo_batch_deinit(batch);
+    free(batch);
+    store->n_batches--;
+    memmove(&store->batches[at], &store->batches[at + 1],
+            (store->n_batches - at) * sizeof(store->batches[0]));
+}
+
+int flo_batch_store_begin(struct flo_batch_store *store,
+                          struct flo_batch *batch, struct flo_err *err)
+{
+    int rv = flo_batch_store_save(store, batch, err);
+
+    rv = rv < 0 ? rv : take_batch(store, batch, err);
+    if (rv < 0) {
+        unlink_of(store, batch->id, ".json");
+        flo_batch_deinit(batch);
+    }
+    return rv;
+}
+
+/* ---- time ---- */
+
+bool flo_batch_store_is_read(const struct flo_batch_store *store,
+                             const char *id)
+{
+    for (size_t i = 0; i < store->n_batches; i++) {
+        const struct flo_batch *batch = store->batches[i];
+        if (!flo_batch_status_is_end(batch->status) &&
+            strcmp(batch->input, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void shorten(struct flo_batch_store *store, const char *app,
+                    const char *id, uint64_t until_s)
+{
+    struct flo_batch_file *file = flo_batch_store_find(store, app, id);
+    struct flo_err err = {0};
+
+    if (file == NULL || (file->expires_s != 0 && file->expires_s <= until_s)) {
+        return;
+    }
+    file->expires_s = until_s;
+    if (keep(store, file, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, AREA, &err); /* it stays until then alone */
+    }
+}
+
+void flo_batch_store_delivered(struct flo_batch_store *store,
+                               struct flo_batch_file *file, uint64_t now_s)
+{
+    uint64_t until_s = now_s + store->delivered_s;
+
+    for (size_t i = 0; file->is_output && i < store->n_batches; i++) {
+        const struct flo_batch *batch = store->batches[i];
+        if (strcmp(batch->output, file->id) == 0) {
+            shorten(store, batch->app, batch->input, until_s);
+            shorten(store, batch->app, batch->error, until_s);
+        }
+        if (strcmp(batch->output, file->id) == 0 ||
+            strcmp(batch->error, file->id) == 0) {
+            shorten(store, batch->app, file->id, until_s);
+        }
+    }
+}
+
+void flo_batch_store_expire(struct flo_batch_store *store, uint64_t now_s)
+{
+    for (size_t i = store->n_files; i-- > 0;) {
+        struct flo_batch_file *file = store->files[i];
+        if (file->expires_s != 0 && file->expires_s <= now_s &&
+            !flo_batch_store_is_read(store, file->id)) {
+            flo_batch_store_remove(store, file);
+        }
+    }
+    for (size_t i = store->n_batches; i-- > 0;) {
+        const struct flo_batch *batch = store->batches[i];
+        if (flo_batch_status_is_end(batch->status) &&
+            batch->at_s[batch->status] + store->keep_s <= now_s) {
+            unlink_of(store, batch->id, ".json");
+            forget_batch(store, i);
+        }
+    }
+}
+
+/* ---- opening ---- */
+
+static int check_folder(const struct flo_batch_store *store,
+                        struct flo_err *err)
+{
+    struct stat st;
+
+    if (stat(store->folder, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", store->folder);
+    }
+    if ((st.st_mode & 077) != 0 || st.st_uid != geteuid()) {
+        flo_fail(err, FLO_E_CFG_PERM,
+                 "batch_folder %s has mode %04o and user %u: requests and "
+                 "answers would lie open",
+                 store->folder, (unsigned)(st.st_mode & 07777),
+                 (unsigned)st.st_uid);
+        return flo_err_fix(err, "give it mode 0700 and the agent's user, or "
+                                "name a folder that is not there");
+    }
+    return 0;
+}
+
+static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
+{
+    int rv = flo_batch_store_file(store, "lock", "", O_RDWR | O_CREAT,
+                                  &store->lock_fd, err);
+
+    if (rv == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        rv = flo_fail(err, FLO_E_STATE_LOCKED,
+                      "another process uses batch_folder %s", store->folder);
+    }
+    return rv;
+}
+
+/* "ID.json" of an object of this prefix; its id. */
+static bool is_document(const char *name, const char *prefix,
+                        char id[FLO_OBJECT_ID])
+{
+    size_t chars = strlen(name);
+
+    if (chars <= 5 || chars - 5 >= FLO_OBJECT_ID ||
+        strcmp(name + chars - 5, ".json") != 0) {
+        return false;
+    }
+    memcpy(id, name, chars - 5);
+    id[chars - 5] = '\0';
+    return flo_object_id_is(prefix, id);
+}
+
+static int read_file(struct flo_batch_store *store, const char *id,
+                     const char *text, size_t bytes, struct flo_err *err)
+{
+    struct flo_batch_file file;
+    char path[4096];
+    struct stat st;
+    int rv = flo_batch_file_read(text, bytes, &file, err);
+
+    flo_batch_store_path(store, id, "", path);
+    if (rv == 0 &&
+        (strcmp(file.id, id) != 0 || lstat(path, &st) < 0 ||
+         !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file.bytes)) {
+        rv =
+            flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
+    }
+    return rv < 0 ? rv : take_file(store, &file, err);
+}
+
+static int read_batch(struct flo_batch_store *store, const char *id,
+                      const char *text, size_t bytes, struct flo_err *err)
+{
+    struct flo_batch batch;
+    int rv = flo_batch_read(text, bytes, &batch, err);
+
+    if (rv == 0 && strcmp(batch.id, id) != 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "%s is another batch", id);
+    }
+    rv = rv < 0 ? rv : take_batch(store, &batch, err);
+    if (rv < 0) {
+        flo_batch_deinit(&batch);
+    }
+    return rv;
+}
+
+/* A document that cannot be read is of nobody: it is removed, as are the bytes
+ * that it tells of. */
+static void read_entry(struct flo_batch_store *store, const char *name)
+{
+    char id[FLO_OBJECT_ID], path[4096];
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    struct flo_err err = {0};
+    size_t bytes;
+    bool is_file = is_document(name, FILE_PREFIX, id);
+
+    if (!is_file && !is_document(name, BATCH_PREFIX, id)) {
+        return;
+    }
+    flo_batch_store_path(store, id, ".json", path);
+    int rv = flo_file_read(path, FLO_OBJECT_BYTES_MAX, &text, &bytes, &err);
+    if (rv == 0) {
+        rv = is_file ? read_file(store, id, text, bytes, &err)
+                     : read_batch(store, id, text, bytes, &err);
+    }
+    if (rv < 0) {
+        flo_wrap(&err, rv, "%s", name);
+        flo_log_err(FLO_LOG_WARN, AREA, &err);
+    }
+    if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_JSON) {
+        unlink_of(store, id, ".json");
+    }
+}
+
+/* Is it an answer's file of a batch that works? */
+static bool is_written(const struct flo_batch_store *store, const char *id)
+{
+    for (size_t i = 0; i < store->n_batches; i++) {
+        const struct flo_batch *batch = store->batches[i];
+        if (!flo_batch_status_is_end(batch->status) &&
+            (strcmp(batch->output, id) == 0 || strcmp(batch->error, id) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_document(const struct flo_batch_store *store, const char *id)
+{
+    char path[4096];
+
+    flo_batch_store_path(store, id, ".json", path);
+    return access(path, F_OK) == 0;
+}
+
+static bool has_ended(const struct flo_batch_store *store, const char *id)
+{
+    for (size_t i = 0; i < store->n_batches; i++) {
+        if (strcmp(store->batches[i]->id, id) == 0) {
+            return flo_batch_status_is_end(store->batches[i]->status);
+        }
+    }
+    return !has_document(store, id);
+}
+
+/* Bytes of nobody: an upload that was cut off, a removal that was.  Those of a
+ * document that cannot be read just now stay. */
+static void sweep_entry(const struct flo_batch_store *store, const char *name)
+{
+    char id[FLO_OBJECT_ID] = "";
+    size_t chars = strlen(name);
+    bool is_progress = chars > 9 && strcmp(name + chars - 9, ".progress") == 0;
+
+    if (is_progress && chars - 9 < FLO_OBJECT_ID) {
+        memcpy(id, name, chars - 9);
+        id[chars - 9] = '\0';
+    }
+    if (flo_object_id_is(UPLOAD_PREFIX, name) ||
+        (flo_object_id_is(FILE_PREFIX, name) && !has_document(store, name) &&
+         !is_written(store, name)) ||
+        (flo_object_id_is(BATCH_PREFIX, id) && has_ended(store, id))) {
+        unlink_of(store, name, "");
+    }
+}
+
+static int each_entry(struct flo_batch_store *store, bool is_sweep,
+                      struct flo_err *err)
+{
+    DIR *folder = opendir(store->folder);
+    const struct dirent *entry;
+
+    if (folder == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", store->folder);
+    }
+    while ((entry = readdir(folder)) != NULL) {
+        if (is_sweep) {
+            sweep_entry(store, entry->d_name);
+        } else {
+            read_entry(store, entry->d_name);
+        }
+    }
+    closedir(folder);
+    return 0;
+}
+
+int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err)
+{
+    store->lock_fd = -1;
+    int rv = flo_dir_make(store->folder, 0700, err);
+    rv = rv < 0 ? rv : check_folder(store, err);
+    rv = rv < 0 ? rv : lock_folder(store, err);
+    rv = rv < 0 ? rv : each_entry(store, false, err);
+    rv = rv < 0 ? rv : each_entry(store, true, err);
+    return rv;
+}
+
+void flo_batch_store_close(struct flo_batch_store *store)
+{
+    while (store->n_files > 0) {
+        free(store->files[--store->n_files]);
+    }
+    while (store->n_batches > 0) {
+        forget_batch(store, store->n_batches - 1);
+    }
+    flo_fd_cleanup(&store->lock_fd);
+}

@@ -1,0 +1,295 @@
+"""/v1/files and /v1/batches: bad lines, apps, a full disk, and kill -9."""
+import http.client
+import json
+import os
+
+import pytest
+
+from batch_parts import BatchServer, lines_of, request
+from test_local_api import Server
+
+
+@pytest.fixture(scope="module")
+def server(bin_dir, folder):
+    one = BatchServer(bin_dir, folder)
+    yield one
+    one.close()
+
+
+def ids(lines):
+    return [line["custom_id"] for line in lines]
+
+
+def test_a_batch_is_answered_in_order_and_bad_lines_apart(server):
+    batch = server.batch([request(0), "{half", request(1, temperature=9), "",
+                          request(2, stream=True), request(3),
+                          request(4, "/v1/embeddings")],
+                         metadata={"night": "1"})
+    seen = server.ended(batch)
+    assert seen["status"] == "completed", seen
+    assert seen["request_counts"] == {"total": 6, "completed": 2, "failed": 4}
+    assert seen["metadata"] == {"night": "1"}
+    assert seen["created_at"] <= seen["in_progress_at"] <= seen["completed_at"]
+    output = server.content(seen["output_file_id"])
+    assert ids(output) == ["r0", "r3"]
+    assert output[0]["response"]["status_code"] == 200
+    assert output[0]["response"]["body"]["object"] == "chat.completion"
+    errors = server.content(seen["error_file_id"])
+    assert ids(errors) == [None, "r1", "r2", "r4"]
+    assert errors[0]["error"]["line"] == 2
+    assert errors[1]["response"]["body"]["error"]["param"] == "temperature"
+    assert "stream" in errors[2]["error"]["message"]
+    assert "endpoint" in errors[3]["error"]["message"]
+
+
+def test_files_are_the_owners_alone(server):
+    assert os.stat(server.folder).st_mode & 0o777 == 0o700
+    for name in os.listdir(server.folder):
+        mode = os.stat(os.path.join(server.folder, name)).st_mode & 0o777
+        assert mode == 0o600, name
+
+
+def test_a_folder_that_others_may_enter_is_refused(bin_dir, tmp_path):
+    os.makedirs(os.path.join(str(tmp_path), "batches"), 0o755)
+    os.chmod(os.path.join(str(tmp_path), "batches"), 0o755)
+    with pytest.raises(AssertionError):
+        BatchServer(bin_dir, str(tmp_path))
+
+
+def test_a_custom_id_on_two_lines_fails_the_batch_with_both(server):
+    seen = server.ended(server.batch([request(0), request(1), request(0)]))
+    assert seen["status"] == "failed"
+    (error,) = seen["errors"]["data"]
+    assert error["code"] == "batch.custom_id_twice"
+    assert "on line 1 and on line 3" in error["message"]
+    assert seen["output_file_id"] is None
+
+
+def test_a_file_without_a_line_fails_the_batch(server):
+    seen = server.ended(server.batch(["", "  "]))
+    assert seen["errors"]["data"][0]["message"] == "the file has no line"
+
+
+@pytest.mark.parametrize("fields, param", [
+    ({"endpoint": "/v1/models"}, "endpoint must be"),
+    ({"completion_window": "1h"}, "completion_window must be 24h"),
+    ({"input_file_id": 7}, "input_file_id must be"),
+    ({"metadata": {"a": 1}}, "metadata must be"),
+    ({"output_expires_after": {"anchor": "created_at", "seconds": 1}},
+     "output_expires_after must have"),
+])
+def test_a_wrong_field_of_a_batch_is_named(server, fields, param):
+    status, _, answer = server.call("POST", "/v1/batches", {
+        "input_file_id": "file-0", "endpoint": "/v1/chat/completions",
+        "completion_window": "24h", **fields})
+    assert status == 400 and answer["error"]["message"].startswith(param)
+
+
+def test_a_wrong_form_is_refused(server):
+    assert server.upload("x", purpose="fine-tune")[0] == 400
+    assert server.upload("")[0] == 400
+    assert server.upload("x", **{"expires_after[anchor]": "created_at",
+                                 "expires_after[seconds]": "60"})[0] == 400
+    status, _, answer = server.call(
+        "POST", "/v1/files", b"--b\r\nhalf",
+        {"Content-Type": "multipart/form-data; boundary=b"})
+    assert status == 400 and "end is missing" in answer["error"]["message"]
+    status, _, file = server.upload("x\n", **{
+        "expires_after[anchor]": "created_at",
+        "expires_after[seconds]": "3600"})
+    assert status == 200
+    assert file["expires_at"] == file["created_at"] + 3600
+
+
+def test_a_file_can_be_listed_fetched_and_deleted(server):
+    text = lines_of([request(0)])
+    file = server.file([request(0)])
+    seen = server.call("GET", "/v1/files/" + file)[2]
+    assert seen["bytes"] == len(text) and seen["filename"] == "in.jsonl"
+    listed = server.call("GET", "/v1/files?limit=1")[2]
+    assert [one["id"] for one in listed["data"]] == [file]
+    assert listed["has_more"] is True
+    after = server.call("GET", "/v1/files?limit=1&after=" + file)[2]
+    assert after["data"][0]["id"] != file
+    assert server.call("GET", "/v1/files/%s/content" % file)[2] == text
+    assert server.call("GET", "/v1/files?limit=0")[0] == 400
+    assert server.call("DELETE", "/v1/files/" + file)[2] == {
+        "id": file, "object": "file", "deleted": True}
+    assert server.call("GET", "/v1/files/" + file)[0] == 404
+    assert not os.path.exists(os.path.join(server.folder, file))
+
+
+def test_a_large_file_passes_through_in_pieces(server):
+    """Far more than the server holds of it at one time."""
+    text = json.dumps(request(0)) + " " * 30_000_000 + "\n"
+    status, _, file = server.upload(text)
+    assert status == 200 and file["bytes"] == len(text)
+    assert server.call("GET", "/v1/files/%s/content" % file["id"])[2] == text
+    server.call("DELETE", "/v1/files/" + file["id"])
+
+
+def test_answers_that_were_fetched_go_soon(server):
+    seen = server.ended(server.batch([request(0)]))
+    file = server.call("GET", "/v1/files/" + seen["output_file_id"])[2]
+    assert file["expires_at"] == file["created_at"] + 7 * 86400
+    server.content(seen["output_file_id"])
+    for one in (seen["output_file_id"], seen["input_file_id"]):
+        file = server.call("GET", "/v1/files/" + one)[2]
+        assert file["expires_at"] < file["created_at"] + 86400
+
+
+def test_a_cancelled_batch_delivers_what_it_has(server):
+    batch = server.batch([request(i) for i in range(2000)])
+    server.wait(batch, lambda seen: seen["request_counts"]["completed"] > 0)
+    assert server.call("POST", "/v1/batches/%s/cancel" % batch)[2][
+        "status"] == "cancelling"
+    seen = server.ended(batch)
+    assert seen["status"] == "cancelled"
+    done = seen["request_counts"]["completed"]
+    assert 0 < done < 2000
+    assert ids(server.content(seen["output_file_id"])) == [
+        "r%d" % i for i in range(done)]
+    assert server.call("POST", "/v1/batches/%s/cancel" % batch)[0] == 409
+
+
+def test_a_user_goes_first(server):
+    batch = server.batch([request(i, max_tokens=64, ignore_eos=True)
+                          for i in range(400)])
+    server.wait(batch, lambda seen: seen["request_counts"]["completed"] > 0)
+    for _ in range(5):
+        assert server.chat(max_tokens=4)[0] == 200
+    assert server.look(batch)["status"] == "in_progress"
+    server.call("POST", "/v1/batches/%s/cancel" % batch)
+    server.ended(batch)
+
+
+def test_after_kills_every_line_is_answered_once(bin_dir, tmp_path):
+    """In the look through, between answers, and close to the end."""
+    one = BatchServer(bin_dir, str(tmp_path))
+    count = 300
+    batch = one.batch([request(i) if i != 7 else request(7, temperature=9)
+                       for i in range(count)])
+    one.kill()
+    for part in (1, count // 3, count - 20):
+        one.wait(batch, lambda seen: seen["status"] not in (
+            "validating", "in_progress") or
+            seen["request_counts"]["completed"] >= part)
+        one.kill()
+    seen = one.ended(batch)
+    assert seen["status"] == "completed", seen
+    assert seen["request_counts"] == {"total": count, "completed": count - 1,
+                                      "failed": 1}
+    assert ids(one.content(seen["output_file_id"])) == [
+        "r%d" % i for i in range(count) if i != 7]
+    assert ids(one.content(seen["error_file_id"])) == ["r7"]
+    one.kill()
+    assert one.look(batch)["status"] == "completed"
+    names = sorted(os.listdir(one.folder))
+    assert not [n for n in names if "progress" in n or "upload" in n], names
+    one.close()
+
+
+def test_what_a_kill_left_behind_is_swept_away(bin_dir, tmp_path):
+    one = BatchServer(bin_dir, str(tmp_path))
+    kept = one.file([request(0)])
+    one.process.kill()
+    one.process.wait()
+    torn = {"upload-" + "a" * 24: b"half", "file-" + "b" * 24: b"no document",
+            "batch-" + "c" * 24 + ".progress": b"of nobody",
+            "file-" + "d" * 24 + ".json": b"{half"}
+    for name, data in torn.items():
+        with open(os.path.join(one.folder, name), "wb") as file:
+            file.write(data)
+    one.kill()
+    names = os.listdir(one.folder)
+    assert not set(torn) & set(names), names
+    assert one.call("GET", "/v1/files/" + kept)[0] == 200
+    one.close()
+
+
+def test_a_full_folder_refuses_a_file_with_the_numbers(bin_dir, tmp_path):
+    one = BatchServer(bin_dir, str(tmp_path), ("--batch-limit", "1"))
+    status, _, answer = one.upload("x" * 2_000_000)
+    assert status in (413, 422)
+    assert one.upload("x" * 900_000)[0] == 200
+    status, _, answer = one.upload("x" * 900_000)
+    assert status == 422, answer
+    assert answer["error"]["code"] == "disk.full"
+    assert "1048576" in answer["error"]["message"]
+    assert not [n for n in os.listdir(one.folder) if n.startswith("upload")]
+    one.close()
+
+
+def test_answers_wait_for_room_and_lose_nothing(bin_dir, tmp_path):
+    one = BatchServer(bin_dir, str(tmp_path), ("--batch-limit", "1"))
+    big = one.upload("x" * 1_000_000)[2]["id"]
+    count = 100
+    batch = one.batch([request(i) for i in range(count)])
+    waits = one.wait(batch, lambda seen: seen["waits_for"])
+    assert "batch_limit" in waits["waits_for"]
+    assert waits["status"] == "in_progress"
+    one.call("DELETE", "/v1/files/" + big)
+    one.kill()  # it need not wait for its next look
+    seen = one.ended(batch)
+    assert seen["status"] == "completed"
+    assert ids(one.content(seen["output_file_id"])) == [
+        "r%d" % i for i in range(count)]
+    one.close()
+
+
+def test_an_app_sees_its_own_alone(bin_dir, tmp_path):
+    tokens = {}
+    for name in ("shop", "kiosk"):
+        path = os.path.join(str(tmp_path), name)
+        with open(path, "w") as file:
+            file.write(name * 8)
+        os.chmod(path, 0o600)
+        tokens[name] = path
+    rules = os.path.join(str(tmp_path), "rules.yaml")
+    with open(rules, "w") as file:
+        file.write("tokens:\n  shop: {file: %s, requests_per_day: 2}\n"
+                   "  kiosk: %s\n" % (tokens["shop"], tokens["kiosk"]))
+    one = BatchServer(bin_dir, str(tmp_path), ("--rules", rules))
+
+    def call(app, method, path, body=None, headers={}):
+        if isinstance(body, dict):
+            body = json.dumps(body)
+        connection = http.client.HTTPConnection("127.0.0.1", one.port)
+        connection.request(method, path, body, {
+            "Authorization": "Bearer " + app * 8, **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, json.loads(answer.read())
+
+    unix, one.call = one.call, lambda *a: call("shop", *a)
+    batch = one.batch([request(i) for i in range(4)])
+    seen = one.wait(batch, lambda seen: seen["waits_for"] and
+                    seen["request_counts"]["completed"] == 2)
+    assert "app shop: 2 of 2 requests a day are used" in seen["waits_for"]
+    for path in ("/v1/batches/" + batch, "/v1/files/" + seen["input_file_id"]):
+        status, _, answer = call("kiosk", "GET", path)
+        none = call("kiosk", "GET", path[:-4] + "0000")
+        assert status == none[0] == 404
+        assert answer["error"]["message"].replace(path[-4:], "0000") == \
+            none[2]["error"]["message"]
+        assert unix("GET", path)[0] == 404
+    assert call("kiosk", "GET", "/v1/batches")[2]["data"] == []
+    assert call("kiosk", "POST", "/v1/batches/%s/cancel" % batch)[0] == 404
+    one.call = unix
+    one.close()
+
+
+def test_two_processes_never_share_a_folder(bin_dir, server, tmp_path):
+    other = os.path.join(str(tmp_path), "o")
+    os.mkdir(other)
+    with pytest.raises(AssertionError):
+        Server(bin_dir, other, options=(
+            "--batch-folder", server.folder))
+
+
+def test_without_a_folder_there_are_no_batches(bin_dir, tmp_path):
+    one = Server(bin_dir, str(tmp_path))
+    for method, path in (("GET", "/v1/files"), ("POST", "/v1/batches")):
+        status, _, answer = one.call(method, path, "{}")
+        assert status == 404 and "off" in answer["error"]["message"]
+        assert "batch_folder" in answer["error"]["fix"]
+    one.close()
