@@ -151,7 +151,8 @@ static int make_lazy(const struct flo_call_form *form,
     lazy->form = form;
     lazy->in_thought = rules->in_thought;
     lazy->is_required = rules->is_required;
-    lazy->starts_asleep = !rules->is_required || rules->in_thought;
+    lazy->starts_asleep =
+        !rules->is_required || rules->in_thought || flo_form_has_channels(form);
     int rv = flo_tool_list_make(&lazy->tools, tools, err);
     if (rv < 0) {
         close_lazy(lazy);
@@ -170,7 +171,7 @@ int flo_grammar_open_tools(const struct flo_engine *engine,
         .name = rules->name,
         .name_bytes = rules->name_bytes,
         .is_one = rules->is_one,
-        .may_blank = rules->in_thought,
+        .may_blank = rules->in_thought && !flo_form_has_channels(form),
     };
     const struct flo_pieces *pieces;
     struct flo_program *program = NULL;
@@ -378,8 +379,8 @@ static size_t end_thought(struct flo_grammar *g, int32_t *tokens,
     struct flo_tokens found = {0};
     size_t taken = 0;
 
-    if (g->lazy->is_required && g->distances != NULL &&
-        g->left <= g->lazy->room / 2 &&
+    if (g->lazy->is_required && g->lazy->watch.in_thought &&
+        g->distances != NULL && g->left <= g->lazy->room / 2 &&
         tokenise(g, mark->data, mark->bytes, &found) &&
         found.count <= tokens_max) {
         while (taken < found.count && accept(g, found.ids[taken])) {

@@ -9,11 +9,15 @@ void flo_lazy_reset(struct flo_lazy *lazy)
     lazy->room = 0;
 }
 
-/* Step over the bytes; SIZE_MAX: nothing wakes it, else the bytes up to
- * there. */
+#define ASLEEP SIZE_MAX
+#define REFUSED (SIZE_MAX - 1)
+
+/* Step over the bytes; nothing wakes it, or the bytes up to there.  A text
+ * where a call must come is refused. */
 static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch,
                    const char *bytes, size_t count)
 {
+    bool has_heads = lazy->is_required && flo_form_has_channels(lazy->form);
     size_t mark;
 
     for (size_t i = 0; i < count; i++) {
@@ -23,8 +27,11 @@ static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch,
             (event == FLO_WATCH_THOUGHT_END && lazy->is_required)) {
             return i + 1;
         }
+        if (has_heads && !flo_call_watch_may_call(watch)) {
+            return REFUSED;
+        }
     }
-    return SIZE_MAX;
+    return ASLEEP;
 }
 
 /* The state in which it wakes. */
@@ -36,7 +43,7 @@ static bool wake(const struct flo_lazy *lazy,
     if (!watch->has_called) {
         return true;
     }
-    return lazy->form->is_bare
+    return lazy->form->is_bare || flo_form_has_channels(lazy->form)
                ? flo_matcher_walk(matcher, state, watch->tail, watch->count)
                : flo_matcher_walk(matcher, state, lazy->form->open.data,
                                   lazy->form->wakes);
@@ -49,7 +56,10 @@ bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher,
     size_t used = step(lazy, &watch, bytes, count);
     uint32_t at;
 
-    if (used != SIZE_MAX) {
+    if (used == REFUSED) {
+        return false;
+    }
+    if (used != ASLEEP) {
         if (!wake(lazy, &watch, matcher, &at) ||
             !flo_matcher_walk(matcher, &at, bytes + used, count - used)) {
             return false;
@@ -68,7 +78,7 @@ bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher,
     size_t used = step(lazy, &watch, bytes, count);
     uint32_t at;
 
-    return used == SIZE_MAX ||
-           (wake(lazy, &watch, matcher, &at) &&
+    return used == ASLEEP ||
+           (used != REFUSED && wake(lazy, &watch, matcher, &at) &&
             flo_matcher_walk(matcher, &at, bytes + used, count - used));
 }

@@ -25,10 +25,11 @@ static void add_unit(const struct flo_call_form *form, uint8_t byte,
                      struct flo_buf *out)
 {
     const struct flo_form_text *const texts[] = {
-        &form->open,         &form->mid,          &form->next,
-        &form->close,        &form->field_open,   &form->equals,
-        &form->field_close,  &form->separator,    &form->quote,
-        &form->thought_open, &form->thought_close};
+        &form->open,         &form->mid,           &form->next,
+        &form->close,        &form->field_open,    &form->equals,
+        &form->field_close,  &form->separator,     &form->quote,
+        &form->thought_open, &form->thought_close, &form->channel,
+        &form->body,         &form->channel_open,  &form->channel_mid};
     static const char *const words[] = {
         "get",           "get_now",    "city", "days",
         "{\"city\": \"", "\"days\": ", "é",    "{}"};
@@ -166,11 +167,11 @@ struct world {
 static void open_world(struct world *w)
 {
     static const struct flo_pieces none;
-    const struct flo_call_choice choice = {.may_blank = true};
-
     must(flo_tools_open(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL) == 0 &&
          flo_tool_list_make(&w->lazy.tools, &w->tools, NULL) == 0);
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
+        const struct flo_call_choice choice = {
+            .may_blank = !flo_form_has_channels(forms[i])};
         struct flo_program *program = NULL;
 
         must(flo_calls_compile(&w->tools, forms[i], &choice, &program, NULL) ==
@@ -197,7 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     w.lazy.form = forms[which];
     w.lazy.in_thought = (data[1] & 2) != 0;
     w.lazy.is_required = (data[1] & 4) != 0;
-    w.lazy.starts_asleep = !w.lazy.is_required || w.lazy.in_thought;
+    w.lazy.starts_asleep = !w.lazy.is_required || w.lazy.in_thought ||
+                           flo_form_has_channels(forms[which]);
     flo_buf_add(&answer, "", 0);
     for (size_t i = 2; i < bytes && !answer.failed; i++) {
         add_unit(forms[which], data[i], &answer);

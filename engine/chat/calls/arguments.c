@@ -96,7 +96,9 @@ static void start_value(struct flo_arguments *a, size_t key_bytes)
     a->held_count = 0;
     a->depth = 0;
     a->in_string = a->is_escaped = false;
+    a->in_name = a->wants_name = false;
     a->stage = is_text                       ? FLO_FIELD_TEXT
+               : flo_form_is_marked(form)    ? FLO_FIELD_MARKED
                : form->field_close.bytes > 0 ? FLO_FIELD_JSON
                                              : FLO_FIELD_VALUE;
 }
@@ -208,33 +210,52 @@ static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
     return a->may_null;
 }
 
-/* Up to field_close; what may be its beginning is held back. */
-static enum flo_arguments_event text(struct flo_arguments *a)
+/* So many of the held bytes are before the mark, or its beginning. */
+static size_t count_certain(const struct flo_arguments *a,
+                            const struct flo_form_text *mark, bool *is_whole)
 {
-    const struct flo_form_text *close = &a->form->field_close;
-    bool is_text = a->stage == FLO_FIELD_TEXT, is_whole = ends(a, close);
-    size_t keep = is_whole ? close->bytes : 0;
+    size_t keep = mark->bytes;
 
-    if (!is_whole) {
-        keep = a->held_count < close->bytes ? a->held_count : close->bytes - 1u;
-        while (memcmp(a->held + a->held_count - keep, close->data, keep) != 0) {
+    *is_whole = ends(a, mark);
+    if (!*is_whole) {
+        keep = a->held_count < mark->bytes ? a->held_count : mark->bytes - 1u;
+        while (memcmp(a->held + a->held_count - keep, mark->data, keep) != 0) {
             keep--;
         }
     }
-    size_t told = a->held_count - keep;
+    return a->held_count - keep;
+}
+
+static void drop_held(struct flo_arguments *a, size_t count)
+{
+    a->held_count -= count;
+    memmove(a->held, a->held + count, a->held_count);
+}
+
+static size_t put_text(struct flo_arguments *a, size_t certain)
+{
+    certain = flo_utf8_valid(a->held, certain); /* no half characters */
+    flo_buf_json_text(&a->out, a->held, certain);
+    return certain;
+}
+
+/* Up to field_close; what may be its beginning is held back. */
+static enum flo_arguments_event text(struct flo_arguments *a)
+{
+    bool is_text = a->stage == FLO_FIELD_TEXT, is_whole;
+    size_t told = count_certain(a, &a->form->field_close, &is_whole);
+
     if (a->may_null && is_null(a, told, is_whole)) {
         return FLO_ARGUMENTS_MORE;
     }
     if (is_text) {
-        told = flo_utf8_valid(a->held, told); /* no half characters */
-        flo_buf_json_text(&a->out, a->held, told);
+        told = put_text(a, told);
     } else {
         for (size_t i = 0; i < told; i++) {
             put_value(a, a->held[i]);
         }
     }
-    a->held_count -= told;
-    memmove(a->held, a->held + told, a->held_count);
+    drop_held(a, told);
     if (is_whole) {
         put_word(a);
         flo_buf_text(&a->out, is_text ? "\"" : "");
@@ -265,6 +286,100 @@ static enum flo_arguments_event value(struct flo_arguments *a)
     return start(a);
 }
 
+/* ---- marked values ---- */
+
+static enum flo_arguments_event marked_text(struct flo_arguments *a)
+{
+    bool is_whole;
+    size_t told = put_text(a, count_certain(a, &a->form->quote, &is_whole));
+
+    drop_held(a, told);
+    if (is_whole) {
+        flo_buf_text(&a->out, "\"");
+        a->in_string = false;
+        /* Bytes that are no character stand before the mark. */
+        a->has_control = a->held_count > a->form->quote.bytes;
+        a->held_count = 0;
+    }
+    return FLO_ARGUMENTS_MORE;
+}
+
+static bool in_object(const struct flo_arguments *a)
+{
+    return a->depth > 0 && (a->objects >> (a->depth - 1) & 1) != 0;
+}
+
+/* Brackets, commas and the ends of names; false: none of them may stand here.
+ */
+static bool marked_sign(struct flo_arguments *a, char byte)
+{
+    char text[2] = {byte, '\0'};
+    bool opens = byte == '{' || byte == '[';
+
+    if (a->in_name) {
+        a->in_name = false;
+        flo_buf_text(&a->out, "\": ");
+        return byte == ':';
+    }
+    flo_buf_text(&a->out, byte == ',' ? ", " : text);
+    if (opens && a->depth < 64) {
+        a->objects &= ~(1ull << a->depth);
+        a->objects |= (uint64_t)(byte == '{') << a->depth;
+        a->depth++;
+    } else if (opens || byte == ':') {
+        return false;
+    } else if (byte != ',') {
+        if (a->depth == 0 || in_object(a) != (byte == '}')) {
+            return false;
+        }
+        a->depth--;
+    }
+    a->wants_name = byte == '{' || (byte == ',' && in_object(a));
+    return true;
+}
+
+static enum flo_arguments_event marked(struct flo_arguments *a)
+{
+    const struct flo_call_form *form = a->form;
+    char byte = a->held[a->held_count - 1];
+
+    if (a->in_string) {
+        return marked_text(a);
+    }
+    if (a->held_count > 1 || byte == form->quote.data[0]) {
+        bool begins = flo_form_begins(&form->quote, a->held, a->held_count);
+        if (begins && a->held_count == form->quote.bytes) {
+            flo_buf_text(&a->out, "\"");
+            a->in_string = true;
+            a->held_count = 0;
+        }
+        return begins && !a->in_name ? FLO_ARGUMENTS_MORE : FLO_ARGUMENTS_BAD;
+    }
+    if (a->depth == 0 &&
+        (is_first(&form->separator, byte) || is_first(&form->close, byte) ||
+         is_first(&form->next, byte))) {
+        start_field(a);
+        a->held[a->held_count++] = byte;
+        return start(a);
+    }
+    a->held_count = 0;
+    if (strchr("{}[],:", byte) != NULL && byte != '\0') {
+        return marked_sign(a, byte) ? FLO_ARGUMENTS_MORE : FLO_ARGUMENTS_BAD;
+    }
+    if ((uint8_t)byte >= FLO_CONTROL_FIRST) {
+        return FLO_ARGUMENTS_BAD;
+    }
+    flo_buf_text(&a->out, a->wants_name ? "\"" : "");
+    a->in_name = a->in_name || a->wants_name;
+    a->wants_name = false;
+    if (a->in_name && (uint8_t)byte < 0x80) {
+        flo_buf_json_text(&a->out, &byte, 1);
+    } else {
+        flo_buf_add(&a->out, &byte, 1);
+    }
+    return FLO_ARGUMENTS_MORE;
+}
+
 enum flo_arguments_event flo_arguments_step(struct flo_arguments *a, char byte)
 {
     enum flo_arguments_event event = FLO_ARGUMENTS_MORE;
@@ -289,6 +404,9 @@ enum flo_arguments_event flo_arguments_step(struct flo_arguments *a, char byte)
         break;
     case FLO_FIELD_VALUE:
         event = value(a);
+        break;
+    case FLO_FIELD_MARKED:
+        event = marked(a);
         break;
     }
     return a->out.failed || a->has_control ? FLO_ARGUMENTS_BAD : event;

@@ -30,12 +30,17 @@ struct flo_arguments {
     enum {
         FLO_FIELD_START, /* a field, or the end */
         FLO_FIELD_KEY,
-        FLO_FIELD_TEXT,  /* as it stands, up to field_close */
-        FLO_FIELD_JSON,  /* up to field_close */
-        FLO_FIELD_VALUE, /* up to what can only follow it */
+        FLO_FIELD_TEXT,   /* as it stands, up to field_close */
+        FLO_FIELD_JSON,   /* up to field_close */
+        FLO_FIELD_VALUE,  /* up to what can only follow it */
+        FLO_FIELD_MARKED, /* the same where texts have marks */
     } stage;
     bool has_control; /* a control token within a value, which is no JSON */
     bool may_null;    /* of a text: nothing but the word so far */
+    /* of marked values: `depth` brackets are open, a bit is set for an object
+     */
+    uint64_t objects;
+    bool in_name, wants_name;
     uint32_t fields;
     bool is_closed; /* `close` is there, which may begin `next` */
     size_t held_count;

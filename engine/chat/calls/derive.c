@@ -89,6 +89,12 @@ static size_t common_end(struct part a, struct part b)
     return n;
 }
 
+static struct part beginning(struct part p, size_t bytes)
+{
+    p.bytes = bytes < p.bytes ? bytes : p.bytes;
+    return p;
+}
+
 static struct part trim(struct part p)
 {
     while (p.bytes > 0 && flo_form_is_blank(p.data[0])) {
@@ -164,6 +170,11 @@ static struct part own(const struct flo_derivation *d, struct part rest,
     struct flo_buf marked = {0};
     size_t same = common_end(rest, tail);
 
+    /* Two marks may end alike. */
+    while (same > 0 && same < tail.bytes &&
+           strchr("<[", tail.data[tail.bytes - same]) == NULL) {
+        same--;
+    }
     rest.bytes -= same;
     /* A token that ends the answer is not the call's, either. */
     for (size_t at = 0; d->vocab != NULL && at < rest.bytes; at++) {
@@ -187,6 +198,7 @@ static struct part own(const struct flo_derivation *d, struct part rest,
 static const char *const known_thoughts[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
+    {"<|channel>thought", "<channel|>"}, /* Gemma 4: where they are asked for */
 };
 
 /* The mark right before: up to a blank, or a control token alone. */
@@ -298,6 +310,10 @@ static void set_wakes(struct flo_call_form *form)
     uint16_t at = 0;
 
     form->is_bare = false;
+    if (flo_form_has_channels(form)) {
+        form->wakes = open->bytes;
+        return;
+    }
     if (open->bytes >= FLO_CONTROL_BYTES &&
         (uint8_t)open->data[0] >= FLO_CONTROL_FIRST) {
         form->wakes = FLO_CONTROL_BYTES;
@@ -449,10 +465,46 @@ static bool set_quote(const struct flo_derivation *d,
         return false;
     }
     struct part quote = {with.data + without.bytes, with.bytes - without.bytes};
+    struct part mark = find((struct part){quote.data, quote.bytes}, "\"");
 
     return keep(d, quote, &form->quote) &&
-           (form->quote.bytes == 0 ||
-            (form->quote.bytes == 1 && form->quote.data[0] == '"'));
+           (form->quote.bytes == 0 || mark.data != NULL);
+}
+
+/* A quote other than JSON's: do values stand as they are then written? */
+static bool is_marked(const struct flo_derivation *d,
+                      const struct flo_call_form *form,
+                      const struct fields *texts)
+{
+    static const char nested[] = CALLS_OF(
+        CALL_OF(NAME, "{\"kappa\":{\"omega\":[\"" TEXT "\",7531,true,null]}}"));
+    struct part with = between(texts->keys[0], texts->values[0]);
+    struct flo_buf text = {0}, wanted = {0};
+    struct flo_form_text equals;
+    size_t bytes = 0;
+    bool is_so = form->quote.bytes <= 1;
+
+    /* The quote is what stands behind the letters of `equals`. */
+    while (!is_so && bytes < with.bytes &&
+           keep(d, beginning(with, bytes), &equals) &&
+           equals.bytes < form->equals.bytes) {
+        bytes++;
+    }
+    if (!is_so) {
+        struct part quote = {with.data + bytes, with.bytes - bytes};
+
+        flo_buf_text(&wanted, "{omega:[");
+        flo_buf_add(&wanted, quote.data, quote.bytes);
+        flo_buf_text(&wanted, TEXT);
+        flo_buf_add(&wanted, quote.data, quote.bytes);
+        flo_buf_text(&wanted, ",7531,true,null]}");
+        flo_buf_add(&wanted, "", 1);
+        is_so = !wanted.failed && form->field_close.bytes == 0 &&
+                find(calls(d, nested, &text), wanted.data).data != NULL;
+    }
+    flo_buf_deinit(&text);
+    flo_buf_deinit(&wanted);
+    return is_so;
 }
 
 #define FIELDS_OF(value)                                                       \
@@ -473,7 +525,7 @@ static bool derive_fields(const struct flo_derivation *d,
     bool is_set = read_fields(all, "7531", &f) &&
                   read_fields(calls(d, texts, &a), TEXT, &g) &&
                   set_fields(d, form, all, &f, tail) &&
-                  set_quote(d, form, &g, &f);
+                  set_quote(d, form, &g, &f) && is_marked(d, form, &g);
 
     form->is_python = is_set && read_fields(calls(d, truths, &c), "True", &h);
     if (is_set) {
@@ -493,6 +545,163 @@ static bool derive_fields(const struct flo_derivation *d,
     flo_buf_deinit(&b);
     flo_buf_deinit(&c);
     return is_set;
+}
+
+/* ---- channels ---- */
+
+/* Within it, from a mark's beginning on. */
+static struct part from_mark(struct part p)
+{
+    const char *mark = p.data == NULL ? NULL : memchr(p.data, '<', p.bytes);
+    size_t left = mark == NULL ? p.bytes : (size_t)(mark - p.data);
+
+    if (p.data != NULL) {
+        p.data += left;
+        p.bytes -= left;
+    }
+    return p;
+}
+
+static struct part ending(struct part a, struct part b)
+{
+    size_t same = common_end(a, b);
+    struct part end = {a.data, same};
+
+    if (a.data != NULL) {
+        end.data += a.bytes - same;
+    }
+    return from_mark(end);
+}
+
+/* The renderings of an answer, of a call and of a thought before one, from the
+ * opened answer on. */
+struct messages {
+    struct part text, call, thought;
+};
+
+/* A head is a channel's mark, its name and the body's mark. */
+static bool set_heads(const struct flo_derivation *d,
+                      struct flo_call_form *form, const struct messages *m)
+{
+    struct part text = between(beginning(m->text, 0), find(m->text, ANSWER));
+    struct part thought =
+        between(beginning(m->thought, 0), find(m->thought, THOUGHT));
+    struct part same = beginning(text, common_begin(text, thought));
+
+    while (same.bytes > 0 && same.data[same.bytes - 1] != '>') {
+        same.bytes--;
+    }
+    return same.bytes > 0 && keep(d, same, &form->channel) &&
+           keep(d, ending(thought, text), &form->body) &&
+           keep(d, thought, &form->thought_open) && form->body.bytes > 0 &&
+           form->thought_open.bytes > form->channel.bytes + form->body.bytes;
+}
+
+/* The channel's name stands behind the tool's in what a template writes, and
+ * before it in what such models write by themselves: both are calls.  No
+ * template writes their <|constrain|>: it stands where the vocabulary has it.
+ */
+static bool set_channel_call(const struct flo_derivation *d,
+                             struct flo_call_form *form, struct part open,
+                             struct part mid)
+{
+    static const char constrain[] = "<|constrain|>";
+    struct flo_buf text = {0};
+    struct flo_form_text token;
+    size_t name = 0;
+
+    while (name < mid.bytes && !flo_form_is_blank(mid.data[name])) {
+        name++;
+    }
+    flo_buf_add(&text, mid.data, name);
+    flo_buf_add(&text, open.data, open.bytes);
+    bool is_set =
+        keep(d, (struct part){text.data, text.bytes}, &form->channel_open);
+    text.bytes = 0;
+    if (keep(d, (struct part){constrain, strlen(constrain)}, &token) &&
+        token.bytes == FLO_CONTROL_BYTES && name < mid.bytes) {
+        flo_buf_text(&text, " ");
+        flo_buf_text(&text, constrain);
+        name++;
+    }
+    flo_buf_add(&text, mid.data + name, mid.bytes - name);
+    is_set = is_set &&
+             keep(d, (struct part){text.data, text.bytes}, &form->channel_mid);
+    flo_buf_deinit(&text);
+    return is_set;
+}
+
+static bool set_channels(const struct flo_derivation *d,
+                         struct flo_call_form *form, const struct messages *m)
+{
+    static const char object[] = "{\"kappa\": \"" TEXT "\"}";
+    struct part name = find(m->call, NAME);
+    struct part arguments = find(behind(m->call, name), object);
+    struct part open = between(beginning(m->call, 0), name);
+    struct part mid = between(name, arguments);
+    struct part rest = behind(m->call, arguments);
+    struct part tail = behind(m->text, find(m->text, ANSWER));
+    struct part again = ending(rest, tail);
+    struct flo_form_text end;
+
+    if (open.bytes == 0 || mid.bytes == 0 || again.bytes == 0 ||
+        !set_heads(d, form, m) || !keep(d, open, &form->open) ||
+        !keep(d, mid, &form->mid) || !keep(d, tail, &form->thought_close) ||
+        !flo_form_begins(&form->channel, form->mid.data, form->channel.bytes) ||
+        !set_channel_call(d, form, open, mid)) {
+        return false;
+    }
+    rest.bytes -= again.bytes;
+    form->next.bytes = 0;
+    if (!keep(d, rest, &end)) {
+        return false;
+    }
+    bool is_end = d->vocab != NULL && end.bytes == FLO_CONTROL_BYTES &&
+                  (uint8_t)end.data[0] >= FLO_CONTROL_FIRST &&
+                  flo_vocab_is_end(d->vocab, flo_control_read(end.data));
+    end.bytes = is_end ? 0 : end.bytes;
+    form->close = end;
+    return true;
+}
+
+/* Each message of an answer has a head (gpt-oss). */
+static bool derive_channels(const struct flo_derivation *d,
+                            struct flo_call_form *form)
+{
+    static const char one[] =
+        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
+    static const char thinks[] =
+        "{\"reasoning_content\":\"" THOUGHT
+        "\",\"tool_calls\":[" CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "]}";
+    struct flo_buf prompt = {0}, texts[4] = {{0}};
+    struct part begin = answer(d, "", NULL, TOOLS, &prompt);
+    struct part all[] = {answer(d, ANSWER, NULL, TOOLS, &texts[0]),
+                         answer(d, "", one, TOOLS, &texts[1]),
+                         answer(d, "", thinks, TOOLS, &texts[2])};
+    struct flo_call_form found = *form;
+    bool is_set = begin.data != NULL;
+
+    if (find(all[2], THOUGHT).data == NULL) { /* or is it the call's text? */
+        all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
+    }
+    for (size_t i = 0; i < FLO_COUNT(all); i++) {
+        is_set = is_set && all[i].data != NULL &&
+                 common_begin(all[i], begin) == begin.bytes;
+        if (is_set) {
+            all[i].data += begin.bytes;
+            all[i].bytes -= begin.bytes;
+        }
+    }
+    const struct messages messages = {all[0], all[1], all[2]};
+    if (is_set && set_channels(d, &found, &messages)) {
+        *form = found;
+        form->kind = FLO_CALLS_JSON;
+    }
+    flo_buf_deinit(&prompt);
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        flo_buf_deinit(&texts[i]);
+    }
+    return form->kind == FLO_CALLS_JSON;
 }
 
 /* ---- the whole ---- */
@@ -524,7 +733,8 @@ void flo_calls_derive(const struct flo_derivation *d,
     derive_thoughts(d, form);
     tail = tail_of(d, &text);
     if (tail.data == NULL ||
-        (!derive_json(d, form, tail) && !derive_fields(d, form, tail))) {
+        (!derive_json(d, form, tail) && !derive_fields(d, form, tail) &&
+         !derive_channels(d, form))) {
         tell(form);
     }
     set_wakes(form);

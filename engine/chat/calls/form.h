@@ -6,6 +6,14 @@
  *
  *     field_open KEY equals VALUE field_close ( separator ... )*
  *
+ * In a form with channels (gpt-oss) an answer is messages.  Each has a head
+ * that says what it is:
+ *
+ *     channel NAME body TEXT ( thought_close channel NAME body TEXT )*
+ *
+ * A call begins with `open`, or with the name of its channel and then the
+ * tool's: channel_open NAME channel_mid ARGUMENTS.
+ *
  * Texts are bytes with control tokens in them (token/control.h).  The form is
  * found by comparing what the model's template writes (derive.c).  The grammar
  * of calls (grammar/schema/calls.c) and the reader of answers (reader.h) both
@@ -41,10 +49,24 @@ struct flo_call_form {
     uint16_t wakes; /* bytes of `open` after which a call has begun */
     struct flo_form_text open, mid, next, close;
     /* Texts of fields.  Without a quote a string stands as it is, up to
-     * field_close. */
+     * field_close.  A quote other than JSON's stands around a text as it is,
+     * and names of members are bare then: {name:<|"|>text<|"|>,on:true}. */
     struct flo_form_text field_open, equals, quote, field_close, separator;
     struct flo_form_text thought_open, thought_close; /* empty: none */
+    struct flo_form_text channel, body;               /* empty: no heads */
+    struct flo_form_text channel_open, channel_mid;
 };
+
+/* Are values other than JSON? */
+static inline bool flo_form_is_marked(const struct flo_call_form *form)
+{
+    return form->kind == FLO_CALLS_FIELDS && form->quote.bytes > 1;
+}
+
+static inline bool flo_form_has_channels(const struct flo_call_form *form)
+{
+    return form->channel.bytes > 0;
+}
 
 /* The form that is told in words, Hermes': most models have seen it. */
 #define FLO_TOLD_OPEN "<tool_call>\n{\"name\": "

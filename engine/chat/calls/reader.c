@@ -27,7 +27,8 @@ struct flo_call_reader {
     enum stage stage;
     bool is_behind_mark; /* blanks there are the template's */
     struct flo_call_watch watch;
-    uint16_t at; /* bytes of `open` or `mid` that were there */
+    const struct flo_form_text *open, *mid; /* in which this call is written */
+    uint16_t at;                            /* bytes of them that were there */
     uint32_t tool;
     struct flo_arguments arguments;
     size_t held_count;
@@ -48,6 +49,8 @@ int flo_call_reader_open(const struct flo_call_form *form,
     r->tools = tools;
     r->part = part;
     r->context = context;
+    r->open = &form->open;
+    r->mid = &form->mid;
     flo_call_watch_begin(&r->watch, form, tools, in_thought);
     *out = r;
     return 0;
@@ -96,7 +99,8 @@ static size_t without_blanks(const struct flo_call_reader *r, size_t count)
 /* All that is certain; the rest may be a mark, or a blank in front of one. */
 static void tell_certain(struct flo_call_reader *r)
 {
-    bool drops = r->watch.tools != NULL || r->watch.in_thought;
+    bool drops = r->watch.tools != NULL || r->watch.in_thought ||
+                 r->watch.is_start || flo_form_has_channels(r->form);
     size_t count = r->held_count - flo_call_watch_pending(&r->watch);
 
     count = flo_control_whole(r->held, count);
@@ -111,7 +115,7 @@ static void outside(struct flo_call_reader *r, char byte)
     size_t mark = 0;
     enum flo_watch_event event = flo_call_watch_step(&r->watch, byte, &mark);
 
-    if (r->is_behind_mark && flo_form_is_blank(byte)) {
+    if (r->is_behind_mark && flo_form_is_blank(byte) && !r->watch.in_head) {
         return;
     }
     r->is_behind_mark = false;
@@ -172,12 +176,12 @@ static void name(struct flo_call_reader *r, char byte)
     r->tool = flo_tool_list_find(r->tools, r->held, r->held_count);
     r->at = 0;
     r->stage = STAGE_MID;
-    if (r->tool == UINT32_MAX || r->form->mid.data[0] != byte) {
+    if (r->tool == UINT32_MAX || r->mid->data[0] != byte) {
         give_up(r);
         return;
     }
     r->part(r->context, FLO_PART_CALL, r->held, r->held_count);
-    if (follow(r, &r->form->mid, byte)) {
+    if (follow(r, r->mid, byte)) {
         begin_arguments(r);
     }
 }
@@ -200,7 +204,7 @@ static void inside(struct flo_call_reader *r, char byte)
 {
     switch (r->stage) {
     case STAGE_OPEN:
-        if (follow(r, &r->form->open, byte)) {
+        if (follow(r, r->open, byte)) {
             begin_name(r);
         }
         break;
@@ -208,7 +212,7 @@ static void inside(struct flo_call_reader *r, char byte)
         name(r, byte);
         break;
     case STAGE_MID:
-        if (follow(r, &r->form->mid, byte)) {
+        if (follow(r, r->mid, byte)) {
             begin_arguments(r);
         }
         break;
@@ -240,11 +244,18 @@ static void inside(struct flo_call_reader *r, char byte)
     }
 }
 
-/* A form without a mark of its own begins where an answer does: the bytes up to
- * there are read again. */
+/* A form without a mark of its own begins where an answer does, one with
+ * channels in a head: the bytes up to there are read again. */
 static void begin_call(struct flo_call_reader *r)
 {
-    if (r->form->is_bare) {
+    const struct flo_form_text *channel = &r->form->channel;
+
+    if (channel->bytes > 0 && r->watch.count >= channel->bytes &&
+        memcmp(r->watch.tail, channel->data, channel->bytes) == 0) {
+        r->open = &r->form->channel_open;
+        r->mid = &r->form->channel_mid;
+    }
+    if (r->form->is_bare || channel->bytes > 0) {
         r->stage = STAGE_OPEN;
         r->at = 0;
         for (uint16_t i = 0; i < r->watch.count; i++) {
@@ -277,7 +288,11 @@ void flo_call_reader_add(struct flo_call_reader *r, const char *bytes,
 
 void flo_call_reader_end(struct flo_call_reader *r)
 {
-    if (r->stage == STAGE_OUTSIDE) {
+    const struct flo_form_text *channel = &r->form->channel;
+    bool is_head = r->watch.in_head && r->held_count >= channel->bytes &&
+                   memcmp(r->held, channel->data, channel->bytes) == 0;
+
+    if (r->stage == STAGE_OUTSIDE && !is_head) {
         tell_held(r, r->watch.in_thought, r->held_count);
     }
     r->stage = STAGE_OVER;

@@ -12,6 +12,7 @@ void flo_call_watch_begin(struct flo_call_watch *watch,
     watch->tools = form->kind == FLO_CALLS_NONE ? NULL : tools;
     watch->in_thought = in_thought;
     watch->is_start = true;
+    watch->in_head = flo_form_has_channels(form) && !in_thought;
 }
 
 /* ---- marks ---- */
@@ -88,6 +89,92 @@ static size_t match_thought(const struct flo_call_watch *w, bool *is_whole)
     return found;
 }
 
+/* ---- heads ---- */
+
+#define HEAD_MAX 128u /* bytes; a longer one is text */
+
+static bool tail_begins(const struct flo_call_watch *w,
+                        const struct flo_form_text *text)
+{
+    return flo_form_begins(text, w->tail, w->count);
+}
+
+static bool tail_has(const struct flo_call_watch *w,
+                     const struct flo_form_text *text, size_t bytes)
+{
+    return w->count >= bytes && memcmp(w->tail, text->data, bytes) == 0;
+}
+
+static bool may_be_head(const struct flo_call_watch *w)
+{
+    const struct flo_call_form *form = w->form;
+
+    return w->count <= HEAD_MAX &&
+           (tail_begins(w, &form->channel) ||
+            tail_has(w, &form->channel, form->channel.bytes) ||
+            (w->tools != NULL && tail_begins(w, &form->open)));
+}
+
+static bool is_call(const struct flo_call_watch *w)
+{
+    const struct flo_call_form *form = w->form;
+
+    return w->tools != NULL &&
+           ((w->count == form->open.bytes && tail_begins(w, &form->open)) ||
+            (w->count == form->channel_open.bytes &&
+             tail_begins(w, &form->channel_open)));
+}
+
+bool flo_call_watch_may_call(const struct flo_call_watch *w)
+{
+    const struct flo_call_form *form = w->form;
+
+    return w->in_thought || w->has_called ||
+           (w->in_head && (tail_begins(w, &form->open) ||
+                           tail_begins(w, &form->channel_open) ||
+                           tail_begins(w, &form->thought_open)));
+}
+
+static enum flo_watch_event step_head(struct flo_call_watch *w, size_t *mark)
+{
+    const struct flo_call_form *form = w->form;
+
+    *mark = w->count;
+    if (is_call(w)) {
+        w->has_called = true;
+        return FLO_WATCH_CALL;
+    }
+    if (!may_be_head(w)) {
+        w->in_head = false;
+        return FLO_WATCH_NOTHING;
+    }
+    if (w->count <= form->channel.bytes ||
+        match(w, form->body.data, form->body.bytes) != form->body.bytes) {
+        return FLO_WATCH_NOTHING;
+    }
+    /* Also a thought that names something behind its channel. */
+    w->in_thought = tail_has(w, &form->thought_open,
+                             form->thought_open.bytes - form->body.bytes);
+    w->in_head = false;
+    w->count = 0;
+    return w->in_thought ? FLO_WATCH_THOUGHT : FLO_WATCH_TEXT;
+}
+
+static enum flo_watch_event step_message(struct flo_call_watch *w, size_t *mark)
+{
+    const struct flo_form_text *end = &w->form->thought_close;
+    bool was_thought = w->in_thought;
+
+    if (match(w, end->data, end->bytes) != end->bytes) {
+        return FLO_WATCH_NOTHING;
+    }
+    *mark = end->bytes;
+    w->in_thought = false;
+    w->in_head = true;
+    w->count = 0;
+    return was_thought ? FLO_WATCH_THOUGHT_END : FLO_WATCH_TEXT;
+}
+
 /* ---- bytes ---- */
 
 static void keep(struct flo_call_watch *w, char byte)
@@ -103,8 +190,15 @@ enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
 {
     bool is_thought, is_call = false;
 
-    if (w->has_called || (w->is_start && w->count == 0 && !w->in_thought &&
-                          flo_form_is_blank(byte))) {
+    if (w->has_called) {
+        return FLO_WATCH_NOTHING;
+    }
+    if (flo_form_has_channels(w->form)) {
+        keep(w, byte);
+        return w->in_head ? step_head(w, mark) : step_message(w, mark);
+    }
+    if (w->is_start && w->count == 0 && !w->in_thought &&
+        flo_form_is_blank(byte)) {
         return FLO_WATCH_NOTHING;
     }
     keep(w, byte);
@@ -129,7 +223,14 @@ enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
 
 size_t flo_call_watch_pending(const struct flo_call_watch *w)
 {
+    const struct flo_form_text *end = &w->form->thought_close;
     bool ignored;
+
+    if (flo_form_has_channels(w->form)) {
+        return w->has_called ? 0
+               : w->in_head  ? w->count
+                             : match(w, end->data, end->bytes);
+    }
     size_t thought = match_thought(w, &ignored);
     size_t call = w->in_thought || w->has_called ? 0 : match_call(w, &ignored);
 

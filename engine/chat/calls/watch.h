@@ -14,6 +14,7 @@ enum flo_watch_event {
     FLO_WATCH_NOTHING,
     FLO_WATCH_THOUGHT,     /* one has begun */
     FLO_WATCH_THOUGHT_END, /* it has ended */
+    FLO_WATCH_TEXT,        /* with channels: a text has begun, or ended */
     FLO_WATCH_CALL,        /* a call has begun: nothing more is watched */
 };
 
@@ -23,6 +24,7 @@ struct flo_call_watch {
     bool in_thought;
     bool is_start; /* nothing but blanks so far, but for a thought */
     bool has_called;
+    bool in_head; /* with channels: `tail` is the head so far */
     uint16_t count;
     char tail[FLO_WATCH_BYTES];
 };
@@ -35,6 +37,8 @@ void flo_call_watch_begin(struct flo_call_watch *watch,
  * one, belong to no text. */
 enum flo_watch_event flo_call_watch_step(struct flo_call_watch *watch,
                                          char byte, size_t *mark);
+/* With channels: can a call still come without a text before it? */
+bool flo_call_watch_may_call(const struct flo_call_watch *watch);
 /* So many of the last bytes may yet turn out to be a mark. */
 size_t flo_call_watch_pending(const struct flo_call_watch *watch);
 

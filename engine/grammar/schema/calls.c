@@ -13,88 +13,12 @@ struct calls {
     const struct flo_call_form *form;
     uint32_t only;  /* of the tools; UINT32_MAX: any */
     uint32_t up_to; /* rule: any text up to field_close, and that */
+    uint32_t arguments[FLO_TOOLS_MAX]; /* rules, of those that may be called */
 };
 
 static void put(struct flo_schema *s, const struct flo_form_text *text)
 {
     flo_program_bytes(s->program, text->data, text->bytes);
-}
-
-/* ---- texts that stand as they are ---- */
-
-/* A character that is not in the mark, nor a control character. */
-static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
-{
-    struct flo_code_set set = {.count = 0};
-
-    flo_code_set_add(&set, 0, 8);
-    flo_code_set_add(&set, 0x0b, 0x1f);
-    flo_code_set_add(&set, 0x7f, 0x7f);
-    for (uint32_t byte = 0; byte < 0x80; byte++) {
-        if (is_used[byte]) {
-            flo_code_set_add(&set, byte, byte);
-        }
-    }
-    flo_code_set_negate(&set);
-    flo_program_class(p, &set);
-    flo_program_join(p, to);
-}
-
-/* So many bytes of the mark are there when `byte` comes after `have` of it. */
-static uint32_t overlap(const struct flo_form_text *mark, uint32_t have,
-                        char byte)
-{
-    char text[FLO_FORM_TEXT_MAX + 1];
-    uint32_t most = have + 1;
-
-    memcpy(text, mark->data, have);
-    text[have] = byte;
-    while (most > 0 && memcmp(mark->data, text + have + 1 - most, most) != 0) {
-        most--;
-    }
-    return most;
-}
-
-/* Any text up to the mark, and that. */
-static void put_up_to(struct flo_schema *s, const struct flo_form_text *mark)
-{
-    struct flo_program *p = s->program;
-    uint32_t nodes[FLO_FORM_TEXT_MAX + 1];
-    bool is_used[128] = {false};
-
-    for (uint32_t i = 0; i < mark->bytes; i++) {
-        uint8_t byte = (uint8_t)mark->data[i];
-        if (byte < 128) {
-            is_used[byte] = true;
-        } else {
-            flo_schema_refuse(s, "",
-                              "a text before a mark that is not ASCII "
-                              "is not supported");
-        }
-        nodes[i] = flo_program_node(p);
-    }
-    nodes[mark->bytes] = flo_program_node(p);
-    flo_program_join(p, nodes[0]);
-    for (uint32_t i = 0; i < mark->bytes && !p->failed; i++) {
-        struct flo_choice choice;
-
-        p->at = nodes[i];
-        flo_choice_begin(p, &choice);
-        for (uint32_t byte = 0; byte < 128; byte++) {
-            if (is_used[byte]) {
-                char c = (char)byte;
-                flo_choice_next(p, &choice);
-                flo_program_bytes(p, &c, 1);
-                flo_program_join(p, nodes[overlap(mark, i, c)]);
-                p->at = flo_program_node(p);
-            }
-        }
-        flo_choice_next(p, &choice);
-        put_other(p, is_used, nodes[0]);
-        p->at = flo_program_node(p);
-        flo_choice_end(p, &choice);
-    }
-    p->at = nodes[mark->bytes];
 }
 
 /* ---- fields ---- */
@@ -164,6 +88,12 @@ static void put_field(struct flo_schema *s,
                                       ? FLO_ARGUMENT_TEXT
                                       : flo_schema_kind(schema, &text);
 
+    if (memmem(name, bytes, form->equals.data, form->equals.bytes) != NULL) {
+        flo_schema_refuse(s, "/properties",
+                          "the name '%.*s' cannot be written in the form in "
+                          "which this model writes calls",
+                          flo_schema_cut(bytes), name);
+    }
     put(s, &form->field_open);
     flo_program_bytes(s->program, name, bytes);
     put(s, &form->equals);
@@ -234,16 +164,21 @@ parameters_of(struct flo_schema *s, const struct calls *calls, uint32_t i)
     return n != NULL && n->first != NULL ? n : NULL;
 }
 
-/* The tool is an item of its own, without a schema: a refusal names it, and
- * references begin at its parameters. */
-static void put_arguments(struct flo_schema *s, const struct calls *calls,
-                          uint32_t i)
+/* Arguments of a tool, as a rule.  The tool is an item of its own, without a
+ * schema: a refusal names it, and references begin at its parameters. */
+static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls,
+                              uint32_t i)
 {
     const struct flo_tree_node *name = flo_tool_name(calls->tools, i);
     struct flo_schema_item *item = &s->items[s->count];
     bool is_json = calls->form->kind == FLO_CALLS_JSON;
-    uint32_t at = s->at;
+    uint32_t at = s->at, rule = flo_program_rule(s->program);
 
+    if (s->count == FLO_SCHEMA_ITEMS_MAX) {
+        flo_schema_refuse(s, "", "more than %u schemas", FLO_SCHEMA_ITEMS_MAX);
+        return rule;
+    }
+    uint32_t back = flo_program_begin(s->program, rule);
     *item = (struct flo_schema_item){.parent = at};
     snprintf(item->place, sizeof(item->place), "/%.*s",
              flo_schema_cut(name->bytes), name->text);
@@ -261,18 +196,20 @@ static void put_arguments(struct flo_schema *s, const struct calls *calls,
         put_fields(s, calls, item->top);
     }
     s->at = at;
+    flo_program_end(s->program, back);
+    return rule;
 }
 
 /* NAME mid ARGUMENTS of each tool that may be called. */
-static uint32_t put_call(struct flo_schema *s, const struct calls *calls)
+static uint32_t put_call(struct flo_schema *s, const struct calls *calls,
+                         const struct flo_form_text *mid)
 {
     struct flo_program *p = s->program;
     uint32_t rule = flo_program_rule(p), back = flo_program_begin(p, rule);
     struct flo_choice choice;
 
     flo_choice_begin(p, &choice);
-    for (uint32_t i = 0; i < calls->tools->count && s->rv == 0 && !p->failed;
-         i++) {
+    for (uint32_t i = 0; i < calls->tools->count && !p->failed; i++) {
         const struct flo_tree_node *name = flo_tool_name(calls->tools, i);
 
         if (calls->only != UINT32_MAX && calls->only != i) {
@@ -280,8 +217,8 @@ static uint32_t put_call(struct flo_schema *s, const struct calls *calls)
         }
         flo_choice_next(p, &choice);
         flo_program_bytes(p, name->text, name->bytes);
-        put(s, &calls->form->mid);
-        put_arguments(s, calls, i);
+        put(s, mid);
+        flo_program_call(p, calls->arguments[i]);
     }
     flo_choice_end(p, &choice);
     flo_program_end(p, back);
@@ -303,8 +240,10 @@ static void put_next(struct flo_schema *s, const struct calls *calls,
 static void put_all(struct flo_schema *s, struct calls *calls,
                     const struct flo_call_choice *choice)
 {
+    const struct flo_call_form *form = calls->form;
     struct flo_program *p = s->program;
-    uint32_t back, call;
+    struct flo_choice begin;
+    uint32_t back, call, named;
 
     s->items[0] = (struct flo_schema_item){.rule = flo_program_rule(p)};
     snprintf(s->items[0].place, sizeof(s->items[0].place), "/tools");
@@ -312,19 +251,35 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     p->root = s->items[0].rule;
     calls->up_to = flo_program_rule(p);
     back = flo_program_begin(p, calls->up_to);
-    put_up_to(s, &calls->form->field_close);
+    flo_schema_up_to(s, &calls->form->field_close);
     flo_program_end(p, back);
-    call = put_call(s, calls);
+    for (uint32_t i = 0; i < calls->tools->count && s->rv == 0 && !p->failed;
+         i++) {
+        if (calls->only == UINT32_MAX || calls->only == i) {
+            calls->arguments[i] = put_arguments(s, calls, i);
+        }
+    }
+    call = put_call(s, calls, &form->mid);
+    named = flo_form_has_channels(form) ? put_call(s, calls, &form->channel_mid)
+                                        : call;
     back = flo_program_begin(p, p->root);
     if (choice->may_blank) {
         flo_gbnf_put(&s->gbnf, "[ \\n]{0,4}");
     }
-    put(s, &calls->form->open);
+    flo_choice_begin(p, &begin);
+    flo_choice_next(p, &begin);
+    put(s, &form->open);
     flo_program_call(p, call);
-    if (!choice->is_one) {
+    if (flo_form_has_channels(form)) {
+        flo_choice_next(p, &begin);
+        put(s, &form->channel_open);
+        flo_program_call(p, named);
+    }
+    flo_choice_end(p, &begin);
+    if (!choice->is_one && form->next.bytes > 0) {
         put_next(s, calls, call);
     }
-    put(s, &calls->form->close);
+    put(s, &form->close);
     flo_program_end(p, back);
     flo_schema_put_items(s);
     s->rv = s->rv < 0 ? s->rv : s->gbnf.rv;
@@ -349,7 +304,10 @@ int flo_calls_compile(const struct flo_tools *tools,
                       const struct flo_call_choice *choice,
                       struct flo_program **program, struct flo_err *err)
 {
-    struct flo_schema s = {.tree = tools->tree, .is_python = form->is_python};
+    struct flo_schema s = {.tree = tools->tree,
+                           .is_python = form->is_python,
+                           .mark =
+                               flo_form_is_marked(form) ? &form->quote : NULL};
     struct calls calls = {.tools = tools, .form = form, .only = UINT32_MAX};
 
     if (choice->name_bytes > 0) {

@@ -87,7 +87,7 @@ static void put_set(struct flo_schema *s, struct distinct *d, uint32_t set,
         p->at = at;
         at = flo_program_node(p);
         flo_program_fork(p, at);
-        flo_program_text(p, size > 0 ? ", " : "");
+        flo_program_text(p, size > 0 ? flo_schema_comma(s) : "");
         flo_program_call(p, d->rules[i]);
         flo_program_join(p, d->nodes[next]);
     }

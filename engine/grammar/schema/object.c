@@ -161,8 +161,12 @@ static void json_member(struct flo_schema *s,
         .kind = FLO_TREE_STRING, .text = name, .bytes = bytes};
 
     (void)words;
-    flo_schema_literal(s, &key);
-    flo_program_text(s->program, ": ");
+    if (s->mark != NULL) {
+        flo_schema_marked_name(s, name, bytes);
+    } else {
+        flo_schema_literal(s, &key);
+        flo_program_text(s->program, ": ");
+    }
     flo_schema_call(s, schema, "properties", name, bytes);
 }
 
@@ -170,7 +174,7 @@ static void json_between(struct flo_schema *s,
                          const struct flo_object_words *words)
 {
     (void)words;
-    flo_program_text(s->program, ", ");
+    flo_program_text(s->program, flo_schema_comma(s));
 }
 
 /* ---- objects of so many members ---- */
@@ -258,7 +262,7 @@ static void put_next(struct flo_schema *s, struct counted *t, uint32_t rule,
         flo_program_join(p, node_of(p, t->next, count));
     }
     if (takes) {
-        flo_program_text(p, count > 0 ? ", " : "");
+        flo_program_text(p, count > 0 ? flo_schema_comma(s) : "");
         flo_program_call(p, rule);
         flo_program_join(p, node_of(p, t->next, more));
     }
@@ -283,7 +287,7 @@ static void put_end(struct flo_schema *s, struct counted *t, uint32_t rule,
         if (count >= t->o->least) {
             flo_program_fork(p, end);
         }
-        flo_program_text(p, count > 0 ? ", " : "");
+        flo_program_text(p, count > 0 ? flo_schema_comma(s) : "");
         flo_program_call(p, rule);
         flo_program_join(p, node_of(p, t->here, more));
     }
@@ -399,15 +403,23 @@ static void settle_counts(struct object *o)
     }
 }
 
-/* Fields have the names that the schema has, and as many as it has. */
-static void check_fields(struct flo_schema *s, struct object *o)
+/* Names that stand bare are those that the schema has. */
+static void check_names(struct flo_schema *s, struct object *o)
 {
     o->has_extra = o->has_extra && o->extra != NULL;
-    if (o->has_extra || o->least > 0 || o->most != UINT32_MAX) {
-        flo_schema_refuse(s,
-                          o->has_extra   ? "/additionalProperties"
-                          : o->least > 0 ? "/minProperties"
-                                         : "/maxProperties",
+    if (o->has_extra) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "is not supported in the form in which this model "
+                          "writes calls");
+    }
+}
+
+/* Fields are as many as the schema has. */
+static void check_fields(struct flo_schema *s, struct object *o)
+{
+    check_names(s, o);
+    if (o->least > 0 || o->most != UINT32_MAX) {
+        flo_schema_refuse(s, o->least > 0 ? "/minProperties" : "/maxProperties",
                           "is not supported in the form in which this model "
                           "writes calls");
     }
@@ -467,6 +479,8 @@ void flo_schema_object_as(struct flo_schema *s,
     }
     if (s->rv == 0 && words->has_fields) {
         check_fields(s, &o);
+    } else if (s->rv == 0 && s->mark != NULL) {
+        check_names(s, &o);
     }
     if (s->rv == 0 && (o.least > 0 || o.most != UINT32_MAX)) {
         put_counted(s, &o);

@@ -20,15 +20,16 @@ enum {
 /* Rules that all schemas use; an answer of any JSON may have line ends. */
 static const char common[] =
     "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
-    "char ::= plain | \"\\\\\" [\"\\\\/bfnrt]\n"
-    "string ::= \"\\\"\" char* \"\\\"\"\n"
     "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
     "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
+    "value ::= object | array | string | number | word\n";
+static const char quoted[] =
+    "char ::= plain | \"\\\\\" [\"\\\\/bfnrt]\n"
+    "string ::= \"\\\"\" char* \"\\\"\"\n"
     "ws ::= (\" \" | \"\\n\" \" \"{0,24})?\n"
     "member ::= string \":\" ws value\n"
     "object ::= \"{\" ws (member (\",\" ws member)* ws)? \"}\"\n"
-    "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n"
-    "value ::= object | array | string | number | word\n";
+    "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n";
 static const char json[] = "word ::= \"true\" | \"false\" | \"null\"\n";
 static const char python[] = "word ::= \"True\" | \"False\" | \"None\"\n";
 
@@ -334,6 +335,11 @@ void flo_schema_begin(struct flo_schema *s, struct flo_err *err)
     }
     if (s->rv == 0) {
         flo_gbnf_read(&s->gbnf, common, sizeof(common) - 1);
+        if (s->mark != NULL) {
+            flo_schema_marked_rules(s);
+        } else {
+            flo_gbnf_read(&s->gbnf, quoted, sizeof(quoted) - 1);
+        }
         flo_gbnf_read(&s->gbnf, s->is_python ? python : json,
                       strlen(s->is_python ? python : json));
         s->program->root = flo_gbnf_rule(&s->gbnf, "object");

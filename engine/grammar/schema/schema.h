@@ -8,6 +8,7 @@
  *   value.c     arrays, strings, numbers
  *   distinct.c  arrays of values that differ
  *   calls.c     calls of tools, whose arguments are schemas
+ *   written.c   how values are written, which is not always JSON
  *
  * The first refusal stays in `rv`; the program that is built after it is thrown
  * away. */
@@ -15,6 +16,7 @@
 #define FLOTILLA_GRAMMAR_SCHEMA_H
 
 #include "base/tree/tree.h"
+#include "engine/chat/calls/form.h"
 #include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
@@ -48,9 +50,10 @@ struct flo_schema {
     uint32_t parts;                /* of allOf, merged into that */
     uint32_t steps;                /* of all walks along lists */
     struct flo_program *program;
-    struct flo_parser gbnf; /* the rules that all schemas use */
-    struct flo_buf text;    /* of a literal */
-    bool is_python;         /* True, False and None */
+    struct flo_parser gbnf;           /* the rules that all schemas use */
+    struct flo_buf text;              /* of a literal */
+    bool is_python;                   /* True, False and None */
+    const struct flo_form_text *mark; /* around texts (written.c); NULL: JSON */
     int rv;
     struct flo_err *err;
 };
@@ -162,6 +165,18 @@ void flo_schema_object_as(struct flo_schema *s,
 /* A text's characters: `any` is the rule of one that is not told apart. */
 void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
                      uint32_t any);
+/* Between two members or values. */
+static inline const char *flo_schema_comma(const struct flo_schema *s)
+{
+    return s->mark != NULL ? "," : ", ";
+}
+/* Any text up to the mark, and that. */
+void flo_schema_up_to(struct flo_schema *s, const struct flo_form_text *mark);
+/* For a schema with a mark: rules of any value; a member's name and what
+ * follows it. */
+void flo_schema_marked_rules(struct flo_schema *s);
+void flo_schema_marked_name(struct flo_schema *s, const char *name,
+                            size_t bytes);
 /* Before a list is built and after: flo_schema_end() gives the program.  Errors
  * as flo_schema_compile(). */
 void flo_schema_begin(struct flo_schema *s, struct flo_err *err);

@@ -71,13 +71,13 @@ static void value_array(struct flo_schema *s,
         if (i >= least) {
             flo_program_fork(p, out);
         }
-        put_element(s, i == 0 ? "" : ", ", prefix, items, i);
+        put_element(s, i == 0 ? "" : flo_schema_comma(s), prefix, items, i);
         prefix = prefix == NULL ? NULL : prefix->next;
     }
     if (i < most) {
         uint32_t rule = flo_program_rule(p), back = flo_program_begin(p, rule);
 
-        put_element(s, ", ", NULL, items, i);
+        put_element(s, flo_schema_comma(s), NULL, items, i);
         flo_program_end(p, back);
         flo_program_repeat(p, rule, least > i ? least - i : 0,
                            most == UINT32_MAX ? most : most - i);
@@ -161,9 +161,22 @@ void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
 static void value_string(struct flo_schema *s,
                          const struct flo_tree_node *schema)
 {
-    flo_program_text(s->program, "\"");
+    static const char *const bounds[] = {"/pattern", "/format", "/minLength",
+                                         "/maxLength"};
+    const char *quote = s->mark != NULL ? s->mark->data : "\"";
+    size_t bytes = s->mark != NULL ? s->mark->bytes : 1, i = 0;
+
+    while (i < FLO_COUNT(bounds) &&
+           flo_schema_at(s, schema, bounds[i]) == NULL) {
+        i++;
+    }
+    if (i == FLO_COUNT(bounds)) {
+        flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, "string"));
+        return;
+    }
+    flo_program_bytes(s->program, quote, bytes);
     flo_schema_text(s, schema, flo_gbnf_rule(&s->gbnf, "char"));
-    flo_program_text(s->program, "\"");
+    flo_program_bytes(s->program, quote, bytes);
 }
 
 /* ---- numbers ---- */

@@ -182,43 +182,6 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
     flo_program_call(s->program, s->items[i].rule);
 }
 
-/* The JSON in s->text with Python's words. */
-static void put_python(struct flo_schema *s)
-{
-    const char *at = s->text.data, *end = at + s->text.bytes;
-    bool in_string = false;
-
-    while (at < end) {
-        const char *word = *at == 't'   ? "True"
-                           : *at == 'f' ? "False"
-                           : *at == 'n' ? "None"
-                                        : NULL;
-        if (!in_string && word != NULL) {
-            flo_program_text(s->program, word);
-            at += *at == 'f' ? 5 : 4; /* false; true, null */
-            continue;
-        }
-        if (in_string && *at == '\\') {
-            flo_program_bytes(s->program, at++, 1);
-        } else if (*at == '"') {
-            in_string = !in_string;
-        }
-        flo_program_bytes(s->program, at++, 1);
-    }
-}
-
-void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
-{
-    s->text.bytes = 0;
-    flo_tree_print(value, &s->text);
-    if (s->is_python) {
-        put_python(s);
-    } else {
-        flo_program_bytes(s->program, s->text.data, s->text.bytes);
-    }
-    s->program->failed = s->program->failed || s->text.failed;
-}
-
 /* ---- counts ---- */
 
 const struct flo_tree_node *flo_schema_at(struct flo_schema *s,

@@ -249,6 +249,26 @@ static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf,
     return 0;
 }
 
+/* An answer of gpt-oss is several messages: <|end|> ends one of them,
+ * <|return|> or <|call|> the answer. */
+static void spare_message_end(struct flo_vocab *vocab)
+{
+    static const char *const texts[] = {"<|end|>", "<|return|>", "<|call|>"};
+    int32_t ids[FLO_COUNT(texts)] = {-1, -1, -1};
+
+    for (int32_t id = 0; id < vocab->facts.count; id++) {
+        for (size_t i = 0; vocab->tokens[id].is_end && i < FLO_COUNT(texts);
+             i++) {
+            if (flo_token_is(&vocab->tokens[id], texts[i], strlen(texts[i]))) {
+                ids[i] = id;
+            }
+        }
+    }
+    if (ids[0] >= 0 && ids[1] >= 0 && ids[2] >= 0) {
+        vocab->tokens[ids[0]].is_end = ids[0] == vocab->facts.eos;
+    }
+}
+
 static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                     struct flo_err *err)
 {
@@ -282,6 +302,7 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     if (facts->eot >= 0) {
         vocab->tokens[facts->eot].is_end = true;
     }
+    spare_message_end(vocab);
     return 0;
 }
 

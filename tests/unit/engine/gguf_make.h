@@ -20,7 +20,18 @@ static const char *const controls[] = {"<|im_start|>",
                                        "<|user|>",
                                        "<|assistant|>",
                                        "<|system|>",
-                                       "<|end|>"};
+                                       "<|end|>",
+                                       "<|start|>",
+                                       "<|channel|>",
+                                       "<|message|>",
+                                       "<|constrain|>",
+                                       "<|return|>",
+                                       "<|call|>",
+                                       "<|tool_call>",
+                                       "<tool_call|>",
+                                       "<|\"|>",
+                                       "<|channel>",
+                                       "<channel|>"};
 
 static inline void put_u32(struct flo_buf *out, uint32_t value)
 {

@@ -13,7 +13,10 @@
     "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"             \
     "\"by\":{\"type\":[\"string\",\"null\"]},"                                 \
     "\"at\":{\"anyOf\":[{\"type\":\"string\",\"maxLength\":6},{\"type\":"      \
-    "\"null\"}]}},"                                                            \
+    "\"null\"}]},"                                                             \
+    "\"in\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"array\","   \
+    "\"items\":{\"type\":\"object\",\"properties\":{\"y\":{\"type\":"          \
+    "\"string\"}}}},\"z\":{}}}},"                                              \
     "\"required\":[\"city\"]}}},"                                              \
     "{\"type\":\"function\",\"function\":{\"name\":\"get_now\"}}]"
 
@@ -77,7 +80,31 @@ static const struct flo_call_form python = {
     .close = TEXT(")]"),
 };
 
-static const struct flo_call_form *const forms[] = {&hermes, &bare, &fields,
-                                                    &snake, &python};
+static const struct flo_call_form harmony = {
+    .kind = FLO_CALLS_JSON,
+    .wakes = 14,
+    .open = TEXT(" to=functions."),
+    .mid = TEXT("<|channel|>commentary json<|message|>"),
+    .close = TEXT("<|call|>"),
+    .thought_open = TEXT("<|channel|>analysis<|message|>"),
+    .thought_close = TEXT("<|end|><|start|>assistant"),
+    .channel = TEXT("<|channel|>"),
+    .body = TEXT("<|message|>"),
+    .channel_open = TEXT("<|channel|>commentary to=functions."),
+    .channel_mid = TEXT(" json<|message|>"),
+};
+static const struct flo_call_form marked = {
+    .kind = FLO_CALLS_FIELDS,
+    .wakes = 17,
+    .open = TEXT("<|tool_call>call:"),
+    .mid = TEXT("{"),
+    .equals = TEXT(":"),
+    .quote = TEXT("<|\"|>"),
+    .separator = TEXT(","),
+    .next = TEXT("}<tool_call|><|tool_call>call:"),
+    .close = TEXT("}<tool_call|>"),
+};
+static const struct flo_call_form *const forms[] = {
+    &hermes, &bare, &fields, &snake, &python, &harmony, &marked};
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "engine/chat/calls/reader.h"
 #include "engine/grammar/grammar.h"
+#include "engine/grammar/lazy.h"
 #include "engine/grammar/matcher.h"
 #include "tests/unit/engine/chat/forms.h"
 
@@ -140,6 +141,24 @@ static const struct {
      "call:get|{\"city\": \"a\", \"by\": \"\", \"at\": null}"},
     {&python, "<|call|>[get(city=\"a\", by=None, at=\"b\")]",
      "call:get|{\"city\": \"a\", \"by\": null, \"at\": \"b\"}"},
+    {&harmony,
+     " to=functions.get<|channel|>commentary json<|message|>{\"city\": "
+     "\"<|end|>\"}<|call|>",
+     "call:get|{\"city\": \"<|end|>\"}"},
+    {&harmony,
+     "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>",
+     "call:get_now|{}"},
+    {&marked,
+     "<|tool_call>call:get{city:<|\"|>a \"b\\\n<|\"|>,days:2,unit:<|\"|>K"
+     "<|\"|>,dry:true,on:[<|\"|>c,<|\"|>,<|\"|><|\"|>],by:null,in:{x:[{y:"
+     "<|\"|>}<|\"|>},{}],z:{k:[null,{}]}}}<tool_call|>",
+     "call:get|{\"city\": \"a \\\"b\\\\\\n\", \"days\": 2, \"unit\": \"K\", "
+     "\"dry\": true, \"on\": [\"c,\", \"\"], \"by\": null, \"in\": {\"x\": "
+     "[{\"y\": \"}\"}, {}], \"z\": {\"k\": [null, {}]}}}"},
+    {&marked,
+     "<|tool_call>call:get_now{}<tool_call|><|tool_call>call:get{city:<|\"|>"
+     "<|<|\"|>}<tool_call|>",
+     "call:get_now|{}|call:get|{\"city\": \"<|\"}"},
     {&python, "<|call|>[get_now(), get(city=\"\\\"\")]",
      "call:get_now|{}|call:get|{\"city\": \"\\\"\"}"},
 };
@@ -185,6 +204,12 @@ static void no_other_calls_are_taken(void **state)
                   "</function>\n</tool_call>"},
         {&python, "<|call|>[get(city=\"a\", dry=true)]"},
         {&python, "<|call|>[get(days=2)]"},
+        {&marked, "<|tool_call>call:get{city:\"a\"}<tool_call|>"},
+        {&marked,
+         "<|tool_call>call:get{city:<|\"|>a<|\"|>,on:[1]}<tool_call|>"},
+        {&harmony, " to=functions.get_now json<|message|>{}<|call|>"},
+        {&harmony, "<|channel|>analysis to=functions.get_now json<|message|>{}"
+                   "<|call|>"},
     };
     struct world w;
 
@@ -227,6 +252,24 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
         {&bare, " {\"name\": \"get", "t: {\"name\": \"get"},
         {&bare, "Say {\"name\": \"get_now\", \"parameters\": {}}",
          "t:Say {\"name\": \"get_now\", \"parameters\": {}}"},
+        {&harmony,
+         "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>"
+         "final<|message|>Yes.",
+         "r:so|t:Yes."},
+        {&harmony,
+         "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant"
+         "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>",
+         "t:I look.|call:get_now|{}"},
+        {&harmony,
+         "<|channel|>analysis to=python code<|message|>1+1<|end|><|start|>"
+         "assistant to=functions.get_now<|channel|>commentary json<|message|>{}"
+         "<|call|>",
+         "r:1+1|call:get_now|{}"},
+        {&harmony, "to <|channel|>final<|message|>a",
+         "t:to <|channel|>final<|message|>a"},
+        {&harmony, "<|channel|>fin", ""},
+        {&harmony, "<|chan", "t:<|chan"},
+        {&harmony, "<|channel|>final<|message|>a<|end|> b", "t:a<|end|> b"},
     };
     struct world w;
 
@@ -237,6 +280,73 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
             read_all(&w, rows[i].form, rows[i].text, piece);
             assert_string_equal(w.told.data, rows[i].told);
         }
+    }
+    close_world(&w);
+}
+
+/* So many bytes of an answer may come while the grammar may sleep; all of it,
+ * and it may end: its bytes and one. */
+static size_t count_taken(struct world *w, const struct flo_call_form *form,
+                          bool is_required, const char *text)
+{
+    static const struct flo_pieces none;
+    const struct flo_call_choice choice = {.is_one = true};
+    struct flo_lazy lazy = {.form = form,
+                            .tools = w->list,
+                            .starts_asleep = true,
+                            .is_required = is_required};
+    struct flo_program *program = NULL;
+    struct flo_matcher *matcher = NULL;
+    size_t at = 0;
+
+    assert_int_equal(
+        flo_calls_compile(&w->tools, form, &choice, &program, NULL), 0);
+    assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
+    uint32_t state = flo_matcher_start(matcher);
+    flo_lazy_reset(&lazy);
+    while (text[at] != '\0') {
+        bool fits = lazy.sleeps
+                        ? flo_lazy_take(&lazy, matcher, &state, text + at, 1)
+                        : flo_matcher_walk(matcher, &state, text + at, 1);
+        if (!fits) {
+            break;
+        }
+        at++;
+    }
+    bool may_end = lazy.sleeps ? !is_required : matcher->states[state].may_end;
+    flo_matcher_close(matcher);
+    return at + (text[at] == '\0' && may_end);
+}
+
+static void a_call_that_must_come_has_no_text_before_it(void **state)
+{
+#define CHANNELS_CALL                                                          \
+    "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>"
+#define THOUGHT "<|channel|>analysis<|message|>so<|end|><|start|>assistant"
+#define SAYS "<|channel|>final<|message|>Yes."
+    static const struct {
+        const char *text;
+        size_t required, free; /* bytes that are taken */
+    } rows[] = {
+        {"Yes.", 0, 5},
+        {SAYS, 11, sizeof(SAYS)},
+        {THOUGHT, sizeof(THOUGHT) - 1, sizeof(THOUGHT)},
+        {CHANNELS_CALL, sizeof(CHANNELS_CALL), sizeof(CHANNELS_CALL)},
+        {THOUGHT CHANNELS_CALL, sizeof(THOUGHT CHANNELS_CALL),
+         sizeof(THOUGHT CHANNELS_CALL)},
+        {THOUGHT SAYS, sizeof(THOUGHT) + 10, sizeof(THOUGHT SAYS)},
+        {" to=functions.other", 14, 14},
+        {"<|channel|>commentary to=functions.get x", 39, 39},
+    };
+    struct world w;
+
+    (void)state;
+    open_world(&w);
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        assert_int_equal(count_taken(&w, &harmony, true, rows[i].text),
+                         rows[i].required);
+        assert_int_equal(count_taken(&w, &harmony, false, rows[i].text),
+                         rows[i].free);
     }
     close_world(&w);
 }
@@ -301,6 +411,7 @@ int main(void)
         cmocka_unit_test(calls_in_each_form_are_taken_and_told),
         cmocka_unit_test(no_other_calls_are_taken),
         cmocka_unit_test(text_and_thoughts_stand_apart_from_calls),
+        cmocka_unit_test(a_call_that_must_come_has_no_text_before_it),
         cmocka_unit_test(tools_that_are_none_are_refused_by_place),
         cmocka_unit_test(parameters_that_cannot_be_kept_name_their_tool),
     };
