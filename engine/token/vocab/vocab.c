@@ -43,13 +43,14 @@ static bool is_end_text(const struct flo_vocab_token *token)
     return false;
 }
 
-/* <|user|>, <start_of_turn>, [INST]: what chat templates are made of. */
+/* <|user|>, <|channel>, <tool_call|>, [INST]: what chat templates are made of.
+ */
 static bool looks_like_mark(const struct flo_vocab_token *token)
 {
     size_t bytes = token->bytes;
     const char *text = token->text;
-    bool has_bars = bytes > 4 && memcmp(text, "<|", 2) == 0 &&
-                    memcmp(text + bytes - 2, "|>", 2) == 0;
+    bool has_bars = bytes > 4 && text[0] == '<' && text[bytes - 1] == '>' &&
+                    (text[1] == '|' || text[bytes - 2] == '|');
     bool has_brackets = bytes > 2 && text[0] == '[' && text[bytes - 1] == ']';
     return has_bars || has_brackets || flo_token_is(token, "<s>", 3) ||
            flo_token_is(token, "<bos>", 5) || flo_token_is(token, "<eos>", 5) ||
