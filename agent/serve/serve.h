@@ -161,6 +161,7 @@ struct flo_serve_options {
      * All of them together, how long each stays, and how long after its answers
      * were fetched. */
     const char *batch_folder;
+    bool batch_may_fail; /* a folder that cannot be used: serve without it */
     uint64_t batch_bytes_max, batch_keep_ms, batch_delivered_ms;
     /* Tokens that are bound to models; `token` is bound to none, may use all
      * and has no limits. */

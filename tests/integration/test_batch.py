@@ -58,17 +58,19 @@ def test_line_n_of_out_answers_line_n_of_in(command):
         request(0), request(1, temperature=9), "{half", "",
         request(2, stream=True),
         {**request(3, "/v1/embeddings"), "body": {"model": NAME,
-                                                  "input": "a"}}])
+                                                  "input": "a"}},
+        {**request(4, "/v1/responses"), "body": {
+            "model": NAME, "input": "a", "max_output_tokens": 8}}])
     done = command.run("-o", "json")
     assert done.returncode == 9, done.stderr
     told = json.loads(done.stdout)
     assert told["error"]["id"] == "batch.partly"
     assert {k: told[k] for k in ("lines", "completed", "failed")} == {
-        "lines": 5, "completed": 2, "failed": 3}
-    assert "batch: 5 of 5 lines, 3 failed\n" in done.stderr
+        "lines": 6, "completed": 3, "failed": 3}
+    assert "batch: 6 of 6 lines, 3 failed\n" in done.stderr
     out = read(command.output)
     assert [line["custom_id"] for line in out] == ["r0", "r1", None, "r2",
-                                                   "r3"]
+                                                   "r3", "r4"]
     assert out[0]["response"]["status_code"] == 200
     assert out[0]["response"]["body"]["object"] == "chat.completion"
     assert out[1]["response"]["status_code"] == 400
@@ -78,6 +80,7 @@ def test_line_n_of_out_answers_line_n_of_in(command):
     assert out[2]["error"]["line"] == 3
     assert "stream" in out[3]["error"]["message"]
     assert out[4]["response"]["body"]["object"] == "list"
+    assert out[5]["response"]["body"]["object"] == "response"
     mode = os.stat(command.output).st_mode & 0o777
     assert mode == 0o600
 

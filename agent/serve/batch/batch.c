@@ -26,6 +26,7 @@ struct call {
 struct serve_batch {
     struct flo_serve *serve;
     struct flo_batch_desk *desk; /* NULL: it is off */
+    struct flo_err why;          /* ... for that; code 0: nobody asked for it */
     int (*token_of)(const struct flo_serve *serve,
                     const struct flo_httpd_request *http);
     struct call calls[ASK_BATCH_CANCEL + 1];
@@ -346,9 +347,13 @@ static void on_file(void *context, struct flo_httpd_request *http)
 
 static void on_off(void *context, struct flo_httpd_request *http)
 {
+    const struct call *call = context;
     struct flo_err err = {0};
 
-    (void)context;
+    if (call->batch->why.code != 0) {
+        flo_httpd_answer_err(http, &call->batch->why);
+        return;
+    }
     flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s: batches are off",
              flo_httpd_path(http));
     flo_err_fix(&err, "name a folder in agent.yaml (batch_folder), or send a "
@@ -418,6 +423,11 @@ int flo_batch_open(struct flo_serve *serve,
     int rv = desk.folder == NULL ? 0
                                  : flo_batch_desk_open(serve->base, &desk, &out,
                                                        &batch->desk, err);
+    if (rv < 0 && options->batch_may_fail) {
+        flo_log_err(FLO_LOG_ERROR, "batch", err);
+        batch->why = *err;
+        rv = 0;
+    }
     return rv < 0 ? rv : add_routes(batch, desk.bytes_max, err);
 }
 

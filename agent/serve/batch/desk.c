@@ -14,6 +14,7 @@
 #define WAITING_BYTES_MAX (1u << 20) /* of an upload: then its client waits */
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
+#define SYNC_MS 200         /* answers are synced in groups */
 #define OPEN_BATCHES_MAX 64 /* of an app */
 
 enum note_kind {
@@ -626,6 +627,7 @@ int flo_batch_desk_open(struct event_base *base,
     desk->out_calls = *out;
     desk->wake_fd = -1;
     desk->work.store = &desk->store;
+    desk->work.sync_ms = SYNC_MS;
     desk->work.submit = submit;
     desk->work.context = desk;
     flo_batch_work_open(&desk->work);

@@ -384,6 +384,9 @@ static void wait_again(struct flo_batch_work *work, struct flo_batch_slot *slot,
 
     take_sentence(&job->answer.body, work->batch->waits,
                   sizeof(work->batch->waits));
+    slot->is_patient =
+        flo_batch_comes_again(job->answer.status, job->answer.body.data,
+                              job->answer.body.bytes, FLO_BATCH_TRIES_MAX);
     ms = ms == 0 ? 1000 : ms < PAUSE_MS_MAX ? ms : PAUSE_MS_MAX;
     slot->again_ms = flo_now_ms() + ms;
     work->pause_ms =
@@ -432,6 +435,20 @@ void flo_batch_work_answer(struct flo_batch_work *work,
         work->batch->waits[0] = '\0';
     }
     flo_batch_job_free(job);
+}
+
+/* Something would be lost by looking after another batch: an answer, or a count
+ * of tries. */
+static bool is_under_way(const struct flo_batch_work *work)
+{
+    for (size_t i = 0; i < work->count; i++) {
+        const struct flo_batch_slot *slot =
+            &work->slots[(work->first + i) % FLO_BATCH_AHEAD];
+        if (slot->state != SLOT_WAITS || !slot->is_patient) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- write ---- */
@@ -485,10 +502,13 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
 static int commit(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];
+    uint64_t now_ms = flo_now_ms();
 
-    if (!work->is_dirty) {
+    if (!work->is_dirty ||
+        (is_under_way(work) && now_ms - work->committed_ms < work->sync_ms)) {
         return 0;
     }
+    work->committed_ms = now_ms;
     if (fdatasync(work->output_fd) < 0 || fdatasync(work->error_fd) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", work->batch->id);
     }
@@ -569,18 +589,6 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 
 /* ---- steps ---- */
 
-static bool is_under_way(const struct flo_batch_work *work)
-{
-    for (size_t i = 0; i < work->count; i++) {
-        const struct flo_batch_slot *slot =
-            &work->slots[(work->first + i) % FLO_BATCH_AHEAD];
-        if (slot->state != SLOT_WAITS) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* When there is more to do.  Where every request waits for a limit of its app
  * or for a model, another batch may go on meanwhile. */
 static uint64_t rest(struct flo_batch_work *work)
@@ -589,6 +597,9 @@ static uint64_t rest(struct flo_batch_work *work)
     uint64_t next_ms =
         work->pause_ms > flo_now_ms() ? work->pause_ms : UINT64_MAX;
 
+    if (work->is_dirty && next_ms > work->committed_ms + work->sync_ms) {
+        next_ms = work->committed_ms + work->sync_ms;
+    }
     for (size_t i = 0; i < work->count; i++) {
         const struct flo_batch_slot *slot = slot_at(work, i);
         if (slot->state == SLOT_WAITS && slot->again_ms < next_ms) {

@@ -41,6 +41,7 @@ struct flo_batch_slot {
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     unsigned tries;
     uint64_t again_ms;         /* when it is sent once more */
+    bool is_patient;           /* ... however often that was */
     struct flo_batch_job *job; /* while it waits */
     struct flo_buf text;       /* its answer's line */
     bool has_failed;
@@ -58,9 +59,11 @@ struct flo_batch_work {
     struct flo_batch_check check;
     struct flo_batch_progress progress; /* with what is not synced yet */
     bool is_dirty;
-    bool is_ended;     /* all lines were taken */
-    bool is_late;      /* the batch's time is over */
-    uint64_t pause_ms; /* nothing is sent before that */
+    uint64_t sync_ms;      /* answers may wait so long for a sync together */
+    uint64_t committed_ms; /* the last one */
+    bool is_ended;         /* all lines were taken */
+    bool is_late;          /* the batch's time is over */
+    uint64_t pause_ms;     /* nothing is sent before that */
     struct flo_batch_slot slots[FLO_BATCH_AHEAD]; /* a ring */
     size_t first, count;
 };

@@ -429,7 +429,7 @@ static int judge(const struct batch *b, struct flo_err *err)
     return b->out.failed == 0
                ? 0
                : flo_fail(err, FLO_E_BATCH_PARTLY,
-                          "%llu of %llu line%s failed, at first line %llu of "
+                          "%llu of %llu line%s failed, first line %llu of "
                           "%s",
                           (unsigned long long)b->out.failed,
                           (unsigned long long)b->count, flo_s(b->count),

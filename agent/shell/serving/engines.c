@@ -182,6 +182,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
         .batch_folder =
             shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
+        .batch_may_fail = true, /* a device serves, whatever a folder is */
         .batch_bytes_max = flo_config_u64(config, "batch_limit"),
         .batch_keep_ms = flo_config_u64(config, "batch_keep"),
         .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),
