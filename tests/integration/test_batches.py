@@ -6,6 +6,7 @@ import os
 import pytest
 
 from batch_parts import BatchServer, lines_of, request
+from test_failing_disk import fail_as, preload
 from test_local_api import Server
 
 
@@ -234,6 +235,29 @@ def test_answers_wait_for_room_and_lose_nothing(bin_dir, tmp_path):
     assert seen["status"] == "completed"
     assert ids(one.content(seen["output_file_id"])) == [
         "r%d" % i for i in range(count)]
+    one.close()
+
+
+def test_a_disk_that_fails_is_tried_again_from_what_it_has(
+        bin_dir, tmp_path, monkeypatch):
+    for name, value in preload(str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    fails = os.environ["FLO_FAILS"]
+    one = BatchServer(bin_dir, str(tmp_path))
+    count = 60
+    file = one.file([request(i) for i in range(count)])
+    for call in ("fdatasync", "pwrite"):
+        fail_as(fails, call, "batches/file-", 1)
+        batch = one.call("POST", "/v1/batches", {
+            "input_file_id": file, "completion_window": "24h",
+            "endpoint": "/v1/chat/completions"})[2]["id"]
+        seen = one.wait(batch, lambda seen: seen["waits_for"], call)
+        assert "Input/output error" in seen["waits_for"]
+        seen = one.ended(batch)
+        assert seen["request_counts"] == {"total": count, "completed": count,
+                                          "failed": 0}
+        assert ids(one.content(seen["output_file_id"])) == [
+            "r%d" % i for i in range(count)]
     one.close()
 
 

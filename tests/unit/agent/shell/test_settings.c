@@ -65,6 +65,29 @@ static void every_report_interval_that_the_controller_may_ask_for(void **state)
                      FLO_E_CFG_RANGE);
 }
 
+static int keeps_batches(const char *dir, const char *folder)
+{
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    char path[128], text[256];
+
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    snprintf(text, sizeof(text), "state_dir: %s\nbatch_folder: %s\n", dir,
+             folder);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+    int rv = flo_settings_load(path, NULL, &settings, &err);
+    if (rv == 0) {
+        flo_settings_deinit(&settings);
+    }
+    return rv;
+}
+
+static void a_folder_of_batches_by_its_absolute_path(void **state)
+{
+    assert_int_equal(keeps_batches(*state, "/var/lib/flotilla/batches"), 0);
+    assert_int_equal(keeps_batches(*state, "batches"), FLO_E_CFG_RANGE);
+}
+
 static int listens(const char *dir, const char *lines, bool has_token,
                    char *what, size_t what_bytes)
 {
@@ -355,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_threads_as_an_engine_takes),
+        cmocka_unit_test(a_folder_of_batches_by_its_absolute_path),
         cmocka_unit_test(every_report_interval_that_the_controller_may_ask_for),
         cmocka_unit_test(
             an_address_that_nobody_can_listen_at_is_told_by_the_check),
