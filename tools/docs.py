@@ -153,12 +153,15 @@ def config_of(source, title):
 
 
 def config():
-    apps = "agent/apps.def"
+    apps, guards = "agent/apps.def", "agent/guards.def"
     return (config_of("agent/config.def", "The agent's configuration") +
             "\n## An app in `tokens`\n\n" + NOTE % apps +
             "A file alone (`tokens: {shop: FILE}`) is an app without limits. "
             "How they are counted: [local-api.md](local-api.md), Apps.\n\n" +
-            config_rows(apps))
+            config_rows(apps) +
+            "\n## A guard in `guards`\n\n" + NOTE % guards +
+            "Questions, verdicts and errors: [local-api.md](local-api.md), "
+            "Guards.\n\n" + config_rows(guards))
 
 
 def oidc():

@@ -14,8 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import circles  # noqa: E402
 
 API = ("engine/include/flotilla/engine.h", "engine/include/flotilla/grammar.h")
-# Functions of these headers wait for who does not call them yet: the rollout;
-# files of requests and several answers to one.
+# Functions of these headers wait for who does not call them yet: the rollout.
 WAITING = tuple("server-stub/core/gate/slices/%s.h" % name for name in (
     "count_scan", "detect", "pooled", "slow"))
 # Functions that only tests call, each with its reason.
@@ -25,7 +24,6 @@ TESTS_ALONE = {
     "flo_memory_way_word": "golden traces of the plan",
     "flo_strain_cause_word": "golden traces of the strain's steps",
     "flo_strain_word": "golden traces of the strain's steps",
-    "flo_process_spawn_kept": "a guard of a device's owner is to be below one",
     "flo_runtime_deinit": "a proxy ends with its runtime; the fuzzer goes on",
 }
 

@@ -14,6 +14,7 @@ TABLES = (
     ("server-stub/run/login/oidc.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"',
      ('"{0}"',)),
     ("agent/apps.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"', ('"{0}"',)),
+    ("agent/guards.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"', ('"{0}"',)),
     ("agent/runtimes.def", r'^FLO_CONFIG\(\w+, "([\w.]+)"', ('"{0}"',)),
     ("server-stub/store/tables.def", r"^FLO_FIELD\((\w+), (\w+)",
      ("FLO_FIELD_{0}_{1}", "{0}_{1}")),

@@ -102,6 +102,8 @@ bool flo_agent_blames_serving(int code)
     case FLO_E_INFER_NO_API:
     case FLO_E_INFER_CANCELLED:
     case FLO_E_INFER_QUOTA:
+    case FLO_E_INFER_GUARD:
+    case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_REST_TOO_LARGE:
         return false; /* the client's doing, or a neutral end */
     default:

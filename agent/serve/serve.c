@@ -1,6 +1,7 @@
 /* Serving: open, close, and the numbers; see serve.h. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/batch/batch.h"
+#include "agent/serve/guard/guard.h"
 #include "agent/serve/probe/probe.h"
 #include "agent/serve/probe/score.h"
 #include "agent/serve/requests/choices.h"
@@ -76,6 +77,8 @@ int flo_serve_open(struct event_base *base,
              options->engine_path);
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
+    rv = rv < 0 ? rv
+                : flo_guards_open(serve, options, &flo_router_of_guards, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv == 0 && options->is_apart) {
         rv = flo_apart_start(serve->apart, err);
@@ -83,6 +86,7 @@ int flo_serve_open(struct event_base *base,
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
         flo_batch_close(serve->batch);
+        flo_guards_close(serve);
         flo_reaper_close(serve);
         if (serve->turn != NULL) {
             event_free(serve->turn);
@@ -110,6 +114,7 @@ void flo_serve_close(struct flo_serve *serve)
     flo_score_stop(serve->score, false);
     flo_router_close(serve);
     flo_serve_engine_free_all(serve);
+    flo_guards_close(serve);
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
     flo_choices_free(serve, true);

@@ -147,6 +147,27 @@ struct flo_serve_token {
     const char *secret;
     struct flo_serve_bounds bounds;
 };
+
+#define FLO_SERVE_GUARDS_MAX 8
+#define FLO_GUARD_WORDS_MAX 32
+#define FLO_GUARD_WORD_BYTES_MAX 2048
+enum flo_guard_stage { FLO_GUARD_PROMPT, FLO_GUARD_ANSWER, FLO_GUARD_STAGES };
+/* A program of the device's owner, or a model, that looks at prompts before a
+ * model does, or at answers before a client does. */
+struct flo_serve_guard {
+    char name[FLO_NAME_MAX + 1];
+    uint32_t n_models; /* whose requests it looks at; 0: all of them */
+    char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
+    bool looks_at[FLO_GUARD_STAGES];
+    uint32_t n_words; /* a program and its arguments; 0: it is a model */
+    char words[FLO_GUARD_WORD_BYTES_MAX]; /* one behind the other, each with its
+                                             NUL */
+    char model[FLO_NAME_MAX + 1];
+    char ask[1001];            /* the text in front of the model's question */
+    char pass[61], refuse[61]; /* how its answer begins */
+    uint64_t ms_max;           /* of one look */
+    bool passes_on_failure;
+};
 struct flo_serve_options {
     const char *engine_path;   /* the flotilla-engine program */
     const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
@@ -170,6 +191,8 @@ struct flo_serve_options {
     bool unbound_have_all; /* one that names no model may use all of them */
     const struct flo_serve_pipeline *pipelines; /* copied */
     uint32_t n_pipelines;                       /* at most that many */
+    const struct flo_serve_guard *guards;       /* copied */
+    uint32_t n_guards;                          /* at most that many */
     uint64_t removal_ms;   /* requests of a removed model go on; 0: 5000 */
     uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */

@@ -7,6 +7,7 @@
  *   roles.c     load, flip, unload; routes.c, adapters.c
  *   batch       files of requests, and the folder that has them
  *   requests    which engine takes which request     probe  is a candidate good
+ *   guard       who looks at prompts and answers
  *   openai, responses, anthropic, ollama
  *               fronts: bodies read, answers written, in one API's words
  *   front       the core of answers that all fronts stand on, and sinks
@@ -23,6 +24,7 @@
 
 struct event;
 struct flo_httpd;
+struct guards;
 struct probe;
 struct responses_stored;
 struct score;
@@ -94,6 +96,7 @@ struct flo_serve {
     bool unbound_have_all;
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     uint32_t n_pipelines;
+    struct guards *guards; /* NULL: none */
     bool had_route;
     struct flo_err degraded; /* code 0: all is well */
     uint64_t removal_ms;

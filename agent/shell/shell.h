@@ -72,7 +72,7 @@ struct flo_settings {
     enum flo_sandbox_mode sandbox;
     struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
     size_t wish_count;
-    struct flo_api_rules rules; /* apps of the local API */
+    struct flo_api_rules rules; /* apps and guards of the local API */
     uint32_t waits;             /* of every update: a set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     size_t pipeline_count;

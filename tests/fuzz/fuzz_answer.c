@@ -1,6 +1,7 @@
 /* Parts of answers from an engine: each token is told to a chat's front, whole
- * and as a stream.  The first byte chooses the request; frames follow as u8
- * bytes of text, text, u8 bytes of parts, parts. */
+ * and as a stream.  The first byte chooses the request, and whether its answer
+ * is collected first; frames follow as u8 bytes of text, text, u8 bytes of
+ * parts, parts. */
 #include "agent/serve/front/memory.h"
 #include "agent/serve/openai/openai.h"
 #include "base/tree/tree.h"
@@ -14,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
     "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"       \
     "\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":"          \
     "\"function\",\"function\":{\"name\":\"g\"}}]"
+
+#define COLLECTED 128 /* from this first byte on */
 
 static const char *const bodies[] = {
     TOOLS "}",
@@ -34,6 +37,24 @@ static struct flo_wire_text take(const uint8_t **at, const uint8_t *end)
     return text;
 }
 
+/* As a guard lets an answer go. */
+static int let_go(struct serve_request *request, struct flo_err *err)
+{
+    struct flo_wire_done done = {0};
+    struct flo_buf text = {0}, parts = {0};
+    int rv = flo_answer_collect(request, &done, err);
+
+    if (rv == 0) {
+        flo_answer_let_go(request, &text, &parts);
+        done.text = flo_answer_text_of(&text);
+        done.parts = flo_answer_text_of(&parts);
+        rv = flo_answer_done(request, &done, err);
+    }
+    flo_buf_deinit(&text);
+    flo_buf_deinit(&parts);
+    return rv;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_serve serve;
@@ -45,13 +66,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (bytes == 0) {
         return 0;
     }
-    const char *body = bodies[data[0] % FLO_COUNT(bodies)];
+    const char *body = bodies[data[0] % COLLECTED % FLO_COUNT(bodies)];
     const struct serve_question question = {
         .front = &flo_openai_chat,
         .sink = flo_sink_memory(&memory),
         .body = {NULL, body, strlen(body)},
     };
     struct serve_request *request = flo_request_open(&serve, &question);
+    bool is_collected = data[0] >= COLLECTED;
+    if (request != NULL) {
+        request->is_guarded = is_collected;
+    }
     while (request != NULL && rv == 0 && at < end) {
         struct flo_wire_token token = {.text = take(&at, end)};
         token.parts = take(&at, end);
@@ -60,8 +85,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (request == NULL || (rv < 0 && err.what[0] == '\0')) {
         abort();
     }
+    if (is_collected && memory.status != 0) {
+        abort();
+    }
     if (rv == 0) {
-        rv = flo_answer_done(request, &(struct flo_wire_done){0}, &err);
+        rv = is_collected
+                 ? let_go(request, &err)
+                 : flo_answer_done(request, &(struct flo_wire_done){0}, &err);
     }
     if (rv < 0) {
         flo_answer_fail(request, &err);

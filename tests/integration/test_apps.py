@@ -1,14 +1,17 @@
-"""Apps of `flotilla-agent serve`: each token has its limits."""
+"""Apps and guards of `flotilla-agent serve`: each token has its limits, and
+programs of the owner look at prompts and answers."""
 import http.client
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 
 import pytest
 
 from test_local_api import MODEL, NAME, SEVERITY, Server
-from waits import HANG_S
+from waits import HANG, HANG_S, Seen, same, until
 
 V21 = MODEL.replace("tiny-v2.", "tiny-v2.1.")
 SECRETS = {name: name + "-has-a-long-secret"
@@ -147,11 +150,248 @@ def test_an_app_may_have_one_of_several_models(bin_dir, folder):
     one.close()
 
 
+# ---- guards ----
+
+# It does as the text says that it reads.
+GUARD = """
+import json, os, sys, time
+said = json.load(sys.stdin)
+text = said.get("text") or said["messages"][-1]["content"]
+with open(sys.argv[1], "a") as log:
+    log.write(json.dumps(said) + "\\n")
+word = text.split()[0] if said["stage"] == "prompt" else sys.argv[2]
+if word == "hang":
+    os.system("setsid sleep 100000 & sleep 100000")
+if word == "crash":
+    os.abort()
+if word == "babble":
+    print("I think that this is fine.")
+if word == "edit":
+    print(json.dumps({"verdict": "edit", "text": text[5:]}))
+if word == "shout":
+    print(json.dumps({"verdict": "edit", "text": text.upper()}))
+if word == "refuse":
+    print(json.dumps({"verdict": "refuse", "reason": "not on this device"}))
+if word in ("Classify:", "pass"):
+    print(json.dumps({"verdict": "pass"}))
+"""
+
+
+class Guarded:
+    """A server with one guard."""
+
+    def __init__(self, bin_dir, folder, answers="pass", **guard):
+        self.log = os.path.join(folder, "asked.log")
+        script = write(os.path.join(folder, "guard.py"), GUARD)
+        guard.setdefault("command", [sys.executable, script, self.log,
+                                     answers])
+        guard.setdefault("timeout", HANG)
+        if guard["command"] is None:
+            del guard["command"]
+        rules = write_rules(folder, tokens={"shop": {}},
+                            guards={"desk": guard})
+        self.server = Server(bin_dir, folder, options=("--rules", rules))
+
+    def chat(self, text, **fields):
+        return self.server.chat(
+            messages=[{"role": "user", "content": text}], **fields)
+
+    def asked(self):
+        with open(self.log) as file:
+            return [json.loads(line) for line in file]
+
+    def counts(self, *verdicts):
+        return [self.server.metric(
+            'flotilla_guard_verdicts_total{guard="desk",verdict="%s"}' % word)
+            for word in verdicts or ("passed", "edited", "refused", "failed")]
+
+
+@pytest.fixture
+def guarded(bin_dir, tmp_path):
+    made = []
+
+    def make(**guard):
+        made.append(Guarded(bin_dir, str(tmp_path), **guard))
+        return made[0]
+    yield make
+    for one in made:
+        if one.server.process.poll() is None:
+            one.server.close()
+
+
+def test_a_guard_passes_edits_and_refuses(guarded):
+    one = guarded()
+    status, _, body = one.chat(SEVERITY)
+    assert status == 200
+    assert body["choices"][0]["message"]["content"] == "severity: critical"
+    assert one.asked() == [
+        {"stage": "prompt", "model": NAME, "app": None,
+         "messages": [{"role": "user", "content": SEVERITY}]},
+        {"stage": "answer", "model": NAME, "app": None,
+         "text": "severity: critical"}]
+    status, _, body = one.chat("edit " + SEVERITY)
+    assert status == 200
+    assert body["choices"][0]["message"]["content"] == "severity: critical"
+    assert body["usage"]["prompt_tokens"] == 27
+    for stream in (False, True):
+        status, _, body = one.chat("refuse this", stream=stream)
+        body = json.loads(body) if isinstance(body, str) else body
+        assert status == 400
+        assert body["error"]["message"] == "guard desk: not on this device"
+        assert body["error"]["code"] == "infer.guard"
+    assert one.counts() == [3, 1, 2, 0]
+    assert ask_as(one.server, "shop")[0] == 200
+    assert {asked["app"] for asked in one.asked()} == {None, "shop"}
+    guards = one.server.call("GET", "/v1/models")[2]["data"][0]["guards"]
+    assert guards == [{"name": "desk", "stages": ["prompt", "answer"]}]
+
+
+def test_a_stream_waits_for_the_guard_and_comes_in_one_piece(guarded):
+    one = guarded(answers="shout", stages=["answer"])
+    status, headers, text = one.chat(SEVERITY, stream=True)
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/event-stream")
+    pieces = [json.loads(line[6:])["choices"][0]["delta"].get("content")
+              for line in text.split("\n\n") if line.startswith("data: {")]
+    assert [piece for piece in pieces if piece] == ["SEVERITY: CRITICAL"]
+    assert text.endswith("data: [DONE]\n\n")
+    body = one.chat(SEVERITY)[2]
+    assert body["choices"][0]["message"]["content"] == "SEVERITY: CRITICAL"
+
+
+@pytest.mark.parametrize("path, fields, error_of", [
+    ("/v1/chat/completions", {"temperature": 0},
+     lambda body: body["error"]["message"]),
+    ("/api/chat", {"model": NAME, "options": {"temperature": 0}},
+     lambda body: body["error"]),
+    ("/v1/messages", {"temperature": 0, "max_tokens": 20},
+     lambda body: body["error"]["message"]),
+])
+def test_a_refused_answer_is_never_seen(guarded, path, fields, error_of):
+    one = guarded(answers="refuse", stages=["answer"])
+    for stream in (False, True):
+        connection = one.server.connect()
+        connection.request("POST", path, json.dumps({
+            **fields, "stream": stream,
+            "messages": [{"role": "user", "content": SEVERITY}]}))
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        assert answer.status == 400
+        assert "severity" not in text
+        assert error_of(json.loads(text)).startswith(
+            "guard desk: not on this device")
+
+
+@pytest.mark.parametrize("word, says", [
+    ("crash", "guard desk: its program ended with status 134"),
+    ("babble", "guard desk: its answer of 27 bytes is no JSON object"),
+    ("silence", "guard desk: its answer of 0 bytes is no JSON object"),
+])
+def test_a_guard_that_fails_refuses(guarded, word, says):
+    one = guarded()
+    status, headers, body = one.chat(word + " now")
+    assert status == 503
+    assert headers["Retry-After"] == "1"
+    assert body["error"]["code"] == "infer.guard_failed"
+    assert body["error"]["message"] == says
+    assert "on_failure" in body["error"]["fix"]
+    assert one.chat(SEVERITY)[0] == 200
+    assert one.counts("failed") == [1]
+
+
+def test_a_guard_that_hangs_is_ended_and_refuses(guarded):
+    """A program that never ends its first line, whatever the machine."""
+    one = guarded(command=["/bin/sh", "-c", "sleep 100000"], timeout="30ms")
+    status, _, body = one.chat(SEVERITY)
+    assert status == 503
+    assert body["error"]["message"] == (
+        "guard desk: no verdict within 30 ms")
+    until("its processes are gone", lambda: one.server.engine())
+
+
+def test_on_failure_the_owner_may_let_requests_pass(guarded):
+    one = guarded(on_failure="pass")
+    assert one.chat("crash now", max_tokens=4)[0] == 200
+    assert one.counts() == [1, 0, 0, 1]
+
+
+def test_a_model_may_be_the_guard(guarded):
+    one = guarded(command=None, model=NAME, stages=["prompt"],
+                  ask="Classify: ", refuse="severity: critical",
+                  **{"pass": "severity: low"})
+    status, _, body = one.server.call("POST", "/v1/completions", {
+        "prompt": "23:45 oven-95 voltage drop temp=35C", "max_tokens": 2})
+    assert status == 400
+    assert body["error"]["message"] == "guard desk: severity: critical"
+
+
+def stat_of(pid):
+    """State and parent; None: it is gone."""
+    try:
+        with open("/proc/%s/stat" % pid) as file:
+            state, parent = file.read().rpartition(") ")[2].split()[:2]
+    except (OSError, ValueError):
+        return None
+    return None if state == "Z" else (state, int(parent))
+
+
+def below(pid):
+    """All processes below one, with their command lines."""
+    rows = [(int(name), stat_of(name)) for name in os.listdir("/proc")
+            if name.isdigit()]
+    found, before = {pid}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {child for child, stat in rows if stat and stat[1] in found}
+    lines = {}
+    for one in found - {pid}:
+        try:
+            with open("/proc/%d/cmdline" % one) as file:
+                lines[one] = file.read().split("\0")[:-1]
+        except OSError:
+            continue
+    return lines
+
+
+def hanging(one):
+    """A guard hangs, with two programs that it started; its processes."""
+    connection = one.server.connect()
+    connection.request("POST", "/v1/chat/completions", json.dumps(
+        {"messages": [{"role": "user", "content": "hang on"}]}))
+
+    def both():
+        seen = below(one.server.process.pid)
+        return seen if list(seen.values()).count(
+            ["sleep", "100000"]) == 2 else Seen(seen)
+    return connection, list(until("the guard hangs", both))
+
+
+def test_a_killed_agent_leaves_no_process_of_a_guard(guarded):
+    one = guarded()
+    connection, left = hanging(one)
+    one.server.process.send_signal(signal.SIGKILL)
+    one.server.process.wait(timeout=HANG_S)
+    until("all of them are gone",
+          lambda: same([pid for pid in left if stat_of(pid)], []))
+    connection.close()
+
+
+def test_a_stopped_agent_leaves_none_either(guarded):
+    one = guarded()
+    connection, left = hanging(one)
+    one.server.close()
+    assert [pid for pid in left if stat_of(pid)] == []
+    connection.close()
+
+
 @pytest.mark.parametrize("rules, says", [
     ({"tokens": {"shop": {"requests_per_day": 0}}},
      "cfg.range]: %s: tokens.shop: `requests_per_day`: 0 is not within 1"),
     ({"tokens": {"shop": {"priority": "high"}}},
      "cfg.range]: %s: tokens.shop.priority: `high` is neither"),
+    ({"guards": {"desk": {"command": ["look"]}}},
+     "cfg.range]: %s: guards.desk.command: `look` is no absolute path"),
     ({"token": {}}, "cfg.key]: %s:1: unknown key `token`"),
 ])
 def test_rules_that_nobody_understands_start_nothing(bin_dir, tmp_path, rules,

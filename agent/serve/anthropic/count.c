@@ -10,7 +10,10 @@
 static int read(struct serve_request *request, const struct serve_body *body,
                 struct flo_err *err)
 {
-    return flo_anthropic_read(request, body, true, err);
+    int rv = flo_anthropic_read(request, body, true, err);
+
+    request->params.is_untold = true;
+    return rv;
 }
 
 static int whole(struct serve_request *request,

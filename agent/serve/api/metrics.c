@@ -1,6 +1,7 @@
 /* The numbers of serving as Prometheus text. */
 #include "agent/serve/api/api.h"
 #include "agent/serve/engines/engines.h"
+#include "agent/serve/guard/guard.h"
 
 #include <stddef.h>
 
@@ -221,5 +222,6 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                out);
     add_models(serve, out);
     add_apps(serve, out);
+    flo_guards_metrics(serve, out);
     add_engines(serve, out);
 }

@@ -1,6 +1,7 @@
 /* The models of /v1/models: each once, with its aliases and its adapters. */
 #include "agent/serve/api/models.h"
 
+#include "agent/serve/guard/guard.h"
 #include "agent/serve/requests/names.h"
 
 bool flo_models_show(const struct serve_place *place, struct models_shown *out)
@@ -71,7 +72,9 @@ void flo_models_add(const struct serve_place *place, const char *adapter,
             flo_buf_printf(out, "\"split_of\":\"%s\",\"split_pct\":%u,",
                            place->route.split_of, place->route.split_pct);
         }
-        flo_buf_text(out, "\"parent\":null}");
+        flo_buf_text(out, "\"parent\":null");
+        flo_guards_list(place, out);
+        flo_buf_text(out, "}");
     }
 }
 

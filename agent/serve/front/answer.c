@@ -65,8 +65,8 @@ static int break_protocol(const char *what, struct flo_err *err)
 
 static bool is_stream(const struct serve_request *request)
 {
-    return request->params.is_stream && request->front->piece != NULL &&
-           request->front->end != NULL;
+    return request->params.is_stream && !request->is_guarded &&
+           request->front->piece != NULL && request->front->end != NULL;
 }
 
 static bool keeps(const struct serve_request *request)
@@ -96,11 +96,16 @@ static void keep_arguments(struct serve_request *request,
     }
 }
 
+static uint32_t token_number(const struct serve_request *request)
+{
+    return request->tokens_out == 0 ? 1 : request->tokens_out;
+}
+
 /* A token's pieces are one token; the first token's number is 1. */
 static void count_thought(struct serve_request *request)
 {
     struct serve_kept *kept = &request->kept;
-    uint32_t at = request->tokens_out == 0 ? 1 : request->tokens_out;
+    uint32_t at = token_number(request);
 
     kept->thought_tokens += at != kept->thought_at;
     kept->thought_at = at;
@@ -387,8 +392,15 @@ static int end_whole(struct serve_request *request,
 int flo_answer_done(struct serve_request *request,
                     const struct flo_wire_done *done, struct flo_err *err)
 {
-    return is_stream(request) ? end_stream(request, done, err)
-                              : end_whole(request, done, err);
+    struct flo_wire_done last = *done;
+
+    if (request->is_guarded) { /* it is cancelled: no guard let it go */
+        flo_answer_forget(request);
+        request->is_guarded = false;
+        last.text = last.parts = (struct flo_wire_text){0};
+    }
+    return is_stream(request) ? end_stream(request, &last, err)
+                              : end_whole(request, &last, err);
 }
 
 void flo_answer_frame(struct serve_request *request,
@@ -406,6 +418,27 @@ void flo_answer_frame(struct serve_request *request,
     }
     send_whole(request, &out);
     flo_buf_deinit(&out);
+}
+
+int flo_answer_collect(struct serve_request *request,
+                       const struct flo_wire_done *done, struct flo_err *err)
+{
+    int rv = take_all(request, done->text, done->parts, NULL, err);
+
+    return rv == 0 && flo_kept_has_failed(&request->kept)
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer")
+               : rv;
+}
+
+void flo_answer_let_go(struct serve_request *request, struct flo_buf *text,
+                       struct flo_buf *parts)
+{
+    uint32_t thought_tokens = request->kept.thought_tokens;
+
+    flo_kept_take(&request->kept, text, parts);
+    request->is_guarded = false;
+    request->kept.thought_tokens = thought_tokens; /* they are counted */
+    request->kept.thought_at = token_number(request);
 }
 
 void flo_answer_forget(struct serve_request *request)

@@ -135,6 +135,15 @@ FLO_MUST_USE int flo_answer_done(struct serve_request *request,
 void flo_answer_frame(struct serve_request *request,
                       const struct flo_wire_message *frame);
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
+/* Keep the rest of an answer with is_guarded.  The same errors, and
+ * FLO_E_MEMORY.  flo_answer_done() before it is let go tells no word of it. */
+FLO_MUST_USE int flo_answer_collect(struct serve_request *request,
+                                    const struct flo_wire_done *done,
+                                    struct flo_err *err);
+/* All that was collected, as flo_kept_take() gives it: for the DONE that tells
+ * it at once. */
+void flo_answer_let_go(struct serve_request *request, struct flo_buf *text,
+                       struct flo_buf *parts);
 /* Another engine begins the answer again. */
 void flo_answer_forget(struct serve_request *request);
 

@@ -24,6 +24,40 @@ void flo_kept_deinit(struct serve_kept *kept)
     *kept = (struct serve_kept){0};
 }
 
+static void add_part(uint32_t kind, struct flo_wire_text text,
+                     struct flo_buf *out)
+{
+    const struct flo_wire_part part = {kind, text};
+
+    if (text.bytes > 0) {
+        flo_wire_part_add(out, &part);
+    }
+}
+
+void flo_kept_take(struct serve_kept *kept, struct flo_buf *text,
+                   struct flo_buf *parts)
+{
+    struct serve_kept taken = *kept;
+
+    *kept = (struct serve_kept){.logprobs = taken.logprobs};
+    taken.logprobs = (struct flo_buf){0};
+    *text = taken.text;
+    taken.text = (struct flo_buf){0};
+    add_part(FLO_WIRE_PART_THOUGHT,
+             (struct flo_wire_text){taken.thoughts.data, taken.thoughts.bytes},
+             parts);
+    for (uint32_t i = 0; i < taken.n_calls; i++) {
+        const struct serve_tool_call *call = &taken.calls[i];
+        add_part(FLO_WIRE_PART_CALL,
+                 (struct flo_wire_text){call->name, strlen(call->name)}, parts);
+        add_part(
+            FLO_WIRE_PART_ARGUMENTS,
+            (struct flo_wire_text){call->arguments.data, call->arguments.bytes},
+            parts);
+    }
+    flo_kept_deinit(&taken);
+}
+
 bool flo_kept_has_failed(const struct serve_kept *kept)
 {
     bool has_failed =

@@ -31,6 +31,10 @@ struct serve_kept {
 
 /* Forget all of it. */
 void flo_kept_deinit(struct serve_kept *kept);
+/* All of it but the log-probabilities as an engine's one frame would have it.
+ * A `failed` of `parts`: memory was gone. */
+void flo_kept_take(struct serve_kept *kept, struct flo_buf *text,
+                   struct flo_buf *parts);
 /* Something was too long to be kept, or memory was gone. */
 bool flo_kept_has_failed(const struct serve_kept *kept);
 /* The next call.  FLO_E_INFER_PARAM: more than SERVE_CALLS_MAX; FLO_E_MEMORY.

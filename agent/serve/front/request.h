@@ -27,8 +27,14 @@ struct serve_request {
     struct serve_call call;
     const struct flo_serve_pipeline *pipeline; /* NULL: none is named */
     uint32_t stage;                            /* of it, from 0 */
-    uint64_t client; /* whose it is: flo_httpd_peer_client() */
-    int token;       /* its app, of serve->tokens; -1: it may use all */
+    /* Guards (guard/guard.h). */
+    struct guarding *guarding; /* one looks at it just now; NULL: none does */
+    const struct serve_place *looked_at; /* its prompt may go to this model, and
+                                            to one that a split puts there */
+    bool is_guarded;    /* its answer is kept, and its client hears nothing */
+    uint32_t tokens_in; /* when the engine has told */
+    uint64_t client;    /* whose it is: flo_httpd_peer_client() */
+    int token;          /* its app, of serve->tokens; -1: it may use all */
     bool is_held;
     bool is_leaving;        /* its model was removed */
     uint64_t held_us;       /* since when; 0: not for a load on demand */

@@ -234,6 +234,7 @@ static int read_answering(const struct turn *turn)
 static int read_load(const struct turn *turn, bool *is_load)
 {
     *is_load = true;
+    json_object_del(turn->out, "tools");
     int rv = set(turn, "max_tokens", json_integer(1));
 
     return rv < 0 ? rv

@@ -20,7 +20,9 @@ static int read_as(enum ollama_ask ask, struct serve_request *request,
         return flo_fail(err, FLO_E_MEMORY, "no memory for a request");
     }
     request->state = state;
-    return flo_ollama_read(ask, body, &request->params, &state->is_load, err);
+    int rv = flo_ollama_read(ask, body, &request->params, &state->is_load, err);
+    request->params.is_untold = request->params.is_unasked = state->is_load;
+    return rv;
 }
 
 static int read_chat(struct serve_request *request,

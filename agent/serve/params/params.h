@@ -47,6 +47,8 @@ struct serve_params {
     uint32_t dimensions; /* of a vector, the first ones; 0: all */
     bool drops_turns;    /* the oldest ones, where the prompt is too long */
     bool is_plain;       /* the text of speech, without JSON */
+    bool is_unasked;     /* a front made up the prompt: no client's word */
+    bool is_untold;      /* no word of the answer reaches the client */
     char param[64];      /* the field that was wrong */
 };
 

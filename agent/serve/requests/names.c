@@ -66,8 +66,7 @@ bool flo_names_match(const struct serve_place *place, const char *name,
     return *adapter != NULL;
 }
 
-/* The model's own name; empty: it has none yet. */
-static const char *name_of(const struct serve_place *place)
+const char *flo_names_of(const struct serve_place *place)
 {
     if (place->has_route) {
         return place->route.model;
@@ -92,7 +91,7 @@ bool flo_names_may_use(const struct serve_place *place, int token)
         may = strcmp(place->route.tokens[i], app->name) == 0;
     }
     for (uint32_t i = 0; !may && i < bounds->n_models; i++) {
-        may = strcmp(bounds->models[i], name_of(place)) == 0;
+        may = strcmp(bounds->models[i], flo_names_of(place)) == 0;
     }
     return may;
 }

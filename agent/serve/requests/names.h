@@ -15,6 +15,8 @@ bool flo_names_match(const struct serve_place *place, const char *name,
  * or the token may not use the one that has it. */
 struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
                                     int token);
+/* The model's own name; empty: it has none yet. */
+const char *flo_names_of(const struct serve_place *place);
 /* May a client with this token (SERVE_TOKEN_ANY: the unbound one, or none where
  * none is needed) use the model? */
 #define SERVE_TOKEN_ANY (-1)

@@ -4,6 +4,10 @@
 
 #include "agent/serve/front/front.h"
 
+struct guard_router;
+/* The guards' way back to it. */
+extern const struct guard_router flo_router_of_guards;
+
 int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Take a request (and free it in the end). */
 void flo_router_submit(struct serve_request *request);

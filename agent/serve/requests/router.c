@@ -6,9 +6,11 @@
  * once.  A flip, a crash and a swap therefore lose nothing. */
 #include "agent/serve/requests/requests.h"
 
+#include "agent/serve/guard/guard.h"
 #include "agent/serve/requests/apps.h"
 #include "agent/serve/requests/choices.h"
 #include "agent/serve/requests/demand.h"
+#include "agent/serve/requests/ends.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
 #include "agent/serve/requests/split.h"
@@ -21,6 +23,8 @@
 #include <flotilla/plural.h>
 
 static void request_dispatch(struct serve_request *request);
+static void send_answer(struct serve_request *request,
+                        const struct flo_wire_done *done);
 
 /* ---- lists ---- */
 
@@ -73,97 +77,20 @@ static void list_running(struct serve_request *request)
 
 /* ---- the end of a request ---- */
 
-/* Nobody waits for a batch request: its times are no latency. */
-static void add_times(struct serve_request *request,
-                      const struct flo_serve_request_stats *stats)
-{
-    struct serve_counters *counters = &request->serve->counters;
-
-    flo_timing_add(&counters->prompt, request->prompt_us);
-    if (stats->is_batch) {
-        if (stats->tokens_out > 0) {
-            flo_timing_add(&counters->batch_token,
-                           flo_serve_batch_token_us(stats));
-        }
-        return;
-    }
-    flo_timing_add(&counters->request, stats->total_us);
-    flo_timing_add(&request->place->numbers.request, stats->total_us);
-    flo_timing_add(&counters->queue, stats->queue_us);
-    if (request->first_us > 0) {
-        flo_timing_add(&counters->ttft, stats->ttft_us);
-        flo_timing_add(&request->place->numbers.ttft, stats->ttft_us);
-    }
-}
-
-static bool is_batch(const struct serve_request *request)
-{
-    return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
-}
-
-static void tell(struct serve_request *request, uint32_t tokens_in, int error)
-{
-    struct flo_serve *serve = request->serve;
-    struct serve_counters *counters = &serve->counters;
-    struct flo_serve_request_stats stats = {
-        .release = request->release,
-        .queue_us = request->queue_us,
-        .load_us = request->load_us,
-        .total_us = flo_now_us() - request->came_us,
-        .tokens_in = tokens_in,
-        .tokens_out = request->tokens_out,
-        .is_batch = is_batch(request),
-        .error = error,
-    };
-    if (request->kind == REQUEST_TOKENISE ||
-        request->kind == REQUEST_DETOKENISE) {
-        return; /* no inference */
-    }
-    if (request->first_us > 0) {
-        stats.ttft_us = request->first_us - request->came_us;
-    }
-    if (request->tokens_out > 1) {
-        stats.token_us = request->answer_us / (request->tokens_out - 1);
-    }
-    counters->requests++;
-    if (error == FLO_E_INFER_QUOTA) {
-        counters->errors++;
-        return; /* no release is judged by it */
-    }
-    flo_app_spend(request, tokens_in, request->tokens_out);
-    counters->tokens_in += tokens_in;
-    counters->tokens_out += request->tokens_out;
-    request->place->numbers.requests++;
-    request->place->numbers.tokens_in += tokens_in;
-    request->place->numbers.tokens_out += request->tokens_out;
-    if (error == FLO_E_INFER_CANCELLED) {
-        counters->cancelled++;
-    } else if (error != 0) {
-        counters->errors++;
-        request->place->numbers.errors++;
-    } else {
-        add_times(request, &stats);
-    }
-    /* The release is judged by its answers alone, and by none that the agent
-     * itself breaks off. */
-    if (request->kind != REQUEST_EMBED && !serve->is_closing) {
-        flo_news_request(serve->news, request->place->model, &stats);
-    }
-}
-
 /* The listener may unload this very engine: the request has left the lists by
  * then. */
 static void request_end(struct serve_request *request, uint32_t tokens_in,
                         int error)
 {
     flo_router_next_turn(request->serve);
+    flo_guard_cancel(request);
     unlist(request);
     flo_serve_engine_cancel(&request->call);
     request->place->used_ms = flo_now_ms();
     if (request->hold != NULL) {
         event_free(request->hold);
     }
-    tell(request, tokens_in, error);
+    flo_ends_tell(request, tokens_in, error);
     flo_request_free(request);
 }
 
@@ -174,7 +101,7 @@ static void request_fail(struct serve_request *request,
 
     flo_pipeline_blame(request, &told);
     flo_answer_fail(request, &told);
-    request_end(request, 0, told.code);
+    request_end(request, request->tokens_in, told.code);
 }
 
 void flo_router_abandon(struct serve_request *request)
@@ -211,7 +138,7 @@ static void on_token(struct serve_request *request,
         first_token(request, request->call.engine);
     }
     request->last_us = flo_now_us();
-    if (before_us > 0 && !is_batch(request)) {
+    if (before_us > 0 && !flo_ends_is_batch(request)) {
         uint64_t took_us = request->last_us - before_us;
         flo_timing_add(&request->serve->counters.token, took_us);
         flo_timing_add(&request->place->numbers.token, took_us);
@@ -237,7 +164,8 @@ static void go_on(struct serve_request *request,
     struct flo_buf *text = &request->kept.text;
 
     flo_buf_add(text, done->text.data, done->text.bytes);
-    tell(request, done->tokens_in, error);
+    flo_ends_tell(request, done->tokens_in, error);
+    request->tokens_in = 0;
     flo_router_next_turn(request->serve);
     if (text->failed) {
         flo_fail(&err, FLO_E_MEMORY, "no memory for an answer");
@@ -247,6 +175,7 @@ static void go_on(struct serve_request *request,
         return;
     }
     flo_app_bind(request);
+    request->looked_at = NULL;
     unlist(request);
     list_running(request);
     request_dispatch(request);
@@ -261,6 +190,7 @@ static void on_done(struct serve_request *request,
         request_fail(request, &err);
         return;
     }
+    request->tokens_in = done->tokens_in;
     request->queue_us += done->queue_us;
     request->prompt_us = done->prompt_wall_us;
     request->answer_us = done->answer_us;
@@ -270,11 +200,22 @@ static void on_done(struct serve_request *request,
                  request->tokens_out);
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
+    if (request->is_guarded) {
+        flo_guard_answer(request, done);
+    } else {
+        send_answer(request, done);
+    }
+}
+
+static void send_answer(struct serve_request *request,
+                        const struct flo_wire_done *done)
+{
+    int error = done->nonfinite > 0 ? FLO_E_PROBE_NONFINITE : 0;
     if (flo_pipeline_goes_on(request)) {
-        go_on(request, done, err.code);
+        go_on(request, done, error);
         return;
     }
-    int error = err.code;
+    struct flo_err err = {0};
     if (flo_answer_done(request, done, &err) < 0) {
         request_fail(request, &err);
         return;
@@ -284,9 +225,10 @@ static void on_done(struct serve_request *request,
 
 static void begin_again(struct serve_request *request)
 {
-    request->tokens_out = 0;
+    request->tokens_in = request->tokens_out = 0;
     request->first_us = 0;
     request->last_us = 0;
+    flo_guard_cancel(request);
     flo_answer_forget(request);
     unlist(request);
     list_running(request);
@@ -381,7 +323,7 @@ static void on_lost(void *context, const struct flo_err *err)
 /* Batch requests wait for the end of a strain, as long as any may wait. */
 static bool is_put_off(const struct serve_request *request)
 {
-    return request->serve->limits.holds_batch && is_batch(request);
+    return request->serve->limits.holds_batch && flo_ends_is_batch(request);
 }
 
 static void on_hold_end(evutil_socket_t fd, short what, void *context)
@@ -663,6 +605,9 @@ static void request_dispatch(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
+    if (flo_guard_prompt(request)) {
+        return;
+    }
     if (!request->is_due && !flo_turns_have_place(request, engine)) {
         request->is_waiting = true;
         return;
@@ -856,7 +801,8 @@ void flo_router_submit(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
-    if (present >= most && !make_place(serve, request)) {
+    if (present >= most && !flo_guard_asks(request) &&
+        !make_place(serve, request)) {
         flo_fail(&err, FLO_E_INFER_BUSY,
                  "%u request%s %s under way, at most %u", present,
                  flo_s(present), flo_plural(present, "is", "are"), most);
@@ -875,10 +821,19 @@ void flo_router_close(struct flo_serve *serve)
         request_fail(serve->held, &err);
     }
     for (struct serve_request *r = serve->running; r != NULL;) {
-        struct serve_request *next = r->next;
-        if (r->is_waiting) {
+        if (r->is_waiting || r->guarding != NULL) {
             request_fail(r, &err);
+            r = serve->running; /* a guard's request may be gone with it */
+        } else {
+            r = r->next;
         }
-        r = next;
     }
 }
+
+const struct guard_router flo_router_of_guards = {
+    .go_on = request_dispatch,
+    .send = send_answer,
+    .fail = request_fail,
+    .submit = flo_router_submit,
+    .drop = flo_router_abandon,
+};

@@ -5,7 +5,10 @@
 static int read(struct serve_request *request, const struct serve_body *body,
                 struct flo_err *err)
 {
-    return flo_responses_read(request, body, true, err);
+    int rv = flo_responses_read(request, body, true, err);
+
+    request->params.is_untold = true;
+    return rv;
 }
 
 static int whole(struct serve_request *request,

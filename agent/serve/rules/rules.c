@@ -1,10 +1,9 @@
-/* Rules: apps as agent.yaml has them; see rules.h. */
+/* Rules: apps and guards as agent.yaml has them; see rules.h. */
 #include "agent/serve/rules/rules.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/host/config.h"
 #include "base/host/crypto.h"
 
 #define TOKEN_BYTES_MIN 16
@@ -19,25 +18,10 @@ static const struct flo_config_row app_rows[] = {
 
 static const struct flo_config_row file_rows[] = {
     {.key = "tokens", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_TOKENS_MAX},
+    {.key = "guards", .type = FLO_CONFIG_MAP, .max = FLO_SERVE_GUARDS_MAX},
 };
 
 /* ---- an app ---- */
-
-static int read_models(const struct flo_config *config, const char *where,
-                       struct flo_serve_bounds *out, struct flo_err *err)
-{
-    size_t count = flo_config_texts_count(config, "models");
-
-    for (size_t i = 0; i < count; i++) {
-        const char *model = flo_config_texts_get(config, "models", i);
-        if (!flo_name_is_valid(model)) {
-            return flo_fail(err, FLO_E_CFG_TYPE,
-                            "%s.models: element %zu is no name", where, i + 1);
-        }
-        strcpy(out->models[out->n_models++], model);
-    }
-    return 0;
-}
 
 static int read_bounds(const struct flo_config *config, const char *where,
                        struct flo_serve_bounds *out, struct flo_err *err)
@@ -63,7 +47,7 @@ static int read_bounds(const struct flo_config *config, const char *where,
                         "%s.priority: `%s` is neither interactive nor batch",
                         where, priority);
     }
-    return read_models(config, where, out, err);
+    return flo_models_read(config, where, out->models, &out->n_models, err);
 }
 
 static int read_secret(const char *path, const char *where, char **out,
@@ -107,8 +91,8 @@ static int read_app(const json_t *value, const char *where, char **secret,
     return rv < 0 ? rv : read_secret(path, where, secret, err);
 }
 
-int flo_api_rules_read(const json_t *tokens, struct flo_api_rules *out,
-                       struct flo_err *err)
+static int read_apps(const json_t *tokens, struct flo_api_rules *out,
+                     struct flo_err *err)
 {
     const char *name;
     json_t *value;
@@ -134,6 +118,32 @@ int flo_api_rules_read(const json_t *tokens, struct flo_api_rules *out,
     return 0;
 }
 
+int flo_api_rules_read(const json_t *tokens, const json_t *guards,
+                       struct flo_api_rules *out, struct flo_err *err)
+{
+    const char *name;
+    json_t *value;
+    int rv = read_apps(tokens, out, err);
+
+    json_object_foreach((json_t *)(uintptr_t)guards, name, value)
+    {
+        char where[FLO_NAME_MAX + 16];
+        struct flo_serve_guard *guard = &out->guards[out->n_guards];
+        if (rv < 0) {
+            return rv;
+        }
+        if (!flo_name_is_valid(name)) {
+            return flo_fail(err, FLO_E_CFG_TYPE, "guards: `%.64s` is no name",
+                            name);
+        }
+        snprintf(where, sizeof(where), "guards.%s", name);
+        strcpy(guard->name, name);
+        rv = flo_guard_rules_read(value, where, guard, err);
+        out->n_guards++;
+    }
+    return rv;
+}
+
 /* ---- a file ---- */
 
 int flo_api_rules_load(const char *path, struct flo_api_rules *out,
@@ -146,7 +156,8 @@ int flo_api_rules_load(const char *path, struct flo_api_rules *out,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_api_rules_read(flo_config_tree(config, "tokens"), out, err);
+    rv = flo_api_rules_read(flo_config_tree(config, "tokens"),
+                            flo_config_tree(config, "guards"), out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

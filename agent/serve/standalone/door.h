@@ -8,7 +8,7 @@
 struct flo_door {
     const char *const *listen;  /* addresses, NULL at the end */
     const char *token_file;     /* NULL: none, here and below */
-    const char *rules_file;     /* apps */
+    const char *rules_file;     /* apps and guards */
     const char *const *origins; /* as in flo_serve_options */
     bool has_no_page, has_no_ollama, has_no_anthropic;
     bool is_at_ollama; /* FLO_SERVE_OLLAMA_AT is one of `listen` */

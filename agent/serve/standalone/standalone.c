@@ -179,8 +179,8 @@ static const struct flo_flag flags[] = {
      "are taken",
      TO_TEXT(door.token_file)},
     {"rules", "FILE",
-     "apps and their limits: `tokens` as in agent.yaml "
-     "(docs/reference/local-api.md, Apps)",
+     "apps with their limits, and guards: `tokens` and `guards` as in "
+     "agent.yaml (docs/reference/local-api.md)",
      TO_TEXT(door.rules_file)},
     {"lora", "NAME=FILE",
      "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",

@@ -163,6 +163,7 @@ int flo_wishes_read(struct flo_settings *settings, struct flo_err *err)
     const char *model;
     json_t *value;
     int rv = flo_api_rules_read(flo_config_tree(settings->config, "tokens"),
+                                flo_config_tree(settings->config, "guards"),
                                 &settings->rules, err);
 
     json_object_foreach((json_t *)(uintptr_t)tree, model, value)

@@ -188,6 +188,8 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .batch_delivered_ms = flo_config_u64(config, "batch_keep_fetched"),
         .tokens = rules->tokens,
         .n_tokens = rules->n_tokens,
+        .guards = rules->guards,
+        .n_guards = rules->n_guards,
         .pipelines = shell->settings.pipelines,
         .n_pipelines = (uint32_t)shell->settings.pipeline_count,
         .hold_ms_max = flo_config_u64(config, "hold"),

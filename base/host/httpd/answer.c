@@ -75,6 +75,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_REST_METHOD:
         return 405;
     case FLO_E_INFER_BUSY:
+    case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_DB_REPLACED:
     case FLO_E_LEAD_NONE:

@@ -234,16 +234,19 @@ static void start_kept(const char *script, struct kept *out)
     out->out = from[0];
 }
 
-/* All that it wrote until the last of its processes was gone. */
-static const char *end_kept(const struct kept *kept)
+/* All that it wrote.  With the keeper all of its processes are gone: the pipe
+ * has ended. */
+static const char *end_kept(const struct kept *kept, int *status)
 {
     static char text[256];
-    size_t bytes = 0;
-    ssize_t n;
+    ssize_t bytes, more;
+    char rest;
 
-    while ((n = read(kept->out, text + bytes, sizeof(text) - 1 - bytes)) > 0) {
-        bytes += (size_t)n;
-    }
+    *status = wait_exit(kept->keeper);
+    fcntl(kept->out, F_SETFL, O_NONBLOCK);
+    bytes = read(kept->out, text, sizeof(text) - 1);
+    more = bytes > 0 ? read(kept->out, &rest, 1) : bytes;
+    assert_int_equal(more, 0);
     text[bytes] = '\0';
     close(kept->in);
     close(kept->out);
@@ -254,14 +257,14 @@ static void
 a_kept_program_has_its_streams_and_its_environment_alone(void **state)
 {
     struct kept kept;
+    int status;
     (void)state;
     setenv("FLO_TEST_SECRET", "1", 1);
     start_kept("read x; echo \"$x.$FLO_TEST_SECRET.$PWD.\"; echo lost >&2; "
                "exit 7",
                &kept);
     assert_int_equal(write(kept.in, "ping\n", 5), 5);
-    assert_string_equal(end_kept(&kept), "ping../.\n");
-    int status = wait_exit(kept.keeper);
+    assert_string_equal(end_kept(&kept, &status), "ping../.\n");
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     unsetenv("FLO_TEST_SECRET");
 }
@@ -269,10 +272,11 @@ a_kept_program_has_its_streams_and_its_environment_alone(void **state)
 static void a_kept_programs_signal_is_told_by_its_status(void **state)
 {
     struct kept kept;
+    int status;
     (void)state;
     start_kept("kill -SEGV $$", &kept);
-    (void)end_kept(&kept);
-    assert_int_equal(WEXITSTATUS(wait_exit(kept.keeper)), 128 + SIGSEGV);
+    assert_string_equal(end_kept(&kept, &status), "");
+    assert_int_equal(WEXITSTATUS(status), 128 + SIGSEGV);
 }
 
 static void a_kept_program_that_cannot_start_is_an_error(void **state)
@@ -292,27 +296,28 @@ static void a_kept_program_that_cannot_start_is_an_error(void **state)
 
 /* One in the background, and one in a session of its own: the pipe ends when
  * both are gone. */
-#define LEAVES_TWO "sleep 10000 & setsid sleep 10000 & echo up; "
+#define LEAVES_TWO "sleep 60 & setsid sleep 60 & echo up; "
 
 static void what_a_kept_program_leaves_behind_ends_with_it(void **state)
 {
     struct kept kept;
+    int status;
     (void)state;
     start_kept(LEAVES_TWO "exit 3", &kept);
-    assert_string_equal(end_kept(&kept), "up\n");
-    assert_int_equal(WEXITSTATUS(wait_exit(kept.keeper)), 3);
+    assert_string_equal(end_kept(&kept, &status), "up\n");
+    assert_int_equal(WEXITSTATUS(status), 3);
 }
 
 static void a_kept_program_ends_when_its_keeper_is_asked(void **state)
 {
     struct kept kept;
+    int status;
     char text[4];
     (void)state;
-    start_kept("trap '' TERM; " LEAVES_TWO "sleep 10000", &kept);
+    start_kept("trap '' TERM; " LEAVES_TWO "sleep 60", &kept);
     assert_int_equal(read(kept.out, text, 3), 3);
     kill(kept.keeper, SIGTERM);
-    assert_string_equal(end_kept(&kept), "");
-    wait_exit(kept.keeper);
+    assert_string_equal(end_kept(&kept, &status), "");
 }
 
 static void a_kept_program_ends_when_its_caller_is_killed(void **state)
@@ -324,7 +329,7 @@ static void a_kept_program_ends_when_its_caller_is_killed(void **state)
     pid_t middle = fork();
     if (middle == 0) {
         struct kept kept;
-        start_kept(LEAVES_TWO "sleep 10000", &kept);
+        start_kept(LEAVES_TWO "sleep 60", &kept);
         /* It is up, and its end of the pipe goes to the test. */
         if (read(kept.out, text, 3) != 3 || dup2(kept.out, 9) < 0 ||
             write(tell[1], "up\n", 3) != 3) {

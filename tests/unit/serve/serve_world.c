@@ -178,7 +178,8 @@ static void on_pulse(evutil_socket_t fd, short what, void *context)
 }
 
 static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
-                      const struct flo_serve_token *tokens, uint32_t n_tokens)
+                      const struct flo_serve_token *tokens, uint32_t n_tokens,
+                      const struct flo_serve_guard *guards, uint32_t n_guards)
 {
     static const char *listen[3] = {NULL, "127.0.0.1:0", NULL};
     char usual[512];
@@ -213,6 +214,8 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
         .removal_ms = 300,
         .tokens = tokens,
         .n_tokens = n_tokens,
+        .guards = guards,
+        .n_guards = n_guards,
         .sandbox = FLO_SANDBOX_PREFERRED,
         .is_apart = getenv("FLO_SERVE_APART") != NULL};
     world.base = event_base_new();
@@ -226,12 +229,18 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
 
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
 {
-    open_with(engine, hang_ms, hold_ms, NULL, 0);
+    open_with(engine, hang_ms, hold_ms, NULL, 0, NULL, 0);
 }
 
 void world_open_bound(const struct flo_serve_token *token)
 {
-    open_with(NULL, 0, 0, token, 1);
+    open_with(NULL, 0, 0, token, 1, NULL, 0);
+}
+
+void world_open_guarded(const char *engine,
+                        const struct flo_serve_guard *guards, uint32_t n)
+{
+    open_with(engine, 0, 0, NULL, 0, guards, n);
 }
 
 void world_open(void)

@@ -59,6 +59,9 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
 void world_open(void);
 /* TCP takes this token alone. */
 void world_open_bound(const struct flo_serve_token *token);
+/* engine NULL: flotilla-engine. */
+void world_open_guarded(const char *engine,
+                        const struct flo_serve_guard *guards, uint32_t n);
 void world_close(void);
 
 /* One turn of the loop. */

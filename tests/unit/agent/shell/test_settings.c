@@ -340,6 +340,76 @@ static void limits_of_an_app_that_nobody_can_mean_are_refused(void **state)
     }
 }
 
+static void a_guard_is_a_program_or_a_model(void **state)
+{
+    const struct flo_serve_guard *guard;
+    struct flo_settings settings;
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        load_text(*state,
+                  "guards:\n"
+                  "  words: {command: [/usr/bin/look, --all]}\n"
+                  "  judge: {models: [tiny], stages: [prompt], model: guard, "
+                  "ask: \"Safe? \", pass: yes, refuse: no, timeout: 250ms, "
+                  "on_failure: pass}\n",
+                  &settings, &err),
+        0);
+    assert_int_equal(settings.rules.n_guards, 2);
+    guard = &settings.rules.guards[0];
+    assert_string_equal(guard->name, "words");
+    assert_int_equal(guard->n_models, 0);
+    assert_true(guard->looks_at[FLO_GUARD_PROMPT]);
+    assert_true(guard->looks_at[FLO_GUARD_ANSWER]);
+    assert_int_equal(guard->n_words, 2);
+    assert_memory_equal(guard->words, "/usr/bin/look\0--all", 20);
+    assert_int_equal(guard->ms_max, 5000);
+    assert_false(guard->passes_on_failure);
+    guard = &settings.rules.guards[1];
+    assert_string_equal(guard->models[0], "tiny");
+    assert_false(guard->looks_at[FLO_GUARD_ANSWER]);
+    assert_int_equal(guard->n_words, 0);
+    assert_string_equal(guard->model, "guard");
+    assert_string_equal(guard->ask, "Safe? ");
+    assert_string_equal(guard->pass, "yes");
+    assert_int_equal(guard->ms_max, 250);
+    assert_true(guard->passes_on_failure);
+    flo_settings_deinit(&settings);
+}
+
+static void guards_that_guard_nothing_are_refused(void **state)
+{
+    static const struct {
+        const char *map;
+        int code;
+        const char *what;
+    } bad[] = {
+        {"{}", FLO_E_CFG_KEY, "guards.a: one of `command` and `model`"},
+        {"[]", FLO_E_CFG_TYPE, "guards.a: not a map of keys"},
+        {"{command: [look]}", FLO_E_CFG_RANGE, "`look` is no absolute path"},
+        {"{command: []}", FLO_E_CFG_RANGE, "guards.a: `command`"},
+        {"{command: /bin/look}", FLO_E_CFG_TYPE, "guards.a: `command`"},
+        {"{command: [/b], model: m, pass: a, refuse: b}", FLO_E_CFG_KEY,
+         "one of `command` and `model`"},
+        {"{command: [/b], pass: a}", FLO_E_CFG_KEY, "`model` needs `pass`"},
+        {"{model: m, pass: a}", FLO_E_CFG_KEY, "`model` needs `pass`"},
+        {"{model: m, pass: safe, refuse: Safely}", FLO_E_CFG_RANGE,
+         "could begin with both `safe` and `Safely`"},
+        {"{command: [/b], stages: [prompts]}", FLO_E_CFG_RANGE,
+         "`prompts` is neither prompt nor answer"},
+        {"{command: [/b], on_failure: ask}", FLO_E_CFG_RANGE,
+         "`ask` is neither refuse nor pass"},
+        {"{command: [/b], timeout: 0}", FLO_E_CFG_RANGE, "`timeout`"},
+        {"{command: [/b], fails: 1}", FLO_E_CFG_KEY, "unknown key `fails`"},
+    };
+    char text[256];
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        snprintf(text, sizeof(text), "guards: {a: %s}\n", bad[i].map);
+        refuses(*state, text, bad[i].code, bad[i].what);
+    }
+}
+
 static void a_pipeline_has_its_stages_in_order(void **state)
 {
     struct flo_settings settings;
@@ -387,6 +457,8 @@ int main(void)
         cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
         cmocka_unit_test(an_app_has_limits_in_place_of_its_file_alone),
         cmocka_unit_test(limits_of_an_app_that_nobody_can_mean_are_refused),
+        cmocka_unit_test(a_guard_is_a_program_or_a_model),
+        cmocka_unit_test(guards_that_guard_nothing_are_refused),
         cmocka_unit_test(
             words_about_models_that_nobody_understands_are_refused),
         cmocka_unit_test(a_name_of_two_models_is_refused),

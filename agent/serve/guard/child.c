@@ -1,0 +1,310 @@
+/* A guard's program: text in, text out, for a limited time, with all of its
+ * processes ended in the end.
+ *
+ * Its end is looked for, as a program may close its output long before; an
+ * output that ends only makes the next look come at once. */
+#include "agent/serve/guard/child.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOOK_MS 10
+#define PIECE_BYTES 16384
+#define PIECES_MAX 16       /* at one turn of the loop */
+#define CLOSE_LOOKS_MAX 700 /* longer than a keeper looks */
+
+struct guard_child {
+    struct guard_child *next;
+    struct guard_pool *pool;
+    pid_t pid; /* the keeper's */
+    int in, out;
+    struct event *writable, *readable, *tick;
+    struct flo_buf question, answer;
+    size_t bytes_sent;
+    uint64_t until_ms;
+    /* NULL: it is told already, and the process is ending. */
+    void (*done)(void *context, enum guard_end end, int status,
+                 struct flo_buf *answer);
+    void *context;
+};
+
+/* ---- the end ---- */
+
+static void end_event(struct event **event)
+{
+    if (*event != NULL) {
+        event_free(*event);
+        *event = NULL;
+    }
+}
+
+static void close_streams(struct guard_child *child)
+{
+    end_event(&child->writable);
+    end_event(&child->readable);
+    flo_fd_cleanup(&child->in);
+    flo_fd_cleanup(&child->out);
+}
+
+static void child_free(struct guard_child *child)
+{
+    struct guard_child **place = &child->pool->children;
+
+    while (*place != NULL && *place != child) {
+        place = &(*place)->next;
+    }
+    if (*place != NULL) {
+        *place = child->next;
+        child->pool->count--;
+    }
+    close_streams(child);
+    end_event(&child->tick);
+    flo_buf_deinit(&child->question);
+    flo_buf_deinit(&child->answer);
+    free(child);
+}
+
+static void tell(struct guard_child *child, enum guard_end end, int status)
+{
+    void (*done)(void *context, enum guard_end how, int with,
+                 struct flo_buf *answer) = child->done;
+
+    child->done = NULL;
+    if (done != NULL) {
+        done(child->context, end, status, &child->answer);
+    }
+}
+
+void flo_guard_child_cancel(struct guard_child *child)
+{
+    if (child != NULL) {
+        child->done = NULL;
+        close_streams(child);
+        kill(child->pid, SIGTERM);
+    }
+}
+
+static void give_up(struct guard_child *child, enum guard_end end)
+{
+    close_streams(child);
+    kill(child->pid, SIGTERM);
+    tell(child, end, 0);
+}
+
+/* ---- streams ---- */
+
+static void on_writable(evutil_socket_t fd, short what, void *context)
+{
+    struct guard_child *child = context;
+    (void)what;
+    ssize_t n = write((int)fd, child->question.data + child->bytes_sent,
+                      child->question.bytes - child->bytes_sent);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    child->bytes_sent += n > 0 ? (size_t)n : 0;
+    /* One that reads no further may have its verdict all the same. */
+    if (n < 0 || child->bytes_sent == child->question.bytes) {
+        end_event(&child->writable);
+        flo_fd_cleanup(&child->in);
+    }
+}
+
+static void look_in(struct guard_child *child, unsigned ms)
+{
+    const struct timeval delay = {.tv_usec = (suseconds_t)ms * 1000};
+
+    evtimer_add(child->tick, &delay);
+}
+
+/* false: too much came, and the child is told of. */
+static bool read_all(struct guard_child *child)
+{
+    char piece[PIECE_BYTES];
+    ssize_t n = 1;
+
+    for (int i = 0; i < PIECES_MAX && child->out >= 0 && n > 0; i++) {
+        n = read(child->out, piece, sizeof(piece));
+        if (n > 0) {
+            flo_buf_add(&child->answer, piece, (size_t)n);
+        }
+    }
+    if (child->answer.failed) {
+        give_up(child, GUARD_END_TOO_MUCH);
+        return false;
+    }
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        end_event(&child->readable);
+        flo_fd_cleanup(&child->out);
+    }
+    return true;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    struct guard_child *child = context;
+    (void)fd;
+    (void)what;
+
+    if (read_all(child) && child->out < 0) {
+        look_in(child, 0);
+    }
+}
+
+/* The rest of the pipe. */
+static bool drain(struct guard_child *child)
+{
+    size_t before;
+
+    do {
+        before = child->answer.bytes;
+        if (!read_all(child)) {
+            return false;
+        }
+    } while (child->answer.bytes > before);
+    return true;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct guard_child *child = context;
+    struct guard_pool *pool = child->pool;
+    int status = 0;
+    (void)fd;
+    (void)what;
+    pid_t pid = waitpid(child->pid, &status, WNOHANG);
+
+    if (pid == 0) {
+        if (child->done != NULL && flo_now_ms() >= child->until_ms) {
+            give_up(child, GUARD_END_LATE);
+        }
+        look_in(child, LOOK_MS);
+        return;
+    }
+    if (child->done != NULL && drain(child)) {
+        tell(child, GUARD_END_STATUS,
+             pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status)
+                                          : 128 + SIGKILL);
+    }
+    child_free(child);
+    pool->freed(pool->context);
+}
+
+/* ---- the begin ---- */
+
+static int open_pipes(int in[2], int out[2], struct flo_err *err)
+{
+    in[0] = in[1] = out[0] = out[1] = -1;
+    if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0) {
+        fcntl(in[1], F_SETFL, O_NONBLOCK);
+        fcntl(out[0], F_SETFL, O_NONBLOCK);
+        return 0;
+    }
+    flo_fail_errno(err, FLO_E_PROCESS, "a pipe");
+    flo_fd_cleanup(&in[0]);
+    flo_fd_cleanup(&in[1]);
+    return err->code;
+}
+
+static int open_events(struct guard_child *child, struct flo_err *err)
+{
+    struct event_base *base = child->pool->base;
+
+    child->writable =
+        event_new(base, child->in, EV_WRITE | EV_PERSIST, on_writable, child);
+    child->readable =
+        event_new(base, child->out, EV_READ | EV_PERSIST, on_readable, child);
+    child->tick = evtimer_new(base, on_tick, child);
+    if (child->writable == NULL || child->readable == NULL ||
+        child->tick == NULL || event_add(child->writable, NULL) < 0 ||
+        event_add(child->readable, NULL) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "no events");
+    }
+    return 0;
+}
+
+static int start(struct guard_child *child, const char *const argv[],
+                 struct flo_err *err)
+{
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                         "/usr/bin:/sbin:/bin";
+    static char language[] = "LANG=C.UTF-8";
+    char *const environment[] = {path, language, NULL};
+    int in[2], out[2];
+    int rv = open_pipes(in, out, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    child->in = in[1];
+    child->out = out[0];
+    rv = open_events(child, err);
+    if (rv == 0) {
+        rv = flo_process_spawn_kept(argv, environment, in[0], out[1],
+                                    &child->pid, err);
+    }
+    close(in[0]);
+    close(out[1]);
+    return rv;
+}
+
+int flo_guard_child_start(struct guard_pool *pool,
+                          const struct guard_child_wish *wish,
+                          struct guard_child **out, struct flo_err *err)
+{
+    struct guard_child *child = calloc(1, sizeof(*child));
+
+    if (child == NULL) {
+        flo_buf_deinit(wish->question);
+        return flo_fail(err, FLO_E_MEMORY, "a guard's program");
+    }
+    child->pool = pool;
+    child->in = child->out = -1;
+    child->question = *wish->question;
+    child->answer.bytes_max = wish->bytes_max;
+    child->done = wish->done;
+    child->context = wish->context;
+    *wish->question = (struct flo_buf){0};
+    int rv = start(child, wish->argv, err);
+    if (rv < 0) {
+        child_free(child);
+        return rv;
+    }
+    child->until_ms = flo_now_ms() + wish->ms_max;
+    child->next = pool->children;
+    pool->children = child;
+    pool->count++;
+    look_in(child, LOOK_MS);
+    *out = child;
+    return 0;
+}
+
+/* A keeper that is asked needs no more than its processes do. */
+void flo_guard_pool_close(struct guard_pool *pool)
+{
+    for (struct guard_child *c = pool->children; c != NULL; c = c->next) {
+        flo_guard_child_cancel(c);
+    }
+    for (int i = 0; i < CLOSE_LOOKS_MAX && pool->children != NULL; i++) {
+        struct guard_child *child = pool->children;
+        while (child != NULL) {
+            struct guard_child *next = child->next;
+            if (waitpid(child->pid, NULL, WNOHANG) != 0) {
+                child_free(child);
+            }
+            child = next;
+        }
+        if (pool->children != NULL) {
+            usleep(LOOK_MS * 1000);
+        }
+    }
+    while (pool->children != NULL) { /* the rest is init's */
+        child_free(pool->children);
+    }
+}

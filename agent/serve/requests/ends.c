@@ -1,0 +1,93 @@
+/* The numbers of a request that ended: who counts them, and who is judged by
+ * them. */
+#include "agent/serve/requests/ends.h"
+
+#include "agent/serve/requests/apps.h"
+
+/* Nobody waits for a batch request: its times are no latency. */
+static void add_times(struct serve_request *request,
+                      const struct flo_serve_request_stats *stats)
+{
+    struct serve_counters *counters = &request->serve->counters;
+
+    flo_timing_add(&counters->prompt, request->prompt_us);
+    if (stats->is_batch) {
+        if (stats->tokens_out > 0) {
+            flo_timing_add(&counters->batch_token,
+                           flo_serve_batch_token_us(stats));
+        }
+        return;
+    }
+    flo_timing_add(&counters->request, stats->total_us);
+    flo_timing_add(&request->place->numbers.request, stats->total_us);
+    flo_timing_add(&counters->queue, stats->queue_us);
+    if (request->first_us > 0) {
+        flo_timing_add(&counters->ttft, stats->ttft_us);
+        flo_timing_add(&request->place->numbers.ttft, stats->ttft_us);
+    }
+}
+
+bool flo_ends_is_batch(const struct serve_request *request)
+{
+    return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
+}
+
+/* It was refused before a model was asked: no release is judged by it. */
+static bool was_kept_out(const struct serve_request *request, int error)
+{
+    return error == FLO_E_INFER_QUOTA ||
+           (request->tokens_in + request->tokens_out == 0 &&
+            (error == FLO_E_INFER_GUARD || error == FLO_E_INFER_GUARD_FAILED));
+}
+
+void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
+{
+    struct flo_serve *serve = request->serve;
+    struct serve_counters *counters = &serve->counters;
+    struct flo_serve_request_stats stats = {
+        .release = request->release,
+        .queue_us = request->queue_us,
+        .load_us = request->load_us,
+        .total_us = flo_now_us() - request->came_us,
+        .tokens_in = tokens_in,
+        .tokens_out = request->tokens_out,
+        .is_batch = flo_ends_is_batch(request),
+        /* The model did answer. */
+        .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
+    };
+    if (request->kind == REQUEST_TOKENISE ||
+        request->kind == REQUEST_DETOKENISE) {
+        return; /* no inference */
+    }
+    counters->requests++;
+    if (error == FLO_E_INFER_CANCELLED) {
+        counters->cancelled++;
+    } else if (error != 0) {
+        counters->errors++;
+    }
+    if (was_kept_out(request, error)) {
+        return;
+    }
+    if (request->first_us > 0) {
+        stats.ttft_us = request->first_us - request->came_us;
+    }
+    if (request->tokens_out > 1) {
+        stats.token_us = request->answer_us / (request->tokens_out - 1);
+    }
+    flo_app_spend(request, tokens_in, request->tokens_out);
+    counters->tokens_in += tokens_in;
+    counters->tokens_out += request->tokens_out;
+    request->place->numbers.requests++;
+    request->place->numbers.tokens_in += tokens_in;
+    request->place->numbers.tokens_out += request->tokens_out;
+    if (stats.error == 0) {
+        add_times(request, &stats);
+    } else if (stats.error != FLO_E_INFER_CANCELLED) {
+        request->place->numbers.errors++;
+    }
+    /* The release is judged by its answers alone, and by none that the agent
+     * itself breaks off. */
+    if (request->kind != REQUEST_EMBED && !serve->is_closing) {
+        flo_news_request(serve->news, request->place->model, &stats);
+    }
+}
