@@ -256,15 +256,14 @@ static int keep_context(struct responses_body *body)
     if (!state->is_stored) {
         return 0;
     }
+    state->context.bytes_max = RESPONSES_STORED_ONE_BYTES_MAX;
     flo_json_dump(body->items, &state->context);
     state->n_context = (uint32_t)json_array_size(body->items);
-    if (!state->context.failed && !flo_responses_fits(state->context.bytes)) {
-        return flo_responses_refuse(
-            body, "store", "keeps %u bytes at most, the conversation has %zu",
-            RESPONSES_STORED_ONE_BYTES_MAX, state->context.bytes);
-    }
     return state->context.failed
-               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
+               ? flo_responses_refuse(
+                     body, "store",
+                     "keeps %u bytes at most, the conversation has more",
+                     RESPONSES_STORED_ONE_BYTES_MAX)
                : 0;
 }
 

@@ -11,7 +11,8 @@ struct history {
     struct responses_body *body;
     json_t *list; /* OpenAI's messages */
     json_t *open; /* the assistant's message that grows, not in the list yet */
-    size_t at;    /* the item */
+    struct flo_buf thoughts; /* of that message */
+    size_t at;               /* the item */
 };
 
 static json_t *list_of(json_t *message, const char *key)
@@ -50,6 +51,15 @@ static void end_assistant(struct history *history)
         return;
     }
     history->open = NULL;
+    if (history->thoughts.bytes > 0) {
+        history->body->failed |=
+            json_object_set_new(open, "reasoning_content",
+                                json_stringn(history->thoughts.data,
+                                             history->thoughts.bytes)) < 0;
+    }
+    history->body->failed |= history->thoughts.failed;
+    flo_buf_deinit(&history->thoughts);
+    history->thoughts.bytes_max = 2 * PARAMS_BODY_BYTES_MAX;
     if (json_object_get(open, "content") == NULL &&
         json_object_get(open, "tool_calls") == NULL) {
         json_decref(open);
@@ -104,30 +114,20 @@ static json_t *parts_of(struct history *history, const json_t *from)
 static void add_reasoning(struct history *history, const json_t *item)
 {
     const json_t *from = json_object_get(item, "content");
-    json_t *message = assistant(history, "content", "tool_calls");
-    struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
-    const char *before =
-        json_string_value(json_object_get(message, "reasoning_content"));
+    struct flo_buf *out = &history->thoughts;
     const json_t *part;
     size_t i;
 
+    assistant(history, "content", "tool_calls");
     if (json_array_size(from) == 0) {
         from = json_object_get(item, "summary");
     }
-    flo_buf_text(&text, before == NULL ? "" : before);
     json_array_foreach(from, i, part)
     {
         const json_t *more = json_object_get(part, "text");
-        flo_buf_text(&text, text.bytes > 0 ? "\n" : "");
-        flo_buf_add(&text, json_string_value(more), json_string_length(more));
+        flo_buf_text(out, out->bytes > 0 ? "\n" : "");
+        flo_buf_add(out, json_string_value(more), json_string_length(more));
     }
-    if (text.bytes > 0) {
-        history->body->failed |=
-            json_object_set_new(message, "reasoning_content",
-                                json_stringn(text.data, text.bytes)) < 0;
-    }
-    history->body->failed |= text.failed;
-    flo_buf_deinit(&text);
 }
 
 static void add_call(struct history *history, const json_t *item)
@@ -187,7 +187,11 @@ static void add_said(struct history *history, const json_t *item)
 
 void flo_responses_add_messages(struct responses_body *body)
 {
-    struct history history = {body, json_array(), NULL, 0};
+    struct history history = {
+        .body = body,
+        .list = json_array(),
+        .thoughts.bytes_max = 2 * PARAMS_BODY_BYTES_MAX,
+    };
     json_t *instructions = flo_responses_field(body, "instructions");
     const json_t *item;
 

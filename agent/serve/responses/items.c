@@ -12,7 +12,7 @@ struct reading {
     struct responses_body *body;
     size_t at;    /* the item */
     json_t *ids;  /* of calls before */
-    json_t *kept; /* items of kept responses, by the response's id */
+    json_t *kept; /* items of kept responses, by their ids */
 };
 
 static int refuse(const struct reading *reading, const char *format, ...)
@@ -247,45 +247,52 @@ static void remember_call(const struct reading *reading, const json_t *item)
     }
 }
 
-/* Each is read once for all references into it. */
-static const json_t *items_of(const struct reading *reading,
-                              const struct responses_stored *one)
+/* A kept response is read once for all references into it: what is found in it
+ * stands in reading->kept from then on. */
+static json_t *find_kept(const struct reading *reading, const char *id)
 {
-    json_t *items = json_object_get(reading->kept, one->id);
+    const struct serve_request *request = reading->body->request;
+    json_t *found = json_object_get(reading->kept, id);
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    json_t *item;
+    size_t i;
 
-    if (items == NULL && flo_json_parse(one->items.data, one->items.bytes,
-                                        one->items.bytes, &items, NULL) == 0) {
-        reading->body->failed |=
-            json_object_set_new(reading->kept, one->id, items) < 0;
+    if (found != NULL) {
+        return found;
     }
-    return items;
+    const struct responses_stored *one = flo_responses_find_item(
+        request->serve, flo_responses_owner(request->token, request->client),
+        id);
+    if (one == NULL || flo_json_parse(one->items.data, one->items.bytes,
+                                      one->items.bytes, &items, NULL) < 0) {
+        return NULL;
+    }
+    json_array_foreach(items, i, item)
+    {
+        reading->body->failed |=
+            json_object_set(reading->kept,
+                            json_string_value(json_object_get(item, "id")),
+                            item) < 0;
+    }
+    return json_object_get(reading->kept, id);
 }
 
 static int read_reference(const struct reading *reading, const json_t *item)
 {
-    struct responses_body *body = reading->body;
-    const struct serve_request *request = body->request;
+    struct flo_err *err = reading->body->err;
     const json_t *id = json_object_get(item, "id");
     const char *text = json_is_string(id) ? json_string_value(id) : "";
-    const struct responses_stored *one = flo_responses_find_item(
-        request->serve, flo_responses_owner(request->token, request->client),
-        text);
-    const json_t *items = one == NULL ? NULL : items_of(reading, one);
-    json_t *found;
-    size_t i;
+    json_t *found = find_kept(reading, text);
 
-    json_array_foreach(items, i, found)
-    {
-        if (json_equal(json_object_get(found, "id"), id)) {
-            remember_call(reading, found);
-            add(reading, json_incref(found));
-            return 0;
-        }
+    if (found != NULL) {
+        remember_call(reading, found);
+        add(reading, json_incref(found));
+        return 0;
     }
     refuse(reading, "refers to \"%.64s\", an item of no stored response", text);
-    flo_err_fix(body->err, "send the item itself, or set `store` to true in "
-                           "the request that makes it");
-    return body->err->code = FLO_E_REST_NOT_FOUND;
+    flo_err_fix(err, "send the item itself, or set `store` to true in the "
+                     "request that makes it");
+    return err->code = FLO_E_REST_NOT_FOUND;
 }
 
 /* ---- all of them ---- */

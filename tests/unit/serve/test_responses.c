@@ -176,6 +176,11 @@ static void items_become_messages_in_their_order(void **state)
         {SAYS(USER "," SAID("assistant", TEXT("output_text", "b")) "," SAID(
              "assistant", TEXT("output_text", "c"))),
          {{"user", "a", ""}, {"assistant", "b", ""}, {"assistant", "c", ""}}},
+        {SAYS(THOUGHT("h") "," THOUGHT("i") "," CALL("x") "," THOUGHT(
+             "j") "," SAID("assistant", TEXT("output_text", "b"))),
+         {{"assistant", "",
+           "{\"tool_calls\":[" ONE("x") "],\"reasoning_content\":\"h\\ni\"}"},
+          {"assistant", "b", "{\"reasoning_content\":\"j\"}"}}},
         /* Without its answer it says nothing. */
         {SAYS(THOUGHT("h") "," USER), {{"user", "a", ""}}},
         {SAYS("{\"type\":\"reasoning\",\"summary\":[" TEXT(
