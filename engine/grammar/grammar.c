@@ -150,9 +150,9 @@ static int make_lazy(const struct flo_call_form *form,
     }
     lazy->form = form;
     lazy->in_thought = rules->in_thought;
-    lazy->is_required = rules->is_required;
+    lazy->is_required = rules->is_required || rules->answer_bytes > 0;
     lazy->starts_asleep =
-        !rules->is_required || rules->in_thought || flo_form_has_channels(form);
+        !lazy->is_required || rules->in_thought || flo_form_has_channels(form);
     int rv = flo_tool_list_make(&lazy->tools, tools, err);
     if (rv < 0) {
         close_lazy(lazy);
@@ -160,6 +160,28 @@ static int make_lazy(const struct flo_call_form *form,
     }
     *out = lazy;
     return 0;
+}
+
+/* The list, and behind its tools the form of an answer without calls. */
+static int open_tools(const struct flo_tool_rules *rules,
+                      struct flo_tools *tools, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    size_t bytes = rules->tools_bytes;
+
+    if (rules->answer_bytes == 0) {
+        return flo_tools_open(tools, rules->tools, bytes, MERGED_MAX, err);
+    }
+    while (bytes > 0 && rules->tools[bytes - 1] != ']') {
+        bytes--; /* blanks; what is no list is refused as one */
+    }
+    flo_buf_add(&text, rules->tools, bytes > 0 ? bytes - 1 : 0);
+    flo_buf_text(&text, ",{\"answer\":");
+    flo_buf_add(&text, rules->answer, rules->answer_bytes);
+    flo_buf_text(&text, "}]");
+    return text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
+               : flo_tools_open(tools, text.data, text.bytes, MERGED_MAX, err);
 }
 
 int flo_grammar_open_tools(const struct flo_engine *engine,
@@ -183,9 +205,7 @@ int flo_grammar_open_tools(const struct flo_engine *engine,
         rv = flo_fail(err, FLO_E_INFER_PARAM,
                       "tools: this model has no vocabulary or template");
     }
-    rv = rv < 0 ? rv
-                : flo_tools_open(&tools, rules->tools, rules->tools_bytes,
-                                 MERGED_MAX, err);
+    rv = rv < 0 ? rv : open_tools(rules, &tools, err);
     rv = rv < 0 ? rv : flo_calls_compile(&tools, form, &choice, &program, err);
     rv = rv < 0 ? rv : make_lazy(form, rules, &tools, &lazy, err);
     flo_tools_close(&tools);

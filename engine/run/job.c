@@ -269,7 +269,8 @@ static bool may_call(const struct flo_wire_generate *in)
 static int open_tools(struct flo_job *job, const struct flo_wire_generate *in,
                       struct flo_err *err)
 {
-    const struct flo_tool_rules rules = {
+    static const char any_object[] = "{\"type\":\"object\"}";
+    struct flo_tool_rules rules = {
         .tools = in->tools.data,
         .tools_bytes = in->tools.bytes,
         .name = in->tool_name.data,
@@ -280,9 +281,15 @@ static int open_tools(struct flo_job *job, const struct flo_wire_generate *in,
         .in_thought = job->in_thought,
     };
 
-    if (in->grammar_kind != FLO_GRAMMAR_NONE) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "tools next to a form of the answer: one of them");
+    if (in->grammar_kind == FLO_GRAMMAR_GBNF) {
+        return flo_fail(err, FLO_E_INFER_SCHEMA,
+                        "grammar: tools next to it are not built yet");
+    }
+    if (in->grammar_kind != FLO_GRAMMAR_NONE && !rules.is_required) {
+        bool is_any = in->grammar_kind == FLO_GRAMMAR_JSON;
+        rules.answer = is_any ? any_object : in->grammar.data;
+        rules.answer_bytes =
+            is_any ? sizeof(any_object) - 1 : in->grammar.bytes;
     }
     return flo_grammar_open_tools(job->engine, &rules, &job->grammar, err);
 }

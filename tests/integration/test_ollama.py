@@ -192,7 +192,6 @@ def test_models_come_by_releases_alone(server, path, method):
     ({"options": {"temperature": "a"}}, 400, "options.temperature must be"),
     ({"options": {"mirostat": 1}}, 400, "options.mirostat is not built"),
     ({"format": "xml"}, 400, "format must be"),
-    ({"format": "json", "tools": TOOLS}, 400, "format with tools"),
     ({"stream": 1}, 400, "stream must be"),
     ({"logprobs": True}, 400, "logprobs is not built")])
 def test_a_refusal_has_ollamas_words(server, fields, status, says):

@@ -189,3 +189,63 @@ def test_a_client_that_leaves_in_a_call_leaves_the_server_well(server):
         connection.close()
     status, _ = ask(server, max_tokens=1)
     assert status == 200
+
+
+ALERT = {"type": "object", "additionalProperties": False,
+         "required": ["severity", "device"], "properties": {
+             "severity": {"enum": ["info", "critical"]},
+             "device": {"type": "string", "maxLength": 8}}}
+
+
+@pytest.mark.parametrize("form", [
+    {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "alert", "schema": ALERT}}}, {"json_schema": ALERT}],
+    ids=["response_format", "json_schema"])
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_an_answer_next_to_a_form_is_a_call_or_keeps_the_form(
+        server, form, temperature):
+    """A bias stands for a model that likes to call: this one never does."""
+    ids = server.call("POST", "/tokenize", {"content": "<tool_call>"})[2]
+    for seed in range(6):
+        fields = dict(form, tools=[TOOLS[0][0], TOOLS[9][0]], seed=seed,
+                      temperature=temperature)
+        status, answer = ask(server, **fields)
+        assert status == 200
+        choice = answer["choices"][0]
+        value = json.loads(choice["message"]["content"])
+        assert choice["finish_reason"] == "stop"
+        assert list(value) == ["severity", "device"]
+        assert value["severity"] in ("info", "critical")
+        assert len(value["device"]) <= 8
+        status, answer = ask(server, logit_bias={ids["tokens"][0]: 100},
+                             parallel_tool_calls=False, **fields)
+        assert status == 200
+        assert call_of(answer)[0][0] in ("city", "nothing")
+
+
+def test_a_form_is_kept_where_no_tool_may_be_called(server):
+    status, answer = ask(server, tools=[TOOLS[0][0]], tool_choice="none",
+                         json_schema=ALERT)
+    assert status == 200
+    assert set(json.loads(answer["choices"][0]["message"]["content"])) == \
+        {"severity", "device"}
+    status, answer = ask(server, tools=[TOOLS[0][0]], tool_choice="required",
+                         json_schema=ALERT)
+    assert status == 200 and call_of(answer)[0][0] == "city"
+    status, answer = ask(server, tools=[TOOLS[0][0]],
+                         response_format={"type": "json_object"})
+    message = answer["choices"][0]["message"]
+    assert status == 200
+    assert message.get("tool_calls") or \
+        isinstance(json.loads(message["content"]), dict)
+
+
+@pytest.mark.parametrize("fields, param, says", [
+    ({"grammar": 'root ::= "a"'}, "grammar", "grammar with tools"),
+    ({"json_schema": {"multipleOf": 2}}, "json_schema",
+     "schema /multipleOf: is not supported")])
+def test_a_form_that_cannot_be_kept_next_to_tools_is_refused_by_name(
+        server, fields, param, says):
+    status, answer = ask(server, tools=[TOOLS[0][0]], **fields)
+    assert status == 400 and answer["error"]["param"] == param
+    assert says in answer["error"]["message"]

@@ -118,6 +118,8 @@ const char *flo_format_param(const struct serve_params *params,
     if (err->code != FLO_E_INFER_SCHEMA) {
         return NULL;
     }
-    return params->form != NULL ? params->form
-                                : flo_params_named(params, "tools");
+    bool is_of_tools = strncmp(err->what, "schema /tools/", 14) == 0;
+    return params->form != NULL && !is_of_tools
+               ? params->form
+               : flo_params_named(params, "tools");
 }

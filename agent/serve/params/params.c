@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include <flotilla/grammar.h>
+
 /* ---- how it is served ---- */
 
 /* OpenAI's tiers: `flex` is cheaper there, and later.  A client that says
@@ -166,7 +168,7 @@ static int read_form(struct params_reader *reader)
     struct serve_params *params = reader->params;
     int rv = flo_format_read(reader->body, params, reader->err);
 
-    if (rv == 0 && params->form != NULL &&
+    if (rv == 0 && params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF &&
         params->message.generate.tools.bytes > 0) {
         rv = flo_reader_refuse(reader, params->form,
                                "with tools is not built yet");

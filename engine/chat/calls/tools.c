@@ -94,6 +94,12 @@ int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
     }
     for (const struct flo_tree_node *n = tools->tree.nodes->first;
          rv == 0 && n != NULL; n = n->next) {
+        if (n->next == NULL && flo_tree_member(n, "function") == NULL) {
+            tools->answer = flo_tree_member(n, "answer");
+            if (tools->answer != NULL) {
+                break;
+            }
+        }
         rv = tools->count == FLO_TOOLS_MAX
                  ? flo_fail(err, FLO_E_INFER_PARAM, "more than %u tools",
                             FLO_TOOLS_MAX)

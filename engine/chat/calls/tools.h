@@ -15,6 +15,9 @@ struct flo_tools {
     char *text; /* that the tree borrows */
     uint32_t count;
     const struct flo_tree_node **functions; /* [count]: {"name", ...} */
+    /* Schema of an answer that is no call: of an entry {"answer": ...} at the
+     * list's end; NULL: there is none. */
+    const struct flo_tree_node *answer;
 };
 
 /* `room`: nodes that may be added to the tree.  FLO_E_INFER_PARAM names the

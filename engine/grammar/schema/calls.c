@@ -180,7 +180,7 @@ static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls,
     }
     uint32_t back = flo_program_begin(s->program, rule);
     *item = (struct flo_schema_item){.parent = at};
-    snprintf(item->place, sizeof(item->place), "/%.*s",
+    snprintf(item->place, sizeof(item->place), "/tools/%.*s",
              flo_schema_cut(name->bytes), name->text);
     s->at = s->count++;
     item->top = parameters_of(s, calls, i);
@@ -237,16 +237,53 @@ static void put_next(struct flo_schema *s, const struct calls *calls,
     flo_program_repeat(s->program, rule, 0, FLO_CALLS_MAX - 1);
 }
 
+/* An answer without calls: an item of its own, as a tool is. */
+static void put_answer(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    struct flo_schema_item *item = &s->items[s->count];
+    uint32_t count;
+
+    *item = (struct flo_schema_item){.top = schema};
+    s->at = s->count++;
+    count = s->count;
+    flo_schema_call(s, schema, "", "", 0);
+    if (s->count > count) {
+        s->items[count].place[0] = '\0';
+    }
+    s->at = 0;
+}
+
+static void put_calls(struct flo_schema *s, const struct calls *calls,
+                      const struct flo_call_choice *choice, uint32_t call,
+                      uint32_t named)
+{
+    const struct flo_call_form *form = calls->form;
+    struct flo_choice begin;
+
+    flo_choice_begin(s->program, &begin);
+    flo_choice_next(s->program, &begin);
+    put(s, &form->open);
+    flo_program_call(s->program, call);
+    if (flo_form_has_channels(form)) {
+        flo_choice_next(s->program, &begin);
+        put(s, &form->channel_open);
+        flo_program_call(s->program, named);
+    }
+    flo_choice_end(s->program, &begin);
+    if (!choice->is_one && form->next.bytes > 0) {
+        put_next(s, calls, call);
+    }
+    put(s, &form->close);
+}
+
 static void put_all(struct flo_schema *s, struct calls *calls,
                     const struct flo_call_choice *choice)
 {
     const struct flo_call_form *form = calls->form;
     struct flo_program *p = s->program;
-    struct flo_choice begin;
     uint32_t back, call, named;
 
     s->items[0] = (struct flo_schema_item){.rule = flo_program_rule(p)};
-    snprintf(s->items[0].place, sizeof(s->items[0].place), "/tools");
     s->count = 1;
     p->root = s->items[0].rule;
     calls->up_to = flo_program_rule(p);
@@ -266,20 +303,18 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     if (choice->may_blank) {
         flo_gbnf_put(&s->gbnf, "[ \\n]{0,4}");
     }
-    flo_choice_begin(p, &begin);
-    flo_choice_next(p, &begin);
-    put(s, &form->open);
-    flo_program_call(p, call);
-    if (flo_form_has_channels(form)) {
-        flo_choice_next(p, &begin);
-        put(s, &form->channel_open);
-        flo_program_call(p, named);
+    if (calls->tools->answer != NULL) {
+        struct flo_choice either;
+
+        flo_choice_begin(p, &either);
+        flo_choice_next(p, &either);
+        put_calls(s, calls, choice, call, named);
+        flo_choice_next(p, &either);
+        put_answer(s, calls->tools->answer);
+        flo_choice_end(p, &either);
+    } else {
+        put_calls(s, calls, choice, call, named);
     }
-    flo_choice_end(p, &begin);
-    if (!choice->is_one && form->next.bytes > 0) {
-        put_next(s, calls, call);
-    }
-    put(s, &form->close);
     flo_program_end(p, back);
     flo_schema_put_items(s);
     s->rv = s->rv < 0 ? s->rv : s->gbnf.rv;
@@ -317,6 +352,14 @@ int flo_calls_compile(const struct flo_tools *tools,
         (choice->name_bytes > 0 && calls.only == UINT32_MAX)) {
         return flo_fail(err, FLO_E_INFER_PARAM,
                         "tool_choice names none of the %u tools", tools->count);
+    }
+    /* Other words for true, free text in a channel, other quotes. */
+    if (tools->answer != NULL &&
+        (form->is_python || flo_form_has_channels(form) ||
+         flo_form_is_marked(form))) {
+        return flo_fail(err, FLO_E_INFER_SCHEMA,
+                        "schema /: tools next to it are not supported in the "
+                        "form in which this model writes calls");
     }
     flo_schema_begin(&s, err);
     if (s.rv == 0) {

@@ -61,6 +61,10 @@ struct flo_tool_rules {
     bool is_required;  /* a call comes, with nothing but a thought before it */
     bool is_one;       /* at most one call */
     bool in_thought;   /* the prompt ends within a thought */
+    /* A JSON Schema: text that is no call keeps it, in place of calls.  Then
+     * nothing but a thought comes before either.  NULL: any text. */
+    const char *answer;
+    size_t answer_bytes;
 };
 FLO_MUST_USE int flo_grammar_open_tools(const struct flo_engine *engine,
                                         const struct flo_tool_rules *rules,

@@ -183,10 +183,8 @@ static void wrong_tools_are_refused_by_number(void **state)
          "not among functions"},
         {CHOICE("\"auto\",\"parallel_tool_calls\":1"), "parallel_tool_calls",
          "true or false"},
-        {CHOICE("\"none\",\"response_format\":{\"type\":\"json_object\"}"),
-         "response_format", "response_format with tools"},
-        {CHOICE("\"auto\",\"json_schema\":{}"), "json_schema",
-         "json_schema with tools"},
+        {CHOICE("\"auto\",\"grammar\":\"root ::= \\\"a\\\"\""), "grammar",
+         "grammar with tools"},
     };
     (void)state;
     expect_refusals(rows, FLO_COUNT(rows));

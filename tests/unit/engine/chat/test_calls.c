@@ -89,6 +89,62 @@ static bool takes(struct world *w, const struct flo_call_form *form,
     return fits;
 }
 
+/* Next to a form of the answer: calls, or a text of that form. */
+static void a_text_of_its_own_form_may_come_in_place_of_calls(void **state)
+{
+    static const char text[] =
+        "[{\"function\":{\"name\":\"get\"}},{\"answer\":{\"type\":\"object\","
+        "\"properties\":{\"n\":{\"$ref\":\"#/$defs/n\"}},\"required\":[\"n\"],"
+        "\"$defs\":{\"n\":{\"enum\":[1,2]}}}}]";
+    static const struct flo_call_form *const forms[] = {&hermes, &bare,
+                                                        &fields};
+    struct world w = {0};
+    struct flo_err err = {0};
+    struct flo_program *program = NULL;
+    const struct flo_call_choice any = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_tools_open(&w.tools, text, sizeof(text) - 1, 4096, NULL), 0);
+    assert_int_equal(w.tools.count, 1);
+    for (size_t i = 0; i < FLO_COUNT(forms); i++) {
+        assert_true(takes(&w, forms[i], "{\"n\": 2}", false));
+        assert_true(takes(&w, forms[i], "\n\n{\"n\": 1}", false));
+        assert_false(takes(&w, forms[i], "{\"n\": 3}", false));
+        assert_false(takes(&w, forms[i], "{}", false));
+        assert_false(takes(&w, forms[i], "1", false));
+        assert_false(takes(&w, forms[i], "{\"n\": 1}{\"n\": 1}", false));
+    }
+    assert_true(takes(&w, &hermes,
+                      "<tool_call>\n{\"name\": \"get\", \"arguments\": {}}\n"
+                      "</tool_call>",
+                      true));
+    assert_int_equal(flo_calls_compile(&w.tools, &python, &any, &program, &err),
+                     FLO_E_INFER_SCHEMA);
+    assert_non_null(strstr(err.what, "schema /: tools next to it"));
+    flo_tools_close(&w.tools);
+}
+
+static void a_form_that_cannot_be_kept_names_its_place(void **state)
+{
+    static const char text[] =
+        "[{\"function\":{\"name\":\"get\"}},{\"answer\":{\"type\":\"object\","
+        "\"properties\":{\"n\":{\"multipleOf\":2}}}}]";
+    struct flo_tools tools = {0};
+    struct flo_err err = {0};
+    struct flo_program *program = NULL;
+    const struct flo_call_choice any = {0};
+
+    (void)state;
+    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL),
+                     0);
+    assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err),
+                     FLO_E_INFER_SCHEMA);
+    assert_string_equal(err.what,
+                        "schema /properties/n/multipleOf: is not supported");
+    flo_tools_close(&tools);
+}
+
 /* Calls as a model writes them in each form, and what is told of them. */
 static const struct {
     const struct flo_call_form *form;
@@ -414,6 +470,8 @@ int main(void)
         cmocka_unit_test(a_call_that_must_come_has_no_text_before_it),
         cmocka_unit_test(tools_that_are_none_are_refused_by_place),
         cmocka_unit_test(parameters_that_cannot_be_kept_name_their_tool),
+        cmocka_unit_test(a_text_of_its_own_form_may_come_in_place_of_calls),
+        cmocka_unit_test(a_form_that_cannot_be_kept_names_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
