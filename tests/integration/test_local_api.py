@@ -173,12 +173,12 @@ def test_a_model_may_be_a_link(bin_dir, folder):
     one.close()
 
 
-def test_a_template_is_told_the_date(bin_dir, folder):
-    template = os.path.join(folder, "dated.jinja")
+def test_a_template_is_told_the_date(bin_dir, tmp_path):
+    template = str(tmp_path / "dated.jinja")
     with open(template, "w") as file:
         file.write("{% if strftime_now is defined %}" + "dated " * 50 + "{% endif %}"
                    "{% for m in messages %}{{ m.content }}{% endfor %}")
-    server = Server(bin_dir, folder, options=("--template", template))
+    server = Server(bin_dir, str(tmp_path), options=("--template", template))
     _, _, answer = server.call("POST", "/v1/chat/completions", {
         "messages": [{"role": "user", "content": "a"}], "max_tokens": 1})
     server.close()
