@@ -9,13 +9,6 @@ import re
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Parts of the server that are not there yet: begin of a row's name -> the part.
-WAITS = {
-    "responses": "`/v1/responses` is not built",
-    "n": "`n` other than 1 is not built",
-    "completions_of_a_list": "lists of prompts are not built",
-}
-
 # A row's last word, or the whole of it, and what the client must have got.
 GETS = {
     "models": "the served models, by name",
@@ -47,8 +40,10 @@ GETS = {
     "completions_of_a_list": "a text for each prompt",
     "embeddings": "a vector for each text",
     "count_tokens": "more tokens with a tool than without",
+    "batches": "a file of answers for a file of requests",
     "image": "400, which says where the image stands",
-    "images": "400, which says that no image is made",
+    "images": "400, which says that no picture is made",
+    "speech": "400, which says that none is made",
     "moderations": "400, which says what stands in its place",
     "pull": "400, which says how models come",
     "stored": "an answer that goes on from the one before",
@@ -82,14 +77,17 @@ PROGRAMS = [
         ("completions", "completions.create(stream=True)"),
         ("completions_of_a_list", "completions.create(prompt=[...])"),
         ("embeddings", "embeddings.create(dimensions)"),
+        ("batches", "files.create, batches.create, files.content"),
         ("image", "create with image_url"),
         ("images", "images.generate"),
+        ("speech", "audio.speech.create"),
         ("moderations", "moderations.create"),
         ("responses", "responses.create(instructions)"),
         ("responses_stream", "responses.stream"),
         ("responses_loop", "responses.create(tools), function_call_output"),
         ("responses_structured", "responses.parse"),
         ("responses_stored", "responses.create(previous_response_id)"),
+        ("responses_image", "responses.create with input_image"),
     ]),
     Program("with_openai.mjs", "node", "openai", [
         ("models", "models.list"),
@@ -329,14 +327,6 @@ def way_of(name):
 def gets(name):
     """The end of a row's sentence."""
     return GETS[way_of(name)[1]]
-
-
-def waits(name):
-    """The part of the server that it waits for; None: none."""
-    for begin, why in WAITS.items():
-        if name == begin or name.startswith(begin + "_"):
-            return why
-    return None
 
 
 def versions(environment):

@@ -160,6 +160,24 @@ def embeddings():
 
 
 @call
+def batches():
+    lines = [{"custom_id": "q%d" % i, "method": "POST",
+              "url": "/v1/chat/completions", "body": {
+                  "model": MODEL, "messages": ASKED}} for i in range(3)]
+    file = client.files.create(purpose="batch", file=(
+        "in.jsonl", "\n".join(map(json.dumps, lines)).encode()))
+    batch = client.batches.create(input_file_id=file.id,
+                                  endpoint="/v1/chat/completions",
+                                  completion_window="24h")
+    while batch.status in ("validating", "in_progress", "finalizing"):
+        batch = client.batches.retrieve(batch.id)
+    same((batch.status, batch.request_counts.completed), ("completed", 3))
+    answers = client.files.content(batch.output_file_id).text.splitlines()
+    same({json.loads(line)["custom_id"] for line in answers},
+         {"q0", "q1", "q2"})
+
+
+@call
 def image():
     refused(openai.BadRequestError, "messages[0]", lambda: chats.create(
         model=MODEL, messages=[{"role": "user", "content": [
@@ -170,8 +188,15 @@ def image():
 
 @call
 def images():
-    refused(openai.BadRequestError, "images",
+    refused(openai.BadRequestError, "pictures",
             lambda: client.images.generate(model=MODEL, prompt="a cat"))
+
+
+@call
+def speech():
+    refused(openai.BadRequestError, "speech",
+            lambda: client.audio.speech.create(model=MODEL, voice="alloy",
+                                               input="a text"))
 
 
 @call
@@ -227,6 +252,14 @@ def responses_stored():
                                    previous_response_id=first.id)
     same(then.previous_response_id, first.id)
     assert then.usage.input_tokens > first.usage.input_tokens
+
+
+@call
+def responses_image():
+    refused(openai.BadRequestError, "image", lambda: client.responses.create(
+        model=MODEL, input=[{"role": "user", "content": [
+            {"type": "input_image",
+             "image_url": "data:image/png;base64," + IMAGE}]}]))
 
 
 main("openai")
