@@ -252,6 +252,29 @@ def test_a_kept_response_is_shown_gone_on_with_and_deleted(server):
         max_output_tokens=1)
 
 
+def test_half_of_a_call_is_no_part_of_what_goes_on(server):
+    tool = dict(TOOL, parameters={
+        "type": "object", "properties": {"text": {"type": "string",
+                                                  "minLength": 200}},
+        "required": ["text"]})
+    one = ask(server, store=True, tools=[tool], tool_choice="required",
+              max_output_tokens=40)
+    assert one["status"] == "incomplete"
+    assert one["output"][-1]["type"] == "function_call"
+    two = ask(server, input="Go on.", previous_response_id=one["id"],
+              max_output_tokens=4)
+    assert two["previous_response_id"] == one["id"]
+
+
+def test_no_more_tools_are_allowed_than_there_may_be(server):
+    for tools, wanted in (([1] * 513, 400), ([TOOL] * 512, 200)):
+        status = server.call("POST", PATH, body(
+            tools=[TOOL], max_output_tokens=40, tool_choice={
+                "type": "allowed_tools", "mode": "auto",
+                "tools": tools}))[0]
+        assert status == wanted
+
+
 def test_input_items_are_listed_in_pages(server):
     one = ask(server, store=True, max_output_tokens=1, input=[
         {"role": "user", "content": "item %d" % i} for i in range(5)])
@@ -273,7 +296,8 @@ def test_input_items_are_listed_in_pages(server):
     begin, more, last = page("?order=asc&limit=2")
     assert begin == texts[:2] and more
     assert page("?order=asc&after=" + last)[:2] == (texts[2:], False)
-    for query in ("?limit=0", "?limit=x", "?limit=101", "?order=up"):
+    for query in ("?limit=0", "?limit=x", "?limit=101", "?order=up",
+                  "?limit=-18446744073709551615", "?after=none"):
         assert server.call("GET", path + query)[0] == 400
 
 
@@ -373,6 +397,19 @@ def test_an_answer_under_way_is_cancelled_by_its_id(server, store):
     assert server.call("GET", path)[0] == (200 if store else 404)
     until("none runs", lambda: same(
         server.metric("flotilla_requests_running"), 0))
+
+
+def test_an_answer_deleted_under_way_is_not_kept(server):
+    connection, answer, event = under_way(server, store=True)
+    path = PATH + "/" + event["response"]["id"]
+    try:
+        assert as_app(server, "shop", "DELETE", path)[0] == 404
+        assert server.call("DELETE", path)[2]["deleted"]
+    finally:
+        os.kill(server.engine(), signal.SIGCONT)
+    assert answer.read().decode().endswith("data: [DONE]\n\n")
+    connection.close()
+    assert server.call("GET", path)[0] == 404
 
 
 # ---- Open Responses' compliance tests ----

@@ -24,18 +24,35 @@ int flo_stored_show(const struct flo_serve *serve, uint64_t owner,
     return 0;
 }
 
+static struct serve_request *under_way(const struct flo_serve *serve,
+                                       uint64_t owner, const char *id)
+{
+    struct serve_request *const lists[] = {serve->held, serve->running};
+
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
+            if (r->front == &flo_responses && strcmp(r->id, id) == 0 &&
+                flo_responses_owner(r->token, r->client) == owner) {
+                return r;
+            }
+        }
+    }
+    return NULL;
+}
+
 int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
                       struct flo_buf *out, struct flo_err *err)
 {
-    const struct responses_stored *one =
-        flo_responses_find(serve, owner, id, err);
+    struct serve_request *request = under_way(serve, owner, id);
+    struct responses_state *state = request == NULL ? NULL : request->state;
 
-    if (one == NULL) {
+    if (state != NULL && state->is_stored) {
+        state->is_stored = false; /* it goes on, and is not kept */
+    } else if (flo_responses_find(serve, owner, id, err) == NULL) {
         return err->code;
     }
-    flo_buf_printf(out,
-                   "{\"id\":\"%s\",\"object\":\"response\",\"deleted\":true}",
-                   one->id);
+    flo_buf_printf(
+        out, "{\"id\":\"%s\",\"object\":\"response\",\"deleted\":true}", id);
     flo_responses_delete(serve, owner, id);
     return 0;
 }
@@ -45,13 +62,11 @@ int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
 static int read_page(const struct stored_page *page, size_t *limit,
                      bool *is_ascending, struct flo_err *err)
 {
-    char *end = NULL;
-
     *limit = PAGE_STANDARD;
     if (page->limit != NULL) {
-        unsigned long number = strtoul(page->limit, &end, 10);
-        if (end == page->limit || *end != '\0' || number < 1 ||
-            number > PAGE_MAX) {
+        unsigned long number = strtoul(page->limit, NULL, 10);
+        if (page->limit[strspn(page->limit, "0123456789")] != '\0' ||
+            number < 1 || number > PAGE_MAX) {
             return flo_fail(err, FLO_E_INFER_PARAM,
                             "limit must be a whole number from 1 to %d",
                             PAGE_MAX);
@@ -85,9 +100,9 @@ static void add_id(struct flo_buf *out, const char *name, const char *id)
 }
 
 /* Items in the order of the page, from behind the one that it names. */
-static void add_page(const json_t *items, size_t count,
-                     const struct stored_page *page, size_t limit,
-                     bool is_ascending, struct flo_buf *out)
+static int add_page(const json_t *items, size_t count,
+                    const struct stored_page *page, size_t limit,
+                    bool is_ascending, struct flo_buf *out, struct flo_err *err)
 {
     const char *first = NULL, *last = NULL;
     size_t at = 0, added = 0;
@@ -98,7 +113,10 @@ static void add_page(const json_t *items, size_t count,
                strcmp(id_at(items, PLACE(at)), page->after) != 0) {
             at++;
         }
-        at = at < count ? at + 1 : 0;
+        if (at++ == count) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "after names none of the %zu items", count);
+        }
     }
     flo_buf_text(out, "{\"object\":\"list\",\"data\":[");
     for (; at < count && added < limit; at++, added++) {
@@ -112,6 +130,7 @@ static void add_page(const json_t *items, size_t count,
     add_id(out, "first_id", first);
     add_id(out, "last_id", last);
     flo_buf_text(out, "}");
+    return 0;
 }
 
 int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
@@ -131,29 +150,12 @@ int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
     rv = rv < 0 ? rv
                 : flo_json_parse(one->items.data, one->items.bytes,
                                  one->items.bytes, &items, err);
-    if (rv == 0) {
-        add_page(items, one->n_input, page, limit, is_ascending, out);
-    }
-    return rv;
+    return rv < 0 ? rv
+                  : add_page(items, one->n_input, page, limit, is_ascending,
+                             out, err);
 }
 
 /* ---- the end of one under way ---- */
-
-static struct serve_request *under_way(const struct flo_serve *serve,
-                                       uint64_t owner, const char *id)
-{
-    struct serve_request *const lists[] = {serve->held, serve->running};
-
-    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
-        for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
-            if (r->front == &flo_responses && strcmp(r->id, id) == 0 &&
-                flo_responses_owner(r->token, r->client) == owner) {
-                return r;
-            }
-        }
-    }
-    return NULL;
-}
 
 int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id,
                       struct flo_buf *out, struct flo_err *err)

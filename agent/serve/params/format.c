@@ -112,6 +112,16 @@ int flo_format_read(const json_t *body, struct serve_params *params,
     return 0;
 }
 
+const char *flo_params_named(const struct serve_params *params,
+                             const char *param)
+{
+    if (params->thinks != NULL && strcmp(param, "reasoning_effort") == 0) {
+        return params->thinks;
+    }
+    return params->is_function_call && strcmp(param, "tools") == 0 ? "functions"
+                                                                   : param;
+}
+
 const char *flo_format_param(const struct serve_params *params,
                              const struct flo_err *err)
 {

@@ -369,16 +369,6 @@ bool flo_params_may_call(const struct serve_params *params,
            strstr(params->callable.data, text) != NULL;
 }
 
-const char *flo_params_named(const struct serve_params *params,
-                             const char *param)
-{
-    if (params->thinks != NULL && strcmp(param, "reasoning_effort") == 0) {
-        return params->thinks;
-    }
-    return params->is_function_call && strcmp(param, "tools") == 0 ? "functions"
-                                                                   : param;
-}
-
 const char *flo_params_param(const struct serve_params *params,
                              const struct flo_err *err)
 {

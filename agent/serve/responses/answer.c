@@ -3,6 +3,8 @@
  * An answer is a list of items.  In a stream each one is added, grows and is
  * done; it ends where the kind of pieces changes.  The events of one item
  * stand together, and the last event of a stream has the whole object. */
+#include <string.h>
+
 #include "agent/serve/responses/responses.h"
 
 #include <stdlib.h>
@@ -253,9 +255,14 @@ static void keep(struct serve_request *request,
     items.bytes_max = RESPONSES_STORED_ONE_BYTES_MAX;
     items.bytes--; /* its last bracket */
     for (uint32_t i = 0; i < state->n_items; i++) {
+        const char *status = flo_responses_item_status(request, i, done);
+        /* Half of a call is nothing that a model could be told again. */
+        if (state->items[i].kind == SERVE_PIECE_CALL &&
+            strcmp(status, "completed") != 0) {
+            continue;
+        }
         flo_buf_text(&items, items.bytes == 1 ? "" : ",");
-        flo_responses_add_item(
-            request, i, flo_responses_item_status(request, i, done), &items);
+        flo_responses_add_item(request, i, status, &items);
     }
     flo_buf_text(&items, "]");
     flo_responses_add_object(request, done, NULL, &object);

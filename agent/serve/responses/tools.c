@@ -115,6 +115,8 @@ static int read_choice(struct responses_body *body)
     }
     if (flo_responses_is(type, "allowed_tools") &&
         json_is_array(json_object_get(choice, "tools")) &&
+        json_array_size(json_object_get(choice, "tools")) <=
+            RESPONSES_TOOLS_MAX &&
         (mode == NULL || flo_responses_is(mode, "auto") ||
          flo_responses_is(mode, "required"))) {
         flo_responses_put(body, field,
@@ -126,15 +128,16 @@ static int read_choice(struct responses_body *body)
         body, field,
         "must be none, auto, required, {\"type\":\"function\",\"name\":...}, "
         "or "
-        "allowed_tools with tools and the mode auto or required");
+        "allowed_tools with at most %d tools and the mode auto or required",
+        RESPONSES_TOOLS_MAX);
 }
 
 int flo_responses_read_tools(struct responses_body *body)
 {
     json_t *parallel = flo_responses_field(body, "parallel_tool_calls");
-    int rv = read_list(body);
+    int rv = read_choice(body);
 
-    rv = rv < 0 ? rv : read_choice(body);
+    rv = rv < 0 ? rv : read_list(body);
     if (parallel != NULL) {
         flo_responses_put(body, "parallel_tool_calls", json_incref(parallel));
     }

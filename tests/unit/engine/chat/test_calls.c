@@ -96,7 +96,7 @@ static void a_text_of_its_own_form_may_come_in_place_of_calls(void **state)
         "[{\"function\":{\"name\":\"get\"}},{\"answer\":{\"type\":\"object\","
         "\"properties\":{\"n\":{\"$ref\":\"#/$defs/n\"}},\"required\":[\"n\"],"
         "\"$defs\":{\"n\":{\"enum\":[1,2]}}}}]";
-    static const struct flo_call_form *const forms[] = {&hermes, &bare,
+    static const struct flo_call_form *const kinds[] = {&hermes, &bare,
                                                         &fields};
     struct world w = {0};
     struct flo_err err = {0};
@@ -107,13 +107,13 @@ static void a_text_of_its_own_form_may_come_in_place_of_calls(void **state)
     assert_int_equal(
         flo_tools_open(&w.tools, text, sizeof(text) - 1, 4096, NULL), 0);
     assert_int_equal(w.tools.count, 1);
-    for (size_t i = 0; i < FLO_COUNT(forms); i++) {
-        assert_true(takes(&w, forms[i], "{\"n\": 2}", false));
-        assert_true(takes(&w, forms[i], "\n\n{\"n\": 1}", false));
-        assert_false(takes(&w, forms[i], "{\"n\": 3}", false));
-        assert_false(takes(&w, forms[i], "{}", false));
-        assert_false(takes(&w, forms[i], "1", false));
-        assert_false(takes(&w, forms[i], "{\"n\": 1}{\"n\": 1}", false));
+    for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
+        assert_true(takes(&w, kinds[i], "{\"n\": 2}", false));
+        assert_true(takes(&w, kinds[i], "\n\n{\"n\": 1}", false));
+        assert_false(takes(&w, kinds[i], "{\"n\": 3}", false));
+        assert_false(takes(&w, kinds[i], "{}", false));
+        assert_false(takes(&w, kinds[i], "1", false));
+        assert_false(takes(&w, kinds[i], "{\"n\": 1}{\"n\": 1}", false));
     }
     assert_true(takes(&w, &hermes,
                       "<tool_call>\n{\"name\": \"get\", \"arguments\": {}}\n"
