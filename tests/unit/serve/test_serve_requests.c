@@ -219,7 +219,7 @@ static void what_the_engine_refuses_names_its_field(void **state)
         {"/v1/completions", NULL, "context_length_exceeded", "prompt"},
         {"/v1/embeddings", NULL, "context_length_exceeded", "input"},
         {"/v1/completions", "{\"prompt\":\"a\",\"grammar\":\"root = 1\"}",
-         "infer.param", "grammar"},
+         "infer.schema", "grammar"},
     };
     static struct client client;
     static char body[9000], want[128];
