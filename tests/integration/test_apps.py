@@ -15,7 +15,7 @@ from waits import HANG, HANG_S, Seen, same, until
 
 V21 = MODEL.replace("tiny-v2.", "tiny-v2.1.")
 SECRETS = {name: name + "-has-a-long-secret"
-           for name in ("shop", "night", "short", "desk", "free")}
+           for name in ("shop", "night", "short", "desk", "free", "hasty")}
 
 
 def write(path, text, mode=0o600):
@@ -56,6 +56,7 @@ def server(bin_dir, folder):
         "night": {"priority": "batch", "tokens_per_day": 40},
         "short": {"prompt_tokens_max": 26, "answer_tokens_max": 2},
         "desk": {"models": ["other"]},
+        "hasty": {"tokens_per_day": 100000},
         "free": {}})
     one = Server(bin_dir, folder, options=("--rules", rules))
     yield one
@@ -102,6 +103,35 @@ def test_a_batch_app_gets_no_interactive_request(server):
     status, headers, body = ask_as(server, "night")
     assert status == 429
     assert "60 of 40 tokens a day are used" in body["error"]["message"]
+
+
+def test_an_answer_that_is_broken_off_has_had_its_prompt(server):
+    def used():
+        text = server.call("GET", "/metrics")[2]
+        return float(re.search(
+            r'^flotilla_app_tokens_in_total\{app="hasty"\} (\S+)$', text,
+            re.M).group(1))
+
+    def broken_off():
+        connection = http.client.HTTPConnection("127.0.0.1", server.port,
+                                                timeout=HANG_S)
+        connection.request("POST", "/v1/completions", json.dumps({
+            "prompt": "word " * 80, "stream": True, "ignore_eos": True,
+            "temperature": 1.9, "max_tokens": 200}), {
+                "Authorization": "Bearer " + SECRETS["hasty"]})
+        answer = connection.getresponse()
+        assert answer.readline().startswith(b"data: ")
+        before = server.metric("flotilla_requests_cancelled_total")
+        connection.sock.close()
+        answer.close()
+        until("its end", lambda: same(
+            server.metric("flotilla_requests_running"), 0))
+        return server.metric("flotilla_requests_cancelled_total") > before
+    # On a busy machine an answer may be whole before its client leaves.
+    already = used()
+    while not broken_off():
+        already = used()
+    assert 80 < used() - already < 400
 
 
 def test_prompts_and_answers_have_their_longest(server):

@@ -40,6 +40,17 @@ static bool was_kept_out(const struct serve_request *request, int error)
             (error == FLO_E_INFER_GUARD || error == FLO_E_INFER_GUARD_FAILED));
 }
 
+/* The engine tells a prompt's tokens at the end alone.  Whoever breaks an answer
+ * off has had its prompt read: four bytes of the message count as a token. */
+static uint32_t tokens_of_prompt(const struct serve_request *request,
+                                 uint32_t tokens_in, int error)
+{
+    return tokens_in > 0 || error != FLO_E_INFER_CANCELLED ||
+                   request->tokens_out == 0
+               ? tokens_in
+               : (uint32_t)(request->params.parts.bytes / 4 + 1);
+}
+
 void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
 {
     struct flo_serve *serve = request->serve;
@@ -74,7 +85,8 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     if (request->tokens_out > 1) {
         stats.token_us = request->answer_us / (request->tokens_out - 1);
     }
-    flo_app_spend(request, tokens_in, request->tokens_out);
+    flo_app_spend(request, tokens_of_prompt(request, tokens_in, error),
+                  request->tokens_out);
     counters->tokens_in += tokens_in;
     counters->tokens_out += request->tokens_out;
     request->place->numbers.requests++;
