@@ -40,8 +40,9 @@ static bool was_kept_out(const struct serve_request *request, int error)
             (error == FLO_E_INFER_GUARD || error == FLO_E_INFER_GUARD_FAILED));
 }
 
-/* The engine tells a prompt's tokens at the end alone.  Whoever breaks an answer
- * off has had its prompt read: four bytes of the message count as a token. */
+/* The engine tells a prompt's tokens at the end alone.  Whoever breaks an
+ * answer off has had its prompt read: four bytes of the message count as a
+ * token. */
 static uint32_t tokens_of_prompt(const struct serve_request *request,
                                  uint32_t tokens_in, int error)
 {
