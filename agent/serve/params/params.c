@@ -346,6 +346,11 @@ bool flo_params_drop_turn(struct serve_params *params)
     if (end >= out->n_messages) {
         return false;
     }
+    for (uint32_t i = begin; i < end; i++) {
+        if (is_role(out, i, "system")) { /* it stays, wherever it was said */
+            out->messages[begin++] = out->messages[i];
+        }
+    }
     memmove(&out->messages[begin], &out->messages[end],
             (out->n_messages - end) * sizeof(out->messages[0]));
     out->n_messages -= end - begin;

@@ -76,8 +76,8 @@ FLO_MUST_USE int flo_params_keep(struct serve_params *params,
                                  struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
-/* Forget the oldest turn behind the system's: a user's message and all up to
- * the next one.  false: only one is left. */
+/* Forget the oldest turn: a user's message and all up to the next one, but for
+ * what the system said.  false: only one is left. */
 bool flo_params_drop_turn(struct serve_params *params);
 /* Is it the name of a tool that the request lets the model call? */
 bool flo_params_may_call(const struct serve_params *params,

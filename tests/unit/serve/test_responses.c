@@ -732,6 +732,21 @@ static void the_oldest_turn_is_dropped_behind_the_systems(void **state)
     expect_messages(g, wanted);
 }
 
+static void what_the_system_says_later_outlives_its_turn(void **state)
+{
+    static const struct message wanted[] = {
+        {"system", "t", ""}, {"user", "a", ""}, {NULL, NULL, NULL}};
+    const struct flo_wire_generate *g;
+    (void)state;
+    g = ask("{\"input\":[" USER
+            "," SAID("system", TEXT("input_text", "t")) "," SAID(
+                "assistant", TEXT("output_text", "b")) "," USER "]}");
+    assert_int_equal(g->n_messages, 4);
+    assert_true(flo_params_drop_turn(&request->params));
+    expect_messages(g, wanted);
+    assert_false(flo_params_drop_turn(&request->params));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -753,6 +768,7 @@ int main(void)
         CASE(who_keeps_most_loses_the_oldest),
         CASE(a_long_answer_is_not_kept_and_says_so),
         CASE(the_oldest_turn_is_dropped_behind_the_systems),
+        CASE(what_the_system_says_later_outlives_its_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
