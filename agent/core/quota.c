@@ -58,23 +58,30 @@ static uint64_t until(const struct flo_quota_window *window,
     return (slice + RING) * slice_ms(kind) - now_ms;
 }
 
+/* Room for `count` requests, or for any token. */
 static void look(struct flo_quota *quota, enum flo_quota_kind kind,
-                 uint64_t now_ms, struct flo_quota_state *out)
+                 uint64_t now_ms, uint32_t count, struct flo_quota_state *out)
 {
     struct flo_quota_window *window = &quota->windows[kind];
     uint64_t limit = quota->limits[kind];
+    uint64_t room = is_of_tokens(kind) ? 1 : count;
 
     move(window, now_ms / slice_ms(kind));
     *out = (struct flo_quota_state){
         .kind = kind,
         .used = window->used,
         .limit = limit,
-        .wait_ms = until(window, kind, now_ms, limit - 1),
+        .wait_ms = room > limit ? 0 : until(window, kind, now_ms, limit - room),
         .whole_ms = until(window, kind, now_ms, 0),
     };
 }
 
-bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms,
+static bool is_never(const struct flo_quota_state *state, uint32_t count)
+{
+    return !is_of_tokens(state->kind) && count > state->limit;
+}
+
+bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
                     struct flo_quota_state *out)
 {
     struct flo_quota_state state;
@@ -84,17 +91,18 @@ bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms,
         if (quota->limits[kind] == 0) {
             continue;
         }
-        look(quota, kind, now_ms, &state);
-        if (state.wait_ms > longest_ms) {
-            longest_ms = state.wait_ms;
+        look(quota, kind, now_ms, count, &state);
+        uint64_t wait_ms = is_never(&state, count) ? UINT64_MAX : state.wait_ms;
+        if (wait_ms > longest_ms) {
+            longest_ms = wait_ms;
             *out = state;
         }
     }
     if (longest_ms > 0) {
         return false;
     }
-    add(quota, FLO_QUOTA_REQUESTS_MINUTE, now_ms, 1);
-    add(quota, FLO_QUOTA_REQUESTS_DAY, now_ms, 1);
+    add(quota, FLO_QUOTA_REQUESTS_MINUTE, now_ms, count);
+    add(quota, FLO_QUOTA_REQUESTS_DAY, now_ms, count);
     return true;
 }
 
@@ -119,7 +127,7 @@ bool flo_quota_look(struct flo_quota *quota, uint64_t now_ms, bool is_tokens,
         if (quota->limits[kind] == 0 || is_of_tokens(kind) != is_tokens) {
             continue;
         }
-        look(quota, kind, now_ms, &state);
+        look(quota, kind, now_ms, 1, &state);
         if (!is_found || left(&state) < left(out) ||
             (left(&state) == left(out) && state.wait_ms > out->wait_ms)) {
             *out = state;

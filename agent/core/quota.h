@@ -35,13 +35,14 @@ struct flo_quota {
 struct flo_quota_state {
     enum flo_quota_kind kind;
     uint64_t used, limit;
-    uint64_t wait_ms;  /* until some is left; 0: now */
+    uint64_t wait_ms;  /* until there is room; 0: now, or never */
     uint64_t whole_ms; /* until all is left */
 };
 
-/* Take one request.  false: a limit is used up, and nothing is taken.  *out is
- * the one that lasts longest of those that are used up. */
-bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms,
+/* Take so many requests at once, 1 at least.  false: a limit has no room for
+ * them, and nothing is taken.  *out is the limit that lasts longest of those;
+ * one below `count` lasts for ever. */
+bool flo_quota_take(struct flo_quota *quota, uint64_t now_ms, uint32_t count,
                     struct flo_quota_state *out);
 /* The tokens of a request, when they are known. */
 void flo_quota_spend(struct flo_quota *quota, uint64_t now_ms, uint64_t tokens);

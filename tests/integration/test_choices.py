@@ -158,6 +158,32 @@ def test_a_long_list_leaves_places_for_others(server):
     assert statuses == [200] * 5 and got == [200] * 4
 
 
+def test_a_list_waits_in_its_middle_where_the_queue_is_full(server):
+    got, refused, is_over = [], [], threading.Event()
+
+    def ask():
+        while not is_over.is_set():
+            status = server.call("POST", "/v1/completions", {
+                "prompt": "a", "max_tokens": 20, "ignore_eos": True})[0]
+            assert status in (200, 503)
+            refused.extend([status] * (status == 503))
+
+    def list_of():
+        got.append(texts(completion(server, prompt=["a"] * 64,
+                                    max_tokens=20, ignore_eos=True)))
+    lists = threading.Thread(target=list_of)
+    others = [threading.Thread(target=ask) for _ in range(80)]
+    lists.start()
+    for thread in others:
+        thread.start()
+    joined(lists)
+    is_over.set()
+    for thread in others:
+        joined(thread)
+    assert refused, "the queue was never full"
+    assert len(got[0]) == 64
+
+
 def test_each_answer_is_one_of_its_apps_requests(bin_dir, folder):
     own = os.path.join(folder, "apps")
     os.mkdir(own)
@@ -165,10 +191,27 @@ def test_each_answer_is_one_of_its_apps_requests(bin_dir, folder):
     one = Server(bin_dir, own, options=("--rules", rules))
     status, headers, answer = ask_as(one, "shop", n=2)
     assert status == 200 and len(texts(answer)) == 2
-    assert headers.get_all("x-ratelimit-limit-requests") == ["3"]
+    assert headers.get_all("x-ratelimit-remaining-requests") == ["1"]
     status, headers, answer = ask_as(one, "shop", n=2)
     assert status == 429 and int(headers["Retry-After"]) > 0
+    assert headers.get_all("x-ratelimit-remaining-requests") == ["1"]
     assert answer["error"]["code"] == "rate_limit_exceeded"
+    assert ask_as(one, "shop")[0] == 200  # nothing of the two was taken
+    one.close()
+
+
+def test_more_answers_than_the_app_may_ever_have_are_refused(bin_dir, folder):
+    own = os.path.join(folder, "never")
+    os.mkdir(own)
+    rules = write_rules(own, tokens={"shop": {"requests_per_minute": 3}})
+    one = Server(bin_dir, own, options=("--rules", rules))
+    status, headers, answer = ask_as(one, "shop", n=4)
+    error = answer["error"]
+    assert status == 400 and "Retry-After" not in headers
+    assert (error["code"], error["param"]) == ("infer.param", "n")
+    assert "4 answers are as many requests, and app shop may send 3 " \
+        "requests a minute" in error["message"]
+    assert ask_as(one, "shop", n=3)[0] == 200
     one.close()
 
 

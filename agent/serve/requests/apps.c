@@ -134,25 +134,41 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota,
     }
 }
 
+/* Requests that the whole body is; 0: its first choice took them all. */
+static uint32_t requests_of(const struct serve_request *request)
+{
+    return request->asker == NULL ? 1
+           : request->index == 0  ? request->asker->choices->count
+                                  : 0;
+}
+
 int flo_app_take(struct serve_request *request, struct flo_err *err)
 {
     struct serve_token *app = app_of(request);
+    uint32_t count = requests_of(request);
     uint64_t now_ms = flo_now_ms();
     struct flo_quota_state state;
 
-    if (app == NULL) {
+    if (app == NULL || count == 0) {
         return 0;
     }
-    bool is_taken = flo_quota_take(&app->quota, now_ms, &state);
-    if (request->index == 0 || !is_taken) {
-        add_headers(request, &app->quota, now_ms);
-    }
+    bool is_taken = flo_quota_take(&app->quota, now_ms, count, &state);
+    add_headers(request, &app->quota, now_ms);
     if (is_taken) {
-        app->requests++;
+        app->requests += count;
         return 0;
     }
     app->refused++;
     request->pipeline = NULL; /* no stage is to blame */
+    if (state.wait_ms == 0) { /* no 429: it would be sent again */
+        strcpy(request->params.param,
+               request->asker->params.n > 1 ? "n" : "prompt");
+        flo_fail(err, FLO_E_INFER_PARAM,
+                 "%u answers are as many requests, and app %s may send %llu %s",
+                 count, app->name, (unsigned long long)state.limit,
+                 flo_quota_words(state.kind));
+        return flo_err_fix(err, "ask for fewer answers at once");
+    }
     uint64_t wait_s = (state.wait_ms + 999) / 1000;
     request->retry_after_s = (uint32_t)wait_s;
     return flo_fail(err, FLO_E_INFER_QUOTA,

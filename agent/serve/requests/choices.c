@@ -11,12 +11,18 @@ void flo_choices_add(struct serve_request *asker)
     asker->serve->asking = asker;
 }
 
+static bool has_room(const struct flo_serve *serve)
+{
+    return serve->n_held + serve->n_running < serve->requests_max;
+}
+
 struct serve_request *flo_choices_next(struct flo_serve *serve)
 {
     for (struct serve_request *r = serve->asking; r != NULL; r = r->next) {
         struct serve_choices *choices = r->choices;
         if (!choices->is_over && choices->begun < choices->count &&
-            choices->begun - choices->gone < AT_ONCE_MAX) {
+            choices->begun - choices->gone < AT_ONCE_MAX &&
+            (choices->begun == 0 || has_room(serve))) {
             return choices->each[choices->begun++].request;
         }
     }

@@ -6,7 +6,9 @@
 
 /* A request of several choices, which is the list's from here on. */
 void flo_choices_add(struct serve_request *asker);
-/* The next choice that may begin, and has begun with that; NULL: none. */
+/* The next choice that may begin, and has begun with that; NULL: none.  The
+ * first one of a body asks for a place as any request does; others wait until
+ * there is room for one more. */
 struct serve_request *flo_choices_next(struct flo_serve *serve);
 /* One that has begun, of an answer that is over; NULL: none. */
 struct serve_request *flo_choices_unwanted(struct flo_serve *serve);
