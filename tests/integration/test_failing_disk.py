@@ -188,7 +188,7 @@ RECORDS = 0, 4096  # where the two of a file begin
 
 
 def newest(device, name):
-    """Of the two records in the file, the one that holds."""
+    """The record that holds, one of the two in the file."""
     with open(device.record(name), "rb") as file:
         records = file.read()
     return max((records[at:at + 4096] for at in RECORDS),
