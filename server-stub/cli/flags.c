@@ -317,7 +317,8 @@ FLAGS(approval_set) = {
 FLAGS(approval_delete) = {END};
 FLAGS(freeze_list) = {END};
 FLAGS(freeze_create) = {
-    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED},
+    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED, .is_needed = true,
+     .unless = "window"},
     {"until", "TIME", "as 2027-12-27T06:00:00Z", FLO_ASKED},
     {"window", "WINDOW", "hours of each week, as \"fri 16:00-24:00 UTC\"",
      FLO_ASKED},
@@ -535,11 +536,12 @@ FLAGS(bundle_create) = {
     END};
 FLAGS(alert_list) = {
     {"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
-FLAGS(alert_ack) = {{"reason", "TEXT", "why, for others", FLO_ASKED}, END};
+FLAGS(alert_ack) = {
+    {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true}, END};
 FLAGS(alert_silence) = {
     {"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
     {"end", NULL, "it tells again", FLO_ASKED},
-    {"reason", "TEXT", "why, for others", FLO_ASKED},
+    {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true},
     END};
 FLAGS(alert_rule_list) = {END};
 FLAGS(alert_rule_create) = {

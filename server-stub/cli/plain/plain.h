@@ -1,0 +1,44 @@
+/* Plain verbs: the calls that a row of plain.def becomes. */
+#ifndef FLOTILLA_CLI_PLAIN_H
+#define FLOTILLA_CLI_PLAIN_H
+
+#include "server-stub/cli/cli.h"
+
+enum flo_plain_form { FLO_PLAIN_NAME, FLO_PLAIN_NUMBER, FLO_PLAIN_SERIAL };
+
+struct flo_plain_noun {
+    enum flo_plain_form form;
+    const char *key;
+};
+
+enum flo_plain_kind {
+    FLO_PLAIN_TEXT,
+    FLO_PLAIN_WORD,
+    FLO_PLAIN_SWITCH,
+    FLO_PLAIN_COUNT,
+    FLO_PLAIN_SHARE,
+    FLO_PLAIN_SPAN,
+    FLO_PLAIN_TIME,
+    FLO_PLAIN_PAIRS,
+};
+
+/* A member of a body, and the flag that gives it. */
+struct flo_plain_field {
+    enum flo_plain_kind kind;
+    const char *flag, *member;
+    uint64_t min, max, standard;
+};
+
+struct flo_plain_call {
+    const struct flo_plain_noun *noun;
+    const char *method, *path, *result;
+    const struct flo_plain_field *fields; /* up to one without a member */
+};
+
+/* The members that flags give; new reference in *out, NULL for a call that has
+ * no fields.  FLO_E_USAGE names the flag. */
+FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli,
+                                const struct flo_plain_field *fields,
+                                json_t **out, struct flo_err *err);
+
+#endif
