@@ -27,17 +27,6 @@ static const char *where_of(const struct flo_cli *cli)
                          flo_args_text(&cli->args, "selector", NULL));
 }
 
-int flo_cmd_group_list(struct flo_cli *cli, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/groups", &items, err);
-
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(group));
-    }
-    return rv;
-}
-
 /* ---- one ---- */
 
 static void show(const struct flo_cli *cli, const json_t *group)

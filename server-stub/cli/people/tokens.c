@@ -89,28 +89,3 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     }
     return 0;
 }
-
-int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/tokens", &items, err);
-
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(token));
-    }
-    return rv;
-}
-
-int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
-{
-    char path[256];
-    const char *id = cli->args.words[0];
-
-    snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
-    int rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s}", "id", id),
-                     "token %s is refused from now on\n", id);
-    }
-    return rv;
-}

@@ -3,17 +3,6 @@
 
 #include "server-stub/cli/cli.h"
 
-int flo_cmd_user_list(struct flo_cli *cli, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/users", &items, err);
-
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(user));
-    }
-    return rv;
-}
-
 static int user_path(const struct flo_cli *cli, char *out, size_t bytes,
                      struct flo_err *err)
 {
@@ -102,20 +91,6 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
     rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &user, err);
     if (rv == 0) {
         show(cli, user);
-    }
-    return rv;
-}
-
-int flo_cmd_user_delete(struct flo_cli *cli, struct flo_err *err)
-{
-    char path[128];
-    const char *name = cli->args.words[0];
-    int rv = user_path(cli, path, sizeof(path), err);
-
-    rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, NULL, err);
-    if (rv == 0) {
-        flo_out_done(cli, json_pack("{s:s}", "name", name),
-                     "%s and its tokens are deleted\n", name);
     }
     return rv;
 }

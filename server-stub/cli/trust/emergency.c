@@ -259,19 +259,6 @@ int flo_cmd_emergency_allow(struct flo_cli *cli, struct flo_err *err)
     return rv < 0 ? rv : finish(cli, &order, err);
 }
 
-/* ---- what the controller knows ---- */
-
-int flo_cmd_emergency_list(struct flo_cli *cli, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/emergencies", &items, err);
-
-    if (rv == 0) {
-        flo_out_table(cli, items, FLO_COLUMNS(emergency));
-    }
-    return rv;
-}
-
 /* ---- the broker's account ---- */
 
 static int save(const char *dir, const char *name, const char *text,
