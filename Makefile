@@ -1,7 +1,7 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
 .PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check bench bench-engine bench-fleet bench-gates \
-        sweep fuzz docs install packages clean
+        sweep fuzz docs hooks install packages clean
 
 BIN := build/bin
 BUILD := build/release
@@ -55,6 +55,9 @@ test-steady: build-tests ## `make test` ten times, next to busy loops, on one CP
 
 tests-table: build-tests ## docs/tests.md: CPU and wall seconds of each test, as last measured here
 	@tests/run/table.py build/release
+
+hooks: ## git asks tools/hooks about each commit's message and size
+	@git config core.hooksPath tools/hooks
 
 check: ## format, layers, headers, symbols, circles, generated docs
 	@tools/check.sh
