@@ -31,15 +31,73 @@ static void add_more(struct flo_wire_text more, struct flo_buf *out)
     }
 }
 
+static void add_text_part(struct flo_wire_text text, size_t from, size_t to,
+                          struct flo_buf *out)
+{
+    if (to > from) {
+        flo_buf_text(out, "{\"type\":\"text\",\"text\":");
+        add_string(out, (struct flo_wire_text){text.data + from, to - from});
+        flo_buf_text(out, "}");
+    }
+}
+
+static void add_image(const struct flo_wire_generate *in, uint32_t image,
+                      struct flo_buf *out)
+{
+    static const char *const details[FLO_WIRE_DETAILS] = {
+        [FLO_WIRE_DETAIL_AUTO] = "auto",
+        [FLO_WIRE_DETAIL_LOW] = "low",
+        [FLO_WIRE_DETAIL_HIGH] = "high",
+    };
+    const char *detail = details[in->images[image].detail % FLO_WIRE_DETAILS];
+
+    flo_buf_text(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
+    add_string(out, in->images[image].url);
+    if (detail != NULL) {
+        flo_buf_printf(out, ",\"detail\":\"%s\"", detail);
+    }
+    flo_buf_text(out, "}}");
+}
+
+/* A text, or parts where images stand in it; *image is the next one. */
+static void add_content(const struct flo_wire_generate *in, uint32_t message,
+                        uint32_t *image, struct flo_buf *out)
+{
+    struct flo_wire_text text = in->messages[message].content;
+    size_t from = 0;
+
+    if (*image == in->n_images || in->images[*image].message != message) {
+        add_string(out, text);
+        return;
+    }
+    flo_buf_text(out, "[");
+    for (const char *comma = "";
+         *image < in->n_images && in->images[*image].message == message;
+         (*image)++) {
+        size_t at = in->images[*image].at;
+        flo_buf_text(out, comma);
+        add_text_part(text, from, at, out);
+        flo_buf_text(out, at > from ? "," : "");
+        add_image(in, *image, out);
+        from = at;
+        comma = ",";
+    }
+    flo_buf_text(out, text.bytes > from ? "," : "");
+    add_text_part(text, from, text.bytes, out);
+    flo_buf_text(out, "]");
+}
+
 static void add_messages(const struct flo_wire_generate *in,
                          struct flo_buf *out)
 {
+    uint32_t image = 0;
+
     flo_buf_text(out, ",\"messages\":[");
     for (uint32_t i = 0; i < in->n_messages; i++) {
         flo_buf_text(out, i > 0 ? ",{\"role\":" : "{\"role\":");
         add_string(out, in->messages[i].role);
         flo_buf_text(out, ",\"content\":");
-        add_string(out, in->messages[i].content);
+        add_content(in, i, &image, out);
         add_more(in->messages[i].more, out);
     }
     flo_buf_text(out, "]");

@@ -9,6 +9,7 @@
 #define MAGIC 0x31574c46u /* "FLW1" */
 #define FIELD_HEAD_BYTES 6
 #define NUMBER_BYTES 8
+#define IMAGE_HEAD_BYTES 8
 
 enum kind { KIND_U32, KIND_U64, KIND_BOOL, KIND_REAL, KIND_TEXT };
 
@@ -27,6 +28,7 @@ enum {
     TAG_INPUT_TOKENS = 104,
     TAG_ADAPTER = 105,
     TAG_MORE = 106,
+    TAG_IMAGE = 107, /* u32 at, u32 detail, then the URL */
 };
 
 #define ROW(tag, kind, type, field)                                            \
@@ -301,9 +303,30 @@ static void put_row(struct flo_buf *out, const struct row *row,
     }
 }
 
+/* Images of this message, from *next on. */
+static void put_images(struct flo_buf *out,
+                       const struct flo_wire_generate *generate,
+                       uint32_t message, uint32_t *next)
+{
+    for (; *next < generate->n_images &&
+           generate->images[*next].message == message;
+         (*next)++) {
+        const struct flo_wire_text *url = &generate->images[*next].url;
+        uint8_t head[FIELD_HEAD_BYTES + IMAGE_HEAD_BYTES];
+        flo_put_u16(head, TAG_IMAGE);
+        flo_put_u32(head + 2, (uint32_t)(IMAGE_HEAD_BYTES + url->bytes));
+        flo_put_u32(head + 6, generate->images[*next].at);
+        flo_put_u32(head + 10, generate->images[*next].detail);
+        flo_buf_add(out, head, sizeof(head));
+        flo_buf_add(out, url->data, url->bytes);
+    }
+}
+
 static void put_repeated(struct flo_buf *out,
                          const struct flo_wire_generate *generate)
 {
+    uint32_t image = 0;
+
     for (uint32_t i = 0; i < generate->n_messages; i++) {
         const struct flo_wire_text *role = &generate->messages[i].role;
         const struct flo_wire_text *content = &generate->messages[i].content;
@@ -313,6 +336,7 @@ static void put_repeated(struct flo_buf *out,
         if (more->bytes > 0) {
             put_field(out, TAG_MORE, more->data, more->bytes);
         }
+        put_images(out, generate, i, &image);
     }
     for (uint32_t i = 0; i < generate->n_stops; i++) {
         put_field(out, TAG_STOP, generate->stops[i].data,
@@ -410,6 +434,31 @@ static bool read_row(const struct row *row, char *body, const char *data,
     return bytes == NUMBER_BYTES && number_store(row, place, flo_get_u64(data));
 }
 
+/* An image of the last message, past those that it has. */
+static bool read_image(struct flo_wire_generate *generate, const char *data,
+                       size_t bytes)
+{
+    uint32_t count = generate->n_images, n = generate->n_messages;
+
+    if (n == 0 || count == FLO_WIRE_IMAGES_MAX || bytes <= IMAGE_HEAD_BYTES) {
+        return false;
+    }
+    uint32_t at = flo_get_u32(data), detail = flo_get_u32(data + 4);
+    bool is_next = count > 0 && generate->images[count - 1].message == n - 1;
+    if (at > generate->messages[n - 1].content.bytes ||
+        detail >= FLO_WIRE_DETAILS ||
+        (is_next && at < generate->images[count - 1].at)) {
+        return false;
+    }
+    generate->images[count].message = n - 1;
+    generate->images[count].at = at;
+    generate->images[count].detail = detail;
+    generate->images[count].url = (struct flo_wire_text){
+        data + IMAGE_HEAD_BYTES, bytes - IMAGE_HEAD_BYTES};
+    generate->n_images++;
+    return true;
+}
+
 /* Conversation and stop texts: a content follows its role, and what else there
  * is follows that. */
 static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
@@ -434,6 +483,8 @@ static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
             return false;
         }
         generate->messages[n - 1].more = text;
+    } else if (tag == TAG_IMAGE) {
+        return !*in_message && read_image(generate, data, bytes);
     } else if (tag == TAG_STOP) {
         if (generate->n_stops == FLO_WIRE_STOPS_MAX || bytes == 0 ||
             bytes > FLO_WIRE_STOP_BYTES_MAX) {

@@ -5,7 +5,8 @@ fake_runtime.py --tree DIR --entry FILE (--socket PATH | --port N)
                 [--fault F[:N]]
 
 The file at DIR/FILE is JSON: {"answers": {"<prompt>": "<answer>"}}; a prompt
-that is not there is answered "?".  An answer may be {"thought": "...",
+that is not there is answered "?", or as it was understood where images stand in
+it: texts, and type and digest of each image.  An answer may be {"thought": "...",
 "calls": [["name", "arguments"], ...]} where the request has tools.  Faults:
   no-health   the health check answers 503 for ever
   unwell:N    it does so after N answers
@@ -21,7 +22,9 @@ that is not there is answered "?".  An answer may be {"thought": "...",
   cut         the connection ends inside a chunk
 """
 import argparse
+import base64
 import email
+import hashlib
 import http.server
 import json
 import os
@@ -29,6 +32,23 @@ import socket
 import socketserver
 import sys
 import threading
+
+
+
+def words_of(content):
+    """A prompt as it is, or its parts."""
+    if isinstance(content, str):
+        return content
+    return " | ".join(part["text"] if part["type"] == "text" else
+                      seen(part["image_url"]) for part in content)
+
+
+def seen(image):
+    head, data = image["url"].split(",")
+    digest = hashlib.sha256(base64.b64decode(data, validate=True)).hexdigest()
+    return " ".join([head, digest[:8]] + sorted(
+        value for key, value in image.items() if key != "url"))
+
 
 parser = argparse.ArgumentParser()
 for name in ("tree", "entry", "socket", "fault"):
@@ -117,9 +137,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def stream(self, body):
         is_chat = "messages" in body
-        prompt = body["messages"][-1]["content"] if is_chat else \
-            body["prompt"]
-        answer = answers.get(prompt, "?")
+        asked = body["messages"][-1]["content"] if is_chat else body["prompt"]
+        prompt = words_of(asked)
+        answer = answers.get(prompt, "?" if prompt == asked else prompt)
         if isinstance(answer, dict):
             return self.calls(answer) if "tools" in body else self.say(
                 400, b'{"error":{"message":"without tools"}}')

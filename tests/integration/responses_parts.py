@@ -173,3 +173,56 @@ def without_ids(response):
                      for item in response["output"]]
     out["tokens"] = response["usage"] and response["usage"]["output_tokens"]
     return out
+
+
+# ---- Open Responses' compliance program ----
+
+def _said(role, content):
+    return {"type": "message", "role": role, "content": content}
+
+
+WEATHER = {"type": "function", "name": "get_weather",
+           "description": "Get the current weather for a location",
+           "parameters": {"type": "object", "properties": {"location": {
+               "type": "string", "maxLength": 40,
+               "description": "The city and state"}},
+               "required": ["location"]}}
+ASKED = "What's the weather like in San Francisco?"
+PNG = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4"
+       "z8AAAAMBAQD3A0FDAAAAAElFTkSuQmCC")
+# Its seven requests, by name.
+COMPLIANCE = {
+    "basic": {"input": [_said("user", "Say hello in exactly 3 words.")]},
+    "system-prompt": {"input": [
+        _said("system", "You are a pirate. Always respond in pirate speak."),
+        _said("user", "Say hello.")]},
+    "multi-turn": {"input": [
+        _said("user", "My name is Alice."),
+        _said("assistant", "Hello Alice! How can I help you today?"),
+        _said("user", "What is my name?")]},
+    "stream": {"input": [_said("user", "Count from 1 to 5.")],
+               "stream": True},
+    "call": {"input": [_said("user", ASKED)], "tools": [WEATHER]},
+    "call-stream": {"input": [_said("user", ASKED)], "tools": [WEATHER],
+                    "stream": True},
+    "image": {"input": [_said("user", [
+        {"type": "input_text",
+         "text": "What do you see in this image? Answer in one sentence."},
+        {"type": "input_image",
+         "image_url": "data:image/png;base64," + PNG}])]}}
+
+
+def complies(name, status, answer):
+    """The program's own checks of an answer to a request; gives it back."""
+    assert status == 200, answer
+    if "stream" in COMPLIANCE[name]:
+        kinds, answer = read_stream(answer)
+        wanted = ["output_item.added", "function_call_arguments.delta",
+                  "function_call_arguments.done", "output_item.done"] \
+            if "tools" in COMPLIANCE[name] else ["output_text.delta"]
+        for kind in wanted:
+            assert "response." + kind in kinds, (kind, kinds)
+    assert check(answer)["output"] and answer["status"] == "completed"
+    assert ("function_call" in [one["type"] for one in answer["output"]]) == \
+        ("tools" in COMPLIANCE[name]), answer["output"]
+    return answer

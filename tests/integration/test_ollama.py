@@ -186,7 +186,7 @@ def test_models_come_by_releases_alone(server, path, method):
     ({"model": 7}, 400, "model must be a name"),
     ({"messages": 7}, 400, "messages must be a list"),
     ({"messages": [{"role": "user", "content": "a", "images": ["aa"]}]}, 400,
-     "messages[0] has images"),
+     "messages[0] has an image that is no base64"),
     ({"options": 7}, 400, "options must be an object"),
     ({"options": {"num_predict": 0}}, 400, "options.num_predict is 0"),
     ({"options": {"temperature": "a"}}, 400, "options.temperature must be"),

@@ -1,5 +1,7 @@
 """`flotilla-engine proxy` by itself: frames on one side, a runtime on the
 other.  The runtime is fake_runtime.py, with its faults."""
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -24,7 +26,7 @@ READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
     101, 102, 103, 104, 105, 106, 110
 VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
 AUDIO, JSON, SCHEMA, BIAS = 1 << 19, 1 << 20, 1 << 21, 1 << 22
-TOOLS, THINKING = 1 << 23, 1 << 24
+TOOLS, THINKING, IMAGES = 1 << 23, 1 << 24, 1 << 25
 TEXTS = {READY: (3, 23), TOKEN: (3, 9), DONE: (2,), FAILED: (2, 3, 4),
          EMBEDDING: (3,)}
 ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
@@ -357,6 +359,28 @@ def test_calls_in_no_order_end_their_request_only(start, prompt):
     assert failed.text(4) == "runtime.answer"
     assert "one after the other" in failed.text(2)
     assert proxy.answer(proxy.ask("hello"))[0] == ANSWERS["hello"]
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 500
+
+
+def image(at, data=PNG, detail=0):
+    return text(107, struct.pack("<II", at, detail) +
+                b"data:image/png;base64," + base64.b64encode(data))
+
+
+def test_images_go_to_a_runtime_that_sees_among_their_texts(start):
+    proxy = start(abilities=IMAGES)
+    proxy.ready()
+    digest = hashlib.sha256(PNG).hexdigest()[:8]
+    answer = proxy.answer(proxy.ask(
+        "before after", extra=image(7) + image(12, detail=3)))[0]
+    assert answer == ("before  | data:image/png;base64 %s | after | "
+                      "data:image/png;base64 %s high" % (digest, digest))
+    blind = start()
+    blind.ready()
+    failed = blind.answer(blind.ask("a", extra=image(0)))[2]
+    assert failed.text(4) == "not.built" and "images" in failed.text(2)
 
 
 def test_tools_of_a_runtime_without_them_are_refused(start):

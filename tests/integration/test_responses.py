@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from responses_parts import check, read_stream, told, without_ids, wrong
-from responses_parts import ITEM
+from responses_parts import COMPLIANCE, ITEM, complies
 from test_apps import SECRETS, write_rules
 from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
 from waits import HANG_S, same, stopped, until
@@ -414,65 +414,20 @@ def test_an_answer_deleted_under_way_is_not_kept(server):
 
 # ---- Open Responses' compliance tests ----
 
-def said(role, content):
-    return {"type": "message", "role": role, "content": content}
-
-
-WEATHER = {"type": "function", "name": "get_weather",
-           "description": "Get the current weather for a location",
-           "parameters": {"type": "object", "properties": {"location": {
-               "type": "string", "maxLength": 40,
-               "description": "The city and state"}},
-               "required": ["location"]}}
-ASKS = [said("user", "What's the weather like in San Francisco?")]
 # The tiny model calls nothing by itself, and its answers have no end of their
 # own: a choice and a bound make it.  All else is as the program asks.
-CALLS = {"input": ASKS, "tools": [WEATHER], "tool_choice": "required"}
-
-
-@pytest.mark.parametrize("fields", [
-    {"input": [said("user", "Say hello in exactly 3 words.")]},
-    {"input": [said("system", "You are a pirate. Always respond in pirate "
-                              "speak."), said("user", "Say hello.")]},
-    {"input": [said("user", "My name is Alice."),
-               said("assistant", "Hello Alice! How can I help you today?"),
-               said("user", "What is my name?")]},
-], ids=["basic", "system-prompt", "multi-turn"])
-def test_compliance_of_a_text(server, fields):
-    status, _, answer = server.call("POST", PATH, {
-        "model": NAME, "stream": False, "temperature": 0, **fields})
-    assert status == 200
-    assert check(answer)["output"] and answer["status"] == "completed"
-
-
-def test_compliance_of_a_stream(server):
-    kinds, last = stream(server, input=[said("user", "Count from 1 to 5.")])
-    assert "response.output_text.delta" in kinds
-    assert last["status"] == "completed"
-
-
-def test_compliance_of_a_call(server):
-    answer = ask(server, **CALLS)
-    assert "function_call" in [one["type"] for one in answer["output"]]
-
-
-def test_compliance_of_a_call_in_a_stream(server):
-    kinds, last = stream(server, **CALLS)
-    for kind in ("output_item.added", "function_call_arguments.delta",
-                 "function_call_arguments.done", "output_item.done"):
-        assert "response." + kind in kinds
-    assert "function_call" in [one["type"] for one in last["output"]]
-
-
-def test_compliance_of_an_image_is_a_clear_refusal(server):
-    status, _, answer = server.call("POST", PATH, body(input=[
-        said("user", [{"type": "input_text", "text": "What do you see?"},
-                      {"type": "input_image",
-                       "image_url": "data:image/png;base64,iVBORw0KGgo="}])]))
-    assert status == 400
-    assert answer["error"]["param"] == "input"
-    assert "input_image\": the model reads text alone" in \
-        answer["error"]["message"]
+@pytest.mark.parametrize("name", COMPLIANCE)
+def test_compliance(server, name):
+    fields = dict(COMPLIANCE[name])
+    if "tools" in fields:
+        fields["tool_choice"] = "required"
+    status, _, answer = server.call("POST", PATH, body(**fields))
+    if name == "image":
+        assert status == 400 and answer["error"]["param"] == "input"
+        assert answer["error"]["message"].startswith(
+            "input[0] has an image, and the model %s@local reads text " % NAME)
+    else:
+        complies(name, status, answer)
 
 
 # ---- the vendor's own client ----

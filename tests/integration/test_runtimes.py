@@ -26,21 +26,22 @@ def runtimes(fleet):
     return one
 
 
-def fake(runtimes, fault=""):
+def fake(runtimes, fault="", abilities=("cancel", "audio")):
     runtimes.write("fake", {
         "exec": [sys.executable, FAKE, "--tree", "{tree}", "--entry",
                  "model.json", "--socket", "{socket}", "--fault", fault],
         "memory": "256MiB", "ready": HANG, "stop": "500ms", "sessions": 4,
-        "context": 64, "abilities": ["cancel", "audio"],
+        "context": 64, "abilities": list(abilities),
         "read": [os.path.dirname(FAKE), sys.prefix]})
 
 
-def publish(runtimes, version, answer, golden=None, runtime="fake"):
-    """A release that answers so, and whose golden case wants `golden`."""
+def publish(runtimes, version, answer, golden=None, runtime="fake", more=()):
+    """A release that answers so, and `more` to other questions; its golden case
+    wants `golden`."""
     cases = {"format": "flotilla-golden-2", "cases": [
         {"id": "classify", "prompt": QUESTION, "max_new_tokens": 16,
          "expect": [{"exact": golden or answer}]}]}
-    table = {"answers": {QUESTION: answer}}
+    table = {"answers": {QUESTION: answer, **dict(more)}}
     return runtimes.publish(version, {
         "model.json": ("model", json.dumps(table).encode()),
         "golden.json": ("golden", json.dumps(cases).encode())}, runtime)

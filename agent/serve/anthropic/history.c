@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "agent/serve/params/images.h"
 #include "agent/serve/params/reader.h"
 
 struct history {
@@ -141,6 +142,24 @@ static int add_result(struct history *history, const json_t *result)
     return 0;
 }
 
+/* An image's bytes stand in its source; the type is checked with them. */
+static int add_image(struct history *history, const json_t *block, json_t *list)
+{
+    const json_t *source = json_object_get(block, "source");
+    json_t *part =
+        flo_image_part(json_string_value(json_object_get(source, "media_type")),
+                       json_string_value(json_object_get(source, "data")));
+
+    if (is(json_object_get(source, "type"), "base64") && part != NULL) {
+        history->body->failed |= json_array_append_new(list, part) < 0;
+        return 0;
+    }
+    json_decref(part);
+    return refuse(history, "has a content block of type \"image\" without a "
+                           "source of type base64: a device fetches nothing "
+                           "for a prompt");
+}
+
 static int add_user_block(struct history *history, const json_t *block,
                           struct parts *parts)
 {
@@ -148,6 +167,9 @@ static int add_user_block(struct history *history, const json_t *block,
 
     if (is(type, "tool_result")) {
         return add_result(history, block);
+    }
+    if (is(type, "image")) {
+        return add_image(history, block, parts->texts);
     }
     return is(type, "text") && add_text(history, block, parts->texts)
                ? 0

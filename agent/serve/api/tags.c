@@ -103,6 +103,7 @@ static void add_capabilities(const struct serve_engine *live,
         const char *word;
     } rows[] = {{FLO_ABILITY_TOOLS, "tools"},
                 {FLO_ABILITY_THINKING, "thinking"},
+                {FLO_ABILITY_IMAGES, "vision"},
                 {FLO_ABILITY_VECTORS, "embedding"}};
 
     flo_buf_text(out, "\"capabilities\":[\"completion\"");

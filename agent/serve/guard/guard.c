@@ -441,6 +441,12 @@ bool flo_guard_prompt(struct serve_request *request)
                  "prompt must be a text: a guard looks at those of \"%s\", and "
                  "reads no token ids",
                  flo_names_of(request->place));
+    } else if (in->n_images > 0) {
+        strcpy(request->params.param, "messages");
+        flo_fail(&err, FLO_E_INFER_PARAM,
+                 "messages[%u] has an image: a guard looks at the prompts of "
+                 "\"%s\", and reads text alone",
+                 in->images[0].message, flo_names_of(request->place));
     } else if (begin(request, FLO_GUARD_PROMPT, &err) == 0) {
         look(request->guarding);
         return true;

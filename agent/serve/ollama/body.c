@@ -196,7 +196,7 @@ static int read_model(const struct turn *turn)
 static int refuse_fields(const struct turn *turn)
 {
     static const char *const fields[] = {"suffix", "template", "context",
-                                         "images", "logprobs", "top_logprobs"};
+                                         "logprobs", "top_logprobs"};
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const json_t *value = field(turn->in, fields[i]);
@@ -262,12 +262,28 @@ static int read_chat(const struct turn *turn, bool *is_load)
     return rv < 0 ? rv : flo_ollama_messages(given, messages, turn->err);
 }
 
+static int add_asked(const struct turn *turn, json_t *prompt,
+                     const json_t *images, json_t *messages)
+{
+    json_t *content = flo_ollama_content(prompt, images);
+
+    if (content == NULL) {
+        return refuse(turn, "images",
+                      "must be base64 of PNG, JPEG, WebP or GIF files");
+    }
+    return json_array_append_new(messages, json_pack("{ss so}", "role", "user",
+                                                     "content", content)) < 0
+               ? flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body")
+               : 0;
+}
+
 static int read_generate(const struct turn *turn, enum request_kind *kind,
                          bool *is_load)
 {
     json_t *prompt = field(turn->in, "prompt");
     json_t *system = field(turn->in, "system");
     const json_t *raw = field(turn->in, "raw");
+    const json_t *images = field(turn->in, "images");
     int rv = read_answering(turn);
 
     if (rv == 0 && raw != NULL && !json_is_boolean(raw)) {
@@ -282,8 +298,11 @@ static int read_generate(const struct turn *turn, enum request_kind *kind,
     if (rv < 0) {
         return rv;
     }
-    if (json_string_length(prompt) == 0) {
+    if (json_string_length(prompt) == 0 && json_array_size(images) == 0) {
         return read_load(turn, is_load);
+    }
+    if (json_is_true(raw) && json_array_size(images) > 0) {
+        return refuse(turn, "images", "need a chat: leave `raw` out");
     }
     if (json_is_true(raw)) {
         *kind = REQUEST_TEXT;
@@ -298,12 +317,7 @@ static int read_generate(const struct turn *turn, enum request_kind *kind,
                                                   "content", system)) < 0) {
         rv = flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body");
     }
-    if (rv == 0 &&
-        json_array_append_new(messages, json_pack("{ss sO}", "role", "user",
-                                                  "content", prompt)) < 0) {
-        rv = flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body");
-    }
-    return rv;
+    return rv < 0 ? rv : add_asked(turn, prompt, images, messages);
 }
 
 static int translate(enum ollama_ask ask, const struct turn *turn,

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "agent/serve/params/images.h"
+
 struct history {
     struct flo_err *err;
     size_t at;    /* the message */
@@ -115,6 +117,54 @@ static int add_answer(struct history *history, const json_t *message,
 
 /* ---- messages ---- */
 
+static json_t *image_part(const json_t *image)
+{
+    struct flo_wire_text text = {json_string_value(image),
+                                 json_string_length(image)};
+
+    return flo_image_part(flo_image_type(text), text.data);
+}
+
+json_t *flo_ollama_content(json_t *text, const json_t *images)
+{
+    json_t *list;
+    const json_t *image;
+    size_t i;
+    bool failed = false;
+
+    if (json_array_size(images) == 0) {
+        return json_incref(text);
+    }
+    list = json_array();
+    json_array_foreach(images, i, image)
+    {
+        failed |= json_array_append_new(list, image_part(image)) < 0;
+    }
+    if (json_string_length(text) > 0) {
+        failed |=
+            json_array_append_new(
+                list, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
+    }
+    if (failed) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+/* The message's content is made of both. */
+static int add_images(const struct history *history, const json_t *message,
+                      json_t *out)
+{
+    json_t *content = flo_ollama_content(json_object_get(message, "content"),
+                                         json_object_get(message, "images"));
+
+    return content == NULL
+               ? refuse(history, "has an image that is no base64 of a PNG, "
+                                 "JPEG, WebP or GIF")
+               : set(history, out, "content", content);
+}
+
 static int add_message(struct history *history, const json_t *message,
                        json_t *out)
 {
@@ -127,13 +177,13 @@ static int add_message(struct history *history, const json_t *message,
     const json_t *calls = json_object_get(message, "tool_calls");
     int rv = 0;
 
-    if (json_array_size(json_object_get(message, "images")) > 0) {
-        return refuse(history, "has images: only text is built");
-    }
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(same); i++) {
         json_t *value = json_object_get(message, same[i].from);
         rv = value == NULL ? 0
                            : set(history, out, same[i].to, json_incref(value));
+    }
+    if (rv == 0 && json_array_size(json_object_get(message, "images")) > 0) {
+        rv = add_images(history, message, out);
     }
     if (rv == 0 && calls != NULL && !json_is_null(calls)) {
         rv = add_calls(history, calls, out);

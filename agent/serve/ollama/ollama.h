@@ -27,6 +27,9 @@ const char *flo_ollama_named(const char *param);
  * sentence of FLO_E_INFER_PARAM begins with the message's number. */
 FLO_MUST_USE int flo_ollama_messages(const json_t *given, json_t *out,
                                      struct flo_err *err);
+/* A text and its images, which stand before it, as OpenAI's content.  NULL: an
+ * image is none that is known, or memory is gone. */
+json_t *flo_ollama_content(json_t *text, const json_t *images);
 
 /* ---- parts that its fronts share: shapes.c ---- */
 

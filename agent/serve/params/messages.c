@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "agent/serve/params/images.h"
 #include "agent/serve/params/tools.h"
 
 #define ID_BYTES_MAX 256 /* of a call, which a client made up */
@@ -45,25 +46,104 @@ static int no_memory(const struct history *history)
 
 /* ---- content ---- */
 
-/* [{"type":"text","text":"..."}] -> one string. */
-static int join_parts(const struct history *history, const json_t *parts,
-                      struct flo_wire_text *out)
+static bool is(const json_t *value, const char *word)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
+}
+
+static int read_detail(const struct history *history, const json_t *detail,
+                       uint32_t *out)
+{
+    static const char *const words[FLO_WIRE_DETAILS] = {
+        [FLO_WIRE_DETAIL_UNSAID] = "",
+        [FLO_WIRE_DETAIL_AUTO] = "auto",
+        [FLO_WIRE_DETAIL_LOW] = "low",
+        [FLO_WIRE_DETAIL_HIGH] = "high",
+    };
+
+    *out = FLO_WIRE_DETAIL_UNSAID;
+    if (detail == NULL || json_is_null(detail)) {
+        return 0;
+    }
+    for (uint32_t i = FLO_WIRE_DETAIL_AUTO; i < FLO_WIRE_DETAILS; i++) {
+        if (is(detail, words[i])) {
+            *out = i;
+            return 0;
+        }
+    }
+    return refuse(history, "has an image whose detail is none of auto, low and "
+                           "high");
+}
+
+/* An image past so many bytes of text. */
+static int add_image(const struct history *history, const json_t *message,
+                     const json_t *image, size_t at)
+{
+    struct flo_wire_generate *out = &history->reader->params->message.generate;
+    const json_t *url = json_object_get(image, "url");
+    struct flo_err why = {0};
+    uint32_t detail;
+
+    if (!json_is_string(url)) {
+        return refuse(history, "has an image without an image_url that has a "
+                               "url");
+    }
+    if (!is(json_object_get(message, "role"), "user")) {
+        return refuse(history, "has an image, which only a user's message may "
+                               "have");
+    }
+    if (out->n_images == FLO_WIRE_IMAGES_MAX) {
+        return refuse(history, "has one image more than the %d of a request",
+                      FLO_WIRE_IMAGES_MAX);
+    }
+    if (flo_image_check(flo_reader_text(url), &why) < 0) {
+        return refuse(history, "%s", why.what);
+    }
+    int rv = read_detail(history, json_object_get(image, "detail"), &detail);
+    out->images[out->n_images].message = (uint32_t)history->at;
+    out->images[out->n_images].at = (uint32_t)at;
+    out->images[out->n_images].detail = detail;
+    out->images[out->n_images++].url = flo_reader_text(url);
+    return rv;
+}
+
+static int add_part(const struct history *history, const json_t *message,
+                    const json_t *part, bool follows_text, struct flo_buf *text)
+{
+    const json_t *type = json_object_get(part, "type");
+    const json_t *value = json_object_get(part, "text");
+
+    if (is(type, "image_url")) {
+        return add_image(history, message, json_object_get(part, "image_url"),
+                         text->bytes);
+    }
+    if (!is(type, "text") || !json_is_string(value)) {
+        return refuse(history, "has a content part that is not text");
+    }
+    flo_buf_text(text, follows_text ? "\n" : "");
+    flo_buf_add(text, json_string_value(value), json_string_length(value));
+    return 0;
+}
+
+/* [{"type":"text","text":"..."}] -> one string, and where images stand in it.
+ * Only texts that follow each other are lines. */
+static int join_parts(const struct history *history, const json_t *message,
+                      const json_t *parts, struct flo_wire_text *out)
 {
     struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
+    const json_t *before = NULL;
     const json_t *part;
     size_t i;
 
     json_array_foreach(parts, i, part)
     {
-        const char *type = json_string_value(json_object_get(part, "type"));
-        const json_t *value = json_object_get(part, "text");
-        if (type == NULL || strcmp(type, "text") != 0 ||
-            !json_is_string(value)) {
+        int rv = add_part(history, message, part,
+                          is(json_object_get(before, "type"), "text"), &text);
+        if (rv < 0) {
             flo_buf_deinit(&text);
-            return refuse(history, "has a content part that is not text");
+            return rv;
         }
-        flo_buf_text(&text, i > 0 ? "\n" : "");
-        flo_buf_add(&text, json_string_value(value), json_string_length(value));
+        before = part;
     }
     if (text.bytes == 0 && !text.failed) {
         flo_buf_deinit(&text);
@@ -79,7 +159,7 @@ static int read_content(const struct history *history, const json_t *message,
 
     *out = (struct flo_wire_text){"", 0};
     if (json_is_array(content)) {
-        return join_parts(history, content, out);
+        return join_parts(history, message, content, out);
     }
     if (json_is_string(content)) {
         *out = flo_reader_text(content);
@@ -284,11 +364,6 @@ static int keep_more(const struct history *history, const json_t *more,
     }
     flo_json_dump(more, &text);
     return flo_reader_keep(history->reader, &text, out);
-}
-
-static bool is(const json_t *role, const char *name)
-{
-    return strcmp(json_string_value(role), name) == 0;
 }
 
 /* OpenAI has two names for two of the roles. */

@@ -331,6 +331,22 @@ static bool is_role(const struct flo_wire_generate *in, uint32_t i,
            memcmp(role->data, name, role->bytes) == 0;
 }
 
+/* Images of the messages from `begin` to `end` are gone; those behind them
+ * follow their messages. */
+static void drop_images(struct flo_wire_generate *out, uint32_t begin,
+                        uint32_t end)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < out->n_images; i++) {
+        if (out->images[i].message >= end) {
+            out->images[count] = out->images[i];
+            out->images[count++].message -= end - begin;
+        }
+    }
+    out->n_images = count;
+}
+
 bool flo_params_drop_turn(struct serve_params *params)
 {
     struct flo_wire_generate *out = &params->message.generate;
@@ -351,6 +367,7 @@ bool flo_params_drop_turn(struct serve_params *params)
             out->messages[begin++] = out->messages[i];
         }
     }
+    drop_images(out, begin, end);
     memmove(&out->messages[begin], &out->messages[end],
             (out->n_messages - end) * sizeof(out->messages[0]));
     out->n_messages -= end - begin;

@@ -8,6 +8,7 @@
 #include <flotilla/plural.h>
 
 #define BYTES_OF_TOKEN 4
+#define IMAGE_TOKENS 1024 /* of a prompt, whatever its size */
 
 static struct serve_token *app_of(const struct serve_request *request)
 {
@@ -45,7 +46,8 @@ void flo_app_bind(struct serve_request *request)
 
 static size_t prompt_bytes(const struct flo_wire_generate *in)
 {
-    size_t bytes = in->prompt.bytes + in->tokens.bytes + in->tools.bytes;
+    size_t bytes = in->prompt.bytes + in->tokens.bytes + in->tools.bytes +
+                   (size_t)in->n_images * IMAGE_TOKENS * BYTES_OF_TOKEN;
 
     for (uint32_t i = 0; i < in->n_messages; i++) {
         bytes += in->messages[i].content.bytes + in->messages[i].more.bytes;

@@ -421,6 +421,19 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     return 0;
 }
 
+static int refuse_images(struct serve_request *request,
+                         const struct serve_engine *engine, struct flo_err *err)
+{
+    struct serve_params *params = &request->params;
+
+    strcpy(params->param, "messages");
+    flo_fail(err, FLO_E_INFER_PARAM,
+             "messages[%u] has an image, and the model %s reads text alone",
+             params->message.generate.images[0].message, engine->name);
+    return flo_err_fix(err, "leave images out, or ask a model of a runtime "
+                            "with `images` among its abilities");
+}
+
 /* Asked before anything is sent: an engine that lacks an ability would refuse
  * with less to say. */
 static int check_abilities(struct serve_request *request,
@@ -433,6 +446,11 @@ static int check_abilities(struct serve_request *request,
         flo_wire_lacks(&params->message, engine->abilities, &param);
     if (lack == NULL) {
         return 0;
+    }
+    if (params->message.type == FLO_WIRE_GENERATE &&
+        params->message.generate.n_images > 0 &&
+        (engine->abilities & FLO_ABILITY_IMAGES) == 0) {
+        return refuse_images(request, engine, err);
     }
     param = flo_params_named(params, param);
     snprintf(params->param, sizeof(params->param), "%s", param);

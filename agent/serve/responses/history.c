@@ -85,7 +85,14 @@ static json_t *assistant(struct history *history, const char *without,
     return history->open;
 }
 
-/* Parts of any type as text. */
+static json_t *image_part(const json_t *part)
+{
+    return json_pack("{s:s,s:{s:O,s:O}}", "type", "image_url", "image_url",
+                     "url", json_object_get(part, "image_url"), "detail",
+                     json_object_get(part, "detail"));
+}
+
+/* Images, and parts of any other type as text. */
 static void add_parts(struct history *history, const json_t *from, json_t *to)
 {
     const json_t *part;
@@ -95,9 +102,10 @@ static void add_parts(struct history *history, const json_t *from, json_t *to)
     {
         json_t *text = json_object_get(part, "text");
         text = text == NULL ? json_object_get(part, "refusal") : text;
-        history->body->failed |=
-            json_array_append_new(
-                to, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
+        json_t *made =
+            text == NULL ? image_part(part)
+                         : json_pack("{s:s,s:O}", "type", "text", "text", text);
+        history->body->failed |= json_array_append_new(to, made) < 0;
     }
 }
 

@@ -59,8 +59,7 @@ static void add(const struct reading *reading, json_t *item)
 
 static const char *why_unread(const json_t *type)
 {
-    return flo_responses_is(type, "input_image") ||
-                   flo_responses_is(type, "input_file") ||
+    return flo_responses_is(type, "input_file") ||
                    flo_responses_is(type, "input_audio")
                ? "the model reads text alone"
                : "only text is read";
@@ -74,6 +73,27 @@ static json_t *text_part(const char *type, json_t *text)
                : json_pack("{s:s,s:O}", "type", type, "text", text);
 }
 
+/* Its URL is checked where the message is. */
+static int read_image(const struct reading *reading, const json_t *part,
+                      json_t *list)
+{
+    json_t *url = json_object_get(part, "image_url");
+    json_t *detail = json_object_get(part, "detail");
+
+    if (!json_is_string(url)) {
+        return refuse(reading, "has an input_image without an image_url as a "
+                               "text: no file is kept here that an id could "
+                               "name");
+    }
+    detail = detail == NULL || json_is_null(detail) ? json_string("auto")
+                                                    : json_incref(detail);
+    reading->body->failed |=
+        json_array_append_new(list, json_pack("{s:s,s:O,s:o}", "type",
+                                              "input_image", "image_url", url,
+                                              "detail", detail)) < 0;
+    return 0;
+}
+
 static int read_part(const struct reading *reading, const json_t *part,
                      const char *text_type, json_t *list)
 {
@@ -83,6 +103,9 @@ static int read_part(const struct reading *reading, const json_t *part,
 
     if (!json_is_string(type)) {
         return refuse(reading, "has a content part without a type");
+    }
+    if (flo_responses_is(type, "input_image")) {
+        return read_image(reading, part, list);
     }
     if (!json_is_string(text) ||
         (!is_refusal && !flo_responses_is(type, "input_text") &&

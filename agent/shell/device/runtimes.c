@@ -58,7 +58,7 @@ static int read_abilities(const struct flo_config *config, uint64_t *out,
                 err, FLO_E_CFG_RANGE,
                 "`abilities`: `%.40s` is none of vectors, raw, "
                 "sampling, bias, seed, cancel, audio, json, schema, "
-                "tools, thinking",
+                "tools, thinking, images",
                 word);
         }
         *out |= bit;

@@ -36,6 +36,7 @@
 #define FLO_WIRE_BIASES_MAX 1024
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
+#define FLO_WIRE_IMAGES_MAX 16           /* of one conversation */
 #define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
 #define FLO_WIRE_LANGUAGE_BYTES_MAX 16
 
@@ -139,6 +140,15 @@ enum flo_wire_tool_choice {
     FLO_WIRE_TOOL_CHOICES
 };
 
+/* How closely an image is to be looked at. */
+enum flo_wire_detail {
+    FLO_WIRE_DETAIL_UNSAID,
+    FLO_WIRE_DETAIL_AUTO,
+    FLO_WIRE_DETAIL_LOW,
+    FLO_WIRE_DETAIL_HIGH,
+    FLO_WIRE_DETAILS
+};
+
 /* The text to continue is one of messages, prompt and tokens; or audio is to be
  * written down, where prompt is text that came before it. */
 struct flo_wire_generate {
@@ -147,6 +157,14 @@ struct flo_wire_generate {
         struct flo_wire_text role, content;
         struct flo_wire_text more; /* as in struct flo_engine_message */
     } messages[FLO_WIRE_MESSAGES_MAX];
+    /* Images of messages, in the order in which they stand there. */
+    uint32_t n_images;
+    struct {
+        uint32_t message;
+        uint32_t at;     /* bytes of this message's content before it */
+        uint32_t detail; /* enum flo_wire_detail */
+        struct flo_wire_text url; /* data:image/...;base64,... */
+    } images[FLO_WIRE_IMAGES_MAX];
     /* Parts of the answer that are not its text are told apart: thoughts and
      * calls (flo_wire_part_next).  Only messages have them. */
     bool tells_parts;
@@ -353,7 +371,8 @@ enum flo_wire_ability_bit {
 #undef FLO_ABILITY
 };
 /* Abilities of our own engine. */
-#define FLO_ABILITIES_OURS (FLO_ABILITIES_ALL & ~FLO_ABILITY_AUDIO)
+#define FLO_ABILITIES_OURS                                                     \
+    (FLO_ABILITIES_ALL & ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES))
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);

@@ -67,7 +67,7 @@ await main(["ollama"], {
     same(answer.embeddings.length, 2);
   },
   async image() {
-    await refused(400, "images", () => ask({
+    await refused(400, "messages[0]", () => ask({
       messages: [{ ...ASKED[0], images: [IMAGE] }],
     }));
   },

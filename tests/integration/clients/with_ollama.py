@@ -115,7 +115,7 @@ def options():
 
 @call
 def image():
-    refused(ollama.ResponseError, "images", lambda: client.chat(
+    refused(ollama.ResponseError, "messages[0]", lambda: client.chat(
         MODEL, messages=[{"role": "user", "content": "What is this?",
                           "images": [IMAGE]}]))
 

@@ -112,6 +112,21 @@ static void expect_messages(const struct flo_wire_generate *g,
     assert_int_equal(g->n_messages, i);
 }
 
+static void an_image_stands_where_it_was(void **state)
+{
+    static const char png[] = "data:image/png;base64,iVBORw0KGgo=";
+    (void)state;
+    const struct flo_wire_generate *in = ask(SAYS(BLOCKS(
+        TEXT("a") ",{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+                  "\"media_type\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}"
+                  "," TEXT("b"))));
+    assert_int_equal(in->n_images, 1);
+    assert_int_equal(in->images[0].at, 1);
+    assert_int_equal(in->images[0].url.bytes, sizeof(png) - 1);
+    assert_memory_equal(in->images[0].url.data, png, sizeof(png) - 1);
+    assert_int_equal(in->messages[0].content.bytes, 2);
+}
+
 static void blocks_become_messages_in_their_order(void **state)
 {
 #define CALLED                                                                 \
@@ -232,6 +247,13 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {SAYS("{\"role\":\"user\"}"), "messages[0] must have a content"},
         {SAYS(USER "," BLOCKS("{\"type\":\"image\"}")),
          "messages[1] has a content block of type \\\"image\\\""},
+        {SAYS(USER "," USER "," BLOCKS(
+             "{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+             "\"media_type\":\"image/png\",\"data\":\"/9j/4A==\"}}")),
+         "messages[2] has an image that says image/png"},
+        {SAYS(BLOCKS("{\"type\":\"image\",\"source\":{\"type\":\"url\","
+                     "\"url\":\"https://example.org/a.png\"}}")),
+         "a device fetches nothing for a prompt"},
         {SAYS(BLOCKS("{\"type\":\"text\"}")), "lacks its text"},
         {SAYS(BLOCKS("{}")), "messages[0] has a content block without a type"},
         {SAYS(BLOCKS(USE("x"))), "of type \\\"tool_use\\\""},
@@ -490,6 +512,7 @@ static void an_error_in_a_stream_is_its_last_event(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(an_image_stands_where_it_was),
         CASE(blocks_become_messages_in_their_order),
         CASE(fields_reach_the_engine),
         CASE(tools_and_their_choice_reach_the_engine),

@@ -133,6 +133,33 @@ static void calls_get_ids_and_answers_find_them(void **state)
     assert_non_null(strstr(got->messages[1].more.data, "\"x\""));
 }
 
+static void expect_image(const struct flo_wire_generate *in, uint32_t message)
+{
+    static const char png[] = "data:image/png;base64,iVBORw0KGgo=";
+
+    assert_int_equal(in->n_images, 1);
+    assert_int_equal(in->images[0].message, message);
+    assert_int_equal(in->images[0].at, 0);
+    assert_int_equal(in->images[0].url.bytes, sizeof(png) - 1);
+    assert_memory_equal(in->images[0].url.data, png, sizeof(png) - 1);
+}
+
+static void images_stand_before_their_text(void **state)
+{
+    (void)state;
+    const struct flo_wire_generate *in = ask(
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}"
+        ",{\"role\":\"user\",\"content\":\"b\",\"images\":["
+        "\"iVBORw0KGgo=\"]}]}");
+    expect_image(in, 1);
+    assert_memory_equal(in->messages[1].content.data, "b", 1);
+    open_request(&flo_ollama_generate,
+                 "{\"model\":\"m\",\"prompt\":\"\",\"images\":["
+                 "\"iVBORw0KGgo=\"]}");
+    assert_non_null(request);
+    expect_image(&request->params.message.generate, 0);
+}
+
 static void a_generation_is_a_chat_or_a_raw_text(void **state)
 {
     (void)state;
@@ -174,7 +201,14 @@ static void a_bad_body_is_told_in_ollamas_words(void **state)
         {&flo_ollama_chat,
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\","
          "\"images\":[\"b\"]}]}",
-         "messages[0] has images"},
+         "messages[0] has an image that is no base64 of a PNG"},
+        {&flo_ollama_generate,
+         "{\"model\":\"m\",\"prompt\":\"a\",\"images\":[\"b\"]}",
+         "\"images must be base64"},
+        {&flo_ollama_generate,
+         "{\"model\":\"m\",\"prompt\":\"a\",\"raw\":true,\"images\":"
+         "[\"iVBORw0KGgo=\"]}",
+         "\"images need a chat"},
         {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":7}",
          "\"prompt must be a text"},
         {&flo_ollama_generate,
@@ -322,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_body_becomes_parameters),
         CASE(calls_get_ids_and_answers_find_them),
+        CASE(images_stand_before_their_text),
         CASE(a_generation_is_a_chat_or_a_raw_text),
         CASE(a_bad_body_is_told_in_ollamas_words),
         CASE(a_call_is_told_when_its_arguments_are_whole),

@@ -128,6 +128,22 @@ static void expect_messages(const struct flo_wire_generate *g,
     assert_int_equal(g->n_messages, i);
 }
 
+static void an_image_stands_where_it_was(void **state)
+{
+    (void)state;
+    const struct flo_wire_generate *in = ask(SAYS(USER "," SAID(
+        "user",
+        TEXT("input_text",
+             "b") ",{\"type\":"
+                  "\"input_image\",\"image_url\":\"data:image/png;base64,"
+                  "iVBORw0KGgo=\",\"detail\":\"high\"}")));
+    assert_int_equal(in->n_images, 1);
+    assert_int_equal(in->images[0].message, 1);
+    assert_int_equal(in->images[0].at, 1);
+    assert_int_equal(in->images[0].detail, FLO_WIRE_DETAIL_HIGH);
+    expect_text(in->images[0].url, "data:image/png;base64,iVBORw0KGgo=");
+}
+
 static void items_become_messages_in_their_order(void **state)
 {
 #define ONE(id)                                                                \
@@ -281,9 +297,13 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {SAYS(SAID("user", "{\"type\":\"input_text\"}")),
          "input[0] has a content part of type \\\"input_text\\\"", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_image\",\"image_url\":\"x\"}")),
-         "input[0] has a content part of type \\\"input_image\\\": the model "
-         "reads text alone",
-         "input"},
+         "input[0] has an image by a link", "input"},
+        {SAYS(SAID("user", "{\"type\":\"input_image\",\"file_id\":\"x\"}")),
+         "input[0] has an input_image without an image_url", "input"},
+        {SAYS(USER "," CALL("x") "," OUTPUT(
+             "x", "[{\"type\":\"input_image\",\"image_url\":"
+                  "\"data:image/png;base64,iVBORw0KGgo=\"}]")),
+         "input[2] has an image, which only a user's message", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_file\",\"file_url\":\"x\"}")),
          "the model reads text alone", "input"},
         {SAYS("{\"type\":\"web_search_call\"}"),
@@ -751,6 +771,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        CASE(an_image_stands_where_it_was),
         CASE(items_become_messages_in_their_order),
         CASE(fields_reach_the_engine),
         CASE(tools_and_their_choice_reach_the_engine),

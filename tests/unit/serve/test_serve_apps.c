@@ -256,6 +256,15 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
     assert_string_equal(err.what, "the prompt has 13 bytes, app shop may send "
                                   "3 tokens of 4 bytes");
     assert_string_equal(request.params.param, "messages");
+    /* An image counts by itself, and not by its base64. */
+    serve->tokens[0].bounds.prompt_tokens_max = 3 + 1024;
+    in->messages[1].content.bytes = 5;
+    in->n_images = 1;
+    in->images[0].url.bytes = 100000;
+    assert_int_equal(flo_app_check_prompt(&request, &engine, &err), 0);
+    in->n_images = 2;
+    assert_int_equal(flo_app_check_prompt(&request, &engine, &err),
+                     FLO_E_INFER_TOO_LONG);
     engine.runtime[0] = '\0'; /* ours counts itself */
     assert_int_equal(flo_app_check_prompt(&request, &engine, &err), 0);
     free(serve);

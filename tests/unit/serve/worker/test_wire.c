@@ -222,6 +222,52 @@ static void a_message_has_more_than_its_content(void **state)
     flo_buf_deinit(&out);
 }
 
+static void images_stand_with_their_messages(void **state)
+{
+    static const struct {
+        const char *field;
+        size_t bytes;
+    } bad[] = {
+        {"\x6b\0\x08\0\0\0\0\0\0\0\0\0\0\0", 14},  /* no URL */
+        {"\x6b\0\x09\0\0\0\3\0\0\0\0\0\0\0x", 15}, /* past the text */
+        {"\x6b\0\x09\0\0\0\1\0\0\0\0\0\0\0x", 15}, /* before another */
+        {"\x6b\0\x09\0\0\0\2\0\0\0\4\0\0\0x", 15}, /* no detail */
+    };
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_GENERATE}, got;
+    (void)state;
+    in.generate.n_messages = 2;
+    in.generate.messages[0].role = TEXT("user");
+    in.generate.messages[1].role = TEXT("user");
+    in.generate.messages[1].content = TEXT("ab");
+    in.generate.n_images = 2;
+    in.generate.images[0].url = TEXT("data:a");
+    in.generate.images[1].message = 1;
+    in.generate.images[1].at = 2;
+    in.generate.images[1].detail = FLO_WIRE_DETAIL_HIGH;
+    in.generate.images[1].url = TEXT("data:b");
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    assert_true(flo_wire_read(out.data, out.bytes, &got, NULL) > 0);
+    assert_int_equal(got.generate.n_images, 2);
+    assert_int_equal(got.generate.images[0].message, 0);
+    assert_true(same(got.generate.images[0].url, "data:a"));
+    assert_int_equal(got.generate.images[1].message, 1);
+    assert_int_equal(got.generate.images[1].at, 2);
+    assert_int_equal(got.generate.images[1].detail, FLO_WIRE_DETAIL_HIGH);
+    assert_true(same(got.generate.images[1].url, "data:b"));
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        struct flo_buf more = {0};
+        flo_buf_add(&more, out.data, out.bytes);
+        flo_buf_add(&more, bad[i].field, bad[i].bytes);
+        flo_put_u32((uint8_t *)more.data + 4,
+                    (uint32_t)(more.bytes - FLO_WIRE_HEAD_BYTES));
+        assert_int_equal(flo_wire_read(more.data, more.bytes, &got, NULL),
+                         FLO_E_WORKER_PROTOCOL);
+        flo_buf_deinit(&more);
+    }
+    flo_buf_deinit(&out);
+}
+
 static void an_error_keeps_its_id(void **state)
 {
     struct flo_buf out = {0};
@@ -349,7 +395,8 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
                 {FLO_ABILITY_SHIFT, "context_shift"},
                 {FLO_ABILITY_ENDLESS, "ignore_eos"},
                 {FLO_ABILITY_SAMPLING, "top_k"},
-                {FLO_ABILITY_ADAPTERS, "model"}};
+                {FLO_ABILITY_ADAPTERS, "model"},
+                {FLO_ABILITY_IMAGES, "messages"}};
     struct flo_wire_message in = generate();
     const char *param = NULL;
     (void)state;
@@ -359,6 +406,7 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
     in.generate.shifts = true;
     in.generate.top_k = 40;
     in.generate.adapter = TEXT("ops");
+    in.generate.n_images = 1;
     assert_null(flo_wire_lacks(&in, FLO_ABILITIES_ALL, &param));
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         uint64_t abilities = FLO_ABILITIES_ALL & ~rows[i].without;
@@ -386,6 +434,7 @@ int main(void)
         cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
         cmocka_unit_test(parts_of_an_answer_are_read_as_far_as_they_are_whole),
         cmocka_unit_test(a_message_has_more_than_its_content),
+        cmocka_unit_test(images_stand_with_their_messages),
         cmocka_unit_test(an_error_keeps_its_id),
         cmocka_unit_test(a_cut_frame_waits_for_the_rest),
         cmocka_unit_test(every_flipped_byte_is_read_or_refused),
