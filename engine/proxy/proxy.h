@@ -6,8 +6,9 @@
  *   check.c     a program for each golden case, where there is no server
  *   requests.c  GENERATE and EMBED         body.c      as OpenAI's JSON
  *   answer.c    the contents of an answer
+ *   calls.c     calls in it, held to what was offered
  *
- * answer.c and settings.c only compute.  Everything that comes from
+ * answer.c, calls.c and settings.c only compute.  Everything that comes from
  * the runtime is bounded before it is kept. */
 #ifndef FLOTILLA_ENGINE_PROXY_H
 #define FLOTILLA_ENGINE_PROXY_H
@@ -93,6 +94,35 @@ flo_answer_vectors(char *data, size_t bytes, uint32_t count,
                    void (*take)(void *context, uint32_t index,
                                 const float *vector, uint32_t length),
                    void *context, uint32_t *tokens_in, struct flo_err *err);
+
+/* ---- calls.c ---- */
+
+/* Calls of one answer.  Zero-initialise. */
+struct flo_proxy_calls {
+    struct flo_buf callable; /* names between line ends */
+    bool one_call;
+    uint32_t count;           /* that have begun */
+    bool is_open;             /* the last one */
+    char name[80];            /* its name, for people */
+    struct flo_buf arguments; /* its own, until now */
+};
+/* The calls that a request allows.  FLO_E_INFER_PARAM: its tools are no JSON;
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_calls_expect(struct flo_proxy_calls *calls,
+                                  const struct flo_wire_generate *in,
+                                  struct flo_err *err);
+/* More of a call, as parts for the agent.  FLO_E_RUNTIME_ANSWER names the
+ * runtime: a call out of its order, of no tool that was offered, a second one
+ * where one is allowed, or one that ended without a JSON object. */
+FLO_MUST_USE int flo_calls_take(struct flo_proxy_calls *calls,
+                                const char *runtime,
+                                const struct flo_answer_call *call,
+                                struct flo_buf *out, struct flo_err *err);
+/* The last call has all its arguments; none are `{}`.  The same error. */
+FLO_MUST_USE int flo_calls_end(struct flo_proxy_calls *calls,
+                               const char *runtime, struct flo_buf *out,
+                               struct flo_err *err);
+void flo_calls_deinit(struct flo_proxy_calls *calls);
 
 /* ---- body.c ---- */
 
@@ -226,9 +256,8 @@ struct flo_proxy_request {
     struct flo_buf held;  /* text beyond the last piece that may be sent */
     struct flo_tree tree; /* of an event */
     uint32_t pieces, frames, frames_max, pieces_max;
-    bool tells_parts;     /* the agent takes thoughts and calls */
-    uint32_t n_calls;     /* that have begun */
-    bool lacks_arguments; /* the last one, until now */
+    bool tells_parts; /* the agent takes thoughts and calls */
+    struct flo_proxy_calls calls;
     uint64_t answer_bytes, parts_bytes;
     struct flo_wire_done done;
     bool has_usage;

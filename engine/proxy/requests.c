@@ -33,6 +33,7 @@ static void request_free(struct flo_proxy *proxy,
     flo_buf_deinit(&request->body);
     flo_buf_deinit(&request->held);
     flo_tree_deinit(&request->tree);
+    flo_calls_deinit(&request->calls);
     free(request);
 }
 
@@ -160,39 +161,9 @@ static void add_part(struct flo_buf *out, uint32_t kind,
     }
 }
 
-/* A call that ends without arguments has none. */
-static void end_call(struct flo_proxy_request *request, struct flo_buf *out)
+static const char *name_of(const struct flo_proxy_request *request)
 {
-    if (request->lacks_arguments) {
-        add_part(out, FLO_WIRE_PART_ARGUMENTS, (struct flo_wire_text){"{}", 2});
-    }
-    request->lacks_arguments = false;
-}
-
-static int take_call(struct flo_proxy_request *request,
-                     const struct flo_answer_call *call, struct flo_buf *out,
-                     struct flo_err *err)
-{
-    bool is_next = call->index == UINT32_MAX ? call->name.bytes > 0
-                                             : call->index == request->n_calls;
-
-    if (is_next && call->name.bytes > 0) {
-        end_call(request, out);
-        add_part(out, FLO_WIRE_PART_CALL, call->name);
-        request->n_calls++;
-        request->lacks_arguments = true;
-    } else if (is_next || request->n_calls == 0 ||
-               (call->index != UINT32_MAX &&
-                call->index != request->n_calls - 1)) {
-        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                        "the runtime's calls do not come one after the other, "
-                        "each with its name");
-    }
-    if (call->arguments.bytes > 0) {
-        add_part(out, FLO_WIRE_PART_ARGUMENTS, call->arguments);
-        request->lacks_arguments = false;
-    }
-    return 0;
+    return request->proxy->runtime.name;
 }
 
 static int take_parts(struct flo_proxy_request *request,
@@ -209,12 +180,13 @@ static int take_parts(struct flo_proxy_request *request,
     while (rv == 0 && entry != NULL) {
         struct flo_answer_call call;
         rv = flo_answer_call(&entry, &call, err);
-        rv = rv < 0 ? rv : take_call(request, &call, out, err);
+        rv = rv < 0 ? rv
+                    : flo_calls_take(&request->calls, name_of(request), &call,
+                                     out, err);
     }
-    if (part->has_finish && part->reason == FLO_WIRE_STOP) {
-        end_call(request, out);
-    }
-    return rv;
+    return rv == 0 && part->has_finish && part->reason == FLO_WIRE_STOP
+               ? flo_calls_end(&request->calls, name_of(request), out, err)
+               : rv;
 }
 
 /* Text that was joined is longer than a frame can be when it is cut, so that
@@ -341,6 +313,20 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
                       &(struct flo_buf){0}, err);
 }
 
+/* A stream may end without a reason. */
+static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
+
+    if (request->done.reason != FLO_WIRE_STOP) {
+        return 0; /* it was cut, and so may be its last call */
+    }
+    int rv = flo_calls_end(&request->calls, name_of(request), &parts, err);
+    return rv < 0 ? rv
+                  : take_piece(request, (struct flo_wire_text){NULL, 0}, &parts,
+                               err);
+}
+
 static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
 {
     const struct flo_reply_reader *reader = &request->exchange.reader;
@@ -354,7 +340,7 @@ static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
             return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                             "the runtime's stream ended without an answer");
         }
-        return 0;
+        return end_calls(request, err);
     }
     return take_whole(request, err);
 }
@@ -452,6 +438,9 @@ void flo_proxy_take(struct flo_proxy *proxy,
     int rv = request == NULL ? flo_fail(&err, FLO_E_MEMORY, "a request")
                              : check(proxy, message, &err);
 
+    if (rv == 0 && message->type == FLO_WIRE_GENERATE) {
+        rv = flo_calls_expect(&request->calls, &message->generate, &err);
+    }
     if (rv == 0) {
         flo_exchange_init(&request->exchange, &flo_proxy_peer);
         flo_body_write(&proxy->runtime, message, &request->exchange.out);
@@ -464,6 +453,9 @@ void flo_proxy_take(struct flo_proxy *proxy,
         }
     }
     if (rv < 0) {
+        if (request != NULL) {
+            flo_calls_deinit(&request->calls);
+        }
         free(request);
         flo_proxy_fail(proxy, message->request, &err);
         return;

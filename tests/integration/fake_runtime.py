@@ -193,7 +193,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for part in (arguments[:3], arguments[3:]):
                 self.delta({"tool_calls": [{
                     "index": index, "function": {"arguments": part}}]})
-        self.delta({}, "tool_calls")
+        self.delta({}, answer.get("finish", "tool_calls"))
         self.chunk(b"data: [DONE]\n\n")
         self.chunk(b"")
 

@@ -35,6 +35,11 @@ ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
            "mixed": {"calls": [["light", "{}"], ["wait", "{}"],
                                ["", "{}", 0]]},
            "nameless": {"calls": [["", "{}"]]},
+           "other": {"calls": [["light", "{}"], ["door", "{}"]]},
+           "broken": {"calls": [["light", '{"on": ']]},
+           "list": {"calls": [["light", "[]"], ["wait", "{}"]]},
+           "silent": {"calls": [["light", '{"on": ']], "finish": None},
+           "cut": {"calls": [["light", '{"on": ']], "finish": "length"},
            "umlaut": "gr\u00fc\u00dfe \U0001f600 ok"}
 
 
@@ -273,8 +278,8 @@ def test_a_form_of_answers_goes_where_the_runtime_knows_it(start):
     assert failed.text(4) == "not.built"
 
 
-LIGHT = [{"type": "function", "function": {"name": "light",
-                                           "parameters": {}}}]
+LIGHT = [{"type": "function", "function": {"name": name, "parameters": {}}}
+         for name in ("light", "wait")]
 WITH_TOOLS = number(31, 1) + text(32, json.dumps(LIGHT))
 
 
@@ -359,6 +364,39 @@ def test_calls_in_no_order_end_their_request_only(start, prompt):
     assert failed.text(4) == "runtime.answer"
     assert "one after the other" in failed.text(2)
     assert proxy.answer(proxy.ask("hello"))[0] == ANSWERS["hello"]
+
+
+@pytest.mark.parametrize("prompt, says", [
+    ("other", "the runtime fake called door, which is no tool that was "
+              "offered"),
+    ("broken", "the runtime fake called light with arguments that are no "
+               "JSON object"),
+    ("list", "the runtime fake called light with arguments that are no "),
+    ("silent", "the runtime fake called light with arguments that are no ")])
+def test_a_call_that_cannot_be_made_ends_its_request_only(start, prompt, says):
+    proxy = start(abilities=TOOLS)
+    proxy.ready()
+    failed = proxy.answer(proxy.ask(prompt, extra=WITH_TOOLS))[2]
+    assert failed.text(4) == "runtime.answer" and says in failed.text(2)
+    assert proxy.answer(proxy.ask("hello"))[0] == ANSWERS["hello"]
+
+
+def test_a_call_that_the_limit_cut_says_so(start):
+    proxy = start(abilities=TOOLS)
+    proxy.ready()
+    _, frames, done = proxy.answer(proxy.ask("cut", extra=WITH_TOOLS))
+    assert done.kind == DONE and done.fields[1] == 1
+    assert parts_of(frames) == [(2, "light"), (3, '{"on": ')]
+
+
+def test_a_call_is_one_where_one_is_allowed_or_none_is(start):
+    proxy = start(abilities=TOOLS)
+    proxy.ready()
+    for extra, says in ((number(35, 1), "made a second call"),
+                        (text(34, "wait"), "called light, which is no tool"),
+                        (number(33, 1), "called light, which is no tool")):
+        failed = proxy.answer(proxy.ask("call", extra=WITH_TOOLS + extra))[2]
+        assert failed.text(4) == "runtime.answer" and says in failed.text(2)
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 500
