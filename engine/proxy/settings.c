@@ -143,6 +143,9 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     out->api = strcmp(api, "http") == 0   ? FLO_RUNTIME_HTTP
                : strcmp(api, "none") == 0 ? FLO_RUNTIME_NONE
                                           : FLO_RUNTIME_OPENAI;
+    if (out->api != FLO_RUNTIME_OPENAI) {
+        out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES; /* texts alone go */
+    }
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");
     }

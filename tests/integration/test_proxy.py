@@ -415,10 +415,11 @@ def test_images_go_to_a_runtime_that_sees_among_their_texts(start):
         "before after", extra=image(7) + image(12, detail=3)))[0]
     assert answer == ("before  | data:image/png;base64 %s | after | "
                       "data:image/png;base64 %s high" % (digest, digest))
-    blind = start()
-    blind.ready()
-    failed = blind.answer(blind.ask("a", extra=image(0)))[2]
-    assert failed.text(4) == "not.built" and "images" in failed.text(2)
+    for settings in ({}, {"api": "http", "abilities": IMAGES}):
+        blind = start(**settings)
+        assert not blind.ready().value(22) & IMAGES
+        failed = blind.answer(blind.ask("a", extra=image(0)))[2]
+        assert failed.text(4) == "not.built" and "images" in failed.text(2)
 
 
 def test_tools_of_a_runtime_without_them_are_refused(start):
