@@ -151,7 +151,7 @@ int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
     if (is_next && call->name.bytes > 0) {
         rv = flo_calls_end(calls, runtime, out, err);
         rv = rv < 0 ? rv : begin(calls, runtime, call->name, out, err);
-    } else if (is_next || calls->count == 0 ||
+    } else if (is_next || !calls->is_open ||
                (says && call->index != calls->count - 1)) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                         "the calls of the runtime %s do not come one after "

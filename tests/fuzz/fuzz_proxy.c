@@ -16,7 +16,44 @@ struct sink {
     struct flo_events events;
     struct flo_reply_reader reader;
     size_t body_bytes;
+    struct flo_proxy_calls calls;
+    struct flo_buf parts; /* of the calls */
 };
+
+static const char tools[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"light\"}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"wait\"}}]";
+
+/* The last call has ended: its name was offered, and its arguments, which
+ * follow it, are an object. */
+static void check_call(const struct sink *sink)
+{
+    struct flo_wire_text rest = {sink->parts.data, sink->parts.bytes};
+    struct flo_wire_part part;
+    struct flo_buf arguments = {0};
+    uint32_t count = 0;
+
+    while (flo_wire_part_next(&rest, &part)) {
+        bool is_call = part.kind == FLO_WIRE_PART_CALL;
+        if (is_call &&
+            !(part.text.bytes == 5 &&
+              memcmp(part.text.data, "light", 5) == 0) &&
+            !(part.text.bytes == 4 && memcmp(part.text.data, "wait", 4) == 0)) {
+            abort();
+        }
+        if (is_call) {
+            count++;
+            arguments.bytes = 0;
+        } else {
+            flo_buf_add(&arguments, part.text.data, part.text.bytes);
+        }
+    }
+    if (count != sink->calls.count || rest.bytes > 0 ||
+        (count > 0 && !flo_json_check(arguments.data, arguments.bytes))) {
+        abort();
+    }
+    flo_buf_deinit(&arguments);
+}
 
 static int take_event(void *context, char *data, size_t bytes,
                       struct flo_err *err)
@@ -39,6 +76,15 @@ static int take_event(void *context, char *data, size_t bytes,
             flo_utf8_valid(call.arguments.data, call.arguments.bytes) !=
                 call.arguments.bytes) {
             abort();
+        }
+        rv = rv < 0 ? rv
+                    : flo_calls_take(&sink->calls, "npu", &call, &sink->parts,
+                                     err);
+    }
+    if (rv == 0 && part.has_finish && part.reason == FLO_WIRE_STOP) {
+        rv = flo_calls_end(&sink->calls, "npu", &sink->parts, err);
+        if (rv == 0) {
+            check_call(sink);
         }
     }
     if (rv < 0 && err->what[0] == '\0') {
@@ -75,8 +121,9 @@ static int read_reply(const char *data, size_t bytes, size_t piece,
                       size_t *body_bytes)
 {
     struct sink *sink = calloc(1, sizeof(*sink));
+    const struct flo_wire_generate in = {.tools = {tools, sizeof(tools) - 1}};
     struct flo_err err = {0};
-    int rv = 0;
+    int rv = flo_calls_expect(&sink->calls, &in, &err);
 
     sink->events.peer = sink->reader.peer = &peer;
     for (size_t at = 0; rv == 0 && at < bytes; at += piece) {
@@ -90,6 +137,8 @@ static int read_reply(const char *data, size_t bytes, size_t piece,
     *body_bytes = sink->body_bytes;
     flo_events_deinit(&sink->events);
     flo_tree_deinit(&sink->tree);
+    flo_calls_deinit(&sink->calls);
+    flo_buf_deinit(&sink->parts);
     free(sink);
     return rv;
 }

@@ -160,6 +160,11 @@ static void calls_in_no_order_are_refused(void **state)
     assert_int_equal(take(1, "wait", "{}"), 0);
     assert_int_equal(take(0, "", "{}"), FLO_E_RUNTIME_ANSWER);
     assert_non_null(strstr(err.what, "one after the other"));
+    /* Nothing follows the end. */
+    offer();
+    assert_int_equal(take(0, "light", "{}"), 0);
+    assert_int_equal(end(), 0);
+    assert_int_equal(take(0, "", "}"), FLO_E_RUNTIME_ANSWER);
 }
 
 /* ---- images ---- */
