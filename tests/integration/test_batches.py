@@ -2,11 +2,13 @@
 import http.client
 import json
 import os
+import subprocess
 
 import pytest
 
 from batch_parts import BatchServer, lines_of, request
 from test_failing_disk import fail_as, preload
+from test_faults import full_disk
 from test_local_api import Server
 from waits import until
 
@@ -67,6 +69,39 @@ def test_a_custom_id_on_two_lines_fails_the_batch_with_both(server):
     assert seen["output_file_id"] is None
 
 
+def test_lines_of_any_bytes_get_an_answer_each(server):
+    """Windows' line ends, NULs, and lines beyond their limit."""
+    twice = json.dumps(request(5)).replace('"r5"', '"r\\u0000%d"')
+    seen = server.ended(server.batch([
+        json.dumps(request(0)) + "\r", "\0", "\r", json.dumps(request(1))
+        + "\0", "x" * (2 << 20), '{"custom_id":"' + "r" * 1_050_000 + '"}',
+        twice % 1, twice % 2, "\ufeff" + json.dumps(request(2)),
+        json.dumps(request(3)) + " " * 1_000_000]))
+    assert seen["status"] == "completed", seen
+    assert seen["request_counts"] == {"total": 9, "completed": 2, "failed": 7}
+    assert ids(server.content(seen["output_file_id"])) == ["r0", "r3"]
+    errors = server.content(seen["error_file_id"])
+    assert [(line["error"]["line"], line["error"]["code"])
+            for line in errors] == [
+        (2, "rest.schema"), (4, "rest.schema"), (5, "rest.too_large"),
+        (6, "infer.param"), (7, "rest.schema"), (8, "rest.schema"),
+        (9, "rest.schema")]
+
+
+@pytest.mark.parametrize("id", [
+    "..%2f..%2fetc%2fpasswd", "..", "lock", "file-%00", "%ff%fe", "f" * 3000,
+    "file-" + "0" * 24 + ".json", "batch-" + "0" * 24])
+def test_an_id_is_no_path(server, id):
+    for method, path in (("GET", "/v1/files/%s"), ("DELETE", "/v1/files/%s"),
+                         ("GET", "/v1/files/%s/content"),
+                         ("GET", "/v1/batches/%s"),
+                         ("POST", "/v1/batches/%s/cancel")):
+        status, _, answer = server.call(method, path % id)
+        assert status in (400, 404, 414), (path, answer)
+        assert "error" in answer, answer
+    assert os.path.exists(os.path.join(server.folder, "lock"))
+
+
 def test_a_file_without_a_line_fails_the_batch(server):
     seen = server.ended(server.batch(["", "  "]))
     assert seen["errors"]["data"][0]["message"] == "the file has no line"
@@ -89,7 +124,8 @@ def test_a_wrong_field_of_a_batch_is_named(server, fields, param):
 
 def test_a_wrong_form_is_refused(server):
     assert server.upload("x", purpose="fine-tune")[0] == 400
-    assert server.upload("")[0] == 400
+    status, _, answer = server.upload("")
+    assert status == 400 and answer["error"]["message"] == "file is empty"
     assert server.upload("x", **{"expires_after[anchor]": "created_at",
                                  "expires_after[seconds]": "60"})[0] == 400
     status, _, answer = server.call(
@@ -198,6 +234,7 @@ def test_what_a_kill_left_behind_is_swept_away(bin_dir, tmp_path):
     one.process.wait()
     torn = {"upload-" + "a" * 24: b"half", "file-" + "b" * 24: b"no document",
             "batch-" + "c" * 24 + ".progress": b"of nobody",
+            kept + ".json.tmp-0123abcd": b"{half",
             "file-" + "d" * 24 + ".json": b"{half"}
     for name, data in torn.items():
         with open(os.path.join(one.folder, name), "wb") as file:
@@ -239,6 +276,48 @@ def test_answers_wait_for_room_and_lose_nothing(bin_dir, tmp_path):
     assert ids(one.content(seen["output_file_id"])) == [
         "r%d" % i for i in range(count)]
     one.close()
+
+
+def leave_room(folder, keep):
+    """Fill the disk but for so many bytes."""
+    free = os.statvfs(folder)
+    with open(os.path.join(folder, "ballast"), "wb") as out:
+        out.write(b"x" * (free.f_bavail * free.f_frsize - keep))
+
+
+def test_a_full_disk_refuses_files_and_keeps_answers_waiting(
+        bin_dir, tmp_path):
+    """With a kill while it is full, and none of its answers torn."""
+    folder = os.path.join(str(tmp_path), "batches")
+    os.mkdir(folder, 0o700)
+    if os.getuid() != 0 or not full_disk(folder, 2):
+        pytest.skip("mounting a tmpfs needs root")
+    try:
+        os.chmod(folder, 0o700)
+        one = BatchServer(bin_dir, str(tmp_path))
+        count = 200
+        batch = one.batch([request(i) for i in range(count)])
+        one.wait(batch, lambda seen: seen["request_counts"]["completed"] > 0)
+        leave_room(folder, 0)
+        status, _, answer = one.upload("x" * 100_000)
+        assert status == 422 and answer["error"]["code"] == "disk.full", answer
+        assert "No space left" in answer["error"]["message"]
+        for _ in range(2):
+            seen = one.wait(batch, lambda seen: seen["waits_for"])
+            assert seen["waits_for"].startswith("disk.full: "), seen
+            assert seen["status"] == "in_progress"
+            one.kill()
+        until("no upload is left", lambda: not [
+            n for n in os.listdir(folder) if n.startswith("upload")])
+        os.unlink(os.path.join(folder, "ballast"))
+        one.kill()  # it need not wait for its next look
+        seen = one.ended(batch)
+        assert seen["status"] == "completed", seen
+        assert ids(one.content(seen["output_file_id"])) == [
+            "r%d" % i for i in range(count)]
+        one.close()
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_disk_that_fails_is_tried_again_from_what_it_has(

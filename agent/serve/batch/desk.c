@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host/steady.h"
 #include "base/host/wake.h"
 
 #define WAITING_BYTES_MAX (1u << 20) /* of an upload: then its client waits */
@@ -218,7 +219,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
                      struct flo_err *err)
 {
     struct flo_batch_upload *upload = ask->upload;
-    uint64_t now_s = flo_wall_ms() / 1000;
+    uint64_t now_s = flo_batch_store_now_s(&desk->store);
     struct flo_batch_file file = {.bytes = upload->bytes, .created_s = now_s};
     int rv = upload->failure.code; /* no piece comes any more */
 
@@ -270,7 +271,8 @@ static int show_content(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
                                                  O_RDONLY, &ask->fd, err);
 
     if (rv == 0 && !ask->is_head) {
-        flo_batch_store_delivered(&desk->store, file, flo_wall_ms() / 1000);
+        flo_batch_store_delivered(&desk->store, file,
+                                  flo_batch_store_now_s(&desk->store));
     }
     return rv;
 }
@@ -302,7 +304,8 @@ static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
     struct flo_batch batch;
     size_t open = 0;
     int rv = flo_batch_ask(ask->body.data == NULL ? "" : ask->body.data,
-                           ask->body.bytes, flo_wall_ms() / 1000, &batch, err);
+                           ask->body.bytes, flo_batch_store_now_s(&desk->store),
+                           &batch, err);
 
     if (rv < 0) {
         return rv;
@@ -448,7 +451,8 @@ static void take_note(struct flo_batch_desk *desk,
     switch ((enum note_kind)note->kind) {
     case NOTE_ASK:
         ask = note->thing;
-        flo_batch_store_expire(&desk->store, flo_wall_ms() / 1000);
+        flo_batch_store_expire(&desk->store,
+                               flo_batch_store_now_s(&desk->store));
         (void)answer(desk, ask, &ask->err);
         put(desk, &desk->out, &ask->note, NOTE_ASK, ask);
         break;
@@ -499,13 +503,11 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
 {
     uint64_t now_ms = flo_now_ms();
     uint64_t ms = until_ms <= now_ms ? 0 : until_ms - now_ms;
-    uint64_t end_ms = flo_wall_ms() + (ms < EXPIRE_MS ? ms : EXPIRE_MS);
-    struct timespec end = {.tv_sec = (time_t)(end_ms / 1000),
-                           .tv_nsec = (long)(end_ms % 1000 * 1000000)};
 
     pthread_mutex_lock(&desk->lock);
     while (ms > 0 && desk->in.first == NULL && !desk->is_to_end &&
-           pthread_cond_timedwait(&desk->changed, &desk->lock, &end) == 0) {
+           flo_steady_wait(&desk->changed, &desk->lock,
+                           ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
     *notes = goes_on ? take_all(&desk->in) : NULL; /* the rest is freed */
@@ -527,8 +529,10 @@ static void *run(void *context)
         }
         if (flo_now_ms() - desk->expired_ms > EXPIRE_MS) {
             desk->expired_ms = flo_now_ms();
-            flo_batch_store_expire(&desk->store, flo_wall_ms() / 1000);
+            flo_batch_store_expire(&desk->store,
+                                   flo_batch_store_now_s(&desk->store));
         }
+        flo_batch_store_follow_clock(&desk->store);
         until_ms = flo_batch_work_step(&desk->work);
     }
     return NULL;
@@ -632,7 +636,7 @@ int flo_batch_desk_open(struct event_base *base,
     desk->work.context = desk;
     flo_batch_work_open(&desk->work);
     pthread_mutex_init(&desk->lock, NULL);
-    pthread_cond_init(&desk->changed, NULL);
+    flo_steady_init(&desk->changed);
     (void)take_all(&desk->in);
     (void)take_all(&desk->out);
     int rv = flo_batch_store_open(&desk->store, err);

@@ -6,7 +6,7 @@
 #include "agent/serve/batch/lines.h"
 
 #define ID_DIGITS 24
-#define TIME_MAX 253402300799 /* the year 9999 */
+#define TIME_MAX FLO_OBJECT_TIME_MAX
 #define DAY_S 86400
 #define EXPIRES_S_MIN 3600
 #define EXPIRES_S_MAX 2592000

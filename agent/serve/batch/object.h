@@ -12,6 +12,7 @@
 #define FLO_OBJECT_WHAT_MAX 512    /* of an error's sentence */
 #define FLO_OBJECT_BYTES_MAX 65536 /* as a document */
 #define FLO_OBJECT_METADATA_MAX 16 /* pairs of a client's */
+#define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, as seconds */
 
 /* A new id with this prefix ("file-"). */
 void flo_object_id_make(const char *prefix, char out[FLO_OBJECT_ID]);
@@ -62,9 +63,10 @@ struct flo_batch {
     uint64_t line;    /* that was wrong; 0: none */
     json_t *metadata; /* an object of texts, or NULL; ours */
     /* Not kept: */
-    char waits[FLO_OBJECT_WHAT_MAX]; /* why it does not go on; empty: it does */
-    uint64_t answer_bytes;           /* of its answers, while it works */
-    uint64_t next_ms;                /* not before that, as flo_now_ms() */
+    /* Why it does not go on, with a code; empty: it does. */
+    char waits[FLO_OBJECT_WHAT_MAX + 64];
+    uint64_t answer_bytes; /* of its answers, while it works */
+    uint64_t next_ms;      /* not before that, as flo_now_ms() */
 };
 void flo_batch_deinit(struct flo_batch *batch);
 

@@ -14,6 +14,7 @@
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"
 #define UPLOAD_PREFIX "upload-"
+#define SET_MS_MIN 60000 /* a clock that is kept right is not set */
 
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id,
                           const char *end, char out[4096])
@@ -310,6 +311,71 @@ void flo_batch_store_expire(struct flo_batch_store *store, uint64_t now_s)
     }
 }
 
+/* ---- a clock that is set ---- */
+
+static int64_t clock_ms(void)
+{
+    return (int64_t)flo_wall_ms() - (int64_t)flo_now_ms();
+}
+
+uint64_t flo_batch_store_now_s(const struct flo_batch_store *store)
+{
+    return (uint64_t)((int64_t)flo_now_ms() + store->clock_ms) / 1000;
+}
+
+static void move(uint64_t *at_s, int64_t by_s)
+{
+    int64_t to_s = (int64_t)*at_s + by_s;
+
+    if (*at_s != 0) {
+        *at_s = to_s < 1                     ? 1
+                : to_s > FLO_OBJECT_TIME_MAX ? FLO_OBJECT_TIME_MAX
+                                             : (uint64_t)to_s;
+    }
+}
+
+static void move_file(const struct flo_batch_store *store,
+                      struct flo_batch_file *file, int64_t by_s)
+{
+    struct flo_err err = {0};
+
+    move(&file->created_s, by_s);
+    move(&file->expires_s, by_s);
+    if (keep(store, file, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, AREA, &err);
+    }
+}
+
+static void move_batch(const struct flo_batch_store *store,
+                       struct flo_batch *batch, int64_t by_s)
+{
+    struct flo_err err = {0};
+
+    for (int i = 0; i < FLO_BATCH_STATUSES; i++) {
+        move(&batch->at_s[i], by_s);
+    }
+    move(&batch->expires_s, by_s);
+    if (flo_batch_store_save(store, batch, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, AREA, &err);
+    }
+}
+
+void flo_batch_store_follow_clock(struct flo_batch_store *store)
+{
+    int64_t set_ms = clock_ms() - store->clock_ms;
+
+    if (set_ms > -SET_MS_MIN && set_ms < SET_MS_MIN) {
+        return;
+    }
+    store->clock_ms += set_ms;
+    for (size_t i = 0; i < store->n_files; i++) {
+        move_file(store, store->files[i], set_ms / 1000);
+    }
+    for (size_t i = 0; i < store->n_batches; i++) {
+        move_batch(store, store->batches[i], set_ms / 1000);
+    }
+}
+
 /* ---- opening ---- */
 
 static int check_folder(const struct flo_batch_store *store,
@@ -452,8 +518,8 @@ static bool has_ended(const struct flo_batch_store *store, const char *id)
     return !has_document(store, id);
 }
 
-/* Bytes of nobody: an upload that was cut off, a removal that was.  Those of a
- * document that cannot be read just now stay. */
+/* Bytes of nobody: an upload that was cut off, a removal or a document that
+ * was.  Those of a document that cannot be read just now stay. */
 static void sweep_entry(const struct flo_batch_store *store, const char *name)
 {
     char id[FLO_OBJECT_ID] = "";
@@ -465,6 +531,7 @@ static void sweep_entry(const struct flo_batch_store *store, const char *name)
         id[chars - 9] = '\0';
     }
     if (flo_object_id_is(UPLOAD_PREFIX, name) ||
+        strstr(name, ".json.tmp-") != NULL ||
         (flo_object_id_is(FILE_PREFIX, name) && !has_document(store, name) &&
          !is_written(store, name)) ||
         (flo_object_id_is(BATCH_PREFIX, id) && has_ended(store, id))) {
@@ -495,6 +562,7 @@ static int each_entry(struct flo_batch_store *store, bool is_sweep,
 int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err)
 {
     store->lock_fd = -1;
+    store->clock_ms = clock_ms();
     int rv = flo_dir_make(store->folder, 0700, err);
     rv = rv < 0 ? rv : check_folder(store, err);
     rv = rv < 0 ? rv : lock_folder(store, err);

@@ -14,6 +14,7 @@
 struct flo_batch_store {
     char folder[3000];
     int lock_fd;
+    int64_t clock_ms; /* the wall clock's, less flo_now_ms() */
     uint64_t bytes_max;
     uint64_t keep_s;      /* how long a file stays */
     uint64_t delivered_s; /* ... after its answers were fetched */
@@ -30,6 +31,12 @@ struct flo_batch_store {
 FLO_MUST_USE int flo_batch_store_open(struct flo_batch_store *store,
                                       struct flo_err *err);
 void flo_batch_store_close(struct flo_batch_store *store);
+
+/* The time of all objects; it goes on evenly. */
+uint64_t flo_batch_store_now_s(const struct flo_batch_store *store);
+/* A wall clock that was set moves all times: a device that wakes up in 1970
+ * keeps its files as long as it said, and gives a batch its 24 hours. */
+void flo_batch_store_follow_clock(struct flo_batch_store *store);
 
 /* Path of an object with this end ("", ".json"). */
 void flo_batch_store_path(const struct flo_batch_store *store, const char *id,

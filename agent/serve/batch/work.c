@@ -1,6 +1,7 @@
 /* Work: look through, ask, write, end. */
 #include "agent/serve/batch/work.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +52,20 @@ static void leave(struct flo_batch_work *work)
     work->is_dirty = work->is_ended = work->is_late = false;
 }
 
+/* For clients: the disk is why it does not go on. */
+static void tell_disk(struct flo_batch *batch, const struct flo_err *err)
+{
+    snprintf(batch->waits, sizeof(batch->waits), "%.60s: %s",
+             flo_error_id(err->code), err->what);
+}
+
 /* The same batch is opened again later, from what is on the disk. */
 static void recover(struct flo_batch_work *work, const struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;
 
     flo_log_err(FLO_LOG_WARN, AREA, err);
-    snprintf(batch->waits, sizeof(batch->waits), "%s", err->what);
+    tell_disk(batch, err);
     batch->next_ms = flo_now_ms() + DISK_PAUSE_MS;
     leave(work);
 }
@@ -79,7 +87,7 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
     struct flo_batch next = *batch;
 
     next.status = status;
-    next.at_s[status] = flo_wall_ms() / 1000;
+    next.at_s[status] = flo_batch_store_now_s(work->store);
     int rv = flo_batch_store_save(work->store, &next, err);
     if (rv == 0) {
         *batch = next;
@@ -165,6 +173,8 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
     rv = rv < 0 ? rv
                 : open_answers(work, batch->error, &work->error_fd,
                                work->progress.error_bytes, err);
+    /* Their names outlive a power cut as the answers do. */
+    rv = rv < 0 ? rv : flo_dir_sync(work->store->folder, err);
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
     return rv;
 }
@@ -197,6 +207,17 @@ static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
     return *out != NULL ? 0 : next_ms;
 }
 
+/* Nobody has the input any more.  One that cannot be opened just now, or a
+ * folder that is away, comes back. */
+static bool is_input_gone(const struct flo_batch_work *work)
+{
+    char path[4096];
+
+    flo_batch_store_path(work->store, work->batch->input, "", path);
+    return access(work->store->folder, F_OK) == 0 && access(path, F_OK) < 0 &&
+           errno == ENOENT;
+}
+
 static int begin(struct flo_batch_work *work, struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -205,8 +226,7 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     memset(&work->in, 0, sizeof(work->in));
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
-        (rv == FLO_E_IO_OPEN && access(work->store->folder, F_OK) == 0 &&
-         work->in_fd < 0)) {
+        (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
         return fail(work, &why, err); /* its input or its answers are gone */
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
@@ -330,11 +350,17 @@ static void take_line(struct flo_batch_work *work, size_t at)
     send(work, slot);
 }
 
+/* Is there a line that may be taken at once? */
+static bool has_next(const struct flo_batch_work *work)
+{
+    return !work->is_ended && work->count < FLO_BATCH_AHEAD &&
+           (work->is_late || flo_now_ms() >= work->pause_ms);
+}
+
 /* As many lines as there is room for. */
 static int take_lines(struct flo_batch_work *work, struct flo_err *err)
 {
-    while (!work->is_ended && work->count < FLO_BATCH_AHEAD &&
-           (work->is_late || flo_now_ms() >= work->pause_ms)) {
+    while (has_next(work)) {
         int rv = flo_batch_in_next(&work->in, err);
         if (rv < 0) {
             return rv;
@@ -498,14 +524,15 @@ static int write_ready(struct flo_batch_work *work, struct flo_err *err)
     return 0;
 }
 
-/* Answers first, then the word that they are there. */
+/* Answers first, then the word that they are there; more of them come soon
+ * where requests are under way or lines are left. */
 static int commit(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];
     uint64_t now_ms = flo_now_ms();
 
-    if (!work->is_dirty ||
-        (is_under_way(work) && now_ms - work->committed_ms < work->sync_ms)) {
+    if (!work->is_dirty || ((is_under_way(work) || has_next(work)) &&
+                            now_ms - work->committed_ms < work->sync_ms)) {
         return 0;
     }
     work->committed_ms = now_ms;
@@ -530,7 +557,7 @@ static int give(struct flo_batch_work *work, const char *id, const char *kind,
                 uint64_t bytes, struct flo_err *err)
 {
     const struct flo_batch *batch = work->batch;
-    uint64_t now_s = flo_wall_ms() / 1000;
+    uint64_t now_s = flo_batch_store_now_s(work->store);
     struct flo_batch_file file = {
         .is_output = true,
         .bytes = bytes,
@@ -546,13 +573,30 @@ static int give(struct flo_batch_work *work, const char *id, const char *kind,
     return flo_batch_store_add(work->store, &file, err);
 }
 
+/* Whole answers alone: a full disk may have torn the one behind them.
+ * FLO_E_IO_WRITE: the file was removed; the batch fails when it is opened
+ * again.
+ */
+static int cut(int fd, uint64_t bytes, struct flo_err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && st.st_nlink == 0) {
+        return flo_fail(err, FLO_E_IO_WRITE, "a file of answers was removed");
+    }
+    return ftruncate(fd, (off_t)bytes) == 0
+               ? 0
+               : flo_fail_errno(err, FLO_E_IO_WRITE, "a file of answers");
+}
+
 static int end(struct flo_batch_work *work, struct flo_err *err)
 {
     struct flo_batch next = *work->batch;
     const struct flo_batch_progress *progress = &work->progress;
-    int rv = 0;
+    int rv = cut(work->output_fd, progress->output_bytes, err);
 
-    if (progress->output_bytes > 0) {
+    rv = rv < 0 ? rv : cut(work->error_fd, progress->error_bytes, err);
+    if (rv == 0 && progress->output_bytes > 0) {
         rv = give(work, next.output, "output", progress->output_bytes, err);
     }
     if (rv == 0 && progress->error_bytes > 0) {
@@ -628,7 +672,7 @@ static int bear_full(struct flo_batch_work *work, const struct flo_err *err)
     if (batch->waits[0] == '\0') {
         flo_log_err(FLO_LOG_WARN, AREA, err);
     }
-    snprintf(batch->waits, sizeof(batch->waits), "%s", err->what);
+    tell_disk(batch, err);
     work->pause_ms = flo_now_ms() + DISK_PAUSE_MS;
     return 0;
 }
@@ -651,7 +695,8 @@ static int ask(struct flo_batch_work *work, uint64_t *next_ms,
 {
     struct flo_batch *batch = work->batch;
 
-    work->is_late = work->is_late || flo_wall_ms() / 1000 >= batch->expires_s;
+    work->is_late =
+        work->is_late || flo_batch_store_now_s(work->store) >= batch->expires_s;
     if (batch->status == FLO_BATCH_CANCELLING) {
         work->is_ended = true;
     }
@@ -664,9 +709,7 @@ static int ask(struct flo_batch_work *work, uint64_t *next_ms,
                  : set_status(work, batch, FLO_BATCH_FINALIZING, err);
         return rv < 0 ? rv : end(work, err);
     }
-    bool has_room = !work->is_ended && work->count < FLO_BATCH_AHEAD;
-    *next_ms =
-        rv == 0 && has_room && flo_now_ms() >= work->pause_ms ? 0 : rest(work);
+    *next_ms = rv == 0 && has_next(work) ? 0 : rest(work);
     return rv;
 }
 

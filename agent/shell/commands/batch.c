@@ -14,6 +14,7 @@
 #include "agent/shell/commands/batch_file.h"
 #include "agent/shell/commands/commands.h"
 #include "base/host/http_client.h"
+#include "base/host/steady.h"
 
 #include <flotilla/plural.h>
 
@@ -116,14 +117,12 @@ struct sending {
 /* The end of the pause, or of all. */
 static void pause_ms(struct batch *b, uint64_t ms)
 {
-    struct timespec until;
-    uint64_t end_ms = flo_wall_ms() + ms;
+    uint64_t now_ms = flo_now_ms(), end_ms = now_ms + ms;
 
-    until.tv_sec = (time_t)(end_ms / 1000);
-    until.tv_nsec = (long)(end_ms % 1000 * 1000000);
     pthread_mutex_lock(&b->lock);
-    while (b->failure.code == 0 && flo_wall_ms() < end_ms &&
-           pthread_cond_timedwait(&b->changed, &b->lock, &until) == 0) {
+    while (b->failure.code == 0 && now_ms < end_ms &&
+           flo_steady_wait(&b->changed, &b->lock, end_ms - now_ms) == 0) {
+        now_ms = flo_now_ms();
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -350,7 +349,7 @@ static int work_all(struct batch *b, struct flo_err *err)
     uint32_t count = 0;
 
     pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->changed, NULL);
+    flo_steady_init(&b->changed);
     b->taken = b->out.lines;
     b->told_ms = flo_now_ms();
     while (count < b->parallel &&

@@ -7,13 +7,17 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/serve/batch/work.h"
 #include "unit/remove_tree.h"
+#include "unit/waits.h"
 
 #define REQUEST                                                                \
     "{\"custom_id\":\"r%d\",\"method\":\"POST\",\"url\":"                      \
@@ -87,6 +91,7 @@ static int tear_down(void **state)
     struct world *world = *state;
 
     kill_world(world);
+    (void)umount(world->store.folder); /* where one was mounted */
     remove_tree(world->folder);
     free(world);
     return 0;
@@ -388,6 +393,207 @@ static void a_folder_without_room_makes_answers_wait(void **state)
     assert_int_equal(world->sent, LINES - 1);
 }
 
+/* The folder is on a disk of its own, as small as a few files. */
+static void mount_small(struct world *world)
+{
+    kill_world(world);
+    if (mount("tmpfs", world->store.folder, "tmpfs", 0, "size=64k,mode=0700") !=
+        0) {
+        open_world(world);
+        skip(); /* only root may */
+    }
+    open_world(world);
+}
+
+/* Another program's file takes all the room that there is. */
+static void fill_disk(const struct world *world)
+{
+    static const char block[4096];
+    char path[4096];
+
+    flo_batch_store_path(&world->store, "ballast", "", path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, block, sizeof(block)) > 0) {
+    }
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+static void free_disk(const struct world *world)
+{
+    char path[4096];
+
+    flo_batch_store_path(&world->store, "ballast", "", path);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_full_disk_makes_answers_wait_and_says_so(void **state)
+{
+    struct world *world = *state;
+
+    mount_small(world);
+    begin(world, true);
+    assert_false(play(world, LINES));
+    fill_disk(world);
+    while (look(world)->waits[0] == '\0') {
+        assert_false(play(world, 1));
+    }
+    assert_non_null(strstr(look(world)->waits, "disk.full"));
+    assert_int_equal(look(world)->status, FLO_BATCH_IN_PROGRESS);
+    assert_false(play(world, 100));
+    free_disk(world);
+    assert_true(play(world, 100000));
+
+    expect_whole(world);
+}
+
+static void a_disk_that_is_full_at_any_step_loses_no_line(void **state)
+{
+    struct world *world = *state;
+    bool is_over = false;
+
+    mount_small(world);
+    for (unsigned steps = 0; !is_over; steps += 3) {
+        begin(world, true);
+        is_over = play(world, steps);
+        fill_disk(world);
+        (void)play(world, 30);
+        if (steps % 2 == 1) {
+            kill_world(world); /* it finds the disk full when it starts */
+            open_world(world);
+            (void)play(world, 30);
+        }
+        free_disk(world);
+        assert_true(play(world, 100000));
+        expect_whole(world);
+        flo_batch_store_expire(&world->store, UINT32_MAX); /* makes room */
+    }
+}
+
+static void a_full_disk_delivers_whole_answers_alone_at_the_end(void **state)
+{
+    struct world *world = *state;
+    struct stat st;
+    char path[4096];
+
+    mount_small(world);
+    begin(world, false);
+    assert_false(play(world, LINES));
+    fill_disk(world);
+    while (look(world)->waits[0] == '\0') {
+        assert_false(play(world, 1));
+    }
+    free_disk(world);
+    fill_disk(world);
+    assert_int_equal(
+        flo_batch_work_cancel(&world->work, look(world), &world->err),
+        FLO_E_DISK_FULL);
+    free_disk(world);
+    world->store.bytes_max = 1; /* as full as before */
+    assert_int_equal(
+        flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
+    assert_true(play(world, 100));
+
+    const struct flo_batch *batch = look(world);
+    assert_int_equal(batch->status, FLO_BATCH_CANCELLED);
+    flo_batch_store_path(&world->store, batch->output, "", path);
+    assert_int_equal(stat(path, &st), 0);
+    const struct flo_batch_file *file =
+        flo_batch_store_find(&world->store, "", batch->output);
+    assert_non_null(file);
+    assert_int_equal(st.st_size, file->bytes);
+    expect_lines(world, batch->output, 1, (int)batch->completed, 0);
+}
+
+static void an_input_that_cannot_be_opened_just_now_fails_no_batch(void **state)
+{
+    struct world *world = *state;
+    char path[4096], aside[4200];
+
+    begin(world, true);
+    assert_false(play(world, LINES));
+    flo_batch_store_path(&world->store, look(world)->input, "", path);
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    kill_world(world);
+    open_world(world);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mknod(path, S_IFSOCK | 0600, 0), 0); /* ENXIO */
+    assert_false(play(world, 100));
+    assert_non_null(strstr(look(world)->waits, "No such device"));
+    assert_int_equal(rename(aside, path), 0);
+
+    assert_true(play(world, 100000));
+    expect_whole(world);
+}
+
+static void
+a_clock_that_is_set_costs_no_file_and_no_batch_its_time(void **state)
+{
+    struct world *world = *state;
+    const int64_t years_ms = 50 * 365 * INT64_C(86400000);
+
+    for (int64_t by_ms = -years_ms; by_ms <= years_ms; by_ms += 2 * years_ms) {
+        begin(world, true);
+        assert_false(play(world, LINES));
+        struct flo_batch_file *input =
+            flo_batch_store_find(&world->store, "", look(world)->input);
+        world->store.clock_ms += by_ms; /* as it was before it was set */
+        uint64_t now_s = flo_batch_store_now_s(&world->store);
+        look(world)->at_s[FLO_BATCH_VALIDATING] = now_s;
+        look(world)->expires_s = now_s + 86400;
+        input->expires_s = now_s + 1000;
+
+        flo_batch_store_follow_clock(&world->store);
+        now_s = waits_wall_ms() / 1000;
+        assert_in_range(look(world)->expires_s, now_s + 86300, now_s + 86500);
+        assert_in_range(input->expires_s, now_s + 900, now_s + 1100);
+        kill_world(world);
+        open_world(world);
+        flo_batch_store_expire(&world->store,
+                               flo_batch_store_now_s(&world->store));
+        assert_true(play(world, 100000));
+        expect_whole(world);
+    }
+}
+
+static void answers_that_are_removed_under_way_fail_the_batch(void **state)
+{
+    struct world *world = *state;
+    char path[4096];
+
+    begin(world, true);
+    assert_false(play(world, LINES));
+    assert_true(look(world)->completed > 0);
+    flo_batch_store_path(&world->store, look(world)->output, "", path);
+    assert_int_equal(unlink(path), 0);
+
+    assert_true(play(world, 100000));
+    assert_int_equal(look(world)->status, FLO_BATCH_FAILED);
+    assert_int_equal(look(world)->code, FLO_E_META_SCHEMA);
+    assert_non_null(strstr(look(world)->what, "has less than"));
+    assert_int_equal(world->store.n_files, 1); /* the input */
+}
+
+static void lines_that_need_no_model_are_synced_in_groups_too(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf text = {0};
+
+    begin(world, false);
+    for (int i = 0; i < 10 * FLO_BATCH_AHEAD; i++) {
+        flo_buf_text(&text, "{half\n");
+    }
+    write_file(world, look(world)->input, text.data, O_TRUNC);
+    flo_buf_deinit(&text);
+    world->work.sync_ms = INT64_MAX;
+    world->work.committed_ms = waits_now_ms();
+    assert_true(play(world, 1000));
+
+    assert_int_equal(look(world)->failed, 10 * FLO_BATCH_AHEAD);
+    assert_int_equal(world->work.progress.sequence, 1);
+}
+
 static void a_late_answer_of_an_ended_run_does_nothing(void **state)
 {
     struct world *world = *state;
@@ -421,6 +627,13 @@ int main(void)
         T(a_request_on_which_the_engine_dies_is_given_up),
         T(a_batch_whose_time_is_over_answers_the_rest_with_that),
         T(a_folder_without_room_makes_answers_wait),
+        T(a_full_disk_makes_answers_wait_and_says_so),
+        T(a_disk_that_is_full_at_any_step_loses_no_line),
+        T(a_full_disk_delivers_whole_answers_alone_at_the_end),
+        T(an_input_that_cannot_be_opened_just_now_fails_no_batch),
+        T(a_clock_that_is_set_costs_no_file_and_no_batch_its_time),
+        T(answers_that_are_removed_under_way_fail_the_batch),
+        T(lines_that_need_no_model_are_synced_in_groups_too),
         T(a_late_answer_of_an_ended_run_does_nothing),
     };
     flo_log_level_set(FLO_LOG_ERROR);
