@@ -3,14 +3,16 @@ import http.client
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
 from batch_parts import BatchServer, lines_of, request
+from test_apps import GUARD, write, write_rules
 from test_failing_disk import fail_as, preload
 from test_faults import full_disk
-from test_local_api import Server
-from waits import until
+from test_local_api import NAME, SEVERITY, Server
+from waits import HANG, until
 
 
 @pytest.fixture(scope="module")
@@ -381,6 +383,37 @@ def test_an_app_sees_its_own_alone(bin_dir, tmp_path):
     assert call("kiosk", "GET", "/v1/batches")[2]["data"] == []
     assert call("kiosk", "POST", "/v1/batches/%s/cancel" % batch)[0] == 404
     one.call = unix
+    one.close()
+
+
+def says(number, text):
+    return request(number, messages=[{"role": "user", "content": text}])
+
+
+def test_each_line_passes_the_guards(bin_dir, tmp_path):
+    """A program looks, and behind it a model."""
+    script = write(os.path.join(str(tmp_path), "guard.py"), GUARD)
+    rules = write_rules(str(tmp_path), guards={
+        "desk": {"command": [sys.executable, script, os.devnull, "pass"],
+                 "timeout": HANG},
+        "judge": {"model": NAME, "stages": ["prompt"], "timeout": "10ms",
+                  "pass": "severity: crit", "refuse": "severity: low"}})
+    one = BatchServer(bin_dir, str(tmp_path), ("--rules", rules))
+    seen = one.ended(one.batch([
+        request(0), says(1, "refuse this"), says(2, "crash now"),
+        says(3, "edit " + SEVERITY), says(4, "babble"), request(5)]))
+    assert seen["request_counts"] == {"total": 6, "completed": 3, "failed": 3}
+    assert ids(one.content(seen["output_file_id"])) == ["r0", "r3", "r5"]
+    errors = one.content(seen["error_file_id"])
+    assert [(line["custom_id"], line["response"]["status_code"],
+             line["response"]["body"]["error"]["code"])
+            for line in errors] == [
+        ("r1", 400, "infer.guard"), ("r2", 503, "infer.guard_failed"),
+        ("r4", 503, "infer.guard_failed")]
+    assert errors[0]["response"]["body"]["error"]["message"] == \
+        "guard desk: not on this device"
+    assert one.metric('flotilla_guard_verdicts_total{guard="desk",'
+                      'verdict="failed"}') == 6  # three tries each
     one.close()
 
 

@@ -291,7 +291,10 @@ static void ask_model(struct guarding *guarding)
     flo_buf_deinit(&guarding->answer.body);
     guarding->answer =
         (struct serve_memory){.done = on_answer, .context = guarding};
-    event_add(guarding->timer, &limit);
+    /* A batch request waits for users. */
+    if (guarding->request->params.message.generate.priority != FLO_WIRE_BATCH) {
+        event_add(guarding->timer, &limit);
+    }
     guarding->inner = flo_guard_ask_model(guarding->request, guard,
                                           guarding->stage, &guarding->answer);
     if (guarding->inner != NULL) {

@@ -28,6 +28,11 @@
     "{\"prompt\":\"Classify: 23:45\",\"max_tokens\":2,\"temperature\":0,"      \
     "\"ignore_eos\":true}"
 
+#define BATCH                                                                  \
+    "{\"prompt\":\"Classify: 23:45 oven-95 voltage drop temp=35C\","           \
+    "\"max_tokens\":2,\"temperature\":0,\"ignore_eos\":true,"                  \
+    "\"priority\":\"batch\"}"
+
 static struct client client;
 static struct flo_serve_guard guards[3];
 static uint32_t n_guards;
@@ -777,6 +782,25 @@ static void a_model_that_never_comes_is_late(void **state)
     close_world();
 }
 
+/* Users go first at the model that judges, for as long as they like. */
+static void a_batch_request_waits_until_its_judge_is_free(void **state)
+{
+    int before;
+    (void)state;
+    add_judge(FLO_GUARD_PROMPT, "severity: crit", "severity: low")->ms_max = 1;
+    open_world();
+    load_as(1, "judge", FLO_ROLE_CANDIDATE, V21, "0.9.0"); /* never live */
+    client_start(&client, "/v1/completions", BATCH, false);
+    RUN_UNTIL(LOOK_INSIDE(world.serve->n_held) == 1);
+    before = world.loaded;
+    load_as(1, "judge", FLO_ROLE_CURRENT, V2, "1.0.0");
+    RUN_UNTIL(world.loaded > before);
+    client_end(&client);
+    assert_int_equal(client.status, 200);
+    assert_int_equal(verdicts("judge", "passed"), 1);
+    close_world();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
@@ -811,6 +835,7 @@ int main(void)
         TEST(a_model_reads_the_owners_words_before_the_text),
         TEST(a_model_that_says_neither_or_is_not_there_refuses),
         TEST(a_model_that_never_comes_is_late),
+        TEST(a_batch_request_waits_until_its_judge_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
