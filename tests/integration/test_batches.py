@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from batch_parts import BatchServer, lines_of, request
-from test_apps import GUARD, write, write_rules
+from test_apps import GUARD, SECRETS, write, write_rules
 from test_failing_disk import fail_as, preload
 from test_faults import full_disk
 from test_local_api import NAME, SEVERITY, Server
@@ -414,6 +414,23 @@ def test_each_line_passes_the_guards(bin_dir, tmp_path):
         "guard desk: not on this device"
     assert one.metric('flotilla_guard_verdicts_total{guard="desk",'
                       'verdict="failed"}') == 6  # three tries each
+    one.close()
+
+
+def test_a_response_that_a_line_keeps_is_no_other_apps(bin_dir, tmp_path):
+    """A batch of who may use all, and apps with the first numbers."""
+    apps = ("shop", "night", "free")
+    rules = write_rules(str(tmp_path), tokens={name: {} for name in apps})
+    one = BatchServer(bin_dir, str(tmp_path), ("--rules", rules))
+    seen = one.ended(one.batch([
+        {**request(0, "/v1/responses"), "body": {
+            "model": NAME, "input": SEVERITY, "store": True}}],
+        endpoint="/v1/responses"))
+    body = one.content(seen["output_file_id"])[0]["response"]["body"]
+    assert body["store"] is True
+    for app in apps:
+        assert one.tcp("Authorization: Bearer %s\r\nHost: localhost\r\n"
+                       % SECRETS[app], "/v1/responses/" + body["id"]) == 404
     one.close()
 
 

@@ -14,7 +14,8 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536 /* of a form, next to its file */
+#define FORM_BYTES 65536                  /* of a form, next to its file */
+#define CLIENT_OF_APP ((uint64_t)3 << 56) /* no user's and no address's */
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20
 
@@ -113,7 +114,7 @@ static void on_submit(void *context, struct flo_batch_job *job)
     struct serve_batch *batch = context;
     struct serve_question question = {
         .front = front_of(job->endpoint),
-        .client = 1 + (uint64_t)flo_crc32c(0, job->app, strlen(job->app)),
+        .client = CLIENT_OF_APP | flo_crc32c(0, job->app, strlen(job->app)),
         .body = {"application/json", job->body.data, job->body.bytes},
     };
 
