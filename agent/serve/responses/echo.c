@@ -103,7 +103,6 @@ int flo_responses_keep_echo(struct responses_body *body)
     set(&echo, "background", json_false());
     set(&echo, "frequency_penalty", json_real(in->frequency_penalty));
     set(&echo, "instructions", given(&echo, "instructions"));
-    set(&echo, "max_output_tokens", given(&echo, "max_output_tokens"));
     set(&echo, "max_tool_calls", given(&echo, "max_tool_calls"));
     set(&echo, "metadata", given_or(&echo, "metadata", json_object()));
     set(&echo, "parallel_tool_calls", json_boolean(!in->one_call));

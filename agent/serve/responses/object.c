@@ -177,6 +177,7 @@ void flo_responses_add_object(const struct serve_request *request,
                               const struct flo_err *err, struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
+    uint32_t tokens_max = request->params.message.generate.max_tokens;
     bool is_over = done != NULL && done->reason == FLO_WIRE_STOP;
 
     flo_buf_printf(out,
@@ -201,6 +202,11 @@ void flo_responses_add_object(const struct serve_request *request,
     add_output(request, done, out);
     add_usage(request, done, out);
     flo_buf_printf(out, "\"store\":%s,", state->is_stored ? "true" : "false");
+    /* An app may have a lower limit than its request. */
+    flo_buf_printf(out,
+                   tokens_max > 0 ? "\"max_output_tokens\":%u,"
+                                  : "\"max_output_tokens\":null,",
+                   tokens_max);
     /* The members of the echo, without its first bracket. */
     flo_buf_add(out, state->echo.data + 1, state->echo.bytes - 1);
 }

@@ -14,6 +14,7 @@
 #include <flotilla/thinking.h>
 
 #include "agent/serve/front/memory.h"
+#include "agent/serve/requests/apps.h"
 #include "agent/serve/responses/responses.h"
 #include "agent/serve/responses/store.h"
 
@@ -449,6 +450,30 @@ static void an_answer_is_a_list_of_items(void **state)
            "\"total_tokens\":10}");
 }
 
+static void an_answer_repeats_the_limit_that_its_app_has(void **state)
+{
+    static const struct {
+        const char *fields, *wanted;
+    } rows[] = {
+        {"\"max_output_tokens\":9", "\"max_output_tokens\":4"},
+        {"\"max_output_tokens\":3", "\"max_output_tokens\":3"},
+        {"\"max_output_tokens\":null", "\"max_output_tokens\":4"},
+    };
+    char body[256];
+
+    (void)state;
+    token = 0;
+    serve->n_tokens = 1;
+    serve->tokens[0].bounds.answer_tokens_max = 4;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        snprintf(body, sizeof(body), "{\"input\":\"a\",%s}", rows[i].fields);
+        ask(body);
+        flo_app_bind(request);
+        answer(none, "b", FLO_WIRE_STOP);
+        expect(rows[i].wanted);
+    }
+}
+
 static void an_answer_repeats_what_was_asked(void **state)
 {
     (void)state;
@@ -778,6 +803,7 @@ int main(void)
         CASE(a_wrong_body_is_refused_by_the_clients_words),
         CASE(a_count_needs_the_prompt_alone),
         CASE(an_answer_is_a_list_of_items),
+        CASE(an_answer_repeats_the_limit_that_its_app_has),
         CASE(an_answer_repeats_what_was_asked),
         CASE(an_answer_that_was_cut_says_so),
         CASE(an_empty_answer_is_an_empty_message),
