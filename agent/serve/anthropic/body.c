@@ -60,6 +60,10 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool,
     if (json_is_string(type) && !is(type, "custom")) {
         return 0; /* it would run at Anthropic's */
     }
+    if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
+        return flo_fail(body->err, FLO_E_INFER_PARAM,
+                        "tools[%zu] has a type that is no text", i);
+    }
     if (!json_is_string(json_object_get(tool, "name")) ||
         !json_is_object(schema)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM,

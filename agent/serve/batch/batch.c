@@ -182,6 +182,9 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     take_text(ask->purpose, sizeof(ask->purpose),
               flo_httpd_query(ask->http, "purpose"));
     ask->is_upwards = order != NULL && strcmp(order, "asc") == 0;
+    if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
+    }
     ask->limit = ask->kind == ASK_BATCHES ? BATCHES_LISTED : FILES_LISTED;
     if (limit == NULL) {
         return 0;

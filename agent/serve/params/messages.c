@@ -305,10 +305,12 @@ static int read_assistant(const struct history *history, const json_t *message,
         rv = no_memory(history);
     }
     json_decref(calls);
-    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
-        if (json_string_length(thoughts) == 0) {
-            thoughts = json_object_get(message, fields[i]);
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(fields); i++) {
+        const json_t *value = json_object_get(message, fields[i]);
+        if (value != NULL && !json_is_null(value) && !json_is_string(value)) {
+            rv = refuse(history, "has %s that is no text", fields[i]);
         }
+        thoughts = json_string_length(thoughts) == 0 ? value : thoughts;
     }
     if (rv == 0 && json_string_length(thoughts) > 0 &&
         json_object_set_new(more, fields[0],

@@ -79,19 +79,22 @@ static int read_model(struct params_reader *reader)
 
 /* OpenAI's name for the person behind a request, the newer one first.  Only
  * a hash of it is kept. */
-static void read_user(struct params_reader *reader)
+static int read_user(struct params_reader *reader)
 {
     static const char *const fields[] = {"safety_identifier", "user"};
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const json_t *user = flo_reader_field(reader, fields[i]);
-        if (json_string_length(user) > 0) {
+        if (user != NULL && !json_is_string(user)) {
+            return flo_reader_refuse(reader, fields[i], "must be a text");
+        }
+        if (reader->params->user == 0 && json_string_length(user) > 0) {
             reader->params->user =
                 1 + (uint64_t)flo_crc32c(0, json_string_value(user),
                                          json_string_length(user));
-            return;
         }
     }
+    return 0;
 }
 
 static int read_stream(struct params_reader *reader)
@@ -185,7 +188,7 @@ static int read_generate(enum request_kind kind, struct params_reader *reader)
     if (rv == 0 && kind == REQUEST_CHAT) {
         rv = flo_thinking_read(reader);
     }
-    read_user(reader);
+    rv = rv < 0 ? rv : read_user(reader);
     rv = rv < 0 ? rv : read_stream(reader);
     rv = rv < 0 ? rv : read_serving(reader);
     rv = rv < 0 ? rv : flo_params_read_sampling(kind, reader);

@@ -278,6 +278,8 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {ASKS("\"service_tier\":\"x\""), "service_tier must be"},
         {ASKS("\"tools\":7"), "tools must be a list"},
         {ASKS("\"tools\":[{\"name\":\"f\"}]"), "tools[0] must have"},
+        {ASKS("\"tools\":[{\"type\":{},\"name\":\"f\",\"input_schema\":{}}]"),
+         "tools[0] has a type that is no text"},
         {ASKS("\"tools\":[" TOOL("f") "," TOOL("f") "]"), "`f` again"},
         {ASKS("\"tool_choice\":{\"type\":\"any\"}"), "there are no tools"},
         {ASKS("\"tool_choice\":\"any\""), "tool_choice must have the type"},

@@ -323,6 +323,8 @@ static void wrong_calls_are_refused_by_their_message(void **state)
          "messages", "both tool_calls and function_call"},
         {SAYS("{\"role\":\"user\",\"content\":\"b\",\"tool_calls\":[{}]}"),
          "messages", "messages[1] has calls, which are an assistant's"},
+        {SAYS("{\"role\":\"assistant\",\"reasoning_content\":{}}"), "messages",
+         "messages[1] has reasoning_content that is no text"},
         {SAYS(TOOL("1")), "messages",
          "messages[1] has tool_call_id \"1\", which no earlier"},
         {SAYS(TOOL("1") "," CALLS(CALL("1", "f", "\"{}\""))), "messages",
