@@ -1,0 +1,26 @@
+"""Calls of this API alone: health, numbers, and how good an answer was."""
+from .forms import FLAG, JSON, TEXT, call, ref, said, shape, words
+
+TAG = "flotilla"
+MEANING = "Health, numbers and feedback"
+DEGRADED = shape({"id": TEXT, "text": TEXT})
+SCHEMAS = {
+    "judgement": shape({"model": {**said(1), "examples": ["tiny"]},
+                        "good": FLAG}),
+    "judged": shape({"object": words("feedback"), "model": TEXT}),
+    "health": shape({"status": words("ok"), "model": TEXT,
+                     "degraded?": DEGRADED}),
+    "unhealthy": shape({"status": words("loading", "down"), "why?": TEXT,
+                        "degraded?": DEGRADED})}
+HEALTH = call("getHealth", "A model is ready", "health", (), security=[])
+HEALTH["responses"]["503"] = {
+    "description": "none is; `why` is an id of docs/reference/errors.md",
+    "content": {JSON: {"schema": ref("unhealthy")}}}
+PATHS = {
+    "/v1/feedback": {"post": call(
+        "createFeedback", "An answer was good, or not", "judged",
+        (400, 401, 404, 413), "judgement")},
+    "/health": {"get": HEALTH},
+    "/metrics": {"get": call(
+        "getMetrics", "Numbers for Prometheus",
+        {"text/plain": {"schema": TEXT}}, (401,))}}
