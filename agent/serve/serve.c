@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOLD_MS 30000
 #define HANG_MS 60000
 #define REQUESTS_MAX 64
 #define REMOVAL_MS 5000
@@ -50,8 +49,7 @@ int flo_serve_open(struct event_base *base,
     for (unsigned i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         serve->places[i] = (struct serve_place){.serve = serve, .model = i};
     }
-    serve->hold_ms_max =
-        options->hold_ms_max > 0 ? options->hold_ms_max : HOLD_MS;
+    serve->hold_ms_max = options->hold_ms_max;
     serve->hang_ms_max =
         options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
     serve->requests_max =

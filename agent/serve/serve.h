@@ -193,8 +193,9 @@ struct flo_serve_options {
     uint32_t n_pipelines;                       /* at most that many */
     const struct flo_serve_guard *guards;       /* copied */
     uint32_t n_guards;                          /* at most that many */
-    uint64_t removal_ms;   /* requests of a removed model go on; 0: 5000 */
-    uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
+    uint64_t removal_ms; /* requests of a removed model go on; 0: 5000 */
+    uint64_t
+        hold_ms_max; /* requests wait while nothing is live; 0: none does */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
     uint32_t requests_max; /* queued + running; 0: 64 */
     enum flo_sandbox_mode sandbox; /* of the engines */

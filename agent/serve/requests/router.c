@@ -326,11 +326,9 @@ static bool is_put_off(const struct serve_request *request)
     return request->serve->limits.holds_batch && flo_ends_is_batch(request);
 }
 
-static void on_hold_end(evutil_socket_t fd, short what, void *context)
+/* It has waited long enough. */
+static void refuse_held(struct serve_request *request)
 {
-    (void)fd;
-    (void)what;
-    struct serve_request *request = context;
     struct flo_err err = {0};
     unsigned long long ms = request->serve->hold_ms_max;
     if (is_put_off(request)) {
@@ -339,10 +337,20 @@ static void on_hold_end(evutil_socket_t fd, short what, void *context)
                  "the device is under strain: batch requests wait, this one "
                  "for %llu ms",
                  ms);
-    } else {
+    } else if (ms > 0) {
         flo_fail(&err, FLO_E_INFER_BUSY, "no model was ready for %llu ms", ms);
+    } else {
+        flo_fail(&err, FLO_E_INFER_BUSY,
+                 "no model is ready, and requests do not wait (hold)");
     }
     request_fail(request, &err);
+}
+
+static void on_hold_end(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    refuse_held(context);
 }
 
 static void request_hold(struct serve_request *request)
@@ -545,6 +553,8 @@ static void wait_for_model(struct serve_request *request)
         request_fail(request, &request->place->down);
     } else if (!is_put_off(request) && flo_demand_admit(request, &err) < 0) {
         request_fail(request, &err);
+    } else if (request->serve->hold_ms_max == 0) {
+        refuse_held(request);
     } else {
         request_hold(request);
     }

@@ -8,6 +8,7 @@
 #include "agent/serve/rules/rules.h"
 #include "agent/serve/standalone/files.h"
 
+#define HOLD_MS 30000
 #define BATCH_KEEP_MS 604800000 /* 7 days */
 #define BATCH_FETCHED_MS 3600000
 
@@ -49,6 +50,7 @@ int flo_door_open(const struct flo_door *door, struct event_base *base,
         .batch_folder = door->batch_folder,
         .batch_bytes_max = (door->batch_mib > 0 ? door->batch_mib : 1024) << 20,
         .batch_keep_ms = BATCH_KEEP_MS,
+        .hold_ms_max = HOLD_MS,
         .batch_delivered_ms = BATCH_FETCHED_MS,
         .sandbox = door->sandbox,
     };

@@ -210,7 +210,9 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
         .listen = listen,
         .allows_no_token = true,
         .hang_ms_max = hang_ms > 0 ? hang_ms : WAITS_HANG_MS,
-        .hold_ms_max = hold_ms > 0 ? hold_ms : WAITS_HANG_MS,
+        .hold_ms_max = hold_ms == WORLD_NO_HOLD ? 0
+                       : hold_ms > 0            ? hold_ms
+                                                : WAITS_HANG_MS,
         .removal_ms = 300,
         .tokens = tokens,
         .n_tokens = n_tokens,

@@ -53,6 +53,7 @@ struct world {
 };
 extern struct world world;
 
+#define WORLD_NO_HOLD UINT64_MAX /* a request waits for no engine */
 /* With FLO_SERVE_APART in the environment serve has a thread of its own.
  * NULL: flotilla-engine; 0 ms: no hang is seen, a request is held as long. */
 void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);

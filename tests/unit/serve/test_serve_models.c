@@ -482,6 +482,20 @@ static void a_load_that_takes_too_long_is_refused_at_once(void **state)
     world_close();
 }
 
+static void without_a_hold_nobody_loads_a_model_on_demand(void **state)
+{
+    static struct client client;
+    struct flo_serve_route route = on_demand(0);
+    (void)state;
+    world_open_with(NULL, 0, WORLD_NO_HOLD);
+    set_route(1, &route);
+    chat(&client, "other");
+    assert_int_equal(client.status, 503);
+    assert_true(has(&client, "requests do not wait (hold)"));
+    assert_int_equal(world.wanted[1], 0);
+    world_close();
+}
+
 static void
 a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
 {
@@ -795,6 +809,7 @@ int main(void)
         cmocka_unit_test(a_lost_engine_ends_no_request_of_another_model),
         cmocka_unit_test(a_request_waits_for_the_load_that_it_wants),
         cmocka_unit_test(a_load_that_takes_too_long_is_refused_at_once),
+        cmocka_unit_test(without_a_hold_nobody_loads_a_model_on_demand),
         cmocka_unit_test(
             a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),

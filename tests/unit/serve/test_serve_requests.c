@@ -31,6 +31,20 @@ static void a_request_waits_for_a_model_then_gets_503(void **state)
     world_close();
 }
 
+static void without_a_hold_a_request_is_refused_at_once(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open_with(NULL, 0, WORLD_NO_HOLD);
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.status, 503);
+    assert_non_null(strstr(client.text, "requests do not wait (hold)"));
+    open_current(V2, "2.0.0");
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.status, 200);
+    world_close();
+}
+
 /* A crowd of work that may wait leaves places to those who wait for it. */
 static void batch_work_leaves_places_to_users(void **state)
 {
@@ -421,6 +435,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
+        cmocka_unit_test(without_a_hold_a_request_is_refused_at_once),
         cmocka_unit_test(batch_work_leaves_places_to_users),
         cmocka_unit_test(under_strain_batch_requests_are_held),
         cmocka_unit_test(a_strain_that_lasts_gives_batch_requests_503),
