@@ -29,7 +29,7 @@ static bool begins(const uint8_t *data, size_t bytes, const char *with)
 
 const char *flo_image_type(struct flo_wire_text base64)
 {
-    uint8_t head[BLOCK_CHARS] = {0};
+    uint8_t head[HEAD_CHARS] = {0};
     size_t chars = base64.bytes < HEAD_CHARS ? base64.bytes : HEAD_CHARS;
     ptrdiff_t n = flo_base64_decode(base64.data, chars, head);
 
