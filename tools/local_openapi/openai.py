@@ -68,7 +68,7 @@ CHAT = shape({
             words("none", "auto", "required"),
             shape({"type": words("function"),
                    "function": shape({"name": TEXT})})),
-        "parallel_tool_calls": FLAG,
+        "parallel_tool_calls": FLAG, "truncation": words("auto", "disabled"),
         "functions": many(shape(FUNCTION), maxItems=TOOLS_MAX),
         "function_call": either(words("none", "auto"), shape({"name": TEXT})),
         "reasoning_effort": words("none", "minimal", "low", "medium", "high"),

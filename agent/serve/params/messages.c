@@ -100,7 +100,7 @@ static int add_image(const struct history *history, const json_t *message,
         return refuse(history, "%s", why.what);
     }
     int rv = read_detail(history, json_object_get(image, "detail"), &detail);
-    out->images[out->n_images].message = (uint32_t)history->at;
+    out->images[out->n_images].message = out->n_messages;
     out->images[out->n_images].at = (uint32_t)at;
     out->images[out->n_images].detail = detail;
     out->images[out->n_images++].url = flo_reader_text(url);
@@ -384,9 +384,12 @@ static bool has_calls(const json_t *message)
            json_object_size(json_object_get(message, "function_call")) > 0;
 }
 
-static int read_message(const struct history *history, const json_t *message)
+/* To the next place; `is_left_out`: it is looked at, and the place is free. */
+static int read_message(const struct history *history, const json_t *message,
+                        bool is_left_out)
 {
     struct flo_wire_generate *out = &history->reader->params->message.generate;
+    uint32_t at = out->n_messages, n_images = out->n_images;
     const json_t *role = json_object_get(message, "role");
     FLO_CLEANUP(flo_json_cleanup) json_t *more = json_object();
 
@@ -394,8 +397,9 @@ static int read_message(const struct history *history, const json_t *message)
         return refuse(history, "has no role");
     }
     bool is_assistant = is(role, "assistant");
+    out->messages[at].more = (struct flo_wire_text){0};
     int rv = read_content(history, message, is_assistant,
-                          &out->messages[history->at].content);
+                          &out->messages[at].content);
     if (rv == 0 && is_assistant) {
         rv = read_assistant(history, message, more);
     } else if (rv == 0 && (is(role, "tool") || is(role, "function"))) {
@@ -403,11 +407,33 @@ static int read_message(const struct history *history, const json_t *message)
     } else if (rv == 0 && has_calls(message)) {
         rv = refuse(history, "has calls, which are an assistant's");
     }
-    rv = rv < 0 ? rv
-                : keep_more(history, more, &out->messages[history->at].more);
-    out->messages[history->at].role = role_of(role);
-    out->n_messages++;
+    rv = rv < 0 ? rv : keep_more(history, more, &out->messages[at].more);
+    out->messages[at].role = role_of(role);
+    out->n_messages += !is_left_out;
+    out->n_images = is_left_out ? n_images : out->n_images;
     return rv;
+}
+
+static bool has_role(const json_t *messages, size_t i, const char *name)
+{
+    const json_t *role = json_object_get(json_array_get(messages, i), "role");
+
+    return json_is_string(role) && is(role, name);
+}
+
+/* The user's message at which the newest turns begin that have room next to
+ * the system's words before them; 0: there is none. */
+static size_t first_turn(const json_t *messages, size_t count)
+{
+    size_t systems = 0, i = 0;
+
+    while (i < count && !(has_role(messages, i, "user") &&
+                          systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
+        systems += has_role(messages, i, "system") ||
+                   has_role(messages, i, "developer");
+        i++;
+    }
+    return i < count ? i : 0;
 }
 
 static int read_messages(struct params_reader *reader)
@@ -415,6 +441,7 @@ static int read_messages(struct params_reader *reader)
     const json_t *messages = flo_reader_field(reader, "messages");
     size_t count = json_array_size(messages);
     struct history history = {.reader = reader};
+    size_t begin = 0;
     int rv = 0;
 
     if (!json_is_array(messages) || count == 0) {
@@ -422,14 +449,20 @@ static int read_messages(struct params_reader *reader)
                                  "must be a list of 1 to %d messages",
                                  FLO_WIRE_MESSAGES_MAX);
     }
-    if (count > FLO_WIRE_MESSAGES_MAX) {
+    if (count > FLO_WIRE_MESSAGES_MAX && reader->params->drops_turns) {
+        begin = first_turn(messages, count);
+    }
+    if (count > FLO_WIRE_MESSAGES_MAX && begin == 0) {
         return flo_reader_refuse(reader, "messages", "are %zu, at most %d",
                                  count, FLO_WIRE_MESSAGES_MAX);
     }
     history.calls = json_object();
     history.functions = json_object();
     for (; rv == 0 && history.at < count; history.at++) {
-        rv = read_message(&history, json_array_get(messages, history.at));
+        rv = read_message(&history, json_array_get(messages, history.at),
+                          history.at < begin &&
+                              !has_role(messages, history.at, "system") &&
+                              !has_role(messages, history.at, "developer"));
     }
     json_decref(history.calls);
     json_decref(history.functions);

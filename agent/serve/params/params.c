@@ -179,11 +179,27 @@ static int read_form(struct params_reader *reader)
     return rv;
 }
 
+/* Before the messages, of which it may leave some out. */
+static int read_truncation(struct params_reader *reader)
+{
+    const json_t *value = flo_reader_field(reader, "truncation");
+    const char *name = value == NULL ? "disabled" : json_string_value(value);
+    bool is_auto = name != NULL && strcmp(name, "auto") == 0;
+
+    if (!is_auto && (name == NULL || strcmp(name, "disabled") != 0)) {
+        return flo_reader_refuse(reader, "truncation",
+                                 "must be auto or disabled");
+    }
+    reader->params->drops_turns = is_auto;
+    return 0;
+}
+
 static int read_generate(enum request_kind kind, struct params_reader *reader)
 {
     reader->params->message.type = FLO_WIRE_GENERATE;
-    int rv = flo_params_read_text(kind, reader);
+    int rv = kind == REQUEST_CHAT ? read_truncation(reader) : 0;
 
+    rv = rv < 0 ? rv : flo_params_read_text(kind, reader);
     rv = rv < 0 ? rv : flo_tools_read(kind, reader);
     if (rv == 0 && kind == REQUEST_CHAT) {
         rv = flo_thinking_read(reader);
@@ -220,12 +236,43 @@ static void drop_trees(struct serve_params *params)
     params->json = params->made = NULL;
 }
 
+static size_t conversation_bytes(const struct flo_wire_generate *in)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < in->n_messages; i++) {
+        bytes += in->messages[i].content.bytes + in->messages[i].more.bytes;
+    }
+    for (uint32_t i = 0; i < in->n_images; i++) {
+        bytes += in->images[i].url.bytes;
+    }
+    return bytes;
+}
+
+/* Turns that do not fit into a frame are left out, where that was asked for. */
+static int write_frame(struct serve_params *params, struct flo_buf *frame,
+                       struct flo_err *err)
+{
+    const struct flo_wire_generate *in = &params->message.generate;
+    int rv;
+
+    while (params->drops_turns &&
+           conversation_bytes(in) > FLO_WIRE_PAYLOAD_BYTES_MAX &&
+           flo_params_drop_turn(params)) {
+    }
+    do {
+        rv = flo_wire_write(frame, &params->message, err);
+    } while (rv == FLO_E_REST_TOO_LARGE && params->drops_turns &&
+             flo_params_drop_turn(params));
+    return rv;
+}
+
 /* A request may be held for long.  Only its frame for the engine stays: a JSON
  * tree can have 80 times the bytes of its text. */
 int flo_params_keep(struct serve_params *params, struct flo_err *err)
 {
     struct flo_buf frame = {0};
-    int rv = flo_wire_write(&frame, &params->message, err);
+    int rv = write_frame(params, &frame, err);
     drop_trees(params);
     flo_buf_deinit(&params->parts);
     params->parts = frame;

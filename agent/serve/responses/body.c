@@ -93,17 +93,6 @@ static int read_metadata(struct responses_body *body)
                       METADATA_MAX, METADATA_CHARS_MAX, METADATA_KEY_CHARS_MAX);
 }
 
-static int read_truncation(struct responses_body *body)
-{
-    const json_t *value = flo_responses_field(body, "truncation");
-
-    return value == NULL || flo_responses_is(value, "auto") ||
-                   flo_responses_is(value, "disabled")
-               ? 0
-               : flo_responses_refuse(body, "truncation",
-                                      "must be auto or disabled");
-}
-
 static int read_store(struct responses_body *body)
 {
     const json_t *value = flo_responses_field(body, "store");
@@ -194,6 +183,7 @@ static void copy_fields(struct responses_body *body, bool is_count)
         bool is_of_prompt; /* or of an answer alone */
     } rows[] = {
         {"model", "model", true},
+        {"truncation", "truncation", true},
         {"max_output_tokens", "max_tokens", false},
         {"temperature", "temperature", false},
         {"top_p", "top_p", false},
@@ -225,7 +215,6 @@ static int translate(struct responses_body *body, bool is_count)
     int rv = read_not_built(body);
 
     rv = rv < 0 ? rv : read_metadata(body);
-    rv = rv < 0 ? rv : read_truncation(body);
     rv = rv < 0 ? rv : read_store(body);
     rv = rv < 0 ? rv : check_texts(body);
     rv = rv < 0 ? rv : flo_responses_read_items(body);
@@ -292,8 +281,6 @@ static int read_body(struct responses_body *body, bool is_count)
     if (rv < 0 || is_count) {
         return rv;
     }
-    params->drops_turns =
-        flo_responses_is(flo_responses_field(body, "truncation"), "auto");
     rv = flo_responses_keep_echo(body);
     rv = rv < 0 ? rv : keep_context(body);
     return rv;
@@ -335,6 +322,7 @@ void flo_responses_drop(void *state)
     }
     flo_buf_deinit(&one->echo);
     flo_buf_deinit(&one->context);
+    free(one->item_of);
     free(one->items);
     free(one);
 }

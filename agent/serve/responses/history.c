@@ -3,6 +3,7 @@
  * An assistant's reasoning, text and calls are items of their own here, and one
  * message there.  Reasoning after which the assistant said nothing is left out.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/serve/responses/body.h"
@@ -34,12 +35,10 @@ static void add_message(struct history *history, json_t *message)
     size_t before = history->body->n_before;
 
     history->body->failed |= json_array_append_new(history->list, message) < 0;
-    if (state->n_messages < FLO_COUNT(state->item_of)) {
-        state->item_of[state->n_messages++] =
-            history->at < before || history->at - before >= RESPONSES_BEFORE
-                ? RESPONSES_BEFORE
-                : (uint16_t)(history->at - before);
-    }
+    state->item_of[state->n_messages++] =
+        history->at < before || history->at - before >= RESPONSES_BEFORE
+            ? RESPONSES_BEFORE
+            : (uint16_t)(history->at - before);
 }
 
 /* Its number is that of its last item. */
@@ -203,6 +202,14 @@ void flo_responses_add_messages(struct responses_body *body)
     json_t *instructions = flo_responses_field(body, "instructions");
     const json_t *item;
 
+    /* No item is more than one message. */
+    body->state->item_of = calloc(json_array_size(body->items) + 1,
+                                  sizeof(body->state->item_of[0]));
+    if (body->state->item_of == NULL) {
+        body->failed = true;
+        json_decref(history.list);
+        return;
+    }
     if (instructions != NULL) {
         add_message(&history,
                     json_pack("{s:s,s:[{s:s,s:O}]}", "role", "system",

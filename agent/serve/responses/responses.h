@@ -20,8 +20,7 @@ struct responses_item {
 /* A request's state. */
 struct responses_state {
     /* For errors: where the client's words stand. */
-    uint16_t item_of[FLO_WIRE_MESSAGES_MAX]; /* a message of OpenAI's body ->
-                                                the client's item */
+    uint16_t *item_of; /* a message of OpenAI's body -> the client's item */
     uint32_t n_messages;
     uint16_t tool_of[RESPONSES_TOOLS_MAX]; /* as much for tools */
     uint32_t n_tools;

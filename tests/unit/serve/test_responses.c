@@ -450,6 +450,30 @@ static void an_answer_is_a_list_of_items(void **state)
            "\"total_tokens\":10}");
 }
 
+static void many_items_of_a_response_lose_the_oldest_turns(void **state)
+{
+    struct flo_buf body = {0};
+
+    (void)state;
+    flo_buf_text(&body, "{\"instructions\":\"s\",\"input\":[" USER);
+    for (int i = 0; i < 300; i++) {
+        flo_buf_text(&body, "," USER);
+    }
+    flo_buf_text(&body, ",{\"role\":\"user\",\"content\":\"b\"}]");
+    size_t bytes = body.bytes;
+    flo_buf_text(&body, ",\"truncation\":\"auto\"}");
+    const struct flo_wire_generate *g = ask(body.data);
+    assert_int_equal(g->n_messages, 256);
+    expect_text(g->messages[0].content, "s");
+    expect_text(g->messages[255].content, "b");
+    body.bytes = bytes;
+    flo_buf_text(&body, "}");
+    open_request(&flo_responses, body.data);
+    assert_null(request);
+    expect("input are 303, at most 256");
+    flo_buf_deinit(&body);
+}
+
 static void an_answer_repeats_the_limit_that_its_app_has(void **state)
 {
     static const struct {
@@ -803,6 +827,7 @@ int main(void)
         CASE(a_wrong_body_is_refused_by_the_clients_words),
         CASE(a_count_needs_the_prompt_alone),
         CASE(an_answer_is_a_list_of_items),
+        CASE(many_items_of_a_response_lose_the_oldest_turns),
         CASE(an_answer_repeats_the_limit_that_its_app_has),
         CASE(an_answer_repeats_what_was_asked),
         CASE(an_answer_that_was_cut_says_so),
