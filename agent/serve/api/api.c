@@ -557,7 +557,8 @@ int flo_api_open(struct flo_serve *serve,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);
-    rv = rv < 0 ? rv : flo_batch_open(serve, options, token_of, err);
+    rv = rv < 0 ? rv
+                : flo_batch_open(serve, options, token_of, flo_fronts_of, err);
     rv = rv < 0 ? rv : flo_page_open(serve, err);
     for (const char *const *a = options->listen;
          rv == 0 && a != NULL && *a != NULL; a++) {

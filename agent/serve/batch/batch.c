@@ -10,7 +10,6 @@
 #include "agent/serve/openai/openai.h"
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/requests.h"
-#include "agent/serve/responses/responses.h"
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
@@ -30,6 +29,7 @@ struct serve_batch {
     struct flo_err why;          /* ... for that; code 0: nobody asked for it */
     int (*token_of)(const struct flo_serve *serve,
                     const struct flo_httpd_request *http);
+    const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
 };
 
@@ -76,26 +76,6 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-static const struct serve_front *front_of(int endpoint)
-{
-    static const struct {
-        const char *path;
-        const struct serve_front *front;
-    } rows[] = {
-        {"/v1/chat/completions", &flo_openai_chat},
-        {"/v1/completions", &flo_openai_text},
-        {"/v1/embeddings", &flo_openai_vectors},
-        {"/v1/responses", &flo_responses},
-    };
-    const char *path = flo_batch_endpoint((size_t)endpoint);
-    size_t i = 0;
-
-    while (strcmp(rows[i].path, path) != 0) {
-        i++;
-    }
-    return rows[i].front;
-}
-
 /* It does not get as far as a request. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job,
                        int code, const char *what)
@@ -113,7 +93,7 @@ static void on_submit(void *context, struct flo_batch_job *job)
 {
     struct serve_batch *batch = context;
     struct serve_question question = {
-        .front = front_of(job->endpoint),
+        .front = batch->front_of(flo_batch_endpoint((size_t)job->endpoint)),
         .client = CLIENT_OF_APP | flo_crc32c(0, job->app, strlen(job->app)),
         .body = {"application/json", job->body.data, job->body.bytes},
     };
@@ -406,6 +386,7 @@ int flo_batch_open(struct flo_serve *serve,
                    const struct flo_serve_options *options,
                    int (*token_of)(const struct flo_serve *serve,
                                    const struct flo_httpd_request *http),
+                   const struct serve_front *(*front_of)(const char *path),
                    struct flo_err *err)
 {
     struct serve_batch *batch = calloc(1, sizeof(*batch));
@@ -421,6 +402,7 @@ int flo_batch_open(struct flo_serve *serve,
     }
     batch->serve = serve;
     batch->token_of = token_of;
+    batch->front_of = front_of;
     serve->batch = batch;
     const struct flo_batch_desk_out out = {batch, on_answered, on_submit,
                                            on_go_on, on_ended};

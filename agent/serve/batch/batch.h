@@ -9,14 +9,16 @@
 #include "agent/serve/state.h"
 
 struct flo_httpd_request;
+struct serve_front;
 
 /* Add the paths to serve->httpd, and begin.  `token_of` tells a client's app as
- * in struct serve_request.  Without a folder the paths say that it is off.
- * flo_batch_desk_open()'s errors. */
+ * in struct serve_request, `front_of` who answers a path.  Without a folder the
+ * paths say that it is off. flo_batch_desk_open()'s errors. */
 FLO_MUST_USE int
 flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
                int (*token_of)(const struct flo_serve *serve,
                                const struct flo_httpd_request *http),
+               const struct serve_front *(*front_of)(const char *path),
                struct flo_err *err);
 /* Nothing is written any more; answers that come are forgotten.  NULL is fine,
  * here and below. */
