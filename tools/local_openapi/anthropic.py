@@ -9,6 +9,9 @@ TAG = "anthropic"
 MEANING = "Anthropic's messages; `anthropic: false` leaves them out"
 BLOCK = shape({"type": words("text"), "text": TEXT})
 SAID = either(TEXT, many(BLOCK))
+IMAGE = shape({"type": words("image"), "source": shape({
+    "type": words("base64"), "data": TEXT, "media_type": words(
+        "image/png", "image/jpeg", "image/webp", "image/gif")})})
 RESULT = shape({"type": words("tool_result"), "tool_use_id": TEXT,
                 **optional({"content": SAID})})
 USE = shape({"type": words("tool_use"), "id": TEXT, "name": TEXT,
@@ -16,7 +19,7 @@ USE = shape({"type": words("tool_use"), "id": TEXT, "name": TEXT,
 THOUGHT = shape({"type": words("thinking"), "thinking": TEXT})
 MESSAGE = either(
     shape({"role": words("user"),
-           "content": either(TEXT, many(either(BLOCK, RESULT)))}),
+           "content": either(TEXT, many(either(BLOCK, IMAGE, RESULT)))}),
     shape({"role": words("assistant"), "content": either(TEXT, many(either(
         BLOCK, THOUGHT, USE, shape({"type": words("redacted_thinking")}))))}))
 TOOL = either(

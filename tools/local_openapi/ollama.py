@@ -8,10 +8,13 @@ from .openai import DRAWN, EMBEDDING, STOP, TOOL
 TAG = "ollama"
 MEANING = "Ollama's API; `ollama: false` leaves it out"
 MODEL = {**said(1, MODEL_CHARS_MAX), "examples": ["tiny"]}
+IMAGES = many(TEXT)  # base64 of PNG, JPEG, WebP or GIF
 CALL = shape({"function": shape({
     "name": TEXT, **optional({"arguments": either(FREE, TEXT)})})})
 MESSAGE = either(
-    shape({"role": words("system", "user"), "content": TEXT}),
+    shape({"role": words("system"), "content": TEXT}),
+    shape({"role": words("user"), "content": TEXT,
+           **optional({"images": IMAGES})}),
     shape({"role": words("assistant"), **optional({
         "content": TEXT, "thinking": TEXT, "tool_calls": many(CALL)})}),
     shape({"role": words("tool"), "content": TEXT}))
@@ -49,8 +52,12 @@ SCHEMAS = {
         "tool_calls?": many(shape({"id": TEXT, "function": shape({
             "index": COUNT, "name": TEXT, "arguments": FREE})}))})}),
     "ollama_generate": either(
-        shape({**LOAD, **SAID, "prompt?": words("", None)}),
-        shape({**ASK, **SAID, "prompt": said(1)})),
+        shape({**LOAD, **SAID, "prompt?": words("", None),
+               **optional({"images": many({}, maxItems=0)})}),
+        shape({**ASK, **SAID, **optional({"prompt": TEXT}),
+               "images": many(TEXT, minItems=1)}),
+        shape({**ASK, **SAID, "prompt": said(1),
+               **optional({"images": IMAGES})})),
     "ollama_generate_answer": shape({**END, "response": TEXT,
                                      "thinking?": TEXT}),
     "ollama_embed": shape({

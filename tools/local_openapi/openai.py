@@ -21,13 +21,20 @@ TOKENISE_MAX = 65536
 FUNCTION = {"name": FUNCTION_NAME,
             **optional({"description": TEXT, "parameters": FREE})}
 TOOL = shape({"type": words("function"), "function": shape(FUNCTION)})
-SAID = either(TEXT, many(shape({"type": words("text"), "text": TEXT})))
+PART = shape({"type": words("text"), "text": TEXT})
+SAID = either(TEXT, many(PART))
+DETAIL = words("auto", "low", "high")
+# A model that sees takes PNG, JPEG, WebP and GIF, as data:image/png;base64,...
+IMAGE = shape({"type": words("image_url"), "image_url": shape({
+    "url": TEXT, **optional({"detail": DETAIL})})})
 CALLED = {"name": FUNCTION_NAME, "arguments": either(TEXT, FREE)}
 CALL = shape({
     "id": said(1, constant("ID_BYTES_MAX")), "type?": words("function"),
     "function": shape(CALLED)})
 MESSAGE = either(
-    shape({"role": words("system", "developer", "user"), "content": SAID}),
+    shape({"role": words("system", "developer"), "content": SAID}),
+    shape({"role": words("user"),
+           "content": either(TEXT, many(either(PART, IMAGE)))}),
     shape({"role": words("assistant"), "content?": or_null(SAID),
            **optional({"tool_calls": many(CALL), "reasoning_content": TEXT,
                        "reasoning": TEXT,

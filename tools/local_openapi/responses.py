@@ -5,6 +5,7 @@ from .forms import (
     ASKED, COUNT, FLAG, FREE, FUNCTION_NAME, METADATA, MODEL, NULL, READ,
     TEXT, TOKENS_MAX, TOOLS_MAX, WHOLE, call, either, in_path, many, number,
     or_null, query, ref, said, shape, streamed, whole, words)
+from .openai import DETAIL
 
 TAG = "responses"
 MEANING = "OpenAI's responses"
@@ -17,10 +18,13 @@ SAID = many(either(
     shape({"type": words("input_text", "output_text", "text"), "text": TEXT}),
     shape({"type": words("refusal"), "refusal": TEXT})))
 CALL_ID = said(1)
+IMAGE = shape({"type": words("input_image"), "image_url": TEXT,
+               "detail?": or_null(DETAIL)})
 ITEM = either(
     shape({"type?": words("message"), "role": words(
-        "user", "assistant", "system", "developer"),
-        "content": either(TEXT, SAID)}),
+        "assistant", "system", "developer"), "content": either(TEXT, SAID)}),
+    shape({"type?": words("message"), "role": words("user"), "content": either(
+        TEXT, many(either(*SAID["items"]["anyOf"], IMAGE)))}),
     shape({"type": words("function_call"), "call_id": CALL_ID,
            "name": FUNCTION_NAME, "arguments": TEXT}),
     shape({"type": words("function_call_output"), "call_id": CALL_ID,
@@ -83,7 +87,7 @@ TOLD = {
     "message": shape({
         "type": words("message"), "id": TEXT, "status": STATUS,
         "role": words("user", "assistant", "system", "developer"),
-        "content": many(either(TEXT_PART, INPUT_PART, REFUSAL))}),
+        "content": many(either(TEXT_PART, INPUT_PART, REFUSAL, IMAGE))}),
     "function_call": shape({
         "type": words("function_call"), "id": TEXT, "call_id": TEXT,
         "name": TEXT, "arguments": TEXT, "status": STATUS}),

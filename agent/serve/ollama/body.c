@@ -289,6 +289,9 @@ static int read_generate(const struct turn *turn, enum request_kind *kind,
     if (rv == 0 && raw != NULL && !json_is_boolean(raw)) {
         rv = refuse(turn, "raw", "must be true or false");
     }
+    if (rv == 0 && images != NULL && !json_is_array(images)) {
+        rv = refuse(turn, "images", "must be a list");
+    }
     if (rv == 0 && prompt != NULL && !json_is_string(prompt)) {
         rv = refuse(turn, "prompt", "must be a text");
     }

@@ -175,6 +175,7 @@ static int add_message(struct history *history, const json_t *message,
                 {"thinking", "reasoning_content"}};
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *calls = json_object_get(message, "tool_calls");
+    const json_t *images = json_object_get(message, "images");
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(same); i++) {
@@ -182,7 +183,11 @@ static int add_message(struct history *history, const json_t *message,
         rv = value == NULL ? 0
                            : set(history, out, same[i].to, json_incref(value));
     }
-    if (rv == 0 && json_array_size(json_object_get(message, "images")) > 0) {
+    if (rv == 0 && images != NULL && !json_is_null(images) &&
+        !json_is_array(images)) {
+        rv = refuse(history, "has images that are no list");
+    }
+    if (rv == 0 && json_array_size(images) > 0) {
         rv = add_images(history, message, out);
     }
     if (rv == 0 && calls != NULL && !json_is_null(calls)) {

@@ -202,6 +202,13 @@ static void a_bad_body_is_told_in_ollamas_words(void **state)
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\","
          "\"images\":[\"b\"]}]}",
          "messages[0] has an image that is no base64 of a PNG"},
+        {&flo_ollama_chat,
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\","
+         "\"images\":{}}]}",
+         "messages[0] has images that are no list"},
+        {&flo_ollama_generate,
+         "{\"model\":\"m\",\"prompt\":\"a\",\"images\":\"b\"}",
+         "\"images must be a list"},
         {&flo_ollama_generate,
          "{\"model\":\"m\",\"prompt\":\"a\",\"images\":[\"b\"]}",
          "\"images must be base64"},
