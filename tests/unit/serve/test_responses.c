@@ -816,6 +816,38 @@ static void what_the_system_says_later_outlives_its_turn(void **state)
     assert_false(flo_params_drop_turn(&request->params));
 }
 
+/* A conversation that goes on by previous_response_id grows without end. */
+static void the_oldest_turns_of_too_many_messages_are_dropped(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"instructions\":\"s\",\"truncation\":\"auto\",\"input\":[",
+        "{\"instructions\":\"s\",\"input\":["};
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(bodies); k++) {
+        struct flo_buf body = {0};
+        flo_buf_text(&body, bodies[k]);
+        flo_buf_text(&body, SAID("system", TEXT("input_text", "t")));
+        for (int i = 0; i < 300; i++) {
+            flo_buf_text(&body, "," USER "," SAID("assistant",
+                                                  TEXT("output_text", "b")));
+        }
+        flo_buf_text(&body, "," SAID("user", TEXT("input_text", "last")) "]}");
+        open_request(&flo_responses, body.data);
+        flo_buf_deinit(&body);
+        if (k == 1) {
+            assert_null(request);
+            expect("at most 256");
+            continue;
+        }
+        assert_non_null(request);
+        const struct flo_wire_generate *g = &request->params.message.generate;
+        assert_in_range(g->n_messages, 250, 256);
+        expect_text(g->messages[0].role, "system");
+        expect_text(g->messages[1].role, "user");
+        expect_text(g->messages[g->n_messages - 1].content, "last");
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -841,6 +873,7 @@ int main(void)
         CASE(a_long_answer_is_not_kept_and_says_so),
         CASE(the_oldest_turn_is_dropped_behind_the_systems),
         CASE(what_the_system_says_later_outlives_its_turn),
+        CASE(the_oldest_turns_of_too_many_messages_are_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
