@@ -207,15 +207,14 @@ static uint64_t choose(struct flo_batch_work *work, struct flo_batch **out)
     return *out != NULL ? 0 : next_ms;
 }
 
-/* Nobody has the input any more.  One that cannot be opened just now, or a
- * folder that is away, comes back. */
+/* Nobody has the input any more.  One that cannot be opened just now may come
+ * back. */
 static bool is_input_gone(const struct flo_batch_work *work)
 {
     char path[4096];
 
     flo_batch_store_path(work->store, work->batch->input, "", path);
-    return access(work->store->folder, F_OK) == 0 && access(path, F_OK) < 0 &&
-           errno == ENOENT;
+    return access(path, F_OK) < 0 && errno == ENOENT;
 }
 
 static int begin(struct flo_batch_work *work, struct flo_err *err)

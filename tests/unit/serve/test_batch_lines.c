@@ -350,6 +350,10 @@ static void the_newest_whole_record_counts(void **state)
         assert_int_equal(seen.line, older.line);
         *byte ^= 1;
     }
+    older.sequence += 2; /* the newest, in the place of the oldest */
+    flo_batch_progress_write(&older, file + flo_batch_progress_offset(&older));
+    assert_true(flo_batch_progress_read(file, sizeof(file), &seen));
+    assert_memory_equal(&seen, &older, sizeof(seen));
 }
 
 static void a_cut_file_has_the_record_that_is_whole(void **state)

@@ -575,6 +575,101 @@ static void answers_that_are_removed_under_way_fail_the_batch(void **state)
     assert_int_equal(world->store.n_files, 1); /* the input */
 }
 
+static void
+an_error_of_the_disk_asks_again_and_takes_no_late_answer(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, true);
+    while (world->jobs == NULL) {
+        flo_batch_work_step(&world->work);
+    }
+    struct flo_batch_job *late = world->jobs;
+    world->jobs = (void *)late->note.next;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(dup2(fd, world->work.output_fd) >= 0);
+    close(fd);
+    while (look(world)->waits[0] == '\0') {
+        assert_false(play(world, 1));
+    }
+    assert_non_null(strstr(look(world)->waits, "Bad file descriptor"));
+    look(world)->next_ms = 0;
+    flo_batch_work_step(&world->work); /* all are sent once more */
+    late->answer.status = 400;
+    flo_batch_work_answer(&world->work, late);
+    assert_true(play(world, 100000));
+
+    expect_whole(world);
+}
+
+static void a_folder_that_is_away_for_a_moment_fails_no_batch(void **state)
+{
+    struct world *world = *state;
+    char aside[64 + 8];
+
+    begin(world, true);
+    snprintf(aside, sizeof(aside), "%s/aside", world->folder);
+    assert_int_equal(rename(world->store.folder, aside), 0);
+    assert_false(play(world, 10));
+    assert_int_equal(rename(aside, world->store.folder), 0);
+
+    assert_true(play(world, 100000));
+    expect_whole(world);
+}
+
+static void a_batch_that_waits_is_cancelled_at_once(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, true);
+    assert_false(play(world, LINES));
+    kill_world(world);
+    open_world(world);
+    look(world)->next_ms = UINT64_MAX - 1; /* as after an error of the disk */
+    assert_int_equal(flo_batch_work_step(&world->work), UINT64_MAX - 1);
+    assert_int_equal(
+        flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
+    flo_batch_work_step(&world->work);
+
+    assert_int_equal(look(world)->status, FLO_BATCH_CANCELLED);
+}
+
+static void an_input_outlives_its_time_while_it_is_read(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, true);
+    assert_false(play(world, LINES));
+    flo_batch_store_expire(&world->store, UINT32_MAX);
+    kill_world(world);
+    open_world(world);
+
+    assert_true(play(world, 100000));
+    expect_whole(world);
+}
+
+static void a_file_of_another_size_than_it_had_is_nobodys(void **state)
+{
+    struct world *world = *state;
+    char path[4096];
+
+    flo_batch_store_path(&world->store, begin(world, true)->input, "", path);
+    kill_world(world);
+    assert_int_equal(truncate(path, 1), 0);
+    open_world(world);
+
+    assert_int_equal(world->store.n_files, 0);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void an_id_has_hex_digits_alone(void **state)
+{
+    (void)state;
+    assert_true(flo_object_id_is("file-", "file-0123456789abcdef01234567"));
+    assert_false(flo_object_id_is("file-", "file-../../../../etc/passwd12"));
+    assert_false(flo_object_id_is("file-", "file-0123456789abcdef0123456"));
+}
+
 static void lines_that_need_no_model_are_synced_in_groups_too(void **state)
 {
     struct world *world = *state;
@@ -633,6 +728,12 @@ int main(void)
         T(an_input_that_cannot_be_opened_just_now_fails_no_batch),
         T(a_clock_that_is_set_costs_no_file_and_no_batch_its_time),
         T(answers_that_are_removed_under_way_fail_the_batch),
+        T(an_error_of_the_disk_asks_again_and_takes_no_late_answer),
+        T(a_folder_that_is_away_for_a_moment_fails_no_batch),
+        T(a_batch_that_waits_is_cancelled_at_once),
+        T(an_input_outlives_its_time_while_it_is_read),
+        T(a_file_of_another_size_than_it_had_is_nobodys),
+        T(an_id_has_hex_digits_alone),
         T(lines_that_need_no_model_are_synced_in_groups_too),
         T(a_late_answer_of_an_ended_run_does_nothing),
     };
