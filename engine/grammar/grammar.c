@@ -282,8 +282,15 @@ static bool accept(struct flo_grammar *g, int32_t token);
 
 /* ---- what must come ---- */
 
-/* Bytes that can only come next; a blank at their end is left to the token
- * that the model would join it with. */
+static bool is_of_word(char byte)
+{
+    return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= 'a' && byte <= 'z') || byte == '_' || byte == '-';
+}
+
+/* Bytes that can only come next.  A word that has a choice within it is left to
+ * the tokens that the model would write it with, and so is a blank before it:
+ * `se` of `set_light` and `send_alert` is no token that either begins with. */
 static size_t forced_bytes(struct flo_grammar *g, char *bytes)
 {
     struct flo_matcher *m = g->matcher;
@@ -302,6 +309,9 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
     }
     bool is_whole = flo_matcher_must_end(m, at);
     count = flo_control_whole(bytes, count);
+    while (count > 0 && !is_whole && is_of_word(bytes[count - 1])) {
+        count--;
+    }
     while (count > 0 && !is_whole && bytes[count - 1] == ' ') {
         count--;
     }

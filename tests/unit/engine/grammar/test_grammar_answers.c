@@ -270,6 +270,24 @@ static void forced_tokens_are_those_of_the_tokenizer(void **state)
     flo_grammar_close(grammar);
 }
 
+/* `se` of both is no token that the model begins either with. */
+static void a_word_with_a_choice_within_it_is_not_forced(void **state)
+{
+    struct world *w = *state;
+    struct flo_grammar *grammar = open_grammar(
+        w, FLO_GRAMMAR_GBNF,
+        "root ::= \"name: \" (\"set_light\" | \"set_lock\" | \"send\")");
+    int32_t forced[32], plain[32];
+    size_t count, n = flo_grammar_forced(grammar, forced, 32);
+
+    assert_int_equal(
+        flo_engine_tokenise(w->engine, "name:", 5, 0, plain, 32, &count, NULL),
+        0);
+    assert_int_equal(n, count);
+    assert_memory_equal(forced, plain, n * sizeof(*plain));
+    flo_grammar_close(grammar);
+}
+
 static void an_answer_without_limits_ends_where_the_model_ends_it(void **state)
 {
     struct world *w = *state;
@@ -384,6 +402,9 @@ int main(void)
                                         open_world, close_world),
         cmocka_unit_test_setup_teardown(
             forced_tokens_are_those_of_the_tokenizer, open_world, close_world),
+        cmocka_unit_test_setup_teardown(
+            a_word_with_a_choice_within_it_is_not_forced, open_world,
+            close_world),
         cmocka_unit_test_setup_teardown(
             an_answer_without_limits_ends_where_the_model_ends_it, open_world,
             close_world),
