@@ -10,8 +10,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/host/steady.h"
 
 #define TURN_MS 10 /* of handling: no number of messages is a bound of time */
 #define CLOSE_WAIT_MS 1000
@@ -150,7 +151,7 @@ int flo_mqtt_open(struct event_base *base,
     }
     hide_web_proxy();
     pthread_mutex_init(&mqtt->mutex, NULL);
-    pthread_cond_init(&mqtt->closed, NULL);
+    flo_steady_init(&mqtt->closed);
     mqtt->base = base;
     mqtt->handlers = *handlers;
     rv = options_copy(options, &mqtt->options, err);
@@ -203,20 +204,24 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
     note_closed(context);
 }
 
-static struct timespec close_deadline(void)
+/* Until another thread has set it, or for so long as a close may last. */
+static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 {
-    struct timespec until;
+    int rv = 0;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CLOSE_WAIT_MS / 1000;
-    return until;
+    pthread_mutex_lock(&mqtt->mutex);
+    while (!*flag && rv == 0) {
+        rv = flo_steady_wait(&mqtt->closed, &mqtt->mutex, CLOSE_WAIT_MS);
+    }
+    bool has_come = *flag;
+    pthread_mutex_unlock(&mqtt->mutex);
+    return has_come;
 }
 
 static void say_bye(struct flo_mqtt *mqtt, const char *bye)
 {
     MQTTAsync_disconnectOptions disconnect =
         MQTTAsync_disconnectOptions_initializer5;
-    struct timespec until = close_deadline();
 
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv = flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye,
@@ -230,45 +235,48 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (MQTTAsync_disconnect(mqtt->client, &disconnect) != MQTTASYNC_SUCCESS) {
         return;
     }
-    pthread_mutex_lock(&mqtt->mutex);
-    while (!mqtt->is_closed) {
-        if (pthread_cond_timedwait(&mqtt->closed, &mqtt->mutex, &until) != 0) {
-            break;
-        }
-    }
-    pthread_mutex_unlock(&mqtt->mutex);
+    (void)comes_in_time(mqtt, &mqtt->is_closed);
 }
 
-static void *take_pahos_lock(void *context)
+static void take_pahos_lock(struct flo_mqtt *mqtt)
 {
-    const struct flo_mqtt *mqtt = context;
-
     (void)MQTTAsync_isConnected(mqtt->client);
-    return NULL;
 }
 
-static void *destroy(void *context)
+static void destroy(struct flo_mqtt *mqtt)
+{
+    MQTTAsync_destroy(&mqtt->client);
+}
+
+static void *end(void *context)
 {
     struct flo_mqtt *mqtt = context;
 
-    MQTTAsync_destroy(&mqtt->client);
+    mqtt->ending(mqtt);
+    pthread_mutex_lock(&mqtt->mutex);
+    mqtt->has_ended = true;
+    pthread_cond_signal(&mqtt->closed);
+    pthread_mutex_unlock(&mqtt->mutex);
     return NULL;
 }
 
-static bool ends_in_time(void *(*call)(void *), struct flo_mqtt *mqtt)
+static bool ends_in_time(void (*ending)(struct flo_mqtt *mqtt),
+                         struct flo_mqtt *mqtt)
 {
-    struct timespec until = close_deadline();
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, call, mqtt) != 0) {
-        call(mqtt);
+    mqtt->ending = ending;
+    mqtt->has_ended = false;
+    if (pthread_create(&thread, NULL, end, mqtt) != 0) {
+        ending(mqtt);
         return true;
     }
-    if (pthread_timedjoin_np(thread, NULL, &until) == 0) {
-        return true;
+    if (!comes_in_time(mqtt, &mqtt->has_ended)) {
+        pthread_detach(thread);
+        return false;
     }
-    pthread_detach(thread);
-    return false;
+    pthread_join(thread, NULL);
+    return true;
 }
 
 /* false: a name server keeps silent, whom paho asks under its lock.  It may

@@ -28,8 +28,10 @@ struct flo_mqtt {
     uint32_t takeovers;
     uint32_t short_lives;  /* working connections closed early, in a row */
     pthread_mutex_t mutex; /* of what follows: paho's threads use it too */
-    pthread_cond_t closed;
+    pthread_cond_t closed; /* one of the next two is true now */
     bool is_closed;
+    bool has_ended; /* what `ending` does */
+    void (*ending)(struct flo_mqtt *mqtt);
     char tls_text[256]; /* last line that OpenSSL said */
     struct flo_mqtt_request *requests;
     struct flo_mqtt_request *requests_free;
