@@ -537,6 +537,20 @@ def test_a_page_that_is_not_wanted_is_not_there(bin_dir, tmp_path):
         one.close()
 
 
+def client_of(path):
+    """A connection to a socket's file; None until somebody listens there: the
+    file is made a moment before."""
+    one = http.client.HTTPConnection("localhost", timeout=HANG_S)
+    one.sock = socket.socket(socket.AF_UNIX)
+    one.sock.settimeout(HANG_S)
+    try:
+        one.sock.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        one.close()
+        return None
+    return one
+
+
 @pytest.mark.parametrize("line, status", [("", 200), ("page: true\n", 200),
                                           ("page: false\n", 404)])
 def test_a_running_agent_has_the_page_unless_its_file_says_no(
@@ -549,11 +563,7 @@ def test_a_running_agent_has_the_page_unless_its_file_says_no(
         [os.path.join(bin_dir, "flotilla-agent"), "--config", str(config)],
         stderr=subprocess.DEVNULL)
     try:
-        until("the agent listens", api.exists)
-        one = http.client.HTTPConnection("localhost", timeout=HANG_S)
-        one.sock = socket.socket(socket.AF_UNIX)
-        one.sock.settimeout(HANG_S)
-        one.sock.connect(str(api))
+        one = until("the agent listens", lambda: client_of(api))
         one.request("GET", "/", headers=HTML)
         assert one.getresponse().status == status
         one.close()

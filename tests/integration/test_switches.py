@@ -1,5 +1,4 @@
 """Each API of the local API may be left out, and listen where Ollama does."""
-import http.client
 import json
 import os
 import signal
@@ -8,7 +7,7 @@ import subprocess
 
 import pytest
 
-from test_local_api import MODEL, SEVERITY, Server
+from test_local_api import MODEL, SEVERITY, Server, client_of
 from waits import HANG_S, until
 
 OLLAMA = ("127.0.0.1", 11434)
@@ -60,17 +59,13 @@ def test_a_running_agent_leaves_out_what_its_file_says(bin_dir, tmp_path,
         stderr=subprocess.DEVNULL)
 
     def call(method, path, body):
-        one = http.client.HTTPConnection("localhost", timeout=HANG_S)
-        one.sock = socket.socket(socket.AF_UNIX)
-        one.sock.settimeout(HANG_S)
-        one.sock.connect(str(api))
+        one = until("the agent listens", lambda: client_of(api))
         one.request(method, path, json.dumps(body))
         answer = one.getresponse()
         text = answer.read()
         one.close()
         return answer.status, None, json.loads(text)
     try:
-        until("the agent listens", api.exists)
         # Without a model the others have an error of their own.
         assert [name for name, (_, body) in statuses(call).items()
                 if "no path" in str(body)] == off
