@@ -416,9 +416,13 @@ static int read_message(const struct history *history, const json_t *message,
 
 static bool has_role(const json_t *messages, size_t i, const char *name)
 {
-    const json_t *role = json_object_get(json_array_get(messages, i), "role");
+    return is(json_object_get(json_array_get(messages, i), "role"), name);
+}
 
-    return json_is_string(role) && is(role, name);
+static bool is_systems(const json_t *messages, size_t i)
+{
+    return has_role(messages, i, "system") ||
+           has_role(messages, i, "developer");
 }
 
 /* The user's message at which the newest turns begin that have room next to
@@ -429,8 +433,7 @@ static size_t first_turn(const json_t *messages, size_t count)
 
     while (i < count && !(has_role(messages, i, "user") &&
                           systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
-        systems += has_role(messages, i, "system") ||
-                   has_role(messages, i, "developer");
+        systems += is_systems(messages, i);
         i++;
     }
     return i < count ? i : 0;
@@ -461,8 +464,7 @@ static int read_messages(struct params_reader *reader)
     for (; rv == 0 && history.at < count; history.at++) {
         rv = read_message(&history, json_array_get(messages, history.at),
                           history.at < begin &&
-                              !has_role(messages, history.at, "system") &&
-                              !has_role(messages, history.at, "developer"));
+                              !is_systems(messages, history.at));
     }
     json_decref(history.calls);
     json_decref(history.functions);
