@@ -16,6 +16,7 @@
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "base/host/http_client.h"
+#include "base/host/steady.h"
 #include "base/host/wake.h"
 
 #define THREADS 3 /* the first is for uploads alone */
@@ -779,7 +780,6 @@ int flo_depot_open(const struct flo_depot_options *options,
                    struct flo_err *err)
 {
     struct flo_depot_threads *threads = calloc(1, sizeof(*threads));
-    pthread_condattr_t attributes;
 
     if (threads == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "depot");
@@ -789,10 +789,7 @@ int flo_depot_open(const struct flo_depot_options *options,
     threads->last[0] = &threads->first[0];
     threads->last[1] = &threads->first[1];
     pthread_mutex_init(&threads->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&threads->work, &attributes);
-    pthread_condattr_destroy(&attributes);
+    flo_steady_init(&threads->work);
     threads->wake_fd = flo_wake_open();
     snprintf(threads->url, sizeof(threads->url), "%s", options->url);
     snprintf(threads->ca_file, sizeof(threads->ca_file), "%s",

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/host/steady.h"
 #include "server-stub/store/handed.h"
 #include "server-stub/store/postgresql/inside.h"
 #include "server-stub/store/postgresql/limits.h"
@@ -186,7 +187,6 @@ static void tell(struct flo_handed *handed, int rv, const struct flo_err *err)
 /* With the mutex, which is free while the database is asked. */
 static void write_batch(struct flo_handed *handed)
 {
-    struct timespec until;
     struct flo_err err = {0};
 
     pthread_mutex_unlock(&handed->mutex);
@@ -201,9 +201,7 @@ static void write_batch(struct flo_handed *handed)
         pthread_cond_broadcast(&handed->changed);
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PAUSE_MS / 1000;
-    (void)pthread_cond_timedwait(&handed->changed, &handed->mutex, &until);
+    (void)flo_steady_wait(&handed->changed, &handed->mutex, PAUSE_MS);
 }
 
 static void *run(void *context)
@@ -326,16 +324,12 @@ int flo_handed_open(const char *address, uint64_t epoch,
                     struct flo_handed **out, struct flo_err *err)
 {
     struct flo_handed *handed = calloc(1, sizeof(*handed));
-    pthread_condattr_t attributes;
 
     if (handed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "telemetry");
     }
     pthread_mutex_init(&handed->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&handed->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    flo_steady_init(&handed->changed);
     handed->epoch = epoch;
     make_greeting(handed);
     handed->rows = calloc(FLO_HANDED_ROWS_MAX, sizeof(*handed->rows));
