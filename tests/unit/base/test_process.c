@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -211,6 +212,15 @@ static void a_child_dies_with_its_parent(void **state)
 
 /* ---- below a keeper ---- */
 
+/* An emulator of a CPU may lack the call that a keeper needs; a keeper without
+ * it does not start. */
+static void need_keepers(void)
+{
+    if (prctl(PR_SET_CHILD_SUBREAPER, 0) < 0) { /* as it is anyhow */
+        skip();
+    }
+}
+
 struct kept {
     pid_t keeper;
     int in, out; /* our ends */
@@ -223,6 +233,7 @@ static void start_kept(const char *script, struct kept *out)
     char *const environment[] = {path, NULL};
     int in[2], from[2];
 
+    need_keepers();
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(from, O_CLOEXEC), 0);
     assert_int_equal(flo_process_spawn_kept(argv, environment, in[0], from[1],
@@ -286,6 +297,7 @@ static void a_kept_program_that_cannot_start_is_an_error(void **state)
     struct flo_err err = {0};
     pid_t pid = -1;
     (void)state;
+    need_keepers();
     assert_int_equal(
         flo_process_spawn_kept(argv, environment, -1, -1, &pid, &err),
         FLO_E_PROCESS);
@@ -325,6 +337,7 @@ static void a_kept_program_ends_when_its_caller_is_killed(void **state)
     char text[4];
     int tell[2];
     (void)state;
+    need_keepers();
     assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
     pid_t middle = fork();
     if (middle == 0) {
@@ -337,6 +350,7 @@ static void a_kept_program_ends_when_its_caller_is_killed(void **state)
         }
         waits_hang();
     }
+    close(tell[1]); /* the pipe ends with a middle that failed */
     assert_int_equal(read(tell[0], text, 3), 3);
     char path[64];
     snprintf(path, sizeof(path), "/proc/%ld/fd/9", (long)middle);
@@ -347,7 +361,6 @@ static void a_kept_program_ends_when_its_caller_is_killed(void **state)
     assert_int_equal(read(out, text, 1), 0);
     close(out);
     close(tell[0]);
-    close(tell[1]);
 }
 
 static void memory_of_a_process_is_known_until_it_is_gone(void **state)
@@ -365,7 +378,9 @@ static void memory_of_a_process_is_known_until_it_is_gone(void **state)
     assert_true(flo_process_memory(getpid(), NULL, NULL, NULL));
     uint64_t pss = 0;
     assert_true(flo_process_pss(getpid(), &pss));
-    assert_true(pss >= anonymous / 2 && pss <= peak);
+    /* It grows from look to look, and the kernel counts pages in batches. */
+    assert_true(flo_process_memory(getpid(), NULL, NULL, &peak));
+    assert_true(pss >= anonymous / 2 && pss <= 2 * peak);
 
     assert_int_equal(flo_process_spawn(argv, -1, &pid, NULL), 0);
     wait_exit(pid);
