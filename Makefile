@@ -42,8 +42,9 @@ quick: build-tests ## unit and trace tests below 3 CPU seconds: the inner loop
 test: build-tests ## unit tests, stories with real fleets, the demo
 	@tests/run/run.py build/release -LE lane
 
-lanes: build-tests ## kills, power cuts, sanitizers, fuzzing, Arm: a part that FLOTILLA_SEED draws
-	@tests/run/run.py build/release -L lane -LE long
+lanes: build-tests ## ASan, and what FLOTILLA_SEED draws of TSan, Arm, and faults
+	@. tests/run/seed.sh && FLOTILLA_SEED=$$seed \
+	    tests/run/run.py build/release -L lane -LE "long$$seed_leaves"
 
 test-all: export FLOTILLA_PART := all
 test-all: test ## all of both, with what takes hours: every test for Arm, every kill, long fuzzing

@@ -5,7 +5,7 @@
 # one that waits takes one.  tests/run/run.py counts with the same number.
 set(FLOTILLA_PLACES 4)
 # Only a hang reaches it; tests/integration/waits.py gives up long before.
-set(FLOTILLA_HANG_S 3600)
+set(FLOTILLA_HANG_S 1800)
 
 if(NOT CMAKE_CROSSCOMPILING)
     add_executable(launch ${CMAKE_SOURCE_DIR}/tests/run/launch.c)
