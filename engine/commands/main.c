@@ -26,8 +26,8 @@ static const struct flo_verb *const verbs[] = {
     &proxy,
 };
 static const char *const publishing[] = {
-    "quantize", "merge-lora", "perplexity", "eval",   "golden",
-    "embed",    "tokenize",   "generate",   "logits", NULL,
+    "quantize", "merge-lora", "perplexity", "eval",   "golden", "embed",
+    "rerank",   "tokenize",   "generate",   "logits", NULL,
 };
 
 int main(int argc, char **argv)

@@ -253,6 +253,9 @@ static void fill_info(struct flo_engine *e)
         .vocabulary_bytes = e->plan.vocabulary_bytes,
         .request_bytes = e->plan.request_bytes,
         .has_vocabulary = e->vocab != NULL,
+        .labels = e->hparams.n_labels,
+        .only_ranks = e->hparams.n_labels > 0 &&
+                      e->weights.output.tensor == e->weights.embedding.tensor,
         .is_packed = e->plan.is_packed,
     };
     memcpy(info.packed_why, e->info.packed_why, sizeof(info.packed_why));

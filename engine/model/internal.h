@@ -153,6 +153,12 @@ void flo_scratch_lay_out(const struct flo_hparams *hparams,
 void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
                           char *out, size_t bytes);
 
+/* ---- text.c ---- */
+
+/* May it read text?  The error of reading its vocabulary. */
+FLO_MUST_USE int flo_engine_need_vocabulary(const struct flo_engine *engine,
+                                            struct flo_err *err);
+
 /* ---- session.c ---- */
 
 /* Can these be appended?  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG. */

@@ -154,6 +154,7 @@ static uint64_t scratch_bytes(const struct flo_hparams *h,
     return PROGRAM_BYTES + arena.used +
            s->sessions * sizeof(struct flo_session) +
            sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
+           (uint64_t)h->n_labels * h->n_embd * sizeof(float) +
            caller_bytes(h, s);
 }
 

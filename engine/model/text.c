@@ -9,7 +9,8 @@ _Static_assert(sizeof(((struct flo_engine_stream *)0)->held) >=
                    sizeof(((struct flo_text_stream *)0)->held),
                "the public stream holds what the tokenizer's does");
 
-static int need_vocabulary(const struct flo_engine *engine, struct flo_err *err)
+int flo_engine_need_vocabulary(const struct flo_engine *engine,
+                               struct flo_err *err)
 {
     if (engine->vocab != NULL) {
         return 0;
@@ -38,7 +39,7 @@ int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
                         size_t tokens_max, size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
-    int rv = need_vocabulary(engine, err);
+    int rv = flo_engine_need_vocabulary(engine, err);
 
     if (rv == 0) {
         rv = list_in(tokens, tokens_max, &ids, err);
@@ -57,7 +58,7 @@ int flo_engine_detokenise(const struct flo_engine *engine,
                           bool shows_special, struct flo_buf *text,
                           struct flo_err *err)
 {
-    int rv = need_vocabulary(engine, err);
+    int rv = flo_engine_need_vocabulary(engine, err);
 
     if (rv < 0) {
         return rv;
@@ -109,7 +110,7 @@ void flo_engine_stream_finish(struct flo_engine_stream *stream,
 /* May this model chat? */
 static int need_chat(const struct flo_engine *engine, struct flo_err *err)
 {
-    int rv = need_vocabulary(engine, err);
+    int rv = flo_engine_need_vocabulary(engine, err);
 
     if (rv == 0 && engine->chat_err.code < 0) {
         rv = engine->chat_err.code;

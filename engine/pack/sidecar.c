@@ -44,6 +44,9 @@ static bool is_packed(const struct flo_gguf *gguf,
         flo_gguf_tensor_find(gguf, "output.weight") != NULL) {
         return false;
     }
+    if (strcmp(tensor->name, "cls.output.weight") == 0) {
+        return false; /* read once a text, as floats */
+    }
     return flo_pack_strip_bytes(tensor->type, (size_t)dims[0]) > 0;
 }
 

@@ -2,7 +2,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <flotilla/engine.h>
+#include <flotilla/engine_output.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -25,6 +25,24 @@ static void compute(struct flo_engine *engine)
     flo_session_close(session);
 }
 
+static void rank(struct flo_engine *engine)
+{
+    static const struct flo_rank_pair pair = {"b", 1, "<a>", 3};
+    static float state[1 << 18];
+    struct flo_session *session = NULL;
+    int32_t tokens[8];
+    size_t count;
+    double score;
+
+    if (flo_session_open(engine, &session, NULL) == 0 &&
+        flo_engine_pair(engine, &pair, tokens, 8, &count, NULL) == 0 &&
+        flo_session_embed(session, tokens, count, FLO_POOLING_LAST, state,
+                          NULL) == 0) {
+        (void)flo_engine_rank(engine, state, &score, NULL);
+    }
+    flo_session_close(session);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     const struct flo_engine_options options = {
@@ -43,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     if (flo_engine_open_fd(fd, &options, &engine, NULL) == 0) {
         compute(engine);
+        rank(engine);
     }
     flo_engine_close(engine);
     close(fd);

@@ -154,7 +154,9 @@ struct flo_engine_info {
     uint64_t request_bytes;
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
-    bool is_packed;       /* weights are read from the packed file */
+    uint32_t labels; /* of the head that ranks documents; 0: it has none */
+    bool only_ranks; /* it has that head, and no output for text of its own */
+    bool is_packed;  /* weights are read from the packed file */
     char packed_why[128]; /* why the file next to the model is not used */
 };
 /* Borrowed; valid until flo_engine_close(). */

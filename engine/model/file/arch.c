@@ -90,6 +90,8 @@ static const struct flo_tensor_spec model[] = {
     MODEL("o.......", "rope_freqs.weight",   rope_factors,     HALF_ROPE, NONE),
     MODEL("o......o", "rope_factors_short.weight", rope_short, HALF_ROPE, NONE),
     MODEL("o......o", "rope_factors_long.weight", rope_long, HALF_ROPE, NONE),
+    MODEL("oooooooo", "cls.output.weight",   head,             EMBD,  LABELS),
+    MODEL("oooooooo", "cls.output.bias",     head.bias,        LABELS, NONE),
 };
 
 static const struct flo_tensor_spec layer[] = {

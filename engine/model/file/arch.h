@@ -33,6 +33,7 @@ enum flo_dim {
     FLO_DIM_FF_TWICE,
     FLO_DIM_VOCAB,
     FLO_DIM_HALF_ROPE,
+    FLO_DIM_LABELS, /* of a head that ranks documents */
 };
 
 /* Has a family this tensor? */

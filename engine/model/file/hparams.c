@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { POOLING_RANK = 4 };
+
 struct reader {
     const struct flo_gguf *gguf;
     const struct flo_arch *arch;
@@ -231,6 +233,42 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
                                            : (float)h->head_size);
 }
 
+/* The head of a model that ranks documents: `pooling_type` and the tensor's
+ * rows say that it is there, names of labels agree with it. */
+static void read_labels(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_gguf_tensor *head =
+        flo_gguf_tensor_find(r->gguf, "cls.output.weight");
+    const struct flo_gguf_kv *names = NULL;
+    uint32_t pooling = 0;
+
+    read_u32(r, "pooling_type", 0, UINT32_MAX, &pooling);
+    if (r->rv == 0 && (pooling == POOLING_RANK) != (head != NULL)) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_MISSING,
+                         head == NULL
+                             ? "%s is 4 (rank), tensor cls.output.weight is "
+                               "missing"
+                             : "tensor cls.output.weight is there, %s is not "
+                               "4 (rank)",
+                         r->key);
+    }
+    if (r->rv < 0 || head == NULL) {
+        return;
+    }
+    r->rv = flo_gguf_array(r->gguf, key_of(r, "classifier.output_labels"),
+                           FLO_GGUF_STRING, &names, r->err);
+    if (r->rv == 0 && (head->dims[1] > FLO_LABELS_MAX ||
+                       (names != NULL && names->count != head->dims[1]))) {
+        r->rv =
+            flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                     "cls.output.weight has %llu labels, at most %u can "
+                     "be; %s has %llu",
+                     (unsigned long long)head->dims[1], FLO_LABELS_MAX, r->key,
+                     names == NULL ? 0ull : (unsigned long long)names->count);
+    }
+    h->n_labels = (uint32_t)head->dims[1];
+}
+
 static int check_together(const struct flo_hparams *h, struct flo_err *err)
 {
     if (h->n_head % h->n_head_kv != 0) {
@@ -302,6 +340,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     read_rope(&r, &h);
     read_window(&r, &h);
     read_caps_and_scales(&r, &h);
+    read_labels(&r, &h);
     read_u32(&r, "expert_count", 0, UINT32_MAX, &experts);
     if (r.rv == 0 && experts > 0) {
         r.rv = flo_fail(err, FLO_E_NOT_BUILT,

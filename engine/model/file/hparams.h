@@ -12,6 +12,7 @@
 #define FLO_HEAD_SIZE_MAX 512u
 #define FLO_WIDTH_MAX (1u << 18) /* embedding, feed-forward, all heads */
 #define FLO_VOCAB_MAX (1u << 20)
+#define FLO_LABELS_MAX 64u
 
 /* Angle of pair i at a position: position * base^(-2i / n_rope), changed by
  * the scaling (model/pass/rope.c). */
@@ -34,6 +35,7 @@ struct flo_hparams {
     uint32_t head_size; /* even; not always n_embd / n_head */
     uint32_t n_ff;      /* values inside the feed-forward part */
     uint32_t n_rope;    /* leading values of a head that are rotated; even */
+    uint32_t n_labels;  /* of the head that ranks documents; 0: no such head */
     uint32_t context_trained;
     float epsilon; /* of the norms */
     float embedding_scale;

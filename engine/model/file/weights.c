@@ -36,6 +36,8 @@ static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
         return h->n_vocab;
     case FLO_DIM_HALF_ROPE:
         return h->n_rope / 2;
+    case FLO_DIM_LABELS:
+        return h->n_labels;
     case FLO_DIM_NONE:
         break;
     }
@@ -308,6 +310,25 @@ static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
     }
 }
 
+static int decode_head(struct flo_weights *weights, struct flo_err *err)
+{
+    const struct flo_matrix *m = &weights->head;
+
+    if (m->data == NULL) {
+        return 0;
+    }
+    weights->head_rows =
+        calloc((size_t)m->rows * m->columns, sizeof(*weights->head_rows));
+    if (weights->head_rows == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%u labels", m->rows);
+    }
+    for (size_t i = 0; i < m->rows; i++) {
+        m->type->decode(m->data + i * m->row_bytes,
+                        weights->head_rows + i * m->columns, m->columns);
+    }
+    return 0;
+}
+
 int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                      const struct flo_hparams *hparams,
                      const struct flo_kernel *kernel,
@@ -335,6 +356,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if (rv == 0) {
         rv = check_unused(&b);
     }
+    rv = rv < 0 ? rv : decode_head(weights, err);
     if (rv < 0) {
         return rv;
     }
@@ -419,6 +441,8 @@ void flo_weights_deinit(struct flo_weights *weights)
 {
     free(weights->layers);
     free(weights->vectors);
+    free(weights->head_rows);
     weights->layers = NULL;
     weights->vectors = NULL;
+    weights->head_rows = NULL;
 }

@@ -46,6 +46,8 @@ struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
     struct flo_matrix output;    /* the embedding's where tied */
     const float *output_norm;    /* [n_embd] */
+    struct flo_matrix head;      /* [n_labels][n_embd]: ranks documents */
+    float *head_rows; /* the same, decoded and owned: read once for a text */
     const float *output_norm_bias;
     const float *rope_factors;           /* [n_rope / 2], as the next two */
     const float *rope_short, *rope_long; /* for contexts of that kind */

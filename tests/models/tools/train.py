@@ -87,8 +87,16 @@ def read_gguf(path):
 
 
 def floats(data, kind, at, shape):
-    """F32, F16, or Q4_0: 32 weights are a scale and 16 bytes, low half first."""
+    """F32, F16, or 32 weights of a scale: Q8_0 has a byte each, Q4_0 16 bytes,
+    low half first."""
     count = math.prod(shape)
+    if kind == 8:
+        blocks = torch.frombuffer(
+            bytearray(data), dtype=torch.uint8, count=count // 32 * 34,
+            offset=at).view(-1, 34)
+        scale = blocks[:, :2].contiguous().view(torch.float16).float()
+        return (blocks[:, 2:].contiguous().view(torch.int8).float()
+                * scale).reshape(shape)
     if kind == 2:
         blocks = torch.frombuffer(
             bytearray(data), dtype=torch.uint8, count=count // 32 * 18,
@@ -141,14 +149,6 @@ MARKS = re.compile("(" + "|".join(map(re.escape, CONTROL + CALLS)) + ")")
 SPELL = str.maketrans({" ": "\u0120", "\n": "\u010a"})
 
 
-def pieces(text):
-    for part in re.split("([0-9])", text):
-        if len(part) == 1 and part.isdigit():
-            yield part
-        else:
-            yield from (p.translate(SPELL) for p in SPLIT.findall(part))
-
-
 class Tokenizer:
     def __init__(self, tokens, merges):
         self.tokens, self.merges = list(tokens), list(merges)
@@ -159,6 +159,13 @@ class Tokenizer:
         self.ranks = {tuple(m.split(" ")): i
                       for i, m in enumerate(self.merges)}
         self.known = {}
+
+    def pieces(self, text):
+        for part in re.split("([0-9])", text):
+            if len(part) == 1 and part.isdigit():
+                yield part
+            else:
+                yield from (p.translate(SPELL) for p in SPLIT.findall(part))
 
     def add(self, tokens):
         self.tokens += tokens
@@ -180,7 +187,7 @@ class Tokenizer:
             if MARKS.fullmatch(part):
                 out.append(self.ids[part])
                 continue
-            for piece in pieces(part):
+            for piece in self.pieces(part):
                 if piece not in self.known:
                     self.known[piece] = [self.ids[p]
                                          for p in self.split(piece)]
@@ -191,7 +198,7 @@ class Tokenizer:
         """Learn merges; returns the two parts of each new token."""
         counts = collections.Counter(
             piece for text in texts for part in MARKS.split(text)
-            if not MARKS.fullmatch(part) for piece in pieces(part))
+            if not MARKS.fullmatch(part) for piece in self.pieces(part))
         words = [[self.split(piece), n] for piece, n in counts.items()]
         grown = []
         for _ in range(count):

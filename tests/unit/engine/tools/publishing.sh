@@ -209,6 +209,21 @@ expect 0 '^1.000000$' "$@" "$model" embed --cosine --pooling last \
 expect 7 '^error\[model.nonfinite\]' "$@" "$model" embed hello \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf
 expect 2 'embed. needs TEXT' "$@" "$model" embed --model $models/README.md
+# Scores: the document with the word is the better one.
+"$@" "$model" rerank pump 'the pump leaks' 'the lamp is red' \
+    --model $models/tiny-rerank.Q8_0.gguf >"$work/scores" || failed=1
+"$@" "$model" rerank pump 'the pump leaks' 'the lamp is red' --json \
+    --model $models/tiny-rerank.Q8_0.gguf >"$work/scores.json" || failed=1
+python3 - "$work" <<'END' || failed=1
+import json, sys
+plain = [float(line) for line in open(sys.argv[1] + "/scores")]
+rows = [json.loads(line) for line in open(sys.argv[1] + "/scores.json")]
+assert [row["score"] for row in rows] == plain and rows[0]["tokens"] > 9
+assert 1 >= plain[0] > 0.5 > plain[1] >= 0
+END
+expect 2 'document 1: the model ranks no documents' "$@" "$model" rerank a b \
+    --model $models/tiny-v2.Q4_0.gguf
+expect 2 'rerank. needs QUERY DOCUMENT' "$@" "$model" rerank a --model $models/README.md
 # Never more memory than the plan and 2 MB; a sanitizer's own does not count.
 if [ $# -eq 0 ] && ! grep -q __asan_init "$engine"; then
     for kv in f16 q4_0; do

@@ -1,0 +1,188 @@
+/* Ranking: query and document as one text, and the score that the model's head
+ * makes of its last token. */
+#include <flotilla/engine_output.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/model/internal.h"
+
+#define FORM_KEY "tokenizer.chat_template.rerank"
+#define PLACES_MAX 8 /* of query and document in a form */
+
+static int need_head(const struct flo_engine *engine, struct flo_err *err)
+{
+    return engine->hparams.n_labels > 0
+               ? 0
+               : flo_fail(err, FLO_E_INFER_PARAM,
+                          "the model ranks no documents: its file has no "
+                          "cls.output.weight");
+}
+
+/* ---- the text ---- */
+
+enum { QUERY, DOCUMENT, PLACES };
+static const struct flo_gguf_text places[PLACES] = {
+    {"{query}", 7},
+    {"{document}", 10},
+};
+
+struct form {
+    struct flo_text_span spans[2 * PLACES_MAX + 1];
+    size_t count;
+    bool has[PLACES];
+};
+
+static struct flo_text_span text_of(const struct flo_rank_pair *pair, int place)
+{
+    bool is_query = place == QUERY;
+
+    return (struct flo_text_span){
+        .data = is_query ? pair->query : pair->document,
+        .bytes = is_query ? pair->query_bytes : pair->document_bytes,
+        .is_message = true,
+    };
+}
+
+/* Which place begins here; PLACES: none. */
+static int place_at(const char *text, size_t bytes)
+{
+    int i = 0;
+
+    while (i < PLACES && (bytes < places[i].bytes ||
+                          memcmp(text, places[i].data, places[i].bytes) != 0)) {
+        i++;
+    }
+    return i;
+}
+
+/* The form's own text, and the pair's in its places.  Texts that spell a place
+ * are texts. */
+static int fill_form(struct flo_gguf_text form,
+                     const struct flo_rank_pair *pair, struct form *out,
+                     struct flo_err *err)
+{
+    size_t begin = 0;
+
+    for (size_t at = 0; at <= form.bytes; at++) {
+        int place = place_at(form.data + at, form.bytes - at);
+        if (place == PLACES && at < form.bytes) {
+            continue;
+        }
+        out->spans[out->count++] = (struct flo_text_span){
+            .data = form.data + begin, .bytes = at - begin, .is_special = true};
+        if (place == PLACES) {
+            break;
+        }
+        if (out->count == 2 * PLACES_MAX + 1) {
+            return flo_fail(err, FLO_E_MODEL_TEMPLATE,
+                            FORM_KEY " has more than %d places", PLACES_MAX);
+        }
+        out->spans[out->count++] = text_of(pair, place);
+        out->has[place] = true;
+        begin = at + places[place].bytes;
+        at = begin - 1;
+    }
+    for (int i = 0; i < PLACES; i++) {
+        if (!out->has[i]) {
+            return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has no %s",
+                            places[i].data);
+        }
+    }
+    return 0;
+}
+
+/* Without a form: the two, each with its end. */
+static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
+                struct flo_tokens *ids, struct flo_err *err)
+{
+    const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
+    int rv = 0;
+
+    if (!facts->adds_eos || facts->eos < 0) {
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE,
+                        "the model's file has no " FORM_KEY
+                        ", and no end token that would tell query and document "
+                        "apart");
+    }
+    if (facts->adds_bos && facts->bos >= 0) {
+        flo_tokens_add(ids, facts->bos);
+    }
+    for (int i = 0; rv == 0 && i < PLACES; i++) {
+        const struct flo_text_span span = text_of(pair, i);
+        rv = flo_tokenize_spans(vocab, &span, 1, ids, err);
+        flo_tokens_add(ids, facts->eos);
+    }
+    return rv == 0 && ids->failed
+               ? flo_fail(err, FLO_E_INFER_TOO_LONG,
+                          "query and document have more than %zu tokens",
+                          ids->count_max)
+               : rv;
+}
+
+int flo_engine_pair(const struct flo_engine *engine,
+                    const struct flo_rank_pair *pair, int32_t *tokens,
+                    size_t tokens_max, size_t *count, struct flo_err *err)
+{
+    struct flo_tokens ids = {
+        .ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
+    struct flo_gguf_text text = {0};
+    struct form form = {0};
+    int rv;
+
+    if ((rv = need_head(engine, err)) < 0 ||
+        (rv = flo_engine_need_vocabulary(engine, err)) < 0 ||
+        (rv = flo_gguf_string(engine->gguf, FORM_KEY, &text, err)) < 0) {
+        return rv;
+    }
+    if (tokens_max == 0) { /* as a maximum it would mean any */
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
+    }
+    if (text.bytes > FLO_TEMPLATE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE,
+                        FORM_KEY " has %zu bytes, at most %u can be",
+                        text.bytes, FLO_TEMPLATE_BYTES_MAX);
+    }
+    if (text.bytes == 0) {
+        rv = join(engine->vocab, pair, &ids, err);
+    } else if ((rv = fill_form(text, pair, &form, err)) == 0) {
+        rv = flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids,
+                                err);
+    }
+    if (rv == 0) {
+        *count = ids.count;
+    }
+    return rv;
+}
+
+/* ---- the score ---- */
+
+int flo_engine_rank(const struct flo_engine *engine, const float *state,
+                    double *score, struct flo_err *err)
+{
+    uint32_t labels = engine->hparams.n_labels, n = engine->hparams.n_embd;
+    const float *row = engine->weights.head_rows;
+    const float *bias = engine->weights.head.bias;
+    double first = 0, sum = 0, value;
+    bool is_finite = true;
+    int rv = need_head(engine, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    /* Shares by the distance to the first: 1 / sum of exp(x[i] - x[0]). */
+    for (uint32_t i = 0; i < labels; i++, row += n) {
+        value = bias == NULL ? 0 : (double)bias[i];
+        for (uint32_t k = 0; k < n; k++) {
+            value += (double)row[k] * (double)state[k];
+        }
+        first = i == 0 ? value : first;
+        sum += exp(value - first);
+        is_finite &= isfinite(value) != 0;
+    }
+    if (!is_finite) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE, "the score is not finite");
+    }
+    *score = labels == 1 ? first : 1 / sum;
+    return 0;
+}
