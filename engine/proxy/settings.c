@@ -143,6 +143,7 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     out->api = strcmp(api, "http") == 0   ? FLO_RUNTIME_HTTP
                : strcmp(api, "none") == 0 ? FLO_RUNTIME_NONE
                                           : FLO_RUNTIME_OPENAI;
+    out->abilities &= ~(uint64_t)FLO_ABILITY_RERANK; /* no call for that yet */
     if (out->api != FLO_RUNTIME_OPENAI) {
         out->abilities &= ~(uint64_t)FLO_ABILITY_IMAGES; /* texts alone go */
     }

@@ -1,72 +1,138 @@
-/* Texts to vectors in the engine process, input by input and each in pieces.
- * Answers go on between two pieces, and a cancel is seen soon. */
+/* Texts to vectors in the engine process, and documents to their scores for a
+ * query: one by one and each in pieces.  Answers go on between two pieces, and
+ * a cancel is seen soon. */
 #include "engine/run/run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/engine_output.h>
+#include <flotilla/engine_step.h>
+
+#define CHECK_BYTES (64u << 10) /* of texts that one step counts tokens of */
+
+uint32_t flo_embed_count(const struct flo_wire_embed *in)
+{
+    return in->ranks && in->n_inputs > 0 ? in->n_inputs - 1 : in->n_inputs;
+}
+
+/* ---- tokens ---- */
+
+static int read_pair(const struct flo_engine *engine,
+                     const struct flo_wire_embed *in, uint32_t i,
+                     int32_t **tokens, size_t *count, struct flo_err *err)
+{
+    const struct flo_wire_text *query = &in->inputs[0].data;
+    const struct flo_wire_text *document = &in->inputs[i + 1].data;
+    const struct flo_rank_pair pair = {query->data, query->bytes,
+                                       document->data, document->bytes};
+    uint32_t context = flo_engine_info(engine)->context;
+
+    if (in->inputs[0].is_tokens || in->inputs[i + 1].is_tokens) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "it or the query is no text");
+    }
+    *tokens = malloc(context * sizeof(**tokens));
+    if (*tokens == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %u tokens", context);
+    }
+    return flo_engine_pair(engine, &pair, *tokens, context, count, err);
+}
+
+static int read_text(const struct flo_engine *engine,
+                     const struct flo_wire_embed *in, uint32_t i,
+                     int32_t **tokens, size_t *count, struct flo_err *err)
+{
+    return flo_tokens_read(
+        engine, in->inputs[i].data,
+        in->inputs[i].is_tokens ? FLO_TEXT_IDS
+                                : FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
+        flo_engine_info(engine)->context, tokens, count, err);
+}
 
 static int read_input(const struct flo_engine *engine,
                       const struct flo_wire_embed *in, uint32_t i,
                       int32_t **tokens, size_t *count, struct flo_err *err)
 {
-    int rv = flo_tokens_read(
-        engine, in->inputs[i].data,
-        in->inputs[i].is_tokens ? FLO_TEXT_IDS
-                                : FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
-        flo_engine_info(engine)->context, tokens, count, err);
+    int rv;
 
+    *tokens = NULL;
+    rv = (in->ranks ? read_pair : read_text)(engine, in, i, tokens, count, err);
     if (rv == 0 && *count == 0) {
-        free(*tokens);
-        *tokens = NULL;
         rv = flo_fail(err, FLO_E_INFER_PARAM, "it is empty");
     }
     if (rv == 0 && in->prompt_max > 0 && *count > in->prompt_max) {
-        free(*tokens);
-        *tokens = NULL;
         rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
                       "it has %zu tokens, its app may send %u", *count,
                       in->prompt_max);
     }
-    return rv < 0 ? flo_wrap(err, rv, "input %u", i) : 0;
+    if (rv == 0) {
+        return 0;
+    }
+    free(*tokens);
+    *tokens = NULL;
+    return flo_wrap(err, rv,
+                    in->ranks ? "document %u with the query" : "input %u", i);
 }
 
 /* All inputs are read once before the first vector.  A bad input thus fails the
  * request before anything is computed.  The tokens of all inputs together would
  * take more than is planned. */
-static int check_inputs(const struct flo_engine *engine,
+static int check_inputs(struct flo_embed *embed,
+                        const struct flo_engine *engine,
                         const struct flo_wire_embed *in, struct flo_err *err)
 {
+    size_t bytes = 0;
     int rv = 0;
 
-    for (uint32_t i = 0; rv == 0 && i < in->n_inputs; i++) {
+    while (rv == 0 && embed->n_checked < flo_embed_count(in) &&
+           bytes < CHECK_BYTES) {
+        uint32_t i = embed->n_checked++;
         int32_t *tokens = NULL;
         size_t count;
         rv = read_input(engine, in, i, &tokens, &count, err);
         free(tokens);
+        bytes += in->inputs[i + in->ranks].data.bytes +
+                 (in->ranks ? in->inputs[0].data.bytes : 0);
     }
     return rv;
+}
+
+/* ---- computing ---- */
+
+/* Pairs begin alike, up to their documents: what the session has of the last
+ * one stays. */
+static uint32_t begin_alike(const struct flo_embed *embed,
+                            struct flo_session *session)
+{
+    uint32_t same = 0;
+
+    if (embed->at > 0) {
+        same = flo_session_common(session, embed->tokens, embed->count);
+        same = same < embed->count ? same : (uint32_t)embed->count - 1;
+    }
+    flo_session_truncate(session, same);
+    return same;
 }
 
 static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
                        struct flo_session *session,
                        const struct flo_wire_embed *in, struct flo_err *err)
 {
-    int rv = 0;
-
-    if (embed->started_at_us == 0) {
-        embed->started_at_us = flo_now_us();
-        rv = check_inputs(engine, in, err);
+    int rv =
+        read_input(engine, in, embed->at, &embed->tokens, &embed->count, err);
+    if (rv < 0) {
+        return rv;
     }
-    if (rv == 0) {
-        rv = read_input(engine, in, embed->at, &embed->tokens, &embed->count,
-                        err);
+    if (in->ranks) {
+        embed->n_fed = begin_alike(embed, session);
+        embed->counts.tokens_in += (uint32_t)embed->n_fed;
+        embed->counts.cached_tokens += (uint32_t)embed->n_fed;
+    } else {
+        flo_session_reset(session);
     }
-    flo_session_reset(session);
     memset(embed->vector, 0,
            flo_engine_info(engine)->n_embd * sizeof(*embed->vector));
-    return rv;
+    return 0;
 }
 
 static int compute(struct flo_embed *embed, struct flo_session *session,
@@ -84,17 +150,29 @@ static int compute(struct flo_embed *embed, struct flo_session *session,
     return rv;
 }
 
+/* ---- the answer ---- */
+
+/* The document's score takes the state's place. */
+static int score(struct flo_embed *embed, const struct flo_engine *engine,
+                 struct flo_err *err)
+{
+    double score;
+    int rv = flo_engine_rank(engine, embed->vector, &score, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "document %u", embed->at);
+    }
+    embed->vector[0] = (float)score;
+    return 0;
+}
+
 static int put_vector(struct flo_embed *embed, uint32_t request,
-                      uint32_t n_embd, struct flo_buf *out, struct flo_err *err)
+                      uint32_t values, struct flo_buf *out, struct flo_err *err)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_EMBEDDING,
                                       .request = request};
 
-    if (!flo_embedding_finish(embed->vector, n_embd)) {
-        return flo_fail(err, FLO_E_MODEL_NONFINITE,
-                        "the vector of input %u is not finite", embed->at);
-    }
-    for (uint32_t i = 0; i < n_embd; i++) {
+    for (uint32_t i = 0; i < values; i++) {
         uint32_t bits;
         memcpy(&bits, &embed->vector[i], sizeof(bits));
         flo_put_u32(&embed->vector[i], bits);
@@ -102,8 +180,26 @@ static int put_vector(struct flo_embed *embed, uint32_t request,
     answer.embedding.index = embed->at;
     answer.embedding.tokens_in = (uint32_t)embed->count;
     answer.embedding.vector =
-        (struct flo_wire_text){(const char *)embed->vector, 4 * (size_t)n_embd};
+        (struct flo_wire_text){(const char *)embed->vector, 4 * (size_t)values};
     return flo_wire_write(out, &answer, err);
+}
+
+static int answer(struct flo_embed *embed, const struct flo_engine *engine,
+                  const struct flo_wire_message *message, struct flo_buf *out,
+                  struct flo_err *err)
+{
+    uint32_t n_embd = flo_engine_info(engine)->n_embd;
+    int rv = 0;
+
+    if (message->embed.ranks) {
+        rv = score(embed, engine, err);
+    } else if (!flo_embedding_finish(embed->vector, n_embd)) {
+        rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
+                      "the vector of input %u is not finite", embed->at);
+    }
+    return rv < 0 ? rv
+                  : put_vector(embed, message->request,
+                               message->embed.ranks ? 1 : n_embd, out, err);
 }
 
 static void end_input(struct flo_embed *embed)
@@ -125,21 +221,28 @@ bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
                     struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_wire_embed *in = &message->embed;
+    bool is_last = in->takes_last || in->ranks;
     int rv = 0;
 
+    if (embed->n_checked < flo_embed_count(in)) {
+        embed->started_at_us =
+            embed->n_checked == 0 ? flo_now_us() : embed->started_at_us;
+        rv = check_inputs(embed, engine, in, err);
+        if (rv < 0 || embed->n_checked < flo_embed_count(in)) {
+            return rv < 0;
+        }
+    }
     if (embed->n_fed == 0) {
         rv = begin_input(embed, engine, session, in, err);
     }
     if (rv == 0) {
         rv = compute(embed, session,
-                     in->takes_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN,
-                     piece, err);
+                     is_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN, piece, err);
     }
     if (rv == 0 && embed->n_fed == embed->count) {
-        rv = put_vector(embed, message->request,
-                        flo_engine_info(engine)->n_embd, out, err);
+        rv = answer(embed, engine, message, out, err);
         end_input(embed);
         embed->at++;
     }
-    return rv < 0 || embed->at == in->n_inputs;
+    return rv < 0 || embed->at == flo_embed_count(in);
 }

@@ -55,7 +55,8 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
         .is_sandboxed = worker->is_sandboxed,
         .is_packed = info->is_packed,
         .prefix_tokens = flo_kept_tokens(worker->kept),
-        .abilities = FLO_ABILITIES_OURS,
+        .abilities =
+            FLO_ABILITIES_OURS | (info->labels > 0 ? FLO_ABILITY_RERANK : 0),
     };
     return flo_wire_write(&worker->out, &answer, err);
 }
@@ -319,12 +320,19 @@ static int change_adapters(struct flo_worker *worker,
     return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
 }
 
-/* GENERATE: it waits until a session is free. */
+/* GENERATE: it waits until a session is free.  Probes measure any model. */
 static int enqueue(struct flo_worker *worker,
                    const struct flo_wire_message *message, struct flo_err *err)
 {
     struct flo_adapter *adapter = NULL;
     int rv = 0;
+    if (flo_engine_info(worker->engine)->only_ranks &&
+        message->generate.priority != FLO_WIRE_PROBE) {
+        flo_fail(err, FLO_E_INFER_PARAM,
+                 "the model ranks documents and writes no text: its file has "
+                 "no output.weight");
+        return flo_err_fix(err, "POST /v1/rerank, or ask another model");
+    }
     if (message->generate.adapter.bytes > 0) {
         rv = flo_adapters_find(&worker->adapters, message->generate.adapter,
                                &adapter, err);
@@ -337,7 +345,7 @@ static int enqueue(struct flo_worker *worker,
 static int embed(struct flo_worker *worker,
                  const struct flo_wire_message *message, struct flo_err *err)
 {
-    int rv = message->embed.n_inputs == 0
+    int rv = flo_embed_count(&message->embed) == 0
                  ? flo_fail(err, FLO_E_INFER_PARAM, "no input")
                  : flo_waiting_add(&worker->waiting, message, NULL, err);
     worker->requests += rv == 0;

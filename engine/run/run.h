@@ -369,18 +369,21 @@ void flo_waiting_remove(struct flo_waiting *waiting, size_t i);
 size_t flo_waiting_count(const struct flo_waiting *waiting,
                          enum flo_wire_type type);
 
-/* ---- embed.c: texts to vectors ---- */
+/* ---- embed.c: texts to vectors, documents to scores ---- */
 
+/* How many vectors or scores the request is to get. */
+uint32_t flo_embed_count(const struct flo_wire_embed *in);
 /* The work on one request, whose frame still waits. */
 struct flo_embed {
     uint64_t started_at_us;      /* 0: it has not begun */
     struct flo_wire_done counts; /* as they go out at the end */
-    uint32_t at;                 /* the input under way */
+    uint32_t n_checked;          /* inputs whose tokens were counted */
+    uint32_t at;                 /* the input, or document, under way */
     int32_t *tokens;             /* of it */
     size_t count, n_fed;         /* n_fed is 0 between two inputs */
     float *vector;               /* [n_embd], of the worker */
 };
-/* At most `piece` tokens of it; between two inputs the session may change.
+/* At most `piece` tokens of it, all in one session that nobody else uses.
  * EMBEDDING goes to `out`. true: that was all, or *err has the error. */
 bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
                     struct flo_session *session,

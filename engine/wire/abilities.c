@@ -84,7 +84,8 @@ static const char *embed_lacks(const struct flo_wire_embed *in,
         has_ids |= in->inputs[i].is_tokens;
     }
     const struct use uses[] = {
-        {true, FLO_ABILITY_VECTORS, "input"},
+        {in->ranks, FLO_ABILITY_RERANK, "method"},
+        {!in->ranks, FLO_ABILITY_VECTORS, "input"},
         {has_ids, FLO_ABILITY_IDS_IN, "input"},
         {in->takes_last, FLO_ABILITY_LAST, "pooling"},
     };

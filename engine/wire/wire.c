@@ -167,6 +167,7 @@ static const struct row rows_string[] = {
 static const struct row rows_embed[] = {
     ROW(1, KIND_BOOL, embed, takes_last),
     ROW(2, KIND_U32, embed, prompt_max),
+    ROW(3, KIND_BOOL, embed, ranks),
 };
 
 static const struct row rows_embedding[] = {

@@ -97,10 +97,11 @@ EMBEDDING = shape({
                 "pooling": POOLING,
                 "dimensions": whole(1, constant("DIMENSIONS_MAX"))})})
 RERANK = shape({
-    "query": said(1), "method": words("embedding"),
+    "query": said(1),
     "documents": many(either(said(1), shape({"text": said(1)})), minItems=1,
                       maxItems=INPUTS_MAX - 1),
-    **optional({"model": MODEL, "pooling": POOLING,
+    **optional({"model": MODEL, "method": words("rerank", "embedding"),
+                "pooling": POOLING,
                 "top_n": {"type": "integer", "minimum": 1},
                 "return_documents": FLAG})})
 TOKENISE = shape({
@@ -160,7 +161,7 @@ EMBEDDED = shape({
         "embedding": either(many({"type": "number"}), TEXT)}), minItems=1)})
 RANKED = shape({
     "id": TEXT, "object": words("list"), "model": TEXT,
-    "method": words("embedding"), "usage": PROMPT_USAGE,
+    "method": words("rerank", "embedding"), "usage": PROMPT_USAGE,
     "results": many(shape({
         "index": COUNT, "relevance_score": {"type": "number"},
         "document?": shape({"text": TEXT})}), minItems=1)})
@@ -203,7 +204,7 @@ PATHS = {
         "createEmbedding", "Vectors of texts", "vectors", ASKED,
         "embedding")},
     "/v1/rerank": {"post": call(
-        "rerank", "Documents by their nearness to a query", "ranks", ASKED,
+        "rerank", "Documents by how well they answer a query", "ranks", ASKED,
         "rerank")},
     "/tokenize": {"post": call(
         "tokenize", "Token ids of a text", "token_ids", ASKED, "tokenise")},

@@ -104,7 +104,8 @@ static void add_capabilities(const struct serve_engine *live,
     } rows[] = {{FLO_ABILITY_TOOLS, "tools"},
                 {FLO_ABILITY_THINKING, "thinking"},
                 {FLO_ABILITY_IMAGES, "vision"},
-                {FLO_ABILITY_VECTORS, "embedding"}};
+                {FLO_ABILITY_VECTORS, "embedding"},
+                {FLO_ABILITY_RERANK, "rerank"}};
 
     flo_buf_text(out, "\"capabilities\":[\"completion\"");
     for (size_t i = 0; live != NULL && i < FLO_COUNT(rows); i++) {

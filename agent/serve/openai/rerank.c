@@ -1,8 +1,8 @@
-/* The front of /v1/rerank: documents by their nearness to a query.
+/* The front of /v1/rerank: documents by how well they answer a query.
  *
- * A reranker reads both together, and none of the engine's architectures is
- * one.  Cosines of vectors are another thing: they come where a client asks
- * for that by name, and the answer says so. */
+ * A reranker reads both together and gives a score.  Cosines of vectors are
+ * another thing: they come where a client asks for that by name.  The answer
+ * says which of the two it is. */
 #include "agent/serve/openai/openai.h"
 
 #include <math.h>
@@ -13,7 +13,8 @@
 
 struct rerank {
     json_t *documents; /* NULL: they are not told */
-    uint32_t count, top;
+    bool by_vectors;
+    uint32_t count, top, told;
     float *query; /* [dimensions] */
     size_t dimensions;
     struct score {
@@ -34,16 +35,24 @@ static int refuse(struct serve_request *request, const char *field,
 static int read_method(struct serve_request *request, const json_t *body,
                        struct flo_err *err)
 {
-    const char *method = json_string_value(json_object_get(body, "method"));
+    struct rerank *rerank = request->state;
+    const json_t *value = json_object_get(body, "method");
+    const char *method = json_string_value(value);
 
-    if (method != NULL && strcmp(method, "embedding") == 0) {
-        return 0;
+    rerank->by_vectors = method != NULL && strcmp(method, "embedding") == 0;
+    if (!rerank->by_vectors && value != NULL && !json_is_null(value) &&
+        (method == NULL || strcmp(method, "rerank") != 0)) {
+        refuse(request, "method", "must be \"rerank\" or \"embedding\"", err);
+        return flo_err_fix(err,
+                           "\"embedding\" orders by the cosine of vectors as "
+                           "/v1/embeddings has them; leave it out for a model "
+                           "that is a reranker");
     }
-    refuse(request, "method",
-           "must be \"embedding\": models that rerank are not built yet", err);
-    return flo_err_fix(err, "\"method\":\"embedding\" orders by the cosine of "
-                            "vectors as /v1/embeddings has them; take a model "
-                            "that was trained for vectors");
+    if (!rerank->by_vectors && json_object_get(body, "pooling") != NULL) {
+        return refuse(request, "pooling", "needs \"method\":\"embedding\"",
+                      err);
+    }
+    return 0;
 }
 
 static const json_t *text_of(const json_t *document)
@@ -54,12 +63,20 @@ static const json_t *text_of(const json_t *document)
     return json_string_length(text) > 0 ? text : NULL;
 }
 
+/* Some clients call them texts. */
+static const json_t *documents_of(const json_t *body)
+{
+    const json_t *documents = json_object_get(body, "documents");
+
+    return documents != NULL ? documents : json_object_get(body, "texts");
+}
+
 /* The query, and each document behind it. */
 static int read_texts(struct serve_request *request, json_t *body,
                       json_t *input, struct flo_err *err)
 {
     json_t *query = json_object_get(body, "query");
-    const json_t *documents = json_object_get(body, "documents");
+    const json_t *documents = documents_of(body);
     size_t count = json_array_size(documents);
     char what[80];
 
@@ -137,7 +154,9 @@ static int read_body(struct serve_request *request, json_t *body,
     json_object_set(tree, "model", json_object_get(body, "model"));
     json_object_set(tree, "pooling", json_object_get(body, "pooling"));
     json_object_set_new(tree, "input", input);
-    return flo_params_read_tree(REQUEST_EMBED, tree, params, err);
+    rv = flo_params_read_tree(REQUEST_EMBED, tree, params, err);
+    params->message.embed.ranks = rv == 0 && !rerank->by_vectors;
+    return rv;
 }
 
 static int read(struct serve_request *request, const struct serve_body *body,
@@ -157,16 +176,22 @@ static int read(struct serve_request *request, const struct serve_body *body,
 
 /* ---- the answer ---- */
 
+static float float_at(struct flo_wire_text vector, size_t i)
+{
+    uint32_t bits = flo_get_u32(vector.data + 4 * i);
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 /* The vectors have length 1; 0 where one is not finite. */
 static double cosine(const struct rerank *rerank, struct flo_wire_text vector)
 {
     double sum = 0;
 
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        uint32_t bits = flo_get_u32(vector.data + 4 * i);
-        float value;
-        memcpy(&value, &bits, sizeof(value));
-        sum += (double)value * (double)rerank->query[i];
+        sum += (double)float_at(vector, i) * (double)rerank->query[i];
     }
     return isfinite(sum) ? sum : 0;
 }
@@ -177,12 +202,23 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
     rerank->query = malloc(vector.bytes + 1);
     rerank->dimensions = rerank->query == NULL ? 0 : vector.bytes / 4;
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        uint32_t bits = flo_get_u32(vector.data + 4 * i);
-        memcpy(&rerank->query[i], &bits, sizeof(bits));
+        rerank->query[i] = float_at(vector, i);
     }
 }
 
-/* The query's comes first. */
+/* A reranker's score of a document. */
+static bool keep_score(struct rerank *rerank, uint32_t i,
+                       struct flo_wire_text vector)
+{
+    if (i >= rerank->count || vector.bytes != 4 ||
+        !isfinite(float_at(vector, 0))) {
+        return false;
+    }
+    rerank->scores[i] = (struct score){i, (double)float_at(vector, 0)};
+    return true;
+}
+
+/* The query's vector comes first. */
 static void frame(struct serve_request *request,
                   const struct flo_wire_message *message, struct flo_buf *out)
 {
@@ -190,7 +226,10 @@ static void frame(struct serve_request *request,
     struct flo_wire_text vector = message->embedding.vector;
     uint32_t i = message->embedding.index;
 
-    if (i == 0) {
+    rerank->told++;
+    if (!rerank->by_vectors) {
+        out->failed |= !keep_score(rerank, i, vector);
+    } else if (i == 0) {
         keep_query(rerank, vector);
         out->failed |= rerank->query == NULL;
     } else if (i <= rerank->count && vector.bytes == 4 * rerank->dimensions) {
@@ -216,12 +255,17 @@ static int whole(struct serve_request *request,
 {
     struct rerank *rerank = request->state;
 
-    (void)err;
+    if (rerank->told != rerank->count + rerank->by_vectors) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        "scores of %u documents, not of %u", rerank->told,
+                        rerank->count);
+    }
     qsort(rerank->scores, rerank->count, sizeof(rerank->scores[0]), compare);
     flo_buf_printf(out,
                    "{\"id\":\"%s\",\"object\":\"list\",\"model\":\"%s\","
-                   "\"method\":\"embedding\",\"results\":[",
-                   request->id, request->model_name);
+                   "\"method\":\"%s\",\"results\":[",
+                   request->id, request->model_name,
+                   rerank->by_vectors ? "embedding" : "rerank");
     for (uint32_t i = 0; i < rerank->top; i++) {
         const struct score *score = &rerank->scores[i];
         const json_t *text =

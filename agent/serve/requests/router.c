@@ -442,6 +442,17 @@ static int refuse_images(struct serve_request *request,
                             "with `images` among its abilities");
 }
 
+static int refuse_ranks(struct serve_request *request,
+                        const struct serve_engine *engine, struct flo_err *err)
+{
+    strcpy(request->params.param, "method");
+    flo_fail(err, FLO_E_INFER_PARAM, "the model %s is no reranker",
+             engine->name);
+    return flo_err_fix(err, "ask a model whose file has a head for that, or "
+                            "order by the cosine of vectors: "
+                            "\"method\":\"embedding\"");
+}
+
 /* Asked before anything is sent: an engine that lacks an ability would refuse
  * with less to say. */
 static int check_abilities(struct serve_request *request,
@@ -459,6 +470,10 @@ static int check_abilities(struct serve_request *request,
         params->message.generate.n_images > 0 &&
         (engine->abilities & FLO_ABILITY_IMAGES) == 0) {
         return refuse_images(request, engine, err);
+    }
+    if (params->message.type == FLO_WIRE_EMBED && params->message.embed.ranks &&
+        (engine->abilities & FLO_ABILITY_RERANK) == 0) {
+        return refuse_ranks(request, engine, err);
     }
     param = flo_params_named(params, param);
     snprintf(params->param, sizeof(params->param), "%s", param);

@@ -278,6 +278,8 @@ struct flo_wire_string {
     struct flo_wire_text text;
 };
 
+/* Texts that become vectors; or a query and documents behind it, of which each
+ * document gets a score. */
 struct flo_wire_embed {
     uint32_t n_inputs;
     struct {
@@ -285,12 +287,15 @@ struct flo_wire_embed {
         bool is_tokens;
     } inputs[FLO_WIRE_INPUTS_MAX];
     bool takes_last;     /* the last token's state, not the mean of all */
-    uint32_t prompt_max; /* tokens of one input, as in GENERATE */
+    bool ranks;          /* scores: all inputs are texts, the first the query */
+    uint32_t prompt_max; /* tokens of one input, or of a query with a document,
+                            as in GENERATE */
 };
-struct flo_wire_embedding { /* one input's, in their order */
+struct flo_wire_embedding { /* one input's, or document's, in their order */
     uint32_t index;
     uint32_t tokens_in;
-    struct flo_wire_text vector; /* f32 little-endian each, of length 1 */
+    struct flo_wire_text vector; /* f32 little-endian each, of length 1; or one
+                                    score */
 };
 
 struct flo_wire_packed {
@@ -370,9 +375,10 @@ enum flo_wire_ability_bit {
 #include "engine/wire/abilities.def"
 #undef FLO_ABILITY
 };
-/* Abilities of our own engine. */
+/* Abilities of our own engine with any model. */
 #define FLO_ABILITIES_OURS                                                     \
-    (FLO_ABILITIES_ALL & ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES))
+    (FLO_ABILITIES_ALL &                                                       \
+     ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES | FLO_ABILITY_RERANK))
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);

@@ -1,4 +1,5 @@
-/* Reranking: a body becomes texts for vectors, vectors become an order. */
+/* Reranking: a body becomes texts for scores or for vectors, these become an
+ * order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +78,11 @@ static void vector(uint32_t index, float x, float y, size_t count)
     flo_answer_frame(request, &frame);
 }
 
+static void score(uint32_t index, float value)
+{
+    vector(index, value, 0, 1);
+}
+
 static const char *done(void)
 {
     const struct flo_wire_done frame = {.tokens_in = 9};
@@ -112,6 +119,58 @@ static void documents_are_told_by_their_nearness(void **state)
               "\"total_tokens\":9}}"));
 }
 
+static void a_reranker_gives_its_own_scores(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"query\":\"q\",\"documents\":[\"a\",{\"text\":\"b\"},\"c\"],"
+        "\"top_n\":2}",
+        "{\"query\":\"q\",\"texts\":[\"a\",\"b\",\"c\"],\"top_n\":2,"
+        "\"method\":\"rerank\"}",
+        "{\"query\":\"q\",\"documents\":[\"a\",\"b\",\"c\"],\"texts\":7,"
+        "\"top_n\":2,\"method\":null}",
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
+        ask(bodies[i]);
+        assert_non_null(request);
+        const struct flo_wire_embed *embed = &request->params.message.embed;
+        assert_true(embed->ranks);
+        assert_int_equal(embed->n_inputs, 4);
+        assert_memory_equal(embed->inputs[0].data.data, "q", 1);
+        assert_memory_equal(embed->inputs[2].data.data, "b", 1);
+        score(0, 0.25f);
+        score(1, 0.5f);
+        score(2, 0);
+        assert_non_null(strstr(
+            done(), "\"method\":\"rerank\",\"results\":["
+                    "{\"index\":1,\"relevance_score\":0.5},"
+                    "{\"index\":0,\"relevance_score\":0.25}],\"usage\":{"));
+    }
+}
+
+static void scores_that_are_no_scores_end_the_request(void **state)
+{
+    static const struct {
+        uint32_t index;
+        float value;
+        size_t count;
+    } cases[] = {
+        {0, 1, 2}, {2, 1, 1}, {UINT32_MAX, 1, 1}, {0, NAN, 1}, {0, INFINITY, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        ask("{\"query\":\"q\",\"documents\":[\"a\",\"b\"]}");
+        vector(cases[i].index, cases[i].value, 0, cases[i].count);
+        score(1, 1);
+        assert_non_null(strstr(done(), "\"error\""));
+        assert_true(memory.status >= 500);
+    }
+    ask("{\"query\":\"q\",\"documents\":[\"a\",\"b\"]}"); /* one is missing */
+    score(0, 1);
+    assert_non_null(strstr(done(), "scores of 1 documents, not of 2"));
+    assert_true(memory.status >= 500);
+}
+
 static void the_best_ones_are_told_where_few_are_wanted(void **state)
 {
     (void)state;
@@ -146,9 +205,11 @@ static void a_wrong_body_names_its_field(void **state)
     static const struct {
         const char *body, *says;
     } cases[] = {
-        {"{\"query\":\"q\"," D "}", "\"param\":\"method\""},
         {"{\"query\":\"q\"," D ",\"method\":\"best\"}",
-         "models that rerank are not built yet"},
+         "method must be \\\"rerank\\\" or \\\"embedding\\\""},
+        {"{\"query\":\"q\"," D ",\"method\":1}", "\"param\":\"method\""},
+        {"{\"query\":\"q\"," D ",\"pooling\":\"last\"}",
+         "pooling needs \\\"method\\\":\\\"embedding\\\""},
         {"{\"query\":\"\"," D "," HOW "}", "query must be a text"},
         {"{\"query\":[]," D "," HOW "}", "query must be a text"},
         {"{\"query\":\"q\"," HOW "}", "documents must be a list"},
@@ -205,6 +266,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(documents_are_told_by_their_nearness),
+        CASE(a_reranker_gives_its_own_scores),
+        CASE(scores_that_are_no_scores_end_the_request),
         CASE(the_best_ones_are_told_where_few_are_wanted),
         CASE(vectors_of_two_lengths_have_no_order),
         CASE(a_wrong_body_names_its_field),

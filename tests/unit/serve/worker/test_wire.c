@@ -117,7 +117,7 @@ static void texts_to_embed_come_back_in_their_order(void **state)
     struct flo_buf out = {0};
     struct flo_wire_message in = {.type = FLO_WIRE_EMBED, .request = 3}, got;
     (void)state;
-    in.embed.takes_last = true;
+    in.embed.takes_last = in.embed.ranks = true;
     in.embed.n_inputs = 3;
     in.embed.inputs[0].data = TEXT("one");
     in.embed.inputs[1].data = TEXT("\1\0\0\0");
@@ -128,6 +128,7 @@ static void texts_to_embed_come_back_in_their_order(void **state)
                      (ptrdiff_t)out.bytes);
     assert_int_equal(got.embed.n_inputs, 3);
     assert_true(got.embed.takes_last);
+    assert_true(got.embed.ranks);
     assert_true(same(got.embed.inputs[0].data, "one"));
     assert_true(got.embed.inputs[1].is_tokens);
     assert_int_equal(got.embed.inputs[1].data.bytes, 4);
@@ -422,6 +423,13 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
     assert_string_equal(param, "response_format");
     in.generate = (struct flo_wire_generate){.n_messages = 1, .seed = 4};
     assert_null(flo_wire_lacks(&in, 0, &param));
+    in = (struct flo_wire_message){.type = FLO_WIRE_EMBED};
+    assert_null(flo_wire_lacks(&in, FLO_ABILITIES_OURS, &param));
+    in.embed.ranks = true;
+    assert_null(flo_wire_lacks(&in, FLO_ABILITY_RERANK, &param));
+    assert_string_equal(flo_wire_lacks(&in, FLO_ABILITIES_OURS, &param),
+                        "scores of documents for a query");
+    assert_string_equal(param, "method");
 }
 
 int main(void)

@@ -318,6 +318,137 @@ static void vectors_that_cannot_be_say_why(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+#define RERANKER "tests/models/tiny-rerank.Q8_0.gguf"
+
+static struct flo_wire_message rank(uint32_t request, const char *query,
+                                    const char *a, const char *b)
+{
+    struct flo_wire_message m = vectors_of(request, query, a);
+    m.embed.ranks = true;
+    if (b != NULL) {
+        m.embed.inputs[m.embed.n_inputs++].data = TEXT(b);
+    }
+    return m;
+}
+
+static float score(uint32_t index)
+{
+    uint32_t bits;
+    float value;
+    expect(FLO_WIRE_EMBEDDING);
+    assert_int_equal(worker.got.embedding.index, index);
+    assert_int_equal(worker.got.embedding.vector.bytes, 4);
+    bits = flo_get_u32(worker.got.embedding.vector.data);
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static void documents_get_scores_and_share_the_begin_of_their_pairs(void **s)
+{
+    (void)s;
+    worker_open(RERANKER);
+    assert_int_equal(worker.got.ready.abilities,
+                     FLO_ABILITIES_OURS | FLO_ABILITY_RERANK);
+    struct flo_wire_message m =
+        rank(1, "pump", "the lamp is red", "the pump leaks");
+    say(&m, -1);
+    assert_true(score(0) < 0.5f);
+    float second = score(1);
+    uint32_t tokens = worker.got.embedding.tokens_in;
+    assert_true(second > 0.5f);
+    expect(FLO_WIRE_DONE);
+    assert_true(worker.got.done.tokens_in > tokens);
+    uint32_t shared = worker.got.done.cached_tokens;
+    assert_true(shared > 5 && shared < tokens);
+    m = rank(2, "pump", "the pump leaks", NULL);
+    say(&m, -1);
+    assert_true(score(0) == second); /* the same bits as behind another */
+    expect(FLO_WIRE_DONE);
+    assert_int_equal(worker.got.done.tokens_in, tokens);
+    assert_int_equal(worker.got.done.cached_tokens, 0);
+    m = rank(3, "pump", "the pump leaks", "the pump leaks");
+    say(&m, -1);
+    assert_true(score(0) == second);
+    assert_true(score(1) == second);
+    expect(FLO_WIRE_DONE);
+    assert_int_equal(worker.got.done.cached_tokens, tokens - 1);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void refused(const struct flo_wire_message *m, int code,
+                    const char *what)
+{
+    say(m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed), code);
+    struct flo_wire_text text = worker.got.failed.what;
+    if (memmem(text.data, text.bytes, what, strlen(what)) == NULL) {
+        fail_msg("%.*s", (int)text.bytes, text.data);
+    }
+}
+
+static void what_cannot_be_ranked_says_why(void **state)
+{
+    static char text[4096];
+    char word[64];
+    (void)state;
+    worker_open(RERANKER);
+    memset(text, 'q', sizeof(text) - 1);
+    struct flo_wire_message m = rank(1, "pump", "lamp", text);
+    refused(&m, FLO_E_INFER_TOO_LONG, "document 1 with the query: a text of");
+    m = rank(2, "pump", "lamp", NULL);
+    m.embed.prompt_max = 5;
+    refused(&m, FLO_E_INFER_TOO_LONG, "its app may send 5");
+    m.embed.prompt_max = 0;
+    m.embed.inputs[1].is_tokens = true;
+    refused(&m, FLO_E_INFER_PARAM, "it or the query is no text");
+    m.embed.n_inputs = 1; /* a query alone */
+    refused(&m, FLO_E_INFER_PARAM, "no input");
+    m = ask(5, "hello");
+    refused(&m, FLO_E_INFER_PARAM, "ranks documents and writes no text");
+    m.generate.priority = FLO_WIRE_PROBE; /* of times and finite logits */
+    m.generate.n_messages = 0;
+    m.generate.prompt = TEXT("hello");
+    m.generate.max_tokens = 3;
+    m.generate.ignores_end = true;
+    say(&m, -1);
+    answer(word, sizeof(word));
+    assert_int_equal(worker.got.done.tokens_out, 3);
+    assert_int_equal(worker_end(), 0);
+    worker_open(MODEL);
+    assert_int_equal(worker.got.ready.abilities, FLO_ABILITIES_OURS);
+    m = rank(1, "pump", "lamp", NULL);
+    refused(&m, FLO_E_INFER_PARAM, "the model ranks no documents");
+    assert_int_equal(worker_end(), 0);
+}
+
+/* Counting the tokens of all pairs takes more than one step. */
+static void many_documents_are_ranked_or_cancelled(void **state)
+{
+    struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 2};
+    static char text[1000];
+    (void)state;
+    memset(text, ' ', sizeof(text) - 1);
+    memcpy(text, "the pump leaks", 14);
+    worker_open(RERANKER);
+    struct flo_wire_message m = rank(1, "pump", "the pump leaks", NULL);
+    while (m.embed.n_inputs < FLO_WIRE_INPUTS_MAX) {
+        m.embed.inputs[m.embed.n_inputs++].data =
+            (struct flo_wire_text){text, 100 + m.embed.n_inputs};
+    }
+    say(&m, -1);
+    for (uint32_t i = 0; i + 1 < FLO_WIRE_INPUTS_MAX; i++) {
+        assert_true(score(i) > 0);
+    }
+    expect(FLO_WIRE_DONE);
+    m.request = 2;
+    say(&m, -1);
+    say(&stop, -1);
+    expect_end(2);
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
+    assert_int_equal(worker_end(), 0);
+}
+
 static void ids_are_spelled_out(void **state)
 {
     struct flo_wire_message m = {.type = FLO_WIRE_DETOKENISE, .request = 5};
@@ -633,6 +764,10 @@ int main(void)
         cmocka_unit_test(log_probabilities_come_with_tokens_that_ask),
         cmocka_unit_test(texts_become_vectors_while_answers_go_on),
         cmocka_unit_test(vectors_that_cannot_be_say_why),
+        cmocka_unit_test(
+            documents_get_scores_and_share_the_begin_of_their_pairs),
+        cmocka_unit_test(what_cannot_be_ranked_says_why),
+        cmocka_unit_test(many_documents_are_ranked_or_cancelled),
         cmocka_unit_test(ids_are_spelled_out),
         cmocka_unit_test(too_long_prompts_and_bad_settings_are_answered),
         cmocka_unit_test(a_schema_is_kept_with_its_forced_text),
