@@ -11,6 +11,7 @@ import client_parts
 import reciter
 from client_parts import lacks
 from test_local_api import MODEL, Server
+from test_rerank import RERANKER
 
 calls = client_parts.calls
 ROWS = [(program, name) for program in calls.PROGRAMS
@@ -27,8 +28,8 @@ def server(bin_dir, folder):
     batches = os.path.join(folder, "batches")
     os.mkdir(batches, 0o700)
     one = Server(bin_dir, folder, "tiny=" + MODEL, (
-        "--model", "caller=" + caller, "--context", "8192", "--batch-folder",
-        batches))
+        "--model", "caller=" + caller, "--model", "ranker=" + RERANKER,
+        "--context", "8192", "--batch-folder", batches))
     yield one
     one.close()
 

@@ -15,6 +15,7 @@ URL = os.environ["FLOTILLA_URL"]  # http://127.0.0.1:PORT
 KEY = os.environ["FLOTILLA_KEY"]
 MODEL = "caller"  # calls a tool where there is one: ../reciter.py
 VECTORS = "tiny"
+RANKER = "ranker"
 QUESTION = "What is the weather in Paris?"
 ASKED = [{"role": "user", "content": QUESTION}]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}},

@@ -7,8 +7,8 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no list from elsewhere
 import litellm
 from pydantic import BaseModel
 
-from parts import (ASKED, IMAGE, KEY, MODEL, QUESTION, TOOL, URL, VECTORS,
-                   call, is_city, main, refused, same)
+from parts import (ASKED, IMAGE, KEY, MODEL, QUESTION, RANKER, TOOL, URL,
+                   VECTORS, call, is_city, main, refused, same)
 
 WAYS = {"openai": {"model": "openai/" + MODEL, "api_base": URL + "/v1"},
         "ollama": {"model": "ollama_chat/" + MODEL, "api_base": URL},
@@ -124,6 +124,26 @@ def embeddings():
         model="openai/" + VECTORS, input=["one", "two"],
         api_base=URL + "/v1", api_key=KEY, encoding_format="float")
     same(len(answer.data), 2)
+
+
+def ranks_by(provider):
+    answer = litellm.rerank(
+        model=provider + "/" + RANKER, query="pump", top_n=1,
+        documents=["the lamp is red", "the pump leaks"],
+        api_base=URL + "/v1", api_key=KEY, max_retries=0)
+    found, = answer.results
+    same(found["index"], 1)
+    assert 0.5 < found["relevance_score"] <= 1
+
+
+@call
+def rerank():
+    ranks_by("hosted_vllm")
+
+
+@call
+def jina_rerank():
+    ranks_by("jina_ai")
 
 
 @call
