@@ -36,6 +36,7 @@ struct inspect {
     size_t type_tensors[FLO_QUANT_ID_COUNT];
     uint32_t shape[SHAPES];
     uint32_t vocabulary;
+    uint64_t labels; /* of a head that ranks documents; 0: none */
     char tokenizer[72];
     struct flo_template chat;
     uint64_t packed_bytes; /* 0: nothing to pack */
@@ -86,6 +87,14 @@ static void count_tensors(struct inspect *f)
     }
 }
 
+static void learn_head(struct inspect *f)
+{
+    const struct flo_gguf_tensor *head =
+        flo_gguf_tensor_find(f->gguf, "cls.output.weight");
+
+    f->labels = head == NULL ? 0 : head->dims[1];
+}
+
 static void learn_vocabulary(struct inspect *f)
 {
     const struct flo_gguf_kv *tokens = NULL;
@@ -128,6 +137,7 @@ static void learn(struct inspect *f)
         f->shape[i] = arch_u32(f, arch, shapes[i].key);
     }
     learn_vocabulary(f);
+    learn_head(f);
     note(f, flo_gguf_string(f->gguf, "general.type", &type, next_issue(f)));
     if (!flo_gguf_text_is(type, "adapter")) {
         note(f, flo_model_check(f->gguf, false, NULL, next_issue(f)));
@@ -252,9 +262,10 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
     }
     flo_buf_printf(out,
                    "\"vocabulary\":%" PRIu32 ",\"tokenizer\":\"%s\","
-                   "\"template\":\"%s\",\"packed_bytes\":%" PRIu64
-                   ",\"types\":{",
-                   f->vocabulary, f->tokenizer, f->chat.name, f->packed_bytes);
+                   "\"template\":\"%s\",\"labels\":%" PRIu64
+                   ",\"packed_bytes\":%" PRIu64 ",\"types\":{",
+                   f->vocabulary, f->tokenizer, f->chat.name, f->labels,
+                   f->packed_bytes);
     json_types(out, f);
     flo_buf_text(out, "},\"metadata\":{");
     json_keys(out, f->gguf);
@@ -299,6 +310,10 @@ static void write_text(struct flo_buf *out, const struct inspect *f)
                    f->shape[HEADS], f->shape[KV_HEADS], f->shape[FEED_FORWARD],
                    "tokenizer", f->tokenizer[0] != '\0' ? f->tokenizer : "-",
                    f->vocabulary, "template", f->chat.name);
+    if (f->labels > 0) {
+        flo_buf_printf(out, "%-11sdocuments, by a head of %" PRIu64 " labels\n",
+                       "ranks", f->labels);
+    }
     flo_buf_printf(out, "%-11s%zu in bounds:", "tensors",
                    flo_gguf_tensor_count(f->gguf));
     flo_tool_types(f->type_tensors, out);

@@ -328,10 +328,9 @@ static int enqueue(struct flo_worker *worker,
     int rv = 0;
     if (flo_engine_info(worker->engine)->only_ranks &&
         message->generate.priority != FLO_WIRE_PROBE) {
-        flo_fail(err, FLO_E_INFER_PARAM,
-                 "the model ranks documents and writes no text: its file has "
-                 "no output.weight");
-        return flo_err_fix(err, "POST /v1/rerank, or ask another model");
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "the model ranks documents and writes no text: its "
+                        "file has no output.weight");
     }
     if (message->generate.adapter.bytes > 0) {
         rv = flo_adapters_find(&worker->adapters, message->generate.adapter,

@@ -18,6 +18,12 @@ int flo_local_open(struct flo_local *local, const struct flo_tool *tool,
     int rv =
         flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &local->answer, err);
 
+    if (rv == 0 && local->answer.model.info->only_ranks) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      "the model ranks documents and writes no text");
+        flo_err_fix(err,
+                    "flotilla-model rerank QUERY DOCUMENT... --model FILE");
+    }
     if (rv < 0) {
         return rv;
     }

@@ -26,7 +26,7 @@ READY, TOKEN, DONE, FAILED, STATS_ANSWER, PONG, EMBEDDING = \
     101, 102, 103, 104, 105, 106, 110
 VECTORS, CANCELS, RAW = 1 << 7, 1 << 11, 1 << 15
 AUDIO, JSON, SCHEMA, BIAS = 1 << 19, 1 << 20, 1 << 21, 1 << 22
-TOOLS, THINKING, IMAGES = 1 << 23, 1 << 24, 1 << 25
+TOOLS, THINKING, IMAGES, RERANK = 1 << 23, 1 << 24, 1 << 25, 1 << 26
 TEXTS = {READY: (3, 23), TOKEN: (3, 9), DONE: (2,), FAILED: (2, 3, 4),
          EMBEDDING: (3,)}
 ANSWERS = {"hello": "good morning to you", "three": "1 2 3",
@@ -190,7 +190,7 @@ def no_runtime_is_left(folder):
 
 @pytest.mark.parametrize("place", ["{socket}", "{port}"])
 def test_an_answer_comes_in_pieces_with_its_counts(start, place):
-    proxy = start(place=place)
+    proxy = start(place=place, abilities=VECTORS | CANCELS | RAW | RERANK)
     ready = proxy.ready()
     assert ready.text(23) == "fake" and ready.fields[6] == 64
     assert ready.fields[21] == 2 and ready.fields[22] == VECTORS | CANCELS | \

@@ -90,6 +90,7 @@ def test_a_reranker_writes_no_text_and_says_so(server):
         assert "ranks documents and writes no text" in str(body)
     shown = server.call("POST", "/api/show", {"model": NAME})[2]
     assert "rerank" in shown["capabilities"]
+    assert "completion" not in shown["capabilities"]
     assert rerank(server)[0] == 200
 
 

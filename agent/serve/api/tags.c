@@ -94,7 +94,7 @@ static int read_name(const char *body, size_t bytes, char *name, size_t size,
     return 0;
 }
 
-/* Without an engine only answers are known. */
+/* Without an engine only answers are known.  A reranker gives none. */
 static void add_capabilities(const struct serve_engine *live,
                              struct flo_buf *out)
 {
@@ -104,10 +104,12 @@ static void add_capabilities(const struct serve_engine *live,
     } rows[] = {{FLO_ABILITY_TOOLS, "tools"},
                 {FLO_ABILITY_THINKING, "thinking"},
                 {FLO_ABILITY_IMAGES, "vision"},
-                {FLO_ABILITY_VECTORS, "embedding"},
-                {FLO_ABILITY_RERANK, "rerank"}};
+                {FLO_ABILITY_VECTORS, "embedding"}};
 
-    flo_buf_text(out, "\"capabilities\":[\"completion\"");
+    bool ranks = live != NULL && (live->abilities & FLO_ABILITY_RERANK) != 0;
+
+    flo_buf_printf(out, "\"capabilities\":[\"%s\"",
+                   ranks ? "rerank" : "completion");
     for (size_t i = 0; live != NULL && i < FLO_COUNT(rows); i++) {
         bool has = (live->abilities & rows[i].ability) != 0;
         if (has) {

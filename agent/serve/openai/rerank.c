@@ -48,7 +48,8 @@ static int read_method(struct serve_request *request, const json_t *body,
                            "/v1/embeddings has them; leave it out for a model "
                            "that is a reranker");
     }
-    if (!rerank->by_vectors && json_object_get(body, "pooling") != NULL) {
+    const json_t *pooling = json_object_get(body, "pooling");
+    if (!rerank->by_vectors && pooling != NULL && !json_is_null(pooling)) {
         return refuse(request, "pooling", "needs \"method\":\"embedding\"",
                       err);
     }

@@ -127,7 +127,7 @@ static void a_reranker_gives_its_own_scores(void **state)
         "{\"query\":\"q\",\"texts\":[\"a\",\"b\",\"c\"],\"top_n\":2,"
         "\"method\":\"rerank\"}",
         "{\"query\":\"q\",\"documents\":[\"a\",\"b\",\"c\"],\"texts\":7,"
-        "\"top_n\":2,\"method\":null}",
+        "\"top_n\":2,\"method\":null,\"pooling\":null}",
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bodies); i++) {

@@ -217,15 +217,16 @@ struct change {
     const char *bytes; /* stand there instead */
 };
 
-static int open_changed(const struct change *changes, size_t count,
-                        struct flo_engine **engine, struct flo_err *err)
+static int open_changed(const char *model, const struct change *changes,
+                        size_t count, struct flo_engine **engine,
+                        struct flo_err *err)
 {
     char *data = NULL, path[] = "/tmp/flotilla-rank-XXXXXX";
     size_t bytes;
     int fd = mkstemp(path);
 
     assert_true(fd >= 0);
-    assert_int_equal(flo_file_read(MODEL, 1u << 20, &data, &bytes, NULL), 0);
+    assert_int_equal(flo_file_read(model, 1u << 20, &data, &bytes, NULL), 0);
     for (size_t i = 0; i < count && changes[i].text != NULL; i++) {
         char *at =
             memmem(data, bytes, changes[i].text, strlen(changes[i].text));
@@ -280,7 +281,7 @@ static void a_head_that_disagrees_with_its_file_is_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_engine *engine = NULL;
         struct flo_err err = {0};
-        int rv = open_changed(&cases[i].change, 1, &engine, &err);
+        int rv = open_changed(MODEL, &cases[i].change, 1, &engine, &err);
         if (rv != cases[i].code || strstr(err.what, cases[i].says) == NULL) {
             fail_msg("case %zu: %d %s", i, rv, err.what);
         }
@@ -307,13 +308,37 @@ static void a_form_without_a_place_ranks_nothing(void **state)
         int32_t tokens[64];
         size_t count;
 
-        assert_int_equal(open_changed(&cases[i].change, 1, &engine, &err), 0);
+        assert_int_equal(
+            open_changed(MODEL, &cases[i].change, 1, &engine, &err), 0);
         assert_int_equal(
             flo_engine_pair(engine, &pair, tokens, 64, &count, &err),
             FLO_E_MODEL_TEMPLATE);
         assert_non_null(strstr(err.what, cases[i].says));
         flo_engine_close(engine);
     }
+}
+
+static void without_a_form_both_texts_have_their_end(void **state)
+{
+    static const struct change no_form = {"chat_template.rerank", 15, "k"};
+    static const int32_t wanted[] = {2, 1, 3, 2, 1};
+    const struct flo_rank_pair pair = {"a", 1, "ba", 2};
+    struct flo_engine *engine = NULL;
+    int32_t tokens[8];
+    size_t count;
+
+    (void)state;
+    assert_int_equal(open_changed(BIASED, &no_form, 1, &engine, NULL), 0);
+    assert_int_equal(flo_engine_pair(engine, &pair, tokens, 8, &count, NULL),
+                     0);
+    assert_int_equal(count, 5);
+    assert_memory_equal(tokens, wanted, sizeof(wanted));
+    for (size_t max = 0; max < 5; max++) {
+        assert_int_equal(
+            flo_engine_pair(engine, &pair, tokens, max, &count, NULL),
+            FLO_E_INFER_TOO_LONG);
+    }
+    flo_engine_close(engine);
 }
 
 static void two_labels_share_and_one_is_a_number(void **state)
@@ -324,8 +349,8 @@ static void two_labels_share_and_one_is_a_number(void **state)
     double share, number, twice;
 
     (void)state;
-    assert_int_equal(open_changed(NULL, 0, &both, NULL), 0);
-    assert_int_equal(open_changed(one, 2, &alone, NULL), 0);
+    assert_int_equal(open_changed(MODEL, NULL, 0, &both, NULL), 0);
+    assert_int_equal(open_changed(MODEL, one, 2, &alone, NULL), 0);
     assert_int_equal(flo_engine_info(alone)->labels, 1);
     for (int i = 0; i < N_MAX; i++) {
         hidden[i] = (float)(i % 7 - 3);
@@ -367,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_state_that_is_not_finite_has_no_score),
         cmocka_unit_test(a_head_that_disagrees_with_its_file_is_refused),
         cmocka_unit_test(a_form_without_a_place_ranks_nothing),
+        cmocka_unit_test(without_a_form_both_texts_have_their_end),
         cmocka_unit_test(two_labels_share_and_one_is_a_number),
         cmocka_unit_test(biases_are_added),
     };

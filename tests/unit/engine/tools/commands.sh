@@ -73,6 +73,10 @@ expect 7 '^error\[gguf.magic\]' "$@" "$engine" inspect tests/models/README.md
 expect 0 '^tensors    47 in bounds: 11 F32 36 Q4_1' "$@" "$engine" inspect $tiny
 expect 0 '"parameters":3017472,' "$@" "$engine" inspect $tiny --json
 expect 0 '"issues":\[\]' "$@" "$engine" inspect $tiny --json
+expect 0 '^ranks      documents, by a head of 2 labels' "$@" "$engine" inspect \
+    tests/models/tiny-rerank.Q8_0.gguf
+expect 2 'the model ranks documents and writes no text' "$@" "$engine" run \
+    tests/models/tiny-rerank.Q8_0.gguf hello
 expect 0 '"id":"model.nonfinite"' \
     "$@" "$engine" inspect tests/models/tiny-v3-bad-nan.Q4_0.gguf --json
 
