@@ -34,7 +34,7 @@ def topics():
               "yes" if r[3] == "1" else "no", r[4], r[5]]
              for r in rows("proto/topics.def", "FLO_TOPIC")]
     return ("# MQTT topics\n\n" + NOTE % "proto/topics.def" +
-            "Payloads: docs/internals/contracts.md section 3.\n\n" +
+            "Payloads: docs/internals/contracts/messages.md section 3.\n\n" +
             table(["topic", "writer", "retained", "QoS", "meaning"], lines))
 
 
@@ -131,9 +131,9 @@ def orders():
               roles[r[4]], "yes" if r[5] == "PEOPLE" else "–", r[6]]
              for r in rows("proto/orders.def", "FLO_ORDER")]
     return ("# Orders\n\n" + NOTE % "proto/orders.def" +
-            "Each is a DSSE-signed document (docs/internals/contracts.md "
-            "section 2.2). About one subject the order with the highest "
-            "number holds. A group's list takes those of the highest rank "
+            "Each is a DSSE-signed document "
+            "(docs/internals/contracts/documents.md section 2.2). About one "
+            "subject the order with the highest number holds. A group's list takes those of the highest rank "
             "first.\n\n" + table(["op", "subject", "rank", "signed by role",
                                   "`POST /v1/orders`", "effect"], lines))
 
@@ -195,7 +195,7 @@ def api():
                "–", "–", "–"]]
     return ("# REST of the controller\n\n" + NOTE %
             "server-stub/rest/routes.def" +
-            "Bodies and answers: docs/internals/contracts.md section 8. "
+            "Bodies and answers: docs/internals/contracts/rest.md section 8. "
             "Errors are RFC 9457 problem documents whose `code` stands in "
             "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "
             "`ETag` and take `If-Match`. HEAD works where GET does. "
@@ -648,9 +648,12 @@ def delta_page():
     return text
 
 
-def contracts_page():
-    """The page is written by hand, but for the numbers that a mark names."""
-    name = "docs/internals/contracts.md"
+CONTRACTS = ["docs/internals/contracts%s.md" % part for part in (
+    "", "/documents", "/messages", "/processes", "/device", "/rest", "/rollouts")]
+
+
+def contracts_page(name):
+    """A page that is written by hand, but for the numbers that a mark names."""
     with open(os.path.join(ROOT, name), encoding="utf-8") as file:
         return constants.written(file.read(), name)
 
@@ -687,7 +690,8 @@ def clients_page():
 
 
 PAGES = {"docs/clients.md": clients_page, "docs/internals/delta.md": delta_page,
-         "docs/internals/contracts.md": contracts_page, "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
+         **{name: lambda name=name: contracts_page(name) for name in CONTRACTS},
+         "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": lambda: openapi.text(version()),

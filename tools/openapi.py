@@ -381,7 +381,7 @@ BASE64 = "[A-Za-z0-9+/]"
 ENVELOPE = {
     "type": "object",
     "description": "A DSSE envelope, as text without blanks and in this order: "
-                   "docs/internals/contracts.md section 2",
+                   "docs/internals/contracts/documents.md section 2",
     "required": ["payload", "payloadType", "signatures"],
     "additionalProperties": False,
     "properties": {
@@ -644,7 +644,7 @@ def document(version):
                  "summary": "Devices, releases, rollouts, emergency orders",
                  "description": "Made by `make docs` from the controller's "
                  "tables. Unknown members and parameters are refused. Words: "
-                 "docs/internals/contracts.md section 8.",
+                 "docs/internals/contracts/rest.md section 8.",
                  "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],

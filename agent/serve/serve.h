@@ -44,11 +44,12 @@ struct flo_serve_model {
     struct flo_digest release;
     /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
      * and packed weights, prefix and adapters are none. */
-    const char *runtime; /* its configuration as JSON (contracts 4.1) */
-    const char *entry;   /* name of a file in the folder; "": none */
-    bool is_silent;      /* it answers no requests, only a probe's cases */
-    uint64_t ready_ms;   /* that it may take to be ready */
-    uint64_t stop_ms;    /* ... and to end */
+    const char
+        *runtime; /* its configuration as JSON (contracts/processes.md 4.1) */
+    const char *entry; /* name of a file in the folder; "": none */
+    bool is_silent;    /* it answers no requests, only a probe's cases */
+    uint64_t ready_ms; /* that it may take to be ready */
+    uint64_t stop_ms;  /* ... and to end */
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */

@@ -192,8 +192,8 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
 void flo_httpd_answer(struct flo_httpd_request *request, int status,
                       const char *content_type, const void *body, size_t bytes);
 /* RFC 9457 problem of an error (or options.error_body); status from its exit
- * class (contracts §8), 413 for rest.too_large, 429 for limits, 503 with
- * Retry-After for infer.busy. */
+ * class (contracts/rest.md §8), 413 for rest.too_large, 429 for limits, 503
+ * with Retry-After for infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request,
                           const struct flo_err *err);
 int flo_httpd_status_of(int code);

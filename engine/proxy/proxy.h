@@ -34,7 +34,7 @@ enum flo_runtime_api {
     FLO_RUNTIME_NONE, /* no server: `exec` is a check, run for each case */
 };
 
-/* Settings from the agent's JSON (contracts 4.1); texts lie in
+/* Settings from the agent's JSON (contracts/processes.md 4.1); texts lie in
  * `tree`'s text. */
 struct flo_runtime {
     struct flo_tree tree;

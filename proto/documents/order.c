@@ -1,6 +1,6 @@
 /* Orders: strict reading, writing, and who is in scope.
  *
- * Format: docs/internals/contracts.md section 2.2. */
+ * Format: docs/internals/contracts/documents.md section 2.2. */
 #include <string.h>
 
 #include <flotilla/proto.h>

@@ -1,6 +1,6 @@
 /* The release document: strict release into plain structs.
  *
- * Format: docs/internals/contracts.md section 2.1. */
+ * Format: docs/internals/contracts/documents.md section 2.1. */
 #include <stdlib.h>
 #include <string.h>
 

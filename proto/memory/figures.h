@@ -27,7 +27,7 @@ void flo_memory_figures(const struct flo_release *release,
                         const uint64_t *measured_or_null,
                         struct flo_memory_model *out);
 
-/* A model in `reported` (contracts section 3). */
+/* A model in `reported` (contracts/messages.md section 3). */
 struct flo_memory_told {
     struct flo_memory_model model;
     uint64_t adapter_bytes; /* of its private bytes */

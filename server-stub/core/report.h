@@ -3,7 +3,7 @@
  *
  * A device may be stolen and send anything.  People get the fields that belong
  * there, each of its kind and size, and nothing else.  Format:
- * docs/internals/contracts.md section 8.9. */
+ * docs/internals/contracts/rest.md section 8.9. */
 #ifndef FLOTILLA_SERVER_REPORT_H
 #define FLOTILLA_SERVER_REPORT_H
 

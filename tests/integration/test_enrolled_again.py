@@ -91,7 +91,7 @@ def leave_for(fleet, name):
 
 
 def stage_previous(device):
-    """The slots as after a download that a freeze held: contracts §6."""
+    """Slots as after a download that a freeze held: contracts/device.md §6."""
     device.stop()
     path = os.path.join(device.state, "slots", "tiny.bin")
     with open(path, "rb") as file:

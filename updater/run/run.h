@@ -10,7 +10,8 @@
 
 #define FLO_JOB_BYTES_MAX (64 * 1024)
 
-/* The job line (contracts section 5).  Texts are borrowed from `json`. */
+/* The job line (contracts/processes.md section 5).  Texts are borrowed from
+ * `json`. */
 struct flo_update_job {
     json_t *json; /* flo_job_deinit */
     const char *state_dir;

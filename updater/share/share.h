@@ -18,7 +18,7 @@
 #define FLO_SHARE_FETCHED_MAX 256
 #define FLO_SHARE_DAY_MS (24ull * 3600 * 1000)
 
-/* ---- what the agent says: lines of JSON (contracts section 5) ---- */
+/* ---- lines of JSON by the agent (contracts/processes.md section 5) ---- */
 
 /* The first line.  Texts are borrowed from `json`. */
 struct flo_share_job {

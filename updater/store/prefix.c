@@ -1,8 +1,8 @@
 /* Kept prefixes: files of engines next to the store, one for a release.
  *
- * The process that starts an engine makes its file (contracts section 12) and
- * holds a lock on it while the engine lives.  The store only counts these
- * files, and removes them when an update needs the space. */
+ * The process that starts an engine makes its file (contracts/device.md section
+ * 12) and holds a lock on it while the engine lives.  The store only counts
+ * these files, and removes them when an update needs the space. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

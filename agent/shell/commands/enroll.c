@@ -1,7 +1,7 @@
 /* `flotilla-agent enroll`: a key that never leaves the device, a signing
- * request, a one-time token.  The answer is the identity (contracts section 7).
- * The certificate of the other side must come from the authority whose
- * fingerprint is in the token. */
+ * request, a one-time token.  The answer is the identity (contracts/device.md
+ * section 7). The certificate of the other side must come from the authority
+ * whose fingerprint is in the token. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

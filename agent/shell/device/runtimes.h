@@ -8,7 +8,7 @@
 
 struct flo_device_runtime {
     char name[32];
-    char *json; /* for OPEN (contracts 4.1); freed by deinit */
+    char *json; /* for OPEN (contracts/processes.md 4.1); freed by deinit */
     uint64_t memory_bytes, ready_ms, stop_ms;
     uint32_t sessions, context;
     bool is_linked;            /* api none: no requests, a link and a hook */

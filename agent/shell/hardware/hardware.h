@@ -38,7 +38,7 @@ json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max,
                        uint64_t *cut);
 
 /* checkup.c */
-/* The facts and findings of contracts section 8.9 into `out`. */
+/* The facts and findings of contracts/rest.md section 8.9 into `out`. */
 void flo_hardware_checkup(struct flo_shell *shell, json_t *out);
 
 /* bench.c: memory, 8-bit operations and disk of this machine, measured by a

@@ -1,4 +1,5 @@
-/* Identity of an enrolled device: <state>/identity (contracts section 6). */
+/* Identity of an enrolled device: <state>/identity (contracts/device.md section
+ * 6). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

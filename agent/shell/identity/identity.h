@@ -1,4 +1,5 @@
-/* Identity of an enrolled device: <state>/identity (contracts section 6). */
+/* Identity of an enrolled device: <state>/identity (contracts/device.md section
+ * 6). */
 #ifndef FLOTILLA_AGENT_IDENTITY_H
 #define FLOTILLA_AGENT_IDENTITY_H
 

@@ -1,5 +1,5 @@
 /* Orders `logs` and `doctor`: a bounded report goes to the controller over
- * HTTPS, then the order is answered (contracts section 8.9).
+ * HTTPS, then the order is answered (contracts/rest.md section 8.9).
  *
  * A failure of the network leaves the order open: the controller asks again. */
 #include <stdlib.h>

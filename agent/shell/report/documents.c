@@ -1,4 +1,4 @@
-/* The device's reports, as JSON (contracts section 3). */
+/* The device's reports, as JSON (contracts/messages.md section 3). */
 #include <string.h>
 
 #include "proto/memory/figures.h"

@@ -22,8 +22,9 @@ static uint64_t within(uint64_t ms)
     return random % ms;
 }
 
-/* The list of an answer or of the retained message (contracts section 3).  A
- * controller that does not say its newest number may give out any. */
+/* The list of an answer or of the retained message (contracts/messages.md
+ * section 3).  A controller that does not say its newest number may give out
+ * any. */
 static int read_list(const char *data, size_t bytes, json_t **json,
                      const json_t **out, size_t *count, uint64_t *order_number,
                      struct flo_err *err)

@@ -39,7 +39,7 @@ FLO_MUST_USE int flo_shell_trust_open(struct flo_shell *shell,
                                       struct flo_err *err);
 void flo_shell_trust_close(struct flo_shell *shell);
 /* Ask the controller, whatever the broker says: for statements, and for the
- * newest number of an order (contracts section 8.8). */
+ * newest number of an order (contracts/rest.md section 8.8). */
 void flo_shell_trust_fetch(struct flo_shell *shell);
 /* The same, for something that strangers can cause: once a minute. */
 void flo_shell_trust_doubt(struct flo_shell *shell);

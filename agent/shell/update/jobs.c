@@ -1,5 +1,6 @@
 /* The updater worker: one process per job, one line in, event lines out
- * (contracts section 5).  Its lines are hostile until they match the format. */
+ * (contracts/processes.md section 5).  Its lines are hostile until they match
+ * the format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -282,7 +282,7 @@ void flo_log_keep(void (*keep)(const char *line, size_t bytes));
 /* Mergeable log-linear histogram of non-negative integers (us, bytes,
  * milli-tokens/s): 32 buckets per octave below 2^40, so a percentile is off
  * by at most 3.2 % upwards.  Merging adds: exact, order does not matter.
- * docs/internals/contracts.md section 3.2. */
+ * docs/internals/contracts/messages.md section 3.2. */
 #define FLO_HISTOGRAM_BUCKETS 1152
 #define FLO_HISTOGRAM_PACKED_MAX (FLO_HISTOGRAM_BUCKETS * 7 + 11)
 struct flo_histogram {

@@ -113,9 +113,10 @@ struct flo_wire_open {
     uint32_t cache;    /* enum flo_wire_cache */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
     /* For a runtime that is not our engine (`flotilla-engine proxy`). */
-    bool is_tree;                 /* the first descriptor is a folder */
-    struct flo_wire_text entry;   /* name of the file below it to begin with */
-    struct flo_wire_text runtime; /* its configuration as JSON; contracts 4.1 */
+    bool is_tree;               /* the first descriptor is a folder */
+    struct flo_wire_text entry; /* name of the file below it to begin with */
+    struct flo_wire_text
+        runtime; /* its configuration as JSON; contracts/processes.md 4.1 */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };

@@ -424,7 +424,7 @@ struct flo_order {
 };
 #define FLO_LOG_LINES_MAX 4000 /* logs */
 
-/* ---- desired, reported (contracts section 3) ---- */
+/* ---- desired, reported (contracts/messages.md section 3) ---- */
 
 #define FLO_ASSIGNMENTS_MAX 8             /* models of a device */
 #define FLO_REPORTED_MODELS_MAX 16        /* also those that were removed */
@@ -465,7 +465,8 @@ FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes,
                                  struct flo_err *err);
 FLO_MUST_USE int flo_order_write(const struct flo_order *order,
                                  struct flo_buf *out, struct flo_err *err);
-/* Bucket 0..FLO_BUCKETS - 1 of a device under a salt (contracts section 1). */
+/* Bucket 0..FLO_BUCKETS - 1 of a device under a salt (contracts/documents.md
+ * section 1). */
 uint32_t flo_bucket(const char *salt, const char *device);
 /* Does the scope name this device, a member of these groups? */
 bool flo_scope_holds(const struct flo_scope *scope, const char *device,

@@ -64,9 +64,10 @@ struct flo_alert_rule {
     uint64_t repeat_ms; /* between reminders; 0: none */
     char text[FLO_ALERT_TEXT_MAX + 1];
 };
-/* Read a rule: {"where",…} or {"metric",…}; docs/internals/contracts.md 8.9.
- * FLO_E_META_SCHEMA names the member, FLO_E_REST_MEANING what does not go
- * together.  The selector's words are not looked at. */
+/* Read a rule: {"where",…} or {"metric",…};
+ * docs/internals/contracts/rest.md 8.9. FLO_E_META_SCHEMA names the member,
+ * FLO_E_REST_MEANING what does not go together.  The selector's words are not
+ * looked at. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
                                       struct flo_alert_rule *out,
                                       struct flo_err *err);

@@ -65,8 +65,8 @@ FLO_MUST_USE int flo_forecast_one(struct flo_controller *controller,
  * no gate compares them, or no memory. */
 struct flo_observe_bases *
 flo_forecast_bases(const struct flo_rollout_entry *entry);
-/* All devices of a rollout that is not started: contracts section 8.4.  The
- * entry stays the caller's, and is there until plan_free.
+/* All devices of a rollout that is not started: contracts/rollouts.md
+ * section 8.4.  The entry stays the caller's, and is there until plan_free.
  * FLO_E_RELEASE_ABSENT, FLO_E_MEMORY. */
 struct flo_forecast_plan;
 FLO_MUST_USE int flo_forecast_plan_new(struct flo_controller *controller,

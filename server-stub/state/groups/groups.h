@@ -1,8 +1,8 @@
 /* Groups: live membership, and devices that are told of theirs.
  *
  * A device that changed is looked at: selectors say which groups it is in, and
- * a signed statement (contracts section 2.2) tells it.  Many devices are looked
- * at in pieces, so that nothing else waits. */
+ * a signed statement (contracts/documents.md section 2.2) tells it.  Many
+ * devices are looked at in pieces, so that nothing else waits. */
 #ifndef FLOTILLA_SERVER_STATE_GROUPS_H
 #define FLOTILLA_SERVER_STATE_GROUPS_H
 

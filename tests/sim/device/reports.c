@@ -1,4 +1,5 @@
-/* Words of a device: reported, events, answers (contracts section 3). */
+/* Words of a device: reported, events, answers (contracts/messages.md section
+ * 3). */
 #include <string.h>
 
 #include "tests/sim/sim.h"

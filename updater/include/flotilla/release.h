@@ -41,10 +41,11 @@ struct flo_trust;
 struct flo_trust *flo_trust_new(const char *fleet);
 void flo_trust_free(struct flo_trust *trust);
 void flo_trust_cleanup(struct flo_trust **trust);
-/* trust.json (contracts section 6): the unsigned list, or a statement that the
- * root keys named in it have signed.  Whether it follows the one that is held
- * is another question: flo_trust_follows.  FLO_E_META_..., FLO_E_SIG_...,
- * FLO_E_TRUST_THRESHOLD; flo_trust_load adds the errors of flo_file_read. */
+/* trust.json (contracts/device.md section 6): the unsigned list, or a statement
+ * that the root keys named in it have signed.  Whether it follows the one that
+ * is held is another question: flo_trust_follows.  FLO_E_META_...,
+ * FLO_E_SIG_..., FLO_E_TRUST_THRESHOLD; flo_trust_load adds the errors of
+ * flo_file_read. */
 FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
                                  struct flo_trust **out, struct flo_err *err);
 FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
@@ -576,8 +577,8 @@ struct flo_profile {
     uint64_t prefix_bytes;       /* one more will be kept, of this release */
     bool packs;                  /* the model is packed, too: room for both */
 };
-/* Read a profile (contracts section 3); what stands in it besides is passed
- * over.  Only `state` "ready" runtimes count.  FLO_E_META_SCHEMA. */
+/* Read a profile (contracts/messages.md section 3); what stands in it besides
+ * is passed over.  Only `state` "ready" runtimes count.  FLO_E_META_SCHEMA. */
 struct json_t;
 FLO_MUST_USE int flo_profile_parse(const struct json_t *profile,
                                    struct flo_profile *out,

@@ -346,11 +346,11 @@ FLO_MUST_USE int flo_epoch_admit(uint32_t stored, uint32_t trusted,
 
 struct flo_store;
 
-/* The state directory (contracts section 6); missing folders are made, 0700.
- * `lock`: hold <state>/lock until close, as the agent does; the worker, its
- * child, opens without.  With the lock, unfinished temporaries are removed.
- * FLO_E_STATE_LOCKED names the holder's pid; FLO_E_CFG_PERM: the folder is
- * open to others; FLO_E_IO_SYMLINK. */
+/* The state directory (contracts/device.md section 6); missing folders are
+ * made, 0700. `lock`: hold <state>/lock until close, as the agent does; the
+ * worker, its child, opens without.  With the lock, unfinished temporaries are
+ * removed. FLO_E_STATE_LOCKED names the holder's pid; FLO_E_CFG_PERM: the
+ * folder is open to others; FLO_E_IO_SYMLINK. */
 FLO_MUST_USE int flo_store_open(const char *state_dir, bool lock,
                                 struct flo_store **out, struct flo_err *err);
 void flo_store_close(struct flo_store *store);
@@ -371,9 +371,9 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
-/* Convert records of an agent before 0.2 to this format (contracts section 6);
- * without such records nothing is done.  Needs the lock.  Any error is the
- * disk's: the next call converts the rest. */
+/* Convert records of an agent before 0.2 to this format (contracts/device.md
+ * section 6); without such records nothing is done.  Needs the lock.  Any error
+ * is the disk's: the next call converts the rest. */
 FLO_MUST_USE int flo_store_upgrade(struct flo_store *store,
                                    struct flo_err *err);
 /* Its record goes, durably: the model has nothing here. */
@@ -478,9 +478,9 @@ struct flo_collected {
 };
 
 /* Kept prefixes: prefix/sha256-<release>.prefix.  The process that starts an
- * engine makes the file for it (contracts section 12).  They can be computed
- * again, so they are the first to go when the disk is short.  One that an
- * engine has open is flock'ed: it stays, because its removal would bring no
+ * engine makes the file for it (contracts/device.md section 12).  They can be
+ * computed again, so they are the first to go when the disk is short.  One that
+ * an engine has open is flock'ed: it stays, because its removal would bring no
  * room.
  *
  * Is there one of that release? */
@@ -600,8 +600,8 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store,
 /* ---- worker ---- */
 
 /* `flotilla-updater worker`: read one job line from `fd`, carry it out, answer
- * with event lines (contracts section 5).  When the other side closes, it ends
- * early and keeps the fetched bytes.  Returns the exit code. */
+ * with event lines (contracts/processes.md section 5).  When the other side
+ * closes, it ends early and keeps the fetched bytes.  Returns the exit code. */
 int flo_worker_run(int fd);
 
 #endif
