@@ -15,7 +15,7 @@ libpaho-mqtt-dev libsqlite3-dev libmbedtls-dev libevent-dev libjansson-dev
 libcurl4-openssl-dev libarchive-dev libzstd-dev libbz2-dev libdivsufsort-dev
 libyaml-dev libssl-dev libcmocka-dev libpq-dev
 mosquitto mosquitto-clients bsdiff curl openssl procps tzdata python3 python3-pytest"
-optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14 lld-14
+optional="ccache clang-14 clang-format-14 clang-tidy-14 codespell libclang-rt-14-dev llvm-14 lld-14
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 debootstrap qemu-user-static hyperfine
 python3-venv python3-cryptography python3-paho-mqtt chromium-headless-shell postgresql prometheus glewlwyd"

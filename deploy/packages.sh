@@ -80,7 +80,7 @@ for arch in ${*:-amd64 arm64 armhf}; do
         exit 3
     }
 done
-# When two Debians have packages of one version, the newer Debian's is the
+# When two releases of Debian have packages of one version, the newer Debian's is the
 # newer.
 release=$(. /etc/os-release && echo "$VERSION_ID")
 source=$out/source

@@ -2,7 +2,8 @@
 # The rules of CONTRIBUTING.md that a machine can check, in under ten seconds.
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
-#                        inputs|promises|mutants|stops|clocks|plurals|text|vendor|voice ...]
+#                        inputs|promises|mutants|stops|clocks|plurals|text|vendor|
+#                        voice|spelling ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -113,6 +114,19 @@ check_promises() {
 # No count with the plural that is wrong for one.
 check_plurals() { python3 tools/plurals.py && say plurals ok || bad plurals; }
 
+# Words that codespell knows to be wrong; two lists have those that are meant.
+check_spelling() {
+    command -v codespell >/dev/null ||
+        { say spelling "skipped: no codespell (deploy/install-deps.sh --optional)"; return; }
+    text=':!*/web/vendor/* :!*.gguf :!*.png :!tests/fuzz/corpora/* :!*.f32
+        :!*.bin :!*spelling.txt :!tests/golden/token/* :!tests/models/*.json'
+    # shellcheck disable=SC2086
+    out=$(sources ':!tests' $text | xargs codespell -q 3 -I tools/spelling.txt
+        sources tests $text | xargs codespell -q 3 -I tools/spelling.txt \
+            -I tests/spelling.txt)
+    [ -z "$out" ] && say spelling ok || { echo "$out" | head -20; bad spelling; }
+}
+
 # Words that must not land: pretended work, wide files.
 check_text() {
     out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
@@ -125,7 +139,8 @@ check_text() {
 }
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
-    inputs promises mutants stops callbacks clocks plurals text vendor voice}; do
+    inputs promises mutants stops callbacks clocks plurals text vendor voice
+    spelling}; do
     "check_$check"
 done
 exit $failed

@@ -1,4 +1,4 @@
-/* Lane: its thread, and the data that goes to and fro. */
+/* Lane: its thread, and the data that goes in and out. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

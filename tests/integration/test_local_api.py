@@ -262,9 +262,9 @@ def test_a_stream_gives_the_same_text_in_pieces(server):
     assert status == 200
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["X-Flotilla-Release"] == NAME + "@local"
-    datas = events(text)
-    assert datas[-1] == "[DONE]"
-    chunks = [json.loads(data) for data in datas[:-1]]
+    lines = events(text)
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(data) for data in lines[:-1]]
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant",
@@ -290,10 +290,10 @@ def test_completions_whole_and_streamed(server):
     assert whole["usage"]["completion_tokens"] == 2
     status, _, text = server.call("POST", "/v1/completions",
                                   dict(body, stream=True))
-    datas = events(text)
-    assert datas[-1] == "[DONE]"
+    lines = events(text)
+    assert lines[-1] == "[DONE]"
     streamed = "".join(json.loads(data)["choices"][0]["text"]
-                       for data in datas[:-1])
+                       for data in lines[:-1])
     assert streamed == whole["choices"][0]["text"]
 
 

@@ -1,4 +1,4 @@
-/* Gates: rules from words, verdicts from evidence, evidence to and fro. */
+/* Gates: rules from words, verdicts from evidence, evidence written and read again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
