@@ -32,7 +32,7 @@ bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s,
             return is_open;
         }
     }
-    return false; /* it opens on no day */
+    return false; /* the window opens on no day */
 }
 
 bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms,

@@ -12,7 +12,7 @@
 
 #include <flotilla/agent.h>
 
-#define FLO_LIKELIHOOD_LOSS_MAX 20 /* of one token: as good as impossible */
+#define FLO_LIKELIHOOD_LOSS_MAX 20 /* a token: as good as impossible */
 
 struct flo_likelihood {
     const char *answer; /* borrowed: what is left of it */

@@ -22,9 +22,9 @@ struct flo_linking_limits {
 
 enum flo_linking_state {
     FLO_LINKING_NONE,
-    FLO_LINKING_HOOK,   /* it runs */
-    FLO_LINKING_FAILED, /* it failed, and runs again */
-    FLO_LINKING_STARTS, /* it ran; the program was not healthy yet */
+    FLO_LINKING_HOOK,   /* the hook runs */
+    FLO_LINKING_FAILED, /* the hook failed, and runs again */
+    FLO_LINKING_STARTS, /* the hook ran; the program was not healthy yet */
     FLO_LINKING_SERVES,
     FLO_LINKING_ILL,
 };
@@ -33,7 +33,7 @@ struct flo_linking {
     struct flo_linking_limits limits;
     bool is_looking;
     uint32_t misses, failures; /* in a row */
-    uint64_t due_ms;           /* of DUE; 0: none */
+    uint64_t due_ms;           /* time of the next DUE; 0: none */
     uint64_t ready_by_ms;
 };
 

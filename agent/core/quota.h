@@ -17,7 +17,7 @@
 enum flo_quota_kind {
     FLO_QUOTA_REQUESTS_MINUTE,
     FLO_QUOTA_REQUESTS_DAY,
-    FLO_QUOTA_TOKENS_MINUTE, /* of prompts and answers */
+    FLO_QUOTA_TOKENS_MINUTE, /* tokens of prompts and answers */
     FLO_QUOTA_TOKENS_DAY,
     FLO_QUOTA_KINDS
 };

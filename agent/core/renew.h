@@ -40,7 +40,7 @@ struct flo_renew {
     uint64_t next_ms;  /* uptime; not asked for before */
     uint32_t failures; /* in a row */
     enum flo_renew_why wanted;
-    enum flo_renew_why why; /* of what is under way */
+    enum flo_renew_why why; /* reason of the renewal under way */
     bool is_asking;
     bool is_warned;
 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF 0.5      /* of the pairs: at the limit itself */
+#define HALF 0.5      /* share of the pairs at the limit itself */
 #define FAST_ODDS 100 /* the soak and the gates look again */
 #define SLOW_ODDS 1e6 /* the release is denied */
 #define PAUSE_MS 20   /* for each pair over the limit ... */

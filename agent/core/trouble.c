@@ -18,7 +18,7 @@ void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err,
     if (trouble->errors < FLO_TROUBLE_READS) {
         return;
     }
-    trouble->errors = FLO_TROUBLE_READS; /* it does not overflow */
+    trouble->errors = FLO_TROUBLE_READS; /* the count does not overflow */
     if (trouble->code == 0) {
         trouble->code = err->code;
         snprintf(trouble->what, sizeof(trouble->what), "%.255s", err->what);

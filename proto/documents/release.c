@@ -9,7 +9,7 @@
 #include "base/host/json.h"
 #include "proto/serve.h"
 
-#define BYTES_MAX (UINT64_C(1) << 44)         /* of a file, of a variant */
+#define BYTES_MAX (UINT64_C(1) << 44)         /* size of a file, of a variant */
 #define NUMBER_MAX UINT64_C(9007199254740991) /* 2^53 - 1 */
 #define CHUNK_BYTES_MIN 65536
 #define CHUNK_BYTES_MAX (8 << 20)

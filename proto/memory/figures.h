@@ -30,7 +30,7 @@ void flo_memory_figures(const struct flo_release *release,
 /* A model in `reported` (contracts/messages.md section 3). */
 struct flo_memory_told {
     struct flo_memory_model model;
-    uint64_t adapter_bytes; /* of its private bytes */
+    uint64_t adapter_bytes; /* the adapters' part of the private bytes */
     bool is_measured;       /* an engine said the private bytes */
     bool is_resident;
 };

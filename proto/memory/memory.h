@@ -11,9 +11,9 @@
 #include <flotilla/base.h>
 
 #define FLO_MEMORY_MODELS_MAX 16
-#define FLO_MEMORY_FILES_MAX 12 /* of a model: its own, packed, adapters */
+#define FLO_MEMORY_FILES_MAX 12 /* a model: its own, packed, adapters */
 #define FLO_MEMORY_RUNGS 5
-#define FLO_MEMORY_PROCESS_BYTES (UINT64_C(6) << 20) /* of each engine */
+#define FLO_MEMORY_PROCESS_BYTES (UINT64_C(6) << 20) /* an empty engine */
 #define FLO_MEMORY_WEIGHT_MAX 100
 #define FLO_MEMORY_WEIGHT_STANDARD 50
 
@@ -56,7 +56,7 @@ struct flo_memory_plan {
     bool fits;
     uint64_t budget;
     uint64_t planned; /* bytes of all; when nothing fits: what is needed */
-    uint64_t pool;    /* of them for the one on-demand model at a time */
+    uint64_t pool; /* a part of `planned`: for one on-demand model at a time */
     struct {
         bool is_resident; /* false: on demand, at its last rung */
         uint32_t rung;
@@ -80,7 +80,7 @@ enum flo_memory_way {
     FLO_MEMORY_WARM,       /* there is room at its own rung */
     FLO_MEMORY_EVICT,      /* ... once the on-demand models that idle are out */
     FLO_MEMORY_SMALL,      /* the same, at the last rung until the flip */
-    FLO_MEMORY_STOP_FIRST, /* its own model must leave before */
+    FLO_MEMORY_STOP_FIRST, /* the model's current engine must leave before */
 };
 /* How the candidate of `models[model]` is loaded.  `pool_is_free`: every
  * on-demand model in memory may leave.  *needed: bytes in that way. */

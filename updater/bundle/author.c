@@ -120,7 +120,8 @@ static int build_file(struct author_build *build,
         return 0;
     }
     if (rv == 0 && build->out == NULL && source->path[0] == '\0') {
-        build->release.file_count++; /* it would be made: nobody knows it yet */
+        /* The file would be made: nobody knows it yet. */
+        build->release.file_count++;
         return 0;
     }
     if (rv == 0) {

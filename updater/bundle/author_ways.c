@@ -251,8 +251,8 @@ static bool is_worth(const struct flo_release_file *file,
 /* One way, made by a thread of its own. */
 struct task {
     const struct author_build *build;
-    int fd;             /* of the file, shared */
-    const char *choice; /* of flo_delta_create */
+    int fd;             /* the file, shared */
+    const char *choice; /* a word for flo_delta_create */
     bool is_optional;   /* without it if it cannot be made */
     int base_fd;        /* -1: it needs no base */
     uint64_t base_bytes;

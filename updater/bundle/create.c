@@ -122,7 +122,7 @@ static int copy_blob(struct writer *writer, int fd, uint64_t bytes,
 struct carried {
     struct flo_digest digest;
     uint64_t bytes;
-    bool is_list; /* of chunks: these come first */
+    bool is_list; /* a list of chunks: these come first */
 };
 
 static int add_blob(struct writer *writer, const struct carried *way,

@@ -181,7 +181,7 @@ enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
 
     if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER &&
         pause->number <= number) {
-        return FLO_ROLLOUT_RESUMED; /* it was begun again after that */
+        return FLO_ROLLOUT_RESUMED; /* the rollout was begun again after that */
     }
     if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
         return pause->said;

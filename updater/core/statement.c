@@ -13,8 +13,8 @@
 struct held {
     uint64_t number;
     const struct flo_digest *body; /* NULL: no order has that number */
-    bool is_same;                  /* it says the same, as far as is kept */
-    bool is_folded;                /* it is lost which order has it */
+    bool is_same;   /* the order says the same, as far as is kept */
+    bool is_folded; /* which order has the number is not known any more */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)

@@ -49,8 +49,8 @@ struct flo_fetch {
     uint32_t attempts_max; /* in a row without a new byte; 0: 6 */
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
-    uint64_t budget_bytes; /* of the whole job; 0: no limit */
-    int control_fd;        /* its end stops everything; -1: none */
+    uint64_t budget_bytes; /* limit of the whole job; 0: no limit */
+    int control_fd; /* the agent's end: its close stops everything; -1: none */
     struct flo_neighbours neighbours;
     /* Progress of the artifact under way; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
@@ -61,11 +61,11 @@ struct flo_fetch {
     void *context;
 
     /* Results. */
-    uint64_t fetched_bytes;     /* over the network, bodies only */
-    uint64_t found_bytes;       /* of the first artifact, in partial/ from an
-                                   earlier run */
-    bool is_passing;            /* the last error may pass with time */
-    struct flo_http *handle;    /* opened at first use */
+    uint64_t fetched_bytes;  /* over the network, bodies only */
+    uint64_t found_bytes;    /* bytes of the first artifact that an earlier run
+                                left in partial/ */
+    bool is_passing;         /* the last error may pass with time */
+    struct flo_http *handle; /* opened at first use */
     struct flo_http *elsewhere; /* for a store to which a mirror leads */
     bool told_plain;            /* that one leads there without TLS */
 };

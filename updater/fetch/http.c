@@ -13,11 +13,11 @@ struct transfer {
     struct flo_fetch *fetch;
     struct flo_part *part; /* NULL: a document, curl collects it */
     const struct flo_http_answer *answer;
-    uint64_t offset; /* of the next body byte; set at the first */
+    uint64_t offset; /* place of the next body byte; set at the first */
     bool has_begun;
     uint64_t total;
     bool is_neighbours;
-    struct flo_err err; /* of a callback */
+    struct flo_err err; /* what a callback failed with */
 };
 
 void flo_fetch_deinit(struct flo_fetch *fetch)

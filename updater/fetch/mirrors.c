@@ -13,14 +13,14 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 
 struct mirrors {
     struct flo_fetch *fetch;
-    const char *path; /* of what is asked for, before the digest */
+    const char *path; /* path of the request, before the digest */
     char digest[FLO_DIGEST_TEXT];
     bool is_out[FLO_FETCH_MIRRORS_MAX];
     bool has_lied[FLO_FETCH_MIRRORS_MAX]; /* wrong bytes, once: may be a fault
                                              on the way */
     size_t next;
     uint32_t failures; /* in a row without a new byte */
-    uint64_t position; /* of the artifact, after the last attempt */
+    uint64_t position; /* bytes of the artifact after the last attempt */
 };
 
 /* The URL of the next mirror that is not out; false when all are. */

@@ -17,7 +17,7 @@ struct flo_chain {
     struct {
         uint8_t file, way;
     } steps[FLO_CHAIN_STEPS_MAX]; /* in the order in which they are made */
-    uint64_t bytes;               /* of their patches */
+    uint64_t bytes;               /* sum of the steps' patches */
 };
 
 /* The chain of the fewest bytes that makes `base`; of fewer steps where bytes

@@ -11,14 +11,14 @@
 struct flo_make {
     struct flo_make_job job;
     int base_fd;
-    int fd; /* of the file that is made */
+    int fd; /* the file that is made */
     uint64_t done;
     bool was_told; /* what is kept of an earlier worker's bytes */
 
     /* The thread ahead of the patch's end. */
     bool has_thread;
     pthread_t thread;
-    int rv; /* its result, after it has ended */
+    int rv; /* the thread's result, after it has ended */
     pthread_mutex_t mutex;
     pthread_cond_t moved;
     /* Under the mutex. */

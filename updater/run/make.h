@@ -14,11 +14,11 @@ struct flo_make;
 
 struct flo_make_job {
     struct flo_store *store;
-    struct flo_fetch *fetch; /* its on_kept is set while the job is there */
+    struct flo_fetch *fetch; /* on_kept is set while the job is there */
     int event_fd;
     /* Both borrowed until free. */
     const struct flo_release_file *file;
-    const struct flo_way *way; /* of any codec but raw */
+    const struct flo_way *way; /* any way but raw */
 };
 
 /* Before the download.  FLO_E_MEMORY. */

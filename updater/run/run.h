@@ -39,7 +39,7 @@ struct flo_update_job {
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
     struct flo_digest_list others; /* downloads that other models want */
-    uint64_t time_ms; /* it is that late at least; 0: only the clock knows */
+    uint64_t time_ms; /* the time is at least this; 0: only the clock knows */
 };
 
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a URL, as plain http to

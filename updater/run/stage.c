@@ -35,9 +35,9 @@ struct stage {
     struct flo_digest present[PRESENT_MAX];
     struct flo_digest wanted[PRESENT_MAX]; /* downloads of this release */
     struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
-    struct flo_digest *chunks; /* of the file under way; NULL: none */
-    uint64_t done_before;      /* of this plan, by earlier files */
-    uint64_t progress_at_ms;   /* of the last downloading event */
+    struct flo_digest *chunks; /* the list of the file under way; NULL: none */
+    uint64_t done_before;      /* bytes of this plan, by earlier files */
+    uint64_t progress_at_ms;   /* when the last downloading event was */
     bool is_last;              /* the step under way is the plan's last */
 };
 

@@ -31,11 +31,11 @@ struct flo_share_job {
     const char *key_file;
     const char *revoked_file;
     uint64_t rate_bytes_per_s; /* 0: no limit */
-    uint64_t budget_bytes;     /* of 24 hours; 0: no limit */
-    uint64_t used_bytes;       /* of them, before this process */
+    uint64_t budget_bytes;     /* limit of 24 hours; 0: no limit */
+    uint64_t used_bytes;       /* spent of the budget before this process */
     uint64_t used_ms;          /* since these 24 hours began */
     uint64_t transfers_max;    /* at once */
-    uint64_t time_ms;          /* it is that late at least */
+    uint64_t time_ms;          /* the time is at least this */
     enum flo_sandbox_mode sandbox;
 };
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA. */
@@ -60,7 +60,7 @@ FLO_MUST_USE int flo_share_fetched_parse(const char *line, size_t bytes,
 struct flo_share_budget {
     uint64_t limit_bytes; /* 0: none */
     uint64_t used_bytes;
-    uint64_t began_ms; /* of the 24 hours; by the time since boot */
+    uint64_t began_ms; /* when the 24 hours began; by the time since boot */
 };
 /* May another blob begin?  *left_ms: until the next day begins. */
 bool flo_share_budget_has(struct flo_share_budget *budget, uint64_t now_ms,

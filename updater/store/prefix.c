@@ -43,7 +43,7 @@ bool flo_store_prefix_has(struct flo_store *store,
 
 struct scan {
     int dir_fd;
-    uint64_t bytes;          /* of all that may go */
+    uint64_t bytes;          /* sum of all that may go */
     char oldest[NAME_BYTES]; /* empty: none */
     struct timespec used;    /* the oldest was */
 };

@@ -126,7 +126,7 @@ static int put_envelope(struct flo_store *store,
                    here.bytes == bytes && memcmp(here.data, data, bytes) == 0;
 
     flo_buf_deinit(&here);
-    if (is_same) { /* its name may still be pending: updater.h */
+    if (is_same) { /* the name may still be pending: updater.h */
         return 0;
     }
     flo_store_blob_name(release, name + 9);

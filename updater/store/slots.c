@@ -12,15 +12,18 @@
  *   264  u8 stated op: 1 deploy, 2 rollback, 3 remove
  *   265  u8 outcome: 0 open, 1 done, 2 refused, 3 ended badly
  *   266  u8 phase          267  u8 tries left      268  u32 attempt
- *   272  u64 soak_ms       280  u32 soak requests  284  u32 soak errors per
- * million 288  u32 soak crashes  292  u32 rollout phase 296  u64 number of the
- * emergency lane          304  its body[32] 336  rollout[64]       400
- * order[64]          464  model[64] 528  u64 folded        536  u32 denials 540
- * u32 era 544  48 x { release[32], u64 number, u64 statement, u8 cause, u8
- * lane, zero[14] }                                  (64 bytes each) 3616  u64
- * number of the candidate's order 3624  stated rollout[64] 3688  stated
- * order[64] 3752  u64 floor of the candidate 3760  zero[332]  4092  u32 crc32c
- * over 0..4091
+ *   272  u64 soak_ms       280  u32 soak requests
+ *   284  u32 soak errors per million               288  u32 soak crashes
+ *   292  u32 rollout phase
+ *   296  u64 number of the emergency lane          304  its body[32]
+ *   336  rollout[64]       400  order[64]          464  model[64]
+ *   528  u64 folded        536  u32 denials        540  u32 era
+ *   544  48 x { release[32], u64 number, u64 statement, u8 cause, u8 lane,
+ *               zero[14] }                         (64 bytes each)
+ *  3616  u64 number of the candidate's order
+ *  3624  stated rollout[64]                       3688  stated order[64]
+ *  3752  u64 floor of the candidate               3760  zero[332]
+ *  4092  u32 crc32c over 0..4091
  *
  * Little endian; texts are padded with NUL.  record.c writes it and says why
  * no power cut can lose both. */

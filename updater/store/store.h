@@ -19,7 +19,7 @@ struct flo_store {
     int slots_fd;
     int lock_fd; /* -1: open without the lock */
     bool keeps_patches;
-    bool keeps_steps; /* of releases on their way */
+    bool keeps_steps; /* steps of releases on their way stay */
 };
 
 void flo_store_blob_name(const struct flo_digest *digest,
@@ -128,7 +128,7 @@ struct flo_record_kind {
     uint16_t format;
     size_t bytes; /* at most FLO_RECORD_BYTES_MAX */
 };
-#define FLO_RECORD_OFFSET 4096 /* of the second record: another flash page */
+#define FLO_RECORD_OFFSET 4096 /* the second record: another flash page */
 #define FLO_RECORD_BYTES_MAX 4096
 
 /* Read the valid record with the highest generation into `record`. generation

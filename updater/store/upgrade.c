@@ -155,7 +155,7 @@ static void read_execution(const uint8_t *record, struct flo_slots *slots)
     slots->order_seq = 0; /* numbers begin again */
     slots->soak_ms = flo_get_u64(record + 152);
     slots->soak_requests = flo_get_u32(record + 160);
-    slots->soak_errors_ppm = 20000; /* it was a count */
+    slots->soak_errors_ppm = 20000; /* format 1 had a count here */
     slots->soak_crashes_max = flo_get_u32(record + 168);
     slots->rollout_phase = flo_get_u32(record + 172);
     copy_text(slots->rollout, record + 176);

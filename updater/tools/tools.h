@@ -13,11 +13,11 @@
 /* The line that was typed, whatever the command; one per process. */
 struct tool_line {
     struct flo_args args;
-    const char *codec, *base, *expected; /* of deltas; digests as text */
+    const char *codec, *base, *expected; /* flags of deltas; digests as text */
     const char *partial;
     uint32_t threads;
     uint64_t memory_bytes_max;
-    const char *blobs, *variant, *without; /* of a bundle */
+    const char *blobs, *variant, *without; /* flags of a bundle */
     bool is_compressed;
     const char *trust, *key;
 };

@@ -18,7 +18,7 @@ struct flo_trust {
     uint64_t number; /* 1: the unsigned list */
     uint32_t epoch;
     uint64_t issued_at_ms;
-    uint32_t threshold; /* of root keys; 0: the unsigned list has none */
+    uint32_t threshold; /* root keys that sign; 0: the unsigned list has none */
     size_t count;
     struct trusted_key keys[FLO_TRUST_KEYS_MAX];
     size_t revoked_key_count;

@@ -11,14 +11,14 @@ struct flo_sensed {
     /* Share of the last 10 s in which some task waited: 10.00 % is 1000. */
     uint32_t psi_cpu, psi_memory, psi_io;
     uint64_t cgroup_bytes;     /* memory.current of the tightest cgroup */
-    uint64_t cgroup_bytes_max; /* its memory.max; 0: no limit */
+    uint64_t cgroup_bytes_max; /* memory.max of that cgroup; 0: no limit */
     bool has_zone;
     int64_t zone_mc; /* the hottest zone, in thousandths of a degree */
-    int64_t trip_mc; /* its passive trip point; 0: it has none */
+    int64_t trip_mc; /* the zone's passive trip point; 0: it has none */
     bool is_discharging;
-    int32_t battery_pct;               /* -1: none */
-    uint32_t load_centi;               /* of the last minute: 1.00 is 100 */
-    uint64_t clock_khz, clock_khz_max; /* of the slowest CPU */
+    int32_t battery_pct; /* -1: none */
+    uint32_t load_centi; /* load of the last minute: 1.00 is 100 */
+    uint64_t clock_khz, clock_khz_max; /* clock of the slowest CPU */
     uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
 };
 
@@ -31,7 +31,7 @@ FLO_MUST_USE int flo_checkup_room(uint64_t free_bytes, struct flo_err *err);
 struct flo_checkup {
     struct flo_sensed sensed;
     uint32_t cpus;    /* that the agent may use */
-    uint32_t threads; /* of the engine */
+    uint32_t threads; /* the engine's */
     bool is_served;   /* a model is assigned */
     bool is_live;     /* ... and its engine answers */
     bool is_packed, can_be_packed;
@@ -90,7 +90,7 @@ uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 /* ---- lines of the log ---- */
 
 #define FLO_REDACTED "[hidden]"
-#define FLO_REDACT_BYTES_MAX 1024 /* of a line; it is cut there */
+#define FLO_REDACT_BYTES_MAX 1024 /* a line is cut there */
 /* The line without what looks like a token, a key or a password.  The log holds
  * none: this is for the day when somebody's error text does.  `out` has
  * FLO_REDACT_BYTES_MAX + 1 bytes. */

@@ -9,7 +9,7 @@
 #include <flotilla/plural.h>
 
 #define PRESSURE_CENTI 1000 /* 10 % */
-#define SPEED_PART 60       /* of what the memory gives, in % */
+#define SPEED_PART 60       /* % of the speed that the memory allows */
 /* Measured on a Zen 5 with 4 threads: 0.18 ms a token for the smallest model
  * here, 0.6 ms for three times as many layers, and the way through the agent.
  */
@@ -21,7 +21,7 @@
 #define HEAT_MARGIN_MC 5000
 #define TRIP_STANDARD_MC 80000
 #define BATTERY_LOW_PCT 20
-#define CLOCK_PART 70 /* of the CPU's clock, in % */
+#define CLOCK_PART 70 /* % of the highest clock: less is a finding */
 
 static const struct {
     const char *id, *level, *unit, *fix;

@@ -446,7 +446,7 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         name_model(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
-        agent->timer_ms = 0; /* it fired, perhaps a little early */
+        agent->timer_ms = 0; /* the timer fired, perhaps a little early */
     }
     dispatch(&s);
     for_each_model(&s, look_at_clock);

@@ -343,7 +343,7 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
         return false;
     }
     if (back->is_writing) {
-        return true; /* it goes on after the write */
+        return true; /* the way back goes on after the write */
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);

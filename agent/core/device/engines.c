@@ -138,7 +138,7 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role)
 
     assert(flo_engine_is(s->model, role, FLO_ENGINE_READY));
     if (!is_linked) {
-        flo_engine_unlink(s); /* of a release before it */
+        flo_engine_unlink(s); /* a release before it may have left a link */
     }
     action = flo_do(s, FLO_DO_FLIP);
     action->role = role;

@@ -137,7 +137,7 @@ void flo_rest_pressure(struct step *s);
 void flo_trust_changed(struct step *s);
 
 /* ---- engines report (engine_events.c) ---- */
-void flo_engine_loading(struct step *s); /* it gets on with it */
+void flo_engine_loading(struct step *s); /* an engine gets on with its load */
 void flo_engine_loaded(struct step *s);
 void flo_engine_lost(struct step *s);
 void flo_engine_due(struct step *s);
@@ -225,9 +225,9 @@ void flo_execution_activate(struct step *s);
 void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
 void flo_execution_loading(struct step *s);   /* the second engine gets on */
-void flo_execution_loaded(struct step *s);    /* it is ready */
-void flo_execution_activated(struct step *s); /* its link and hook are done */
-void flo_execution_lost(struct step *s);      /* it died */
+void flo_execution_loaded(struct step *s);    /* the second engine is ready */
+void flo_execution_activated(struct step *s); /* link and hook are done */
+void flo_execution_lost(struct step *s);      /* the second engine died */
 void flo_execution_drained(struct step *s);
 void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);
@@ -253,7 +253,7 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
  * do. */
 bool flo_repair_staged(struct step *s);
 void flo_repair_loaded(struct step *s); /* the current engine is ready */
-void flo_repair_lost(struct step *s);   /* it could not be loaded */
+void flo_repair_lost(struct step *s);   /* the engine could not be loaded */
 /* true: the execution waits for the current engine, or it is over. */
 bool flo_repair_holds(struct step *s);
 /* Would it wait, or end? */

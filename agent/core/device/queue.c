@@ -17,7 +17,7 @@
 enum place {
     PLACE_WRITING,     /* a record or a flip is under way: milliseconds */
     PLACE_REPAIR_DOWN, /* repair of a model that serves nothing */
-    PLACE_UNDER_WAY,   /* it has the lane */
+    PLACE_UNDER_WAY,   /* the model has the lane */
     PLACE_FIRST,       /* the model has no release yet */
     PLACE_DEPLOY,      /* lowest number first */
     PLACE_REPAIR,      /* repair of a model that serves */
@@ -60,7 +60,7 @@ static bool comes_before(const struct flo_agent_model *a,
         return place_a < place_b;
     }
     if (flo_execution_is_busy(a) != flo_execution_is_busy(b)) {
-        return flo_execution_is_busy(a); /* it has the lane */
+        return flo_execution_is_busy(a); /* the busy one has the lane */
     }
     if (a->execution.seq != b->execution.seq) {
         return a->execution.seq < b->execution.seq;

@@ -95,7 +95,7 @@ static void become_on_demand(struct step *s)
     struct flo_agent_model *model = s->model;
 
     if (!flo_agent_may_rest(s->agent, flo_step_model(s))) {
-        return; /* it leaves when another model is wanted */
+        return; /* the model leaves when another one is wanted */
     }
     if (model->live != -1) {
         leave(s);
@@ -141,7 +141,7 @@ void flo_rest_placed(struct step *s)
     bool was_on_demand = model->is_on_demand;
 
     if (model->name[0] == '\0') {
-        return; /* it is gone */
+        return; /* the model is gone */
     }
     model->is_on_demand = s->event->is_on_demand;
     s->agent->revision++;

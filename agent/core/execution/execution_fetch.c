@@ -86,7 +86,7 @@ void flo_execution_progress(struct step *s)
         return;
     }
     take_plan(&execution->detail, &s->event->detail);
-    if (flo_agent_lacks(execution->error.code)) { /* it has it again */
+    if (flo_agent_lacks(execution->error.code)) { /* the device has it again */
         memset(&execution->error, 0, sizeof(execution->error));
     }
     /* A second file may be downloaded after the first was verified: the table

@@ -14,7 +14,8 @@
 #define PROBE_TIMEOUTS 3 /* the golden cases', and two for the speed */
 #define RECENT 64u       /* requests, the bits of `recent` */
 #define SOAK_ODDS 100    /* that it fails more often than it may */
-#define LATE_ODDS 1e6    /* of late: one looks at it again and again */
+/* Odds of the last 64 requests: one looks at them again and again. */
+#define LATE_ODDS 1e6
 
 /* ---- begin ---- */
 
@@ -90,7 +91,7 @@ static bool serve_on_trial(struct step *s)
     bool was_resting = s->model->engines[FLO_AGENT_BESIDE].is_woken;
 
     flo_engine_flip(s, FLO_AGENT_BESIDE);
-    if (was_resting) { /* its soak goes on */
+    if (was_resting) { /* the soak goes on */
         s->model->engines[FLO_AGENT_BESIDE].is_woken = false;
         return true;
     }
@@ -568,7 +569,7 @@ static void take_request(struct step *s)
     }
     bool is_blamed = flo_agent_blames_serving(s->event->error.code);
     if (s->event->error.code != 0 && !is_blamed) {
-        return; /* it says nothing of the release */
+        return; /* the end says nothing of the release */
     }
     if (s->event->error.code == FLO_E_ENGINE_CRASH ||
         s->event->error.code == FLO_E_ENGINE_KILLED) {

@@ -104,7 +104,7 @@ bool flo_repair_holds(struct step *s)
         return false;
     }
     if (model->execution.state == FLO_EXECUTION_STAGED) {
-        return true; /* its engine is being loaded */
+        return true; /* the engine is being loaded */
     }
     if (flo_engine_refuses_current(model)) {
         flo_execution_end(s, FLO_MOVE_FAIL, model->refusal, REFUSED);

@@ -33,12 +33,12 @@ const char *flo_strain_cause_word(enum flo_strain_cause cause);
 
 /* All zero at first. */
 struct flo_strain {
-    enum flo_strain_cause cause; /* of the last step down; CALM: none holds */
+    enum flo_strain_cause cause; /* why it last went down; CALM: none holds */
     uint32_t samples;            /* with a cause, in a row */
     bool is_short;               /* now, or 30 s ago at most */
     uint64_t down_ms, up_ms;     /* the last steps; 0: none */
     uint64_t calm_ms;            /* since when no sample had a cause */
-    uint64_t wait_ms;            /* of a step up; 0: as usual */
+    uint64_t wait_ms;            /* calm before the next step up; 0: as usual */
 };
 /* Memory and releases that could be given up. */
 struct flo_strain_facts {
@@ -73,7 +73,7 @@ void flo_strain_say(const struct flo_strain_sample *sample,
 struct flo_power_sample {
     uint64_t now_ms;
     int64_t zone_mc;     /* the hottest zone, in thousandths of a degree */
-    int64_t trip_mc;     /* its passive trip point; 0: it has none */
+    int64_t trip_mc;     /* the zone's passive trip point; 0: it has none */
     bool is_discharging; /* runs on battery */
     int32_t battery_pct; /* -1: none */
 };
@@ -98,7 +98,7 @@ const char *flo_strain_limit_word(enum flo_strain_limit limit);
 struct flo_strain_limits {
     uint32_t set;         /* bits of enum flo_strain_limit that hold */
     bool is_halved;       /* the threads */
-    uint32_t threads_max; /* of `threads`, 1 at least */
+    uint32_t threads_max; /* threads that are left, 1 at least */
 };
 struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
                                            const struct flo_power *power,

@@ -19,7 +19,7 @@
 
 /* A release as slots and people name it; a zero digest means none. */
 struct flo_release_ref {
-    struct flo_digest digest; /* of the release document */
+    struct flo_digest digest; /* the id: SHA-256 of the signed body */
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 };
@@ -41,9 +41,10 @@ struct flo_agent_engine {
     uint32_t losses; /* in a row */
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
-    bool is_damaged; /* its release cannot be loaded as it lies on the disk */
-    bool is_woken;   /* a request wanted it: its trial goes on where it was */
-    bool is_linked;  /* it has no requests: a link and a hook make it live */
+    bool is_damaged; /* the release's files are wrong: no engine loads them */
+    bool is_woken;   /* a request wanted it: the trial goes on where it was */
+    bool is_linked;  /* the release answers no requests: a link and a hook make
+                        it live */
 };
 
 /* Slots as the core sees them; the record on disk has more. */
@@ -63,7 +64,7 @@ struct flo_agent_error {
 struct flo_agent_detail {
     char codec[16];
     uint64_t bytes, full_bytes, took_ms;
-    uint64_t neighbour_bytes; /* of `bytes`: from devices close by */
+    uint64_t neighbour_bytes; /* a part of `bytes`: from devices close by */
     uint32_t cases, passed;
     double ratio; /* ms/token against the current release; 0: unknown */
     uint64_t memory_bytes;
@@ -77,7 +78,7 @@ enum flo_wait {
 #undef FLO_WAIT
     FLO_WAIT_COUNT
 };
-#define FLO_WAIT_BIT(wait) (1u << (wait)) /* of a set of them */
+#define FLO_WAIT_BIT(wait) (1u << (wait)) /* a member of a set of waits */
 const char *flo_wait_word(enum flo_wait wait);
 
 /* ---- bets ---- */
@@ -116,12 +117,12 @@ struct flo_agent_execution {
     uint32_t starts; /* probes begun: a machine that dies of it stops */
     uint32_t unsure; /* probes that came to no verdict */
     uint32_t runtime_failures; /* probes that the runtime's own fault ended */
-    uint32_t kills;            /* of its engine, by something outside */
+    uint32_t kills;            /* deaths of its engine by something outside */
     struct flo_agent_detail detail;
-    struct flo_agent_error error;        /* of the end, or of the last try */
+    struct flo_agent_error error; /* why it ended, or why the last try failed */
     char reason[FLO_AGENT_REASON_BYTES]; /* why it waits; empty: it does not */
-    uint64_t start_at_ms; /* its start is spread, or its next probe has to
-                             wait; 0: neither */
+    uint64_t start_at_ms; /* the end of a spread start, or of the wait before
+                             the next probe; 0: neither */
 
     /* The members below do not survive a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
@@ -144,19 +145,19 @@ struct flo_agent_return {
         is_committed; /* current -> previous; else the trial's candidate ends */
     bool is_draining;
     bool is_writing; /* the rotation of the slots */
-    uint64_t due_ms; /* of draining; 0: none */
+    uint64_t due_ms; /* when draining has to be over; 0: nothing drains */
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* denied together with the change */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
-    uint64_t number; /* of the order; 0: by hand */
+    uint64_t number; /* the order's number; 0: by hand */
 };
 
 /* The model is being taken away. */
 struct flo_agent_removal {
     bool is_active;
     bool is_writing; /* the tombstone */
-    uint64_t due_ms; /* of draining; 0: none */
+    uint64_t due_ms; /* when draining has to be over; 0: nothing drains */
     struct flo_digest release;
     char order[FLO_NAME_MAX + 1]; /* empty: by hand */
 };
@@ -174,13 +175,13 @@ struct flo_agent_pauses {
 struct flo_agent_model {
     char name[FLO_NAME_MAX + 1]; /* empty: a free place */
     bool has_execution;
-    int live;              /* enum flo_agent_role or -1 */
-    bool is_linked;        /* its link is on the disk, or is being made */
-    bool is_switching;     /* the live engine's link and hook are under way */
-    bool is_ill;           /* its program is not healthy, or its hook fails */
-    bool is_on_demand;     /* as the memory plan says */
-    bool is_wanted;        /* a request waits for its load */
-    uint32_t repairs;      /* asked for in a row */
+    int live;          /* enum flo_agent_role or -1 */
+    bool is_linked;    /* the model's link is on the disk, or is being made */
+    bool is_switching; /* the live engine's link and hook are under way */
+    bool is_ill;       /* the live program is not healthy, or its hook fails */
+    bool is_on_demand; /* as the memory plan says */
+    bool is_wanted;    /* a request waits for its load */
+    uint32_t repairs;  /* asked for in a row */
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
@@ -192,19 +193,19 @@ struct flo_agent_model {
     struct flo_agent_removal removal;
 };
 struct flo_agent {
-    uint64_t origin_ms; /* of the trace */
+    uint64_t origin_ms; /* time 0 of the trace */
     uint64_t random;
     uint64_t timer_ms; /* last TIMER action; 0: none */
     uint64_t revision; /* grows when the report changes */
     bool is_booted;
     bool is_frozen;
-    bool is_disk_gone; /* it cannot be written: what cannot be read may be as
+    bool is_disk_gone; /* the disk takes no write: what cannot be read may be as
                           it was */
     uint32_t jobs;
     uint32_t models_max; /* by configuration */
     uint32_t waits;      /* ... what every update waits for: a set */
     uint32_t lacks;      /* ... what is not so now */
-    uint64_t wall_ms;    /* of this step; 0: nobody knows the time */
+    uint64_t wall_ms;    /* wall clock of this step; 0: nobody knows the time */
     struct flo_agent_pauses pauses;
     struct flo_agent_model models[FLO_AGENT_MODELS_MAX];
 };
@@ -221,7 +222,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_STAGED,     /* job, detail, fits_both; error: no memory for it */
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for it is on disk */
-    FLO_AGENT_UNWRITTEN,  /* it is not: error */
+    FLO_AGENT_UNWRITTEN,  /* the slot action failed: error */
     FLO_AGENT_LOADING,    /* role: a step of it ended, or gets on */
     FLO_AGENT_LOADED,     /* role, is_linked */
     FLO_AGENT_ACTIVATED,  /* release: its link and hook are done, and its
@@ -253,7 +254,7 @@ struct flo_agent_booted {
     /* The open execution of the database, or one made from the slot record;
      * NULL: none.  With a candidate it is the candidate's. */
     const struct flo_agent_execution *open;
-    bool has_ended; /* it has: only its traces are left */
+    bool has_ended; /* the execution is over: only its traces are left */
     /* The denial of its release in the record. */
     enum flo_denial_cause denial;
     bool is_linked; /* a link of the model is on the disk */
@@ -265,7 +266,8 @@ struct flo_agent_event {
     uint32_t model; /* index; of a boot, a freeze or a timer: no meaning */
     uint64_t now_ms;
     uint64_t wall_ms;  /* for windows; 0: nobody knows the time */
-    uint64_t slept_ms; /* of them, suspended since the step before */
+    uint64_t slept_ms; /* time since the step before in which the machine was
+                          suspended */
     enum flo_agent_role role;
     enum flo_execution state;
     uint32_t job;
@@ -279,7 +281,7 @@ struct flo_agent_event {
     bool is_forgotten;
     bool is_split;     /* the current release only shares another model's
                           requests: the device can be without it */
-    bool stays_frozen; /* of an unfreeze: the other lane's freeze holds */
+    bool stays_frozen; /* an unfreeze: the other lane's freeze holds */
     struct flo_agent_error error;
     struct flo_agent_detail detail;
     struct flo_digest release;
@@ -346,7 +348,7 @@ struct flo_agent_action {
     uint32_t model; /* index */
     enum flo_agent_role role;
     bool flag;
-    bool is_linked; /* of a flip: to a release without requests */
+    bool is_linked; /* a flip to a release without requests */
     uint32_t job;
     uint64_t at_ms;
     uint64_t number;
@@ -413,8 +415,8 @@ enum flo_drift {
     FLO_DRIFT_DENIED,      /* the target, or the running release, may not run
                             * here */
     FLO_DRIFT_BELOW_FLOOR, /* the target is older than was committed */
-    FLO_DRIFT_FROZEN,      /* it waits for the end of a freeze */
-    FLO_DRIFT_PAUSED,      /* it waits for its rollout */
+    FLO_DRIFT_FROZEN,      /* the target waits for the end of a freeze */
+    FLO_DRIFT_PAUSED,      /* the target waits for its rollout */
     FLO_DRIFT_NO_MEMORY,   /* the target, or the running release, has no room
                             * next to the other models */
     FLO_DRIFT_DISK,        /* the disk takes nothing: it could not come */
@@ -446,7 +448,7 @@ struct flo_model_notes {
 /* The state of a model's derived artifact: its packed weights. */
 struct flo_derived {
     struct flo_model_notes unpackable; /* engines here read them by rows */
-    struct flo_model_notes unpacked;   /* it failed, and is not tried again */
+    struct flo_model_notes unpacked;   /* packing failed: not tried again */
     struct flo_digest fresh;           /* made, and no engine was lost since */
     struct flo_digest refused;         /* by an engine, once */
     bool has_made;
@@ -533,7 +535,7 @@ struct flo_intake_facts {
     const struct flo_order *order;
     enum flo_standing standing;      /* among the stored orders */
     uint64_t by;                     /* superseded: the number that holds */
-    enum flo_stated_outcome outcome; /* of the newest word about its model */
+    enum flo_stated_outcome outcome; /* the newest word about its model */
     uint64_t aborted_by; /* deploy: the order that ended its rollout; 0: none */
     bool has_ended;      /* deploy: its execution here */
     bool is_current;     /* deploy: its release */
@@ -556,7 +558,7 @@ enum flo_intake_kind {
 struct flo_intake_verdict {
     enum flo_intake_kind kind;
     uint64_t by;
-    struct flo_agent_error error; /* of a refusal; code 0: none is told */
+    struct flo_agent_error error; /* why it is refused; code 0: not told */
     char why[256];                /* for the trace; may be empty */
 };
 void flo_agent_intake(const struct flo_intake_facts *facts,

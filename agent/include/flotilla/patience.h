@@ -37,7 +37,7 @@ flo_watchdog_tick(struct flo_watchdog *watchdog,
 /* ---- engines that are lost ---- */
 
 struct flo_losses {
-    uint64_t first_ms; /* of this row of losses */
+    uint64_t first_ms; /* when this row of losses began */
     uint32_t count;
 };
 

@@ -11,8 +11,8 @@
 #define FLO_GOLDEN_EXPECT_MAX 16
 #define FLO_GOLDEN_TOKENS_MAX 4096
 #define FLO_GOLDEN_MESSAGES_MAX 64
-#define FLO_GOLDEN_MATCH_BYTES_MAX 4096 /* of a matcher's text */
-#define FLO_GOLDEN_STARS_MAX 8          /* of a pattern */
+#define FLO_GOLDEN_MATCH_BYTES_MAX 4096 /* text of a matcher */
+#define FLO_GOLDEN_STARS_MAX 8          /* stars in a pattern */
 #define FLO_GOLDEN_VECTOR_MAX 65536     /* numbers */
 #define FLO_GOLDEN_AUDIO_MAX 1000000    /* bytes of a file */
 #define FLO_GOLDEN_EXACT_GAP 1.0        /* token ids are compared from here */
@@ -47,7 +47,7 @@ struct flo_golden_match {
     uint32_t n_tokens;
     int32_t *tokens;
     int exit_status;
-    float *vector; /* of the file, of flo_golden_set_vector() */
+    float *vector; /* the file's numbers, from flo_golden_set_vector() */
     uint32_t n_vector;
 };
 
@@ -58,9 +58,9 @@ struct flo_golden_message {
 struct flo_golden_case {
     const char *id;
     enum flo_golden_input input;
-    const char *prompt; /* of all kinds but MESSAGES: the text, or the name */
+    const char *prompt; /* the text, or the name; MESSAGES have none */
     size_t prompt_bytes;
-    char *audio; /* of the file, of flo_golden_set_audio() */
+    char *audio; /* the file's bytes, from flo_golden_set_audio() */
     size_t audio_bytes;
     uint32_t n_messages;
     struct flo_golden_message *messages;

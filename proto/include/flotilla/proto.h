@@ -160,13 +160,13 @@ void flo_envelope_write(const struct flo_envelope *envelope,
 
 /* ---- release document ---- */
 
-#define FLO_RELEASE_JUMP_MAX 1000000 /* of a release's number */
+#define FLO_RELEASE_JUMP_MAX 1000000 /* how far a release's number may jump */
 #define FLO_RELEASE_FILES_MAX 64
 #define FLO_RELEASE_WAYS_MAX 8
 #define FLO_RELEASE_VARIANTS_MAX 8
-#define FLO_RELEASE_ADAPTERS_MAX 8 /* of a variant */
+#define FLO_RELEASE_ADAPTERS_MAX 8 /* adapters in a variant */
 #define FLO_RELEASE_GOLDEN_MAX 4
-#define FLO_RELEASE_CHUNKS_MAX 65536 /* of a file */
+#define FLO_RELEASE_CHUNKS_MAX 65536 /* chunks of a file */
 #define FLO_RELEASE_NO_FILE 255      /* in place of a file's index */
 #define FLO_FILE_NAME_MAX 128
 #define FLO_FILE_NAME_PARTS_MAX 4
@@ -190,7 +190,7 @@ bool flo_codec_parse(const char *word, enum flo_codec *out);
 /* One way to get a file: fetch `digest`, decode it (over `base`). */
 struct flo_way {
     enum flo_codec codec;
-    struct flo_digest digest; /* of the bytes to fetch */
+    struct flo_digest digest; /* SHA-256 of the bytes to fetch */
     uint64_t bytes;
     struct flo_digest base; /* zero: needs none */
     uint64_t memory_bytes;  /* private memory that decoding needs; 0: small */
@@ -203,7 +203,7 @@ struct flo_release_file {
     char role[16]; /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
     struct flo_digest digest;
     uint64_t bytes;
-    uint32_t scale_ppm;           /* of an adapter; else 0 */
+    uint32_t scale_ppm;           /* an adapter's scale; else 0 */
     uint64_t chunk_bytes;         /* 0: no chunk hashes */
     struct flo_digest chunk_list; /* blob of 32 bytes for each chunk */
     uint32_t way_count;
@@ -263,7 +263,7 @@ struct flo_release {
     double probe_speed_ratio_max;           /* 0: not asked */
     uint64_t probe_memory_bytes_max;        /* 0: not asked */
     struct flo_release_serve serve;
-    bool is_first; /* it was read from a document of version 1 */
+    bool is_first; /* the document was of version 1 */
 };
 /* Read a release document's body, of version 1 too.  meta.* with the field's
  * path; `fleet` NULL: any, else meta.fleet when it differs. */
@@ -324,8 +324,8 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
  * is one device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
-#define FLO_GROUPS_MAX 16              /* of a device, with `all` */
-#define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
+#define FLO_GROUPS_MAX 16        /* groups that a device is in, with `all` */
+#define FLO_HEARTBEAT_MS_MIN 200 /* between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
 /* Devices come back to a broker within a time of these bounds. */
 #define FLO_RECONNECT_MS_MIN 500
@@ -376,15 +376,15 @@ enum flo_stated_outcome {
     FLO_STATED_OPEN,
     FLO_STATED_DONE,
     FLO_STATED_REFUSED,
-    FLO_STATED_FAILED, /* its execution ended badly */
+    FLO_STATED_FAILED, /* the execution ended badly */
 };
 
 /* Why a device does not take a release. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,
-    FLO_DENIAL_FAULT = 1,   /* it failed here: wrong, NaN, crash */
-    FLO_DENIAL_SPEED = 2,   /* it was too slow here */
-    FLO_DENIAL_MEMORY = 3,  /* it took too much */
+    FLO_DENIAL_FAULT = 1,   /* the release failed here: wrong, NaN, crash */
+    FLO_DENIAL_SPEED = 2,   /* the release was too slow here */
+    FLO_DENIAL_MEMORY = 3,  /* the release took too much */
     FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
     FLO_DENIAL_CAUSES
 };
@@ -436,7 +436,7 @@ struct flo_order {
  * people and for the room on the disk. */
 struct flo_assignment {
     char model[FLO_NAME_MAX + 1];
-    uint64_t bytes; /* of the release; 0: not said */
+    uint64_t bytes; /* size of the release; 0: not said */
 };
 
 /* Hours of a day, on some days of the week.  They may pass midnight; their day

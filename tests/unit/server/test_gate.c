@@ -1,4 +1,5 @@
-/* Gates: rules from words, verdicts from evidence, evidence written and read again. */
+/* Gates: rules from words, verdicts from evidence, evidence written and read
+ * again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -103,8 +103,8 @@ unsigned flo_trust_role(const char *word);
 
 /* How a statement stands to the one that is held. */
 enum flo_trust_standing {
-    FLO_TRUST_NEXT,  /* it follows: its number is the held one's plus one */
-    FLO_TRUST_SAME,  /* it is the held one */
+    FLO_TRUST_NEXT,  /* the next one: the held one's number plus one */
+    FLO_TRUST_SAME,  /* the held one once more */
     FLO_TRUST_OLDER, /* brokers keep such */
     FLO_TRUST_GAP,   /* statements between them are missing */
 };
@@ -306,19 +306,20 @@ bool flo_delta_codec_is_built(enum flo_codec codec);
 
 struct flo_delta_made {
     enum flo_codec codec; /* the one that was chosen */
-    uint64_t bytes;       /* of the patch */
+    uint64_t bytes;       /* size of the patch */
     uint64_t old_bytes;
     uint64_t new_bytes;
     uint64_t full_bytes; /* best way without a base */
     uint64_t create_ms;
     struct flo_digest old_digest;
     struct flo_digest new_digest;
-    struct flo_digest digest; /* of the patch */
+    struct flo_digest digest; /* SHA-256 of the patch */
 };
 
 /* How a patch is made; all zero: as if there were none. */
 struct flo_delta_making {
-    unsigned threads; /* of tensor1; 0: one for each core, at most 12 */
+    unsigned threads; /* threads that make a tensor1 delta; 0: one for each
+                         core, at most 12 */
     /* Bytes of the new file that tensor1 has coded, in the caller's thread. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
@@ -367,7 +368,7 @@ struct flo_bundle_facts {
     /* In the order in which they are to be installed. */
     struct flo_digest releases[FLO_BUNDLE_RELEASES_MAX];
     uint32_t release_count;
-    uint64_t bytes; /* of the blobs, unpacked */
+    uint64_t bytes; /* sum of the blobs, unpacked */
     unsigned blobs;
     bool compressed;
 };
@@ -466,7 +467,7 @@ struct flo_author_file {
     const char *name; /* in the release: model.gguf */
     const char *role; /* model golden adapter */
     const char *path;
-    uint32_t scale_ppm; /* of an adapter; 0: as it is */
+    uint32_t scale_ppm; /* an adapter's scale; 0: as it is */
     /* It is published already: it is taken as it stands there, with its ways;
      * `path` and bases are not used.  NULL: it is not. */
     const struct flo_release_file *published;
@@ -520,7 +521,7 @@ struct flo_author {
 struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
-    char file[FLO_FILE_NAME_MAX + 1]; /* of the release */
+    char file[FLO_FILE_NAME_MAX + 1]; /* the file that it belongs to */
     bool is_chunk_list;               /* no way: hashes of its chunks */
     enum flo_codec codec;
     struct flo_digest base; /* zero: none */
@@ -590,7 +591,7 @@ struct flo_plan_input {
     size_t present_count;
     const struct flo_digest *damaged; /* files that need a few chunks only */
     size_t damaged_count;
-    uint64_t memory_bytes_max; /* of decoding; 0: FLO_PLAN_MEMORY_BYTES */
+    uint64_t memory_bytes_max; /* to decode with; 0: FLO_PLAN_MEMORY_BYTES */
     /* Ways that failed already, by file: bit = way index. */
     uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
     /* Only artifacts of this list can be fetched (a bundle); NULL: all. */
@@ -607,8 +608,8 @@ struct flo_plan {
     uint64_t packed_bytes; /* at most, for packed weights; 0: no room, or the
                               device does not pack */
     uint64_t prefix_bytes; /* for the prefix that will be kept; 0: no room */
-    uint64_t drop_bytes;   /* of kept prefixes that go first */
-    enum flo_codec codec;  /* of the largest file that is fetched */
+    uint64_t drop_bytes;   /* kept prefixes that go first, in bytes */
+    enum flo_codec codec;  /* the way of the largest file that is fetched */
     uint32_t step_count;
     struct {
         uint8_t file; /* index into release->files */

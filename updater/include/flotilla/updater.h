@@ -28,7 +28,7 @@ enum flo_slot_phase {
 struct flo_stated {
     uint64_t number;          /* 0: none in this era */
     struct flo_digest target; /* zero: the current release stays */
-    struct flo_digest body;   /* of the signed order */
+    struct flo_digest body;   /* SHA-256 of the signed order */
     enum flo_order_op op;     /* deploy, rollback or remove */
     enum flo_stated_outcome outcome;
     bool below_floor; /* the order says that the target may be */
@@ -41,8 +41,8 @@ struct flo_stated {
  * comes from an order or from the release's behaviour on this device. */
 struct flo_denial {
     struct flo_digest release;
-    uint64_t number;    /* of the release; 0: not known */
-    uint64_t statement; /* its order's number, or the newest one's then */
+    uint64_t number;    /* the release's number; 0: not known */
+    uint64_t statement; /* the order's number, or the newest one's then */
     enum flo_denial_cause cause;
     uint8_t lane; /* 0 order, 1 emergency: no lane lifts the other's */
 };
@@ -53,7 +53,7 @@ struct flo_denial {
  * candidate and mean nothing without one. */
 struct flo_slots {
     char model[FLO_NAME_MAX + 1];
-    uint64_t generation; /* of the record on disk; 0: none was ever written */
+    uint64_t generation; /* counts writes of the record; 0: none was written */
     struct flo_digest current;
     struct flo_digest previous;
     struct flo_digest candidate;
@@ -62,10 +62,10 @@ struct flo_slots {
     uint64_t previous_number;
     uint64_t candidate_number;
     uint64_t baseline_number;
-    uint64_t candidate_floor; /* of its document; the hard floor after commit */
+    uint64_t candidate_floor; /* in its document; the hard floor after commit */
     enum flo_slot_phase phase;
     uint8_t tries_left; /* starts of the candidate that are still allowed */
-    uint32_t attempt;   /* of the rollout on this device, from 1 */
+    uint32_t attempt; /* count of the rollout's tries on this device, from 1 */
     uint64_t order_seq;
     uint64_t soak_ms;
     uint32_t soak_requests;
@@ -83,7 +83,7 @@ struct flo_slots {
         uint64_t number;
         struct flo_digest body;
     } emergency;
-    uint32_t era;    /* of the numbers here (flo_device) */
+    uint32_t era;    /* the era in which the numbers here count (flo_device) */
     uint64_t folded; /* releases up to it are denied, but for the slots' */
     uint32_t denial_count;
     struct flo_denial denials[FLO_DENIALS_MAX];
@@ -262,7 +262,7 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device,
                      struct flo_trust_facts *out);
 enum flo_trust_hold {
     FLO_TRUST_HELD,  /* the record says so already */
-    FLO_TRUST_TAKEN, /* it does now: write it */
+    FLO_TRUST_TAKEN, /* the record names it now: write it */
     /* The record knows a newer statement than the file, or another one of that
      * number: the file is not to be acted on. */
     FLO_TRUST_BEHIND
