@@ -26,8 +26,8 @@ void flo_audit_hash(const struct flo_audit_record *record,
 
 /* A walk over the chain.  Zero-initialise; give the records in order. */
 struct flo_audit_walk {
-    uint64_t number;        /* of the last good record */
-    struct flo_digest head; /* its hash */
+    uint64_t number;        /* number of the last good record */
+    struct flo_digest head; /* hash of that record */
 };
 /* FLO_E_AUDIT_CHAIN names the first bad number. */
 FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,

@@ -16,8 +16,8 @@
 
 enum flo_certificate_state {
     FLO_CERTIFICATE_ISSUED,   /* the device has not said that it has it */
-    FLO_CERTIFICATE_HELD,     /* it says so */
-    FLO_CERTIFICATE_REPLACED, /* it holds a later one */
+    FLO_CERTIFICATE_HELD,     /* the device says that it has it */
+    FLO_CERTIFICATE_REPLACED, /* the device holds a later one */
     FLO_CERTIFICATE_REVOKED,  /* the device was retired */
     FLO_CERTIFICATE_STATES
 };

@@ -50,7 +50,7 @@ FLO_MUST_USE int flo_fleet_device_has_come(struct flo_fleet_store *store,
 struct flo_fleet_said {
     enum flo_condition condition; /* the first in the order of precedence */
     bool drifts;
-    bool may_let_go; /* it lacks a release, wanted or not */
+    bool may_let_go; /* a release is lacking, wanted or not */
 };
 struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
                                      const struct flo_select_device *device,

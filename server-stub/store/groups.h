@@ -14,7 +14,7 @@ struct flo_fleet_group {
     uint64_t priority;    /* where two groups disagree the higher one wins */
     const char *note;
     uint64_t created_at_ms;
-    bool ends; /* its members leave, then it is deleted */
+    bool ends; /* the members leave, then the group is deleted */
 };
 typedef int (*flo_fleet_group_fn)(void *context,
                                   const struct flo_fleet_group *group);
@@ -82,8 +82,8 @@ FLO_MUST_USE int flo_fleet_changed_next(struct flo_fleet_store *store,
 void flo_fleet_changed_all(struct flo_fleet_store *store);
 enum flo_groups_news {
     FLO_GROUPS_KNOWN,  /* the device knows its groups, or is not connected */
-    FLO_GROUPS_DIFFER, /* it knows others: it is to be told */
-    FLO_GROUPS_TOLD    /* it knows them, and its desired says so still */
+    FLO_GROUPS_DIFFER, /* the device knows others: it is to be told */
+    FLO_GROUPS_TOLD    /* the device knows them, and desired says so still */
 };
 enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store,
                                            const char *device);

@@ -16,7 +16,7 @@ struct flo_handed;
 typedef void (*flo_give_fn)(void *context, const char *device, const char *name,
                             const void *data, size_t bytes);
 
-#define FLO_HANDED_ROWS_MAX 500 /* of a batch */
+#define FLO_HANDED_ROWS_MAX 500 /* rows of a batch */
 #define FLO_HANDED_BYTES_MAX 5120
 
 /* Connect.  `epoch`: in which this process leads. */

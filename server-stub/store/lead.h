@@ -36,15 +36,16 @@ struct flo_lead_member {
     char people[FLO_LEAD_ADDRESS]; /* as it said; "" none */
     char devices[FLO_LEAD_ADDRESS];
     char version[32];
-    char key[FLO_LEAD_KEY];     /* its public key, PEM; "" of an older one */
+    char key[FLO_LEAD_KEY];     /* public key, PEM; "" of an older one */
     char lacks[FLO_LEAD_LACKS]; /* why it cannot lead; "": it can */
-    uint64_t since_at_ms; /* it stands by, or leads; wall clock of the asker */
-    uint64_t heard_at_ms; /* its newest row */
-    bool is_holder;       /* of the newest epoch */
+    /* Standing by, or leading, since; wall clock of the asker. */
+    uint64_t since_at_ms;
+    uint64_t heard_at_ms; /* when its newest row came */
+    bool is_holder;       /* holder of the newest epoch */
 };
 struct flo_lead_change {
     uint64_t epoch;
-    uint64_t at_ms; /* it took the lead */
+    uint64_t at_ms; /* when the lead was taken */
     char holder[FLO_NAME_MAX + 1];
     char name[FLO_LEAD_NAME];
 };
@@ -52,12 +53,12 @@ struct flo_lead_change {
 /* As a leader has read it, at most FLO_LEASE_SHOW_MS ago. */
 struct flo_lead_view {
     uint64_t epoch;
-    bool leads; /* it may act now */
+    bool leads; /* this process may act now */
     struct flo_lead_member members[FLO_LEAD_MEMBERS_MAX];
     size_t member_count;
     struct flo_lead_change changes[FLO_LEAD_MEMBERS_MAX]; /* newest first */
     size_t change_count;
-    uint64_t changes_hour; /* of leader, within the last hour */
+    uint64_t changes_hour; /* changes of leader within the last hour */
 };
 
 struct flo_lead_self {
@@ -67,7 +68,7 @@ struct flo_lead_self {
     const char *name; /* for people; NULL: none */
     const char *people;
     const char *devices;
-    const char *key; /* its public key, PEM; NULL: none */
+    const char *key; /* public key, PEM; NULL: none */
     /* On the lead's thread, before it leads: it has what that digest says, or
      * takes it from the document; "": there is none.  NULL: whatever it has is
      * enough.  Failing, it does not lead, and is asked again. */

@@ -14,8 +14,8 @@ struct flo_making {
     char order[FLO_NAME_MAX + 1];
     char group[FLO_NAME_MAX + 1];
     char made[37];    /* up to this device, in the order of ids; "": none */
-    uint64_t devices; /* of the group, when the order was issued */
-    uint64_t count;   /* of those that are made */
+    uint64_t devices; /* devices of the group, when the order was issued */
+    uint64_t count;   /* devices whose rows are made */
 };
 
 /* All of them, the oldest order first; borrowed until the next change. */

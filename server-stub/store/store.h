@@ -129,7 +129,7 @@ struct flo_fleet_device {
     const char *profile;     /* JSON object */
     const char *reported;    /* JSON object, or "" */
     const char *groups;      /* JSON array of names */
-    const char *note;        /* of people */
+    const char *note;        /* words of people */
     const char *maintenance; /* why it takes no rollout; "": it does */
     const char *pins;        /* JSON object, model to model@version; or "" */
     const char *replaces;    /* device whose place it took, or "" */
@@ -157,7 +157,7 @@ FLO_MUST_USE int flo_fleet_device_get(struct flo_fleet_store *store,
 struct flo_fleet_device_filter {
     const char *after;
     const char *group;
-    const char *label; /* its key, a name; its value */
+    const char *label; /* a label's key, a name; its value */
     const char *label_value;
     const char *model;   /* that it has */
     const char *release; /* model@version that it serves */
@@ -220,11 +220,11 @@ FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
 struct flo_fleet_certificate {
     const char *serial; /* hex */
     const char *device;
-    const char *authority; /* its name: state/pki/pki.h */
+    const char *authority; /* name of the authority: state/pki/pki.h */
     enum flo_certificate_state state;
     uint64_t issued_at_ms;
     uint64_t until_ms;
-    const char *key;    /* its public key, PEM; "": issued before proofs */
+    const char *key;    /* public key, PEM; "": issued before proofs */
     const char *proved; /* state/proofs/proofs.c; "": no message yet */
 };
 typedef int (*flo_fleet_certificate_fn)(
@@ -324,7 +324,7 @@ struct flo_fleet_emergency {
     const char *id;
     const char *op;
     const char *envelope;
-    uint64_t seq; /* its time */
+    uint64_t seq; /* time of issue */
     uint64_t expires_at_ms;
     uint64_t heard_at_ms;
     uint64_t outcomes[8]; /* devices by enum flo_order_outcome */
@@ -572,8 +572,9 @@ struct flo_fleet_order {
     const char *envelope; /* signed, JSON */
     const char *body;     /* JSON */
     const char *rollout;  /* "" when none */
-    const char *model;    /* it is about, or its rollout; "" when none */
-    const char *release;  /* rollback: first of `from`; deploy: release */
+    /* The order's model, or its rollout's; "" when none. */
+    const char *model;
+    const char *release; /* rollback: first of `from`; deploy: release */
     uint64_t phase;
     uint64_t seq;
     uint64_t issued_at_ms;

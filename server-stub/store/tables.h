@@ -124,14 +124,15 @@ enum flo_match_how {
     FLO_MATCH_UP_TO,
     FLO_MATCH_ABOVE,
     FLO_MATCH_FROM,
-    FLO_MATCH_ONE_OF,   /* of `count` values in `list` */
+    FLO_MATCH_ONE_OF,   /* one of `count` values in `list` */
     FLO_MATCH_AMONG,    /* the values of field `among`, of rows where field
                            `where` is `value`; of all rows with `where` 0 */
     FLO_MATCH_NOT_AMONG /* the opposite */
 };
 #define FLO_MATCH_LIST_MAX 16
 struct flo_match {
-    enum flo_field field; /* of the query's table, or of the joined one */
+    /* A field of the query's table, or of the joined one. */
+    enum flo_field field;
     enum flo_match_how how;
     bool is_common; /* most rows fit: not what rows are looked up by */
     struct flo_value value;

@@ -32,11 +32,11 @@ FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store,
 #define FLO_DELIVERY_SENT "sent"
 #define FLO_DELIVERY_DEAD "dead" /* nobody took it; replay sends it again */
 struct flo_fleet_delivery {
-    uint64_t number; /* its id for the receiver, the same in each attempt */
+    uint64_t number; /* the receiver's id of it, the same in each attempt */
     const char *target;
     const char *state;
     const char *body;
-    const char *error;   /* of the last attempt, or "" */
+    const char *error;   /* error of the last attempt, or "" */
     uint64_t failed;     /* attempts */
     uint64_t next_at_ms; /* wall; not before */
     uint64_t at_ms;      /* made */

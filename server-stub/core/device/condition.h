@@ -17,11 +17,11 @@ int flo_condition_compare(const char *word, const char *other);
 
 /* One model, as a device says it; NULL: it does not say. */
 struct flo_condition_model {
-    const char *state;     /* of its engine: ready, loading, down, … */
+    const char *state;     /* the engine's state: ready, loading, down, … */
     const char *execution; /* a word of execution.def */
     bool serves;           /* a release is there to serve */
     bool drifts;
-    bool is_let_go; /* it lacks its release, which nobody wants any more */
+    bool is_let_go; /* the release is lacking, and nobody wants it any more */
 };
 /* FAILED, DRIFT, UPDATING or OK.  A model without a release has no engine that
  * could be down: on the way to its first one it is updating. */

@@ -42,7 +42,7 @@ struct flo_exposed_sample {
 };
 /* Zero-initialise. */
 struct flo_samples {
-    struct flo_buf items; /* of struct flo_exposed_sample */
+    struct flo_buf items; /* struct flo_exposed_sample, one after the other */
     struct flo_buf pool;  /* texts */
 };
 void flo_samples_deinit(struct flo_samples *samples);

@@ -23,7 +23,7 @@ enum flo_verdict {
 
 struct flo_share_rule {
     double limit_pct;
-    double alpha;  /* of false halts, for all gates of a rollout */
+    double alpha;  /* share of false halts, for all gates of a rollout */
     double weight; /* this gate's part of it */
 };
 struct flo_share {

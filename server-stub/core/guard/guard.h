@@ -32,7 +32,7 @@ const char *flo_guard_share_word(enum flo_guard_share share);
 /* Zero-initialise. */
 struct flo_guard_device {
     struct {
-        uint64_t used_us; /* of filling, which the requests took */
+        uint64_t used_us; /* filling time that the requests took */
         uint64_t at_ms;   /* when that was so */
     } shares[FLO_GUARD_SHARES];
     uint64_t heard; /* bytes, by this connection */

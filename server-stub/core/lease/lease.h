@@ -31,14 +31,14 @@
 struct flo_lease_row {
     uint64_t epoch; /* 0: nobody has led yet */
     uint64_t beat;
-    bool is_held; /* its leader has not given it back */
+    bool is_held; /* the leader has not given it back */
 };
 
 enum flo_lease_state {
     FLO_LEASE_FOLLOWER,
-    FLO_LEASE_CANDIDATE, /* its claim is under way */
+    FLO_LEASE_CANDIDATE, /* a claim is under way */
     FLO_LEASE_LEADER,    /* the newest epoch that it knows of is its own */
-    FLO_LEASE_ENDED      /* it led; its memory is stale and must go */
+    FLO_LEASE_ENDED      /* the lead is over; the memory is stale and must go */
 };
 
 enum flo_lease_do {
@@ -51,15 +51,15 @@ enum flo_lease_do {
 
 struct flo_lease {
     enum flo_lease_state state;
-    uint64_t epoch;           /* of the leader that we are, or were */
+    uint64_t epoch;           /* the epoch in which we lead, or led */
     struct flo_lease_row row; /* as it was seen */
     bool has_seen;
     uint64_t seen_ms;  /* when that row was first there */
     uint64_t asked_ms; /* before the last question was sent */
     bool is_asking;
-    uint64_t until_ms; /* of the leader */
-    bool is_unfit;     /* it lacks what a leader must have: it takes no lead */
-    bool is_late;      /* its wall clock is wrong: others go first */
+    uint64_t until_ms; /* end of the leader's lease */
+    bool is_unfit;     /* something that a leader needs is missing: no lead */
+    bool is_late;      /* the wall clock is wrong: others go first */
 };
 
 /* Everything zero is a follower that saw nothing. */
@@ -93,7 +93,7 @@ bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit,
 enum flo_lease_place {
     FLO_LEASE_LEADS,
     FLO_LEASE_STANDS, /* by */
-    FLO_LEASE_WAITS,  /* it led, and its lease is over: the database is away */
+    FLO_LEASE_WAITS,  /* the leader's lease is over: the database is away */
     FLO_LEASE_SILENT,
     FLO_LEASE_PLACES
 };

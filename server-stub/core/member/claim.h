@@ -9,11 +9,12 @@
 
 #include <flotilla/base.h>
 
-#define FLO_PRIORITY_STANDARD 100 /* of `all`, and of a group made without */
+/* Priority of `all`, and of a group made without. */
+#define FLO_PRIORITY_STANDARD 100
 
 struct flo_claim {
     const char *rollout;
-    uint64_t priority; /* of its group */
+    uint64_t priority; /* the group's priority */
 };
 /* -1: the first has less say; 1: the second has; 0: they are one rollout. */
 int flo_claim_compare(const struct flo_claim *one,

@@ -5,7 +5,7 @@
 #include <flotilla/base.h>
 
 enum flo_excuse {
-    FLO_EXCUSE_NONE, /* it is a member */
+    FLO_EXCUSE_NONE, /* the device is a member */
 #define FLO_EXCUSE(name, word, meaning, fix) FLO_EXCUSE_##name,
 #include "server-stub/core/member/excuses.def"
 #undef FLO_EXCUSE
@@ -17,7 +17,7 @@ const char *flo_excuse_meaning(enum flo_excuse excuse);
 const char *flo_excuse_fix(enum flo_excuse excuse);
 
 struct flo_member_facts {
-    bool has_come; /* it was heard since its enrolment */
+    bool has_come; /* the device was heard since its enrolment */
     bool is_in_maintenance;
     bool is_outranked; /* a rollout to a group with a higher priority holds */
     const char *pin;   /* model@version that is pinned for the rollout's model;

@@ -26,7 +26,7 @@ bool flo_serial_normal(const char *text, char out[FLO_NAME_MAX + 1]);
 enum flo_serial_verdict {
     FLO_SERIAL_OPEN,     /* in, without a claim */
     FLO_SERIAL_PREPARED, /* in, as its row says */
-    FLO_SERIAL_WAITS,    /* its row waits for people */
+    FLO_SERIAL_WAITS,    /* the serial's row waits for people */
     FLO_SERIAL_REFUSED,  /* not on the list, or it named no serial */
     FLO_SERIAL_TAKEN     /* another device came with it */
 };

@@ -110,8 +110,9 @@ struct flo_oidc_row {
     const char *role;  /* grants: core/access/grants.h */
 };
 struct flo_oidc_roles {
-    const char *claim;         /* "groups", "realm_access.roles" */
-    const char *const *needed; /* of one of these groups; NULL: no matter */
+    const char *claim; /* "groups", "realm_access.roles" */
+    /* One of these groups is needed; NULL: no matter. */
+    const char *const *needed;
     size_t needed_count;
     size_t count;
     const struct flo_oidc_row *rows;

@@ -9,8 +9,8 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-#define LEVELS_MAX 256    /* of a ramp; then the pace stays */
-#define CHANGES_MAX 20000 /* of a window: more than 25 years of days */
+#define LEVELS_MAX 256    /* levels of a ramp; then the pace stays */
+#define CHANGES_MAX 20000 /* a window: more than 25 years of days */
 #define PER_S_MAX 100000.0
 
 /* ---- telling ---- */

@@ -198,7 +198,7 @@ static void arms_of(const struct flo_rollout *rollout,
         if (member->phase >= rollout->phase_count ||
             member->state == FLO_EXECUTION_REMOVED ||
             member->state == FLO_EXECUTION_SUPERSEDED) {
-            continue; /* it left, or something newer has it */
+            continue; /* the member left, or something newer has it */
         }
         struct flo_sample_arm *arm = is_updated ? updated : waiting;
         arm->assigned++;

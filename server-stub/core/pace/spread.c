@@ -41,7 +41,7 @@ static int by_device(const void *a, const void *b)
 /* A stratum in the array that is sorted by strata. */
 struct stratum {
     size_t from, end;
-    uint32_t size; /* of those that may be picked */
+    uint32_t size; /* devices that may be picked */
 };
 
 static bool next_stratum(const struct flo_rollout *rollout,

@@ -23,8 +23,8 @@ extern const struct flo_rate_policy flo_rate_policies[FLO_RATE_KINDS];
 
 #define FLO_RATE_BUCKETS 512
 struct flo_rate_bucket {
-    char token[16];   /* its id; "": free */
-    uint64_t used_us; /* of filling, which the requests took */
+    char token[16];   /* the token's id; "": free */
+    uint64_t used_us; /* filling time that the requests took */
     uint64_t at_ms;   /* when that was so */
 };
 struct flo_rates {

@@ -22,7 +22,7 @@ struct word {
     bool is_needed;
     struct span inside;
     struct span value; /* after '=' */
-    struct span type;  /* of its row in types.def */
+    struct span type;  /* the type's row in types.def */
 };
 
 static bool span_is(struct span span, const char *text)

@@ -7,7 +7,7 @@
 #include "base/host/json.h"
 
 #define FLO_LABELS_MAX 64
-#define FLO_LABEL_BYTES_MAX 1024 /* of a value: 256 characters */
+#define FLO_LABEL_BYTES_MAX 1024 /* a value: 256 characters */
 
 /* Labels that a device brings at its enrolment: an object of texts; keys are
  * names.  FLO_E_REST_SCHEMA names the label, FLO_E_REST_MEANING says that there

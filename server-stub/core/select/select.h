@@ -32,7 +32,8 @@ enum flo_select_field {
 #undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
     FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the label of a key */
-    FLO_SELECT_VERSION                    /* of a model's serving release */
+    /* Version of a model's serving release. */
+    FLO_SELECT_VERSION
 };
 
 /* A value of one device.  Zeros (NAN for numbers): it does not say. */
@@ -50,7 +51,7 @@ struct flo_select_label {
 struct flo_select_device {
     union flo_select_value values[FLO_SELECT_FIELDS];
     const struct flo_select_label *labels; /* ends with key NULL; or NULL */
-    const char *zone;                      /* of its profile; NULL: none */
+    const char *zone;                      /* zone of its profile; NULL: none */
     bool has_reported;
 };
 /* The value of a label; "": it has none. */
@@ -83,9 +84,9 @@ struct flo_select_term {
 /* As it was parsed; plain data, larger than a stack frame should hold
  * often. */
 struct flo_selector {
-    char pool[2 * FLO_SELECTOR_TEXT_MAX];     /* of the values' texts */
+    char pool[2 * FLO_SELECTOR_TEXT_MAX];     /* texts of the values */
     uint16_t values[FLO_SELECTOR_VALUES_MAX]; /* places in `pool` */
-    double numbers[FLO_SELECTOR_VALUES_MAX];  /* of NUMBER and AGE */
+    double numbers[FLO_SELECTOR_VALUES_MAX];  /* values of NUMBER and AGE */
     struct flo_select_term terms[FLO_SELECTOR_TERMS_MAX];
     uint8_t code[4 * FLO_SELECTOR_TERMS_MAX]; /* postfix */
     uint16_t code_count;

@@ -156,7 +156,7 @@ static int read_value(const struct field *field, const struct place *place,
     case GATES:
         return read_gates(place, field, value);
     case POLICY:
-        return 0; /* it was read first: other fields overrule it */
+        return 0; /* the policy was read first: other fields overrule it */
     default:
         return flo_spec_read_value(field, place, value);
     }

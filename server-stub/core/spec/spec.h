@@ -34,7 +34,7 @@ struct flo_spec_phase {
     uint64_t min_devices; /* 0: none, as all below */
     uint64_t max_devices;
     char spread[FLO_SPEC_SPREAD_MAX][FLO_NAME_MAX + 1];
-    bool covers; /* it begins the phase after it */
+    bool covers; /* the wave that brings each value of `cover` a device */
     uint64_t soak_ms;
     uint64_t min_requests;
     double rate_per_min;
@@ -61,7 +61,7 @@ struct flo_spec_target {
 struct flo_spec {
     uint64_t version;
     char release[2 * FLO_NAME_MAX + 2];
-    char model[FLO_NAME_MAX + 1]; /* of `release` */
+    char model[FLO_NAME_MAX + 1]; /* the model of `release` */
     char model_version[FLO_NAME_MAX + 1];
     struct flo_spec_target target;
     char reason[FLO_SPEC_REASON_BYTES_MAX + 1];
@@ -78,7 +78,7 @@ struct flo_spec {
     struct flo_gate_rule gates[FLO_GATES_MAX];
     uint32_t gate_count;
     struct flo_study_rules study;
-    bool has_phases; /* it was said */
+    bool has_phases; /* somebody asked for these phases */
     bool has_gates;
     bool has_on_fail;
     uint32_t on_fail;         /* enum flo_on_fail */
@@ -91,7 +91,7 @@ struct flo_spec {
     struct flo_spec_limits limits;
     double rate_per_min;
     struct flo_policy policy;
-    bool has_jitter; /* it was said */
+    bool has_jitter; /* somebody asked for this jitter */
     bool is_below_floor;
     bool holds_for_person; /* a gate that never decides */
     bool lifts;

@@ -24,7 +24,7 @@
 
 /* One model's part of a device's window as it came by MQTT. */
 struct flo_telemetry_window {
-    size_t part; /* of its message, from 0 */
+    size_t part; /* place in its message, from 0 */
     uint64_t seq;
     uint64_t at_ms; /* the device's clock: for people */
     uint64_t window_ms;
@@ -53,7 +53,7 @@ struct flo_telemetry_query {
     bool by_model;
     bool by_device;
     bool by_hardware;
-    char model[FLO_NAME_MAX + 1]; /* of this one alone; "": of all */
+    char model[FLO_NAME_MAX + 1]; /* this model alone; "": all */
     uint64_t since_ms;            /* before now */
     uint64_t step_ms;
     size_t quantile_count;

@@ -17,7 +17,7 @@ static void set(struct flo_outcome_book *book, size_t number,
         size_t count = number + number / 2 + 64;
         uint8_t *items = realloc(book->items, count);
         if (items == NULL) {
-            book->order[0] = '\0'; /* it is read again */
+            book->order[0] = '\0'; /* the book is read again */
             return;
         }
         memset(items + book->count, 0, count - book->count);

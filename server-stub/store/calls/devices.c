@@ -408,7 +408,7 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
         return rv;
     }
     const json_t *facts = json_object_get(said, "profile");
-    if (!json_is_object(facts)) { /* its earlier profile stays */
+    if (!json_is_object(facts)) { /* the earlier profile stays */
         flo_roster_stale(&store->roster, flo_fleet_number(store, id));
         return 0;
     }

@@ -310,7 +310,7 @@ int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device,
 struct listing {
     struct flo_fleet_store *store;
     const char *device;
-    uint64_t outbox; /* of `boot` */
+    uint64_t outbox; /* number of `boot` */
     char boot[37];
     flo_fleet_text_fn fn;
     void *context;

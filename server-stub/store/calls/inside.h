@@ -24,14 +24,14 @@ struct flo_fleet_fact {
     uint32_t hardware;    /* checksum of its class; 0: not given yet */
     uint32_t certificate; /* checksum of the serial that it holds */
     uint32_t models;      /* checksum of what it has; 0: not known */
-    uint32_t model_names; /* of their names alone */
-    bool is_back;         /* it came, and was not asked since */
+    uint32_t model_names; /* checksum of their names alone */
+    bool is_back;         /* the device came, and was not asked since */
     uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
-    char boot[37]; /* of the outbox that the rest is about; "": none yet */
+    char boot[37];        /* the outbox that the rest is about; "": none yet */
     bool is_mark_known;
     uint64_t mark;   /* see mark_move */
     uint64_t newest; /* event, also after a gap */
-    uint64_t book;   /* its number for all its events; 0: none yet */
+    uint64_t book;   /* the device's number for all its events; 0: none yet */
     uint64_t outbox; /* number of `boot`; 0: none yet */
 };
 struct flo_fleet_facts {
@@ -68,7 +68,7 @@ struct flo_fleet_queue {
     void (*wake)(void *context);
     void *context;
     bool runs;             /* else each commit is durable when it returns */
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work, tidy, done;
     uint64_t committed; /* number of the newest */
     uint64_t durable;   /* this one is, and all before it */
@@ -119,7 +119,7 @@ struct flo_event_text {
 };
 
 struct flo_fleet_store {
-    struct flo_store_engine *engine; /* its own: closed with it */
+    struct flo_store_engine *engine; /* the store's own: closed with it */
     struct flo_fleet_facts facts;
     struct flo_outcome_books books;
     struct flo_fleet_makings makings;

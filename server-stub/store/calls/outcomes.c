@@ -52,7 +52,8 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
                               uint64_t heard_ms, const char *error,
                               bool *is_news, struct flo_err *err)
 {
-    struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1]; /* it is news after */
+    /* News after one of these. */
+    struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1];
     size_t count = 0;
     char reason[REASON_TEXT];
     enum flo_outcome_news news =

@@ -18,7 +18,7 @@
 static const struct sealed {
     const char *word; /* for people */
     enum flo_table table;
-    enum flo_field seal; /* of the row; its key is fields[0] */
+    enum flo_field seal; /* the row's seal; its key is fields[0] */
     size_t count;
     enum flo_field fields[9];
 } tables[] = {
@@ -50,7 +50,7 @@ struct sum {
     uint8_t lengths[PARTS_MAX][8];
     uint8_t numbers[PARTS_MAX][8];
     struct flo_digest digest;
-    size_t count; /* of parts */
+    size_t count; /* parts so far */
 };
 
 static void write_number(uint64_t number, uint8_t out[8])

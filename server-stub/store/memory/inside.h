@@ -34,7 +34,7 @@ struct flo_memory_change {
 struct flo_memory {
     struct flo_store_engine engine; /* first */
     struct flo_memory_table tables[FLO_TABLES];
-    struct flo_memory_change *changes; /* of the open transaction */
+    struct flo_memory_change *changes; /* changes of the open transaction */
     size_t change_count, change_capacity;
     bool is_open;
     unsigned listings;           /* under way: they hold rows */

@@ -25,9 +25,9 @@ struct row {
 
 struct flo_handed {
     pthread_t thread;
-    pthread_mutex_t mutex; /* of all below but `pg` */
+    pthread_mutex_t mutex; /* guards all below but `pg` */
     pthread_cond_t changed;
-    struct flo_pg *pg; /* of who lists, then of the thread */
+    struct flo_pg *pg; /* whoever lists, then the thread, has it */
     uint64_t epoch;
     struct row *rows; /* [FLO_HANDED_ROWS_MAX]; of the thread while is_sent */
     size_t count;

@@ -11,12 +11,12 @@
 
 struct flo_lead {
     pthread_t thread;
-    pthread_mutex_t mutex; /* of all below but `pg` */
-    struct flo_pg *pg;     /* of the thread */
+    pthread_mutex_t mutex; /* guards all below but `pg` */
+    struct flo_pg *pg;     /* the thread's own */
     struct flo_lease lease;
     struct flo_lead_row seen;
     struct flo_lead_self self;
-    struct flo_lead_view view; /* of a leader */
+    struct flo_lead_view view; /* for a leader */
     char holder[FLO_NAME_MAX + 1];
     char name[FLO_LEAD_NAME];
     char people[FLO_LEAD_ADDRESS];
@@ -26,7 +26,7 @@ struct flo_lead {
     struct flo_err lacks; /* code 0: nothing */
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[12];
-    uint64_t shown_ms, shown_epoch; /* of its own row; of the thread */
+    uint64_t shown_ms, shown_epoch; /* own row, as it was shown; the thread's */
     bool is_shown;
     bool is_running, ends;
     bool has_failed; /* the last question: said once */

@@ -24,7 +24,7 @@ struct postgresql {
     uint64_t epoch;   /* in which all commits happen */
     uint64_t commits; /* number of the newest one */
     uint64_t doubted; /* number of one without an answer; 0: none */
-    char session[48]; /* its name; "": without a lease */
+    char session[48]; /* name of the session; "": without a lease */
     char name[80];
     char told[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT];
     const char *greeting[16];

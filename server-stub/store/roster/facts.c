@@ -232,7 +232,7 @@ static double battery_of(const json_t *power)
 {
     double percent = number_of(json_object_get(power, "battery_pct"), 1);
 
-    return percent < 0 ? (double)NAN : percent; /* it has none */
+    return percent < 0 ? (double)NAN : percent; /* there is none */
 }
 
 static void fill_report(struct block *block, const void *from,

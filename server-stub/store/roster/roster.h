@@ -15,12 +15,12 @@ struct flo_fleet_said;
 
 struct flo_roster_entry {
     bool is_there; /* not retired */
-    bool is_stale; /* its row may say something else */
+    bool is_stale; /* the row may say something else */
     bool is_touched;
     bool is_online;
     bool is_changed;        /* stands in `changed` */
     uint32_t groups_are;    /* checksum of its groups; 0: not known */
-    uint32_t groups_said;   /* of those that it reported */
+    uint32_t groups_said;   /* checksum of the groups that it reported */
     uint8_t stated;         /* desired carries a statement: 0 not known, 1 no,
                                2 yes */
     uint8_t condition_said; /* enum flo_condition, by its report */

@@ -9,7 +9,7 @@
 struct flo_sql_dialect {
     bool is_numbered;  /* parameters: $1, $2; else ? */
     bool has_unary;    /* a field behind + is not looked up by an index */
-    bool has_no_order; /* of its own, where a query names none */
+    bool has_no_order; /* rows have no order where a query names none */
     const char *quote; /* around names that may be the language's words */
     const char *max;   /* the function of two values */
     /* A sort by name: in front of the field, and behind it. */

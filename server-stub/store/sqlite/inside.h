@@ -11,9 +11,9 @@ struct flo_sqlite {
     struct flo_db *db;
     struct flo_db *mover; /* moves the log, on a thread of its own */
     bool is_stuck;        /* that thread's: it failed, and it was told */
-    char *path;           /* of control.db */
+    char *path;           /* control.db */
     int log_fd;           /* control.db-wal */
-    struct flo_sql sql;   /* of the newest call: tests look at its plan */
+    struct flo_sql sql;   /* text of the newest call: tests look at its plan */
 };
 
 /* ---- durability (log.c) ---- */

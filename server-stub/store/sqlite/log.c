@@ -12,7 +12,7 @@
 
 #define MOVE_PAGES 2500       /* 10 MiB: pages that change often move once */
 #define FULL_PAGES 16000      /* 64 MiB */
-#define PIECE_BYTES (1 << 16) /* of a log that is written again */
+#define PIECE_BYTES (1 << 16) /* a piece of a log that is written again */
 #define BUSY_MS 5000
 
 static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)

@@ -17,7 +17,7 @@ struct flo_telemetry_name {
 
 /* Sums of a transaction's windows, by release and class. */
 struct flo_telemetry_total {
-    uint64_t at_ms; /* of the fine resolution */
+    uint64_t at_ms; /* begin of its step of the fine resolution */
     int64_t release, hardware;
     struct flo_sketch sketch;
 };

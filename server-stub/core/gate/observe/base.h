@@ -8,8 +8,8 @@
 /* The reference of a swap in a block, as flo_levels_reference() chooses. */
 enum flo_base {
     FLO_BASE_NONE,  /* no reading is to be expected */
-    FLO_BASE_LATER, /* its release is too young */
-    FLO_BASE_THIN,  /* it has a few readings, which scatter more */
+    FLO_BASE_LATER, /* the release is too young */
+    FLO_BASE_THIN,  /* the device has a few readings, which scatter more */
     FLO_BASE_OLDER, /* a release before it stands for it */
     FLO_BASE_OWN
 };

@@ -21,7 +21,7 @@ struct flo_since_wave {
     double at_sum;     /* the total as it began */
     double before;     /* mean of its past */
     double first;      /* mean of the first 12 readings since */
-    uint32_t at_count; /* of the total as it began */
+    uint32_t at_count; /* count of the total as it began */
     uint32_t stratum;
 };
 struct flo_since_speed {
@@ -49,14 +49,14 @@ struct flo_since_counts {
 };
 struct flo_since_past {
     struct flo_since_counts at;
-    float errors, requests; /* of its past */
+    float errors, requests; /* sums of its past */
     uint8_t hours, died;    /* heard in and crashed in, of the 8 before */
     bool is_known;
 };
 struct flo_since {
     uint32_t rollout; /* checksum */
     uint32_t crashed; /* hour of the last crash that counts, and one; 0 */
-    uint8_t wave;     /* of its own swap, from 1; 0: it is a control */
+    uint8_t wave;     /* wave of its own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
     uint32_t memory_from; /* of the readings that `memory` is of */

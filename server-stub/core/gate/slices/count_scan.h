@@ -19,7 +19,7 @@ struct flo_count_scan_device {
     bool is_updated;
 };
 struct flo_count_scan_rule {
-    double alpha; /* of the whole scan: 0.01 */
+    double alpha; /* level of the whole scan: 0.01 */
     double weight;
     double least; /* events of a far device: errors 8, crashes 1 */
     const struct flo_slice_label *labels; /* tau2 is not used */
@@ -33,9 +33,9 @@ struct flo_count_scan_row {
     double ln_e, threshold; /* against all controls */
     double ln_e_own;        /* against those of the slice; 0 without */
     uint32_t updated, far;  /* devices */
-    uint32_t controls;      /* of the slice */
-    double far_controls;    /* of the slice, mean over waves */
-    double far_everywhere;  /* of all controls, mean over waves */
+    uint32_t controls;      /* controls of the slice */
+    double far_controls;    /* far ones of the slice, mean over waves */
+    double far_everywhere;  /* far ones of all controls, mean over waves */
 };
 struct flo_count_scan {
     size_t row_count;

@@ -9,7 +9,7 @@ struct flo_detect {
     double updated;  /* devices */
     double controls; /* devices */
     double devices_min;
-    double sd; /* of a device's d */
+    double sd; /* deviation of a device's d */
     double nu; /* degrees of freedom; 0: those of the devices */
     double alpha, weight;
     double limit_pct;
@@ -45,7 +45,7 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
 struct flo_detect_watch {
     double hours_updated;
     double hours_controls;
-    double rate;       /* of both, without effect */
+    double rate;       /* rate on both sides, without effect */
     double prove_rate; /* more of them has to be ruled out */
     uint32_t look;
 };

@@ -37,7 +37,7 @@ struct flo_slice_word {
 };
 struct flo_slice_values {
     uint32_t count;        /* numbers in use */
-    uint32_t judged;       /* of them, with 3 members and more */
+    uint32_t judged;       /* values with 3 members and more */
     uint32_t left_values;  /* over 1,000: not scanned */
     uint32_t left_devices; /* ... and their members */
     uint32_t words[FLO_SLICE_VALUES_MAX + 1]; /* by number: the place of its

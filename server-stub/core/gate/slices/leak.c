@@ -142,7 +142,7 @@ void flo_slope_read_since(const struct flo_slope_track *track,
 
     *out = (struct flo_slope){0};
     if (before->count > all->count) {
-        return; /* of readings that are forgotten */
+        return; /* the earlier sums are of forgotten readings */
     }
     const struct flo_slope_sums since = {.count = all->count - before->count,
                                          .t = all->t - before->t,

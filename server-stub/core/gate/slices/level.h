@@ -18,7 +18,7 @@ struct flo_level {
     uint32_t release; /* who made the readings; 0: nobody */
     uint32_t last;    /* block of its newest reading */
     struct flo_mean mean;
-    int16_t day[4]; /* of its readings (slices/shape.h) */
+    int16_t day[4]; /* the day's curve of its readings (slices/shape.h) */
 };
 /* One device and metric.  All zero: nothing was read. */
 struct flo_level_table {

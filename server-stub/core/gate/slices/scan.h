@@ -28,7 +28,7 @@ struct flo_scan_device {
     bool has_step;
 };
 struct flo_scan_rule {
-    double alpha;     /* of the whole scan: 0.01 */
+    double alpha;     /* level of the whole scan: 0.01 */
     double weight;    /* the metric's */
     double limit_pct; /* a slice that is worse by less is not named */
     const struct flo_slice_label *labels;
@@ -45,7 +45,7 @@ struct flo_scan_row {
     size_t same_count; /* slices with exactly these updated devices */
     struct flo_slice same[FLO_SLICE_LABELS_MAX];
     double ln_e, threshold;
-    double delta; /* of clipped differences, for the test */
+    double delta; /* mean of clipped differences, for the test */
     uint32_t updated, controls;
     uint32_t far; /* updated devices above the limit */
     struct flo_told told;

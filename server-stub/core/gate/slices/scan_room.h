@@ -8,7 +8,7 @@
 
 #define FLO_SCAN_FREEDOM_MIN 20
 #define FLO_SCAN_UPDATED_MIN 3
-#define FLO_SCAN_CONTROLS_MIN 2 /* of the slice's own */
+#define FLO_SCAN_CONTROLS_MIN 2 /* controls of the slice's own */
 #define FLO_SCAN_FOUND_MAX 128
 
 /* One value of the label that was measured last. */
@@ -16,8 +16,8 @@ struct flo_scan_value {
     struct flo_ratio_arm updated;  /* z: clipped, less its own controls */
     struct flo_ratio_arm controls; /* their newest d, clipped */
     uint32_t members;              /* all devices */
-    uint32_t first;                /* of its updated in `group` */
-    uint32_t own;                  /* of its controls in `owned` */
+    uint32_t first;                /* place of its updated devices in `group` */
+    uint32_t own;                  /* place of its controls in `owned` */
     uint32_t part, part_far;       /* members of a slice in it */
 };
 struct flo_scan_ranked {
@@ -26,8 +26,8 @@ struct flo_scan_ranked {
 };
 enum flo_scan_mark {
     FLO_SCAN_CONTROL = 1, /* has a d in some wave */
-    FLO_SCAN_REMOVED = 2, /* of a slice that was named */
-    FLO_SCAN_FAR = 4,     /* of the slice at hand: above half its step */
+    FLO_SCAN_REMOVED = 2, /* member of a slice that was named */
+    FLO_SCAN_FAR = 4,     /* member of the slice at hand: above half its step */
     FLO_SCAN_TAKEN = 8    /* control of a slice that changed */
 };
 struct flo_scan_room {

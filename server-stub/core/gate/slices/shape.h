@@ -55,10 +55,10 @@ void flo_shape_move(struct flo_shape_kept *kept, double x);
 void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count);
 
 /* The curve that a rollout takes off, as it was at the split. */
-#define FLO_SHAPE_DAILY_MAX 16 /* of each coefficient */
+#define FLO_SHAPE_DAILY_MAX 16 /* largest coefficient */
 struct flo_shape_daily {
     float at[4];  /* coefficients of a curve */
-    float before; /* its mean over the readings before the split */
+    float before; /* mean of the curve over the readings before the split */
 };
 void flo_shape_daily_fix(const struct flo_shape_kept *kept,
                          struct flo_shape_daily *out);

@@ -13,7 +13,7 @@
 
 struct flo_slow_device {
     double d;       /* unclipped; of a device that is compared */
-    uint32_t value; /* its site by number; 0: none */
+    uint32_t value; /* number of its site; 0: none */
     uint32_t segment;
     bool is_updated;
     bool is_compared;

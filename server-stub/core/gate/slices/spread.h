@@ -22,7 +22,7 @@ struct flo_spread_device {
 };
 /* Room for as many as there are devices. */
 struct flo_spread_group {
-    uint32_t first; /* its devices in the sorted array, by bucket, then id */
+    uint32_t first; /* place of its devices in the array, by bucket, then id */
     uint32_t count;
     uint32_t front; /* taken for phases, and for the hold-out */
     uint32_t back;

@@ -8,7 +8,7 @@
 #include "server-stub/core/gate/slices/scan.h"
 
 struct flo_wave {
-    uint32_t block; /* of its first swap */
+    uint32_t block; /* block of its first swap */
     bool is_probe;
 };
 /* All zero: none yet. */

@@ -34,7 +34,7 @@ struct flo_ratio_segment {
 struct flo_ratio_rule {
     double limit_pct;
     double prove_pct; /* at least the limit counts */
-    double alpha;     /* of false halts, for all gates of a rollout */
+    double alpha;     /* share of false halts, for all gates of a rollout */
     double weight;    /* this gate's part of it */
     uint64_t devices_min;
     uint64_t controls_min;

@@ -46,7 +46,7 @@ struct flo_statistic_rule {
         struct flo_leak_rule leak;
     };
 };
-struct flo_statistic_arms { /* of one segment */
+struct flo_statistic_arms { /* arms of one segment */
     union {
         struct {
             struct flo_ratio_segment ratio;

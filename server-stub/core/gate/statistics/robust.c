@@ -6,7 +6,7 @@
 
 #define CONTROLS_MIN 20
 #define ALONE 1.3862943611198906 /* ln 4 */
-#define NORMAL_MAD 1.4826 /* of the median deviation, to a standard one */
+#define NORMAL_MAD 1.4826 /* from the median deviation to a standard one */
 
 /* The middle one of three. */
 static double pivot_of(const double *values, size_t low, size_t high)

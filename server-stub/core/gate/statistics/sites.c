@@ -36,7 +36,7 @@ struct tally {
     size_t treated_alone; /* ... at sites without a control */
     size_t sites_treated;
     size_t sites_control;
-    size_t sites_other; /* of controls, without an updated device */
+    size_t sites_other; /* sites of controls, without an updated device */
 };
 
 static void add_site(struct tally *tally, size_t treated, size_t controls)
