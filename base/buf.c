@@ -120,7 +120,7 @@ static const char *json_escape(unsigned char c, char *room)
 
 void flo_buf_json_text(struct flo_buf *buf, const char *text, size_t bytes)
 {
-    size_t begin = 0; /* of the run that is copied as it stands */
+    size_t begin = 0; /* begin of the run that is copied as it stands */
     size_t valid = flo_utf8_valid(text, bytes);
 
     for (size_t i = 0; i < bytes;) {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define FLO_DIGITS_MAX 20 /* of any number */
+#define FLO_DIGITS_MAX 20 /* digits of any number */
 
 /* Decimal, without a NUL; where it ends. */
 char *flo_digits(char *to, uint64_t number);

@@ -142,7 +142,7 @@ struct flo_sandbox_rule {
 struct flo_sandbox_policy {
     const struct flo_sandbox_rule *rules;
     size_t count;
-    int error; /* of calls that no rule has; 0: the process is killed */
+    int error; /* answer to calls that no rule has; 0: the process is killed */
 };
 
 /* Enter a stage; a later one can only take more away.  Calls of another

@@ -263,7 +263,8 @@ static uint64_t clock_ms(void)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
-    uint32_t uncounted = FLO_NO_MODEL; /* its start is not on the disk */
+    /* Model whose start is not on the disk. */
+    uint32_t uncounted = FLO_NO_MODEL;
     size_t reports = 0;
     size_t i;
 

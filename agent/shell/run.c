@@ -272,7 +272,7 @@ static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
 
     if (has_open && has_candidate &&
         !flo_digest_equal(&open->release.digest, &slots->candidate)) {
-        flo_slots_clear_candidate(slots); /* of one that was superseded */
+        flo_slots_clear_candidate(slots); /* the candidate was superseded */
         write_slots(shell, slots);
         has_candidate = false;
     }
@@ -718,7 +718,7 @@ int flo_run(void *line, struct flo_err *err)
     }
     flo_lines_begin();
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
+    setrlimit(RLIMIT_CORE, &no_core); /* a core could hold a prompt */
     prepare_cgroup();                 /* before there is another process */
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);

@@ -65,7 +65,7 @@ struct flo_settings {
     struct flo_config *config;
     char state_dir[4096];
     char control[4096];
-    char *token; /* of the local API; NULL: none */
+    char *token; /* token of the local API; NULL: none */
     const char *listen[9];
     const char *origins[17];
     char listen_standard[4200];
@@ -73,7 +73,7 @@ struct flo_settings {
     struct flo_model_wish wishes[FLO_AGENT_MODELS_MAX];
     size_t wish_count;
     struct flo_api_rules rules; /* apps and guards of the local API */
-    uint32_t waits;             /* of every update: a set of enum flo_wait */
+    uint32_t waits;             /* every update's: a set of enum flo_wait */
     struct flo_serve_pipeline pipelines[FLO_SERVE_PIPELINES_MAX];
     size_t pipeline_count;
 };
@@ -166,16 +166,17 @@ struct flo_shell_memory {
     struct flo_shell_measured measured[FLO_MEASURED_MAX];
     size_t next; /* place of the next one */
     struct serve_planner *planner;
-    struct flo_digest asked; /* of whom it asks */
+    struct flo_digest asked; /* the release that is asked about */
     bool is_planned;         /* for the releases that are here now */
     bool is_looking;
     struct flo_digest seen[FLO_AGENT_MODELS_MAX]; /* planned for those */
     size_t count;
-    uint32_t places[FLO_MEMORY_MODELS_MAX]; /* of the models here */
+    uint32_t places[FLO_MEMORY_MODELS_MAX]; /* places of the models here */
     struct flo_digest releases[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
-    uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX]; /* of the private ones */
-    bool are_measured[FLO_MEMORY_MODELS_MAX];      /* by an engine */
+    /* A part of the private ones. */
+    uint64_t adapter_bytes[FLO_MEMORY_MODELS_MAX];
+    bool are_measured[FLO_MEMORY_MODELS_MAX]; /* by an engine */
     struct flo_memory_plan plan;
 };
 struct flo_shell;
@@ -195,11 +196,12 @@ struct flo_hosting {
         FLO_HOSTING_BACK, /* for a release that is to serve again */
         FLO_HOSTING_MOVE, /* for the candidate, which has its own engine yet */
     } step;               /* a load is under way */
-    struct flo_release_ref release; /* of that load */
+    struct flo_release_ref release; /* the release of that load */
     char awaited[FLO_NAME_MAX + 1]; /* the adapter that it brings */
-    char own[FLO_NAME_MAX + 1];     /* of the current release; empty: none */
-    char guest[FLO_NAME_MAX + 1];   /* of the other role's; empty: none */
-    bool is_shared;                 /* both roles have the engine */
+    /* Adapter of the current release; empty: none. */
+    char own[FLO_NAME_MAX + 1];
+    char guest[FLO_NAME_MAX + 1]; /* adapter of the other role; empty: none */
+    bool is_shared;               /* both roles have the engine */
 };
 
 /* A model of this device; its place is that of the core's models. */
@@ -212,10 +214,10 @@ struct flo_shell_model {
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */
     struct {
-        struct flo_digest release; /* of which this was found out */
-        uint64_t number;           /* of the trust statement */
+        struct flo_digest release; /* the release that was judged */
+        uint64_t number;           /* number of the trust statement */
         int why;                   /* FLO_E_SIG_...; 0: it is trusted */
-    } signature; /* of the current release, which serves on in any case */
+    } signature; /* signature of the current release, which serves on anyway */
     enum flo_drift drift; /* as it was reported */
     uint64_t drift_at_ms;
     struct {
@@ -229,11 +231,11 @@ struct flo_shell_model {
                                 no new hash */
     struct flo_measure_window telemetry;
     struct {
-        struct flo_digest release, former; /* of which this was measured */
+        struct flo_digest release, former; /* the releases that were measured */
         uint64_t again_ms;                 /* not before; 0: measured */
         int64_t own_ppm, former_ppm;       /* 0: not known */
     } golden;
-    uint64_t recent_token_us[64]; /* of the last requests, a ring */
+    uint64_t recent_token_us[64]; /* times of the last requests, a ring */
     size_t recent_count;
     struct {
         bool is_waiting; /* for the plan, or for room */
@@ -264,7 +266,7 @@ struct flo_neighbour_counts {
     uint16_t port;     /* on which it serves now; 0: it does not */
     uint64_t in_bytes, out_bytes;
     uint64_t refused;            /* for the budget, or too many at once */
-    uint64_t used_bytes, budget; /* of 24 hours */
+    uint64_t used_bytes, budget; /* limit of 24 hours, and its used part */
     uint64_t told_in, told_out;  /* in telemetry */
 };
 
@@ -275,7 +277,7 @@ struct flo_shell_proof {
     char of_order[FLO_KEYID_TEXT]; /* the controller's key; "": not looked */
     char of_pair[FLO_KEYID_TEXT];  /* the device's */
     uint64_t number;               /* the last one; 0: none yet */
-    uint64_t stored_ms;            /* its time that is on the disk */
+    uint64_t stored_ms;            /* the number's time that is on the disk */
 };
 
 struct flo_shell {
@@ -289,7 +291,7 @@ struct flo_shell {
     struct flo_slots other;   /* record of a model without a place here */
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
-    bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
+    bool device_is_unread; /* the record cannot be read: as if frozen */
     struct flo_outbox_db *db;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;
@@ -314,9 +316,9 @@ struct flo_shell {
     struct event *signals[3];
     uint64_t heartbeat_ms;
     bool is_local;        /* one command without a running agent */
-    json_t *local_answer; /* its last word */
+    json_t *local_answer; /* the command's last word */
     char local_order[FLO_NAME_MAX + 1]; /* whose answer it is to be */
-    struct flo_intake intake;     /* of the order that is taken just now */
+    struct flo_intake intake;           /* the order that is taken just now */
     struct flo_digest installing; /* what an operator at the device waits for */
     bool local_is_to_end; /* without an agent: ... until its trial has ended */
     bool is_stopping;
@@ -333,7 +335,7 @@ struct flo_shell {
 
     struct flo_afar afar[4];
     size_t afar_count;
-    struct flo_upload *upload; /* of a report; NULL: none */
+    struct flo_upload *upload; /* a report on its way; NULL: none */
     struct flo_shell_trust trust;
     struct flo_shell_proof proof;
 
@@ -349,7 +351,7 @@ struct flo_shell {
     size_t received_next;
     char told[32][FLO_NAME_MAX + 1]; /* orders whose answer went out */
     size_t told_next;
-    bool witness_is_told; /* its lines stood in a report of this life */
+    bool witness_is_told; /* the lines stood in a report of this life */
     bool is_traced;       /* the order at hand came before in this life */
     bool is_list;         /* the order at hand stands in a group's list */
     bool has_unkept; /* an order has to come again: nothing was decided about
@@ -359,9 +361,11 @@ struct flo_shell {
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
     } degraded; /* the device cannot keep what it is told: device.h */
-    uint64_t free_bytes_told;   /* of its disk, in the newest report of it */
+    /* Free bytes in the newest report of the disk. */
+    uint64_t free_bytes_told;
     struct flo_trouble reading; /* what its disk does not give */
-    int64_t clock_ahead_ms; /* of the time since boot, when it was looked at */
+    /* Lead over the time since boot, at the last look. */
+    int64_t clock_ahead_ms;
     uint64_t clock_late_ms; /* as far as it was found to be */
 };
 

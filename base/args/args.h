@@ -11,7 +11,7 @@
 #include <flotilla/base.h>
 
 #define FLO_ARGS_MAX 64   /* words, and flags, of one line */
-#define FLO_VERBS_MAX 160 /* of a program */
+#define FLO_VERBS_MAX 160 /* verbs of a program */
 #define FLO_VERB_TABLES 5
 
 /* The member of a verb's state that a flag fills. */
@@ -49,7 +49,7 @@ struct flo_flag {
     const char *help;
     enum flo_flag_kind kind;
     size_t offset;     /* in the verb's state */
-    uint64_t min, max; /* of a number or duration; max 0: what fits */
+    uint64_t min, max; /* bounds of a number or duration; max 0: what fits */
     char letter;       /* 'o': "-o" too */
     bool is_needed;
     const char *unless; /* ... but where this flag is given */
@@ -87,7 +87,7 @@ struct flo_verb {
     const char *more;    /* end of its help, or NULL */
     const char *example; /* behind its name, as in a shell; "": the name does;
                             NULL: a program calls it, no person */
-    const char *group;   /* its part of the program's help, or NULL */
+    const char *group;   /* part of the program's help, or NULL */
 };
 
 struct flo_args_program {
@@ -95,7 +95,7 @@ struct flo_args_program {
     const char *about;
     const struct flo_verb *const *verbs;
     size_t count;
-    const struct flo_flag *flags;    /* of every verb, or NULL */
+    const struct flo_flag *flags;    /* flags of every verb, or NULL */
     const char *const (*aliases)[2]; /* {"ls", "list"}, then NULL */
     const char *standard;            /* verb of a line without one */
     const char *const *elsewhere;    /* verbs of another program */

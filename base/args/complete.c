@@ -11,7 +11,7 @@ struct spot {
     const struct flo_args_program *program;
     struct flo_args line; /* flags so far, for the program's names() */
     const char *noun;
-    const struct flo_flag *open; /* its value is typed now */
+    const struct flo_flag *open; /* the flag whose value is typed now */
     const char *prefix;
     struct flo_buf *out;
 };

@@ -27,7 +27,7 @@ struct flo_finite {
     const void *file;
     flo_finite_tensor_at *tensor_at;
     int cut;            /* the error when tensors are missing at the end */
-    uint64_t position;  /* of the next byte in the file */
+    uint64_t position;  /* place of the next byte in the file */
     size_t next;        /* index of the tensor at hand */
     uint8_t carry[512]; /* a block that was cut by the end of a piece */
     size_t carry_bytes;

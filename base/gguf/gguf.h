@@ -18,7 +18,7 @@
 
 #include "base/finite/finite.h"
 
-#define FLO_GGUF_VERSION 3     /* of what is written */
+#define FLO_GGUF_VERSION 3     /* version that is written */
 #define FLO_GGUF_VERSION_MIN 2 /* the same layout: 3 may be big-endian too */
 #define FLO_GGUF_KV_COUNT_MAX 65536
 #define FLO_GGUF_TENSOR_COUNT_MAX 65536
@@ -53,10 +53,10 @@ struct flo_gguf_text {
 struct flo_gguf_kv {
     struct flo_gguf_text key;
     uint32_t type;       /* enum flo_gguf_value_type */
-    uint32_t item_type;  /* of an array; else the same as type */
-    uint64_t count;      /* of an array; else 1 */
-    const uint8_t *data; /* of the value; of an array, its first item */
-    uint64_t bytes;      /* of the value without type (array: of its items) */
+    uint32_t item_type;  /* an array's items; else the same as type */
+    uint64_t count;      /* items of an array; else 1 */
+    const uint8_t *data; /* the value; of an array, its first item */
+    uint64_t bytes;      /* the value without type (array: its items) */
     uint64_t longest;    /* bytes of an item, in an array of strings; else 0 */
 };
 

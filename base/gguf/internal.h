@@ -24,7 +24,7 @@ struct flo_gguf {
 struct flo_cursor {
     const struct flo_gguf *gguf;
     uint64_t position;
-    const char *part; /* of the header, for errors */
+    const char *part; /* part of the header, for errors */
 };
 uint64_t flo_cursor_left(const struct flo_cursor *at);
 int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,

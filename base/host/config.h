@@ -32,7 +32,7 @@ struct flo_config_row {
      * (text NULL, false, number 0, no elements). */
     const char *standard;
     bool is_required;    /* a missing key is FLO_E_CFG_KEY */
-    const char *choices; /* of a text, with blanks between; NULL: any */
+    const char *choices; /* words of a text, with blanks between; NULL: any */
     const char *doc;     /* one sentence */
 };
 

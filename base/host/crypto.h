@@ -11,7 +11,7 @@
 #define FLO_SIGNATURE_BYTES 64       /* r || s, big endian */
 #define FLO_KEYID_TEXT 65            /* 64 hex and a NUL */
 #define FLO_PUBLIC_KEY_PEM_MAX 256   /* with its NUL */
-#define FLO_PEM_BYTES_MAX (64 << 10) /* of any PEM file that is read */
+#define FLO_PEM_BYTES_MAX (64 << 10) /* any PEM file that is read */
 
 /* ---- secrets ---- */
 

@@ -18,7 +18,7 @@ struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
     char *sql;     /* as it was given: the key */
-    uint32_t hash; /* of it */
+    uint32_t hash; /* hash of `sql` */
     uint64_t used; /* when it was asked for: db->prepared */
 };
 

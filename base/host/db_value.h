@@ -9,7 +9,7 @@ struct flo_db_value {
     enum { FLO_DB_NUMBER, FLO_DB_TEXT, FLO_DB_BLOB } kind;
     int64_t number;
     const void *data;
-    size_t bytes; /* of a blob */
+    size_t bytes; /* size of a blob */
 };
 static inline struct flo_db_value flo_db_number(int64_t number)
 {

@@ -37,15 +37,16 @@ struct flo_httpd_options {
     void (*error_body)(const struct flo_httpd_request *request,
                        const struct flo_err *err, int status,
                        struct flo_buf *body);
-    const char *error_type; /* its content type; NULL: application/json */
-    const char *paths_fix; /* of unknown paths and methods: where the known ones
-                              are listed; NULL: as the table of errors says */
+    const char *error_type; /* content type of errors; NULL: application/json */
+    /* Where the known paths and methods are listed; NULL: as the table of
+     * errors says. */
+    const char *paths_fix;
     /* Asked after each head, before a byte of its body is waited for: 0, or
      * what the client is answered.  NULL: everybody may. */
     int (*admit)(void *context, struct flo_httpd_request *request,
                  struct flo_err *err);
     void *admit_context;
-    uint64_t rate_bytes_per_s; /* of all answers together; 0: no limit */
+    uint64_t rate_bytes_per_s; /* rate of all answers together; 0: no limit */
     /* After each piece of a file; false: the client gets no more of it.  NULL:
      * nobody is asked. */
     bool (*on_sent)(void *context, size_t bytes);
@@ -160,7 +161,7 @@ const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
 struct flo_httpd_peer {
     char name[FLO_NAME_MAX + 1]; /* CN */
     char serial[65];             /* hex */
-    bool is_out_of_date;         /* its time is over, or not yet there */
+    bool is_out_of_date;         /* the certificate is over, or not yet valid */
 };
 /* NULL: it has shown none.  Out of date only where the listener admits that. */
 const struct flo_httpd_peer *

@@ -25,12 +25,13 @@ struct flo_mqtt_options {
     uint64_t retry_ms_min;     /* reconnect: 50 ms and full jitter ... */
     uint64_t retry_ms_max;     /* ... between these; 0: 500, 60000 */
     size_t queue_messages_max; /* received, not yet handled; 0: 65536 */
-    size_t queue_sender_max;   /* of them with one topic but for its last
-                                  word; 0: as many */
-    const char *queue_apart;   /* last word of topics that wait in a room of
-                                  their own, as large; NULL: all share one */
-    size_t payload_bytes_max;  /* larger ones are dropped and counted;
-                                  0: 65536 */
+    /* Messages of one sender, whose topics differ in the last word alone; 0: as
+     * many. */
+    size_t queue_sender_max;
+    const char *queue_apart;  /* last word of topics that wait in a room of
+                                 their own, as large; NULL: all share one */
+    size_t payload_bytes_max; /* larger ones are dropped and counted;
+                                 0: 65536 */
 };
 
 struct flo_mqtt_message {

@@ -60,9 +60,10 @@ struct flo_mqtt_queue {
     pthread_mutex_t mutex;
     struct flo_mqtt_item *first;
     struct flo_mqtt_item **last;
-    struct flo_mqtt_room rooms[2]; /* of kind MESSAGE; the rest is dropped */
+    /* Rooms of kind MESSAGE; the rest is dropped. */
+    struct flo_mqtt_room rooms[2];
     const char *apart; /* last word of topics that have the second one */
-    size_t bytes_max;  /* of one message */
+    size_t bytes_max;  /* size of one message */
     uint64_t dropped;
     bool is_dropping; /* since the last connection */
     int wake_fd;      /* readable while something waits */

@@ -26,7 +26,7 @@ struct flo_pg {
     char *address;
     const char *const *greeting;
     struct statement statements[STATEMENTS_MAX];
-    unsigned names; /* of this connection */
+    unsigned names; /* names given out on this connection */
     unsigned pending;
     bool has_forgotten; /* names that the server still knows */
     uint64_t tried_ms;
@@ -36,7 +36,7 @@ struct flo_pg {
     void *may_wait_context;
     bool hurries;
     struct flo_err lost;   /* why the connection is gone */
-    struct flo_err failed; /* of a statement that nobody waited for */
+    struct flo_err failed; /* failure of a statement that nobody waited for */
     /* A connection that is being made for somebody who hurries. */
     pthread_t connector;
     bool is_connecting;
@@ -601,7 +601,7 @@ static int check_address(const char *address, struct flo_err *err)
     PQconninfoOption *options = PQconninfoParse(address, &why);
     int rv;
 
-    PQfreemem(why); /* it would repeat the address */
+    PQfreemem(why); /* the message would repeat the address */
     if (options == NULL) {
         return flo_fail(err, FLO_E_CFG_RANGE,
                         "address of the database: libpq does not understand "

@@ -19,8 +19,9 @@ struct flo_pg_rows;
 
 /* Waits of a connection. */
 struct flo_pg_limits {
-    uint64_t again_ms;  /* between two tries to connect */
-    uint64_t hurry_ms;  /* of flo_pg_ready, for a connection that is made */
+    uint64_t again_ms; /* between two tries to connect */
+    /* Bound of flo_pg_ready, for a connection that is made. */
+    uint64_t hurry_ms;
     uint64_t answer_ms; /* for all answers of a call; 0: without end */
     uint64_t heed_ms;   /* until flo_pg_heed's word is asked for ... */
     uint64_t look_ms;   /* ... and then between two questions */

@@ -8,7 +8,7 @@
 
 #define LANES 8
 #define REFITS_MAX 4
-#define VALUES_MAX 32 /* of one search */
+#define VALUES_MAX 32 /* values of one search */
 
 static const float infinite = 3e38f;
 

@@ -27,7 +27,7 @@ struct flo_levels {
 
 /* Sums over the values once each has its level. */
 struct flo_fit_sums {
-    float error; /* of squares */
+    float error; /* sum of squares */
     float q;
     float qq;
     float xq;
@@ -56,7 +56,7 @@ struct flo_fit_block {
     struct flo_levels levels;
     int parts;       /* 8 or 16 */
     int scale_least; /* 0 with an offset */
-    int scale_most;  /* of mins too */
+    int scale_most;  /* bound of mins too */
 
     uint16_t d;
     uint16_t dmin;

@@ -23,7 +23,7 @@ struct part {
 struct fitting {
     const struct flo_fit_block *block;
     const float *x;
-    size_t count; /* of values in a part */
+    size_t count; /* values in a part */
     float d;
     float dmin;
     struct part parts[FLO_FIT_PARTS_MAX];

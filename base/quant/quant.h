@@ -171,8 +171,9 @@ struct flo_quant_type {
     uint32_t id;           /* as in the file */
     uint16_t block_values; /* 1, 32 or 256 */
     uint16_t block_bytes;
-    uint8_t floats;           /* enum flo_quant_floats */
-    uint8_t scale_count;      /* of block types: 1 or 2; 0: every value */
+    uint8_t floats; /* enum flo_quant_floats */
+    /* Scales of a block type: 1 or 2; 0: every value. */
+    uint8_t scale_count;
     uint8_t scale_offset[2];  /* bytes from the block's begin */
     flo_quant_decode *decode; /* NULL: not built yet */
     flo_quant_encode *encode; /* NULL: not built yet */

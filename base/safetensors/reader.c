@@ -39,7 +39,7 @@ struct flo_safetensors {
 /* Floats of 4 and 6 bits have no NaN; complex numbers are pairs of F32. */
 static const struct dtype {
     struct flo_quant_type type;
-    uint32_t bits; /* of a value */
+    uint32_t bits; /* bits of a value */
 } dtypes[] = {
     DTYPE("F32", FLO_QUANT_F32, 32, F32),
     DTYPE("F16", FLO_QUANT_F16, 16, F16),

@@ -21,7 +21,7 @@
 
 struct flo_safetensor {
     const char *name;                  /* the reader's */
-    const struct flo_quant_type *type; /* its floats and its bytes only */
+    const struct flo_quant_type *type; /* floats and bytes of it only */
     uint32_t dim_count;
     uint64_t dims[FLO_SAFETENSORS_DIMS_MAX]; /* outermost first */
     uint64_t offset;                         /* from the file's beginning */

@@ -24,7 +24,7 @@ struct flo_packs {
     int dir_fd;
     uint64_t bytes_max;
     char path[3072];
-    char name[160]; /* of the file that is being made */
+    char name[160]; /* name of the file that is being made */
 };
 
 /* ---- the folder ---- */

@@ -22,7 +22,7 @@
 enum {
     PASSED_FD = 3,
     DESCRIPTORS_MAX = 1 << 20,
-    KEEPER_LOOKS_MAX = 5000, /* of a millisecond */
+    KEEPER_LOOKS_MAX = 5000, /* looks, a millisecond each */
 };
 
 struct start {

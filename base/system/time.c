@@ -70,7 +70,7 @@ static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
     for (unsigned m = 1; m < month; m++) {
         days += days_of_month(year, m);
     }
-    return days + day - 1 - 719162; /* of 1970-01-01 */
+    return days + day - 1 - 719162; /* days up to 1970-01-01 */
 }
 
 #define DAY_MS 86400000u

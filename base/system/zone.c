@@ -24,13 +24,13 @@ struct day {
     enum { NEVER, MONTH_WEEK, JULIAN, ZERO_BASED } form;
     int month, week, weekday; /* MONTH_WEEK; week 5: the last */
     int day;                  /* JULIAN 1..365 without 29 Feb; ZERO_BASED */
-    int32_t at_s;             /* of that day, by the clocks until then */
+    int32_t at_s;             /* time of that day, by the clocks until then */
 };
 struct rule {
     bool is_there;
     bool has_summer;
     int32_t winter_s, summer_s; /* offsets */
-    struct day begin, end;      /* of summer */
+    struct day begin, end;      /* begin and end of summer */
 };
 struct flo_zone {
     size_t count;

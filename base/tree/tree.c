@@ -96,10 +96,11 @@ bool flo_tree_number(const struct flo_tree_node *node, double *out)
 /* Over a text that is only looked at, or that becomes a tree. */
 struct reader {
     const char *begin, *at, *end;
-    char *text;            /* `begin` to be written to, or NULL */
-    struct flo_tree *tree; /* of `text`; a full one takes what is looked at */
-    uint32_t count;        /* of values */
-    bool is_odd, has_odd;  /* the last string; any */
+    char *text; /* `begin` to be written to, or NULL */
+    /* Tree of `text`; a full one takes what is looked at. */
+    struct flo_tree *tree;
+    uint32_t count;       /* values so far */
+    bool is_odd, has_odd; /* the last string; any */
 };
 
 static char peek(struct reader *r)

@@ -17,8 +17,9 @@ enum flo_tree_kind {
 
 struct flo_tree_node {
     enum flo_tree_kind kind;
-    const char *text; /* of a string without escapes, NUL after it; of a number,
-                       * true, false as they stand */
+    /* A string without escapes, NUL after it; a number, true, false as they
+     * stand. */
+    const char *text;
     size_t bytes;
     const char *key; /* as a member of an object, NUL after it; odd: empty */
     size_t key_bytes;

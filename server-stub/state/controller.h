@@ -49,7 +49,7 @@ struct flo_controller_options {
     const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
     const char *blobs_store; /* where all controllers keep them; NULL: here */
     const char *blobs_keys;  /* file with what that store asks for, or NULL */
-    const char *blobs_ca;    /* its authority, or NULL */
+    const char *blobs_ca;    /* the store's authority, or NULL */
     const char *public_host; /* under which devices reach us; NULL: the host
                                 of listen_devices */
     /* More names under which people and devices reach us (a reverse proxy's);
@@ -57,13 +57,15 @@ struct flo_controller_options {
      * served without. */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
     size_t host_name_count;
-    const char *proxy; /* its address, which names its clients in
-                          X-Forwarded-For; NULL: nobody is believed there */
+    /* Address of a proxy that names its clients in X-Forwarded-For; NULL:
+     * nobody is believed there. */
+    const char *proxy;
     const char *fleet;
     uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
     uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
                                   comes back; 0: it ends with it */
-    uint64_t epoch; /* of the database, that this process leads in; 0: alone */
+    /* Epoch of the database in which this process leads; 0: alone. */
+    uint64_t epoch;
     /* Does it still lead?  From any thread; NULL: it is alone. */
     bool (*may_act)(void *context);
     void *may_act_context;
@@ -71,7 +73,7 @@ struct flo_controller_options {
     bool (*may_wait)(void *context, bool is_commit);
     /* Who is there on the database (store/lead.h), with the same context. */
     void (*view)(void *context, struct flo_lead_view *out);
-    const char *name; /* of this controller, for people */
+    const char *name; /* this controller's name, for people */
     /* Called five times a second by the state's thread; NULL: nobody asks. */
     void (*on_tick)(void *context);
     /* A listener is there; takes `fd`, a copy of its socket, on which no
@@ -80,12 +82,14 @@ struct flo_controller_options {
     void (*on_listening)(void *context, int fd,
                          const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
-    uint64_t unused_kept_ms;    /* artifacts that nothing needs; 0: standard */
-    uint64_t evidence_block_ms; /* of statistical gates; 0: FLO_BLOCK_MS */
-    uint64_t slice_devices; /* of work on many devices, one slice in a turn; 0:
-                               as many as a short turn takes */
+    uint64_t unused_kept_ms; /* artifacts that nothing needs; 0: standard */
+    /* Block of statistical gates; 0: FLO_BLOCK_MS. */
+    uint64_t evidence_block_ms;
+    /* Devices of one slice; 0: as many as a short turn takes. */
+    uint64_t slice_devices;
     bool imports; /* copy control.db of `dir` into `store`, which is empty */
-    uint64_t certificate_life_ms;  /* of devices and of our own; 0: standard */
+    /* Life of devices' and of our own; 0: standard. */
+    uint64_t certificate_life_ms;
     uint64_t certificate_grace_ms; /* so long after its end one is renewed */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                        * get numbers higher than all that devices may have seen,
@@ -121,7 +125,7 @@ struct flo_controller {
     struct flo_stale stale;
     struct flo_fleet_store *store;
     struct flo_lane *lane;   /* telemetry's */
-    struct flo_depot *depot; /* of artifacts; NULL: they are here alone */
+    struct flo_depot *depot; /* store of artifacts; NULL: they are here alone */
     struct flo_addresses addresses;
     struct flo_pki pki;
     struct flo_keyring_kept keyring;
@@ -135,7 +139,7 @@ struct flo_controller {
     struct flo_update_counts updates;
     struct flo_watches *watch; /* alerts */
     struct flo_foreign foreign;
-    struct flo_proofs *proofs; /* of devices' messages */
+    struct flo_proofs *proofs; /* keys that prove devices' messages */
     bool refuses_unproved;     /* as options.unproved, or as it is stored */
     struct flo_collector collector;
     struct flo_outgoing outgoing;

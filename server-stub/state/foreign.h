@@ -26,9 +26,9 @@ enum flo_foreign_kind {
 
 #define FLO_FOREIGN_MAX 16 /* at a time, of each kind; the oldest go */
 #define FLO_FOREIGN_ORDERS_MAX 32
-#define FLO_FOREIGN_OP "foreign" /* of its row, whose id is foreign-<id> */
+#define FLO_FOREIGN_OP "foreign" /* op of its row, whose id is foreign-<id> */
 struct flo_foreign_item {
-    char what[160]; /* of an alert's series */
+    char what[160]; /* series of the alert */
     uint64_t at_ms; /* wall; told last; 0: free */
 };
 struct flo_foreign {

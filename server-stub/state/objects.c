@@ -496,7 +496,7 @@ static json_t *view_transfer(const struct flo_rollout *core)
 {
     uint64_t bytes = 0;
     uint64_t full = 0;
-    uint64_t near = 0; /* of bytes: from neighbours */
+    uint64_t near = 0; /* bytes from neighbours */
     int devices = 0;
 
     for (size_t i = 0; i < core->member_count; i++) {

@@ -55,7 +55,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
     } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
-        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN; /* of an older one */
+        /* An older controller stored it. */
+        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN;
     } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
     }

@@ -11,7 +11,8 @@
 #define FLO_SAYING_TRUTH SIZE_MAX
 struct flo_saying {
     const char *key;
-    size_t bytes_max; /* of a text, or FLO_SAYING_NUMBER, FLO_SAYING_TRUTH */
+    /* Size of a text, or FLO_SAYING_NUMBER, FLO_SAYING_TRUTH. */
+    size_t bytes_max;
 };
 
 /* Stored JSON, or `otherwise`, which is taken: a new reference. */

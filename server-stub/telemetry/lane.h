@@ -100,7 +100,7 @@ struct flo_lane_query {
 };
 #define FLO_LANE_QUERIES_MAX 16
 #define FLO_LANE_PEOPLE_MAX 12 /* the others are for gates */
-#define FLO_LANE_ACCOUNT_MAX 8 /* of one account */
+#define FLO_LANE_ACCOUNT_MAX 8 /* queries of one account */
 /* Has its thread what it judges by?  Else a question may wait for as long as
  * the database is away. */
 bool flo_lane_has_past(const struct flo_lane *lane);

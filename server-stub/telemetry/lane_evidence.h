@@ -17,9 +17,10 @@ struct flo_lane_evidence {
     char rollout[FLO_NAME_MAX + 1];
     char model[FLO_NAME_MAX + 1]; /* rows of others are not read */
     struct flo_digest updated;
-    struct flo_digest waiting[FLO_EVIDENCE_RELEASES_MAX]; /* of its model */
+    /* Other releases of its model. */
+    struct flo_digest waiting[FLO_EVIDENCE_RELEASES_MAX];
     size_t waiting_count;
-    char (*devices)[37]; /* of the rollout, sorted; owned */
+    char (*devices)[37]; /* devices of the rollout, sorted; owned */
     uint8_t *seen;       /* a bit per gate, for both arms; owned */
     size_t device_count;
     uint64_t from_ms; /* wall clock */

@@ -38,12 +38,12 @@ struct flo_lane_device {
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
-    uint64_t ttft_us; /* of its newest window with requests */
+    uint64_t ttft_us; /* time of its newest window with requests */
     struct flo_lane_memory {
         uint64_t bytes;        /* agent, and engines of its models so far */
         uint32_t first;        /* checksum of the first model's name; 0: none */
         uint32_t parts;        /* models so far */
-        uint32_t parts_before; /* of the closing before */
+        uint32_t parts_before; /* models of the closing before */
     } memory;
 };
 
@@ -94,7 +94,7 @@ struct flo_lane {
     struct flo_tally *tally;          /* has a mutex of its own */
     struct flo_trends *trends;        /* so has this */
     size_t batch;                     /* windows of the open transaction */
-    bool is_open;                     /* it is */
+    bool is_open;                     /* a transaction is open */
     bool stops;
     uint64_t limited_log_at_ms, failed_log_at_ms, hour;
     uint64_t dropped_before; /* by its connection, a second ago */
@@ -105,13 +105,13 @@ struct flo_lane {
     void (*on_news)(void *context);
     void *context;
 
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards the members below */
     struct flo_lane_command *first, **last;
-    struct flo_mqtt_room room; /* of messages that were fed */
+    struct flo_mqtt_room room; /* room of messages that were fed */
     struct {
         bool is_taken;
         char account[FLO_LANE_ACCOUNT];
-    } places[FLO_LANE_QUERIES_MAX]; /* of queries */
+    } places[FLO_LANE_QUERIES_MAX]; /* places of queries */
     struct flo_lane_query *answers, **answers_last;
     struct flo_lane_fact *facts;
     size_t fact_count;

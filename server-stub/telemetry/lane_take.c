@@ -136,7 +136,7 @@ static void note_memory(struct flo_lane_device *device,
     uint32_t name = flo_crc32c(1, window->model, strlen(window->model));
 
     if (agent + engine == 0) {
-        return; /* it did not say */
+        return; /* the device did not say */
     }
     if (memory->parts == 0 || memory->first == name) {
         if (memory->parts > 0 && memory->parts != memory->parts_before) {

@@ -14,10 +14,10 @@ struct item {
     uint64_t found_at_ms[FLO_TREND_COUNT];
     uint16_t class; /* from 1; 0: not heard since the start */
     bool is_dirty;
-    bool is_gone; /* it was retired: its row goes */
+    bool is_gone; /* the device was retired: its row goes */
 };
 struct flo_trends {
-    pthread_mutex_t mutex; /* of all but the store */
+    pthread_mutex_t mutex; /* guards all but the store */
     struct flo_windows *store;
     struct flo_ids ids;
     struct item *items; /* by number */
@@ -72,7 +72,7 @@ static void take_class(struct flo_trends *trends, struct item *item,
 {
     size_t i = 0;
 
-    item->class = 0; /* it leaves the one of before */
+    item->class = 0; /* the device leaves its class of before */
     while (i < trends->class_count &&
            strcmp(trends->classes[i], hardware) != 0) {
         i++;

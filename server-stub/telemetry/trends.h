@@ -41,8 +41,8 @@ struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];
     struct flo_trend_sum {
         uint32_t known; /* devices with points enough */
-        uint32_t there; /* of them: with that trend */
-        double slope;   /* of the median device, per day */
+        uint32_t there; /* the part of `known` with that trend */
+        double slope;   /* slope of the median device, per day */
     } kinds[FLO_TREND_COUNT];
     double full_s; /* the first device that will be full; 0: none */
 };

@@ -31,7 +31,7 @@ struct slot {
     uint64_t number;
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     struct flo_buf text; /* the answer's line */
-    int status;          /* of HTTP; 0: it was not sent */
+    int status;          /* status of HTTP; 0: it was not sent */
 };
 struct batch {
     struct flo_args args;

@@ -11,7 +11,7 @@ struct flo_batch_out {
     char path[4096], part[4104];
     int fd;
     bool is_whole;  /* OUT itself is there, with all answers */
-    uint64_t bytes; /* of its whole lines */
+    uint64_t bytes; /* bytes of its whole lines */
     uint64_t lines, failed;
     uint64_t first_failed; /* line of IN; 0: none */
 };

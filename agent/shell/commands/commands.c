@@ -12,7 +12,7 @@
 #include "agent/shell/loop.h"
 
 #define LINE_BYTES_MAX (1u << 20)
-#define LINES_MAX 100000 /* of explain */
+#define LINES_MAX 100000 /* lines of `explain` */
 
 struct flo_args flo_agent_line;
 

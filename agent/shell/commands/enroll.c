@@ -195,7 +195,7 @@ static int save_answer(struct wish *wish, const char *dir,
     if (rv == 0) {
         rv = save(dir, "trust.json", answer->trust.data, 0644, err);
     }
-    if (rv == 0) { /* of another enrolment, perhaps of another fleet */
+    if (rv == 0) { /* files of an enrolment before, perhaps in another fleet */
         rv = remove_before(dir, err);
     }
     if (rv == 0) {

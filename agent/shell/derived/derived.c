@@ -22,7 +22,7 @@ struct flo_deriving {
     struct serve_packer *packer;
     int packed_fd; /* that is hashed or made; -1: none */
     uint64_t packed_bytes;
-    uint64_t started_ms; /* of packing */
+    uint64_t started_ms; /* begin of packing */
 };
 
 /* ---- what is known ---- */

@@ -12,7 +12,7 @@
 struct flo_deriving;
 struct flo_derived_wish {
     int fd;                          /* the model's file; open until the end */
-    struct flo_digest model;         /* of that file */
+    struct flo_digest model;         /* SHA-256 of that file */
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     void *context;
     /* A step of it begins, or gets on. */

@@ -12,7 +12,7 @@ bool flo_shell_degrade(struct flo_shell *shell, const struct flo_err *err)
 {
     struct flo_agent_error *error = &shell->degraded.error;
 
-    if (error->code == err->code) { /* it was said */
+    if (error->code == err->code) { /* the trouble was told */
         flo_log_err(FLO_LOG_DEBUG, "degraded", err);
         return false;
     }

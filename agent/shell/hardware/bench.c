@@ -16,7 +16,7 @@
 #define TIMEOUT_MS_MIN 10000
 #define HANG_PARTS 6     /* or such a part of `hang`, if that is more */
 #define AGAIN_MS 3600000 /* after a failure */
-#define KEY "bench"      /* of the stored values */
+#define KEY "bench"      /* key of the stored values */
 
 struct flo_bench_child {
     struct flo_shell *shell;

@@ -9,7 +9,7 @@
 #include "base/host/crypto.h"
 
 #define DAY_MS 86400000
-#define FINDINGS_MAX 64 /* of a report */
+#define FINDINGS_MAX 64 /* findings of a report */
 #define MODELS_MAX 8
 
 static int by_value(const void *a, const void *b)

@@ -7,12 +7,12 @@
 
 #include "agent/shell/hardware/hardware.h"
 
-#define TIME_CHARS 24 /* of a line's beginning */
+#define TIME_CHARS 24 /* the time at a line's beginning */
 
 static struct {
     pthread_mutex_t lock;
     char text[FLO_LINES_BYTES_MAX];
-    uint64_t begin, end; /* of the kept bytes, counted from the first */
+    uint64_t begin, end; /* range of the kept bytes, counted from the first */
     uint64_t dropped;    /* lines */
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 

@@ -78,7 +78,7 @@ static void look(struct flo_metered *metered, const struct flo_config *config,
     } else if (pid < 0 && errno != EINTR) {
         ended(metered, 0xff00); /* gone without a word */
     } else if (now_ms - metered->begin_ms >= LIMIT_MS) {
-        kill(metered->pid, SIGKILL); /* its end is seen next time */
+        kill(metered->pid, SIGKILL); /* the end is seen next time */
     }
 }
 

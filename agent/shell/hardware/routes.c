@@ -5,7 +5,7 @@
 
 #include "agent/shell/hardware/hardware.h"
 
-#define LINES_MAX 4096 /* of the kernel's table */
+#define LINES_MAX 4096 /* lines of the kernel's table */
 #define ROUTE_UP 0x1
 #define ROUTE_REJECT 0x200
 

@@ -97,7 +97,7 @@ static void read_memory(const char *root, struct flo_sensed *out)
 
 /* Files of a memory cgroup: version 2, and 1 as older systems have it. */
 struct cgroup {
-    const char *folder; /* of the hierarchy */
+    const char *folder; /* folder of the hierarchy */
     const char *max, *now, *idle;
 };
 static const struct cgroup cgroups[] = {

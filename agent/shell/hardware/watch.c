@@ -295,7 +295,7 @@ static void carry_out(struct flo_shell *shell, enum flo_strain_step step,
         watch->rungs[place] = model->rung_min;
         watch->is_demoted[place] = model->is_demoted;
         if (has_plan(shell)) {
-            shell->memory.is_planned = false; /* it is made again */
+            shell->memory.is_planned = false; /* the plan is made again */
         } else {
             watch->is_due[place] = true;
         }

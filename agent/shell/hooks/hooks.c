@@ -26,8 +26,9 @@ struct flo_hook {
     bool is_again;  /* the hook runs in any case */
     bool has_other; /* the wish changed while the hook ran */
     struct flo_linking activation;
-    struct flo_device_runtime file; /* of the runtime; name empty: not read */
-    struct flo_command *command;    /* the hook, or a look */
+    /* The runtime's file; name empty: not read. */
+    struct flo_device_runtime file;
+    struct flo_command *command; /* the hook, or a look */
     struct flo_health *health;
     struct event *timer;
 };
@@ -371,7 +372,7 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
         (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
          link.has_link == !is_removal(hook) &&
          flo_digest_equal(&link.release, &hook->release.digest))) {
-        return rv; /* it stands there, and its hook is to run */
+        return rv; /* the link stands there, and its hook is to run */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
                               is_removal(hook) ? NULL : &hook->release.digest,

@@ -10,7 +10,7 @@
 
 #include "base/host/json.h"
 
-#define FLO_HEARD_LIST_MAX 8   /* of a group's list */
+#define FLO_HEARD_LIST_MAX 8   /* orders in a group's list */
 #define FLO_HEARD_TRUST_MAX 64 /* statements of a message */
 #define FLO_HEARD_ORDERS_MAX (1 + FLO_ASSIGNMENTS_MAX + FLO_STATEMENTS_MAX)
 

@@ -19,7 +19,7 @@
 #include "agent/shell/report/operators.h"
 
 #define REQUEST_BYTES_MAX (128u << 10) /* a trust statement */
-#define UNREAD_BYTES_MAX (1u << 20)    /* of answers */
+#define UNREAD_BYTES_MAX (1u << 20)    /* answers that nobody reads */
 
 /* ---- requests ---- */
 

@@ -21,19 +21,20 @@ struct flo_neighbourhood {
     int fd;
     struct event *readable;
     uint64_t start_again_ms;
-    uint64_t day_began_ms; /* of the budget, since boot, modulo 2^64 */
-    uint64_t out_before;   /* bytes and refusals of earlier processes */
+    /* Begin of the budget's day, since boot, modulo 2^64. */
+    uint64_t day_began_ms;
+    uint64_t out_before; /* bytes and refusals of earlier processes */
     uint64_t refused_before;
     char cert_file[4200]; /* with which it was started */
     /* spent.c */
     char spent_file[4200];
-    uint64_t kept_bytes; /* of the budget, on the disk */
+    uint64_t kept_bytes; /* used part of the budget, on the disk */
     uint64_t kept_day_ms;
     uint64_t began_at_ms;   /* that day's begin by the wall clock */
     uint64_t keep_again_ms; /* not written before; 0: no try has failed */
     size_t bytes;
     char line[FLO_NEIGHBOURS_LINE_BYTES];
-    /* of the job under way */
+    /* the job under way */
     json_t *fetched; /* digests; NULL: no job */
     bool moves;
 };

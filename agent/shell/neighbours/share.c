@@ -24,7 +24,7 @@ void flo_share_end(struct flo_neighbourhood *hood)
     flo_fd_cleanup(&hood->fd);
     hood->fd = -1;
     if (hood->pid > 0) {
-        kill(hood->pid, SIGKILL); /* it writes nothing */
+        kill(hood->pid, SIGKILL); /* the process writes nothing */
         while (waitpid(hood->pid, NULL, 0) < 0 && errno == EINTR) {
         }
     }

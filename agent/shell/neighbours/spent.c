@@ -81,7 +81,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     int rv = read_file(hood, &spent, &err);
 
     if (rv < 0) {
-        if (rv != FLO_E_ABSENT) { /* of a first start */
+        if (rv != FLO_E_ABSENT) { /* a first start has no file */
             flo_wrap(&err, rv, "the neighbours' budget begins anew: %s",
                      hood->spent_file);
             flo_log_err(FLO_LOG_WARN, "neighbours", &err);

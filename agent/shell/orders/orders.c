@@ -352,7 +352,8 @@ static int take(struct flo_shell *shell,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    struct flo_slots *record = &shell->other; /* of an order without a model */
+    /* The record for an order without a model. */
+    struct flo_slots *record = &shell->other;
     enum flo_standing standing;
     uint64_t by;
     int rv = admit(shell, order, err);
@@ -526,7 +527,7 @@ bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
     int rv;
 
     if (shell->identity.trust == NULL || shell->trust.is_behind) {
-        return false; /* it comes again */
+        return false; /* the order comes again */
     }
     shell->is_list = is_list;
     rv = verify(shell, envelope, &verified, &err);

@@ -9,7 +9,7 @@
 struct flo_outbox_db;
 
 enum flo_event_kind {
-    FLO_EVENT_NEWS,    /* of an execution, of drift: rare, never left out */
+    FLO_EVENT_NEWS,    /* an execution, drift: rare, never left out */
     FLO_EVENT_NOTE,    /* an error that the device tells of (notes.h) */
     FLO_EVENT_SERVING, /* the serving release (notes.h) */
     FLO_EVENT_KINDS

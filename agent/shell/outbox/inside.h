@@ -51,7 +51,7 @@ struct flo_outbox_db {
     char boot[37];
     bool is_boot_stored; /* so nothing under it was sent before it was stored */
     struct flo_outbox outbox;
-    uint64_t sequence; /* of the last event, stored or not */
+    uint64_t sequence; /* number of the last event, stored or not */
     uint64_t rows_max;
     uint64_t rows;
     uint64_t lost;
@@ -64,7 +64,8 @@ struct flo_outbox_db {
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
     uint32_t flush_failures; /* in a row */
-    struct flo_err failed;   /* of the newest window; code 0: it was stored */
+    /* Failure of the newest window; code 0: it was stored. */
+    struct flo_err failed;
     size_t windows_count;
     uint64_t windows_told; /* ever in memory */
     struct memory_window windows[MEMORY_WINDOWS_MAX];

@@ -16,7 +16,7 @@ struct event;
 struct flo_queue {
     struct flo_agent_event events[FLO_QUEUE_EVENTS_MAX];
     size_t first, count;
-    struct event *turn; /* of the loop: set by it */
+    struct event *turn; /* the loop's, and set by it */
 };
 
 /* An event and the memory that it borrows. */

@@ -11,7 +11,8 @@
 #include "agent/shell/shell.h"
 
 struct flo_belief {
-    uint64_t statement; /* its number: its authorities are believed */
+    /* Number of the statement whose authorities are believed. */
+    uint64_t statement;
 };
 
 /* After a statement, and at the start.  true: others are believed than before,

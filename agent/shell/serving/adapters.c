@@ -41,7 +41,7 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
                         release->model, release->version);
     }
     if (!flo_release_is_native(files->variant)) {
-        return 0; /* its runtime knows what to do with its files */
+        return 0; /* the runtime knows what to do with the files */
     }
     count = count_adapters(release, files->variant);
     if (count > 1) {

@@ -51,7 +51,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
     flo_serve_get_status(shell->serve, model, &status);
     if (!status.roles[role].is_loaded) {
-        return; /* it ended since: that is told next */
+        return; /* the engine ended since: that is told next */
     }
     event.is_linked = status.roles[role].is_silent;
     if (status.roles[role].is_packed) {

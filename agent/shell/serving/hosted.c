@@ -47,7 +47,8 @@ static void drop(struct flo_shell *shell, uint32_t model, const char *name)
     if (name[0] != '\0' &&
         flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name,
                                &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, "serve", &err); /* it takes room, no more */
+        /* The adapter takes room, no more. */
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
 }
 

@@ -19,17 +19,17 @@ struct flo_shell_loading {
     struct flo_shell *shell;
     uint32_t model;
     enum flo_agent_role role;
-    struct flo_serve_model source; /* its descriptor waits here */
+    struct flo_serve_model source; /* the descriptor waits here */
     char *chat_template;           /* ... and its template's text */
-    struct flo_digest digest;      /* of the model's file */
+    struct flo_digest digest;      /* SHA-256 of the model's file */
     struct flo_hashing *hashing;
     struct event *beat; /* tells the core that it gets on */
     struct flo_deriving *deriving;
-    /* of a runtime */
+    /* members of a runtime's release */
     char *runtime, *entry;
     struct flo_digest *files; /* to be hashed */
     uint32_t n_files, next_file;
-    int file_fd; /* of the one that is hashed; -1: none */
+    int file_fd; /* the file that is hashed; -1: none */
 };
 
 /* ---- the end of it ---- */
@@ -112,7 +112,8 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
                             role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
                                                       : FLO_ROLE_CANDIDATE,
                             &model, &err);
-    flo_shell_load_cancel(shell, index, role); /* its texts were in use */
+    /* The texts were in use until here. */
+    flo_shell_load_cancel(shell, index, role);
     if (rv < 0) {
         flo_shell_lost(shell, index, role, &err);
     } else {

@@ -51,7 +51,7 @@ static void make_route(struct flo_shell *shell, uint32_t model,
     memcpy(route.model, shell->models[model].slots.model, sizeof(route.model));
     if (release->version[0] != '\0') {
         memcpy(route.version, release->version, sizeof(route.version));
-    } else { /* its document was gone at the start; a repair brought it */
+    } else { /* the document was gone at the start; a repair brought it */
         struct flo_release_ref named;
         flo_shell_ref(shell, &release->digest, &named);
         memcpy(route.version, named.version, sizeof(route.version));

@@ -41,7 +41,7 @@ static void post(struct flo_shell *shell, uint32_t model,
                                           .is_other_rung = is_other_rung};
 
     if (!flo_queue_offer(&shell->queue, &event)) {
-        look_in(shell, BUSY_MS); /* it is told then */
+        look_in(shell, BUSY_MS); /* the wish is told then */
     }
 }
 
@@ -175,7 +175,7 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model,
         .load_ms = status.load_ms,
     };
     if (agent->live == -1 || !flo_agent_may_rest(&shell->agent, model)) {
-        out->requests++; /* it cannot leave now */
+        out->requests++; /* the model cannot leave now */
     }
 }
 

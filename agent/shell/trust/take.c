@@ -194,7 +194,7 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way,
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    flo_json_dump_canonical(envelope, &text); /* its reader has the bound */
+    flo_json_dump_canonical(envelope, &text); /* the reader has the bound */
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
                        : take(shell, way, (const char *)text.data, text.bytes,
                               standing, err);

@@ -20,7 +20,7 @@
 #include "base/host/tls_time.h"
 
 enum {
-    NAMES_MAX = 16, /* of each kind in one certificate */
+    NAMES_MAX = 16, /* names of each kind in one certificate */
     DNS_BYTES_MAX = 253,
     DAYS_MAX = 36500,
     SERIAL_BYTES = 16

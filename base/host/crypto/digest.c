@@ -69,7 +69,7 @@ void flo_sha256_deinit(struct flo_sha256 *sha)
     sha->context = NULL;
 }
 
-#define BLOCK 64 /* of SHA-256 */
+#define BLOCK 64 /* block of SHA-256 */
 
 /* `pad`, if there is one, then the pieces.  Nothing is allocated, so it cannot
  * fail: EVP wants a context, and a wrong digest must never be returned. */
@@ -84,7 +84,8 @@ static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces,
         SHA256_Update(&context, pieces[i].data, pieces[i].bytes);
     }
     SHA256_Final(out->bytes, &context);
-    OPENSSL_cleanse(&context, sizeof(context)); /* of a key, too */
+    /* The context may be of a key. */
+    OPENSSL_cleanse(&context, sizeof(context));
 }
 
 void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)

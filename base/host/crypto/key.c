@@ -12,7 +12,7 @@
 
 #include "base/host/digest.h"
 
-#define DER_BYTES_MAX 256 /* of a private key: 121 */
+#define DER_BYTES_MAX 256 /* a private key has 121 */
 _Static_assert(4 * (DER_BYTES_MAX / 3 + 1) * 65 / 64 + 70 < FLO_KEY_PEM_MAX,
                "room for the PEM");
 

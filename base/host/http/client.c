@@ -31,7 +31,8 @@
 struct flo_http {
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
-    struct flo_http_options options; /* its strings are owned here */
+    /* The client's copy: its strings are owned here. */
+    struct flo_http_options options;
     struct flo_http_pace pace;
     bool was_refused; /* an address, by is_direct */
 };
@@ -41,7 +42,7 @@ struct call {
     struct flo_http *http;
     const struct flo_http_request *request;
     struct flo_http_answer *answer;
-    uint64_t sent; /* of body_fd */
+    uint64_t sent; /* bytes of body_fd so far */
     uint64_t range_from;
     uint64_t done, total; /* as they were told last */
     int code;             /* why a callback stopped the transfer */
@@ -454,7 +455,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
     slow_bytes = slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes;
     if (rate > 0 && slow_bytes > rate / 2) {
-        slow_bytes = rate / 2; /* it is slow because it was told to */
+        slow_bytes = rate / 2; /* the transfer is slow because it was told to */
     }
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)slow_bytes);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,

@@ -20,7 +20,7 @@ static atomic_bool is_kept_right;
 static _Atomic uint64_t peer_from_ms;
 static _Atomic uint64_t peer_until_ms;
 static atomic_int problem;               /* X509_V_ERR_... */
-static _Atomic uint64_t refused_from_ms; /* of its certificate */
+static _Atomic uint64_t refused_from_ms; /* begin of the refused certificate */
 static _Atomic uint64_t refused_until_ms;
 
 static uint64_t least_now(void)

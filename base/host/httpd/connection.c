@@ -384,7 +384,7 @@ static bool take_body(struct httpd_connection *connection, const char *data,
             return false;
         }
         if (request->is_answered) {
-            connection->state = HTTPD_HANDLER; /* it wants no more */
+            connection->state = HTTPD_HANDLER; /* the client wants no more */
         }
         return !request->is_answered;
     }
@@ -599,7 +599,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         (connection->state == HTTPD_FLUSH ||
          (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
-        connection->saw_eof = true; /* it may still read the answer */
+        connection->saw_eof = true; /* the client may still read the answer */
         return;
     }
     if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
@@ -677,7 +677,7 @@ static void turn_away(const struct httpd_listener *listener, int fd)
                                "Connection: close\r\n\r\n";
     if (listener->tls == NULL) {
         ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
-        (void)n; /* it is a courtesy */
+        (void)n; /* the answer is a courtesy */
     }
     evutil_closesocket(fd);
 }

@@ -7,7 +7,7 @@
 
 #include "base/host/httpd/internal.h"
 
-#define HEADERS_MAX 1024 /* of those that a page wants to send */
+#define HEADERS_MAX 1024 /* headers that a page wants to send */
 
 bool flo_httpd_origin_is_valid(const char *origin)
 {

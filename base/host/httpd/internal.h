@@ -56,7 +56,7 @@ struct httpd_connection {
     struct event *kick;  /* an answer is complete: go on from the loop */
     enum httpd_state state;
     struct flo_httpd_request *request; /* NULL in HEAD and LINGER */
-    uint64_t since_ms;                 /* of the state HEAD */
+    uint64_t since_ms;                 /* begin of the state HEAD */
     bool head_begun;                   /* the first byte of a head is there */
     bool closes;                       /* after this answer */
     bool lingers;                      /* closes, with input still unread */
@@ -64,7 +64,7 @@ struct httpd_connection {
     bool body_ended;
     bool is_held;          /* the body is not read for now */
     uint64_t body_bytes;   /* received of this body */
-    uint64_t window_bytes; /* of these, in this timer window */
+    uint64_t window_bytes; /* bytes of them in this timer window */
     struct httpd_chunked chunked;
     int file_fd; /* the file being sent, or -1 */
     uint64_t file_offset, file_left;
@@ -82,8 +82,8 @@ struct flo_httpd_request {
     size_t n_params;
     char *param_text; /* the path, cut up */
     struct flo_buf body;
-    struct flo_buf headers; /* of the answer */
-    uint64_t number;        /* of this process */
+    struct flo_buf headers; /* headers of the answer */
+    uint64_t number;        /* count of requests in this process */
     void *user;
     void (*on_closed)(void *user);
     bool is_begun;    /* a status line is out */

@@ -49,8 +49,8 @@ const char *flo_httpd_head_find(const struct httpd_head *head,
 struct httpd_chunked {
     enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER } state;
     uint64_t left;
-    uint32_t line_bytes;    /* of the line under way */
-    uint32_t trailer_bytes; /* of all trailers */
+    uint32_t line_bytes;    /* bytes of the line under way */
+    uint32_t trailer_bytes; /* bytes of all trailers */
     bool has_digit;
     bool in_extension;
     bool saw_cr;

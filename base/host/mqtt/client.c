@@ -14,7 +14,7 @@
 
 #include "base/host/steady.h"
 
-#define TURN_MS 10 /* of handling: no number of messages is a bound of time */
+#define TURN_MS 10 /* time for handling: no number of messages bounds it */
 #define CLOSE_WAIT_MS 1000
 
 /* ---- from the queue to the handlers ---- */

@@ -433,7 +433,7 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt)
     flo_fail(&why, FLO_E_NET_UNREACHABLE,
              "broker %s: left, to connect with another certificate",
              mqtt->options.url);
-    mqtt->spread_ms = 0; /* it left alone */
+    mqtt->spread_ms = 0; /* one client left, no crowd: no spread */
     plan_retry(mqtt, &why);
     mqtt->spread_ms = spread_ms;
 }

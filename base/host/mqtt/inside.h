@@ -26,8 +26,9 @@ struct flo_mqtt {
     uint64_t spread_ms; /* all clients come back within it; 0: not said */
     uint32_t attempts;  /* in a row without a steady connection */
     uint32_t takeovers;
-    uint32_t short_lives;  /* working connections closed early, in a row */
-    pthread_mutex_t mutex; /* of what follows: paho's threads use it too */
+    uint32_t short_lives; /* working connections closed early, in a row */
+    /* Guards the members below: paho's threads use them too. */
+    pthread_mutex_t mutex;
     pthread_cond_t closed; /* one of the next two is true now */
     bool is_closed;
     bool has_ended; /* what `ending` does */

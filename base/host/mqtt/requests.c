@@ -35,7 +35,7 @@ struct flo_mqtt_request {
     struct flo_mqtt_request *all; /* every request ever made */
     struct flo_mqtt_request *free;
     uint64_t token;
-    char *topic; /* of a subscription */
+    char *topic; /* filter of a subscription */
     bool is_open;
 };
 

@@ -13,7 +13,7 @@ enum { TEXT_BYTES_MAX = 4096, NEAR_MAX = 64, PATH_BYTES = 512 };
 /* The present value of a row's key. */
 struct value {
     json_t *json;    /* owned; NULL: nothing */
-    uint64_t number; /* of U64, DURATION and SIZE */
+    uint64_t number; /* value of U64, DURATION and SIZE */
     bool is_set;
 };
 

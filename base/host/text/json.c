@@ -104,7 +104,7 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (!is_short) {
         json = flo_json_quick(text, bytes);
     }
-    if (json == NULL && !lacks) { /* its own reader knows why not */
+    if (json == NULL && !lacks) { /* jansson's own reader knows why not */
         json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     }
     if (lacks) {

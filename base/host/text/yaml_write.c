@@ -8,7 +8,7 @@
 
 #include "base/host/yaml.h"
 
-#define KEY_BYTES_MAX 1000 /* of a key in the line of its value */
+#define KEY_BYTES_MAX 1000 /* a key in the line of its value */
 #define LINE_SCALARS_MAX 8 /* a list of more stands below each other */
 
 static bool is_scalar(const json_t *json)

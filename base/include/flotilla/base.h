@@ -352,7 +352,7 @@ FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
 /* Free bytes of the file system that holds `path`; 0 when unknown. */
 uint64_t flo_disk_free(const char *path);
-uint64_t flo_fd_disk_free(int fd); /* of the disk that it lies on */
+uint64_t flo_fd_disk_free(int fd); /* the disk that the file lies on */
 /* Free bytes that files which can be made again must leave to all others. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
 /* "/dir/name" into `out`; false when it does not fit. */
@@ -361,7 +361,7 @@ bool flo_path_join(char *out, size_t out_bytes, const char *dir,
 
 /* ---- a cache of packed weights ---- */
 
-#define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* of all its files */
+#define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* size of all its files */
 
 /* The folder of the cache: FLOTILLA_PACK_CACHE (a folder; "off" writes ""),
  * else flotilla/packed below XDG_CACHE_HOME or HOME/.cache.  FLO_E_ABSENT:
@@ -457,7 +457,7 @@ void flo_process_idle(void);
  * first, 1000 at most; one of 0 by what it uses alone (proc(5),
  * oom_score_adj).  Left out where the system refuses. */
 #define FLO_GOES_FIRST_ENGINE 500
-#define FLO_GOES_FIRST_UPDATER 700 /* it goes on where it was, later */
+#define FLO_GOES_FIRST_UPDATER 700 /* a later job goes on where it was */
 void flo_process_goes_first(unsigned score);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */

@@ -48,7 +48,7 @@ struct flo_artifact_counts {
 /* The caller's; zero at first. */
 struct flo_collector {
     struct flo_collect_pass *pass;    /* under way; NULL: none */
-    uint64_t due_ms;                  /* of the next one, monotonic */
+    uint64_t due_ms;                  /* begin of the next one, monotonic */
     struct flo_artifact_counts found; /* by the last whole pass */
     uint64_t removed, removed_bytes;  /* since the start */
 };

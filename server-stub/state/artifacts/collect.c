@@ -8,7 +8,7 @@
 #include "server-stub/state/controller.h"
 
 #define PASS_PAUSE_MS (UINT64_C(3600) * 1000)
-#define STEPS 8 /* of a piece: documents, or files */
+#define STEPS 8 /* steps of a piece: documents, or files */
 
 /* The figures of a whole pass, and a line of the log when something went. */
 static void finish(struct flo_collector *collector,

@@ -16,9 +16,10 @@ enum flo_depot_what {
 struct flo_depot_job {
     enum flo_depot_what what;
     struct flo_digest digest;
-    uint64_t bytes_max;  /* of a GET: who gives more is cut; 0: not stated */
-    char path[4096];     /* of the file, which is there whole or not at all */
-    char from[4096];     /* of a PUT: it goes in any case */
+    uint64_t bytes_max; /* limit of a GET: more is cut; 0: not stated */
+    /* Path of the file, which is there whole or not at all. */
+    char path[4096];
+    char from[4096];     /* source of a PUT: it goes in any case */
     void *context;       /* NULL: nobody waits any more */
     atomic_bool is_left; /* a GET that nobody waits for is not begun */
     /* The job is freed after it.  err->code 0: done. */

@@ -350,7 +350,7 @@ static int sweep_file(struct flo_collect_pass *pass,
 
     if (!flo_artifact_path(pass->controller, digest, path) ||
         lstat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return 0; /* it went, or is not ours */
+        return 0; /* the file went, or is not ours */
     }
     uint64_t bytes = (uint64_t)st.st_size;
     bool is_young = (uint64_t)st.st_mtim.tv_sec * 1000 >= pass->young_from_ms;

@@ -20,11 +20,12 @@ struct flo_audit_head {
     struct flo_audit_mark *marks; /* growing numbers */
     size_t count, room;
     uint64_t marked_at_ms;
-    struct flo_audit_walk walk;     /* round and round over the table */
-    size_t next;                    /* mark that the walk meets next */
-    size_t lines;                   /* good ones in the file */
-    uint64_t from_ms;               /* of the first line, or the last restart */
-    uint64_t latest_ms;             /* of all lines */
+    struct flo_audit_walk walk; /* round and round over the table */
+    size_t next;                /* mark that the walk meets next */
+    size_t lines;               /* good ones in the file */
+    /* Time of the first line, or the last restart. */
+    uint64_t from_ms;
+    uint64_t latest_ms;             /* latest time of all lines */
     char line[FLO_AUDIT_LINE_TEXT]; /* the newest; "": none, or a restart */
     char file_what[128];            /* the fault of the file; "" none */
 };

@@ -27,7 +27,7 @@ static int put_all(struct flo_controller *controller, uint64_t number,
         char FLO_CLEANUP(flo_free_cleanup) *line =
             end != NULL ? strndup(text, (size_t)(end - text)) : NULL;
         if (end == NULL) {
-            break; /* it was being written when the power went */
+            break; /* the line was being written when the power went */
         }
         rv = line == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "audit heads")
@@ -53,9 +53,9 @@ int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
 
 struct pulled {
     struct flo_buf lacks; /* lines, each with its line feed */
-    const char *last;     /* of the file; NULL: it has none */
+    const char *last;     /* last line of the file; NULL: it has none */
     size_t last_bytes;
-    uint64_t lines; /* of the file */
+    uint64_t lines; /* lines of the file */
     uint64_t rows;  /* seen, from the last line of the file on */
     bool differs;
 };

@@ -18,7 +18,7 @@ struct place {
     json_t *groups;
     bool is_retired;
     bool is_replaced; /* another one has its place */
-    bool replaces;    /* it has the place of another one */
+    bool replaces;    /* the device has the place of another one */
 };
 
 static int take_place(void *context, const struct flo_fleet_device *device)

@@ -26,8 +26,9 @@ struct flo_forecast_costs {
     size_t before_count;
     uint32_t kept;       /* a rollback of them needs no download */
     uint32_t first;      /* they have no release of the model before it */
-    uint64_t bytes_most; /* of one device */
-    const struct flo_observe_bases *bases; /* of the members; NULL: not known */
+    uint64_t bytes_most; /* most bytes of one device */
+    /* Bases of the members; NULL: not known. */
+    const struct flo_observe_bases *bases;
     uint8_t *takes; /* [members]: it takes the release; or NULL */
 };
 void flo_forecast_cost_add(struct flo_forecast_costs *costs,

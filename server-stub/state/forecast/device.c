@@ -13,7 +13,7 @@
 
 struct scene {
     const json_t *reported;
-    const json_t *model; /* of the release's model; NULL: it has none */
+    const json_t *model; /* report of the release's model; NULL: it has none */
     const struct flo_forecast_order *order;
     flo_forecast_find_fn find;
     void *context;

@@ -18,9 +18,9 @@ struct flo_rollout_entry;
 
 enum flo_forecast_result {
     FLO_FORECAST_TAKES,
-    FLO_FORECAST_HAS,    /* it runs the release */
+    FLO_FORECAST_HAS,    /* the device runs the release */
     FLO_FORECAST_CANNOT, /* `why` */
-    FLO_FORECAST_SILENT, /* it never reported: nobody knows */
+    FLO_FORECAST_SILENT, /* the device never reported: nobody knows */
 };
 const char *flo_forecast_word(enum flo_forecast_result result);
 
@@ -39,7 +39,7 @@ struct flo_forecast {
     const char *way; /* "present" "adapter" "delta" "whole" */
     char variant[FLO_NAME_MAX + 1];
     uint64_t bytes;      /* over the network */
-    uint64_t full_bytes; /* of the files that are not there */
+    uint64_t full_bytes; /* size of the files that are not there */
     const char *memory;  /* how its candidate finds room: a way of the memory
                             planner, "on-demand", "alone", or "unknown" */
     char before[FLO_NAME_MAX + 1]; /* version that it runs now: a rollback

@@ -8,7 +8,7 @@
 #include "server-stub/state/objects.h"
 
 #define ITEMS_MAX 200
-#define NAMES_MAX 5      /* of the devices that cannot, for each reason */
+#define NAMES_MAX 5      /* devices that cannot, named for each reason */
 #define RELEASES_MAX 32u /* in memory at once: 65 KB each */
 
 struct known {

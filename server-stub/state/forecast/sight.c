@@ -17,7 +17,7 @@
 struct sight {
     const struct flo_rollout *core;
     const struct flo_forecast_costs *costs;
-    const json_t *phases; /* of the plan: when each begins and ends */
+    const json_t *phases; /* the plan's: when each begins and ends */
     struct flo_study_crowd crowds[FLO_ROLLOUT_PHASES_MAX];
     uint32_t blind; /* phases in which nobody can be compared, a bit each */
     json_t *sights, *unsure, *sites;

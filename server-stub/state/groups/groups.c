@@ -45,7 +45,8 @@ static int change(struct flo_controller *controller, const char *device,
     }
     rv = flo_fleet_group_member(controller->store, change->group, device,
                                 change->is_member, since, is_news, &full);
-    if (rv == FLO_E_TARGET_LIMIT) { /* it stays out, and the log says why */
+    /* The device stays out, and the log says why. */
+    if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
         return 0;
     }

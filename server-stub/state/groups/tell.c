@@ -13,7 +13,7 @@
 
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
-    bool is_any;  /* its desired carries a statement */
+    bool is_any;  /* desired carries a statement */
     bool is_said; /* ... that says so */
 };
 

@@ -14,7 +14,7 @@ struct flo_group_walk {
     char group[FLO_NAME_MAX + 1]; /* "": all */
     char last[37];                /* device; "": none yet */
     uint64_t taken;               /* by this slice */
-    struct flo_text_list ids;     /* of its group */
+    struct flo_text_list ids;     /* members of its group */
     size_t at;                    /* the next one */
     flo_fleet_device_fn fn;
     void *context;

@@ -45,7 +45,7 @@ static int read_one(const char *dir, const char *name, json_t *files,
         flo_secret_wipe(text, bytes);
         free(text);
     }
-    return rv == FLO_E_ABSENT ? 0 : rv; /* it was taken away meanwhile */
+    return rv == FLO_E_ABSENT ? 0 : rv; /* the file was taken away meanwhile */
 }
 
 static int read_folder(const char *dir, const char *folder, json_t *files,

@@ -42,10 +42,11 @@ void flo_keyring_cleanup(struct flo_keyring *keyring);
 struct flo_keyring_kept {
     struct flo_keyring as_stored; /* without files; number 0: none is */
     json_t *before; /* controllers before this transaction; NULL: as they are */
-    bool is_written;                 /* in this transaction */
-    char digest[FLO_KEYRING_DIGEST]; /* of the files as stored; "": unknown */
-    bool is_stale;                   /* a file has changed since, perhaps */
-    char own[FLO_KEYID_TEXT];        /* key of the controller that leads */
+    bool is_written; /* in this transaction */
+    /* Digest of the files as stored; "": unknown. */
+    char digest[FLO_KEYRING_DIGEST];
+    bool is_stale;            /* a file has changed since, perhaps */
+    char own[FLO_KEYID_TEXT]; /* key of the controller that leads */
 };
 
 /* ---- document.c: no file ---- */

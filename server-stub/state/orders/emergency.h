@@ -14,7 +14,7 @@ struct flo_rollout_entry;
 struct flo_take_back {
     const char *release; /* model@version */
     const char *group;   /* "all": everywhere; NULL: one device */
-    const char *device;  /* its id, or NULL */
+    const char *device;  /* the device's id, or NULL */
     const char *to;      /* model@version to go to; NULL: each device's previous
                           * one */
     bool is_yanked;      /* no device starts the release again */
@@ -77,8 +77,8 @@ FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller,
 struct flo_remove {
     const char *model;
     const char *group;  /* "all": everywhere; NULL: one device */
-    const char *device; /* its id, or NULL */
-    bool keeps_blobs;   /* its files stay until the disk is short */
+    const char *device; /* the device's id, or NULL */
+    bool keeps_blobs;   /* the model's files stay until the disk is short */
     const char *by;
     const char *reason;
 };

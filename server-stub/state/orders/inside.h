@@ -39,8 +39,8 @@ struct flo_scope_member {
 struct flo_scope_list {
     struct flo_controller *controller;
     const char *order;
-    uint64_t seq;        /* of the order; 0: it is the newest of all */
-    const char *model;   /* it is about; NULL: the whole fleet */
+    uint64_t seq;        /* number of the order; 0: it is the newest of all */
+    const char *model;   /* the order's model; NULL: the whole fleet */
     const char *release; /* digest text: of the rollback; NULL: another op,
                           * with a model a removal */
     const char *to;      /* digest text, or NULL */
@@ -112,14 +112,16 @@ FLO_MUST_USE int flo_making_until(struct flo_controller *controller,
 
 struct flo_orders_plan {
     struct flo_controller *controller;
-    char texts[4][FLO_RETURN_TITLE]; /* of `back` and `remove` */
+    char texts[4][FLO_RETURN_TITLE]; /* texts of `back` and `remove` */
     struct flo_take_back back;
     struct flo_remove remove;       /* without a model it is a rollback */
-    struct flo_take_back_pair both; /* of a rollback */
-    char rollout[FLO_NAME_MAX + 1]; /* it alone goes back; "": the release */
-    const char *device; /* of `back` or `remove`; NULL: a group's walk */
+    struct flo_take_back_pair both; /* a rollback's pair */
+    /* The rollout that goes back alone; "": the release does. */
+    char rollout[FLO_NAME_MAX + 1];
+    /* The device of `back` or `remove`; NULL: a group's walk. */
+    const char *device;
     struct flo_group_walk walk;
-    struct flo_scope_list list; /* of one device: the next */
+    struct flo_scope_list list; /* the next one, of one device */
     size_t devices, offline;
     size_t ways[FLO_RETURN_COUNT]; /* or by flo_removal */
     json_t *targets[FLO_RETURN_COUNT], *items[FLO_RETURN_COUNT];

@@ -17,7 +17,7 @@ struct slice {
     char release[FLO_DIGEST_TEXT];
     char to[FLO_DIGEST_TEXT];
     char send[FLO_NAME_MAX + 1]; /* the deploy order of `to`; "": not yet */
-    enum flo_return way;         /* of the device that was looked at last */
+    enum flo_return way;         /* way of the device that was looked at last */
     /* No list has the rollback, or the removal: reports say who needs it. */
     bool is_by_report;
     bool is_there;               /* the model, on that device */

@@ -100,7 +100,8 @@ static int read_until_one(struct flo_scope_list *list, const char *group,
     int rv =
         flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
-    if (rv == 0 && list->count == 0) { /* it may be on trial, or be stopped */
+    /* The release may be on trial, or be stopped. */
+    if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;
         rv =

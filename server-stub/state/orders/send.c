@@ -94,7 +94,8 @@ int flo_orders_send(struct flo_controller *controller, const char *back,
         rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending,
                                    err);
     }
-    if (rv == 0 && !sending.is_published) { /* it was withdrawn meanwhile */
+    /* The release was withdrawn meanwhile. */
+    if (rv == 0 && !sending.is_published) {
         snprintf(id, FLO_NAME_MAX + 1, "%s", back);
         return 0;
     }

@@ -43,7 +43,7 @@ struct flo_pki {
     size_t authority_count;
     struct flo_buf ca;                      /* as ca_file */
     uint64_t leaves_at_ms, leaves_until_ms; /* our own certificates */
-    uint64_t revoked_at_ms;                 /* of the newest list */
+    uint64_t revoked_at_ms;                 /* time of the newest list */
     char asked[37];                         /* the last device that was */
     bool has_seal_key;
     bool has_keyless; /* certificates whose key the store does not have */

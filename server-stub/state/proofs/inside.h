@@ -35,19 +35,21 @@ enum flo_proofs_late {
 };
 /* A device's key, of one certificate. */
 struct flo_proofs_key {
-    struct flo_proofs_key *older; /* its key before; NULL: none */
+    struct flo_proofs_key *older; /* the key before; NULL: none */
     uint64_t issued_at_ms;
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* numbers, of each channel */
     bool is_held;
     bool is_left; /* a newer one is held: telemetry alone may be of it */
     enum flo_proofs_late late; /* may prove with the order key before */
-    uint64_t late_since_ms;    /* of either; by the clock that goes on */
-    bool is_gone;              /* since its last presence */
-    bool is_dirty;             /* not as it is stored */
-    char of_order[FLO_PROOF_CONTROLLER_TEXT]; /* of its last proof; "": none */
+    /* When that began; by the clock that goes on. */
+    uint64_t late_since_ms;
+    bool is_gone;  /* since its last presence */
+    bool is_dirty; /* not as it is stored */
+    /* Order key of its last proof; "": none. */
+    char of_order[FLO_PROOF_CONTROLLER_TEXT];
     struct flo_public_key point;
-    char serial[]; /* of the certificate */
+    char serial[]; /* serial of the certificate */
 };
 struct flo_proofs_device {
     struct flo_proofs_key *newest; /* NULL: none */

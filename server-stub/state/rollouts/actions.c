@@ -18,7 +18,7 @@ struct meant {
     struct clock clocks[FLO_ZONES_MAX + 1];
     size_t clock_count;
     struct flo_text_list devices;
-    uint8_t *clock_of; /* of each device: place in clocks[] */
+    uint8_t *clock_of; /* [device]: place in clocks[] */
     size_t room;
 };
 

@@ -357,7 +357,7 @@ static void add_device(const struct shown *shown, const json_t *row,
     size_t index = id != NULL ? flo_rollout_find(shown->core, id) : SIZE_MAX;
 
     if (index == SIZE_MAX) {
-        return; /* it left */
+        return; /* the device left */
     }
     const struct flo_rollout_member *member = &shown->core->members[index];
     json_int_t wave = json_integer_value(json_array_get(row, 1));
@@ -390,7 +390,8 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
                                 json_object_get(shown->one, "block")) ||
         flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record,
                        &err) < 0) {
-        return 0; /* it is too old: its devices are not known any more */
+        /* The record is too old: its devices are not known any more. */
+        return 0;
     }
     list = json_array();
     json_array_foreach(json_object_get(record, member), i, row)

@@ -54,20 +54,24 @@ struct flo_rollout_entry {
     uint64_t rules_seen;            /* revision of the rules of the last look */
     uint64_t bars_at_ms;            /* look at change freezes, not before */
     uint64_t lift;                  /* denials up to this number do not count */
-    bool is_unwritten; /* its row: device events of this transaction */
-    bool is_drafted;   /* some of its members have no row yet: drafted.c */
-    size_t made;       /* up to this member all have one: a hint */
-    json_t *spec;      /* as asked */
-    uint32_t excused[FLO_EXCUSE_COUNT]; /* of its group, when it was made */
-    struct flo_text_list above;         /* groups that outrank it: above.c */
+    /* Device events of this transaction are not in its row. */
+    bool is_unwritten;
+    bool is_drafted; /* some of its members have no row yet: drafted.c */
+    size_t made;     /* up to this member all have one: a hint */
+    json_t *spec;    /* as asked */
+    /* Devices of its group that were no members at the start. */
+    uint32_t excused[FLO_EXCUSE_COUNT];
+    struct flo_text_list above; /* groups that outrank it: above.c */
     json_t *overlaps; /* at its start; NULL: read from the store since */
-    json_t *evidence; /* of the newest verdicts, in the order of the gates;
-                         null where none came; NULL: none at all */
+    /* Evidence of the newest verdicts, in the order of the gates; null where
+     * none came; NULL: none at all. */
+    json_t *evidence;
     /* Words behind the numbers of members' places. */
     struct flo_word_set strata, values, zone_names;
     struct flo_zone *zones[FLO_ZONES_MAX]; /* NULL: not known here */
     uint64_t zones_at_ms;                  /* look at offsets, not before */
-    struct flo_rollout_labels *labels; /* of its slices; NULL: not numbered */
+    /* Labels of its slices; NULL: not numbered. */
+    struct flo_rollout_labels *labels;
     json_t *slices;       /* that were found: found.c; NULL: none */
     struct flo_buf trace; /* lines, the newest last: explain.c */
     uint64_t trace_cut;   /* bytes that fell out of it */
@@ -244,7 +248,7 @@ FLO_MUST_USE int flo_rollouts_show_first(struct flo_controller *controller,
 enum flo_members {
     FLO_MEMBERS_ALL,
     FLO_MEMBERS_FAILED,  /* also silent, and overdue */
-    FLO_MEMBERS_NOT_DONE /* it did not end well, or not yet */
+    FLO_MEMBERS_NOT_DONE /* members that did not end well, or not yet */
 };
 struct flo_members_page {
     const char *after; /* the last id of the page before; "": the first page */

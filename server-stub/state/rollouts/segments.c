@@ -8,7 +8,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 
-#define MEMBERS_MIN 20 /* of a segment; smaller ones are together */
+#define MEMBERS_MIN 20 /* members of a segment; smaller ones are together */
 #define DRAFTS_MAX 255
 #define OTHER "other"
 

@@ -25,7 +25,8 @@
 
 struct label {
     struct flo_spec_label key;
-    struct flo_word_set words;      /* its values, as they were first seen */
+    /* The label's values, as they were first seen. */
+    struct flo_word_set words;
     uint32_t *of;                   /* [member] number of a word; 0: none */
     uint16_t *numbers;              /* [word - 1] among those scanned */
     struct flo_slice_values values; /* scanned ones */
@@ -314,7 +315,8 @@ static uint16_t number_of(const struct label *label, size_t member)
 
 /* ---- its name ---- */
 
-#define CUT_BYTES 75 /* of a long name; the rest tells it from those alike */
+/* Bytes of a long name; the rest tells it from those alike. */
+#define CUT_BYTES 75
 
 /* As much of it as is whole characters. */
 static size_t cut(const char *text, size_t bytes)
@@ -398,7 +400,7 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
     struct flo_rollout_labels *keys = calloc(1, sizeof(*keys));
     if (keys == NULL || device == NULL) {
         free(keys);
-        return UINT8_MAX; /* it may be of any */
+        return UINT8_MAX; /* the value may be any */
     }
     add_keys(keys, &entry->wish);
     for (size_t l = 0; l < keys->count; l++) {

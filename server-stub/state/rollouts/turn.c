@@ -4,7 +4,7 @@
 #include "server-stub/state/rollouts/inside.h"
 
 #define FAILED_MS 5000 /* to the next turn: all rollouts were read again */
-#define ROWS 250       /* of a slice */
+#define ROWS 250       /* rows of a slice */
 
 static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 {

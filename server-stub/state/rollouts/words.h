@@ -7,7 +7,7 @@
 struct flo_word_set {
     char **words;
     size_t count, room;
-    uint32_t *table; /* of numbers, by hash; a power of two; 0: free */
+    uint32_t *table; /* numbers by hash; a power of two; 0: free */
     size_t table_size;
 };
 /* Zeros are an empty set. */

@@ -14,7 +14,7 @@
 struct flo_controller;
 struct flo_zone;
 
-#define FLO_RULES_MAX 64 /* of each kind */
+#define FLO_RULES_MAX 64 /* rules of each kind */
 #define FLO_RULE_PEOPLE_MAX 5
 #define FLO_RULE_WINDOW_TEXT 96
 #define FLO_RULE_REASON 128
@@ -33,7 +33,7 @@ struct flo_rule_freeze {
     uint64_t from_ms, until_ms;   /* wall clock; 0: by the window */
     char window_text[FLO_RULE_WINDOW_TEXT];
     struct flo_window window;
-    struct flo_zone *zone; /* of the window; owned */
+    struct flo_zone *zone; /* zone of the window; owned */
     char reason[FLO_RULE_REASON + 1];
     char by[65];
     uint64_t at_ms;

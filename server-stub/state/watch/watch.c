@@ -418,7 +418,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     }
     for (; rv == 0 && (text = flo_alert_default(i, &name)) != NULL; i++) {
         if (flo_watch_rule_find(controller, name) != NULL) {
-            continue; /* of people */
+            continue; /* a rule of people stays */
         }
         FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
         rv = flo_json_parse(text, strlen(text), BODY_BYTES_MAX, &json, err);

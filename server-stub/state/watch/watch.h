@@ -12,7 +12,7 @@
 struct flo_controller;
 
 #define FLO_WATCH_RULES_MAX 64
-#define FLO_WATCH_SERIES_MAX 32 /* of a rule: those that came first */
+#define FLO_WATCH_SERIES_MAX 32 /* series of a rule: those that came first */
 #define FLO_WATCH_ALERTS_MAX 512
 #define FLO_WATCH_WEBHOOKS_MAX 16
 #define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */

@@ -7,7 +7,7 @@
 #include "server-stub/telemetry/observe/crowd.h"
 
 #define ALPHA 0.01
-#define ERRORS_LEAST 8 /* of a device that is far */
+#define ERRORS_LEAST 8 /* errors of a device that is far */
 #define CRASHES_LEAST 1
 #define RATE_MIN 1e-6 /* crashes an hour, where nobody had one */
 
@@ -15,8 +15,8 @@ struct look {
     struct flo_crowd crowd;
     uint8_t waves;
     enum flo_measure measure; /* ERRORS or CRASHES */
-    double rate;              /* of all, before: what a device without a past
-                                 lets expect */
+    /* Rate of all, before: a device without a past lets expect this. */
+    double rate;
     struct flo_count_scan_device *devices; /* by place in the crowd */
     uint8_t *far;
     void *room;
@@ -130,7 +130,7 @@ static void scan(struct look *look, enum flo_measure measure)
 
     look->measure = measure;
     if (rule.weight <= 0) {
-        return; /* it has no rule */
+        return; /* the measure has no rule */
     }
     look->rate = rate_of(look);
     for (size_t i = 0; i < crowd->count; i++) {

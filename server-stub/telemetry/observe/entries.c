@@ -116,7 +116,8 @@ struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
     struct flo_observer_entry *entry =
         number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
-    if (entry != NULL && entry->is_forgotten) { /* it was enrolled again */
+    /* The device was enrolled again. */
+    if (entry != NULL && entry->is_forgotten) {
         entry->is_forgotten = false;
         give_readings(observer, entry, device);
     }

@@ -123,7 +123,8 @@ static void place_members(struct flo_observer *observer,
             continue;
         }
         if (entry->roster != number && entry->side == FLO_TWIN_NEW) {
-            flo_observer_part(observer, entry); /* it is compared so no more */
+            /* The entry is compared so no more. */
+            flo_observer_part(observer, entry);
         }
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
@@ -167,7 +168,8 @@ struct gather {
     uint32_t coverage_blocks; /* without a reading for longer is bad */
     double control_rate;      /* errors a request, before */
     double control_bad;       /* bad of the answers that were judged, before */
-    double usual_requests;    /* of a device that has any, since its split */
+    /* Mean of a device that has any, since its split. */
+    double usual_requests;
     double usual_judged;
     const struct flo_observer_entry **compared; /* devices, as entries come */
     size_t compared_count;
@@ -617,7 +619,7 @@ static bool has_rule(const struct flo_observe_study *study,
 
 /* ---- memory over time ---- */
 
-#define NO_WAVE FLO_SCAN_WAVES_MAX /* it swapped when nobody counted waves */
+#define NO_WAVE FLO_SCAN_WAVES_MAX /* nobody counted waves at the swap */
 
 /* Slopes of a segment's devices in the time of a wave: updated ones from the
  * front, controls from the end. */

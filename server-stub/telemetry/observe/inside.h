@@ -13,8 +13,8 @@
 struct flo_observer_entry {
     struct flo_observed observed;
     uint32_t device; /* number */
-    uint32_t next;   /* of the same device; FLO_OBSERVER_NONE */
-    uint32_t class;  /* of its hardware and model: a curve outside rollouts */
+    uint32_t next;   /* next entry of the device; FLO_OBSERVER_NONE */
+    uint32_t class;  /* class by hardware and model: a curve outside rollouts */
     uint32_t site;   /* as its study says */
     uint32_t roster; /* the study that it is in; FLO_OBSERVER_NONE */
     /* Compared with another model of the device; the entry of FLO_TWIN_NEW owns
@@ -25,16 +25,16 @@ struct flo_observer_entry {
     /* Its newest readings while it is in no rollout, the last one first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
-    uint64_t seq;     /* of its last window */
+    uint64_t seq;     /* number of its last window */
     uint64_t at_ms;   /* when that came */
     uint16_t model;   /* place among the models */
     uint8_t side;     /* enum flo_twin_side */
     bool is_swapping; /* in the look that is under way */
-    bool is_late;     /* it still sends what it kept for us */
+    bool is_late;     /* the device still sends windows that it kept for us */
     bool is_probe;    /* a probe brings it: its swap is of a wave of probes */
     uint32_t handed;  /* block in which it was handed on; 0: not since then */
     bool is_dirty;
-    bool is_forgotten; /* its device was retired */
+    bool is_forgotten; /* the device was retired */
 };
 _Static_assert(sizeof(struct flo_observer_entry) +
                        sizeof(struct flo_readings) <=

@@ -29,7 +29,7 @@ void flo_observer_forget(struct flo_observer *observer, const char *device)
         flo_observer_waves_forget(entry);
         entry->observed = (struct flo_observed){.arm = FLO_ARM_LEFT};
         entry->roster = FLO_OBSERVER_NONE;
-        entry->is_dirty = observer->is_handed; /* its row goes */
+        entry->is_dirty = observer->is_handed; /* the row goes */
         entry->handed = 0;
         entry->is_forgotten = true;
         memset(entry->recent_count, 0, sizeof(entry->recent_count));
@@ -140,7 +140,7 @@ void flo_observer_take(struct flo_observer *observer, const char *device,
                        uint64_t now_ms)
 {
     if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
-        return; /* of no known release */
+        return; /* no release is known */
     }
     flo_observer_move(observer, now_ms);
     struct flo_observer_entry *entry =
@@ -194,7 +194,7 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
 /* Members by the curves that they make; those of a curve as the entries come,
  * since sums run in that order. */
 struct placed {
-    struct flo_curve *curves; /* of all readings */
+    struct flo_curve *curves; /* curves of all readings */
     uint32_t entry;
 };
 

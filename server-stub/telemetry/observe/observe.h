@@ -90,10 +90,10 @@ struct flo_observe_study {
     struct flo_slice_label *labels;
     uint16_t *values;
     size_t label_count;
-    double weights[FLO_MEASURE_COUNT]; /* of its rules; 0: no rule */
+    double weights[FLO_MEASURE_COUNT]; /* weights of its rules; 0: no rule */
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];
-    struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* of the probes */
+    struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* slices of the probes */
     struct flo_study_device *listed;    /* devices of both; owned; NULL: none */
     struct flo_observe_member *members; /* owned */
     size_t member_count;
@@ -123,7 +123,7 @@ struct flo_observe_bases {
     size_t count;
     uint32_t block; /* the present one */
     uint64_t block_ms;
-    struct flo_study_past past; /* of all of them */
+    struct flo_study_past past; /* past of all of them */
 };
 /* Room for so many devices; NULL without memory. */
 struct flo_observe_bases *flo_observe_bases_new(size_t count);

@@ -85,7 +85,7 @@ static int place(struct flo_observer *observer,
                                    (enum flo_member_way)member->way)) {
             continue;
         }
-        if (new->observed.rollout != 0) { /* of one that compared devices */
+        if (new->observed.rollout != 0) { /* that rollout compared devices */
             flo_observed_release(&new->observed);
             flo_observer_waves_forget(new);
         }
@@ -107,7 +107,7 @@ struct pairing {
     uint32_t roster;
     double rate; /* errors a request of the old model, over all devices */
     double bad;  /* bad ones of its answers that were judged */
-    double usual_requests; /* of a side that has any */
+    double usual_requests; /* mean of a side that has any */
     double usual_judged;
     struct flo_difference *differences;
     double *scratch;

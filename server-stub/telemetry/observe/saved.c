@@ -61,7 +61,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device,
     }
     if (flo_kept_member_unpack(data, bytes, &kept, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
-        return 0; /* it begins from nothing */
+        return 0; /* the entry begins from nothing */
     }
     struct flo_observer_entry *entry =
         flo_observer_entry(observer, device, model);

@@ -63,7 +63,7 @@ void flo_observer_attend(struct flo_observer *observer,
     flo_observer_waves_forget(entry);
     entry->since = calloc(1, sizeof(*entry->since));
     if (entry->since == NULL) {
-        return; /* it is in no wave */
+        return; /* the entry is in no wave */
     }
     entry->since->rollout = rollout;
     if (entry->observed.readings != NULL) { /* without memory counted only */
