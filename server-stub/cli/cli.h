@@ -17,7 +17,7 @@ struct flo_cli {
     char controller[512];
     char token[256];
     char ca_file[1100]; /* authority that is trusted alone; "": the system's */
-    char fingerprint[65]; /* of the authority, instead of its file; "": none */
+    char fingerprint[65]; /* the authority's, instead of its file; "": none */
     bool is_tty;          /* stdout is a terminal */
 };
 

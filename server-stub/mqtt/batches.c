@@ -19,7 +19,8 @@
 #define RUSH_MS 100     /* ... larger batches write each page once for many */
 #define AUDIT_MS 300000 /* between two marks with a newer signed line */
 #define HEAL_MS 5000    /* after the last one that was dropped */
-#define BATCH_TURN_MS 20 /* of writing: people's requests wait meanwhile */
+/* A turn of writing: people's requests wait meanwhile. */
+#define BATCH_TURN_MS 20
 #define QUEUE_MESSAGES_MAX 200000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
 
@@ -48,7 +49,7 @@ struct flo_batches {
     struct event *batch;
     struct line lines[LINES];
     uint64_t pause_ms;         /* before the next batch */
-    struct flo_mqtt_room room; /* of both */
+    struct flo_mqtt_room room; /* room of both lines */
     uint64_t batches;          /* since the start */
     uint64_t refused;          /* messages, for want of room here */
     uint64_t dropped_before;   /* messages, when it was looked at */

@@ -8,7 +8,7 @@
 
 struct flo_held_message {
     struct flo_held_message *next;
-    uint64_t number; /* of the commit */
+    uint64_t number; /* number of the commit */
     enum flo_topic topic;
     char key[FLO_NAME_MAX + 1];
     size_t bytes;

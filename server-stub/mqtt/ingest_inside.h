@@ -11,7 +11,7 @@ struct flo_message {
     struct flo_controller *controller;
     const char *device;
     json_t *json;
-    const char *text; /* of which it was made */
+    const char *text; /* text of which `json` was made */
     size_t bytes;
     uint64_t now_ms; /* wall */
     bool retained;

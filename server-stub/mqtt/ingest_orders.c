@@ -227,7 +227,7 @@ static int back_by_last_report(const struct flo_message *message,
 #define ASKED_MAX 8 /* rollbacks; others wait for the next time */
 struct asked {
     const struct flo_message *message;
-    bool is_back; /* it was away: the broker kept nothing for it */
+    bool is_back; /* the device was away: the broker kept nothing for it */
     size_t count;
     struct {
         char model[FLO_NAME_MAX + 1];

@@ -35,7 +35,7 @@ struct route {
     const char *what;
     const char *query; /* core/request/request.h */
     const char *body;
-    int status; /* of an answer */
+    int status; /* status of an answer */
 };
 /* A row of routes.def without one of answers.def does not compile. */
 enum {

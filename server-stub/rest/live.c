@@ -251,7 +251,7 @@ static void send_changed(struct flo_live *live, const struct flo_change *change)
     json_t *json = NULL;
 
     if (view(live->controller, change, &json, &err) < 0) {
-        return; /* it is gone */
+        return; /* the object is gone */
     }
     flo_json_dump(json, &out);
     json_decref(json);

@@ -108,7 +108,7 @@ struct known {
     uint64_t number;
     const char *digest_new;
     uint64_t number_max;
-    char digest[FLO_DIGEST_TEXT]; /* of the same version, or "" */
+    char digest[FLO_DIGEST_TEXT]; /* digest of the same version, or "" */
     char twin[FLO_NAME_MAX + 1];  /* another one of the same number, or "" */
 };
 

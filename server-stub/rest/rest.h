@@ -24,7 +24,7 @@
 struct flo_rest_held {
     struct flo_rest_held *next;
     struct flo_httpd_request *request; /* NULL: the client went away */
-    uint64_t number;                   /* of the commit */
+    uint64_t number;                   /* number of the commit */
     int status;
     size_t bytes;
     char body[];
@@ -60,16 +60,18 @@ struct flo_rest {
     struct flo_live *live;
     struct flo_login_desk *login; /* NULL: no identity provider */
     struct flo_rest_held_list held;
-    struct flo_rest_check *checks; /* of the audit, under way (verify.c) */
-    struct flo_rest_plan *plans;   /* under way (plans.c) */
-    struct event *plan_turn;       /* of the first one; NULL: none came yet */
-    bool has_lane;                 /* telemetry was heard once */
+    /* Checks of the audit, under way (verify.c). */
+    struct flo_rest_check *checks;
+    struct flo_rest_plan *plans; /* under way (plans.c) */
+    /* Turn of the first one; NULL: none came yet. */
+    struct event *plan_turn;
+    bool has_lane; /* telemetry was heard once */
     uint64_t requests;
     uint64_t renewals;          /* certificates given to devices that had one */
     uint64_t strangers_refused; /* enrolments that the audit does not name */
     uint64_t strangers_log_at_ms; /* not before */
-    struct flo_refusals refusals; /* of enrolment tokens */
-    struct flo_rates *rates;      /* of access tokens */
+    struct flo_refusals refusals; /* refused enrolment tokens */
+    struct flo_rates *rates;      /* rates of access tokens */
     struct flo_rest_use uses[FLO_REST_USES_MAX];
     uint64_t uses_write_at_ms; /* not before */
     struct {
@@ -87,19 +89,19 @@ struct flo_rest_call {
     struct flo_controller *controller;
     struct flo_httpd_request *request;
     char who[96];  /* "<token id> <name>", for audit */
-    char name[65]; /* of the person or token: `by` of orders */
+    char name[65]; /* name of the person or token: `by` of orders */
     struct flo_grants grants;
-    bool is_scoped;  /* its role is of groups, not of the whole fleet */
+    bool is_scoped;  /* the role is of groups, not of the whole fleet */
     char person[65]; /* whose token it is, or "" */
     char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID of nobody's */
     char token_id[64]; /* scope of idempotency keys; "": a stranger */
-    char told[192];    /* of a body that has a secret, for the audit */
+    char told[192];    /* body without its secret, for the audit */
     json_t *in;        /* body, or NULL */
-    int status;        /* of answers.def unless the handler says */
+    int status;        /* as answers.def has it unless the handler says */
     json_t *out;       /* taken */
     char etag[24];     /* "" none */
     bool is_dry;       /* dry_run: a plan, of which nothing is kept */
-    bool is_read;      /* its answer promises nothing */
+    bool is_read;      /* the answer promises nothing */
     bool is_later;     /* the handler has the request: it answers later */
 };
 typedef int (*flo_rest_handler)(struct flo_rest_call *call,

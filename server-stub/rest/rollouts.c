@@ -102,7 +102,7 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 
 struct ids {
     struct flo_text_list list;
-    const char *word; /* of the cursor */
+    const char *word; /* word of the cursor */
     struct flo_rest_page *page;
 };
 
@@ -465,7 +465,7 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
     char device[37];
     int rv = read_take_back(call, what, device, err);
 
-    if (rv == 0 && what->is_yanked) { /* it goes from everybody */
+    if (rv == 0 && what->is_yanked) { /* the release goes from everybody */
         rv = flo_rest_may_group(call, "all", err);
     }
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {

@@ -21,7 +21,7 @@
 
 #define THREADS 3 /* the first is for uploads alone */
 #define JOBS_MAX 1024
-#define GETS_MAX 768 /* of them: the others are for uploads */
+#define GETS_MAX 768 /* fetches among them: the others are for uploads */
 #define TRIES 3
 #define PAUSE_MS 1000       /* twice as long each time */
 #define LOOK_PAUSE_MS 60000 /* most between two looks while it fails */
@@ -30,7 +30,7 @@
 #define ROOM_BYTES (UINT64_C(8) << 20)  /* between two looks at the disk */
 #define PROBE "flotilla keeps artifacts here\n"
 #define BYTES_MAX (UINT64_C(64) << 30) /* where no release states less */
-#define GET_STALLED_MS 10000           /* it has only to read */
+#define GET_STALLED_MS 10000           /* a client that has only to read */
 #define EMPTY_SHA256                                                           \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -54,11 +54,11 @@ struct flo_depot_threads {
     size_t thread_count;
     struct event *event;
     int wake_fd;
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work;
     struct flo_depot_job *first[2], **last[2]; /* by what they are */
     struct flo_depot_job *done;
-    size_t count[2]; /* of all that are not told yet */
+    size_t count[2]; /* jobs that are not told yet */
     bool ends;
 };
 
@@ -129,7 +129,7 @@ struct transfer {
     struct flo_sha256 sha;
     uint64_t bytes;
     uint64_t bytes_max; /* who gives more is not heard out */
-    uint64_t looked;    /* of them, when the disk was looked at */
+    uint64_t looked;    /* bytes when the disk was looked at */
     int fd;             /* -1: only the digest is of interest */
     bool is_stated;     /* bytes_max; else it is BYTES_MAX */
     bool is_too_large;
@@ -585,7 +585,7 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     snprintf(path, sizeof(path), "%s/%s", hand->threads->folder, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        flo_fd_cleanup(&fd); /* it was collected meanwhile */
+        flo_fd_cleanup(&fd); /* the file was collected meanwhile */
         return 0;
     }
     int rv = is_there(hand, &digest, (uint64_t)st.st_size, &is_done, err);

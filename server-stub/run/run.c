@@ -27,7 +27,7 @@
 #include "server-stub/store/seals.h"
 
 #define TICK_MS 1000
-#define BEAT_MS 200 /* of the thread: it does not stand still */
+#define BEAT_MS 200 /* beat of the thread: it does not stand still */
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define FACTS_MS 15000 /* between two rounds of writing changed facts */
 #define FACTS_TICK 1000
@@ -46,11 +46,12 @@ struct flo_run {
     struct flo_disk disk;
     struct flo_watching watching;
     struct flo_oidc_file *oidc;
-    struct flo_asker *asker;         /* of the identity provider; NULL: none */
-    struct flo_depot_threads *depot; /* of artifacts; NULL: none */
+    /* Client of the identity provider; NULL: none. */
+    struct flo_asker *asker;
+    struct flo_depot_threads *depot; /* threads for artifacts; NULL: none */
     struct flo_rest rest; /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
-    bool ends_broker; /* it does not wait for the next controller */
+    bool ends_broker; /* the broker does not wait for the next controller */
     struct event *tick, *beat;
     struct event *prune;
     struct event *groups; /* devices that changed are looked at */
@@ -58,7 +59,7 @@ struct flo_run {
     struct event *collect;
     struct event *signals[2];
     uint64_t ticked_at_ms;
-    uint64_t hour;           /* of the wall clock: orders age by that */
+    uint64_t hour;           /* hour of the wall clock: orders age by that */
     uint64_t orders_from;    /* number from which orders are to be pruned */
     size_t facts_from;       /* device from which facts are to be written */
     uint64_t heard_at_ms;    /* when the connected are looked at again */

@@ -9,7 +9,7 @@
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/create/parts.h"
 
-#define FLO_CREATE_BASES_MAX 32 /* of all models together */
+#define FLO_CREATE_BASES_MAX 32 /* bases of all models together */
 #define FLO_CREATE_STEPS_MAX 8
 
 /* A file of an earlier release that a delta begins with. */

@@ -6,7 +6,7 @@
 #include "server-stub/cli/fleet/fleet.h"
 #include "server-stub/core/member/serial.h"
 
-#define ITEMS_MAX 1000 /* of one request */
+#define ITEMS_MAX 1000 /* items of one request */
 
 /* Groups stand in one cell, apart by blanks. */
 static json_t *groups_of(const char *cell)

@@ -9,7 +9,7 @@ struct csv {
     const char *at, *end;
     size_t line;
     struct flo_buf cell;
-    bool is_last; /* of its line */
+    bool is_last; /* the last cell of its line */
 };
 
 static int fail(const struct csv *csv, struct flo_err *err, const char *what)

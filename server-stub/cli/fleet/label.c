@@ -6,7 +6,7 @@
 
 #include "server-stub/cli/fleet/fleet.h"
 
-#define ITEMS_MAX 1000 /* of one request */
+#define ITEMS_MAX 1000 /* items of one request */
 
 /* ---- which ---- */
 

@@ -22,7 +22,7 @@ struct doctor {
     json_t *findings;
     json_t *version, *ready;
     uint64_t took_ms;
-    int exit; /* of the first check that failed */
+    int exit; /* exit code of the first check that failed */
 };
 
 /* `next`: the command or step that helps; "" for what is good. */

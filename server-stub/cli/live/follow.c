@@ -63,7 +63,7 @@ static int wait_event(struct flo_cli *cli, struct follow *follow,
     if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT ||
         rv == FLO_E_NET_STALLED) {
         flo_out_say(cli, "the controller cannot be reached; trying again");
-        return 0; /* it may be back soon; the list tells else */
+        return 0; /* the controller may be back soon; the list tells else */
     }
     *err = gone;
     return rv;

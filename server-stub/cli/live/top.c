@@ -340,7 +340,7 @@ static int look_on(struct top *top, struct flo_err *err)
         struct flo_out_wish wish = {
             .width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
-        if (rv < 0) { /* it may be back soon */
+        if (rv < 0) { /* the controller may be back soon */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);
             *err = gone;
         } else {

@@ -315,7 +315,7 @@ int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed;  /* of those */
+    uint64_t failed;  /* bad ones of those */
     uint64_t awaited; /* online, without an end: a device that answered and left
                        * does not stand for one of them */
 };

@@ -41,7 +41,7 @@ void flo_ascii(const char *text, size_t bytes, struct flo_buf *out)
 
 struct stream {
     int fd;
-    size_t held; /* of a character whose end has not come yet */
+    size_t held; /* bytes of a character whose end has not come yet */
     char text[4];
 };
 

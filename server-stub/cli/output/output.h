@@ -22,7 +22,7 @@ enum flo_cell {
     CELL_MS,
     CELL_AGO,
     CELL_IN,   /* a time to come */
-    CELL_TIME, /* of ms since 1970, to the minute */
+    CELL_TIME, /* ms since 1970, shown to the minute */
     CELL_RELEASE,
     CELL_ERROR, /* "id: what" */
     CELL_BRIEF, /* a text's begin */
@@ -69,7 +69,7 @@ struct flo_out_wish {
     enum flo_out_form form;
     const char *fields; /* "name,serving.version"; NULL: all */
     const char *sort;   /* "state,-last_seen_at_ms"; NULL: as it came */
-    size_t width;       /* of the terminal, in characters; 0: any */
+    size_t width;       /* width of the terminal, in characters; 0: any */
     bool has_heads;
     bool has_colour;
     bool is_tty; /* what a terminal obeys is taken out of CSV */

@@ -5,7 +5,7 @@
 #include "server-stub/cli/output/output.h"
 
 #define GAP 2
-#define LEAST_WIDTH 6 /* of a column that is cut to fit the terminal */
+#define LEAST_WIDTH 6 /* width of a column that is cut to fit the terminal */
 
 struct table {
     const struct flo_out_wish *wish;

@@ -17,7 +17,7 @@ static bool decode(const char *text, size_t chars, char *out, size_t bytes)
     size_t count = 0;
 
     if (out[0] != '\0') {
-        return false; /* it came before */
+        return false; /* the parameter came before */
     }
     for (size_t i = 0; i < chars; i++) {
         int value = (unsigned char)text[i];

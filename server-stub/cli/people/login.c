@@ -285,7 +285,7 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = check_token(cli, err);
     }
-    flo_http_close(cli->http); /* it had no token, maybe */
+    flo_http_close(cli->http); /* that connection had no token, maybe */
     cli->http = NULL;
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);

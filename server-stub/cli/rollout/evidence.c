@@ -14,11 +14,11 @@
 #define SAME 1e-9 /* parts of a number, or of 1 */
 
 struct told {
-    char stands[FLO_MEASURE_COUNT][16]; /* of the record before */
+    char stands[FLO_MEASURE_COUNT][16]; /* words of the record before */
     uint64_t phase;
     uint64_t records, looks, differ;
     double worst;
-    /* of the record that is judged */
+    /* members of the record that is judged */
     const json_t *record;
     bool is_begun;
     json_t *slices; /* what was said of them, by their text's beginning */

@@ -11,7 +11,7 @@
 #include "server-stub/cli/trust/trust.h"
 
 struct beginning {
-    const char *path; /* of the publisher's public key */
+    const char *path; /* path of the publisher's public key */
     struct flo_public_key key;
     char root_path[FLO_PAIR_PATH];
     bool root_is_new;

@@ -8,9 +8,10 @@
 
 /* Bytes in any pieces; data is not kept.  All zero at the begin. */
 struct flo_frames {
-    char line[FLO_FRAME_WORD + 8]; /* its begin: enough for event and id */
+    /* Begin of the line: enough for event and id. */
+    char line[FLO_FRAME_WORD + 8];
     size_t used;
-    char event[FLO_FRAME_WORD]; /* of the frame that is read */
+    char event[FLO_FRAME_WORD]; /* event of the frame that is read */
     char id[FLO_FRAME_WORD];    /* the newest: what Last-Event-ID names */
 };
 

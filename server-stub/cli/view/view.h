@@ -14,10 +14,10 @@ struct flo_view {
         char name[64];
         double values[FLO_TREND_VALUES];
         size_t count;
-        uint64_t at_ms; /* of the newest */
+        uint64_t at_ms; /* time of the newest */
     } gates[FLO_TREND_GATES];
     size_t gate_count;
-    uint64_t begin_ms, begin_good; /* of the watching */
+    uint64_t begin_ms, begin_good; /* begin of the watching */
     uint64_t moved_ms, moved_good; /* the newest good end that was seen */
 };
 

@@ -42,7 +42,7 @@ struct flo_alert_rule {
     bool is_page; /* severity: page, else ticket */
     /* DEVICES: that this selector means. */
     char where[FLO_SELECTOR_TEXT_MAX + 1]; /* "": a metric */
-    bool is_percent;                       /* of all devices */
+    bool is_percent;                       /* share of all devices */
     /* METRIC */
     enum flo_exposed metric;
     struct {
@@ -54,7 +54,7 @@ struct flo_alert_rule {
     bool has_per;
     enum flo_exposed per; /* the value is divided by this one's */
     double per_least;     /* less of it says nothing */
-    uint64_t window_ms;   /* of an increase */
+    uint64_t window_ms;   /* window of an increase */
     /* threshold */
     bool is_below; /* bad below the limit, else above */
     double limit;
@@ -86,8 +86,9 @@ const char *flo_alert_default(size_t place, const char **name);
 #define FLO_ALERT_SLOTS 30
 /* Zero-initialise. */
 struct flo_alert_increase {
-    double slots[FLO_ALERT_SLOTS]; /* of `sum`, the oldest first from `head` */
-    double last, sum;              /* sum: of all steps up */
+    /* Parts of `sum`, the oldest first from `head`. */
+    double slots[FLO_ALERT_SLOTS];
+    double last, sum; /* sum: of all steps up */
     uint64_t slot_at_ms;
     uint8_t head, count;
     bool has_last;
@@ -101,7 +102,7 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value,
 
 struct flo_alert {
     enum flo_alert_state state;
-    uint64_t since_ms; /* of the state */
+    uint64_t since_ms; /* begin of the state */
     uint64_t fired_ms; /* 0: it did not, since it was ok */
     uint64_t told_ms;  /* somebody was told that it fires; 0: nobody */
     bool is_acked;     /* a person has it: no reminder until it is over */

@@ -29,7 +29,7 @@ enum flo_failure flo_failure_of(enum flo_execution end, const char *id);
 #define FLO_ABORTS_MAX 8
 struct flo_abort_rule {
     uint32_t kind;         /* or FLO_FAILURE_ANY */
-    double fail_pct;       /* of those that ended */
+    double fail_pct;       /* share of those that ended */
     uint64_t executed_min; /* ends before the rule is looked at */
     uint32_t action;       /* enum flo_on_fail, or ... */
 };

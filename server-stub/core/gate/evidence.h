@@ -28,7 +28,7 @@ struct flo_evidence_class {
 };
 struct flo_comparison {
     enum flo_metric metric;
-    uint32_t phase;   /* it was gathered in, from 0 */
+    uint32_t phase;   /* phase in which it was gathered, from 0 */
     bool is_last;     /* that phase is the rollout's last */
     bool is_cut;      /* the newest rows alone were read: there are more */
     uint64_t from_ms; /* windows since then, the controller's clock */

@@ -55,7 +55,7 @@ struct flo_gate_counts {
     uint32_t good;
     uint32_t bad;
     uint32_t members; /* that count */
-    uint32_t queued;  /* of those: not told yet */
+    uint32_t queued;  /* members that are not told yet */
     uint32_t here_ended;
     uint32_t here_members;
     uint32_t here_away;
@@ -78,7 +78,7 @@ struct flo_gate_result {
     bool is_over;     /* every device of the phase that is there ended */
     bool is_struck;   /* one failure of the release is enough for a canary */
     bool is_nobody;   /* all of the phase ended, and none of any phase has it */
-    uint32_t bad;     /* of all phases */
+    uint32_t bad;     /* bad ends of all phases */
     uint32_t done;    /* ended well or badly */
     uint32_t members; /* that count */
     struct flo_share share;

@@ -9,7 +9,7 @@
 #include "server-stub/core/orders/orders.h"
 
 struct flo_answer {
-    enum flo_order_op op; /* of the order that the device names */
+    enum flo_order_op op; /* op of the order that the device names */
     enum flo_order_outcome outcome;
     const char *error; /* id that the device gives as the cause, or NULL */
     bool is_aged;      /* the order, by the controller's clock */

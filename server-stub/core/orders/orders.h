@@ -21,7 +21,7 @@ struct flo_order_card {
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
     struct flo_digest release;      /* rollback: the release that goes */
-    bool is_over; /* of an epoch before: devices refuse its key */
+    bool is_over; /* the order's epoch is over: devices refuse its key */
 };
 
 /* The retained list of a group: indices into `cards` (ascending seq), at most

@@ -8,10 +8,11 @@
 #include "base/host/json.h"
 
 enum flo_removal {
-    FLO_REMOVAL_NONE,     /* it does not have the model, and is told of none */
+    /* The device does not have the model, and is told of none. */
+    FLO_REMOVAL_NONE,
     FLO_REMOVAL_SILENT,   /* enrolled, and never reported */
     FLO_REMOVAL_ASSIGNED, /* told of it, but it has nothing of it yet */
-    FLO_REMOVAL_THERE,    /* it has releases of the model */
+    FLO_REMOVAL_THERE,    /* the device has releases of the model */
     FLO_REMOVAL_COUNT
 };
 /* "none", "silent", "assigned", "remove". */

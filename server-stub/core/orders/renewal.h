@@ -27,7 +27,7 @@ const char *flo_renewal_word(enum flo_renewal_why why);
 struct flo_renewal {
     uint64_t now_ms;
     bool is_each;
-    uint32_t epoch;           /* of the trusted keys; 0: not looked at */
+    uint32_t epoch;           /* epoch of the trusted keys; 0: not looked at */
     bool has_listed_rollback; /* one was signed again in this walk */
 };
 

@@ -10,7 +10,7 @@
 #include "server-stub/core/rollout/rollout.h"
 
 enum flo_return {
-    FLO_RETURN_NONE,     /* it does not have the release */
+    FLO_RETURN_NONE,     /* the device does not have the release */
     FLO_RETURN_SILENT,   /* enrolled, and never reported */
     FLO_RETURN_KEPT,     /* goes back to the release that it keeps: no
                           * download */

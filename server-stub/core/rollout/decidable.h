@@ -13,12 +13,12 @@
 struct flo_rollout_lack {
     char gate[FLO_GATE_TITLE];
     uint32_t phase;      /* from 0 */
-    bool is_ratio;       /* of gates.def; else of a study */
+    bool is_ratio;       /* a ratio of gates.def; else a rule of a study */
     uint64_t updated;    /* devices that the phase can compare */
     uint64_t waiting;    /* ... with these */
     uint64_t updated_of; /* needed */
     uint64_t waiting_of;
-    uint64_t devices; /* of the rollout that can be compared at all */
+    uint64_t devices; /* devices of the rollout that can be compared at all */
 };
 #define FLO_DECIDABLE_CLASSES_MAX 64
 

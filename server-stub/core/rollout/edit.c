@@ -165,7 +165,7 @@ void flo_rollout_edit(struct flo_rollout *rollout,
     change_rest(rollout, draft);
     rollout->edits++;
     for (size_t i = 0; i < rollout->member_count; i++) {
-        rollout->members[i].is_dirty = true; /* its phase, perhaps */
+        rollout->members[i].is_dirty = true; /* the phase changed, perhaps */
     }
     flo_rollout_do(actions,
                    (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});

@@ -280,7 +280,7 @@ void flo_rollout_member_cancel(struct flo_rollout_member *member)
     assert(member->state == FLO_EXECUTION_QUEUED);
     member->state = FLO_EXECUTION_CANCELLED;
     member->is_back = true;
-    /* of the last attempt that began */
+    /* the last attempt that began counts */
     member->attempt -= member->attempt > 0 ? 1 : 0;
     member->is_dirty = true;
 }

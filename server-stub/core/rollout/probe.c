@@ -12,7 +12,7 @@
 
 struct slice {
     const struct flo_rollout *rollout;
-    const uint8_t *probes; /* of members */
+    const uint8_t *probes; /* [member] */
     uint8_t bit;
 };
 

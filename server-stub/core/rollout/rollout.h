@@ -130,14 +130,14 @@ struct flo_rollout_phase {
     double share_pct;
     uint32_t devices_min;   /* at least, whatever the share says; 0: any */
     uint32_t devices_max;   /* at most; 0: any */
-    bool is_spread;         /* its devices are picked over the strata */
+    bool is_spread;         /* the phase's devices are picked over the strata */
     uint64_t soak_ms;       /* wait after the last device ended well */
-    bool is_until_promoted; /* its gates may stop it, and never leave it */
+    bool is_until_promoted; /* gates may stop the phase, and never leave it */
     bool is_hold_out;       /* these keep their release until the others were
                                watched for ... */
     uint64_t watch_ms;
     double starts_per_s;     /* 0: as the rollout's */
-    double ramp_factor;      /* of the pace, after ... */
+    double ramp_factor;      /* factor of the pace, after ... */
     uint32_t ramp_successes; /* ... so many good ends each; 0: none */
     uint32_t concurrent_max; /* devices under way together; 0: any */
     /* Fixed at the start: [from, to). */
@@ -175,7 +175,7 @@ struct flo_rollout {
     enum flo_rollout_state state;
     char reason[FLO_ROLLOUT_REASON];
     uint64_t created_at_ms;
-    uint64_t since_at_ms; /* of `state` */
+    uint64_t since_at_ms; /* begin of `state` */
     uint32_t edits;       /* changes of what was asked */
     uint32_t phase;       /* index of the running phase */
     uint32_t phase_count;
@@ -207,7 +207,7 @@ struct flo_rollout {
     size_t busy_count;
     uint32_t retries_max[FLO_FAILURES];
     uint64_t retry_wait_ms;
-    int64_t wall_ahead_ms; /* of the cores' time */
+    int64_t wall_ahead_ms; /* the wall clock less the cores' time */
     uint32_t approvals_needed;
     uint32_t approvals;
     uint64_t start_at_ms;     /* wall clock; 0: at once */
@@ -222,7 +222,7 @@ struct flo_rollout {
     bool is_snapshot;         /* who joins after the begin is no member */
     uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
     uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */
-    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
+    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* [state]; 0: none */
     uint64_t soak_ms; /* on each device, at least; 0: none */
     char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
     uint32_t cause_count;
@@ -377,7 +377,7 @@ struct flo_rollout_expected {
     uint32_t zoneless;  /* have a window, and nobody knows their zone */
     uint64_t begins_ms; /* wall clock, as those below */
     uint64_t told_ms;   /* the last device */
-    uint64_t ends_ms;   /* its soak too */
+    uint64_t ends_ms;   /* the end of its soak too */
 };
 /* The time that each phase takes at least: nobody fails, nobody is away.  The
  * members are divided; `out` has room for all phases. */

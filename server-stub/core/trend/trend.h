@@ -43,7 +43,7 @@ bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind,
 struct flo_trend_finding {
     bool
         is_known; /* points enough, and the newest is no older than two spans */
-    bool is_there; /* it is no chance, and fast enough to matter */
+    bool is_there; /* the trend is no chance, and fast enough to matter */
     double slope;  /* per day */
     double full_s; /* FILLING that is there: until nothing is left */
 };

@@ -23,9 +23,9 @@ struct flo_broker {
     struct event *watch;
     pid_t pid; /* mosquitto, or its keeper; 0: not running */
     uint64_t pid_started;
-    bool is_kept;                 /* it has a keeper and outlives us */
+    bool is_kept;                 /* mosquitto has a keeper and outlives us */
     int lock;                     /* tells the keeper that we are here */
-    char config[FLO_DIGEST_TEXT]; /* of what it is started with */
+    char config[FLO_DIGEST_TEXT]; /* digest of what it is started with */
     uint16_t port;
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
@@ -350,7 +350,7 @@ static void end_kept(pid_t keeper, uint64_t started)
         usleep(10000);
     }
     if (is_alive(keeper, started)) {
-        kill(keeper, SIGKILL); /* its mosquitto dies with it */
+        kill(keeper, SIGKILL); /* mosquitto dies with its keeper */
     }
 }
 

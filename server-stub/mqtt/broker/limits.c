@@ -9,7 +9,8 @@
 
 #include "server-stub/mqtt/broker/inside.h"
 
-#define RESERVED 32             /* of the broker's for other things */
+/* Descriptors that the broker has for other things. */
+#define RESERVED 32
 #define DESCRIPTORS_MAX 1000000 /* more is not asked for */
 
 int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,

@@ -3,7 +3,7 @@
 
 #include "server-stub/rest/rest.h"
 
-#define NAMES_MAX 1000 /* of devices, in an answer */
+#define NAMES_MAX 1000 /* names of devices in an answer */
 
 /* ---- who holds what ---- */
 

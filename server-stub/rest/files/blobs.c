@@ -315,7 +315,7 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
-    uint64_t synced; /* of them */
+    uint64_t synced; /* bytes of them that are synced */
     int fd;
     char path[4096];
     char who[96];
@@ -438,7 +438,7 @@ static int upload_finish(struct flo_controller *controller,
     }
     flo_artifact_is_wanted(controller, &digest);
     if (controller->depot != NULL) {
-        return 0; /* it gets its name when the depot has it */
+        return 0; /* the file gets its name when the depot has it */
     }
     close(upload->fd);
     upload->fd = -1;

@@ -193,7 +193,7 @@ int flo_rest_groups(struct flo_rest_call *call, struct flo_err *err)
 /* ---- what a selector may say ---- */
 
 struct kinds {
-    const char *name; /* of the group that is asked for */
+    const char *name; /* name of the group that is asked for */
     bool is_by_selector;
     size_t by_selector;
 };

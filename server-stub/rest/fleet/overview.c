@@ -9,10 +9,10 @@
 #include "server-stub/core/device/condition.h"
 #include "server-stub/rest/fleet/fleet.h"
 
-#define ROWS_MAX 64 /* of each list in the answer */
+#define ROWS_MAX 64 /* rows of each list in the answer */
 #define HARDWARE "hardware"
 #define FACETS_MAX 16 /* hardware, and keys of labels */
-#define VALUES_MAX 16 /* of each in the answer */
+#define VALUES_MAX 16 /* values of each in the answer */
 
 struct row {
     const char *name; /* borrowed of a device; NULL: it has no value */
@@ -30,7 +30,8 @@ struct rows {
 
 /* How many devices have which value of a label. */
 struct facet {
-    const char *label; /* its key, borrowed of a device; NULL: hardware */
+    /* Key of a label, borrowed of a device; NULL: hardware. */
+    const char *label;
     struct rows rows;
 };
 

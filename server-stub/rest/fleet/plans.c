@@ -19,7 +19,7 @@ struct flo_rest_plan {
     char account[FLO_ACCOUNT_TEXT];
     char etag[24]; /* "" none */
     const struct flo_rest_planner *planner;
-    void *context; /* of the planner */
+    void *context; /* the planner's */
     bool is_asked; /* the lane has it now */
 };
 

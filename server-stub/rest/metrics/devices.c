@@ -45,7 +45,7 @@ struct pass {
     size_t class_count;
     struct pair pairs[FLO_METRICS_PAIRS_MAX];
     size_t pair_count;
-    struct flo_buf readings; /* of struct reading, of those connected */
+    struct flo_buf readings; /* struct reading of those connected */
 };
 
 static size_t class_of(struct pass *pass,

@@ -82,7 +82,7 @@ int flo_rest_alert_rule_set(struct flo_rest_call *call, struct flo_err *err)
 
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rule = json_copy(call->in);
-        json_object_del(rule, "reason"); /* it is the audit's */
+        json_object_del(rule, "reason"); /* the reason is the audit's */
         rv = flo_watch_rule_set(call->controller, name, rule, err);
     }
     return show_rule(call, name, rv);

@@ -22,14 +22,14 @@
 #define TIMEOUT_MS 10000
 #define CONNECT_MS 5000
 #define WAIT_MS 15000   /* in the queue */
-#define KEPT_MS 3600000 /* of description and keys */
+#define KEPT_MS 3600000 /* life of description and keys */
 #define KEYS_MS 10000   /* between two times, for a key that is unknown */
 #define FAILED_MS 2000  /* so long a failure is the answer of all */
 
 struct flo_asker {
     const struct flo_oidc_file *file;
     struct flo_login_desk desk;
-    /* of the thread alone */
+    /* the thread's alone */
     struct flo_oidc_provider provider;
     uint64_t provider_until_ms; /* 0: none */
     struct flo_jwks keys;

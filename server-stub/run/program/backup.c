@@ -25,7 +25,7 @@ struct done {
 struct copying {
     const char *from, *to; /* `to`: TO.part */
     struct done *out;
-    uint64_t stamp; /* of the small files that were seen */
+    uint64_t stamp; /* stamp of the small files that were seen */
     bool only_looks;
 };
 

@@ -414,7 +414,7 @@ static int run(void *state, struct flo_err *err)
     } else {
         flo_service_stop(service);
     }
-    flo_pulse_close(pulse); /* it asks the lead */
+    flo_pulse_close(pulse); /* the pulse asks the lead */
     flo_standby_close(standby);
     if (is_again) {
         flo_standby_again(err);

@@ -34,13 +34,13 @@ struct flo_pulse {
     atomic_bool ends;
     atomic_int state;
     atomic_uint_least64_t told_ms, epoch;
-    pthread_mutex_t mutex; /* of all below */
+    pthread_mutex_t mutex; /* guards all below */
     struct guard guards[GUARDS_MAX];
     size_t guard_count, opened; /* the first ones listen */
     bool (*is_heard)(void *context);
     void *is_heard_context;
     struct flo_err lacks; /* code 0: nothing keeps it from leading */
-    bool is_on;           /* of the thread: connections are taken */
+    bool is_on;           /* the thread takes connections */
 };
 
 static const char *const words[] = {

@@ -23,8 +23,8 @@ FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65],
 struct flo_standby_wish {
     const char *peer_host; /* NULL: the hosts of the listeners */
     const char *joins;     /* fingerprint of the authority to believe; NULL */
-    bool is_alone;         /* it does not stand by */
-    bool is_check;         /* it looks whether it could stand by */
+    bool is_alone;         /* this controller does not stand by */
+    bool is_check;         /* a look whether it could stand by */
 };
 
 /* Wait for the lead of options->store, and put it into `options`.  *leads is

@@ -33,7 +33,7 @@ struct flo_sender {
     size_t thread_count;
     struct event *event;
     int wake_fd;
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* guards the members below */
     pthread_cond_t work;
     struct flo_sending *first, **last;
     struct flo_sending *sent;

@@ -11,7 +11,7 @@ struct event_base;
 struct flo_sender;
 
 struct flo_sender_options {
-    const char *ca_file; /* of webhooks; NULL: the system's */
+    const char *ca_file; /* authority of webhooks; NULL: the system's */
     const char *command; /* a path; NULL: none */
     bool takes_private;  /* webhooks in private networks, on loopback */
 };
@@ -19,13 +19,13 @@ struct flo_sender_options {
 struct flo_sending {
     struct flo_sending *next;
     char id[24];     /* as receivers know it */
-    uint64_t number; /* of the delivery; 0: it is not in the store */
+    uint64_t number; /* number of the delivery; 0: it is not in the store */
     uint64_t failed; /* attempts before this one */
     char target[FLO_NAME_MAX + 1];
     char url[513]; /* "": the command */
     char secret[65];
     char *body;
-    int status;         /* of the answer; 0: none came */
+    int status;         /* status of the answer; 0: none came */
     struct flo_err err; /* code 0: it was taken */
 };
 /* `done` is called on `base`, which frees the message after it. */

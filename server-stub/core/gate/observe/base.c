@@ -3,7 +3,7 @@
 
 #include "server-stub/core/gate/observe/base.h"
 
-#define SILENT_BLOCKS 3 /* it reports no more */
+#define SILENT_BLOCKS 3 /* blocks after which a device reports no more */
 
 static bool was_read(const struct flo_readings *readings, int reading)
 {

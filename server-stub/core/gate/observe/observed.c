@@ -538,7 +538,7 @@ bool flo_observed_take(struct flo_observed *observed,
     add_numbers(observed, window);
     if ((window->engine_ends > 0 || window->is_after_start) &&
         is_since(observed)) {
-        begin_memory(observed, window->block); /* its memory was given back */
+        begin_memory(observed, window->block); /* the memory was given back */
     }
     if (observed->readings != NULL && is_steady(observed, window)) {
         add_samples(observed, window);
@@ -575,7 +575,7 @@ static void read_sketch(struct flo_readings *readings, size_t sketch,
         bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least,
                                       &readings->y[i]);
         if (is_first && !is_read) {
-            break; /* it stays open */
+            break; /* the block stays open */
         }
         is_done = true;
         is_first = false;

@@ -64,7 +64,8 @@ struct flo_readings {
     struct flo_level_table levels[FLO_READING_COUNT];
     struct flo_series series[FLO_READING_COUNT];
     struct flo_shape_kept shapes[FLO_SHAPES];
-    struct flo_shape_daily daily[FLO_SHAPES]; /* of the rollout that it is in */
+    /* Curves of the rollout that it is in. */
+    struct flo_shape_daily daily[FLO_SHAPES];
     struct flo_slope_track memory; /* since its split and its last start */
     bool has_daily;                /* `daily` is fixed */
     /* enum flo_reference of `before`. */
@@ -72,7 +73,7 @@ struct flo_readings {
     /* Devices with the same one are compared with each other.  0: with the
      * release that they run; else it stands for that and for an older one. */
     uint32_t stratum[FLO_READING_COUNT];
-    double y[FLO_READING_COUNT]; /* of the block that ended */
+    double y[FLO_READING_COUNT]; /* values of the block that ended */
     uint8_t fresh;               /* a bit for each that the block has */
 };
 
@@ -98,9 +99,10 @@ struct flo_past {
     struct flo_tally tally;
 };
 struct flo_observed {
-    uint32_t release;    /* checksum of what it runs; 0: not known yet */
-    uint32_t former;     /* of what it ran before */
-    uint32_t coming;     /* of what its rollout brings; 0: it is in none */
+    uint32_t release; /* checksum of what it runs; 0: not known yet */
+    uint32_t former;  /* checksum of what it ran before */
+    /* Checksum of what its rollout brings; 0: it is in none. */
+    uint32_t coming;
     uint32_t rollout;    /* checksum of the one that it is in; 0: none */
     uint32_t split;      /* block; 0: not yet */
     uint32_t moved;      /* block in which it began to run `release`; 0: when
@@ -108,14 +110,14 @@ struct flo_observed {
     uint32_t heard;      /* block of its last window that counts */
     uint32_t read;       /* block of its last reading */
     uint32_t crashed;    /* hour of the last crash that counts */
-    uint32_t hour;       /* of the first bit below */
+    uint32_t hour;       /* hour of the first bit below */
     uint8_t hours_heard; /* a bit for each of the last 8 hours */
     uint8_t hours_died;
     uint8_t before_heard; /* the same, as they were at its swap */
     uint8_t before_died;
     uint8_t arm;
     uint8_t segment;
-    uint8_t phase;      /* of the split or its swap, from 1; 0: none */
+    uint8_t phase;      /* phase of the split or its swap, from 1; 0: none */
     uint16_t leak_from; /* blocks after its swap; 0: FLO_LEAK_BLOCKS */
     bool is_busy;       /* in an execution, until the swap */
     bool is_silent;     /* treated, and not heard of any more */
@@ -252,7 +254,7 @@ struct flo_observed_crashes {
     bool has_crashed;
     double hours;        /* since then, at most 2 */
     double hours_before; /* heard in, of the 8 before */
-    double died_before;  /* of them */
+    double died_before;  /* hours of them with a crash */
 };
 void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
                           struct flo_observed_crashes *out);

@@ -123,9 +123,9 @@ size_t flo_kept_member_pack(const struct flo_observed *observed,
                             const struct flo_since *since_or_null,
                             uint8_t *out);
 struct flo_kept_member {
-    struct flo_observed observed; /* its `readings` is NULL */
+    struct flo_observed observed; /* `readings` is NULL here */
     struct flo_readings readings;
-    struct flo_since since; /* its `speeds` is NULL */
+    struct flo_since since; /* `speeds` is NULL here */
     struct flo_since_speed speeds[FLO_SPEEDS];
     bool has_readings, has_since, has_speeds;
 };

@@ -20,11 +20,11 @@ enum flo_twin_side {
 struct flo_twin_sums {
     uint32_t release; /* checksum; 0: nothing was heard yet */
     uint32_t begun;   /* block of its first window */
-    uint32_t heard;   /* of its newest */
+    uint32_t heard;   /* block of its newest window */
     uint32_t crashed; /* hour of the last crash that counts, and 1; 0: none */
     double requests, errors, judged, bad;
     double crashes;                          /* at most one an hour */
-    double blocks;                           /* it was heard in */
+    double blocks;                           /* blocks in which it was heard */
     struct flo_mean open[FLO_READING_COUNT]; /* since the last pair */
 };
 struct flo_twin {

@@ -8,7 +8,7 @@
 
 #define FREEDOM_MIN 8
 #define Z_LOOK 1.96
-#define SUM_MAX 1e15 /* of devices, and of squares of logarithms */
+#define SUM_MAX 1e15 /* a sum of devices, or of squares of logarithms */
 
 /* ---- one wave ---- */
 

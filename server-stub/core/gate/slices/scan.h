@@ -56,7 +56,7 @@ struct flo_scan_changed {
     double ln_e;
     double shift; /* ln ratio */
     uint32_t controls;
-    bool has_both; /* its updated devices moved with it */
+    bool has_both; /* the updated devices moved with it */
 };
 /* One or two updated devices, all far: so many more before going on. */
 struct flo_scan_probe {

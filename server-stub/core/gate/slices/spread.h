@@ -17,7 +17,7 @@ struct flo_spread_device {
     uint32_t value;
     uint32_t bucket;
     const char *id;
-    bool is_away;   /* of its site, those that are there go first */
+    bool is_away;   /* devices of its site that are there go first */
     uint32_t place; /* in the caller's array; set by flo_spread_order */
 };
 /* Room for as many as there are devices. */

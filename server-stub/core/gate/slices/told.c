@@ -14,7 +14,7 @@
 #define ORDERED_MIN 5         /* fewer have no error of their median */
 #define ALPHA_SIDE 0.025
 #define OPEN_END (1 - 1e-15)
-#define HALVINGS 64 /* of 12: below the last bit */
+#define HALVINGS 64 /* halvings of 12: below the last bit */
 #define Z_MAX 12.0
 
 /* ---- error of a median ---- */

@@ -97,7 +97,7 @@ static size_t arms_of_all(const struct flo_study_evidence *evidence,
         const struct flo_statistic_arms *arms =
             &evidence->segments[i].arms[measure];
         if ((excluded >> i & 1) != 0) {
-            continue; /* it went back */
+            continue; /* the segment went back */
         }
         if (kind == FLO_STATISTIC_RATIO) {
             out[count++] = *arms;

@@ -13,7 +13,7 @@ void flo_study_prove(const struct flo_ratio_rule *rule,
     proof->is_judged = true;
     flo_pooled_judge(prove, proof->waves, proof->count, &proof->result);
     if (ratio->open != FLO_OPEN_UNSURE || !proof->result.has_effect) {
-        return; /* it fails, or there are too few devices */
+        return; /* the rule fails, or there are too few devices */
     }
     ratio->has_look = true;
     ratio->upper = proof->result.upper;

@@ -103,7 +103,7 @@ static uint32_t controls_for(double sd, const struct flo_study_crowd *crowds,
 /* The smallest `prove_pct` that is proven, in tenths. */
 static double prove_for(double error)
 {
-    double z = 1.8808 + Z_LOOK; /* of 97 % */
+    double z = 1.8808 + Z_LOOK; /* quantile of 97 % */
 
     return ceil(10 * flo_change_pct(z * error)) / 10;
 }

@@ -37,7 +37,7 @@ enum flo_measure {
 struct flo_measure_fact {
     const char *word;
     enum flo_statistic_kind kind;
-    int reading; /* of a RATIO; else -1 */
+    int reading; /* reading of a RATIO; else -1 */
     const char *title;
     const char *per;
 };
@@ -70,7 +70,7 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members,
 uint32_t flo_hold_out(double share_pct, uint32_t members);
 
 #define FLO_CRITICAL_LAST 254  /* in the last phase */
-#define FLO_CRITICAL_NEVER 255 /* it may only fail */
+#define FLO_CRITICAL_NEVER 255 /* a rule that may only fail */
 #define FLO_PROVE_PHASES_MAX 16
 struct flo_study_rule {
     enum flo_measure measure;
@@ -83,7 +83,7 @@ struct flo_study_rule {
     uint64_t devices_min;
     uint64_t controls_min;
     double exposure_min;
-    uint64_t from_ms; /* of a LEAK: after the swap */
+    uint64_t from_ms; /* time after the swap, of a LEAK */
     enum flo_on_fail action;
     bool has_action;
 };
@@ -95,7 +95,7 @@ struct flo_study_rules {
     uint32_t cover; /* the phase, from 1, that is a wave of the one after it and
                        proves as much as the one before it; 0: none */
     double hold_out_pct;
-    uint64_t watch_ms; /* of the hold-out, after the last phase */
+    uint64_t watch_ms; /* length of the hold-out, after the last phase */
     double failed_pct; /* the preset's limit of the gate `failed` */
     bool says_failed;  /* the rollout gave that limit itself */
 };
@@ -129,8 +129,8 @@ bool flo_study_has_above(enum flo_measure measure);
 
 /* The effect that people read, never clipped (slices/told.h). */
 struct flo_study_told {
-    struct flo_told effect;    /* of a RATIO or a LEAK */
-    struct flo_told_rate rate; /* of errors */
+    struct flo_told effect;    /* effect of a RATIO or a LEAK */
+    struct flo_told_rate rate; /* rate of errors */
 };
 
 /* Devices that crashed soon after their swap, in any phase, with their own past
@@ -153,7 +153,7 @@ enum flo_slice_hold {
 /* A label=value at which a speed is worse (slices/scan.h), or errors or crashes
  * come (slices/count_scan.h). */
 #define FLO_STUDY_SLICES_MAX 8
-#define FLO_SLICE_TEXT 96 /* of a longer name a part, and its checksum */
+#define FLO_SLICE_TEXT 96 /* a part of a longer name, and its checksum */
 struct flo_study_slice {
     char name[FLO_SLICE_TEXT];  /* "site=lyon": what is held */
     char found[FLO_SLICE_TEXT]; /* the wider slice that it was found in; "" */
@@ -165,23 +165,23 @@ struct flo_study_slice {
     uint32_t updated, far, controls;
     double far_controls; /* of errors and crashes: mean over waves */
     double ln_e, threshold;
-    struct flo_told told; /* of a speed */
+    struct flo_told told; /* effect on a speed */
     bool has_elsewhere;
-    double elsewhere; /* of the other updated devices: logarithm of a ratio */
+    double elsewhere; /* other updated devices: logarithm of a ratio */
 };
 /* One that changed with its controls: the site, not the release. */
 struct flo_study_changed {
     char name[FLO_SLICE_TEXT];
     enum flo_measure measure;
     double shift;
-    bool has_both; /* its updated devices moved with it */
+    bool has_both; /* the updated devices moved with it */
 };
 /* A device of a slice that people are told of. */
-#define FLO_STUDY_DEVICES_MAX 100 /* of a slice: the farthest */
+#define FLO_STUDY_DEVICES_MAX 100 /* devices of a slice: the farthest */
 struct flo_study_device {
     char device[37];
     uint8_t row;  /* of the rows; FLO_STUDY_SLICES_MAX + i: of the changed */
-    uint8_t wave; /* of its swap, from 1; 0: it has the old release */
+    uint8_t wave; /* wave of its swap, from 1; 0: it has the old release */
     bool has_effect;
     double effect; /* logarithm of a ratio: its own change, less the median of
                       the others there */
@@ -221,7 +221,7 @@ struct flo_study_probe {
     double least; /* else ln of how much more than the controls there */
 };
 struct flo_study_evidence {
-    uint32_t phase; /* it was gathered in, from 0 */
+    uint32_t phase; /* phase in which it was gathered, from 0 */
     uint32_t block; /* that ended */
     uint64_t at_ms;
     uint32_t treated; /* devices, in all segments */
@@ -232,8 +232,9 @@ struct flo_study_evidence {
     uint32_t probe_count;
     /* Members of both arms with a request of that kind, for a RATIO. */
     uint32_t readers[FLO_MEASURE_COUNT];
-    struct flo_study_told told[FLO_MEASURE_COUNT]; /* of all segments */
-    struct flo_study_crash crash;                  /* likewise */
+    /* Effects over all segments. */
+    struct flo_study_told told[FLO_MEASURE_COUNT];
+    struct flo_study_crash crash; /* likewise */
     /* Devices that swapped in this phase, against their controls. */
     struct flo_pooled_sums wave[FLO_READING_COUNT];
     struct flo_study_slices slices;
@@ -266,10 +267,11 @@ struct flo_study_row {
     bool is_tested;
     struct flo_statistic_rule rule;
     struct flo_statistic_result result;
-    struct flo_study_told told; /* of all segments; else none */
+    struct flo_study_told told; /* effect over all segments; else none */
 };
 struct flo_study_steep {
-    struct flo_study_above arms; /* of all segments that are not excluded */
+    /* Arms of all segments that are not excluded. */
+    struct flo_study_above arms;
     enum flo_plain_verdict verdict;
 };
 struct flo_study_soon { /* crashes, soon after the swap */
@@ -280,12 +282,13 @@ struct flo_study_results {
     struct flo_study_row all[FLO_MEASURE_COUNT]; /* by place among the rules */
     struct flo_study_steep steep[FLO_MEASURE_COUNT];
     struct flo_study_soon soon; /* for the rule of crashes */
-    struct flo_study_proof proofs[FLO_MEASURE_COUNT]; /* of speeds and memory */
+    /* Proofs of speeds and memory. */
+    struct flo_study_proof proofs[FLO_MEASURE_COUNT];
     struct flo_study_row segments[FLO_MEASURE_COUNT][FLO_SEGMENTS_MAX];
 };
 /* The newest finding of a rule in the present phase. */
 struct flo_study_standing {
-    struct flo_statistic_result result; /* of all, the newest */
+    struct flo_statistic_result result; /* newest result of all */
     struct flo_study_steep steep;
     struct flo_study_soon soon;
     struct flo_study_told told;
@@ -294,7 +297,7 @@ struct flo_study_standing {
 };
 struct flo_study_state {
     uint32_t looks; /* taken in this phase */
-    uint32_t block; /* of the newest evidence */
+    uint32_t block; /* block of the newest evidence */
     uint32_t controls, treated;
     enum flo_phase_verdict verdict;
     uint32_t rule;    /* that fails, or is waited for; FLO_SEGMENT_ALL: none */
@@ -303,7 +306,8 @@ struct flo_study_state {
     struct flo_study_row named; /* the test of that rule and segment */
     uint16_t excluded;          /* segments, a bit each: kept over phases */
     uint16_t excludes;          /* those that fail alone now */
-    uint16_t few_sites;         /* of the newest evidence */
+    /* Measures with few sites in the newest evidence. */
+    uint16_t few_sites;
     uint16_t unread; /* speeds that no device of the newest evidence has,
                         while it has another: a bit each; not judged */
     uint16_t beyond; /* events that are too rare for the phase to prove
@@ -331,7 +335,8 @@ struct flo_study {
     /* The model whose requests the release shares, with which each device is
      * compared; empty: with devices that wait. */
     char split_of[FLO_NAME_MAX + 1];
-    double spread; /* of a control's difference, as seen last; 0: not yet */
+    /* Spread of a control's difference, as seen last; 0: not yet. */
+    double spread;
     struct flo_study_state state;
 };
 
@@ -350,13 +355,14 @@ struct flo_study_moment {
 struct flo_study_crowd {
     uint32_t updated;  /* devices of the phase */
     uint32_t controls; /* left once it is updated */
-    uint32_t thin;     /* of the updated: compared with a few readings */
-    double hours;      /* it soaks */
+    /* Updated devices that are compared with a few readings. */
+    uint32_t thin;
+    double hours; /* hours of soak */
 };
 struct flo_study_sight {
     bool has_find;
     double finds_pct; /* smallest change that is found in 95 % of cases */
-    double odds;      /* of the proof, by the waves so far */
+    double odds;      /* odds of the proof, by the waves so far */
     double prove_pct; /* that has to be proven */
     /* Where the odds are below FLO_STUDY_ODDS_MIN: either would do. */
     double helps_pct;
@@ -391,7 +397,7 @@ bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
 /* A site of so many members, of which so many are updated. */
 struct flo_study_site {
     uint32_t members, updated;
-    uint32_t sites; /* of 3 members and more */
+    uint32_t sites; /* sites with 3 members and more */
     uint32_t all;   /* members of all sites */
 };
 /* The smallest change in % that the scan finds there in 95 % of cases;
@@ -444,7 +450,7 @@ bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
 /* ... and by the newest evidence: a speed without any request is not waited
  * for; that of batch requests stands in for it.  Nor are crashes, where so few
  * devices cannot prove anything in the longest soak. */
-#define FLO_STUDY_ODDS_MIN 0.97 /* of a release without effect */
+#define FLO_STUDY_ODDS_MIN 0.97 /* odds for a release without effect */
 bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
                       uint32_t phase, bool is_last);
 /* The rule as it is tested in a phase: for all, or for one of `segments`. */

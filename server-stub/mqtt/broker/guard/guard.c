@@ -40,7 +40,7 @@ struct guard {
         uint64_t at_ms, wall_s;
     } named[NAMED_MAX];
     bool is_news; /* the report is not written yet */
-    bool is_full; /* of some device */
+    bool is_full; /* some device is full */
     uint64_t report_at_ms, sweep_at_ms, log_at_ms;
 };
 

@@ -18,7 +18,7 @@ enum {
     MOSQ_ERR_NOMEM = 1,
     MOSQ_ERR_INVAL = 3,
     MOSQ_ERR_ACL_DENIED = 12,
-    MOSQ_ERR_UNKNOWN = 13, /* of a check: the client's connection ends */
+    MOSQ_ERR_UNKNOWN = 13, /* answer to a check: the client's connection ends */
     MOSQ_ERR_PLUGIN_DEFER = 17
 };
 enum {
