@@ -57,7 +57,7 @@ static void engine_ended(struct serve_engine *engine)
     serve->counters.engines_lost++;
     flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
     if (!engine->has_role) {
-        return; /* it was draining */
+        return; /* the engine was draining */
     }
     if (engine->context == 0) { /* never ready */
         if (engine->end.code != FLO_E_PACKED &&
@@ -314,7 +314,7 @@ static void unload(struct serve_place *place, enum flo_serve_role role,
         return;
     }
     if (role == FLO_ROLE_CANDIDATE && flo_probe_is_of(serve->probe, place)) {
-        flo_probe_close(serve->probe); /* its verdict is not wanted any more */
+        flo_probe_close(serve->probe); /* the verdict is not wanted any more */
     }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
@@ -336,7 +336,8 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     struct serve_engine *dead =
         flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
-        dead->role = FLO_ROLE_CURRENT; /* its loss is the current one's */
+        /* The loss counts as the current one's. */
+        dead->role = FLO_ROLE_CURRENT;
         dead->is_shared = false;
     }
     if (place->is_live && place->live == FLO_ROLE_CURRENT) {

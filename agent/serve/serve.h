@@ -26,19 +26,21 @@ struct flo_serve;
 
 #define FLO_SERVE_MODELS_MAX 16
 #define FLO_SERVE_ADAPTERS_MAX 8
-#define FLO_SERVE_ALIASES_MAX 8 /* of a model */
+#define FLO_SERVE_ALIASES_MAX 8 /* names of a model */
 #define FLO_SERVE_TOKENS_MAX 16
 #define FLO_SERVE_OLLAMA_AT "127.0.0.1:11434" /* where its programs look */
 
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
-    int fd;                         /* the GGUF, taken (closed by serve) */
-    int packed_fd;                  /* its packed weights, taken; 0: none */
-    int prefix_fd;                  /* of flo_serve_prefix_open(), taken; 0:
-                                       none */
-    bool lacks_packed;              /* it could have some, and would be faster:
-                                       its speed is not compared with others' */
+    int fd; /* the GGUF, taken (closed by serve) */
+    /* The model's packed weights, taken; 0: none. */
+    int packed_fd;
+    int prefix_fd; /* of flo_serve_prefix_open(), taken; 0:
+                      none */
+    /* Packed weights would make it faster: the speed is not compared with
+     * others'. */
+    bool lacks_packed;
     char model[FLO_NAME_MAX + 1];   /* "tiny": the name that clients use */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
@@ -47,9 +49,10 @@ struct flo_serve_model {
     const char
         *runtime; /* its configuration as JSON (contracts/processes.md 4.1) */
     const char *entry; /* name of a file in the folder; "": none */
-    bool is_silent;    /* it answers no requests, only a probe's cases */
-    uint64_t ready_ms; /* that it may take to be ready */
-    uint64_t stop_ms;  /* ... and to end */
+    /* The program answers no requests, only a probe's cases. */
+    bool is_silent;
+    uint64_t ready_ms;         /* that it may take to be ready */
+    uint64_t stop_ms;          /* ... and to end */
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint64_t created_s;        /* the model's; 0: not known */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
@@ -61,15 +64,16 @@ struct flo_serve_model {
         FLO_SERVE_CACHE_AUTO, /* f16, or q8_0 where the budget asks for it */
         FLO_SERVE_CACHE_F16,
         FLO_SERVE_CACHE_Q8_0,
-    } cache;                   /* of keys and values */
+    } cache;                   /* type of keys and values */
     uint64_t memory_bytes_max; /* 0: no budget */
     /* Adapters of it; clients name "model:adapter", or the adapter alone. */
     uint64_t adapter_bytes; /* room for those that are loaded later */
     uint32_t n_adapters;
     struct flo_serve_adapter {
         char name[FLO_NAME_MAX + 1];
-        int fd;          /* taken */
-        bool is_private; /* of a release: a route names it, no client does */
+        int fd; /* taken */
+        /* An adapter of a release: a route names it, no client does. */
+        bool is_private;
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
@@ -84,11 +88,12 @@ FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
 struct flo_serve_request_stats {
     struct flo_digest release;
     uint64_t queue_us, ttft_us, total_us;
-    uint64_t load_us;  /* of queue_us: the wait for the model's load */
+    /* The part of queue_us that waited for the model's load. */
+    uint64_t load_us;
     uint64_t token_us; /* mean per generated token after the first, by the
                           engine's clock */
     uint32_t tokens_in, tokens_out;
-    bool is_batch; /* it may wait: its latency is nobody's */
+    bool is_batch; /* a request that may wait: its latency is nobody's */
     int error;     /* 0 or FLO_E_... */
 };
 /* Throughput of a batch request with tokens: the time from the engine's start
@@ -166,7 +171,7 @@ struct flo_serve_guard {
     char model[FLO_NAME_MAX + 1];
     char ask[1001];            /* the text in front of the model's question */
     char pass[61], refuse[61]; /* how its answer begins */
-    uint64_t ms_max;           /* of one look */
+    uint64_t ms_max;           /* time for one look */
     bool passes_on_failure;
 };
 struct flo_serve_options {
@@ -199,7 +204,7 @@ struct flo_serve_options {
         hold_ms_max; /* requests wait while nothing is live; 0: none does */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
     uint32_t requests_max; /* queued + running; 0: 64 */
-    enum flo_sandbox_mode sandbox; /* of the engines */
+    enum flo_sandbox_mode sandbox; /* sandbox of the engines */
     bool is_apart;                 /* a thread of its own */
 };
 
@@ -277,7 +282,7 @@ void flo_serve_limit(struct flo_serve *serve,
 /* ---- routes ---- */
 
 enum flo_serve_route_state {
-    FLO_ROUTE_LOADING, /* its engine is on the way: requests wait */
+    FLO_ROUTE_LOADING, /* the engine is on the way: requests wait */
     FLO_ROUTE_READY,
     FLO_ROUTE_ON_DEMAND, /* loaded when a request comes (on_wanted) */
 };
@@ -288,7 +293,7 @@ struct flo_serve_route {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    uint64_t created_s; /* of the release; 0: not known */
+    uint64_t created_s; /* when the release was made; 0: not known */
     /* The engine's name of the adapter that makes the release: every new
      * request gets it.  Empty: none. */
     char adapter[FLO_NAME_MAX + 1];
@@ -351,7 +356,7 @@ pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
 /* ---- kept prefixes ---- */
 
-#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of a file */
+#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* size of a file */
 #define FLO_SERVE_PREFIXES_MAX 4           /* files in a folder */
 
 /* The file in which engines of a release keep the beginning that requests
@@ -399,7 +404,7 @@ struct flo_serve_planned {
 };
 struct flo_serve_planning {
     int fd;                 /* the GGUF, taken */
-    int packed_fd;          /* its packed weights, taken; 0: none */
+    int packed_fd;          /* the model's packed weights, taken; 0: none */
     uint64_t adapter_bytes; /* room for adapters */
     uint32_t count;         /* 1 to FLO_SERVE_PLANS_MAX ways to open it */
     struct {
@@ -427,10 +432,11 @@ void flo_serve_plan_cancel(struct serve_planner *planner);
 struct flo_probe_limits {
     double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
     uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not asked */
-    uint64_t timeout_ms; /* of the golden cases; twice that for the speed */
-    char adapter[FLO_NAME_MAX + 1]; /* of the candidate; empty: none.  The live
-                                       engine has its route's */
-    double adapter_scale;           /* 0: 1 */
+    /* Time for the golden cases; twice that for the speed. */
+    uint64_t timeout_ms;
+    /* Adapter of the candidate; empty: none.  The live one has its route's. */
+    char adapter[FLO_NAME_MAX + 1];
+    double adapter_scale; /* 0: 1 */
     /* Give a file of the release that a golden case names; the data is freed
      * here.  Called within flo_serve_probe() alone; NULL: there are none. */
     int (*read_file)(void *context, const char *name, size_t bytes_max,
@@ -497,13 +503,14 @@ struct flo_serve_status {
         struct flo_digest release;
     } roles[FLO_ROLE_COUNT];
     uint32_t held;
-    uint32_t held_batch;   /* of them: by flo_serve_limits alone */
+    /* The part of `held` that flo_serve_limits alone holds. */
+    uint32_t held_batch;
     bool is_wanted;        /* on demand: a request waits for its load */
     bool is_wanted_softly; /* ... and no user does */
-    uint64_t load_ms;      /* of the live engine; 0: none is */
+    uint64_t load_ms;      /* load time of the live engine; 0: none is live */
     uint64_t loaded_ms;    /* when it was, as flo_now_ms() */
     uint64_t used_ms;      /* when its last request ended; 0: never */
-    uint32_t threads;      /* of the live engine */
+    uint32_t threads;      /* threads of the live engine */
     uint32_t context;
     char kernel[32];
 };

@@ -74,12 +74,13 @@ struct serve_place {
         uint64_t requests, errors, tokens_in, tokens_out;
         uint64_t loads; /* engines that got ready */
         struct serve_timing ttft, token, request;
-    } numbers; /* of the model that has this place */
+    } numbers; /* numbers of the model that has this place */
 };
 
 struct flo_serve {
-    struct event_base *base;   /* of clients and engines */
-    struct event_base *home;   /* of the caller's thread; or the same one */
+    struct event_base *base; /* loop of clients and engines */
+    /* Loop of the caller's thread; or the same one. */
+    struct event_base *home;
     struct serve_apart *apart; /* NULL: it is the same one */
     struct flo_news *news;
     char engine_path[512];
@@ -121,7 +122,7 @@ struct flo_serve {
     struct responses_stored *responses; /* that clients keep, oldest first */
     struct event *turn;                 /* waiting requests may go on */
     struct probe *probe;
-    struct score *score; /* of a live engine; gives way to a probe */
+    struct score *score; /* score of a live engine; gives way to a probe */
     struct serve_counters counters;
     bool is_closing;
 };

@@ -10,7 +10,7 @@
 /* How long something took, as a Prometheus histogram. */
 struct serve_timing {
     uint64_t count, sum_us;
-    uint64_t within[SERVE_TIMING_BOUNDS]; /* of timing.c's bounds */
+    uint64_t within[SERVE_TIMING_BOUNDS]; /* counts by timing.c's bounds */
 };
 void flo_timing_add(struct serve_timing *timing, uint64_t us);
 /* Once for each name; then the rows, NULL: of all models together. */

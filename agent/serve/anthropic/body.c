@@ -58,7 +58,7 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool,
     json_t *function;
 
     if (json_is_string(type) && !is(type, "custom")) {
-        return 0; /* it would run at Anthropic's */
+        return 0; /* that tool would run at Anthropic's */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM,

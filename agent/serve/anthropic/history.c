@@ -14,7 +14,7 @@
 struct history {
     struct anthropic_body *body;
     json_t *list; /* OpenAI's messages */
-    json_t *ids;  /* of calls before */
+    json_t *ids;  /* ids of calls before */
     size_t at;    /* the client's message */
 };
 

@@ -14,7 +14,7 @@ struct serve_apart {
     int knock_fd;
     bool is_running;
     pthread_t thread;
-    unsigned depth; /* of calls within calls; the caller's */
+    unsigned depth; /* depth of calls within calls; the caller's */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_wanted, is_standing, is_to_end; /* by the lock */

@@ -10,8 +10,9 @@
 
 #include "base/host/wake.h"
 
-#define WORDS_MAX 256 /* of 16 models; each call causes one or two */
-#define ENDS_MAX 4096 /* of requests, while the caller waits for its disk */
+#define WORDS_MAX 256 /* words about 16 models; each call causes one or two */
+/* Ends of requests, while the caller waits for its disk. */
+#define ENDS_MAX 4096
 
 enum kind {
     GONE, /* dropped before it was heard */
@@ -34,7 +35,7 @@ struct word {
     struct flo_err err; /* code 0: none */
     char name[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    void *context; /* of the next two */
+    void *context; /* context of the next two */
     void (*probed)(void *context, const struct flo_probe_result *result);
     void (*scored)(void *context, const struct flo_serve_scored *scored);
     struct flo_probe_result probe;
@@ -58,8 +59,8 @@ struct flo_news {
     bool is_apart;
     int told_fd;
     struct event *told;
-    pthread_mutex_t lock; /* of what follows */
-    uint64_t number;      /* of the newest one */
+    pthread_mutex_t lock; /* guards the members below */
+    uint64_t number;      /* number of the newest one */
     uint64_t left_out;    /* ends without room, not told since */
     struct ring words, ends;
     struct word word[WORDS_MAX];

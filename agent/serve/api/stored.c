@@ -47,7 +47,7 @@ int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
     struct responses_state *state = request == NULL ? NULL : request->state;
 
     if (state != NULL && state->is_stored) {
-        state->is_stored = false; /* it goes on, and is not kept */
+        state->is_stored = false; /* the response goes on, and is not kept */
     } else if (flo_responses_find(serve, owner, id, err) == NULL) {
         return err->code;
     }

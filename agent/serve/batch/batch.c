@@ -13,7 +13,7 @@
 #include "base/host/httpd.h"
 
 #define ANSWER_BYTES_MAX (32u << 20)
-#define FORM_BYTES 65536                  /* of a form, next to its file */
+#define FORM_BYTES 65536                  /* a form, next to its file */
 #define CLIENT_OF_APP ((uint64_t)3 << 56) /* no user's and no address's */
 #define FILES_LISTED 10000
 #define BATCHES_LISTED 20

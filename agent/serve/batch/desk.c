@@ -12,11 +12,12 @@
 #include "base/host/steady.h"
 #include "base/host/wake.h"
 
-#define WAITING_BYTES_MAX (1u << 20) /* of an upload: then its client waits */
+/* Bytes of an upload: then its client waits. */
+#define WAITING_BYTES_MAX (1u << 20)
 #define LIST_BYTES_MAX (8u << 20)
 #define EXPIRE_MS 60000
 #define SYNC_MS 200         /* answers are synced in groups */
-#define OPEN_BATCHES_MAX 64 /* of an app */
+#define OPEN_BATCHES_MAX 64 /* open batches of an app */
 
 enum note_kind {
     NOTE_ASK,
@@ -191,7 +192,7 @@ static void end_upload(struct flo_batch_desk *desk,
     if (upload->fd >= 0) {
         flo_fd_cleanup(&upload->fd);
         flo_batch_store_path(&desk->store, upload->id, "", path);
-        (void)unlink(path); /* it has another name where it is kept */
+        (void)unlink(path); /* the kept file has another name */
     }
     put(desk, &desk->out, &upload->note, NOTE_ENDED, upload);
 }

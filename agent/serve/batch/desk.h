@@ -24,7 +24,7 @@ struct flo_batch_upload {
     int fd;
     /* By the desk's lock: */
     size_t waiting_bytes;   /* in pieces that are not written yet */
-    bool is_held;           /* its client was told to wait */
+    bool is_held;           /* the client was told to wait */
     bool is_going_on;       /* go_on_note is on its way */
     struct flo_err failure; /* no further piece is of use */
 };
@@ -46,17 +46,18 @@ struct flo_batch_ask {
     enum flo_batch_ask_kind kind;
     struct flo_httpd_request *http; /* the serving thread's; NULL: gone */
     char app[FLO_NAME_MAX + 1];
-    char id[64];    /* of the path */
-    char after[64]; /* of lists */
+    char id[64];    /* id in the path */
+    char after[64]; /* place where a list goes on */
     bool is_upwards, is_head;
     char purpose[32]; /* empty: any */
     uint64_t limit;
     struct flo_buf body;
-    struct flo_batch_upload *upload; /* of ASK_FILE_MAKE; the desk ends it */
+    /* Upload of ASK_FILE_MAKE; the desk ends it. */
+    struct flo_batch_upload *upload;
     /* The answer: */
     struct flo_err err; /* code 0: none */
     struct flo_buf out;
-    int fd; /* of a file's bytes; -1: `out` is the answer */
+    int fd; /* file whose bytes are asked for; -1: `out` is the answer */
 };
 void flo_batch_ask_free(struct flo_batch_ask *ask);
 

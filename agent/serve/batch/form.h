@@ -9,7 +9,7 @@
 #include "agent/serve/openai/multipart.h"
 
 struct flo_batch_form {
-    struct flo_multipart multipart; /* its mark */
+    struct flo_multipart multipart; /* the mark between parts */
     enum {
         FORM_SKIP, /* before the first mark */
         FORM_MARK, /* behind a mark */
@@ -20,13 +20,13 @@ struct flo_batch_form {
     struct flo_buf held; /* bytes that mean nothing yet */
     unsigned parts;
     char field[64];
-    char value[64]; /* of a short field */
+    char value[64]; /* value of a short field */
     size_t value_bytes;
     bool is_file, has_file;
     /* All that the form says: */
-    char name[FLO_OBJECT_NAME_MAX + 1]; /* of the file */
+    char name[FLO_OBJECT_NAME_MAX + 1]; /* name of the file */
     char purpose[64];
-    char anchor[64], seconds[64]; /* of expires_after; empty: none */
+    char anchor[64], seconds[64]; /* fields of expires_after; empty: none */
     /* More of the file.  < 0 ends the form. */
     int (*take)(void *context, const char *data, size_t bytes,
                 struct flo_err *err);

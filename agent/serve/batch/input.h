@@ -7,9 +7,11 @@
 #include "agent/serve/batch/twice.h"
 
 struct flo_batch_in {
-    int fd;                         /* the caller's */
-    struct flo_batch_reader reader; /* its bytes_max is the caller's, too */
-    char piece[65536];              /* of the file, read and not taken yet */
+    int fd; /* the caller's */
+    /* The reader, whose bytes_max is the caller's too. */
+    struct flo_batch_reader reader;
+    /* Bytes of the file, read and not taken yet. */
+    char piece[65536];
     size_t at, bytes;
     bool is_ended;
 };

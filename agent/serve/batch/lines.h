@@ -15,13 +15,13 @@
 /* Zero-initialise and set bytes_max; `offset` and `number` may be those of an
  * earlier line. */
 struct flo_batch_reader {
-    uint64_t offset;     /* of the next byte */
-    uint64_t number;     /* of the line, from 1; 0: none was begun */
+    uint64_t offset;     /* place of the next byte */
+    uint64_t number;     /* number of the line, from 1; 0: none was begun */
     uint64_t begin;      /* offset of the line */
-    uint64_t bytes;      /* of the line, without its end */
+    uint64_t bytes;      /* bytes of the line, without its end */
     bool is_open;        /* bytes of the line came, and not its end */
     bool is_whole;       /* ... or its end, too */
-    size_t bytes_max;    /* of a line that is kept */
+    size_t bytes_max;    /* bytes of a line that is kept */
     struct flo_buf line; /* as much of it */
 };
 
@@ -66,9 +66,9 @@ void flo_batch_line_deinit(struct flo_batch_line *line);
 
 struct flo_batch_answer {
     const char *batch;     /* the id of the batch; "": of a file alone */
-    uint64_t number;       /* of the line that it answers */
+    uint64_t number;       /* number of the line that it answers */
     const char *custom_id; /* empty: the line has none */
-    int status;            /* of HTTP */
+    int status;            /* status of HTTP */
     const char *body;      /* JSON */
     size_t bytes;
     const char *code, *what; /* in place of status and body; NULL */

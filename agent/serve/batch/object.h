@@ -9,7 +9,7 @@
 
 #define FLO_OBJECT_ID 32           /* "batch-" and 24 hex digits, and a NUL */
 #define FLO_OBJECT_NAME_MAX 255    /* bytes of a file's name */
-#define FLO_OBJECT_WHAT_MAX 512    /* of an error's sentence */
+#define FLO_OBJECT_WHAT_MAX 512    /* bytes of an error's sentence */
 #define FLO_OBJECT_BYTES_MAX 65536 /* as a document */
 #define FLO_OBJECT_METADATA_MAX 16 /* pairs of a client's */
 #define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, as seconds */
@@ -65,7 +65,7 @@ struct flo_batch {
     /* Not kept: */
     /* Why it does not go on, with a code; empty: it does. */
     char waits[FLO_OBJECT_WHAT_MAX + 64];
-    uint64_t answer_bytes; /* of its answers, while it works */
+    uint64_t answer_bytes; /* bytes of its answers, while it works */
     uint64_t next_ms;      /* not before that, as flo_now_ms() */
 };
 void flo_batch_deinit(struct flo_batch *batch);

@@ -12,7 +12,7 @@ struct flo_batch_progress {
     uint64_t sequence;    /* grows by one; 0: nothing was written yet */
     uint64_t line;        /* so many lines of the input are dealt with */
     uint64_t input_bytes; /* ... which are so many bytes */
-    uint64_t output_bytes, error_bytes; /* of both files of answers */
+    uint64_t output_bytes, error_bytes; /* bytes of both files of answers */
     uint64_t completed, failed;
 };
 

@@ -270,7 +270,8 @@ static void shorten(struct flo_batch_store *store, const char *app,
     }
     file->expires_s = until_s;
     if (keep(store, file, &err) < 0) {
-        flo_log_err(FLO_LOG_WARN, AREA, &err); /* it stays until then alone */
+        /* memory alone has the new time. */
+        flo_log_err(FLO_LOG_WARN, AREA, &err);
     }
 }
 

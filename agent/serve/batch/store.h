@@ -22,7 +22,7 @@ struct flo_batch_store {
     size_t n_files;
     struct flo_batch *batches[FLO_BATCHES_MAX];
     size_t n_batches;
-    uint64_t coming_bytes; /* of uploads */
+    uint64_t coming_bytes; /* bytes of uploads */
 };
 
 /* Make or open the folder, and read it; what was not finished is removed.

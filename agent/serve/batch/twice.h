@@ -11,7 +11,7 @@
 
 struct flo_twice_name {
     uint64_t hash;
-    uint64_t number; /* of the line, from 1 */
+    uint64_t number; /* number of the line, from 1 */
     uint64_t offset; /* where the line begins */
 };
 struct flo_twice {

@@ -226,7 +226,7 @@ static int begin(struct flo_batch_work *work, struct flo_err *err)
     int rv = open_files(work, &why);
     if (rv == FLO_E_META_SCHEMA ||
         (rv == FLO_E_IO_OPEN && work->in_fd < 0 && is_input_gone(work))) {
-        return fail(work, &why, err); /* its input or its answers are gone */
+        return fail(work, &why, err); /* the input or the answers are gone */
     }
     if (rv == 0 && work->batch->status != FLO_BATCH_VALIDATING) {
         show_progress(work);

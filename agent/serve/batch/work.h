@@ -36,14 +36,14 @@ void flo_batch_job_free(struct flo_batch_job *job);
 
 struct flo_batch_slot {
     enum { SLOT_FREE, SLOT_SENT, SLOT_WAITS, SLOT_DONE } state;
-    uint64_t number;    /* of its line */
+    uint64_t number;    /* number of its line */
     uint64_t end_bytes; /* offset behind the line */
     char custom_id[FLO_BATCH_ID_BYTES_MAX + 1];
     unsigned tries;
     uint64_t again_ms;         /* when it is sent once more */
     bool is_patient;           /* ... however often that was */
     struct flo_batch_job *job; /* while it waits */
-    struct flo_buf text;       /* its answer's line */
+    struct flo_buf text;       /* line of its answer */
     bool has_failed;
 };
 

@@ -16,10 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define USER_SESSIONS 4 /* of an engine that does not say */
+#define USER_SESSIONS 4 /* sessions of an engine that does not say */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10
-#define REAP_TICKS_MAX 20 /* of a runtime, after its own time */
+#define REAP_TICKS_MAX 20 /* ticks for a runtime, after its own time */
 
 /* ---- roles ---- */
 
@@ -492,7 +492,7 @@ static int on_frame(struct serve_engine *engine,
         engine->watchdog.has_ping = false;
         return 0;
     case FLO_WIRE_FAILED:
-        if (message->request == 0) { /* of all that it does: its last words */
+        if (message->request == 0) { /* last words, about all that it does */
             engine->is_end_told = true;
             return flo_wrap(err,
                             flo_serve_engine_failure(&message->failed, err),

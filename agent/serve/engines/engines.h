@@ -26,7 +26,7 @@ enum call_kind flo_serve_call_kind(const struct flo_wire_message *message);
 
 /* One request to an engine.  The owner keeps the struct until `ended`. */
 struct serve_call {
-    struct serve_call *next;     /* of the engine's list */
+    struct serve_call *next;     /* next one in the engine's list */
     struct serve_engine *engine; /* NULL: not under way */
     uint32_t id;
     uint32_t tokens; /* TOKEN frames so far: they must count up */
@@ -34,8 +34,8 @@ struct serve_call {
     enum call_kind kind;
     struct flo_buf frame;           /* until the engine has room for it */
     char adapter[FLO_NAME_MAX + 1]; /* that the frame names; empty: none */
-    size_t bytes_waiting; /* its frame's, in the engine, until an answer
-                             begins */
+    /* The frame's bytes in the engine, until an answer begins. */
+    size_t bytes_waiting;
     void *context;
     /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the
      * call: engine is NULL then already. */
@@ -73,17 +73,17 @@ struct serve_engine {
     bool drains;      /* ends when the last call does */
     bool was_live;    /* and was flipped away from: on_drained follows */
     bool is_killed;   /* by us */
-    bool is_expected; /* its end is asked for and not reported */
+    bool is_expected; /* the end is asked for and not reported */
     pid_t pid;
     struct bufferevent *bev;
     struct event *tick; /* watchdog, then the reaper */
     struct flo_watchdog watchdog;
     uint32_t reap_ticks;
     uint64_t started_ms, loaded_at_ms; /* loaded_at_ms 0: it never was */
-    uint64_t created_s;                /* of the model */
+    uint64_t created_s;                /* when the model was made */
     struct serve_call *calls;          /* in the order in which they came */
     uint32_t n_calls;
-    size_t bytes_waiting[CALL_KINDS]; /* of all of them */
+    size_t bytes_waiting[CALL_KINDS]; /* bytes of all of them */
     uint32_t next_id;
     struct flo_err end; /* why it ends */
     bool is_end_told;   /* by the process itself */
@@ -96,15 +96,17 @@ struct serve_engine {
         bool is_private;
     } adapters[FLO_SERVE_ADAPTERS_MAX];
     uint32_t n_adapters;
-    struct { /* of the adapters; under way while call.engine is not NULL */
+    /* Change of the adapters; under way while call.engine is not NULL. */
+    struct {
         struct serve_call call;
         char name[FLO_NAME_MAX + 1];
         bool is_load, is_private;
-        int fd; /* of a LOAD that waits to be sent; -1: a DROP does; 0: none */
+        /* File of a LOAD that waits to be sent; -1: a DROP does; 0: none. */
+        int fd;
     } change;
     struct flo_digest release;
     uint32_t context;
-    uint32_t sessions;  /* of users */
+    uint32_t sessions;  /* sessions of users */
     uint32_t threads;   /* as it was told */
     uint64_t abilities; /* FLO_ABILITY_... */
     char runtime[32];   /* that is not our engine; empty: ours */
@@ -112,7 +114,7 @@ struct serve_engine {
     uint64_t ready_ms; /* that it may take to be ready; 0: by hang_ms_max */
     bool is_silent;    /* as in struct flo_serve_model */
     bool has_stats;    /* an answer to the last STATS has come */
-    uint64_t rss_bytes, rss_bytes_peak; /* of a runtime, as told */
+    uint64_t rss_bytes, rss_bytes_peak; /* memory of a runtime, as told */
     char kernel[32];
     bool has_packed;   /* packed weights were sent to it */
     bool lacks_packed; /* as in struct flo_serve_model */

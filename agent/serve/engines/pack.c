@@ -26,7 +26,7 @@ struct serve_packer {
     struct event *readable, *tick;
     struct flo_work work;
     bool has_room;  /* the first answer came */
-    bool is_silent; /* it closed its socket without one */
+    bool is_silent; /* the packer closed its socket without one */
     unsigned end_looks;
     uint64_t bytes;
     size_t got;

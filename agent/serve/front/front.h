@@ -50,8 +50,9 @@ enum serve_piece_kind {
  * a front whose API has blocks ends one where the kind changes. */
 struct serve_piece {
     enum serve_piece_kind kind;
-    struct flo_wire_text text;          /* whole UTF-8 characters */
-    uint32_t call_index;                /* of CALL and ARGUMENTS, from 0 */
+    struct flo_wire_text text; /* whole UTF-8 characters */
+    /* Place of CALL and ARGUMENTS, from 0. */
+    uint32_t call_index;
     const struct serve_tool_call *call; /* ... with its id and its name */
 };
 

@@ -10,7 +10,7 @@
 
 #define ID_BYTES 12
 #define HEAD_BYTES 8
-#define LOGPROBS_BYTES_MAX (64u << 20) /* of all tokens of an answer */
+#define LOGPROBS_BYTES_MAX (64u << 20) /* bytes for all tokens of an answer */
 
 void flo_kept_deinit(struct serve_kept *kept)
 {

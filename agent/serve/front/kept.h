@@ -5,7 +5,7 @@
 
 #include "agent/serve/params/params.h"
 
-#define SERVE_CALLS_MAX 128 /* of one answer */
+#define SERVE_CALLS_MAX 128 /* calls of one answer */
 /* The bound of the text, of the thoughts, and of all arguments together. */
 #define SERVE_KEPT_BYTES_MAX (16u << 20)
 #define SERVE_VECTORS_BYTES_MAX (64u << 20)
@@ -25,7 +25,7 @@ struct serve_kept {
     uint32_t thought_at;     /* the last one, of the request's tokens */
     struct serve_tool_call *calls;
     uint32_t n_calls;
-    size_t arguments_bytes;  /* of all calls together */
+    size_t arguments_bytes;  /* bytes of all calls together */
     struct flo_buf logprobs; /* lists of tokens, as flo_kept_logprobs_next() */
 };
 

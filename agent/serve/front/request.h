@@ -31,28 +31,30 @@ struct serve_request {
     struct guarding *guarding; /* one looks at it just now; NULL: none does */
     const struct serve_place *looked_at; /* its prompt may go to this model, and
                                             to one that a split puts there */
-    bool is_guarded;    /* its answer is kept, and its client hears nothing */
+    bool is_guarded;    /* the answer is kept, and the client hears nothing */
     uint32_t tokens_in; /* when the engine has told */
     uint64_t client;    /* whose it is: flo_httpd_peer_client() */
-    int token;          /* its app, of serve->tokens; -1: it may use all */
+    /* Place of the app in serve->tokens; -1: all are allowed. */
+    int token;
     bool is_held;
-    bool is_leaving;        /* its model was removed */
+    bool is_leaving;        /* the model was removed */
     uint64_t held_us;       /* since when; 0: not for a load on demand */
-    uint32_t retry_after_s; /* of its refusal; 0: 1 */
+    uint32_t retry_after_s; /* wait that a refusal tells; 0: 1 */
     bool is_waiting; /* in the running list, until its client's turn comes */
-    bool is_due;     /* it goes to the engine whatever else is there */
+    bool is_due;     /* the engine gets it whatever else is there */
     bool was_retried;
-    bool has_begun;     /* its stream has */
+    bool has_begun;     /* the stream has begun */
     struct event *hold; /* how long it may be held */
     uint64_t came_us, first_us, last_us;
     uint64_t queue_us, prompt_us;
     uint64_t answer_us; /* from first to last token, by the engine's clock:
                            frames that waited here come in one heap */
-    uint64_t load_us;   /* of queue_us, for a load */
+    uint64_t load_us;   /* the part of queue_us that waited for a load */
     uint32_t tokens_out;
     uint64_t created_s;
     char id[48]; /* front->id_prefix and 24 hex digits */
-    char model_name[2 * FLO_NAME_MAX + 2]; /* of the release that answers */
+    /* Name of the release that answers. */
+    char model_name[2 * FLO_NAME_MAX + 2];
     struct flo_digest release;
     struct serve_kept kept;
     uint32_t lacks_dimensions; /* the model's, which are fewer; 0: not so */

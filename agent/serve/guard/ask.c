@@ -5,7 +5,7 @@
 
 #include "agent/serve/requests/names.h"
 
-#define ANSWER_TOKENS_MAX 64 /* of a verdict */
+#define ANSWER_TOKENS_MAX 64 /* tokens of a verdict */
 #define QUESTION_BYTES_MAX (8u << 20)
 #define HEARD_BYTES_MAX 65536
 
@@ -44,7 +44,7 @@ static void fail(struct serve_failure *failure, struct flo_buf *out)
 static const struct serve_front front = {
     .kind = REQUEST_CHAT,
     .id_prefix = "guard-",
-    .tells_parts = true, /* its thoughts are no verdict */
+    .tells_parts = true, /* thoughts are no verdict */
     .read = read,
     .whole = whole,
     .fail = fail,

@@ -23,7 +23,7 @@ enum guard_end { GUARD_END_STATUS, GUARD_END_LATE, GUARD_END_TOO_MUCH };
 struct guard_child_wish {
     const char *const *argv;
     struct flo_buf *question;
-    size_t bytes_max; /* of its answer */
+    size_t bytes_max; /* bytes of its answer */
     uint64_t ms_max;
     void (*done)(void *context, enum guard_end end, int status,
                  struct flo_buf *answer);

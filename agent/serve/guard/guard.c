@@ -20,11 +20,11 @@ struct guarding {
     enum flo_guard_stage stage;
     uint32_t at;      /* the guard whose turn it is */
     bool is_waiting;  /* for a place among the programs */
-    bool has_verdict; /* of a model: heard when the loop is free */
+    bool has_verdict; /* a model's verdict: heard when the loop is free */
     struct guard_child *child;
     struct serve_request *inner; /* to a model; NULL: none is under way */
-    struct serve_memory answer;  /* its answer */
-    struct event *timer;         /* of a model */
+    struct serve_memory answer;  /* the model's answer */
+    struct event *timer;         /* bound of a model's time */
     struct guard_verdict verdict;
     struct flo_err failure; /* code 0: there is a verdict */
     struct flo_wire_done done;
@@ -380,7 +380,7 @@ static void on_freed(void *context)
     while (request != NULL && guards->pool.count < CHILDREN_MAX) {
         if (request->guarding != NULL && request->guarding->is_waiting) {
             look(request->guarding);
-            request = guards->serve->running; /* it may be gone */
+            request = guards->serve->running; /* the request may be gone */
         } else {
             request = request->next;
         }

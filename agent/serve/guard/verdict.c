@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SHOWN_BYTES_MAX 60 /* of an answer that nobody understands */
+#define SHOWN_BYTES_MAX 60 /* bytes of an answer that nobody understands */
 
 /* ---- the question ---- */
 

@@ -5,15 +5,14 @@
 #include "agent/serve/front/front.h"
 
 #define FLO_GUARD_TEXT_BYTES_MAX                                               \
-    262144 /* of an answer with its thoughts and                               \
-              calls, or of an edited text */
-#define FLO_GUARD_ANSWER_BYTES_MAX (2u << 20) /* of a program, escaped */
+    262144 /* an answer with its thoughts and calls, or an edited text */
+#define FLO_GUARD_ANSWER_BYTES_MAX (2u << 20) /* a program says so much */
 
 enum guard_verdict_kind {
     GUARD_PASSED,
     GUARD_EDITED,
     GUARD_REFUSED,
-    GUARD_FAILED, /* it gave none */
+    GUARD_FAILED, /* no verdict came */
     GUARD_VERDICTS
 };
 struct guard_verdict {

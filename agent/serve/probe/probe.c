@@ -246,7 +246,8 @@ static void end_cases(struct probe *probe)
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
-        flo_probe_judge_memory(probe); /* it has no tokens to compare */
+        /* A program without requests has no tokens to compare. */
+        flo_probe_judge_memory(probe);
         return;
     }
     if (probe->result.passed == played) {
@@ -433,7 +434,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
         flo_golden_deinit(golden);
         return rv;
     }
-    flo_score_stop(serve->score, true); /* its work would disturb times */
+    flo_score_stop(serve->score, true); /* scoring would disturb the times */
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         flo_golden_deinit(golden);
@@ -459,7 +460,8 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
-        probe->without |= 1u << FLO_GOLDEN_EXIT; /* of commands */
+        /* Exit codes are for commands. */
+        probe->without |= 1u << FLO_GOLDEN_EXIT;
     }
     probe->deadline = evtimer_new(serve->base, on_deadline, probe);
     probe->wake = evtimer_new(serve->base, on_wake, probe);

@@ -33,29 +33,29 @@ struct probe {
     struct flo_golden golden;
     struct flo_probe_limits limits;
     struct flo_probe_result result;
-    struct flo_err first_fault; /* of the first failed case */
+    struct flo_err first_fault; /* fault of the first failed case */
     void (*done)(void *context, const struct flo_probe_result *result);
     void *context;
-    struct event *deadline; /* of the golden cases, then of the speed */
+    struct event *deadline; /* end of the golden cases, then of the speed */
     struct event *wake;     /* go on from the loop */
     struct serve_call call;
     struct serve_engine *candidate; /* the one that is probed */
     enum probe_phase phase;
     uint64_t progress_ms; /* when an engine last said something */
-    uint64_t token_us;    /* of a token of the candidate, the last one */
+    uint64_t token_us;    /* time of the candidate's last token */
     /* golden: the answer under way */
     uint32_t next_case;
     struct flo_buf text;
     int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     uint32_t n_tokens;
     uint32_t nonfinite;
-    float *vector; /* of the last EMBEDDING */
+    float *vector; /* numbers of the last EMBEDDING */
     uint32_t n_vector;
     unsigned without;  /* kinds of matchers that the engine cannot serve */
     uint32_t n_unable; /* cases that it cannot play */
     /* speed */
     struct flo_speed speed;
-    struct probe_times times[PROBE_SIDES]; /* of the pair under way */
+    struct probe_times times[PROBE_SIDES]; /* times of the pair under way */
     uint64_t run_us[PROBE_RUN_TOKENS_MAX];
     uint32_t n_run;
     uint64_t timing_since_ms;

@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAIR_US 20000 /* of computing, both sides */
-#define WALL_TOKENS 6 /* of each side, where a request costs more than they */
+#define PAIR_US 20000 /* time of computing, both sides */
+/* Tokens of each side, where a request costs more than they. */
+#define WALL_TOKENS 6
 #define RUN_TOKENS_MIN 2
 #define WAIT_MS 50     /* for a live engine that can answer */
-#define TIMEOUTS_MAX 2 /* of the golden cases, for the speed */
+#define TIMEOUTS_MAX 2 /* the golden cases' time, so often, for the speed */
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)
 {
@@ -233,7 +234,7 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     } else if (strncmp(id, "infer.", strlen("infer.")) == 0) {
         skip_prompt(probe, err->what);
     } else if (side == PROBE_CURRENT) {
-        flo_probe_wake_in(probe, WAIT_MS); /* it is the live one's trouble */
+        flo_probe_wake_in(probe, WAIT_MS); /* the live side has the trouble */
     } else {
         flo_probe_finish(probe, err->code, "measuring its speed: %s",
                          err->what);

@@ -115,7 +115,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_DONE) {
         end_case(score);
     } else {
-        score->next_case++; /* it is nothing for this engine: too long, say */
+        /* The case is nothing for this engine: too long, say. */
+        score->next_case++;
         wake_in(score, PAUSE_MS);
     }
 }

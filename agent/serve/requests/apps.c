@@ -8,7 +8,8 @@
 #include <flotilla/plural.h>
 
 #define BYTES_OF_TOKEN 4
-#define IMAGE_TOKENS 1024 /* of a prompt, whatever its size */
+/* Tokens of an image in a prompt, whatever its size. */
+#define IMAGE_TOKENS 1024
 
 static struct serve_token *app_of(const struct serve_request *request)
 {

@@ -3,7 +3,8 @@
  * Some choices of a body are with the router at a time; the others follow. */
 #include "agent/serve/requests/choices.h"
 
-#define AT_ONCE_MAX 8 /* of one body: a long list leaves places for others */
+/* Choices of one body: a long list leaves places for others. */
+#define AT_ONCE_MAX 8
 
 void flo_choices_add(struct serve_request *asker)
 {

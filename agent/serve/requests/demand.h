@@ -5,7 +5,7 @@
 
 #include "agent/serve/front/front.h"
 
-#define SERVE_WAITING_MAX 16 /* of one model of several */
+#define SERVE_WAITING_MAX 16 /* requests of one model of several */
 
 /* May the request wait for its model?  FLO_E_INFER_BUSY, with
  * request->retry_after_s: its list is full, the load would take longer than the

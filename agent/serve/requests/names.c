@@ -60,7 +60,7 @@ bool flo_names_match(const struct serve_place *place, const char *name,
         return true;
     }
     if (has_model && flo_serve_engine_live(place) == NULL) {
-        return true; /* its adapters are known when it is there */
+        return true; /* the adapters are known when the engine is there */
     }
     *adapter = find_adapter(place, has_model ? name + chars + 1 : name);
     return *adapter != NULL;

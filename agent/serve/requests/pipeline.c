@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define ANSWER_TOKENS_MAX 512 /* of each stage behind the first */
+#define ANSWER_TOKENS_MAX 512 /* tokens of each stage behind the first */
 
 static const struct flo_serve_pipeline *find(const struct flo_serve *serve,
                                              const char *name)

@@ -682,7 +682,8 @@ void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
-            request = place->serve->running; /* it may be gone, others too */
+            /* The request may be gone, others too. */
+            request = place->serve->running;
         } else {
             request = request->next;
         }
@@ -784,7 +785,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     }
     while ((request = first_running(place, true, false)) != NULL) {
         if (flo_split_is_over(request)) {
-            flo_split_leave(request); /* its turn comes there */
+            flo_split_leave(request); /* the request's turn comes there */
             flo_router_next_turn(place->serve);
         } else {
             request_fail(request, err);

@@ -16,7 +16,7 @@ struct place {
     uint32_t rung; /* that it was loaded at */
     bool is_wanted;
     uint64_t wanted_ms; /* since when */
-    uint64_t load_ms;   /* of its last load; 0: none */
+    uint64_t load_ms;   /* time of its last load; 0: none */
     uint32_t failures;  /* in a row */
     uint64_t retry_ms;
 };
@@ -46,7 +46,7 @@ static void look_in(struct flo_residence *residence, uint64_t ms)
         event_base_gettimeofday_cached(event_get_base(residence->timer), &now);
         evutil_timersub(&set, &now, &left);
         if (evutil_timercmp(&left, &tv, <)) {
-            return; /* it looks earlier anyway */
+            return; /* the look comes earlier anyway */
         }
     }
     event_add(residence->timer, &tv);
@@ -208,7 +208,7 @@ static void step(struct flo_residence *residence)
     while ((wanted = first_wanted(residence)) < residence->count) {
         seat(residence, wanted);
         if (residence->places[wanted].is_wanted) {
-            return; /* it waits for room */
+            return; /* that model waits for room */
         }
     }
 }

@@ -13,7 +13,8 @@
 struct flo_residence_model {
     struct flo_memory_model memory;
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
-    struct flo_serve_route route; /* its state and load_ms are set here */
+    /* The route, whose state and load_ms are set here. */
+    struct flo_serve_route route;
 };
 struct flo_residence_calls {
     void *context;

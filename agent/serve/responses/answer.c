@@ -253,7 +253,7 @@ static void keep(struct serve_request *request,
 
     state->context = (struct flo_buf){0};
     items.bytes_max = RESPONSES_STORED_ONE_BYTES_MAX;
-    items.bytes--; /* its last bracket */
+    items.bytes--; /* room for the last bracket */
     for (uint32_t i = 0; i < state->n_items; i++) {
         const char *status = flo_responses_item_status(request, i, done);
         /* Half of a call is nothing that a model could be told again. */

@@ -15,7 +15,7 @@ struct responses_body {
     const json_t *from; /* the client's */
     json_t *to;         /* OpenAI's chat */
     json_t *items;      /* that the model is told, each whole and with an id */
-    size_t n_before;    /* of them: those of the response before */
+    size_t n_before;    /* items of the response before */
     json_t *skipped;    /* types of tools that nobody here runs */
     bool failed;        /* memory was gone */
     struct flo_err *err;

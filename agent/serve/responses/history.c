@@ -12,7 +12,7 @@ struct history {
     struct responses_body *body;
     json_t *list; /* OpenAI's messages */
     json_t *open; /* the assistant's message that grows, not in the list yet */
-    struct flo_buf thoughts; /* of that message */
+    struct flo_buf thoughts; /* thoughts of that message */
     size_t at;               /* the item */
 };
 

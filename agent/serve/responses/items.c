@@ -11,7 +11,7 @@
 struct reading {
     struct responses_body *body;
     size_t at;    /* the item */
-    json_t *ids;  /* of calls before */
+    json_t *ids;  /* ids of calls before */
     json_t *kept; /* items of kept responses, by their ids */
 };
 

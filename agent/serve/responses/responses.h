@@ -13,8 +13,8 @@ extern const struct serve_front flo_responses_count; /* count.c */
 /* An item of an answer: reasoning, a message or a call. */
 struct responses_item {
     enum serve_piece_kind kind; /* THOUGHT, TEXT or CALL */
-    size_t begin, end;          /* of the kept thoughts or text */
-    uint32_t call;              /* of the kept calls */
+    size_t begin, end;          /* range of the kept thoughts or text */
+    uint32_t call;              /* place among the kept calls */
 };
 
 /* A request's state. */
@@ -33,7 +33,7 @@ struct responses_state {
     struct responses_item *items;
     uint32_t n_items;
     bool is_open;      /* the last item of a stream grows */
-    uint64_t sequence; /* of the stream's next event */
+    uint64_t sequence; /* number of the stream's next event */
 };
 
 /* ---- the body: body.c ---- */

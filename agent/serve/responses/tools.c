@@ -6,7 +6,7 @@
 
 #include "agent/serve/responses/body.h"
 
-#define SKIPPED_BYTES_MAX 64 /* of a type, as the answer has it */
+#define SKIPPED_BYTES_MAX 64 /* bytes of a type, as the answer has it */
 
 /* May the choice `allowed_tools` call it?  Any other one may. */
 static bool is_allowed(const struct responses_body *body, const json_t *name)

@@ -13,7 +13,7 @@ struct flo_door {
     bool has_no_page, has_no_ollama, has_no_anthropic;
     bool is_at_ollama; /* FLO_SERVE_OLLAMA_AT is one of `listen` */
     const char *batch_folder;
-    uint64_t batch_mib; /* of its files; 0: 1024 */
+    uint64_t batch_mib; /* size of its files; 0: 1024 */
     enum flo_sandbox_mode sandbox;
 };
 

@@ -51,7 +51,7 @@ struct standalone {
     struct flo_door door; /* door.listen: the addresses in `listen` */
     bool skips_packed;    /* the engine did not take them */
     bool no_pack;
-    struct flo_packs *cache; /* of packed weights; NULL: none */
+    struct flo_packs *cache; /* folder of packed weights; NULL: none */
     char cache_path[3000];
     struct serve_packer *packer;
     int model_fd, packing_fd; /* while it works */
