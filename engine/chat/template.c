@@ -402,7 +402,7 @@ static void fold(const struct flo_template *chat,
             waiting = NULL;
             continue;
         }
-        if (waiting != NULL) { /* it waits for a later place */
+        if (waiting != NULL) { /* the text waits for a later place */
             out->texts[out->count + 1] = *waiting;
             *waiting = (struct flo_buf){0};
             waiting = &out->texts[out->count + 1];

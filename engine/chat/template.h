@@ -23,9 +23,10 @@ struct flo_template {
      * front of the next question; a tool's is refused. */
     bool has_system, has_later_system, has_tool;
     struct flo_call_form calls; /* how it writes calls and thoughts */
-    bool has_tools;             /* it tells which tools there are */
+    bool has_tools;             /* the template tells which tools there are */
     bool has_thinking;          /* thoughts on and off differ */
-    bool has_text_calls;        /* it knows arguments of a call as text alone */
+    /* Arguments of a call are known as text alone. */
+    bool has_text_calls;
 };
 
 /* The model's template, or another one instead of it: the name of a known

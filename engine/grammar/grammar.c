@@ -24,13 +24,13 @@ struct flo_grammar {
     uint32_t state;
     int32_t ends[ENDS_MAX]; /* tokens that end an answer */
     size_t end_count;
-    struct flo_buf piece;  /* of the token looked at */
-    struct flo_lazy *lazy; /* of calls; NULL: it is awake */
+    struct flo_buf piece;  /* bytes of the token looked at */
+    struct flo_lazy *lazy; /* sleep between calls; NULL: the grammar is awake */
     uint32_t *distances;   /* closing.h; NULL: there is no limit */
     size_t left;           /* tokens of the answer, by that limit */
     bool is_closing;       /* nothing but the shortest end comes: */
     struct flo_tokens ending;
-    size_t ended; /* of these */
+    size_t ended; /* count of these */
 };
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)

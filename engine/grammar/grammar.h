@@ -26,7 +26,7 @@ FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
                                     struct flo_program **program,
                                     struct flo_err *err);
 
-#define FLO_CALLS_MAX 64u /* of one answer */
+#define FLO_CALLS_MAX 64u /* calls of one answer */
 
 struct flo_call_choice {
     const char *name;  /* the tool that is to be called */

@@ -13,9 +13,10 @@ struct flo_lazy {
     struct flo_tool_list tools;
     struct flo_call_watch watch;
     bool starts_asleep, sleeps;
-    bool in_thought;  /* the answer begins so */
-    bool is_required; /* it sleeps during a thought only, and no answer ends */
-    size_t room;      /* tokens of the whole answer; 0: not known */
+    bool in_thought; /* the answer begins so */
+    /* The grammar sleeps during a thought only, and no answer ends. */
+    bool is_required;
+    size_t room; /* tokens of the whole answer; 0: not known */
 };
 
 void flo_lazy_reset(struct flo_lazy *lazy);

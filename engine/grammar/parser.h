@@ -25,8 +25,8 @@ struct flo_parser {
     const struct flo_syntax *syntax;
     const char *begin, *at, *end;
     struct flo_program *program;
-    struct flo_gbnf_name *names; /* of GBNF */
-    int depth;                   /* of groups */
+    struct flo_gbnf_name *names; /* names of GBNF */
+    int depth;                   /* depth of groups */
     int rv;
     struct flo_err *err;
 };

@@ -18,13 +18,13 @@ enum flo_node_kind {
     FLO_NODE_FORK,  /* next or other */
     FLO_NODE_AGAIN, /* a FORK back to where a repetition began */
     FLO_NODE_CALL,  /* rule `other`, then next */
-    FLO_NODE_END,   /* of a rule */
+    FLO_NODE_END,   /* end of a rule */
 };
 
 struct flo_node {
     uint8_t kind; /* enum flo_node_kind */
     uint8_t first, last;
-    uint8_t marks; /* of flo_program_finish() */
+    uint8_t marks; /* marks of flo_program_finish() */
     uint32_t next, other;
 };
 
@@ -65,7 +65,7 @@ void flo_program_join(struct flo_program *program, uint32_t to);
 /* Alternatives: begin, next before each of them, end. */
 struct flo_choice {
     uint32_t rest, out; /* where the next begins; where all lead to */
-    uint32_t count;     /* of alternatives so far */
+    uint32_t count;     /* alternatives so far */
 };
 void flo_choice_begin(struct flo_program *program, struct flo_choice *choice);
 void flo_choice_next(struct flo_program *program, struct flo_choice *choice);

@@ -89,7 +89,7 @@ static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
             return 0;
         }
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            exchange->sent = exchange->out.bytes; /* its answer may be there */
+            exchange->sent = exchange->out.bytes; /* the answer may be there */
             return 0;
         }
         if (n < 0 && errno != EINTR) {

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #define LINES_MAX 128
-#define BODY_MAX (1ull << 32) /* of a length that is told */
+#define BODY_MAX (1ull << 32) /* largest length that may be told */
 
 static int bad(const struct flo_reply_reader *reader, struct flo_err *err,
                const char *what)

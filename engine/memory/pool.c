@@ -17,7 +17,7 @@ enum {
     SPIN_ROUND = 64, /* pauses between two looks at the clock */
     STACK_BYTES = 1 << 20,
     THREADS_UNASKED = 8,
-    PART_BITS = 8, /* of `job`: threads that take part */
+    PART_BITS = 8, /* bits of `job`: threads that take part */
 };
 
 struct member { /* a thread that was started */
@@ -26,7 +26,7 @@ struct member { /* a thread that was started */
     unsigned thread;
 };
 
-struct share { /* of the units */
+struct share { /* a thread's part of the units */
     _Alignas(64) atomic_size_t taken;
 };
 
@@ -43,7 +43,7 @@ struct flo_pool {
     _Alignas(64) atomic_uint generation;
     atomic_uint generation_sleepers;
     atomic_uint arrived;
-    struct share shares[]; /* of each thread */
+    struct share shares[]; /* [thread] */
 };
 
 static void pause_cpu(void)

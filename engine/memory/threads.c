@@ -84,7 +84,7 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
         t->trial_cost > done * t->cost * LOSES + 3 * t->spread * sqrt(done)) {
         t->trial_left = 0;
         if (t->interval < interval_max(t)) {
-            t->interval *= is_busy(t) ? 4 : 2; /* its trials are long */
+            t->interval *= is_busy(t) ? 4 : 2; /* the trials are long */
         }
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);

@@ -17,9 +17,10 @@
 /* Passes of one kind; {.most = threads of the pool} is the beginning. */
 struct flo_threads {
     unsigned most;
-    unsigned halvings;     /* in use: most >> halvings, at least 1 */
-    double cost;           /* of a pass with that many: a moving mean */
-    double spread;         /* of costs around it: a moving mean as well */
+    unsigned halvings; /* in use: most >> halvings, at least 1 */
+    double cost;       /* cost of a pass with that many: a moving mean */
+    /* Spread of costs around it: a moving mean as well. */
+    double spread;
     double ran;            /* what of the cost had a CPU: as the cost */
     uint32_t known;        /* passes in the means, to a limit */
     uint32_t passes;       /* since the last trial */

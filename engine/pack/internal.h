@@ -4,9 +4,9 @@
 
 #include "engine/pack/sidecar.h"
 
-struct flo_sidecar_row { /* of the table: one packed tensor */
+struct flo_sidecar_row { /* a row of the table: one packed tensor */
     const struct flo_gguf_tensor *tensor;
-    const uint8_t *source; /* its data in the model */
+    const uint8_t *source; /* the tensor's data in the model */
     uint64_t offset, bytes;
     size_t row_bytes, strip_bytes;
 };

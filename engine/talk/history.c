@@ -21,7 +21,7 @@ int flo_history_add(struct flo_history *history, const char *role,
 
 static void forget(struct flo_engine_message *turn)
 {
-    union { /* its text is ours */
+    union { /* the text is ours */
         const char *text;
         void *memory;
     } owned = {.text = turn->text};

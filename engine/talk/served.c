@@ -109,7 +109,7 @@ struct call {
     struct flo_served *served;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body; /* of an answer that is no stream */
+    struct flo_buf body; /* bytes of an answer that is no stream */
     struct flo_tree tree;
     const struct flo_asking *asking; /* NULL: no stream is wanted */
     struct flo_talk_counts *counts;

@@ -16,7 +16,7 @@ static const struct setting {
         uint64_t least, most, standard;
     } count;
     const char *help;
-    size_t offset; /* of a double, a uint64_t, or `system` */
+    size_t offset; /* place of a double, a uint64_t, or `system` */
 } rows[] = {
 #define FLO_SETTING(name, flag, kind, least, most, standard, help)             \
     {#name,                                                                    \

@@ -62,7 +62,7 @@ enum flo_talk_input_kind {
     FLO_INPUT_MORE,    /* the text goes on in the next line */
     FLO_INPUT_NOTHING, /* blanks alone */
     FLO_INPUT_TEXT,
-    FLO_INPUT_COMMAND, /* its line without the slash */
+    FLO_INPUT_COMMAND, /* a command: the line without the slash */
     FLO_INPUT_LONG,    /* more than FLO_INPUT_BYTES_MAX; it is dropped */
 };
 /* Lines until a text is whole.  Zero-initialise.  A line that ends with a
@@ -72,7 +72,7 @@ enum flo_talk_input_kind {
 struct flo_talk_input {
     struct flo_buf text; /* NUL after it; until the next line */
     bool is_block, is_continued;
-    bool is_plain; /* it began as a block, so it is no command */
+    bool is_plain; /* the input began as a block, so it is no command */
 };
 /* Take a line without its end.  Escape sequences, as arrow keys send them, and
  * control characters but tab are left out.  Bytes that are no UTF-8 become
@@ -206,9 +206,10 @@ struct flo_local {
     size_t count, prompt_max;
     uint64_t piece; /* tokens of a prompt that are computed together */
     bool is_raw;    /* the prompt is no conversation: nothing is a thought */
-    struct flo_call_reader *reader; /* of thoughts, during an answer; or NULL */
+    /* Reader of thoughts, during an answer; or NULL. */
+    struct flo_call_reader *reader;
     struct flo_engine_stream stream;
-    struct flo_buf text; /* of tokens */
+    struct flo_buf text; /* text of tokens */
 };
 FLO_MUST_USE int flo_local_open(struct flo_local *local,
                                 const struct flo_tool *tool,
@@ -251,7 +252,7 @@ int flo_talk_event_fail(char *data, size_t bytes, int status,
 
 /* A model behind the local API of this machine.  Zero-initialise. */
 struct flo_served {
-    const char *model; /* its name */
+    const char *model; /* name of the model */
     char socket[108];  /* "": the port */
     uint16_t port;
     char called[140]; /* "the local API at PATH" */
@@ -289,7 +290,7 @@ struct flo_console {
     FILE *notes; /* all but the model's text: stdout, or stderr */
     int stops;   /* descriptor, readable once Ctrl-C was typed; -1: none */
     struct flo_buf typed;
-    size_t used; /* of it, by the last line */
+    size_t used; /* bytes that the last line used */
 };
 /* Is it a terminal, and does it take colours (NO_COLOR, TERM)? */
 bool flo_console_is_terminal(int fd);

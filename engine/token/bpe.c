@@ -26,7 +26,7 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     struct flo_split split;
     const char *word;
     size_t word_bytes;
-    char *shown = malloc(2 * bytes + 1); /* of the longest word */
+    char *shown = malloc(2 * bytes + 1); /* room for the longest word */
     bool is_fine = shown != NULL;
     flo_split_init(&split, vocab->split, text, bytes);
     while (is_fine && !tokens->failed &&

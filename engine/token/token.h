@@ -13,7 +13,7 @@
 #include "base/gguf/gguf.h"
 
 #define FLO_VOCAB_COUNT_MAX (1u << 20)
-#define FLO_TOKEN_BYTES_MAX 65535 /* of one token's text */
+#define FLO_TOKEN_BYTES_MAX 65535 /* bytes of one token's text */
 
 /* A growing list of ids with a bound.  Zero-initialise and set count_max (0:
  * 16 Mi).  After a failed add `failed` stays set. */
@@ -22,7 +22,8 @@ struct flo_tokens {
     size_t count;
     size_t capacity;
     size_t count_max;
-    size_t count_least; /* of failed: so many there would have been at least */
+    /* When it failed: so many there would have been at least. */
+    size_t count_least;
     bool failed;
 };
 void flo_tokens_add(struct flo_tokens *tokens, int32_t id);

@@ -34,7 +34,7 @@ static void add_piece(struct flo_buf *pieces, size_t start, size_t end,
 struct work {
     const struct flo_vocab *vocab;
     struct flo_buf text;
-    struct piece *spans; /* of special spans only: start, bytes */
+    struct piece *spans; /* special spans only: start, bytes */
     size_t span_count;
     bool has_message;
 };
@@ -72,7 +72,7 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw,
     const char *text = work->text.data;
     const char *hit;
     size_t end = raw->start + raw->bytes;
-    size_t from = raw->start; /* of what is not yet given out */
+    size_t from = raw->start; /* begin of the part that is not yet given out */
     size_t search = from;     /* where to look next */
     while ((hit = memmem(text + search, end - search, token->text,
                          token->bytes)) != NULL) {

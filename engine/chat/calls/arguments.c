@@ -6,7 +6,7 @@
 
 #include "engine/token/control.h"
 
-#define OUT_BYTES_MAX (1u << 20) /* of one token */
+#define OUT_BYTES_MAX (1u << 20) /* output of one token */
 
 void flo_arguments_begin(struct flo_arguments *a,
                          const struct flo_call_form *form,

@@ -21,12 +21,12 @@ struct flo_arguments {
     flo_part_fn *part;
     void *context;
     struct flo_buf out; /* not told yet */
-    /* of JSON, and of a field's value */
+    /* state of JSON, and of a field's value */
     uint32_t depth;
     bool in_string, is_escaped;
     size_t word_count; /* letters outside of strings */
     char word[8];
-    /* of fields */
+    /* state of fields */
     enum {
         FLO_FIELD_START, /* a field, or the end */
         FLO_FIELD_KEY,
@@ -36,9 +36,9 @@ struct flo_arguments {
         FLO_FIELD_MARKED, /* the same where texts have marks */
     } stage;
     bool has_control; /* a control token within a value, which is no JSON */
-    bool may_null;    /* of a text: nothing but the word so far */
-    /* of marked values: `depth` brackets are open, a bit is set for an object
-     */
+    bool may_null;    /* a text with nothing but the word so far */
+    /* state of marked values: `depth` brackets are open, a bit is set for an
+     * object */
     uint64_t objects;
     bool in_name, wants_name;
     uint32_t fields;

@@ -20,7 +20,7 @@ struct flo_derivation {
     flo_render_fn *render;
     void *context;
     const struct flo_vocab *vocab;
-    const char *source; /* of the template: marks of thoughts that it drops */
+    const char *source; /* the template's: marks of thoughts that it drops */
     size_t source_bytes;
 };
 

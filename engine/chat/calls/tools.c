@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define VALUES_MAX 32768u
-#define HEAD_BYTES 3 /* of an entry of the list */
+#define HEAD_BYTES 3 /* head of an entry of the list */
 
 static int refuse(struct flo_err *err, uint32_t i, const char *what)
 {
@@ -291,7 +291,7 @@ void flo_tool_list_deinit(struct flo_tool_list *list)
 struct entry {
     const char *text;
     size_t bytes;
-    enum flo_argument_kind kind; /* of a key */
+    enum flo_argument_kind kind; /* kind of a key */
 };
 
 static struct entry next(const struct flo_tool_list *list, size_t *at)

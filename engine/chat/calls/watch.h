@@ -13,7 +13,7 @@
 enum flo_watch_event {
     FLO_WATCH_NOTHING,
     FLO_WATCH_THOUGHT,     /* one has begun */
-    FLO_WATCH_THOUGHT_END, /* it has ended */
+    FLO_WATCH_THOUGHT_END, /* a thought has ended */
     FLO_WATCH_TEXT,        /* with channels: a text has begun, or ended */
     FLO_WATCH_CALL,        /* a call has begun: nothing more is watched */
 };

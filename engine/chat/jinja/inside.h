@@ -6,7 +6,7 @@
 
 #include "engine/chat/jinja/jinja.h"
 
-#define FLO_JINJA_DEPTH_MAX 200u /* of the tree */
+#define FLO_JINJA_DEPTH_MAX 200u /* depth of the tree */
 #define FLO_JINJA_ARGS_MAX 16u
 #define FLO_JINJA_VALUES_DEEP_MAX 100 /* lists in lists; JSON brings 64 */
 
@@ -60,7 +60,7 @@ enum jinja_token_kind {
 struct jinja_token {
     enum jinja_token_kind kind;
     uint32_t line;
-    struct jinja_text text; /* of a string: unescaped */
+    struct jinja_text text; /* text of a string: unescaped */
     int64_t number;
 };
 
@@ -197,12 +197,12 @@ struct jinja_dict {
     size_t count, capacity;
     struct jinja_entry *entries;
     bool is_ours;      /* a namespace or `loop`: it has no methods */
-    bool is_namespace; /* its fields can be set */
+    bool is_namespace; /* fields can be set */
 };
 
 struct jinja_scope {
     struct jinja_dict names;
-    struct jinja_dict loop; /* of a round: `loop` */
+    struct jinja_dict loop; /* the round's `loop` */
     struct jinja_scope *parent;
 };
 
@@ -221,14 +221,14 @@ struct jinja_run {
     struct jinja_pool pool;
     struct jinja_tail tail;
     const uint8_t *said;          /* marks for any text of the input */
-    uint64_t now_ms;              /* of strftime_now() */
+    uint64_t now_ms;              /* time for strftime_now() */
     struct flo_buf *text, *marks; /* where output goes */
     struct jinja_scope root;
     struct jinja_scope *spare; /* those that were left, by `parent` */
     enum jinja_flow flow;
     uint64_t steps;
     uint32_t line;
-    uint32_t calls; /* of macros, one in the other */
+    uint32_t calls; /* depth of macros, one in the other */
     int rv;
     struct flo_err *err;
 };

@@ -11,7 +11,7 @@
 struct calls {
     const struct flo_tools *tools;
     const struct flo_call_form *form;
-    uint32_t only;  /* of the tools; UINT32_MAX: any */
+    uint32_t only;  /* the one tool that may be called; UINT32_MAX: any */
     uint32_t up_to; /* rule: any text up to field_close, and that */
     uint32_t arguments[FLO_TOOLS_MAX]; /* rules, of those that may be called */
 };

@@ -15,7 +15,7 @@ struct distinct {
     const struct flo_tree_node *values[VALUES_MAX];
     uint32_t rules[VALUES_MAX];
     uint32_t count, least, most;
-    uint32_t nodes[1u << VALUES_MAX]; /* of each set; FLO_NOWHERE: none yet */
+    uint32_t nodes[1u << VALUES_MAX]; /* [set]; FLO_NOWHERE: none yet */
 };
 
 /* Values that `items` lists; false: it lists none, or too many. */

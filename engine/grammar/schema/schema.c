@@ -287,7 +287,7 @@ void flo_schema_put_items(struct flo_schema *s)
 
     for (; s->rv == 0 && !p->failed && s->at < s->count; s->at++) {
         if (s->items[s->at].schema == NULL) {
-            continue; /* it is built */
+            continue; /* the item is built already */
         }
         uint32_t back = flo_program_begin(p, s->items[s->at].rule);
 
@@ -319,7 +319,8 @@ uint64_t flo_schema_bytes(void)
     return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) *
                sizeof(struct flo_tree_node) +
            FLO_SCHEMA_ITEMS_MAX * sizeof(struct flo_schema_item) +
-           3 * FLO_GRAMMAR_TEXT_BYTES_MAX /* of it, and of a literal */ +
+           /* Text of the schema, and of a literal. */
+           3 * FLO_GRAMMAR_TEXT_BYTES_MAX +
            2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
 }
 

@@ -20,7 +20,7 @@
 #include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
-#define FLO_SCHEMA_VALUES_MAX 32768u    /* of its text */
+#define FLO_SCHEMA_VALUES_MAX 32768u    /* values of its text */
 #define FLO_SCHEMA_STEPS_MAX (1u << 25) /* 0.2 s */
 
 enum flo_schema_types {
@@ -47,11 +47,11 @@ struct flo_schema {
     struct flo_tree tree;
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
     uint32_t count, at;            /* `at` is being built */
-    uint32_t parts;                /* of allOf, merged into that */
-    uint32_t steps;                /* of all walks along lists */
+    uint32_t parts;                /* parts of allOf, merged into that */
+    uint32_t steps;                /* steps of all walks along lists */
     struct flo_program *program;
     struct flo_parser gbnf;           /* the rules that all schemas use */
-    struct flo_buf text;              /* of a literal */
+    struct flo_buf text;              /* text of a literal */
     bool is_python;                   /* True, False and None */
     const struct flo_form_text *mark; /* around texts (written.c); NULL: JSON */
     int rv;

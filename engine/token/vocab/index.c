@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define MERGES_MAX (1u << 22)
-#define STEPS_MIN 65536 /* of all probes; and STEPS_EACH for each entry */
+#define STEPS_MIN 65536 /* all probes; and STEPS_EACH for each entry */
 #define STEPS_EACH 64
 #define AHEAD 16 /* tokens hashed before they are inserted */
 #define ID_BITS 21

@@ -40,18 +40,17 @@ struct flo_vocab {
     struct flo_vocab_facts facts;
     const struct flo_split_kind *split;
     struct flo_vocab_token *tokens;
-    struct flo_index by_text; /* of tokens */
+    struct flo_index by_text; /* tokens by their text */
     /* For BPE: the list of merges, by rank, and for each token the rank of the
      * first merge that makes it; FLO_RANK_NONE ends a chain. */
     uint16_t *merge_left_bytes; /* [merge_count] of the left half */
     uint32_t *merge_next;       /* [merge_count] of the same token */
     uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
-    int32_t byte_ids[256];    /* of SPM: each byte's token, or -1 */
-    uint32_t token_bytes_max; /* of the longest token */
-    size_t
-        id_bytes_max; /* of a text that become one id; SIZE_MAX: any number */
-    const uint8_t *scores; /* of SPM: f32 little endian, in the file */
+    int32_t byte_ids[256];    /* SPM: each byte's token, or -1 */
+    uint32_t token_bytes_max; /* bytes of the longest token */
+    size_t id_bytes_max;      /* most bytes that become one id; SIZE_MAX: any */
+    const uint8_t *scores;    /* SPM: f32 little endian, in the file */
     bool is_spm;
     bool adds_space;            /* SPM: a blank before a text after a special */
     bool strips;                /* some token strips_right */
