@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check bench bench-engine bench-fleet bench-gates \
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
         sweep fuzz docs hooks install packages clean
 
 BIN := build/bin
@@ -62,6 +62,9 @@ hooks: ## git asks tools/hooks about each commit's message and size
 
 check: ## format, layers, headers, symbols, circles, generated docs
 	@tools/check.sh
+
+tidy: build ## clang-tidy over the product (.clang-tidy); exceptions: tools/tidy.txt
+	@tools/tidy.py
 
 sweep: build ## kill updater and agent at every change to the disk, cut the power behind each
 	@cmake --build build/release --target sweep

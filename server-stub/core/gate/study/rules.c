@@ -7,7 +7,7 @@
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/request/request.h"
 
-#define NONE -1
+#define NONE (-1)
 #define WEIGHT_MIN 0.001
 static const struct flo_measure_fact facts[] = {
 #define FLO_MEASURE(name, word, kind, reading, title, per, meaning)            \
