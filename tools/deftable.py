@@ -1,14 +1,30 @@
 """Rows of the .def tables, for the programs that write from them."""
+import functools
 import os
 import re
+import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+@functools.cache
+def text_of(path, macro):
+    """A table without comments.  One that includes another has the rows that the
+    compiler sees: those that it makes of the other's."""
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        text = file.read()
+    if "#include" in text:
+        text = subprocess.run(
+            ["cc", "-E", "-P", "-x", "c", "-I", ROOT,
+             "-D%s=%s" % (macro, macro), os.path.join(ROOT, path)],
+            stdout=subprocess.PIPE, text=True, check=True).stdout
+        text = re.sub(r"\)\s*(?=FLO_[A-Z_]+\()", ")\n", text)
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
 def rows(path, macro):
     """Arguments of each MACRO(...) line of a table, strings without quotes."""
-    text = open(os.path.join(ROOT, path), encoding="utf-8").read()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    text = text_of(path, re.sub(r"\W", "", macro))
     for call in re.finditer(macro + r"\((.*?)\)\s*$", text, flags=re.S | re.M):
         cells = re.findall(r'((?:"(?:[^"\\]|\\.)*"\s*)+|[^,"\s][^,"]*)(?:,|$)',
                            call.group(1))

@@ -488,7 +488,7 @@ def cli():
                     call, about[:1].upper() + about[1:],
                     (call + " " + usage).strip(),
                     (call + " " + example).strip()))
-        if flags[name]:
+        if flags.get(name):
             out += "\n" + table(["flag", "meaning"], flags[name])
     return out
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import textwrap
 
+import deftable
 import pytest
 
 from conftest import BIN, ROOT
@@ -98,9 +99,8 @@ def pages(folder):
 
 
 def commands_def():
-    with open(os.path.join(ROOT, "server-stub/cli/commands.def"),
-              encoding="utf-8") as text:
-        return re.findall(r'^FLO_COMMAND\("([\w -]+)"', text.read(), re.M)
+    return [row[0] for row in deftable.rows(
+        "server-stub/cli/commands.def", "FLO_COMMAND")]
 
 
 def test_every_command_has_its_place_in_the_manual(pages):

@@ -1,28 +1,18 @@
 """A request that names something unknown to the controller is refused, on every
 path, and nothing is done.  An order says for whom it is, once."""
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import deftable
 from controller_parts import Device, Publisher
 from waits import until
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
-    __file__))))
-
-
 def routes():
     """(method, path, flags, query, body) of each row of the table."""
-    text = open(os.path.join(ROOT, "server-stub/rest/routes.def")).read()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    for call in re.findall(r"FLO_REST_ROUTE\((.*?)\)\s*$", text, re.S | re.M):
-        head, cells = call.split(",", 5)[:5], call.split(",", 5)[5]
-        strings = re.findall(r'((?:"[^"]*"\s*)+)', cells)
-        query, body = ("".join(re.findall(r'"([^"]*)"', cell))
-                       for cell in strings[-2:])
-        method, path = (re.search(r'"([^"]+)"', h).group(1) for h in head[:2])
+    for method, path, _, flags, _, _, query, body in deftable.rows(
+            "server-stub/rest/routes.def", "FLO_REST_ROUTE"):
         yield method, path.replace("{id}", "x-1").replace(
-            "{name}", "tiny@1"), head[3], query, body
+            "{name}", "tiny@1"), flags, query, body
 
 
 def test_every_path_refuses_a_member_and_a_parameter_it_does_not_know(
