@@ -2,7 +2,8 @@
  *
  * As store.h: one thread, changes between begin and commit.  Rules, alerts and
  * webhooks are few and live in memory (state/watch); here they are documents by
- * name.  Deliveries stay until they were taken, across restarts. */
+ * name.  Records (core/records) are such documents too.  Deliveries stay until
+ * they were taken, across restarts. */
 #ifndef FLOTILLA_SERVER_STORE_WATCH_H
 #define FLOTILLA_SERVER_STORE_WATCH_H
 
@@ -12,6 +13,9 @@ enum flo_watch_kind {
     FLO_WATCH_RULE,
     FLO_WATCH_ALERT,
     FLO_WATCH_WEBHOOK,
+#define FLO_RECORD(noun, ...) FLO_WATCH_##noun,
+#include "server-stub/core/records/records.def"
+#undef FLO_RECORD
     FLO_WATCH_KINDS
 };
 FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store,
@@ -22,7 +26,18 @@ FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store,
                                         const char *id, struct flo_err *err);
 typedef int (*flo_fleet_watch_fn)(void *context, const char *id,
                                   const char *body);
-/* In order of id. */
+/* *known is false when there is none. */
+FLO_MUST_USE int flo_fleet_watch_get(struct flo_fleet_store *store,
+                                     enum flo_watch_kind kind, const char *id,
+                                     flo_fleet_watch_fn fn, void *context,
+                                     bool *known, struct flo_err *err);
+/* In order of id, above `after`, at most `limit` (0: all). */
+FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store,
+                                      enum flo_watch_kind kind,
+                                      const char *after, uint64_t limit,
+                                      flo_fleet_watch_fn fn, void *context,
+                                      struct flo_err *err);
+/* All of them, in order of id. */
 FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store,
                                       enum flo_watch_kind kind,
                                       flo_fleet_watch_fn fn, void *context,

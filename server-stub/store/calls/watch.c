@@ -4,8 +4,14 @@
 
 static const char *kind_of(enum flo_watch_kind kind)
 {
-    static const char *const words[FLO_WATCH_KINDS] = {"rule", "alert",
-                                                       "webhook"};
+    static const char *const words[FLO_WATCH_KINDS] = {
+        "rule",
+        "alert",
+        "webhook",
+#define FLO_RECORD(noun, word, ...) word,
+#include "server-stub/core/records/records.def"
+#undef FLO_RECORD
+    };
 
     return words[kind];
 }
@@ -45,18 +51,44 @@ static int take_document(void *context, const struct flo_row *row)
                          flo_row_text(row, FLO_FIELD_WATCH_BODY));
 }
 
-int flo_fleet_watch_each(struct flo_fleet_store *store,
-                         enum flo_watch_kind kind, flo_fleet_watch_fn fn,
-                         void *context, struct flo_err *err)
+int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                        const char *id, flo_fleet_watch_fn fn, void *context,
+                        bool *known, struct flo_err *err)
+{
+    struct documents documents = {fn, context};
+
+    return flo_fleet_find_one(
+        store,
+        (struct flo_query){.table = FLO_TABLE_WATCH,
+                           WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
+                                 text_is(FLO_FIELD_WATCH_ID, id))},
+        take_document, &documents, known, err);
+}
+
+int flo_fleet_watch_page(struct flo_fleet_store *store,
+                         enum flo_watch_kind kind, const char *after,
+                         uint64_t limit, flo_fleet_watch_fn fn, void *context,
+                         struct flo_err *err)
 {
     struct documents documents = {fn, context};
 
     return flo_fleet_find(
         store,
         &(struct flo_query){.table = FLO_TABLE_WATCH,
-                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind))),
-                            SORTED(UP(WATCH_ID))},
+                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
+                                  {.field = FLO_FIELD_WATCH_ID,
+                                   .how = FLO_MATCH_ABOVE,
+                                   .value.text = after}),
+                            SORTED(UP(WATCH_ID)),
+                            .limit = limit},
         take_document, &documents, err);
+}
+
+int flo_fleet_watch_each(struct flo_fleet_store *store,
+                         enum flo_watch_kind kind, flo_fleet_watch_fn fn,
+                         void *context, struct flo_err *err)
+{
+    return flo_fleet_watch_page(store, kind, "", 0, fn, context, err);
 }
 
 /* ---- deliveries ---- */

@@ -1,5 +1,6 @@
 /* The contract of the store, over every engine: lists in pages.  Rows that
  * come and go between two pages neither repeat nor hide others. */
+#include "server-stub/store/watch.h"
 #include "unit/server/store/store.h"
 
 /* ---- tokens ---- */
@@ -228,6 +229,44 @@ static void older_events_are_read_page_by_page(void **state)
     assert_int_equal(pages, 3);
 }
 
+static int add_name(void *context, const char *id, const char *body)
+{
+    flo_buf_printf(context, "%s=%s; ", id, body);
+    return 0;
+}
+
+static void
+documents_come_by_kind_in_pages_of_names_and_one_by_name(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
+    struct flo_err err = {0};
+    bool known = true;
+
+    static const char *const names[] = {"c", "a", "b"};
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        assert_int_equal(
+            flo_fleet_watch_put(store, FLO_WATCH_site, names[i], "{}", &err),
+            0);
+    }
+    assert_int_equal(
+        flo_fleet_watch_put(store, FLO_WATCH_RULE, "b", "[]", &err), 0);
+    assert_int_equal(flo_fleet_watch_page(store, FLO_WATCH_site, "a", 1,
+                                          add_name, &said, &err),
+                     0);
+    assert_int_equal(
+        flo_fleet_watch_each(store, FLO_WATCH_site, add_name, &said, &err), 0);
+    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "b", add_name,
+                                         &said, &known, &err),
+                     0);
+    assert_true(known);
+    assert_string_equal(said.data, "b={}; a={}; b={}; c={}; b=[]; ");
+    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "a", add_name,
+                                         &said, &known, &err),
+                     0);
+    assert_false(known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +274,7 @@ int main(void)
         OVER_ALL(releases_come_by_model_and_number),
         OVER_ALL(rollouts_that_ended_follow_those_under_way),
         OVER_ALL(older_events_are_read_page_by_page),
+        OVER_ALL(documents_come_by_kind_in_pages_of_names_and_one_by_name),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
 }
