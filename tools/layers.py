@@ -95,7 +95,8 @@ MAY = [
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
     # It reads a rollout's specification and a serial as the controller does.
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
-                          "server-stub/cli/", "server-stub/core/spec/",
+                          "server-stub/cli/", "server-stub/core/records/",
+                          "server-stub/core/spec/",
                           "server-stub/core/device/",
                           "server-stub/core/gate/study/",
                           "server-stub/core/member/serial.h",

@@ -1,16 +1,14 @@
 """Every call that writes, by every role: the rows of routes.def say who may, and
 here stands what a call of a role for one group may touch, and which calls bring a
 device to a release.  A new row without a word here is red."""
-import os
 import re
 
+import deftable
 import pytest
 
-from controller_parts import ROOT, Device, Publisher
+from controller_parts import Device, Publisher
 from waits import until, wall_ms
 
-ROUTE = re.compile(
-    r'FLO_REST_ROUTE\("(\w+)", "([^"]+)", (\w+), ([\w |]+), (\w+),')
 ROLES = ("viewer", "operator", "releaser", "admin")
 
 # Foreign things, in each call that takes a role for one group.
@@ -59,16 +57,16 @@ BRING_NOTHING = """
     flo_rest_emergency_account flo_rest_alert_ack flo_rest_alert_rule_set
     flo_rest_alert_rule_delete flo_rest_alert_silence flo_rest_webhook_add
     flo_rest_webhook_delete flo_rest_deliveries_replay
-""".split()
+""".split() + ["flo_rest_%s_%s" % (row[0], verb) for row in deftable.rows(
+    "server-stub/core/records/records.def", "FLO_RECORD")
+               for verb in ("set", "remove")]
 
 
 def rows():
     """(method, path, least role, flags, handler) of each call that writes."""
-    with open(os.path.join(ROOT, "server-stub", "rest",
-                           "routes.def"), encoding="utf-8") as file:
-        found = [(method, path, access.lower(), flags.split(" | "), handler)
-                 for method, path, access, flags, handler in
-                 ROUTE.findall(file.read())]
+    found = [(method, path, access.lower(), flags.split(" | "), handler)
+             for method, path, access, flags, handler, *_ in deftable.rows(
+                 "server-stub/rest/routes.def", "FLO_REST_ROUTE")]
     return [row for row in found if "WRITE" in row[3]]
 
 
