@@ -106,6 +106,12 @@ FLAGS(claim_import) = {END};
 FLAGS(claim_list) = {END};
 FLAGS(claim_remove) = {END};
 FLAGS(claim_policy) = {END};
+#define FLO_RECORD(noun, ...)                                                  \
+    FLAGS(noun##_list) = {END};                                                \
+    FLAGS(noun##_set) = {END};                                                 \
+    FLAGS(noun##_remove) = {END};
+#include "server-stub/core/records/records.def"
+#undef FLO_RECORD
 FLAGS(group_list) = {END};
 FLAGS(group_get) = {END};
 FLAGS(group_set) = {

@@ -8,6 +8,7 @@ import shlex
 import sqlite3
 import subprocess
 
+import deftable
 import pytest
 
 from controller_parts import (BIN, ROOT, Controller, Device, Publisher,
@@ -20,7 +21,6 @@ ENDS = {"device logs": 6, "device doctor": 6, "rollout watch": 8,
         "order report": 3, "order wait": 6, "controller admit": 3,
         "controller dismiss": 3}
 MODELS = os.path.join(ROOT, "tests", "models")
-ROW = re.compile(r'^FLO_COMMAND\("([^"]+)", (\w+),', re.M)
 
 # A command reads, works on files of this machine alone, or changes the fleet.
 # Then lines that it takes, in the order in which they are possible; names in
@@ -168,10 +168,17 @@ WORDS = {
 SPOKE = {("device", "seen_at"), ("token", "used_at"), ("event_mark", "seq")}
 
 
+# Records have the same three verbs, and examples in their row.
+RECORDS = deftable.rows("server-stub/core/records/records.def", "FLO_RECORD")
+for _, word, _, _, _, _, _, name, fields, *_ in RECORDS:
+    WORDS[word + " list"] = (READS, "")
+    WORDS[word + " set"] = (CHANGES, "%s %s" % (name, fields))
+    WORDS[word + " remove"] = (CHANGES, name)
+
+
 def rows():
-    with open(os.path.join(ROOT, "server-stub", "cli", "commands.def"),
-              encoding="utf-8") as file:
-        return ROW.findall(file.read())
+    return [tuple(row[:2]) for row in deftable.rows(
+        "server-stub/cli/commands.def", "FLO_COMMAND")]
 
 
 @functools.cache

@@ -84,11 +84,30 @@ static int add_pairs(const struct flo_cli *cli,
     return 0;
 }
 
+/* MEMBER=TEXT in each word behind the first. */
+static int add_values(const struct flo_cli *cli, json_t *body,
+                      struct flo_err *err)
+{
+    for (const char *const *word = cli->args.words + 1; *word != NULL; word++) {
+        const char *equals = strchr(*word, '=');
+        char name[FLO_NAME_MAX + 1];
+        if (equals == NULL || equals == *word ||
+            equals - *word >= (ptrdiff_t)sizeof(name)) {
+            return flo_fail(err, FLO_E_USAGE, "`%.60s` is no FIELD=TEXT",
+                            *word);
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - *word), *word);
+        json_object_set_new(body, name, json_string(equals + 1));
+    }
+    return 0;
+}
+
 static int add(const struct flo_cli *cli, const struct flo_plain_field *field,
                json_t *body, struct flo_err *err)
 {
-    const char *text = field->kind == FLO_PLAIN_WORD
-                           ? cli->args.words[0]
+    const char *text = field->kind == FLO_PLAIN_WORD ? cli->args.words[0]
+                       : field->flag == NULL
+                           ? NULL
                            : flo_args_text(&cli->args, field->flag, NULL);
 
     if (field->kind == FLO_PLAIN_COUNT) {
@@ -97,6 +116,9 @@ static int add(const struct flo_cli *cli, const struct flo_plain_field *field,
     if (field->kind == FLO_PLAIN_SWITCH) {
         json_object_set_new(body, field->member, json_boolean(text != NULL));
         return 0;
+    }
+    if (field->kind == FLO_PLAIN_VALUES) {
+        return add_values(cli, body, err);
     }
     if (text == NULL) {
         return 0;

@@ -202,6 +202,7 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row,
 #define FLO_PLAIN_SPAN(flag, member) {FLO_PLAIN_SPAN, flag, member, 0, 0, 0},
 #define FLO_PLAIN_TIME(flag, member) {FLO_PLAIN_TIME, flag, member, 0, 0, 0},
 #define FLO_PLAIN_PAIRS(flag) {FLO_PLAIN_PAIRS, flag, flag, 0, 0, 0},
+#define FLO_PLAIN_VALUES {FLO_PLAIN_VALUES, NULL, "", 0, 0, 0},
 #define FLO_PLAIN_END                                                          \
     {                                                                          \
         0                                                                      \

@@ -20,6 +20,7 @@ enum flo_plain_kind {
     FLO_PLAIN_SPAN,
     FLO_PLAIN_TIME,
     FLO_PLAIN_PAIRS,
+    FLO_PLAIN_VALUES,
 };
 
 /* A member of a body, and the flag that gives it. */
