@@ -213,6 +213,18 @@ def test_an_old_rollout_counts_nobody_who_runs_another_release(
     go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
 
 
+def test_a_device_shows_whom_to_call_about_its_site(controller, device, page):
+    assert controller.ask("PUT", "/v1/sites/lyon", {
+        "people": "Ana Roux, +33 4 72 00 00 01",
+        "hours": "8 to 18"}).status == 200
+    assert controller.ask("PATCH", "/v1/devices/gw", {
+        "labels": {"site": "lyon"}}).status == 200
+    go(page, "devices/gw", "[aria-label=Inventory], [aria-label=Hardware]")
+    page.until("document.querySelector('[aria-label=Hardware]').innerText"
+               ".includes('Ana Roux, +33 4 72 00 00 01, 8 to 18')")
+    go(page, "fleet?where=", "[aria-label=Devices] tbody tr")
+
+
 def test_maintenance_and_a_lost_connection_have_one_word(
         controller, device, page):
     assert controller.ask("PATCH", "/v1/devices/gw", {

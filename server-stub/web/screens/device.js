@@ -32,10 +32,14 @@ function Notice({ d }) {
     ${wanting.map((m) => html`<p><b>${text(m.model)} has no memory. </b>${text(m.drift.why)} <b>Next:</b> ship a smaller variant, remove a model here, unpin one, or raise memory_budget.</p>`)}</div>`;
 }
 
-function facts(d) {
+// Whom to call about its site, when people wrote that down.
+const contact = (site) => !site ? null :
+  html`${text(site.people)}${site.hours ? html`, ${text(site.hours)}` : null}${site.note ? html` <span class="soft">${text(site.note)}</span>` : null}`;
+
+function facts(d, site) {
   const p = d.profile || {}, bench = p.bench || {}, power = p.power || {};
   const labels = Object.entries(d.labels || {}).map(([k, v]) => `${k}=${text(v)}`).join(" ");
-  return [["id", html`<span class="mono">${d.id}</span>`], ["labels", labels], ["groups", (d.groups || []).map(text).join(", ")],
+  return [["id", html`<span class="mono">${d.id}</span>`], ["labels", labels], ["site contact", contact(site)], ["groups", (d.groups || []).map(text).join(", ")],
     ["class", [p.class, p.arch, p.kernel].filter((w) => typeof w === "string").join(" ")], ["processors", num(p.cpus)],
     ["memory for models", num(p.memory_bytes) && bytes(p.memory_bytes)],
     ["planned of it", num(d.memory?.planned) !== null ? `${bytes(d.memory.planned)} (rung ${text(d.memory.rung ?? 0)}${d.memory.why ? `, ${text(d.memory.why)}` : ""})` : null],
@@ -50,7 +54,7 @@ function facts(d) {
     ["agent", typeof d.agent === "string" ? d.agent : null], ["trust", num(d.trust)],
     ...(d.pinned || []).map((pin) => ["pinned to", html`${text(pin.release)}, runs ${text(pin.runs ?? "none")}: <${State} word=${text(pin.state)} />${
       pin.why ? `${pin.state === "refused" ? " because " : " "}${text(pin.why)}` : ""}`]), ["note", typeof d.note === "string" ? d.note : ""],
-    ["enrolled", clock(d.enrolled_at_ms)], ["seen", ago(d.last_seen_at_ms)]].filter(([, v]) => v !== 0);
+    ["enrolled", clock(d.enrolled_at_ms)], ["seen", ago(d.last_seen_at_ms)]].filter(([what, v]) => v !== 0 && (what !== "site contact" || v));
 }
 
 export class Device extends Screen {
@@ -66,10 +70,12 @@ export class Device extends Screen {
   async read({ path, query }) {
     const d = await call("GET", `/v1/devices/${encodeURIComponent(path[1])}`);
     const span = SPANS[query.since] || SPANS["1 h"];
-    const [timeline, ...numbers] = await Promise.all([call("GET", `/v1/devices/${encodeURIComponent(d.id)}/timeline?limit=100`),
+    const at = d.labels?.site;
+    const [timeline, site, ...numbers] = await Promise.all([call("GET", `/v1/devices/${encodeURIComponent(d.id)}/timeline?limit=100`),
+      at ? call("GET", `/v1/sites/${encodeURIComponent(at)}`).catch(() => null) : null,
       ...CHARTS.map(([metric, , , read]) => ask(metric, ["device", "release"], span).then((all) =>
         all.filter((s) => s.key.device === d.id).map((s) => ({ digest: s.key.release || "", points: read(s) })).filter((s) => s.points.length > 0)))]);
-    return { d, timeline: timeline.items.reverse(), numbers };
+    return { d, site, timeline: timeline.items.reverse(), numbers };
   }
 
   name(release, d, timeline) {
@@ -78,7 +84,7 @@ export class Device extends Screen {
     return known?.version ? text(known.version) : digest(release);
   }
 
-  draw({ d, timeline, numbers }, { query, path }, { remove, edit }) {
+  draw({ d, site, timeline, numbers }, { query, path }, { remove, edit }) {
     const can = (d.groups || []).some((g) => may("operator", g)) || may("operator");
     const list = models(d), close = () => this.setState({ remove: null, edit: null }), done = () => { close(); this.readNow(); };
     const change = (body) => call("PATCH", `/v1/devices/${encodeURIComponent(d.id)}`, body);
@@ -97,7 +103,7 @@ export class Device extends Screen {
       m.execution.rollout ? html`<a href=${link(["rollouts", text(m.execution.rollout)])}>${text(m.execution.rollout)}</a>` : ""}` : html`<${State} word="ok" />`,
     text(m.slots?.previous?.version), m.instead_of ? `${text(m.rung)}: ${text(m.variant)} for ${text(m.instead_of)}` : text(m.rung ?? "–"),
     can ? html`<button type="button" class="danger" onclick=${() => this.setState({ remove: text(m.model) })}>Remove ${text(m.model)}…</button>` : ""] }))} />`}<//>
-    <section class="card c4" aria-label="Hardware"><h2>Inventory</h2><${Facts} rows=${facts(d)} /></section>
+    <section class="card c4" aria-label="Hardware"><h2>Inventory</h2><${Facts} rows=${facts(d, site)} /></section>
     <${Card} title="Numbers" head=${html`<${Chips} label="Span" items=${Object.keys(SPANS).map((word) => ({ word, on: word === (query.since || "1 h"), href: link(path, { ...query, since: word }) }))} />
       <span class="soft">solid: p95 or most, dashed: p50 or mean</span>`}>
       <div class="four">${CHARTS.map(([, what, format], i) => html`<div><h3>${what}</h3><${Chart} label=${what} format=${format}
