@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/all.h>
 
 struct error_row {
+    int code;
     const char *id;
     const char *meaning;
     const char *fix;
@@ -17,20 +19,34 @@ struct error_row {
 
 static const struct error_row error_rows[] = {
 #define FLO_ERROR(name, id, exit_class, meaning, fix)                          \
-    {id, meaning, fix, FLO_EXIT_##exit_class},
+    {FLO_E_##name, id, meaning, fix, FLO_EXIT_##exit_class},
 #include "base/errors.def"
 #undef FLO_ERROR
 };
-_Static_assert(FLO_COUNT(error_rows) == FLO_ERROR_COUNT, "one row per code");
+_Static_assert(FLO_COUNT(error_rows) <= FLO_ERRORS_MAX, "room in lists of all");
+
+int flo_error_at(size_t place)
+{
+    return place < FLO_COUNT(error_rows) ? error_rows[place].code : 0;
+}
+
+size_t flo_error_place(int code)
+{
+    for (size_t i = 0; i < FLO_COUNT(error_rows); i++) {
+        if (error_rows[i].code == code) {
+            return i;
+        }
+    }
+    return FLO_ERRORS_MAX;
+}
 
 static const struct error_row *row_of(int code)
 {
-    int index = -1 - code;
+    size_t place = flo_error_place(code);
 
-    if (code >= 0 || index >= FLO_ERROR_COUNT) {
-        index = FLO_ERROR_INDEX_INTERNAL;
-    }
-    return &error_rows[index];
+    return &error_rows[place < FLO_ERRORS_MAX
+                           ? place
+                           : flo_error_place(FLO_E_INTERNAL)];
 }
 
 const char *flo_error_id(int code)
@@ -55,9 +71,9 @@ enum flo_exit flo_error_exit(int code)
 
 int flo_error_code(const char *id)
 {
-    for (int i = 0; id != NULL && i < FLO_ERROR_COUNT; i++) {
+    for (size_t i = 0; id != NULL && i < FLO_COUNT(error_rows); i++) {
         if (strcmp(error_rows[i].id, id) == 0) {
-            return -1 - i;
+            return error_rows[i].code;
         }
     }
     return 0;

@@ -46,7 +46,7 @@ install(TARGETS flotilla_engine flotilla_base
 install(DIRECTORY engine/include/flotilla base/include/flotilla
     DESTINATION include FILES_MATCHING PATTERN "*.h"
     PATTERN engine_wire.h EXCLUDE)
-install(FILES base/errors.def base/exits.def DESTINATION include/flotilla/base)
+install(FILES base/exits.def DESTINATION include/flotilla/base)
 file(RELATIVE_PATH FLOTILLA_PREFIX "/${FLOTILLA_LIBDIR}/pkgconfig" /)
 string(REGEX REPLACE "/$" "" FLOTILLA_PREFIX "${FLOTILLA_PREFIX}")
 configure_file(cmake/flotilla-engine.pc.in flotilla-engine.pc @ONLY)

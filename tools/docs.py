@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write docs/reference/*.md from the .def tables.  --check: only compare."""
+"""Write docs/reference/*.md and base/include/flotilla/errors/*.h from the .def
+tables.  --check: only compare."""
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import textwrap
 
 import constants
+import error_codes
 import local_openapi
 import openapi
 from deftable import ROOT, rows, table
@@ -700,8 +702,9 @@ PAGES = {"docs/clients.md": clients_page, "docs/internals/delta.md": delta_page,
 
 def main():
     stale = []
-    for name, make in PAGES.items():
-        text = make()
+    made = {name: make() for name, make in PAGES.items()}
+    made.update(error_codes.pages())
+    for name, text in made.items():
         if text is None:
             continue
         path = os.path.join(ROOT, name if "/" in name else
@@ -714,6 +717,11 @@ def main():
         else:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             open(path, "w", encoding="utf-8").write(text)
+    for name in error_codes.left_over():
+        if "--check" in sys.argv[1:]:
+            stale.append(name)
+        else:
+            os.remove(os.path.join(ROOT, name))
     if stale:
         print("made from tables and stale: %s (run make docs)" % " ".join(stale))
         return 1

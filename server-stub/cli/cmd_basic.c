@@ -66,11 +66,12 @@ int flo_cmd_explain(struct flo_cli *cli, struct flo_err *err)
     int code = flo_error_code(id);
 
     if (code == 0) {
-        const char *ids[FLO_ERROR_COUNT];
-        for (int i = 0; i < FLO_ERROR_COUNT; i++) {
-            ids[i] = flo_error_id(-1 - i);
+        const char *ids[FLO_ERRORS_MAX];
+        size_t count = 0;
+        while ((code = flo_error_at(count)) != 0) {
+            ids[count++] = flo_error_id(code);
         }
-        const char *near = flo_nearest(id, ids, FLO_ERROR_COUNT);
+        const char *near = flo_nearest(id, ids, count);
         flo_fail(err, FLO_E_ABSENT, "no error has the id `%.80s`", id);
         if (near != NULL) {
             flo_err_fix(err, "did you mean %s?", near);

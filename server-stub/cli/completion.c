@@ -114,8 +114,10 @@ static void add_names(const json_t *items, const char *name,
 /* Ids of errors are known here. */
 static void add_errors(struct flo_buf *out)
 {
-    for (int i = 0; i < FLO_ERROR_COUNT; i++) {
-        add_name(out, flo_error_id(-1 - i), flo_error_meaning(-1 - i));
+    int code;
+
+    for (size_t i = 0; (code = flo_error_at(i)) != 0; i++) {
+        add_name(out, flo_error_id(code), flo_error_meaning(code));
     }
 }
 

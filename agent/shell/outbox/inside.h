@@ -56,11 +56,11 @@ struct flo_outbox_db {
     uint64_t rows;
     uint64_t lost;
     uint64_t corrupt;
-    uint64_t telemetry_sent;               /* highest id under way */
-    struct told told[FLO_ERROR_COUNT + 1]; /* by -code; 0: no code */
-    bool is_counted;                       /* the next line is right */
-    int64_t waiting[FLO_EVENT_KINDS];      /* for their ack */
-    uint64_t servings_more;                /* not told since */
+    uint64_t telemetry_sent;              /* highest id under way */
+    struct told told[FLO_ERRORS_MAX + 1]; /* by flo_error_place */
+    bool is_counted;                      /* the next line is right */
+    int64_t waiting[FLO_EVENT_KINDS];     /* for their ack */
+    uint64_t servings_more;               /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
     uint32_t flush_failures; /* in a row */

@@ -29,9 +29,7 @@ static void tell(struct flo_outbox_db *db, enum flo_event_kind kind,
 void flo_notes_add(struct flo_outbox_db *db, const char *type,
                    const struct flo_err *err, uint64_t now_ms)
 {
-    size_t kind =
-        err->code < 0 && err->code >= -FLO_ERROR_COUNT ? (size_t)-err->code : 0;
-    struct told *told = &db->told[kind];
+    struct told *told = &db->told[flo_error_place(err->code)];
 
     if (!flo_note_may_go(strcmp(type, "security") == 0, told->at_ms,
                          flo_events_waiting(db, FLO_EVENT_NOTE), now_ms)) {

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include <flotilla/errors/all.h>
+
 #define FLO_VERSION "0.1.0"
 
 #define FLO_MUST_USE __attribute__((warn_unused_result))
@@ -32,19 +34,11 @@ enum flo_exit {
 #undef FLO_EXIT
 };
 
-/* Negative error codes FLO_E_<NAME>, one per row of base/errors.def. */
-enum flo_error_index {
-#define FLO_ERROR(name, id, exit_class, meaning, fix) FLO_ERROR_INDEX_##name,
-#include "base/errors.def"
-#undef FLO_ERROR
-    FLO_ERROR_COUNT
-};
-enum flo_error {
-#define FLO_ERROR(name, id, exit_class, meaning, fix)                          \
-    FLO_E_##name = -1 - FLO_ERROR_INDEX_##name,
-#include "base/errors.def"
-#undef FLO_ERROR
-};
+/* Negative error codes FLO_E_<NAME>, one per row of base/errors.def: those that
+ * many files name are in <flotilla/errors/core.h>, the others in the header of
+ * their id's first word, `rest.auth` in <flotilla/errors/rest.h>.  Numbers are
+ * of one program only; outside of it an error has its id. */
+#define FLO_ERRORS_MAX 512
 
 /* One error on its way up: the code, the sentence and, where the place that
  * failed knows better than the table, why and what to do.  Zero-initialise.
@@ -83,6 +77,12 @@ const char *flo_error_fix(int code);
 enum flo_exit flo_error_exit(int code);
 /* Code of an id such as "disk.full"; 0 if there is none. */
 int flo_error_code(const char *id);
+/* The codes in the order of the table, at most FLO_ERRORS_MAX; 0 past the last.
+ */
+int flo_error_at(size_t place);
+/* The place of a code in that order; FLO_ERRORS_MAX for a number that is none.
+ */
+size_t flo_error_place(int code);
 
 /* Print the three-line form "error[id]: what / why / fix" and return the
  * exit code: `return flo_err_print(stderr, &err);`. */

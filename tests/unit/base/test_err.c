@@ -170,13 +170,19 @@ static void every_row_is_found_by_its_id(void **state)
 {
     (void)state;
 
-    for (int i = 0; i < FLO_ERROR_COUNT; i++) {
-        int code = -1 - i;
+    size_t count = 0;
+    int code;
+
+    for (; (code = flo_error_at(count)) != 0; count++) {
+        assert_true(code < 0);
+        assert_int_equal(flo_error_place(code), count);
         assert_int_equal(flo_error_code(flo_error_id(code)), code);
         assert_true(strlen(flo_error_meaning(code)) > 0);
         assert_true(strlen(flo_error_fix(code)) > 0);
         assert_int_not_equal(flo_error_exit(code), FLO_EXIT_OK);
     }
+    assert_true(count > 200 && count <= FLO_ERRORS_MAX);
+    assert_int_equal(flo_error_place(0), FLO_ERRORS_MAX);
     assert_int_equal(flo_error_code("no.such"), 0);
     assert_string_equal(flo_error_id(-100000), "internal");
     assert_string_equal(flo_error_id(5), "internal");

@@ -1,0 +1,11 @@
+/* Codes of the errors whose ids begin with `local.`.
+ * Made by `make docs` from `base/errors.def`; change the table, not this
+ * file. */
+#ifndef FLOTILLA_ERRORS_LOCAL_H
+#define FLOTILLA_ERRORS_LOCAL_H
+
+enum {
+    FLO_E_LOCAL_AUTH = -449, /* local.auth */
+};
+
+#endif
