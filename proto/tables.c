@@ -30,6 +30,7 @@ static const struct flo_metric_fact metrics[] = {
 #include "proto/metrics.def"
 #undef FLO_METRIC
 };
+_Static_assert(FLO_COUNT(metrics) <= FLO_METRICS_MAX, "room in structs");
 
 static const char *const codecs[] = {"raw", "zstd", "bsdiff40", "tensor1",
                                      "adapter"};
@@ -82,16 +83,16 @@ bool flo_order_op_parse(const char *word, enum flo_order_op *out)
     return false;
 }
 
-const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric)
+const struct flo_metric_fact *flo_metric_fact(int metric)
 {
     return &metrics[metric];
 }
 
-bool flo_metric_parse(const char *word, enum flo_metric *out)
+bool flo_metric_parse(const char *word, int *out)
 {
     for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
         if (strcmp(metrics[i].word, word) == 0) {
-            *out = (enum flo_metric)i;
+            *out = (int)i;
             return true;
         }
     }

@@ -136,7 +136,7 @@ static void show(const struct flo_cli *cli, const struct query *query,
                  const json_t *answer)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
-    enum flo_metric which = FLO_METRIC_COUNT;
+    int which = FLO_METRIC_COUNT;
     size_t i;
     json_t *series;
 

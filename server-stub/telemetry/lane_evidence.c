@@ -63,8 +63,8 @@ static size_t arm_of(const struct flo_lane_evidence *evidence,
 }
 
 /* A counter or gauge gives one sample for each row: its sum, or its mean. */
-static void add_number(const struct flo_sketch_number *number,
-                       enum flo_metric metric, struct flo_histogram *out)
+static void add_number(const struct flo_sketch_number *number, int metric,
+                       struct flo_histogram *out)
 {
     bool is_gauge = flo_metric_fact(metric)->kind == FLO_METRIC_GAUGE;
     int64_t value = is_gauge && number->count > 0

@@ -119,8 +119,7 @@ static const char *judge_release(const struct flo_lane *lane,
     return known != NULL ? known->title : "";
 }
 
-static uint64_t gauge_of(const struct flo_telemetry_window *window,
-                         enum flo_metric metric)
+static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
 {
     return window->has[metric] ? (uint64_t)window->values[metric] : 0;
 }

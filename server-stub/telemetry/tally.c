@@ -183,7 +183,7 @@ void flo_tally_add(struct flo_tally *tally, const char *device,
         pair_of(tally, device, release[0] != '\0' ? release : "unknown",
                 hardware, now_ms);
     for (size_t i = 0; i < FLO_METRIC_COUNT && pair != NULL; i++) {
-        enum flo_metric_kind kind = flo_metric_fact((enum flo_metric)i)->kind;
+        enum flo_metric_kind kind = flo_metric_fact((int)i)->kind;
         if (window->has[i] && kind == FLO_METRIC_COUNTER) {
             pair->sums.counters[i] += (uint64_t)window->values[i];
         } else if (window->has[i] && kind == FLO_METRIC_HISTOGRAM) {

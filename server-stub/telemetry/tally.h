@@ -31,8 +31,8 @@ struct flo_tally_time {
 struct flo_tally_line {
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, "unknown", "other" */
     char hardware[FLO_HARDWARE_TEXT];
-    uint64_t counters[FLO_METRIC_COUNT]; /* sums of COUNTER, since the start */
-    struct flo_tally_time times[FLO_METRIC_COUNT]; /* times of HISTOGRAM */
+    uint64_t counters[FLO_METRICS_MAX]; /* sums of COUNTER, since the start */
+    struct flo_tally_time times[FLO_METRICS_MAX]; /* times of HISTOGRAM */
 };
 
 struct flo_tally *flo_tally_new(void); /* NULL: no memory */

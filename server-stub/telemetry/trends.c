@@ -166,7 +166,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device,
     }
     for (int i = 0; i < FLO_TREND_COUNT && item != NULL; i++) {
         enum flo_trend_kind kind = (enum flo_trend_kind)i;
-        enum flo_metric metric = flo_trend_fact(kind)->metric;
+        int metric = flo_trend_fact(kind)->metric;
         /* A counter without a value did not move. */
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;

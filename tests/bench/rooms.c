@@ -261,8 +261,7 @@ static size_t bucket_of(uint64_t value)
 /* Values of one window: quantiles of a log-normal one of sd 0.25.  The buckets
  * that the last one filled are emptied first. */
 #define POINTS 8
-static void put_histogram(struct room *room, enum flo_metric metric,
-                          double value)
+static void put_histogram(struct room *room, int metric, double value)
 {
     static const double at[POINTS] = {0.68, 0.81, 0.89, 0.96,
                                       1.04, 1.13, 1.25, 1.50};

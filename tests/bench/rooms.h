@@ -57,8 +57,8 @@ struct room {
     double hour;               /* of the day, as it begins */
     uint16_t *values;          /* of the labels, by device */
     struct flo_slice_label labels[3]; /* hw, site, site&hw */
-    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
-    size_t used[FLO_METRIC_COUNT][8]; /* their buckets that are not empty */
+    struct flo_histogram *histograms; /* [FLO_METRICS_MAX] */
+    size_t used[FLO_METRICS_MAX][8];  /* their buckets that are not empty */
     uint64_t seq;
     uint32_t block;   /* the present one */
     uint32_t begun;   /* block of the rollout's begin */

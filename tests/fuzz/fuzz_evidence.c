@@ -260,7 +260,7 @@ static void report(struct room *room, size_t device, const struct told *told)
                                           .model = "m",
                                           .histograms = histograms};
     const struct {
-        enum flo_metric metric;
+        int metric;
         uint64_t us;
     } rows[] = {{FLO_METRIC_NAME_TTFT, told->ttft_us},
                 {FLO_METRIC_NAME_TOKEN, told->token_us}};
@@ -278,7 +278,7 @@ static void report(struct room *room, size_t device, const struct told *told)
         window.has[rows[i].metric] = true;
     }
     const struct {
-        enum flo_metric metric;
+        int metric;
         uint64_t value;
     } numbers[] = {{FLO_METRIC_NAME_REQUESTS, told->requests},
                    {FLO_METRIC_NAME_ERRORS, told->errors},

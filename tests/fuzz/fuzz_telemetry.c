@@ -30,9 +30,8 @@ static void come_back(const struct flo_sketch *from)
     }
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
         struct flo_sketch_number number;
-        if (flo_sketch_pick((const uint8_t *)first.data, first.bytes,
-                            (enum flo_metric)m, &number, &histograms[0],
-                            NULL) < 0) {
+        if (flo_sketch_pick((const uint8_t *)first.data, first.bytes, m,
+                            &number, &histograms[0], NULL) < 0) {
             abort();
         }
     }

@@ -4,12 +4,12 @@
 #include <assert.h>
 #include <string.h>
 
-static bool is_kind(enum flo_metric metric, enum flo_metric_kind kind)
+static bool is_kind(int metric, enum flo_metric_kind kind)
 {
     return metric < FLO_METRIC_COUNT && flo_metric_fact(metric)->kind == kind;
 }
 
-void flo_measure_observe(struct flo_measures *measures, enum flo_metric metric,
+void flo_measure_observe(struct flo_measures *measures, int metric,
                          uint64_t value)
 {
     assert(is_kind(metric, FLO_METRIC_HISTOGRAM));
@@ -17,16 +17,14 @@ void flo_measure_observe(struct flo_measures *measures, enum flo_metric metric,
     flo_histogram_add(&measures->histograms[metric], value);
 }
 
-void flo_measure_count(struct flo_measures *measures, enum flo_metric metric,
-                       uint64_t more)
+void flo_measure_count(struct flo_measures *measures, int metric, uint64_t more)
 {
     assert(is_kind(metric, FLO_METRIC_COUNTER));
     measures->is_measured[metric] = true;
     measures->values[metric] += (int64_t)more;
 }
 
-void flo_measure_set(struct flo_measures *measures, enum flo_metric metric,
-                     int64_t value)
+void flo_measure_set(struct flo_measures *measures, int metric, int64_t value)
 {
     assert(is_kind(metric, FLO_METRIC_GAUGE));
     measures->is_measured[metric] = true;
@@ -44,7 +42,7 @@ static json_t *histogram_json(const struct flo_histogram *histogram)
     return json;
 }
 
-static bool put(const struct flo_measures *measures, enum flo_metric metric,
+static bool put(const struct flo_measures *measures, int metric,
                 json_t *const kinds[])
 {
     const struct flo_metric_fact *fact = flo_metric_fact(metric);
@@ -67,7 +65,7 @@ bool flo_measures_put(const struct flo_measures *measures, json_t *out)
     bool is_whole = true;
 
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        is_whole = put(measures, (enum flo_metric)i, kinds) && is_whole;
+        is_whole = put(measures, i, kinds) && is_whole;
     }
     return (json_object_set_new(out, "counters", kinds[FLO_METRIC_COUNTER]) |
             json_object_set_new(out, "gauges", kinds[FLO_METRIC_GAUGE]) |
@@ -79,7 +77,7 @@ bool flo_measures_put(const struct flo_measures *measures, json_t *out)
 void flo_measures_clear(struct flo_measures *measures)
 {
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        if (is_kind((enum flo_metric)i, FLO_METRIC_HISTOGRAM)) {
+        if (is_kind(i, FLO_METRIC_HISTOGRAM)) {
             memset(&measures->histograms[i], 0,
                    sizeof(measures->histograms[i]));
         }

@@ -11,20 +11,19 @@
 
 /* Zero-initialise.  Pages of metrics that are no histogram stay untouched. */
 struct flo_measures {
-    bool is_measured[FLO_METRIC_COUNT];
-    int64_t values[FLO_METRIC_COUNT];
-    struct flo_histogram histograms[FLO_METRIC_COUNT];
+    bool is_measured[FLO_METRICS_MAX];
+    int64_t values[FLO_METRICS_MAX];
+    struct flo_histogram histograms[FLO_METRICS_MAX];
 };
 
 /* One value of a HISTOGRAM. */
-void flo_measure_observe(struct flo_measures *measures, enum flo_metric metric,
+void flo_measure_observe(struct flo_measures *measures, int metric,
                          uint64_t value);
 /* Add to a COUNTER; 0 says that it did not happen. */
-void flo_measure_count(struct flo_measures *measures, enum flo_metric metric,
+void flo_measure_count(struct flo_measures *measures, int metric,
                        uint64_t more);
 /* A GAUGE as it is now. */
-void flo_measure_set(struct flo_measures *measures, enum flo_metric metric,
-                     int64_t value);
+void flo_measure_set(struct flo_measures *measures, int metric, int64_t value);
 /* Put "counters", "gauges" and "histograms" into `out`: counters and
  * histograms all, gauges as far as they were set.  false: no memory. */
 bool flo_measures_put(const struct flo_measures *measures, json_t *out);

@@ -9,6 +9,7 @@
 #define FLOTILLA_PROTO_H
 
 #include <flotilla/base.h>
+#include <flotilla/metrics.h>
 
 /* ---- tables ---- */
 
@@ -62,13 +63,10 @@ enum flo_metric_kind {
     FLO_METRIC_COUNTER,
     FLO_METRIC_GAUGE
 };
-enum flo_metric {
-#define FLO_METRIC(name, word, kind, unit, least, meaning)                     \
-    FLO_METRIC_NAME_##name,
-#include "proto/metrics.def"
-#undef FLO_METRIC
-    FLO_METRIC_COUNT
-};
+/* A metric is its place in proto/metrics.def.  Names of places are in
+ * <flotilla/metrics.h>, and so is FLO_METRIC_COUNT; structs of headers have
+ * room for FLO_METRICS_MAX. */
+#define FLO_METRICS_MAX 32
 struct flo_metric_fact {
     const char *word;
     enum flo_metric_kind kind;
@@ -76,8 +74,8 @@ struct flo_metric_fact {
     int64_t least;
     const char *meaning;
 };
-const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric);
-bool flo_metric_parse(const char *word, enum flo_metric *out);
+const struct flo_metric_fact *flo_metric_fact(int metric);
+bool flo_metric_parse(const char *word, int *out);
 
 /* ---- topics ---- */
 

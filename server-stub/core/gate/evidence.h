@@ -27,7 +27,7 @@ struct flo_evidence_class {
     struct flo_evidence_arm waiting;
 };
 struct flo_comparison {
-    enum flo_metric metric;
+    int metric;
     uint32_t phase;   /* phase in which it was gathered, from 0 */
     bool is_last;     /* that phase is the rollout's last */
     bool is_cut;      /* the newest rows alone were read: there are more */

@@ -40,7 +40,7 @@ bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
 #define FLO_GATES_MAX 8
 struct flo_gate_rule {
     enum flo_gate gate;
-    enum flo_metric metric;
+    int metric;
     double percentile;
     double margin; /* %, or times */
     uint64_t devices_min;

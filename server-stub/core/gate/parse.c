@@ -62,7 +62,7 @@ static int unknown_metric(const char *given, struct flo_err *err)
     const char *words[FLO_METRIC_COUNT];
 
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        words[i] = flo_metric_fact((enum flo_metric)i)->word;
+        words[i] = flo_metric_fact(i)->word;
     }
     return flo_request_unknown("metric", "", given, words, FLO_METRIC_COUNT,
                                err);

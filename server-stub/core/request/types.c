@@ -77,7 +77,7 @@ static bool is_pair(const char *text)
 
 static bool is_metric(const char *text)
 {
-    enum flo_metric metric;
+    int metric;
 
     return flo_metric_parse(text, &metric);
 }

@@ -11,7 +11,7 @@ void flo_sketch_clear(struct flo_sketch *sketch)
     memset(sketch->has, 0, sizeof(sketch->has));
 }
 
-static void begin(struct flo_sketch *sketch, enum flo_metric metric)
+static void begin(struct flo_sketch *sketch, int metric)
 {
     sketch->has[metric] = true;
     sketch->numbers[metric] = (struct flo_sketch_number){0};
@@ -28,7 +28,7 @@ static int64_t saturated(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-static void add_number(struct flo_sketch *sketch, enum flo_metric metric,
+static void add_number(struct flo_sketch *sketch, int metric,
                        const struct flo_sketch_number *more)
 {
     struct flo_sketch_number *number = &sketch->numbers[metric];
@@ -47,17 +47,16 @@ void flo_sketch_add(struct flo_sketch *sketch,
                     const struct flo_telemetry_window *window)
 {
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
-        enum flo_metric metric = (enum flo_metric)m;
         if (!window->has[m]) {
             continue;
         }
         if (!sketch->has[m]) {
-            begin(sketch, metric);
+            begin(sketch, m);
         }
-        if (flo_metric_fact(metric)->kind == FLO_METRIC_HISTOGRAM) {
+        if (flo_metric_fact(m)->kind == FLO_METRIC_HISTOGRAM) {
             flo_histogram_merge(&sketch->histograms[m], &window->histograms[m]);
         } else {
-            add_number(sketch, metric,
+            add_number(sketch, m,
                        &(struct flo_sketch_number){.count = 1,
                                                    .sum = window->values[m],
                                                    .min = window->values[m],
@@ -105,7 +104,7 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out)
             continue;
         }
         put(out, (uint64_t)m + 1);
-        switch (flo_metric_fact((enum flo_metric)m)->kind) {
+        switch (flo_metric_fact(m)->kind) {
         case FLO_METRIC_HISTOGRAM:
             flo_buf_add(out, packed,
                         flo_histogram_pack(&sketch->histograms[m], packed));
@@ -174,7 +173,7 @@ static bool get_gauge(struct blob *blob, struct flo_sketch_number *out)
     return out->max >= out->min;
 }
 
-static int unpack_histogram(struct flo_sketch *sketch, enum flo_metric metric,
+static int unpack_histogram(struct flo_sketch *sketch, int metric,
                             struct blob *blob, struct flo_err *err)
 {
     struct flo_histogram *into = &sketch->histograms[metric];
@@ -192,8 +191,8 @@ static int unpack_histogram(struct flo_sketch *sketch, enum flo_metric metric,
     return rv;
 }
 
-static int unpack_one(struct flo_sketch *sketch, enum flo_metric metric,
-                      struct blob *blob, struct flo_err *err)
+static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob,
+                      struct flo_err *err)
 {
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
     struct flo_sketch_number more = {0};
@@ -231,7 +230,7 @@ int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data,
         if (place > FLO_METRIC_COUNT) {
             return 0;
         }
-        rv = unpack_one(sketch, (enum flo_metric)(place - 1), &blob, err);
+        rv = unpack_one(sketch, (int)(place - 1), &blob, err);
     }
     return rv;
 }
@@ -251,7 +250,7 @@ static bool skip_histogram(struct blob *blob)
     return true;
 }
 
-static bool skip(struct blob *blob, enum flo_metric metric)
+static bool skip(struct blob *blob, int metric)
 {
     struct flo_sketch_number unused = {0};
 
@@ -266,8 +265,7 @@ static bool skip(struct blob *blob, enum flo_metric metric)
     return false;
 }
 
-static int pick(struct blob *blob, enum flo_metric metric,
-                struct flo_sketch_number *number,
+static int pick(struct blob *blob, int metric, struct flo_sketch_number *number,
                 struct flo_histogram *histogram, struct flo_err *err)
 {
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
@@ -283,7 +281,7 @@ static int pick(struct blob *blob, enum flo_metric metric,
                : broken(blob, err);
 }
 
-int flo_sketch_pick(const uint8_t *data, size_t bytes, enum flo_metric metric,
+int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                     struct flo_sketch_number *number,
                     struct flo_histogram *histogram, struct flo_err *err)
 {
@@ -303,7 +301,7 @@ int flo_sketch_pick(const uint8_t *data, size_t bytes, enum flo_metric metric,
         if (place == (uint64_t)metric + 1) {
             return pick(&blob, metric, number, histogram, err);
         }
-        if (!skip(&blob, (enum flo_metric)(place - 1))) {
+        if (!skip(&blob, (int)(place - 1))) {
             return broken(&blob, err);
         }
     }

@@ -14,9 +14,9 @@ struct flo_sketch_number {
     int64_t sum, min, max;
 };
 struct flo_sketch {
-    struct flo_sketch_number numbers[FLO_METRIC_COUNT];
-    struct flo_histogram histograms[FLO_METRIC_COUNT]; /* count 0: none */
-    bool has[FLO_METRIC_COUNT];
+    struct flo_sketch_number numbers[FLO_METRICS_MAX];
+    struct flo_histogram histograms[FLO_METRICS_MAX]; /* count 0: none */
+    bool has[FLO_METRICS_MAX];
 };
 
 void flo_sketch_clear(struct flo_sketch *sketch);
@@ -41,8 +41,7 @@ FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch,
                                    struct flo_err *err);
 /* Read one metric only: its number or, for a histogram, `histogram`. count is 0
  * when the blob does not have the metric.  The others are passed over. */
-FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes,
-                                 enum flo_metric metric,
+FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
                                  struct flo_sketch_number *number,
                                  struct flo_histogram *histogram,
                                  struct flo_err *err);

@@ -23,7 +23,7 @@ static int read_numbers(const json_t *json, const char *key,
     }
     json_object_foreach(object, word, value)
     {
-        enum flo_metric metric;
+        int metric;
         if (!flo_metric_parse(word, &metric) ||
             flo_metric_fact(metric)->kind != kind) {
             continue;
@@ -53,7 +53,7 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
     }
     json_object_foreach(object, word, value)
     {
-        enum flo_metric metric;
+        int metric;
         if (!flo_metric_parse(word, &metric) ||
             flo_metric_fact(metric)->kind != FLO_METRIC_HISTOGRAM) {
             continue;

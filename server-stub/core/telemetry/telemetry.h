@@ -31,8 +31,8 @@ struct flo_telemetry_window {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release;
-    bool has[FLO_METRIC_COUNT];
-    int64_t values[FLO_METRIC_COUNT]; /* counters, gauges */
+    bool has[FLO_METRICS_MAX];
+    int64_t values[FLO_METRICS_MAX];  /* counters, gauges */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT], the caller's */
 };
 #define FLO_TELEMETRY_PARTS_MAX 16
@@ -48,7 +48,7 @@ FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
                                      struct flo_err *err);
 
 struct flo_telemetry_query {
-    enum flo_metric metric;
+    int metric;
     bool by_release;
     bool by_model;
     bool by_device;

@@ -19,7 +19,7 @@ enum flo_trend_kind {
 };
 struct flo_trend_fact {
     const char *word;
-    enum flo_metric metric;
+    int metric;
     uint64_t span_ms;
     int sign;
     double least;

@@ -4,7 +4,7 @@
 #include "server-stub/rest/metrics/metrics.h"
 
 static const struct {
-    enum flo_metric metric;
+    int metric;
     enum flo_exposed exposed;
 } rows[] = {{FLO_METRIC_NAME_TTFT, FLO_EXPOSED_TTFT},
             {FLO_METRIC_NAME_TOKEN, FLO_EXPOSED_TOKEN},

@@ -4,7 +4,7 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 
-static json_t *view_arm(const struct flo_gate_arm *arm, enum flo_metric metric)
+static json_t *view_arm(const struct flo_gate_arm *arm, int metric)
 {
     return json_pack("{s:i,s:I,s:f,s:s}", "devices", (int)arm->devices,
                      "samples", (json_int_t)arm->samples, "value", arm->value,
@@ -24,8 +24,8 @@ static void view_share(const struct flo_gate_result *result, json_t *out)
     json_object_set_new(out, "devices", json_integer(result->members));
 }
 
-static void view_ratio(const struct flo_gate_result *result,
-                       enum flo_metric metric, json_t *out)
+static void view_ratio(const struct flo_gate_result *result, int metric,
+                       json_t *out)
 {
     json_object_set_new(out, "value", json_real(result->ratio));
     json_object_set_new(out, "hardware", json_string(result->hardware));

@@ -71,16 +71,14 @@ static uint32_t tag_of(const struct flo_digest *release)
     return tag != 0 ? tag : 1;
 }
 
-static uint64_t counter(const struct flo_telemetry_window *window,
-                        enum flo_metric metric)
+static uint64_t counter(const struct flo_telemetry_window *window, int metric)
 {
     return window->has[metric] && window->values[metric] > 0
                ? (uint64_t)window->values[metric]
                : 0;
 }
 
-static uint64_t events(const struct flo_telemetry_window *window,
-                       enum flo_metric metric)
+static uint64_t events(const struct flo_telemetry_window *window, int metric)
 {
     uint64_t count = counter(window, metric);
 

@@ -68,9 +68,8 @@ static void words_of_the_tables_are_read_back(void **state)
         assert_int_equal(found, i);
     }
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        enum flo_metric found;
-        assert_true(flo_metric_parse(flo_metric_fact((enum flo_metric)i)->word,
-                                     &found));
+        int found;
+        assert_true(flo_metric_parse(flo_metric_fact(i)->word, &found));
         assert_int_equal(found, i);
     }
     enum flo_execution execution;

@@ -48,8 +48,7 @@ static struct flo_measures *window_of_both(void)
     return measures;
 }
 
-static uint64_t count_of(const struct flo_measures *measures,
-                         enum flo_metric metric)
+static uint64_t count_of(const struct flo_measures *measures, int metric)
 {
     return measures->histograms[metric].count;
 }

@@ -21,7 +21,7 @@ struct world {
     char dir[64];
     struct flo_windows *store;
     struct flo_observer *observer;
-    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
+    struct flo_histogram *histograms; /* [FLO_METRICS_MAX] */
     uint64_t now_ms;
     uint64_t seq;
     double load;    /* of the whole fleet: times 1 */
@@ -58,7 +58,7 @@ static int set_up(void **state)
 
     snprintf(world->dir, sizeof(world->dir), "/tmp/observed-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    world->histograms = calloc(FLO_METRIC_COUNT, sizeof(*world->histograms));
+    world->histograms = calloc(FLO_METRICS_MAX, sizeof(*world->histograms));
     world->now_ms = BEGIN_MS;
     world->load = 1;
     world->random = 20;

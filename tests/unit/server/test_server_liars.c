@@ -31,8 +31,7 @@ static uint64_t or_usual(uint64_t said, double usual)
     return said > 0 ? said : (uint64_t)usual;
 }
 
-static void put(struct flo_telemetry_window *window, enum flo_metric metric,
-                uint64_t value)
+static void put(struct flo_telemetry_window *window, int metric, uint64_t value)
 {
     window->has[metric] = true;
     window->values[metric] = (int64_t)value;
@@ -41,8 +40,7 @@ static void put(struct flo_telemetry_window *window, enum flo_metric metric,
 static void report(struct fleet *fleet, int device, bool is_updated,
                    const struct words *say)
 {
-    static const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
-                                              FLO_METRIC_NAME_TOKEN};
+    static const int metrics[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN};
     struct world *world = fleet->world;
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,

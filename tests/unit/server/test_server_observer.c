@@ -13,10 +13,9 @@
 static void report(struct world *world, int device, int release_of,
                    double times)
 {
-    static const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
-                                              FLO_METRIC_NAME_TOKEN};
-    static const enum flo_metric of_batch[] = {FLO_METRIC_NAME_BATCH_TOKEN,
-                                               FLO_METRIC_NAME_BATCH_TOKEN};
+    static const int metrics[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN};
+    static const int of_batch[] = {FLO_METRIC_NAME_BATCH_TOKEN,
+                                   FLO_METRIC_NAME_BATCH_TOKEN};
     bool is_batch = world->batch_from > 0 && device >= world->batch_from;
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
@@ -27,7 +26,7 @@ static void report(struct world *world, int device, int release_of,
     char id[37];
 
     for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
-        enum flo_metric metric = is_batch ? of_batch[i] : metrics[i];
+        int metric = is_batch ? of_batch[i] : metrics[i];
         memset(&world->histograms[metric], 0, sizeof(*world->histograms));
         for (int k = 0; k < 30; k++) {
             flo_histogram_add(&world->histograms[metric],

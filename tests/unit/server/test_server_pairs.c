@@ -27,7 +27,7 @@ static void report(struct world *world, int device, const struct side *side)
                                           .release = release(side->release),
                                           .histograms = world->histograms};
     const struct {
-        enum flo_metric metric;
+        int metric;
         int64_t value;
     } counts[] = {{FLO_METRIC_NAME_REQUESTS, 30},
                   {FLO_METRIC_NAME_ERRORS, side->errors},

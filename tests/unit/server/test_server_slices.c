@@ -28,8 +28,7 @@ static double noise(struct world *world)
     return 0.97 + 0.06 * (world->random >> 8) / 16777216.0;
 }
 
-static void set(struct flo_telemetry_window *window, enum flo_metric metric,
-                int64_t value)
+static void set(struct flo_telemetry_window *window, int metric, int64_t value)
 {
     window->has[metric] = true;
     window->values[metric] = value;

@@ -264,8 +264,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
         }
     }
 
-    const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
-                                       FLO_METRIC_NAME_AGENT_RSS};
+    const int metrics[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_AGENT_RSS};
     for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
         query.metric = metrics[i];
         query.by_release = true;
@@ -380,9 +379,9 @@ static int64_t number_of(struct flo_windows *store, const char *sql)
 /* A minute of a device that answers a request about every two seconds. */
 static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
 {
-    static const enum flo_metric latencies[] = {
-        FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN, FLO_METRIC_NAME_REQUEST,
-        FLO_METRIC_NAME_QUEUE};
+    static const int latencies[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN,
+                                    FLO_METRIC_NAME_REQUEST,
+                                    FLO_METRIC_NAME_QUEUE};
     static const uint64_t typical[] = {120000, 25000, 1100000, 300};
 
     for (size_t m = 0; m < FLO_COUNT(latencies); m++) {
@@ -395,7 +394,7 @@ static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
         window->has[latencies[m]] = true;
     }
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
-        if (flo_metric_fact((enum flo_metric)m)->kind != FLO_METRIC_HISTOGRAM) {
+        if (flo_metric_fact(m)->kind != FLO_METRIC_HISTOGRAM) {
             *seed = *seed * 1103515245u + 12345u;
             window->has[m] = true;
             window->values[m] = 600000000 + (*seed >> 16) % 1000000;

@@ -32,7 +32,7 @@ enum flo_observed_reading {
 #define FLO_GAUGES (FLO_READING_COUNT - FLO_READING_ENGINE_RSS)
 struct flo_reading_fact {
     const char *word;
-    enum flo_metric metric;
+    int metric;
     size_t sketch;
     double quantile;
     uint64_t least;

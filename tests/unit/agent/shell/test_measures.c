@@ -21,7 +21,7 @@ static json_t *told(const struct flo_measures *measures)
     return json;
 }
 
-static const json_t *value_of(const json_t *json, enum flo_metric metric)
+static const json_t *value_of(const json_t *json, int metric)
 {
     const struct flo_metric_fact *fact = flo_metric_fact(metric);
 
@@ -29,7 +29,7 @@ static const json_t *value_of(const json_t *json, enum flo_metric metric)
                            fact->word);
 }
 
-static void measure(struct flo_measures *measures, enum flo_metric metric)
+static void measure(struct flo_measures *measures, int metric)
 {
     switch (flo_metric_fact(metric)->kind) {
     case FLO_METRIC_COUNTER:
@@ -50,11 +50,11 @@ static void each_metric_of_the_table_is_told_in_its_place(void **state)
 
     (void)state;
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        measure(measures, (enum flo_metric)i);
+        measure(measures, i);
     }
     json_t *json = told(measures);
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
-        assert_non_null(value_of(json, (enum flo_metric)i));
+        assert_non_null(value_of(json, i));
     }
     assert_int_equal(json_object_size(json), 3);
     json_decref(json);
