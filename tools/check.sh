@@ -77,6 +77,13 @@ check_exports() {
     python3 tools/exports.py "$build" && say exports ok || bad exports
 }
 
+# A new error id or metric compiles few objects again.
+check_rebuilds() {
+    build=$(built)
+    [ -f "$build/.ninja_deps" ] || { say rebuilds "skipped: no build by ninja"; return; }
+    python3 tools/rebuilds.py "$build" && say rebuilds ok || bad rebuilds
+}
+
 # No row of a table that nothing uses.
 check_rows() { python3 tools/rows.py && say rows ok || bad rows; }
 
