@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/mqtt.h>
 
 enum {
     EXACT = 64,      /* values below have their own bucket */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
 #include <flotilla/proto.h>
 
 #define CONTROLLER 0

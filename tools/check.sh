@@ -3,7 +3,7 @@
 #
 # usage: tools/check.sh [format|layers|headers|symbols|circles|exports|rows|docs|
 #                        inputs|promises|mutants|stops|clocks|plurals|text|vendor|
-#                        voice|spelling ...]
+#                        voice|spelling|rebuilds ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols, circles and exports need a build (build/release, build/asan).
 set -u
@@ -147,7 +147,7 @@ check_text() {
 
 for check in ${*:-format layers headers symbols circles exports rows docs \
     inputs promises mutants stops callbacks clocks plurals text vendor voice
-    spelling}; do
+    spelling rebuilds}; do
     "check_$check"
 done
 exit $failed

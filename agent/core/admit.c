@@ -3,6 +3,12 @@
 #include <string.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/rest.h>
 #include <flotilla/plural.h>
 
 int flo_agent_order_admit(const struct flo_order *order, const char *device,

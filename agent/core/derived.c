@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/engine.h>
 
 /* A second for every 5 MB of the model (a slow processor that others use, too),
  * but not more than a minute. */

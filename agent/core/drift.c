@@ -1,6 +1,9 @@
 /* Drift: does the assigned release run, and if not, why? */
 #include <assert.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/target.h>
+
 #include "agent/core/device/internal.h"
 
 const char *flo_drift_word(enum flo_drift drift)

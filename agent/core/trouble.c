@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include <flotilla/errors/io.h>
+
 bool flo_trouble_is_read(int code)
 {
     return code == FLO_E_IO_READ || code == FLO_E_IO_OPEN ||

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/worker.h>
+
 /* n_adapters: it is not listed. */
 static uint32_t find(const struct serve_engine *engine, const char *name)
 {

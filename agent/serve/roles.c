@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 /* ---- engines come and go ---- */
 
 static void engine_ready(struct serve_engine *engine)

@@ -8,6 +8,8 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 const char *flo_serve_route_word(enum flo_serve_route_state state)
 {
     static const char *const words[] = {[FLO_ROUTE_LOADING] = "loading",

@@ -7,6 +7,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/state.h>
+
 #include "agent/core/checkup/checkup.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/hooks/hooks.h"

@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "base/quant/quant.h"
 
 #define BLOCK_BYTES_MAX 512

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include <flotilla/errors/gguf.h>
+
 static const struct {
     const char *name;
     size_t bytes;

@@ -4,6 +4,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/io.h>
+
 int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
 {
     struct stat status;

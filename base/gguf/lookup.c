@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf)
 {
     return gguf->file_bytes;

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "base/quant/quant.h"
 
 #define KV_BYTES_MIN 14     /* key length 8, key 1, type 4, value 1 */

@@ -2,6 +2,8 @@
  *
  * Golden prompts can pass with a NaN in a norm, so an update is searched
  * before it is staged, while it is hashed anyway. */
+#include <flotilla/errors/gguf.h>
+
 #include "base/gguf/internal.h"
 
 static bool tensor_at(const void *file, size_t index,

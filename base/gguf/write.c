@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "base/quant/quant.h"
 
 #define HEADER_BYTES_MAX (256u << 20)

@@ -12,6 +12,8 @@
 
 #include <sqlite3.h>
 
+#include <flotilla/errors/db.h>
+
 enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 
 struct flo_db_statement {

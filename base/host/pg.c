@@ -9,6 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "base/host/pg.h"
 
 #define STATEMENTS_MAX 512

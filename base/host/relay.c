@@ -10,6 +10,8 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 
+#include <flotilla/errors/net.h>
+
 #include "base/host/relay.h"
 
 #define PAIRS_MAX 4096

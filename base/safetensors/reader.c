@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/tree/tree.h"
 
 #define LENGTH_BYTES 8

@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 /* Newer than some kernel headers. */
 #define ABI_MIN 2 /* the first one forbids every rename between folders */
 #define FS_ALL_ABI_1 ((1ULL << 13) - 1)

@@ -17,6 +17,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 /* Per machine: its table of numbers, and where a trapped call's arguments are
  * and its result goes. */
 #if defined(__x86_64__)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/sandbox.h>
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZER 1
 #elif defined(__has_feature)

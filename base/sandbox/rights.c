@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #define HALVES _LINUX_CAPABILITY_U32S_3
 
 int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,

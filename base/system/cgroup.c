@@ -11,6 +11,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #define TEXT_MAX 4096
 #define END_MS 2000
 #define TICK_MS 10

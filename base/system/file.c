@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/io.h>
 
 void flo_fd_cleanup(int *fd)
 {

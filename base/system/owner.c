@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/cfg.h>
 
 #define KEPT_COUNT 2
 static const uint32_t kept[KEPT_COUNT] = {CAP_DAC_READ_SEARCH,

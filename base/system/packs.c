@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/state.h>
 
 #define SUFFIX ".packed"
 #define FILES_MAX 4096 /* that are looked at */

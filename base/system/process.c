@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/process.h>
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/model.h>
+
 #include "base/tree/tree.h"
 #include "engine/token/vocab/vocab.h"
 

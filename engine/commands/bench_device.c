@@ -14,6 +14,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include <flotilla/errors/memory.h>
+
 #include "engine/commands/bench_device.h"
 #include "engine/kernel/kernel.h"
 #include "engine/run/run.h"

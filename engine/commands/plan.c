@@ -1,6 +1,8 @@
 /* flotilla-engine plan: the memory that a model would need. */
 #include <inttypes.h>
 
+#include <flotilla/errors/memory.h>
+
 #include "engine/commands/commands.h"
 #include "engine/run/run.h"
 #include "engine/tools/common.h"

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/prefix.h>
 
 #include "engine/commands/commands.h"

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "base/tree/tree.h"
 #include "engine/grammar/grammar.h"
 #include "engine/token/unicode.h"

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "engine/grammar/closing.h"
 #include "engine/grammar/lazy.h"
 #include "engine/model/internal.h"

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 enum { DEPTH_MAX = 64, TIMES_MAX = 16384 };
 
 void flo_parser_refuse(struct flo_parser *p, const char *at, const char *what)

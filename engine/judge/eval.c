@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/model.h>
+
 #include "engine/publish/commands.h"
 #include "engine/tools/outfile.h"
 

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
 #include "base/ticker.h"

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/judge/chunks.h"
 
 #define CHUNK_TOKENS 256

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "base/tree/tree.h"
 
 enum { TOKENS_MAX = 1 << 20 };

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/memory.h>
+
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 #include "engine/sample/sampler.h"

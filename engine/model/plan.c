@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include <flotilla/errors/memory.h>
+
 #include "engine/grammar/grammar.h"
 #include "engine/sample/sampler.h"
 #include "engine/token/merge.h"

@@ -17,6 +17,9 @@
  *
  * All from 32 on is reckoned from the engine and must be the same byte by
  * byte; the number of tokens is the only one that is used. */
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/model.h>
 #include <flotilla/prefix.h>
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /* Ranking: query and document as one text, and the score that the model's head
  * makes of its last token. */
 #include <flotilla/engine_output.h>
+#include <flotilla/errors/model.h>
 
 #include <math.h>
 #include <string.h>

@@ -18,6 +18,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/model.h>
+
 #include "base/quant/quant.h"
 #include "engine/kernel/pack.h"
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <flotilla/errors/io.h>
+
 #include "engine/kernel/pack.h"
 #include "engine/pack/internal.h"
 

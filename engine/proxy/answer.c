@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+
 #define VECTOR_MAX 65536
 #define PART_VALUES_MAX 65536
 

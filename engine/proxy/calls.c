@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+
 #define NAME_BYTES_MAX 64
 #define ARGUMENTS_BYTES_MAX (4u << 20)
 

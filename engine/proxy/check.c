@@ -19,6 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/runtime.h>
+
 #define SAID_MAX 1024
 #define STATUS_UNKNOWN 255
 

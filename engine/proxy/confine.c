@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/runtime.h>
+
 #define THREADS_MAX 2048
 #define DEPTH_MAX 8
 

@@ -1,4 +1,6 @@
 /* Frames to the agent. */
+#include <flotilla/errors/runtime.h>
+
 #include "engine/proxy/proxy.h"
 
 const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER,

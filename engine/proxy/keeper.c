@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <flotilla/errors/runtime.h>
+
 #define FILE_BYTES_MAX ((uint64_t)1 << 30) /* of one in the scratch folder */
 #define DESCRIPTORS 1024
 #define THREADS_OF_USER_MAX 2048

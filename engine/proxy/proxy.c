@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/runtime.h>
+
 #include "base/args/args.h"
 
 #define SOCKET 3

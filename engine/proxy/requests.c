@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+#include <flotilla/errors/worker.h>
+
 #define PIECES_PER_TOKEN 64 /* a server may send each byte alone */
 #define PIECES_SPARE 1024
 #define ANSWER_BYTES_MAX (4u << 20)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+
 static int bad(struct flo_err *err, const char *field, const char *what)
 {
     return flo_fail(err, FLO_E_RUNTIME_START, "its runtime: `%s` %s", field,

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/runtime.h>
+
 #define ARG_BYTES_MAX 4096
 /* Limit of its own writable memory, where no cgroup holds it: against a leak
  * that is faster than the looks at it.  Programs reserve more than they use. */

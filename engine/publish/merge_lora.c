@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/publish/commands.h"
 #include "engine/publish/lora.h"
 #include "engine/tools/common.h"

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/quant/quant.h"
 #include "engine/judge/pinned.h"
 #include "engine/memory/pool.h"

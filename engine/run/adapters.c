@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/model.h>
+
 static size_t count_named(const struct flo_adapters *all)
 {
     size_t count = 0;

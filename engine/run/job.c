@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #define ROLE_BYTES 24
 #define EFFORT_BYTES 24
 

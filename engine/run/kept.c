@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
+
 #define TOKENS_MAX 4096u /* of a beginning */
 #define QUIET_MS 200
 

@@ -1,6 +1,8 @@
 /* Passes: a session for each request, and one pass over the tokens of all due
  * requests (core/schedule.c).  Sessions keep their caches after an answer, so
  * the next request with the same beginning does not compute it again. */
+#include <flotilla/errors/infer.h>
+
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */

@@ -5,6 +5,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/worker.h>
+
 #include "engine/run/worker.h"
 
 #define SESSIONS_DEFAULT 4

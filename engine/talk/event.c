@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 #define VALUES_MAX 65536
 #define MS_MAX 1e9
 

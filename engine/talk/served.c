@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/net.h>
+
 #define TOKEN_BYTES_MAX 4096
 #define HEAD_BYTES_MAX 8192
 #define REQUEST_BYTES_MAX (16u << 20)

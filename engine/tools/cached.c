@@ -3,6 +3,9 @@
  * model's own rows serve; one line says why. */
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/state.h>
+
 #include "engine/model/file/packed.h"
 #include "engine/tools/common.h"
 

@@ -8,6 +8,7 @@
 
 #include <flotilla/adapter.h>
 #include <flotilla/engine_wire.h>
+#include <flotilla/errors/model.h>
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/errors/model.h>
 
 #define TEMPLATE_BYTES_MAX (256u << 10)
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/errors/rest.h>
+#include <flotilla/errors/worker.h>
 
 #define MAGIC 0x31574c46u /* "FLW1" */
 #define FIELD_HEAD_BYTES 6

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/proto.h>
 
 #include "base/host/json.h"

@@ -1,4 +1,5 @@
 /* Golden cases: does an answer hold?  Pure and bounded. */
+#include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
 #include <math.h>

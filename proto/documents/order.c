@@ -3,6 +3,8 @@
  * Format: docs/internals/contracts/documents.md section 2.2. */
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/meta.h>
 #include <flotilla/proto.h>
 
 #include "base/host/digest.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
 #include <flotilla/proto.h>
 
 #include "base/host/json.h"

@@ -1,6 +1,7 @@
 /* A plan that cannot fit, in words: every model's bytes and the budget. */
 #include "proto/memory/inside.h"
 
+#include <flotilla/errors/memory.h>
 #include <flotilla/plural.h>
 
 #define MB UINT64_C(1000000)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
 #include <flotilla/proto.h>
 
 #include "base/host/digest.h"

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/audit.h>
+
 #include "server-stub/cli/live/live.h"
 
 #define FILE_BYTES_MAX (64u << 20)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/bundle.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
 

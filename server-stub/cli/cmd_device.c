@@ -1,6 +1,11 @@
 /* Commands about devices and their measurements. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rollout.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/live/live.h"

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/release.h>
+
 #include "base/host/digest.h"
 
 static void tell_progress(void *context, const char *what, uint64_t seconds)

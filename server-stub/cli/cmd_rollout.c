@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
 #include <flotilla/proto.h>
 
 #include "base/host/yaml.h"

@@ -1,6 +1,7 @@
 /* Commands about measurements: a row for each series. */
 #include <string.h>
 
+#include <flotilla/metrics.h>
 #include <flotilla/proto.h>
 
 #include "server-stub/cli/cli.h"

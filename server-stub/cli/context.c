@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/cli.h"
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/audit.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/audit.h"

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/ca.h>
+#include <flotilla/errors/certificate.h>
 #include <flotilla/plural.h>
 
 static const char *const words[FLO_CERTIFICATE_STATES] = {

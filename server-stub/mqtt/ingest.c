@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/mqtt.h>
+
 #include "base/crash.h"
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/mqtt/ingest_inside.h"

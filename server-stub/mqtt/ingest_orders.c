@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+
 #include "server-stub/core/orders/answer.h"
 #include "server-stub/core/orders/removal.h"
 #include "server-stub/core/orders/take_back.h"

@@ -2,6 +2,8 @@
  * and step it. */
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"

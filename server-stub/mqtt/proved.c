@@ -1,5 +1,7 @@
 #include "server-stub/mqtt/proved.h"
 
+#include <flotilla/errors/mqtt.h>
+
 #include "base/host/json.h"
 
 #define FAREWELL_BYTES_MAX 256

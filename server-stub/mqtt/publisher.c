@@ -5,6 +5,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/device.h>
+
 #include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/held.h"

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/oidc/oidc.h"

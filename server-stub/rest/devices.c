@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/enrol.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/select/labels.h"

@@ -5,6 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/rest.h>
+
 #include "base/crash.h"
 #include "base/host/digest.h"
 #include "base/host/yaml.h"

@@ -3,6 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/bundle.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/release.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/orders/offer.h"

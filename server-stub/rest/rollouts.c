@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
 #include <flotilla/fit.h>
 
 #include "server-stub/rest/rest.h"

@@ -1,6 +1,9 @@
 /* Web: the dashboard's static files.  They hold no secret, so no token is asked
  * for.  The page asks for one and uses REST as every client does. */
 #include "server-stub/rest/web.h"
+
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/rest/rest.h"
 
 static void answer(struct flo_httpd_request *request, const char *path)

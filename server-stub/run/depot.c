@@ -13,6 +13,10 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/lead.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/process.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "base/host/http_client.h"

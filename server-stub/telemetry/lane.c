@@ -8,6 +8,9 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/process.h>
+#include <flotilla/metrics.h>
+
 #include "base/host/wake.h"
 
 #include "server-stub/telemetry/lane_inside.h"

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+
 #include "server-stub/telemetry/lane_evidence.h"
 
 struct flo_lane_evidence *flo_lane_evidence_new(size_t devices, size_t gates)

@@ -5,6 +5,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/metrics.h>
+
 #include "base/host/json.h"
 
 #include "server-stub/telemetry/lane_inside.h"

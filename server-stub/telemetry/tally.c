@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/tally.h"
 
 #define SPANS 2

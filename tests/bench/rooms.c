@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/observe/inside.h"
 #include "tests/bench/rooms.h"
 

@@ -6,6 +6,9 @@
 
 #include <openssl/pem.h>
 
+#include <flotilla/errors/enrol.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
 #include "base/host/json.h"

@@ -6,6 +6,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/target.h>
+
 #include "base/host/http_client.h"
 #include "base/host/wake.h"
 #include "tests/fleet/fleet.h"

@@ -16,6 +16,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <flotilla/errors/net.h>
+
 #include "tests/fleet/fleet.h"
 
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"

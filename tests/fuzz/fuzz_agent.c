@@ -6,6 +6,12 @@
 #include <string.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/hook.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/runtime.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
 
 #define MODELS 4
 

@@ -3,6 +3,9 @@
 #include "agent/shell/local/control.c"
 #include "agent/shell/report/operators.c"
 #include "agent/shell/report/status.c"
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
+
 #include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

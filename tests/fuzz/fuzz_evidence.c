@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/lane_inside.h"
 #include "server-stub/telemetry/observe/inside.h"
 #include "tests/fuzz/must.h"

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gate.h>
+
 #include "server-stub/core/gate/gate.h"
 #include "server-stub/core/gate/study/study.h"
 #include "tests/fuzz/must.h"

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <flotilla/errors/rest.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* A text that the reader made is JSON again. */

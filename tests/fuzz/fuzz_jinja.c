@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/chat/jinja/jinja.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

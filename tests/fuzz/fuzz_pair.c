@@ -2,6 +2,8 @@
  * and key belong together. */
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 #include "agent/shell/identity/pair.h"
 #include "tests/fuzz/must.h"
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+
 #include "engine/proxy/proxy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

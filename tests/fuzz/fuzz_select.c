@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/select/select.h"
 #include "tests/fuzz/must.h"
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/telemetry/sketch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void look(int rv, const struct guard_verdict *verdict,

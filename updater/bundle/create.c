@@ -1,5 +1,6 @@
 /* Write a bundle: the envelopes, then the blobs, in a plain tar or a tar.zst
  * that every device can read.  The same input gives the same bytes. */
+#include <flotilla/errors/bundle.h>
 #include <flotilla/release.h>
 
 #include <errno.h>

@@ -10,6 +10,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <flotilla/errors/bundle.h>
+
 #define IN_BYTES (128u << 10)
 #define OUT_BYTES (256u << 10)
 #define MAGIC 0xFD2FB528u

@@ -1,6 +1,7 @@
 /* Read a bundle from front to back.  The first entries, the release documents,
  * are verified before anything else is used.  After them, only the files that a
  * document names are taken, with its size and digest. */
+#include <flotilla/errors/bundle.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
 

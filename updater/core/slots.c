@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
 struct flo_digest flo_slots_serving(const struct flo_slots *slots)

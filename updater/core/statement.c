@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+
 #include "updater/core/eras.h"
 
 /* The newest of the order's subject. */

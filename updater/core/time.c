@@ -12,6 +12,7 @@
  *
  * Epoch.  It moves by one, and only when the trusted keys' document says so:
  * one order of a stolen key must not end all later ones. */
+#include <flotilla/errors/cmd.h>
 #include <flotilla/updater.h>
 
 static uint64_t smaller(uint64_t a, uint64_t b)

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include <flotilla/errors/patch.h>
+
 typedef int delta_apply_fn(const struct flo_delta_job *job,
                            uint64_t patch_bytes, struct delta_sink *sink,
                            struct flo_err *err);

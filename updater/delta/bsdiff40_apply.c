@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "updater/delta/bsdiff40_part.h"
 
 #define OLD_JUMP_BYTES (16u << 10) /* read ahead after a jump in old */

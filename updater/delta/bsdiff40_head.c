@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <flotilla/errors/patch.h>
+
 #define SIGN_BIT (UINT64_C(1) << 63)
 
 int64_t flo_bsdiff40_get(const uint8_t *p)

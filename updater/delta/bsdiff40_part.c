@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <flotilla/errors/patch.h>
+
 /* ---- memory ---- */
 
 /* bzip2's allocations, counted: a head in front remembers the size. */

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/patch.h>
+
 #define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* of the old file */
 
 typedef int delta_create_fn(const struct delta_input *input, int fd,

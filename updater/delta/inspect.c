@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#include <flotilla/errors/patch.h>
+
 static void inspect_bsdiff40(const struct bsdiff40_head *head,
                              struct flo_delta_facts *out)
 {

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <flotilla/errors/patch.h>
+
 int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
                          struct flo_err *err)
 {

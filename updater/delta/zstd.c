@@ -14,6 +14,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <flotilla/errors/patch.h>
+
 #define LEVEL 19
 #define THREAD_BYTES (8 << 20) /* a piece that a thread encodes */
 #define THREAD_OVERLAP 7       /* of 9: a quarter of the window */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/bundle.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
 

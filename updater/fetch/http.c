@@ -4,6 +4,10 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rest.h>
+
 #include "updater/fetch/inside.h"
 
 /* Not errors, and no code of the table: why on_data ended a transfer. */

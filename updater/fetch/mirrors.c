@@ -1,6 +1,8 @@
 /* Fetching from mirrors: one after the other, with pauses; resuming. */
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 #include "base/host/digest.h"
 #include "updater/fetch/inside.h"
 

@@ -8,6 +8,9 @@
  * asked for what is left. */
 #include <string.h>
 
+#include <flotilla/errors/neighbour.h>
+#include <flotilla/errors/net.h>
+
 #include "updater/fetch/inside.h"
 
 #define PATIENCE_MS 1000 /* to connect */

@@ -25,6 +25,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+
 #include "base/host/digest.h"
 #include "updater/fetch/part.h"
 

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 #include <flotilla/release.h>
 #include <flotilla/updater.h>

@@ -11,6 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/bundle.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/patch.h>
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"

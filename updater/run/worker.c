@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/worker.h>
+
 #include "base/host/tls_time.h"
 #include "updater/run/run.h"
 

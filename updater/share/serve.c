@@ -7,6 +7,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/neighbour.h>
+#include <flotilla/errors/rest.h>
 #include <flotilla/plural.h>
 
 #include "base/host/httpd.h"

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/worker.h>
+
 #include "updater/share/share.h"
 
 /* A byte at a time: what follows the line belongs to the loop. */

@@ -22,6 +22,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/state.h>
+
 #include "base/host/digest.h"
 #include "updater/store/store.h"
 

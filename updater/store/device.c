@@ -22,6 +22,7 @@
  * between sectors; the CRC tells, and the other record stands. */
 #include <string.h>
 
+#include <flotilla/errors/state.h>
 #include <flotilla/plural.h>
 
 #include "updater/store/store.h"

@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/state.h>
+
 #include "updater/store/store.h"
 
 static int open_folder(struct flo_store *store, const char *name, int *fd,

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "updater/store/store.h"
 
 struct sweep {

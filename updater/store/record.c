@@ -24,6 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "updater/store/store.h"
 
 static bool is_valid(const struct flo_record_kind *kind, const uint8_t *record)

@@ -31,6 +31,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "updater/store/store.h"
 
 static const struct flo_record_kind KIND = {"FLMR", 2, 4096};

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/state.h>
 #include <flotilla/plural.h>
 
 #include "base/host/digest.h"

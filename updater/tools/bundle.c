@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/bundle.h>
 #include <flotilla/plural.h>
 
 /* ---- verify ---- */

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/patch.h>
+
 #include "base/host/digest.h"
 
 static uint64_t peak_rss(void)

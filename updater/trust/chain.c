@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
+
 #include "updater/trust/trust.h"
 
 /* Any key that signed counts once: the envelope has each keyid once, and an id

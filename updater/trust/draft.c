@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/digest.h"
 #include "updater/trust/trust.h"
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "updater/trust/trust.h"
 
 #define LIST_BYTES_MAX (256 << 10)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/trust.h>
+
 #include "base/host/digest.h"
 #include "updater/trust/trust.h"
 

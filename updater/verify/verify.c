@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+
 #include "base/host/digest.h"
 
 /* ---- signatures ---- */

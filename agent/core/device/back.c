@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+
 #include "agent/core/device/internal.h"
 
 static bool is_in(const struct flo_order *order,

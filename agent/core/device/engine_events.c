@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/engine.h>
+
 #include "agent/core/device/internal.h"
 
 /* The link stays with the candidate while that starts again. */

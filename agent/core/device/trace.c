@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
 #include "agent/core/device/internal.h"

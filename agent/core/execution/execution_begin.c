@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
+
 #include "agent/core/device/internal.h"
 
 /* ---- begin ---- */

@@ -5,6 +5,9 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/step.h>
+
 #include "agent/core/device/internal.h"
 
 void flo_execution_due(struct step *s)

@@ -7,6 +7,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/hook.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
 #include "agent/core/device/internal.h"

@@ -14,6 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/local.h>
+
 #define BODY_BYTES_MAX (1u << 20)
 #define FEEDBACK_BYTES_MAX 4096
 #define CONNECTIONS_MAX 64

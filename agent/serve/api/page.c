@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/web.h"
 
 extern const struct flo_web_file flo_page_files[]; /* cmake/embed.cmake */

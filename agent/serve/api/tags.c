@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/api/models.h"
 #include "agent/serve/requests/names.h"
 #include "base/host/json.h"

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/local.h>
+#include <flotilla/errors/rest.h>
+
 #include "agent/serve/batch/desk.h"
 #include "agent/serve/batch/form.h"
 #include "agent/serve/openai/openai.h"

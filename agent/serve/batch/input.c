@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/batch.h>
+
 #define NAMES_MAX 524288 /* looked through at one time: 12 MiB */
 
 void flo_batch_in_go(struct flo_batch_in *in, uint64_t number, uint64_t offset)

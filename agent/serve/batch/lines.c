@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #define LINE_MAX FLO_BATCH_LINE_BYTES_MAX
 #define ANSWER_PREFIX "batch_req_"
 #define ERROR_BYTES_MAX 65536

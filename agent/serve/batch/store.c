@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/state.h>
+
 #define AREA "batch"
 #define FILE_PREFIX "file-"
 #define BATCH_PREFIX "batch-"

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/rest.h>
+
 #define AREA "batch"
 #define LINES_AT_ONCE 2048 /* looked through before others are heard */
 #define ANSWER_BYTES_MAX (32u << 20)

@@ -16,6 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/worker.h>
+
 #define USER_SESSIONS 4 /* sessions of an engine that does not say */
 #define SESSIONS_MAX 16
 #define REAP_TICK_MS 10

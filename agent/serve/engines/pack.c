@@ -13,6 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/worker.h>
+
 #define NICENESS 10
 #define ANSWER_BYTES_MAX 4096
 #define END_LOOK_MS 10

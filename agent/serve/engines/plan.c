@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/worker.h>
+
 #define ANSWER_BYTES_MAX 4096
 
 _Static_assert((int)FLO_SERVE_CACHE_AUTO == (int)FLO_WIRE_CACHE_AUTO &&

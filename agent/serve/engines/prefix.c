@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #define SUFFIX ".prefix"
 #define DIGEST_CHARS (FLO_DIGEST_TEXT - 1)
 #define NAME_BYTES (DIGEST_CHARS + sizeof(SUFFIX))

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
                           const int *fds, size_t count, struct flo_err *err)
 {

@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/worker.h>
+
 #define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* of one frame */
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
 

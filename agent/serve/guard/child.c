@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #define LOOK_MS 10
 #define PIECE_BYTES 16384
 #define PIECES_MAX 16       /* at one turn of the loop */

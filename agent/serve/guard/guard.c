@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/requests/names.h"
 
 #define CHILDREN_MAX 16 /* at a time; other requests wait their turn */

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/infer.h>
+
 #define SHOWN_BYTES_MAX 60 /* bytes of an answer that nobody understands */
 
 /* ---- the question ---- */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #define PARTS_MAX 16
 #define PROMPT_BYTES_MAX 4096
 #define TEMPERATURE_MAX 2.0

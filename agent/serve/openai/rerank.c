@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/worker.h>
+
 #define DOCUMENTS_MAX (FLO_WIRE_INPUTS_MAX - 1) /* next to the query */
 
 struct rerank {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 /* ---- errors ---- */
 
 static const char *error_type(int status)

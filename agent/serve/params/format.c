@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/grammar.h>
 
 static int refuse(struct serve_params *params, const char *field,

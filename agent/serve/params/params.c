@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
 #include <flotilla/grammar.h>
 
 /* ---- how it is served ---- */

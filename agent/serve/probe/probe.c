@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/worker.h>
 #include <flotilla/plural.h>
 
 #define TIMEOUT_MS 60000

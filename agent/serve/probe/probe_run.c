@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
 #include <flotilla/plural.h>
 
 #define STATS_MS 20 /* between two looks whether they have come */

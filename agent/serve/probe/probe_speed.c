@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
+
 #define PAIR_US 20000 /* time of computing, both sides */
 /* Tokens of each side, where a request costs more than they. */
 #define WALL_TOKENS 6

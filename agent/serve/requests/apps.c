@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/plural.h>
 
 #define BYTES_OF_TOKEN 4

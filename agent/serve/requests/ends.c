@@ -2,6 +2,8 @@
  * them. */
 #include "agent/serve/requests/ends.h"
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/requests/apps.h"
 
 /* Nobody waits for a batch request: its times are no latency. */

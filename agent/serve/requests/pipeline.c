@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #define ANSWER_TOKENS_MAX 512 /* tokens of each stage behind the first */
 
 static const struct flo_serve_pipeline *find(const struct flo_serve *serve,

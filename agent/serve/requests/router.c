@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/worker.h>
 #include <flotilla/plural.h>
 
 static void request_dispatch(struct serve_request *request);

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "agent/serve/responses/body.h"
 #include "agent/serve/responses/store.h"
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #define ITEM_ID_BYTES_MAX 128
 #define ALL UINT64_MAX /* no client's number */
 

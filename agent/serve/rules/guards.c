@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/cfg.h>
+
 static const struct flo_config_row rows[] = {
 #define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "base/host/crypto.h"
 
 #define TOKEN_BYTES_MIN 16

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <flotilla/errors/cfg.h>
+
 int flo_serve_token_read(const char *path, char **out, struct flo_err *err)
 {
     struct stat st;

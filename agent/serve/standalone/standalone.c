@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
 #include <flotilla/patience.h>
 
 #define LISTEN_MAX 8

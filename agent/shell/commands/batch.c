@@ -16,6 +16,8 @@
 #include "base/host/http_client.h"
 #include "base/host/steady.h"
 
+#include <flotilla/errors/batch.h>
+#include <flotilla/errors/local.h>
 #include <flotilla/plural.h>
 
 #define PARALLEL_MAX 16

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #define ANSWER_LINE_BYTES_MAX (64u << 20)
 
 /* ---- answers ---- */

@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/identity/identity.h"
 #include "agent/shell/loop.h"

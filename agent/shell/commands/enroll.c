@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/enrol.h>
+
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/identity/pair.h"

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/timex.h>
 
+#include <flotilla/errors/clock.h>
+
 #include "agent/shell/device/device.h"
 #include "base/host/tls_time.h"
 

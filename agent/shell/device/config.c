@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "agent/shell/device/device.h"
 #include "base/host/crypto.h"
 #include "base/host/httpd.h"

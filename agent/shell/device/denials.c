@@ -2,6 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
+
 #include "agent/shell/device/device.h"
 
 void flo_shell_tell_folded(struct flo_shell *shell,

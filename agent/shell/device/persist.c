@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/state.h>
+#include <flotilla/errors/target.h>
+
 #include "agent/shell/device/device.h"
 
 #define DEVICE_READS 3

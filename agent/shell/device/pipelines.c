@@ -1,6 +1,8 @@
 /* Pipelines of agent.yaml: a name, and the models that it goes through. */
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "agent/shell/device/device.h"
 
 static bool is_wish_name(const struct flo_settings *settings, const char *name)

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/runtime.h>
+
 #include "agent/shell/device/device.h"
 #include "agent/shell/device/hook.h"
 

@@ -2,6 +2,8 @@
  * bound to some of them. */
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "agent/shell/device/device.h"
 
 /* A list of names, each once. */

@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/process.h>
+
 #include "agent/shell/device/device.h"
 #include "agent/shell/hardware/hardware.h"
 #include "agent/shell/serving/serving.h"

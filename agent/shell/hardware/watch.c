@@ -6,6 +6,8 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "agent/shell/hardware/hardware.h"
 
 #define TICK_MS 1000

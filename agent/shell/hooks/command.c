@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #include "agent/shell/hooks/hooks.h"
 
 #define LOOK_MS 20

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/hook.h>
+#include <flotilla/errors/runtime.h>
+#include <flotilla/errors/soak.h>
 #include <flotilla/plural.h>
 
 #include "agent/core/linking.h"

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/hook.h>
+
 #include "agent/core/linking.h"
 #include "agent/shell/hooks/hooks.h"
 

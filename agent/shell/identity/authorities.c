@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 

@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
 #include <flotilla/release.h>
 
 #include "agent/shell/identity/identity.h"

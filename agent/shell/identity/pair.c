@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
+
 #define HEAD FLO_PAIR_HEAD
 
 static bool read_number(const char **at, const char *end, char after,

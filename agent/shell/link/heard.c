@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/mqtt.h>
 
 static void add_order(struct flo_heard *out, const json_t *order)
 {

@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/net.h>
+
 #include "agent/shell/link/heard.h"
 #include "agent/shell/link/link.h"
 #include "agent/shell/queue/timers.h"

@@ -2,6 +2,8 @@
  * for the process that serves. */
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 #include "agent/shell/https/https.h"
 #include "agent/shell/neighbours/inside.h"
 

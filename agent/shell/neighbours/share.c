@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #include "agent/shell/device/device.h"
 #include "agent/shell/neighbours/inside.h"
 

@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
+
 #include "agent/shell/orders/orders.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/trust/trust.h"

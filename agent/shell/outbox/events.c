@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/outbox.h>
+
 #include "agent/shell/outbox/inside.h"
 
 #define UUID_CHARS 36

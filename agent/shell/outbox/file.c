@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <flotilla/errors/db.h>
+
 #include "agent/shell/outbox/inside.h"
 
 static const char *const schema[] = {

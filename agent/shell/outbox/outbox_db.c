@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/db.h>
 #include <flotilla/plural.h>
 
 #include "agent/shell/outbox/inside.h"

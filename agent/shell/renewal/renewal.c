@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/certificate.h>
+
 #include "agent/core/renew.h"
 #include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/queue/timers.h"

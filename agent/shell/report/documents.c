@@ -1,6 +1,8 @@
 /* The device's reports, as JSON (contracts/messages.md section 3). */
 #include <string.h>
 
+#include <flotilla/errors/memory.h>
+
 #include "proto/memory/figures.h"
 
 #include "agent/shell/report/report.h"

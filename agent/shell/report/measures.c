@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 static bool is_kind(int metric, enum flo_metric_kind kind)
 {
     return metric < FLO_METRIC_COUNT && flo_metric_fact(metric)->kind == kind;

@@ -1,6 +1,8 @@
 /* Request: numbers only; no text of a request ever gets here. */
 #include "agent/shell/report/request.h"
 
+#include <flotilla/metrics.h>
+
 /* How long its user waited. */
 static void latency(struct flo_measures *measures,
                     const struct flo_serve_request_stats *stats)

@@ -1,6 +1,8 @@
 /* Telemetry: a window is measured once more, closed and stored. */
 #include <unistd.h>
 
+#include <flotilla/metrics.h>
+
 #include "agent/shell/report/report.h"
 
 void flo_telemetry_recent(struct flo_shell_model *model,

@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+#include <flotilla/metrics.h>
+
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/report/request.h"
 #include "agent/shell/serving/serving.h"

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
+
 #include "agent/shell/serving/serving.h"
 
 static void probed(void *context, const struct flo_probe_result *result)

@@ -2,6 +2,12 @@
 
 #include <string.h>
 
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
+
 /* ---- what a statement changes ---- */
 
 /* Its number is known once its document is here, or by its order. */

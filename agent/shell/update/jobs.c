@@ -7,6 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/process.h>
+#include <flotilla/errors/state.h>
+#include <flotilla/errors/worker.h>
+
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/queue/timers.h"

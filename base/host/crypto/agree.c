@@ -5,6 +5,8 @@
 
 #include <mbedtls/ecdh.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/digest.h"
 
 /* The x of the common point. */

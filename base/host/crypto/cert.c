@@ -15,6 +15,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/plural.h>
 
 #include "base/host/tls_time.h"

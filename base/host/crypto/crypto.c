@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+
 bool flo_secret_equal(const void *a, const void *b, size_t bytes)
 {
     const volatile uint8_t *p = a;

@@ -14,6 +14,8 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include <flotilla/errors/io.h>
+
 enum { READ_BYTES = 256 << 10 };
 
 static const EVP_MD *fetched;

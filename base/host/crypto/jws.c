@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto/internal.h"
 
 static void key_deinit(EVP_PKEY **key)

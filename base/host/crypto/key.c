@@ -10,6 +10,8 @@
 #include <mbedtls/pem.h>
 #include <mbedtls/version.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/digest.h"
 
 #define DER_BYTES_MAX 256 /* a private key has 121 */

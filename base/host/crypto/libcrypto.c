@@ -7,6 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include <flotilla/errors/sig.h>
+
 /* ---- no memory ---- */
 
 /* libcrypto does not say everywhere that memory lacked: a certificate that

@@ -4,6 +4,8 @@
 
 #include <mbedtls/gcm.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto/internal.h"
 
 #define NONCE_BYTES 12

@@ -17,6 +17,9 @@
 
 #include <curl/curl.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rest.h>
+
 #include "base/host/http/pace.h"
 #include "base/host/http/pin.h"
 #include "base/host/tls_time.h"

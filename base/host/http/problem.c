@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rest.h>
+
 #include "base/host/json.h"
 
 #define PROBLEM_BYTES_MAX 65536

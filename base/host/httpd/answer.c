@@ -8,6 +8,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/enrol.h>
+#include <flotilla/errors/fleet.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/lead.h>
+#include <flotilla/errors/local.h>
+#include <flotilla/errors/neighbour.h>
+#include <flotilla/errors/rest.h>
+#include <flotilla/errors/state.h>
+
 #define BACKLOG_BYTES_DEFAULT (1u << 20)
 #define HEADERS_BYTES_MAX 16384
 

@@ -17,6 +17,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rest.h>
+
 #define HEAD_TIMEOUT_MS 10000
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_MS 60000

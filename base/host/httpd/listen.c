@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+
 /* more than the connections of a busy second: a full queue makes connect()
  * on a unix socket fail at once (EAGAIN) for clients that do not block */
 #define ACCEPT_BACKLOG 1024

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/rest.h>
+
 #define TARGET_BYTES_MAX 8192
 #define CHUNK_LINE_BYTES_MAX 256
 #define TRAILER_BYTES_MAX 4096

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/net.h>
+
 static int tls_fail(struct flo_err *err, const char *what, const char *file)
 {
     const char *why = ERR_reason_error_string(ERR_peek_last_error());

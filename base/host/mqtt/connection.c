@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/net.h>
+
 #include "base/host/crypto.h"
 #include "base/host/tls_time.h"
 

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/rest.h>
+
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
                    const char *text)
 {

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "base/host/text/json_quick.h"
 
 /* The memory of a tree is bounded before the tree is built: brackets outside of

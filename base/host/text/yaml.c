@@ -12,6 +12,8 @@
 
 #include <yaml.h>
 
+#include <flotilla/errors/cfg.h>
+
 struct flo_yaml {
     json_t *root;
     char *name;

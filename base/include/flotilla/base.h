@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include <flotilla/errors/all.h>
+#include <flotilla/errors/core.h>
 
 #define FLO_VERSION "0.1.0"
 

@@ -1,4 +1,6 @@
 /* Arguments of filters and methods, and the pairs of an object. */
+#include <flotilla/errors/model.h>
+
 #include "engine/chat/jinja/inside.h"
 
 const struct jinja_value *flo_jinja_argument(const struct jinja_args *args,

@@ -1,4 +1,6 @@
 /* Jinja: object.name and object[key]: fields, items, and methods by name. */
+#include <flotilla/errors/model.h>
+
 #include "engine/chat/jinja/inside.h"
 
 static const struct {

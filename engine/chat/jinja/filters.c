@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/token/unicode.h"
 
 typedef struct jinja_value action(struct jinja_run *run,

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include <flotilla/errors/model.h>
+
 #define RANGE_MAX 65536
 /* 2026-01-01: the day where none is told. */
 #define DAY_MS UINT64_C(1767225600000)

@@ -8,6 +8,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include <flotilla/errors/model.h>
+
 struct lexer {
     struct jinja_pool *pool;
     const char *at, *end;

@@ -1,6 +1,8 @@
 /* Jinja: the steps that all rules of the grammar are made of. */
 #include "engine/chat/jinja/parser.h"
 
+#include <flotilla/errors/model.h>
+
 struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser,
                                     const char *why)
 {

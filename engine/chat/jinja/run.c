@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <flotilla/errors/model.h>
+
 #define PARSE_BYTES_MAX (16u << 20)
 /* Bounds of a rendering; and 8 bytes and a step for each byte of the texts, 16
  * bytes and 32 steps for each of JSON. */

@@ -1,4 +1,6 @@
 /* Jinja: lists and objects in order, as Python's sorted() puts them. */
+#include <flotilla/errors/model.h>
+
 #include "engine/chat/jinja/inside.h"
 
 static unsigned char letter(char c, bool has_case)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <flotilla/errors/model.h>
+
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
 {
     from = from < text.bytes ? from : text.bytes;

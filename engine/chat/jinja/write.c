@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/token/unicode.h"
 
 #define INDENT_MAX 16

@@ -5,6 +5,8 @@
  * at its own parameters. */
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/schema/schema.h"
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "engine/grammar/grammar.h"
 
 enum {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "engine/grammar/grammar.h"
 
 enum {

@@ -11,6 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/model.h>
+
 #include "engine/model/adapter/lora_file.h"
 
 #define SCALE_MAX 100.0f

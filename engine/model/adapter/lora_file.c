@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/quant/quant.h"
 
 static const struct flo_gguf_tensor *

@@ -1,6 +1,8 @@
 /* The architectures: how each computes, and which tensors it has. */
 #include "engine/model/file/arch.h"
 
+#include <flotilla/errors/model.h>
+
 #include "engine/model/file/weights.h"
 
 static const char *const names[] = {

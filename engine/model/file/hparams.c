@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 enum { POOLING_RANK = 4 };
 
 struct reader {

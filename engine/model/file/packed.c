@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/memory/mapped.h"
 
 #define PATH_BYTES_MAX 4096

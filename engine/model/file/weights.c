@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/model.h>
+
 struct binding {
     const struct flo_gguf *gguf;
     const struct flo_arch *arch;

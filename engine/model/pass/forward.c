@@ -1,5 +1,7 @@
 /* Forward pass: rows of one or more sessions to logits, one job of the thread
  * pool per batch. */
+#include <flotilla/errors/infer.h>
+
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 

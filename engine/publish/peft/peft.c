@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/tree/tree.h"
 #include "engine/model/file/arch.h"
 

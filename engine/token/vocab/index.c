@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #define MERGES_MAX (1u << 22)
 #define STEPS_MIN 65536 /* all probes; and STEPS_EACH for each entry */
 #define STEPS_EACH 64

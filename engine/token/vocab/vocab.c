@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/pieces.h"
 

@@ -9,7 +9,6 @@
 #define FLOTILLA_PROTO_H
 
 #include <flotilla/base.h>
-#include <flotilla/metrics.h>
 
 /* ---- tables ---- */
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
 /* A command of flotilla-model; it tells its story on stderr itself. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/group.h>
 #include <flotilla/plural.h>
 #include <flotilla/proto.h>
 

@@ -1,6 +1,7 @@
 /* Commands that write on devices: labels, notes, pins, maintenance. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
 #include <flotilla/plural.h>
 #include <flotilla/proto.h>
 

@@ -1,6 +1,7 @@
 /* Commands that pin a release on devices, or take a pin off: one or many. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
 #include <flotilla/plural.h>
 #include <flotilla/proto.h>
 

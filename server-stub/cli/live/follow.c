@@ -2,6 +2,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cli.h>
+#include <flotilla/errors/net.h>
+
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/view/frames.h"
 

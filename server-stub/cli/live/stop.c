@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <flotilla/errors/cli.h>
+
 #include "server-stub/cli/live/live.h"
 
 static volatile sig_atomic_t is_asked;

@@ -2,6 +2,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rollout.h>
 #include <flotilla/plural.h>
 #include <flotilla/proto.h>
 

@@ -13,6 +13,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/rest.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/cli.h"
 #include "server-stub/cli/people/callback.h"

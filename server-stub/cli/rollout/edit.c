@@ -1,6 +1,8 @@
 /* `rollout edit`: other words for a rollout that was made. */
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/cli/rollout/rollout.h"
 
 /* The members that differ from what was asked before; null: it is left out. */

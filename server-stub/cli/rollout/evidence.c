@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/gate.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/cli/rollout/rollout.h"

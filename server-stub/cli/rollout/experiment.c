@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/cli/live/live.h"
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/core/spec/spec.h"

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/trust/trust.h"
 

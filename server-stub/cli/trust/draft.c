@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/cli/trust/trust.h"
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/trust.h>
 #include <flotilla/plural.h>
 
 #include "base/host/crypto.h"

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/gate/study/study.h"
 #include "server-stub/core/request/request.h"
 

@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/login.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 

@@ -1,6 +1,8 @@
 /* Tokens: base64url, forms, and a signed token's three parts. */
 #include <string.h>
 
+#include <flotilla/errors/login.h>
+
 #include "server-stub/core/oidc/oidc.h"
 
 void flo_base64url_encode(const void *data, size_t bytes, char *out)

@@ -1,6 +1,8 @@
 /* Logins under way. */
 #include <string.h>
 
+#include <flotilla/errors/login.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 

@@ -1,6 +1,8 @@
 /* Provider: its description and its keys. */
 #include <string.h>
 
+#include <flotilla/errors/login.h>
+
 #include "server-stub/core/oidc/oidc.h"
 
 static int refuse(struct flo_err *err, const char *what, const char *why)

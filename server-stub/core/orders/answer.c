@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/cmd.h>
+
 #include "server-stub/core/orders/answer.h"
 
 static bool is_error(const char *error, int code)

@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "proto/policy.h"
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/request/types.h"

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/target.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
 #include <flotilla/fit.h>
 #include <flotilla/plural.h>
 

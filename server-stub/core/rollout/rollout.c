@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/select/inside.h"
 
 int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)

@@ -2,6 +2,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/telemetry/sketch.h"
 
 #define FORMAT 1

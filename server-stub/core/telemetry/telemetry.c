@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+
 #include "server-stub/core/telemetry/telemetry.h"
 
 #define VALUE_MAX (INT64_C(1) << 53)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/trend/trend.h"
 
 #define FORMAT 1

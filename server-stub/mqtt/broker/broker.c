@@ -11,6 +11,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/net.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/timers.h"

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #include "server-stub/core/timers.h"
 #include "server-stub/mqtt/broker/inside.h"
 

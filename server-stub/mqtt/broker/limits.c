@@ -5,6 +5,7 @@
  * there. */
 #include <sys/resource.h>
 
+#include <flotilla/errors/process.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/mqtt/broker/inside.h"

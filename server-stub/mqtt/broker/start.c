@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #include "server-stub/mqtt/broker/inside.h"
 
 static const char *const programs[] = {

@@ -1,6 +1,8 @@
 /* REST: the fleet's authorities, rolled and retired. */
 #include <string.h>
 
+#include <flotilla/errors/ca.h>
+
 #include "server-stub/rest/rest.h"
 
 #define NAMES_MAX 1000 /* names of devices in an answer */

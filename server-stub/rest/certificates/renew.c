@@ -5,6 +5,9 @@
  * so that a device that lay in a drawer is not lost. */
 #include <string.h>
 
+#include <flotilla/errors/certificate.h>
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/rest/rest.h"
 
 #define AUTHORITIES_MAX 16 /* that a device may name */

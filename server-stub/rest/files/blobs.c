@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/core/orders/offer.h"

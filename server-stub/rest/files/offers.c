@@ -2,6 +2,8 @@
  * was not meant to have. */
 #include <string.h>
 
+#include <flotilla/errors/blob.h>
+
 #include "server-stub/rest/files/offers.h"
 
 #define REFUSED_MS 600000 /* between two records of the audit */

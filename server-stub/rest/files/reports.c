@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/report.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/objects.h"

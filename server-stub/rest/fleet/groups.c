@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/member/claim.h"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/device/condition.h"
 #include "server-stub/rest/fleet/fleet.h"
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/select/first.h"
 #include "server-stub/rest/fleet/fleet.h"

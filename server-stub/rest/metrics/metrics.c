@@ -1,6 +1,8 @@
 /* Metrics: GET /metrics. */
 #include "server-stub/rest/metrics/metrics.h"
 
+#include <flotilla/errors/rest.h>
+
 void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples)
 {
     uint64_t began_us = flo_now_us();

@@ -1,6 +1,8 @@
 /* Metrics: requests on devices, by release and hardware class. */
 #include <stdlib.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/rest/metrics/metrics.h"
 
 static const struct {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/login.h>
+
 #include "base/host/crypto.h"
 
 static int off(struct flo_err *err)

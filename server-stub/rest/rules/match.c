@@ -2,6 +2,8 @@
  * not each counter, so that it stays the same while nobody decides. */
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/digest.h"
 
 #include "server-stub/rest/rest.h"

@@ -8,6 +8,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/audit.h>
+
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/audit/head.h"
 

@@ -10,6 +10,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/login.h>
+#include <flotilla/errors/process.h>
 #include <flotilla/plural.h>
 
 #include "base/host/crypto.h"

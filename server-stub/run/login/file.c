@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "base/host/config.h"
 #include "base/host/crypto.h"
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/store/sqlite/sqlite.h"

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "base/args/args.h"
 #include "base/host/crypto.h"
 #include "base/host/service.h"

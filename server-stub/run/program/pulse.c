@@ -7,6 +7,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/lead.h>
+
 #include "base/host/httpd.h"
 #include "server-stub/core/exposition/exposition.h"
 #include "server-stub/run/program/pulse.h"

@@ -7,6 +7,10 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/lead.h>
+#include <flotilla/errors/state.h>
+
 #include "base/host/crypto.h"
 #include "base/host/httpd.h"
 #include "base/host/relay.h"

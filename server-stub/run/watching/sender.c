@@ -11,6 +11,9 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/process.h>
+
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
 #include "base/host/wake.h"

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/audit.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/lines.h"

@@ -3,6 +3,7 @@
  * signed again as all of those are. */
 #include <string.h>
 
+#include <flotilla/errors/release.h>
 #include <flotilla/fit.h>
 
 #include "server-stub/core/member/pin.h"

@@ -4,6 +4,8 @@
  * about the old one, so that its groups bring it to the same releases. */
 #include <string.h>
 
+#include <flotilla/errors/group.h>
+
 #include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"

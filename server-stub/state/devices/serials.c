@@ -1,6 +1,9 @@
 /* Claims by serial number: looked up, taken, prepared. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/enrol.h>
+
 #include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/serials.h"

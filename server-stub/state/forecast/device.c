@@ -2,6 +2,7 @@
  * has it memory for it?  In the order in which the device asks. */
 #include <string.h>
 
+#include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
 #include "proto/memory/figures.h"

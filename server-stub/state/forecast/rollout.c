@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/release.h>
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/forecast/cost.h"
 #include "server-stub/state/groups/walk.h"

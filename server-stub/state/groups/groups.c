@@ -1,6 +1,9 @@
 /* Groups: devices that changed, one after another. */
 #include <string.h>
 
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/target.h>
+
 #include "server-stub/core/member/claim.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/groups/inside.h"

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #define SLICE 100 /* devices */
 
 static int add_id(void *context, const struct flo_select_device *device)

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/keys.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/digest.h"
 #include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/pki/pki.h"

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/keys.h>
+#include <flotilla/errors/sig.h>
+
 #include "server-stub/state/keyring/keyring.h"
 #include "server-stub/state/pki/pki.h"
 

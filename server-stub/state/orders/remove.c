@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/order.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/core/orders/intent.h"

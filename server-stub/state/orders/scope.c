@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/group.h>
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/inside.h"

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/release.h>
 #include <flotilla/fit.h>
 #include <flotilla/plural.h>
 

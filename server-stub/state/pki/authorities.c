@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/keys.h>
+
 #include "server-stub/state/pki/inside.h"
 
 #define CA_DAYS 7300

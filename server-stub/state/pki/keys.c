@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/keys.h>
 #include <flotilla/plural.h>
 
 #include "base/host/digest.h"

@@ -1,6 +1,8 @@
 /* To the begin of a rollout: approvals, its time, and what forbids it. */
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"

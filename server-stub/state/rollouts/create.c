@@ -2,6 +2,9 @@
  * meets. */
 #include <string.h>
 
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/fit.h>
 #include <flotilla/plural.h>
 

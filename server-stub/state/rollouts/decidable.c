@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gate.h>
+
 #include "server-stub/core/rollout/decidable.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"

@@ -1,6 +1,8 @@
 /* Edit of a rollout that was made: its specification with other words. */
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 

@@ -2,6 +2,10 @@
  * other rollouts. */
 #include <string.h>
 
+#include <flotilla/errors/fleet.h>
+#include <flotilla/errors/release.h>
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/core/orders/intent.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"

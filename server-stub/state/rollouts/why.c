@@ -1,6 +1,8 @@
 /* Why members of a rollout do not get on, in the words of their devices. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/rollouts.h"
 

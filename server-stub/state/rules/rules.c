@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/fleet.h>
+#include <flotilla/errors/order.h>
+
 #include "base/zone.h"
 
 #include "server-stub/state/controller.h"

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/sig.h>
+
 #include "server-stub/state/controller.h"
 
 #define AHEAD_MS (UINT64_C(400) * 24 * 3600 * 1000)

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/trust.h>
+
 #include "base/host/json.h"
 #include "server-stub/state/controller.h"
 

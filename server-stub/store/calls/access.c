@@ -2,6 +2,8 @@
  * chain. */
 #include <string.h>
 
+#include <flotilla/errors/enrol.h>
+
 #include "server-stub/store/calls/inside.h"
 
 /* ---- tokens ---- */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/making.h"
 

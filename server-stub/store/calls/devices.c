@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "base/host/json.h"
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"

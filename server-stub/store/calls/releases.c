@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/release.h>
+
 #include "server-stub/store/calls/inside.h"
 
 #define LISTED_MAX 1000

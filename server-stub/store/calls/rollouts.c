@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/store/calls/inside.h"
 
 #define HELD_BITS                                                              \

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/keys.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "server-stub/store/calls/inside.h"

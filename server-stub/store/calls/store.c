@@ -3,6 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/io.h>
+
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/memory/memory.h"
 #include "server-stub/store/postgresql/postgresql.h"

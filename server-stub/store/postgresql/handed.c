@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <flotilla/errors/state.h>
+
 #include "base/host/steady.h"
 #include "server-stub/store/handed.h"
 #include "server-stub/store/postgresql/inside.h"

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "server-stub/store/postgresql/inside.h"
 #include "server-stub/store/postgresql/limits.h"
 #include "server-stub/store/postgresql/postgresql.h"

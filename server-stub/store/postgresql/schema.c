@@ -5,6 +5,9 @@
  * Texts are compared by their bytes. */
 #include <inttypes.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "server-stub/store/postgresql/inside.h"
 #include "server-stub/store/tables.h"
 

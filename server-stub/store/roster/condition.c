@@ -1,6 +1,8 @@
 /* Condition: what a report says, for the core. */
 #include <string.h>
 
+#include <flotilla/errors/release.h>
+
 #include "server-stub/store/fleet.h"
 
 static const char *text_in(const json_t *model, const char *object,

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/db.h>
+
 #include "server-stub/store/sqlite/windows_inside.h"
 
 #define BUSY_MS 5000

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/observe/inside.h"
 
 #define SAVED_PER_TICK 2000

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/outbox.h>
+
 #include "tests/sim/sim.h"
 
 #define FLUSH_MS 50

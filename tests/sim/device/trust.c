@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/target.h>
+
 #include "base/host/digest.h"
 #include "tests/sim/device/inside.h"
 

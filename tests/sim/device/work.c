@@ -1,6 +1,9 @@
 /* The work of a device: its updater and its engines, as they may behave. */
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/target.h>
+
 #include "tests/sim/sim.h"
 
 #define JOB_STEPS 4

@@ -9,6 +9,8 @@
 
 #include <event2/event.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "base/host/mqtt.h"

@@ -13,6 +13,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <flotilla/errors/process.h>
+
 #include "base/cgroup.h"
 
 #include "unit/remove_tree.h"

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/process.h>
 
 static void a_failure_returns_its_code_and_keeps_the_sentence(void **state)
 {

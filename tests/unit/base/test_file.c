@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/io.h>
 
 #include "unit/remove_tree.h"
 

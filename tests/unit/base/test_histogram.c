@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/mqtt.h>
 
 enum { SAMPLES = 20000 };
 

@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/state.h>
 
 #include "unit/waits.h"
 

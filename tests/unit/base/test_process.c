@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/process.h>
 
 #include "unit/waits.h"
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/safetensors/safetensors.h"
 
 /* The whole file, and where its data begin. */

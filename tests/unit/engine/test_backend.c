@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "tests/unit/engine/backend_double.h"
 
 enum { COUNT = 30, CONTEXT = 40 };

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/model.h>
+
 #include "base/quant/quant.h"
 #include "engine/memory/mapped.h"
 #include "engine/model/file/packed.h"

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/proto.h>
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
 static struct flo_golden golden;

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/metrics.h>
 #include <flotilla/proto.h>
 
 static void every_topic_is_parsed_back_to_what_built_it(void **state)

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 #include "tests/unit/waits.h"
 
 static const char *deed;

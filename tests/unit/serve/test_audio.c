@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "agent/serve/openai/multipart.h"
 #include "agent/serve/openai/openai.h"
 #include "base/wav.h"

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "agent/serve/batch/lines.h"
 #include "agent/serve/batch/progress.h"
 #include "agent/serve/batch/twice.h"

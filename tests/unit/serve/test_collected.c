@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/anthropic/anthropic.h"
 #include "agent/serve/front/memory.h"
 #include "agent/serve/ollama/ollama.h"

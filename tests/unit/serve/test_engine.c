@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/worker.h>
+
 #define TEXT(t) ((struct flo_wire_text){t, strlen(t)})
 
 static void a_failure_keeps_its_id_sentence_and_reason(void **state)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/grammar.h>
 
 #include "agent/serve/params/format.h"

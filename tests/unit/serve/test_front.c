@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/worker.h>
+
 #include "agent/serve/front/memory.h"
 #include "agent/serve/openai/openai.h"
 

@@ -17,6 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/model.h>
+
 #include "engine/model/file/packed.h"
 #include "unit/child.h"
 #include "unit/held_clock.h"

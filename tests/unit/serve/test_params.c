@@ -1,4 +1,6 @@
 /* JSON from outside: golden cases and the parameters of requests. */
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/probe.h>
 #include <flotilla/golden.h>
 
 #include "agent/serve/openai/openai.h"

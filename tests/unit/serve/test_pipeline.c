@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/requests/names.h"
 #include "agent/serve/requests/pipeline.h"
 

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "agent/serve/serve.h"
 #include "unit/remove_tree.h"
 

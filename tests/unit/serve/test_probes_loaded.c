@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/probe.h>
+
 #include "unit/serve/probing.h"
 
 static void

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/engine.h>
 #include <flotilla/golden.h>
 
 #include "unit/serve/serve_world.h"

@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/worker.h>
+
 #include "unit/serve/serve_world.h"
 
 static void a_killed_engine_takes_no_unanswered_request_along(void **state)

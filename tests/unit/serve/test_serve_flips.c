@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "unit/serve/serve_world.h"
 
 /* Good answers that each client has had. */

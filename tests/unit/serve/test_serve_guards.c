@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/infer.h>
+
 #define PASS "cat >/dev/null; echo '{\"verdict\":\"pass\"}'"
 #define REFUSE                                                                 \
     "cat >/dev/null; echo '{\"verdict\":\"refuse\",\"reason\":\"no ovens\"}'"

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/gguf.h>
+
 #define LORA "tests/models/tiny-v1-site-lora.gguf"
 #define BASE "tests/models/tiny-v1.Q4_0.gguf"
 

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "agent/shell/report/request.h"
 #include "unit/serve/serve_world.h"
 

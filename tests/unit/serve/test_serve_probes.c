@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/probe.h>
+
 #include "unit/serve/probing.h"
 
 #define BAD "tests/models/tiny-v3-bad-"

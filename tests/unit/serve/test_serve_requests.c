@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "unit/serve/serve_world.h"
 
 static void a_request_waits_for_a_model_then_gets_503(void **state)

@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/runtime.h>
+
 #define QUESTION "Classify: 23:45 oven-95 voltage drop temp=35C"
 #define ADVICE "What should I do about smoke detected on camera-68?"
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "agent/serve/params/params.h"
 
 static struct serve_params params;

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "agent/serve/guard/verdict.h"
 
 static struct guard_verdict verdict;

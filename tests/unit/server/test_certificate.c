@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/ca.h>
+#include <flotilla/errors/certificate.h>
+
 #include "server-stub/core/certificate.h"
 
 #define DAY_MS UINT64_C(86400000)

@@ -1,4 +1,6 @@
 /* Gates that can never decide with the devices that there are. */
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/rollout/decidable.h"
 #include "tests/unit/server/rollout_world.h"
 

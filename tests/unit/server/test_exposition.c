@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/exposition/exposition.h"
 #include "server-stub/state/watch/updates.h"
 #include "server-stub/telemetry/tally.h"

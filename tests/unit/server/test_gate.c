@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/gate/gate.h"
 
 /* ---- verdicts ---- */

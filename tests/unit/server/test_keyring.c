@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/keys.h>
+#include <flotilla/errors/sig.h>
+
 #include "server-stub/state/controller.h"
 
 struct fleet {

@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/login.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 
 #include "server-stub/core/oidc/logins.h"

@@ -1,4 +1,7 @@
 /* The rollout core: scenes as golden traces, and rules one by one. */
+#include <flotilla/errors/rollout.h>
+#include <flotilla/metrics.h>
+
 #include "unit/server/rollout_world.h"
 
 /* ---- scenes ---- */

@@ -1,5 +1,7 @@
 /* An edit of a rollout that runs: other words, and the devices that were
  * touched stay touched. */
+#include <flotilla/errors/rollout.h>
+
 #include "unit/server/rollout_world.h"
 
 /* A draft as the one that runs: 2 of 20 devices first, then all. */

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "server-stub/core/select/select.h"
 
 #define NOW_MS UINT64_C(1700000000000)

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/audit.h>
+
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/witness.h"
 

@@ -1,5 +1,10 @@
 /* To the begin of a rollout: approvals by rules of groups, its time, change
  * freezes, and what is kept over a restart. */
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/fleet.h>
+#include <flotilla/errors/release.h>
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"
 #include "server-stub/store/calls/inside.h"

@@ -6,6 +6,10 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/audit.h>
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/access/grants.h"
 #include "server-stub/core/access/tokens.h"
 #include "server-stub/core/audit.h"

@@ -1,4 +1,9 @@
 /* Devices that leave, and hardware that takes a place. */
+#include <flotilla/errors/enrol.h>
+#include <flotilla/errors/fleet.h>
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/release.h>
+
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"

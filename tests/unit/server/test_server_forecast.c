@@ -1,5 +1,8 @@
 /* The plan before a rollout: what a device would do with a release, by its last
  * report.  The functions are the device's own; here they get its report. */
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/target.h>
+
 #include "server-stub/state/forecast/cost.h"
 #include "tests/unit/server/world.h"
 

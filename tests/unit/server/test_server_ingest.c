@@ -1,4 +1,6 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
+#include <flotilla/errors/rollout.h>
+
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/objects.h"
 #include "server-stub/state/rollouts/inside.h"

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include <flotilla/metrics.h>
+
 #include "base/host/json.h"
 
 #include "server-stub/telemetry/lane_inside.h"

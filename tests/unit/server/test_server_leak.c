@@ -2,6 +2,8 @@
  * rates that docs/benchmarks.md promises. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "tests/bench/chance.h"
 #include "unit/server/observed_world.h"
 

@@ -1,6 +1,8 @@
 /* Devices that lie: what one of them says turns no judgement of a rollout. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "unit/server/observed_world.h"
 
 #define REQUESTS 30

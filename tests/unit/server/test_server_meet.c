@@ -1,6 +1,8 @@
 /* Rollouts of one model that meet on devices: the newest has the evidence. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/observe/inside.h"
 #include "unit/server/observed_world.h"
 #include "unit/waits.h"

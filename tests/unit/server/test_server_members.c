@@ -1,5 +1,8 @@
 /* Who is a member of a rollout: identities that never came, devices in
  * maintenance, pinned ones, and who joins when that ends. */
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/release.h>
+
 #include "server-stub/state/forecast/forecast.h"
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"

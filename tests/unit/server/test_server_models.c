@@ -1,5 +1,9 @@
 /* Several models on one device: each has orders, rollouts and a way back of its
  * own. */
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/target.h>
+
 #include "unit/server/world.h"
 
 #define HELP_DIGEST                                                            \

@@ -2,6 +2,8 @@
  * a start of the controller. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/gate/observe/since.h"
 #include "server-stub/telemetry/observe/inside.h"
 #include "unit/server/observed_world.h"

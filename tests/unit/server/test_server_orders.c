@@ -1,4 +1,7 @@
 /* Orders: signed again, emergencies, what is withdrawn. */
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/release.h>
+
 #include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"

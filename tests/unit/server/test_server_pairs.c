@@ -2,6 +2,8 @@
  * it on each device.  Load that moves the device is in neither. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "unit/server/observed_world.h"
 
 #define DEVICES 12

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/mqtt.h>
+
 #include "proto/proof.h"
 #include "server-stub/mqtt/proved.h"
 #include "server-stub/state/controller.h"

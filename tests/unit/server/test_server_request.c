@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/json.h"
 #include "server-stub/core/request/request.h"
 

@@ -2,6 +2,8 @@
  * worse. */
 #include <math.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/observe/crowd.h"
 #include "unit/server/observed_world.h"
 

@@ -1,4 +1,7 @@
 /* Emergency rollbacks: the plan, what is kept, what is sent, what is undone. */
+#include <flotilla/errors/order.h>
+#include <flotilla/errors/release.h>
+
 #include "server-stub/core/orders/take_back.h"
 #include "server-stub/state/objects.h"
 #include "tests/unit/server/world.h"

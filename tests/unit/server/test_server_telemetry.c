@@ -2,6 +2,9 @@
 #include "unit/remove_tree.h"
 #include "unit/server/store/store.h"
 
+#include <flotilla/errors/db.h>
+#include <flotilla/metrics.h>
+
 #include "server-stub/store/sqlite/windows_inside.h"
 #include "server-stub/telemetry/lane_evidence.h"
 #include "unit/waits.h"

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/telemetry/trends.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"

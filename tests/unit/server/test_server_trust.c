@@ -7,6 +7,10 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/trust.h>
+
 #include "base/host/crypto.h"
 #include "server-stub/state/controller.h"
 #include "tests/unit/waits.h"

@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/telemetry/sketch.h"
 
 static struct flo_sketch *sketch_new(void)

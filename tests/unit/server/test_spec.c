@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/yaml.h"
 #include "server-stub/core/spec/spec.h"
 

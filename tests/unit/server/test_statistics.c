@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/gate.h>
+
 #include "server-stub/core/gate/statistics/numbers.h"
 #include "server-stub/core/gate/statistics/phase.h"
 #include "server-stub/core/gate/statistics/record.h"

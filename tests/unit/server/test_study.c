@@ -1,5 +1,8 @@
 /* Study: rules from words, verdicts of a phase from evidence, records that give
  * the same verdict again, and the sentences for people. */
+#include <flotilla/errors/gate.h>
+#include <flotilla/errors/rest.h>
+
 #include "unit/server/study_world.h"
 
 /* ---- rules ---- */

@@ -1,4 +1,6 @@
 /* Leak: memory that grows on updated devices, as a gate of a study. */
+#include <flotilla/errors/gate.h>
+
 #include "tests/unit/server/study_world.h"
 
 static uint32_t rule_of(const struct flo_study *study, enum flo_measure measure)

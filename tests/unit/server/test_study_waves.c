@@ -1,5 +1,7 @@
 /* Waves: a phase is proven by all waves of its rollout, each against the
  * controls of its own time. */
+#include <flotilla/errors/gate.h>
+
 #include "unit/server/study_world.h"
 
 static struct flo_study_moment moment_of(uint32_t phase, double soaks)

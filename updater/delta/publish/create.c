@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/patch.h>
+
 /* Each thread has 3.5 MiB; with zstd and the plan all stay below 64 MiB. */
 #define THREADS_MAX 12
 #define INDEX_LEVEL 12

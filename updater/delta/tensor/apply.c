@@ -10,6 +10,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <flotilla/errors/patch.h>
+
 struct apply {
     const struct flo_delta_job *job;
     struct delta_sink *sink;

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <flotilla/errors/patch.h>
+
 static const uint8_t magic[8] = "FLTPD\r\n\x1a";
 
 /* ---- head ---- */

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/metrics.h>
+
 #include "server-stub/core/gate/observe/observed.h"
 
 #define HOURS_KEPT 8

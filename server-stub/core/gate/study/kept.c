@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <flotilla/errors/gate.h>
+
 #include "server-stub/core/gate/study/study.h"
 
 /* ---- writing ---- */

@@ -1,6 +1,8 @@
 /* Store: what operators write on a device. */
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 

@@ -1,6 +1,8 @@
 /* Store: groups and their members. */
 #include <string.h>
 
+#include <flotilla/errors/group.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/plural.h>
 
 #include "server-stub/store/calls/inside.h"

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/device.h>
+
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 #include "server-stub/store/groups.h"

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/probe.h>
+
 #include "unit/agent/core/story.h"
 
 /* ---- power ---- */

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/engine.h>
+#include <flotilla/errors/io.h>
+
 #include "unit/agent/core/story.h"
 
 static void lose_current(void)

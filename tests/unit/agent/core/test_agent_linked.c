@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/soak.h>
+
 #include "unit/agent/core/story.h"
 
 static struct flo_agent_model *const tiny = &world.agent.models[0];

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/probe.h>
+
 #include "agent/core/device/internal.h"
 #include "unit/agent/core/story.h"
 

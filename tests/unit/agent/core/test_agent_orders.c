@@ -9,6 +9,12 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/state.h>
+#include <flotilla/errors/target.h>
+
 #include "unit/agent/core/story.h"
 
 /* ---- next to an update ---- */

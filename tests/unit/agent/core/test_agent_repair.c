@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/sig.h>
+
 #include "unit/agent/core/story.h"
 
 static void a_damaged_release_without_a_previous_one_is_repaired(void **state)

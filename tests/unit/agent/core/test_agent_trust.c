@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/sig.h>
+
 #include "unit/agent/core/story.h"
 
 static void trust_changes(int code, bool is_forgotten)

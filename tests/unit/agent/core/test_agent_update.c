@@ -9,6 +9,13 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/rest.h>
+#include <flotilla/errors/runtime.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/step.h>
+
 #include "unit/agent/core/story.h"
 
 /* ---- good ways ---- */

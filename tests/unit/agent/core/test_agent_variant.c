@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/probe.h>
+
 #include "unit/agent/core/story.h"
 
 static void a_smaller_variant_serves_after_its_probe_and_trial(void **state)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/engine.h>
 
 static struct flo_derived derived;
 static const struct flo_digest model = {.bytes = {1}};

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <flotilla/agent.h>
+#include <flotilla/errors/target.h>
 
 static struct flo_intake_verdict judge(struct flo_intake_facts facts,
                                        enum flo_order_op op)

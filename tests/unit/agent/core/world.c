@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/hook.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/probe.h>
+#include <flotilla/errors/runtime.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
+
 static const char *const names[WORLD_MODELS_MAX] = {"tiny", "alarm", "site"};
 
 /* A version of another model counts from there: 100, 200. */

@@ -3,6 +3,8 @@
 
 #include <sys/timex.h>
 
+#include <flotilla/errors/target.h>
+
 #include "agent/shell/report/operators.h"
 #include "agent/shell/trust/trust.h"
 #include "unit/remove_tree.h"

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/mqtt.h>
+
 #include "agent/shell/link/heard.h"
 
 /* An envelope whose payload has so many bytes. */

@@ -8,6 +8,10 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/trust.h>
+
 #include "agent/shell/device/device.h"
 #include "agent/shell/identity/enrol_answer.h"
 #include "agent/shell/identity/identity.h"

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/state.h>
+
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/update/update.h"

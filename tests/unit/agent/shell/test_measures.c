@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/metrics.h>
+
 #include "agent/shell/report/measures.h"
 
 static const char *const places[] = {[FLO_METRIC_COUNTER] = "counters",

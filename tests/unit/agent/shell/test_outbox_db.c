@@ -13,6 +13,11 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/model.h>
+#include <flotilla/errors/sig.h>
+
 #include "agent/shell/outbox/inside.h"
 #include "agent/shell/shell.h"
 #include "base/host/db.h"

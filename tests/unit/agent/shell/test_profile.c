@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/target.h>
+
 #include "agent/shell/device/device.h"
 #include "unit/engine/gguf_make.h"
 #include "unit/remove_tree.h"

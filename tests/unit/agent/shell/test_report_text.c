@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/hook.h>
+
 #include "agent/shell/report/report.h"
 
 /* ---- of other files ---- */

@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/runtime.h>
+
 #include "agent/shell/device/hook.h"
 #include "agent/shell/device/runtimes.h"
 #include "unit/remove_tree.h"

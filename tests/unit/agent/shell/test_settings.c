@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <flotilla/engine.h>
+#include <flotilla/errors/cfg.h>
 
 #include "agent/shell/device/device.h"
 #include "unit/remove_tree.h"

@@ -1,5 +1,7 @@
 /* A device's groups: a signed statement about the one device replaces those of
  * its enrolment; a carrier of messages can forge, replay or widen none. */
+#include <flotilla/errors/cmd.h>
+
 #include "order_world.h"
 
 #define THIS "{\"device\":\"" DEVICE_ID "\"}"

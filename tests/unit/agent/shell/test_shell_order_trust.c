@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <flotilla/errors/target.h>
+
 #include "unit/waits.h"
 
 /* The clock is kept right by nobody, so it is taken: and no more than that. */

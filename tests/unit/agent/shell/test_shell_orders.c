@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <flotilla/errors/target.h>
+
 #include "order_world.h"
 #include "unit/waits.h"
 

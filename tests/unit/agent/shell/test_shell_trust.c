@@ -6,6 +6,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
+
 #include "agent/shell/trust/trust.h"
 
 static struct flo_key *roots[3];

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+
 #include "base/host/config.h"
 #include "base/host/yaml.h"
 

@@ -12,6 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
 #include "unit/remove_tree.h"

@@ -13,6 +13,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 #include "unit/waits.h"
 

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/crypto.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"

@@ -17,6 +17,8 @@
 
 #include <sqlite3.h>
 
+#include <flotilla/errors/db.h>
+
 #include "base/host/db.h"
 #include "unit/remove_tree.h"
 

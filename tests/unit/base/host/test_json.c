@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "base/host/json.h"
 #include "base/host/text/json_quick.h"
 

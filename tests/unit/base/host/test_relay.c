@@ -14,6 +14,8 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include <flotilla/errors/net.h>
+
 #include "base/host/relay.h"
 #include "unit/waits.h"
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/chat/jinja/jinja.h"
 #include "unit/engine/gguf_make.h"
 

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/model.h>
+
 #include "unit/engine/gguf_make.h"
 #include "unit/engine/render_case.h"
 

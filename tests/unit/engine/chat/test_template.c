@@ -1,4 +1,6 @@
 /* Chat templates: the golden prompts, no way to forge a turn, and no guess. */
+#include <flotilla/errors/model.h>
+
 #include "unit/engine/chat/world.h"
 
 #define TINY "tests/models/tiny-v1.Q4_1.gguf"

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "unit/engine/gguf_make.h"
 
 #define TINY "tests/models/tiny-v1.Q4_1.gguf"

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "base/quant/quant.h"
 #include "unit/engine/gguf_make.h"
 

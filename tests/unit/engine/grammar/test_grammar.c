@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/infer.h>
+
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
 

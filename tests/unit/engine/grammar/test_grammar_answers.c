@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/infer.h>
 #include <flotilla/grammar.h>
 
 #include "base/tree/tree.h"

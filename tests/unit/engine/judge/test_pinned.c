@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/judge/pinned.h"
 
 #ifdef __SANITIZE_ADDRESS__ /* the same lines again, minutes of them */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "engine/judge/suite.h"
 
 static int take(const char *text, struct flo_suite *suite, struct flo_err *err)

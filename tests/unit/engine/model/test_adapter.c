@@ -14,6 +14,9 @@
 
 #include <flotilla/adapter.h>
 #include <flotilla/engine_step.h>
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/model.h>
 
 #include "base/quant/quant.h"
 #include "engine/model/adapter/lora_file.h"

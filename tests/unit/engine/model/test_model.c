@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #include <flotilla/engine.h>
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/model.h>
 
 #include "engine/model/file/hparams.h"
 #include "tests/unit/engine/gguf_make.h"

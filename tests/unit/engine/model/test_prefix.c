@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include <flotilla/adapter.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/model.h>
 #include <flotilla/prefix.h>
 
 enum { COUNT = 60, KEPT = 32, HEAD_BYTES = 136 };

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include <flotilla/engine_output.h>
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/model.h>
 
 #define MODEL "tests/models/tiny-rerank.Q8_0.gguf"
 #define SCORES "tests/models/tiny-rerank.tsv" /* rerank.py --scores */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <flotilla/engine.h>
+#include <flotilla/errors/gguf.h>
 
 enum { COUNT = 30, N_VOCAB = 288 };
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <flotilla/engine_step.h>
+#include <flotilla/errors/infer.h>
 
 enum { COUNT = 48, SESSIONS = 4 };
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/runtime.h>
+
 #include "engine/proxy/proxy.h"
 
 #define TEXT(t) ((struct flo_wire_text){t, sizeof(t) - 1})

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/model.h>
+
 #include "engine/publish/lora.h"
 #include "unit/engine/gguf_make.h"
 

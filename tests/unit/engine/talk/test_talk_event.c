@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/net.h>
+
 #include "engine/talk/talk.h"
 
 static int read_event(const char *json, struct flo_tree *tree,

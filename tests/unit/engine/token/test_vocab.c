@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "engine/token/split.h"
 #include "engine/token/token.h"
 #include "unit/engine/gguf_make.h"

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/memory.h>
+
 #include "proto/memory/memory.h"
 
 #define MB UINT64_C(1000000)

@@ -12,6 +12,9 @@
 #include <string.h>
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/rest.h>
+#include <flotilla/errors/worker.h>
 #include <flotilla/grammar.h>
 
 #define TEXT(t) ((struct flo_wire_text){t, sizeof(t) - 1})

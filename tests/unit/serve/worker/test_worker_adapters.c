@@ -12,6 +12,10 @@
 #include <unistd.h>
 
 #include <flotilla/adapter.h>
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/infer.h>
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/model.h>
 
 #include "unit/serve/worker/worker_talk.h"
 

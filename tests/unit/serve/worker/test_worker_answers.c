@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/infer.h>
 #include <flotilla/grammar.h>
 
 #include "unit/serve/worker/worker_talk.h"

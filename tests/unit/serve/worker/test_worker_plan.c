@@ -9,6 +9,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <flotilla/errors/gguf.h>
+#include <flotilla/errors/worker.h>
+
 #include "unit/serve/worker/worker_talk.h"
 
 static struct flo_wire_message way(enum flo_wire_type type, uint32_t context,

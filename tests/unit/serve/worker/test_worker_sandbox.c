@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "unit/serve/worker/worker_talk.h"
 
 static void a_file_that_is_no_model_is_refused(void **state)

@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "server-stub/store/lead.h"
 #include "tests/unit/server/store/store.h"
 

@@ -1,4 +1,7 @@
 /* PostgreSQL: a server that ends, hangs up, refuses, or belongs to another. */
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "server-stub/store/fleet.h"
 #include "tests/unit/server/store/store.h"
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <flotilla/errors/keys.h>
+
 #include "server-stub/store/lead.h"
 #include "tests/unit/server/store/store.h"
 

@@ -4,6 +4,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/state.h>
+
 #include "server-stub/store/lead.h"
 #include "server-stub/store/postgresql/inside.h"
 #include "tests/unit/server/store/store.h"

@@ -1,4 +1,6 @@
 /* Tokens, users and stored answers, over every engine. */
+#include <flotilla/errors/enrol.h>
+
 #include "unit/server/store/store.h"
 
 static int ignore_token(void *context, const struct flo_fleet_token *one)

@@ -1,5 +1,9 @@
 /* The contract of the store, over every engine: devices, reports, events and
  * transactions. */
+#include <flotilla/errors/device.h>
+#include <flotilla/errors/release.h>
+#include <flotilla/errors/rollout.h>
+
 #include "unit/server/store/store.h"
 
 static int count_device(void *context, const struct flo_fleet_device *device)

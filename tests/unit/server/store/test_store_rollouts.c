@@ -1,5 +1,8 @@
 /* The contract of the store, over every engine: rollouts, releases, tokens,
  * settings and the audit. */
+#include <flotilla/errors/enrol.h>
+#include <flotilla/errors/release.h>
+
 #include "unit/server/store/store.h"
 
 static void a_token_has_as_many_uses_as_it_was_made_for(void **state)

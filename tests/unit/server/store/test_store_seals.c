@@ -1,5 +1,7 @@
 /* Rows that give rights, over every engine: one that the controller did not
  * write is none. */
+#include <flotilla/errors/keys.h>
+
 #include "unit/server/store/store.h"
 
 static const uint8_t key[FLO_DIGEST_BYTES] = {1};

@@ -1,4 +1,6 @@
 /* The SQLite engine by itself: its file, its older files, its plans. */
+#include <flotilla/errors/audit.h>
+
 #include "base/host/db.h"
 #include "server-stub/store/making.h"
 #include "server-stub/store/sqlite/inside.h"

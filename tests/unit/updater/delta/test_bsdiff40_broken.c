@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "base/host/digest.h"
 #include "delta_help.h"
 

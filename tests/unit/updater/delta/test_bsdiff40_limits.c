@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "delta_help.h"
 
 static int count_only(void *context, const void *data, size_t bytes,

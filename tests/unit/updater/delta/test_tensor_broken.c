@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "base/host/digest.h"
 #include "model_help.h"
 

@@ -16,6 +16,8 @@
 
 #include <zstd.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "patch_help.h"
 
 /* ---- order ---- */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "model_help.h"
 #include "updater/delta/tensor/forecast.h"
 #include "updater/delta/tensor/format.h"

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "patch_help.h"
 
 static void without_a_lie_it_makes_the_file(void **state)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "formats.h"
 #include "updater/delta/tensor/format.h"
 

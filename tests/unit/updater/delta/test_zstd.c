@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "base/host/digest.h"
 #include "delta_help.h"
 

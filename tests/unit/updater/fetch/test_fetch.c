@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/updater.h>
 
 #include "base/host/digest.h"

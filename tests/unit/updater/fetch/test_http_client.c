@@ -23,6 +23,9 @@
 #include <openssl/ssl.h>
 
 #include <flotilla/base.h>
+#include <flotilla/errors/net.h>
+#include <flotilla/errors/release.h>
+#include <flotilla/errors/rest.h>
 
 #include "base/host/crypto.h"
 #include "base/host/http/pace.h"

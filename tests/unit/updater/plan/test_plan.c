@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/memory.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
 static struct flo_digest digest_of(uint8_t n)

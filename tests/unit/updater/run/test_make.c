@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/patch.h>
+
 #include "base/host/digest.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"

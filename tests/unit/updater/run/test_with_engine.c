@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <flotilla/engine.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
 static void updater_and_engine_each_make_their_own_plan(void **state)

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/meta.h>
+
 #include "updater/share/share.h"
 
 static void a_day_ends_what_is_given_and_the_next_begins_anew(void **state)

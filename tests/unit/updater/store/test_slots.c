@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/soak.h>
+#include <flotilla/errors/target.h>
 #include <flotilla/updater.h>
 
 static struct flo_digest release_of(uint8_t n)

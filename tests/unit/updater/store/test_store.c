@@ -13,6 +13,10 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cfg.h>
+#include <flotilla/errors/io.h>
+#include <flotilla/errors/state.h>
+
 #include "base/host/digest.h"
 #include "blobs.h"
 #include "store_world.h"

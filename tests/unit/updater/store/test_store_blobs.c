@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/io.h>
+
 #include "base/host/digest.h"
 #include "blobs.h"
 #include "store_world.h"

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/state.h>
 #include <flotilla/updater.h>
 
 #include "unit/remove_tree.h"

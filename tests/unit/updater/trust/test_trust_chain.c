@@ -8,6 +8,10 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
+#include <flotilla/errors/target.h>
+#include <flotilla/errors/trust.h>
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"

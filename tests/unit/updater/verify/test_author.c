@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/gguf.h>
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"

@@ -15,6 +15,8 @@
 
 #include <zstd.h>
 
+#include <flotilla/errors/bundle.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"

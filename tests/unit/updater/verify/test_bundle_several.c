@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/bundle.h>
+#include <flotilla/errors/sig.h>
+
 #include "base/host/digest.h"
 #include "unit/updater/bundle_world.h"
 

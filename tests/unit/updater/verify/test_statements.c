@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cmd.h>
 #include <flotilla/updater.h>
 
 #define ORDERS_MAX 6

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cmd.h>
 #include <flotilla/updater.h>
 
 #define DAY_MS UINT64_C(86400000)

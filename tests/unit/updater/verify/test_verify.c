@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/cmd.h>
+#include <flotilla/errors/meta.h>
+#include <flotilla/errors/sig.h>
 #include <flotilla/release.h>
 
 #include "base/host/crypto.h"

@@ -22,6 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <flotilla/errors/rest.h>
+
 #include "base/host/httpd/internal.h"
 #include "unit/remove_tree.h"
 #include "unit/waits.h"

@@ -19,6 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <flotilla/errors/net.h>
+
 #include "unit/base/host/http/httpd_world.h"
 #include "unit/held_clock.h"
 #include "unit/waits.h"

@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/db.h>
+#include <flotilla/errors/lead.h>
+#include <flotilla/errors/state.h>
+
 #include "base/host/httpd/parse.h"
 #include "unit/base/host/http/httpd_world.h"
 

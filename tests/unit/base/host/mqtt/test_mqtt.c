@@ -10,6 +10,9 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
+#include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/net.h>
+
 #include "base/host/mqtt.h"
 #include "unit/base/host/mqtt/broker.h"
 #include "unit/waits.h"
