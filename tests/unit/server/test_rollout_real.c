@@ -46,7 +46,8 @@ static struct world *world_new(size_t devices)
     flo_rollout_deadlines(rollout, &policy);
     for (size_t i = 0; i < devices; i++) {
         snprintf(world->names[i], sizeof(world->names[i]),
-                 "d%07zu-0000-4000-8000-000000000000", i + 1);
+                 "d%07u-0000-4000-8000-000000000000",
+                 (unsigned)(i + 1) % 10000000);
     }
     return world;
 }
