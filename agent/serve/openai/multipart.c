@@ -75,7 +75,8 @@ int flo_multipart_open(struct flo_multipart *form, const char *content_type,
                         "at most %d characters",
                         FLO_MULTIPART_BOUNDARY_MAX);
     }
-    snprintf(form->mark, sizeof(form->mark), "\r\n--%s", boundary);
+    snprintf(form->mark, sizeof(form->mark), "\r\n--%.*s",
+             FLO_MULTIPART_BOUNDARY_MAX, boundary);
     form->mark_bytes = strlen(form->mark);
     return 0;
 }

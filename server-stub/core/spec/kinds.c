@@ -272,12 +272,12 @@ static bool read_label(const char *text, struct flo_spec_label *out)
         if (!flo_name_is_valid(and)) {
             return false;
         }
-        snprintf(out->second, sizeof(out->second), "%s", and);
+        snprintf(out->second, sizeof(out->second), "%.*s", FLO_NAME_MAX, and);
     }
     if (!flo_name_is_valid(copy)) {
         return false;
     }
-    snprintf(out->key, sizeof(out->key), "%s", copy);
+    snprintf(out->key, sizeof(out->key), "%.*s", FLO_NAME_MAX, copy);
     return true;
 }
 
