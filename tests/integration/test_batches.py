@@ -154,6 +154,8 @@ def test_a_file_can_be_listed_fetched_and_deleted(server):
     assert server.call("GET", "/v1/files/%s/content" % file)[2] == text
     assert server.call("GET", "/v1/files?limit=0")[0] == 400
     assert server.call("GET", "/v1/files?order=up")[0] == 400
+    assert server.call("GET", "/v1/batches?limit=100")[0] == 200
+    assert server.call("GET", "/v1/batches?limit=101")[0] == 400
     assert server.call("DELETE", "/v1/files/" + file)[2] == {
         "id": file, "object": "file", "deleted": True}
     assert server.call("GET", "/v1/files/" + file)[0] == 404

@@ -8,8 +8,13 @@ from .forms import (
 TAG = "batches"
 MEANING = "OpenAI's files and batches; off without batch_folder"
 LIFETIME = whole(constant("LIFETIME_S_MIN"), constant("LIFETIME_S_MAX"))
-PAGE = [query("limit", whole(1, constant("FILES_LISTED"))),
-        query("order", words("asc", "desc")), query("after", TEXT)]
+
+
+def page(most):
+    return [query("limit", whole(1, constant(most))),
+            query("order", words("asc", "desc")), query("after", TEXT)]
+
+
 FILE = in_path("id", {"type": "string", "pattern": "^file-[0-9a-f]{24}$"})
 BATCH = in_path("id", {"type": "string", "pattern": "^batch-[0-9a-f]{24}$"})
 ENDPOINT = words("/v1/chat/completions", "/v1/completions", "/v1/embeddings",
@@ -58,7 +63,7 @@ ROOM = (400, 401, 404, 413, 422, 429)
 PATHS = {
     "/v1/files": {
         "get": call("listFiles", "Files of this client", "files", READ,
-                    parameters=[*PAGE, query("purpose", TEXT)]),
+                    parameters=[*page("FILES_LISTED"), query("purpose", TEXT)]),
         "post": call("createFile", "A file of requests is kept", "file", ROOM,
                      "upload", kind="multipart/form-data",
                      leads=("getFile", "downloadFile", "deleteFile"))},
@@ -73,7 +78,7 @@ PATHS = {
         parameters=[FILE])},
     "/v1/batches": {
         "get": call("listBatches", "Batches of this client", "batches", READ,
-                    parameters=PAGE),
+                    parameters=page("BATCHES_LISTED_MAX")),
         "post": call("createBatch", "Work on a file begins", "batch", ROOM,
                      "batch_ask", leads=("getBatch", "cancelBatch"))},
     "/v1/batches/{id}": {"get": call(

@@ -19,7 +19,8 @@
 #define FORM_BYTES 65536                  /* a form, next to its file */
 #define CLIENT_OF_APP ((uint64_t)3 << 56) /* no user's and no address's */
 #define FILES_LISTED 10000
-#define BATCHES_LISTED 20
+#define BATCHES_LISTED 20 /* unless asked */
+#define BATCHES_LISTED_MAX 100
 
 /* A kind of call, for its handler. */
 struct call {
@@ -168,7 +169,9 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
-    ask->limit = ask->kind == ASK_BATCHES ? BATCHES_LISTED : FILES_LISTED;
+    bool is_short = ask->kind == ASK_BATCHES; /* each has its metadata */
+    const uint64_t most = is_short ? BATCHES_LISTED_MAX : FILES_LISTED;
+    ask->limit = is_short ? BATCHES_LISTED : FILES_LISTED;
     if (limit == NULL) {
         return 0;
     }
@@ -176,11 +179,11 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     ask->limit = chars < 6 && strspn(limit, "0123456789") == chars
                      ? strtoull(limit, NULL, 10)
                      : 0;
-    return ask->limit >= 1 && ask->limit <= FILES_LISTED
+    return ask->limit >= 1 && ask->limit <= most
                ? 0
                : flo_fail(err, FLO_E_INFER_PARAM,
-                          "limit is %.20s, must be from 1 to %d", limit,
-                          FILES_LISTED);
+                          "limit is %.20s, must be from 1 to %llu", limit,
+                          (unsigned long long)most);
 }
 
 /* NULL: the client has its answer. */
