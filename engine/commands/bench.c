@@ -35,10 +35,10 @@ struct bench {
     const char *tests_text;
     struct test tests[TESTS_MAX];
     size_t test_count;
-    int32_t *tokens; /* of pseudo-random ids, as many as the context */
+    int32_t *tokens; /* [context] pseudo-random ids */
     double ttft_ms;
     bool is_device;        /* the machine, no model */
-    const char *read_file; /* of the disk whose rate counts */
+    const char *read_file; /* file on the disk whose rate counts */
     uint32_t to;           /* descriptor of the answer */
 };
 

@@ -36,7 +36,7 @@ struct inspect {
     size_t type_tensors[FLO_QUANT_ID_COUNT];
     uint32_t shape[SHAPES];
     uint32_t vocabulary;
-    uint64_t labels; /* of a head that ranks documents; 0: none */
+    uint64_t labels; /* outputs of a ranking head; 0: none */
     char tokenizer[72];
     struct flo_template chat;
     uint64_t packed_bytes; /* 0: nothing to pack */

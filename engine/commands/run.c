@@ -12,11 +12,11 @@
 #include "engine/tools/outfile.h"
 
 #define PROMPT_BYTES_MAX (16u << 20)
-#define ONCE_TOKENS 256u /* of an answer, where --n does not say */
+#define ONCE_TOKENS 256u /* length of an answer without --n */
 
 struct run {
     struct flo_tool tool;
-    const char *prompt;      /* of --prompt */
+    const char *prompt;      /* text of --prompt */
     const char *prefix_path; /* a prompt's beginning, kept between runs */
     const char *api, *token_file;
     bool is_raw, no_pack, shows_stats;

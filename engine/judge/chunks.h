@@ -14,7 +14,7 @@ struct flo_chunks {
     int32_t *tokens;
     size_t tokens_count;
     int32_t begin;   /* the model's first token of a text, or -1 */
-    uint32_t length; /* of a chunk; 0 before flo_chunks_cut() */
+    uint32_t length; /* tokens of a chunk; 0 before flo_chunks_cut() */
     size_t count;
 };
 

@@ -28,12 +28,12 @@ struct eval {
     double exact_least, kl_most; /* what they say */
     struct flo_suite suite;
     struct flo_eval_side side;
-    int peer; /* its socket */
+    int peer; /* the peer's socket */
     struct flo_eval_report report;
     int32_t *forced; /* [context of the peer] */
     float *row;      /* [n_vocab] of the peer */
     uint32_t context;
-    struct flo_err *err; /* of the walk, for the rows' callback */
+    struct flo_err *err; /* error of the walk, for the rows' callback */
 };
 
 /* ---- distance ---- */

@@ -16,7 +16,7 @@
 struct flo_eval_answer {
     bool is_exact, is_json;
     uint32_t tokens_in, tokens_out;
-    uint32_t prompt_crc; /* of the prompt's ids: are the vocabularies one? */
+    uint32_t prompt_crc; /* prompt's ids: are the vocabularies one? */
     uint32_t nonfinite;  /* tokens chosen from logits that are not finite */
     uint32_t steps;      /* computed after the first token */
     uint64_t ttft_us, rest_us; /* first token; all after it */

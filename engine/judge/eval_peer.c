@@ -16,7 +16,7 @@ enum order_kind { ORDER_ANSWER, ORDER_FORCE, ORDER_ABOUT };
 struct order {
     enum order_kind kind;
     uint32_t count; /* tokens that follow; of an answer: its maximum */
-    size_t index;   /* of the case */
+    size_t index;   /* place of the case */
 };
 
 /* The head of an answer, before its tokens or a row; FORCE gives one for each

@@ -24,7 +24,7 @@
 
 enum {
     TOKENS_DEFAULT = 32,
-    TOKENS_MAX = 4096,         /* of a case: what a device takes */
+    TOKENS_MAX = 4096,         /* in a case: what a device takes */
     SURE_TOKENS_MIN = 3,       /* fewer, and no end, say nothing */
     PROMPT_BYTES_MAX = 65536,  /* what a device takes */
     PROMPTS_MAX = 1000,        /* what a device takes */
@@ -76,7 +76,7 @@ struct golden {
     struct flo_tool tool; /* count: tokens of an answer at most */
     const char *prompts_path, *out_path;
     bool is_raw;
-    char *text; /* of the prompts, or the file */
+    char *text; /* the prompts, or the file */
     struct flo_suite suite;
     struct golden_case *cases;
     size_t count;
@@ -128,7 +128,7 @@ static int hear(struct golden *g, struct flo_tool_answer *a,
     return rv;
 }
 
-/* Its text up to so many tokens, NUL after. */
+/* The answer's text up to `count` tokens, NUL after. */
 static int read_text(struct golden *g, const struct flo_tool_answer *a,
                      uint32_t count, struct flo_err *err)
 {

@@ -18,10 +18,10 @@ struct perplexity {
     const char *text;
     struct flo_tool_model model;
     struct flo_chunks chunks;
-    /* of the chunk */
+    /* the chunk under way */
     const int32_t *chunk;
     double sum;
-    /* of all: sums of the chunks' means and of their squares */
+    /* all chunks: sums of their means and of the means' squares */
     uint64_t nonfinite;
     double means, squares;
 };

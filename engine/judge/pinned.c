@@ -19,10 +19,10 @@ struct judge {
     struct flo_tool_model floats;
     struct flo_tool_model sides[SIDES];
     struct flo_chunks chunks;
-    float *rows; /* of the floats: [scored tokens of a chunk][n_vocab] */
+    float *rows; /* floats' logits: [scored tokens of a chunk][n_vocab] */
     double *totals;
-    uint32_t row;  /* of the chunk */
-    double sum;    /* of the chunk's divergences */
+    uint32_t row;  /* index in the chunk */
+    double sum;    /* sum of the chunk's divergences */
     double *means; /* [chunk][SIDES] */
 };
 

@@ -17,8 +17,8 @@
 
 #include <flotilla/base.h>
 
-#define FLO_PINNED_KEPT_MIN 0.93   /* of what the update brings */
-#define FLO_PINNED_HIDDEN_MIN 0.90 /* of the weights' change, not shown */
+#define FLO_PINNED_KEPT_MIN 0.93   /* share of what the update brings */
+#define FLO_PINNED_HIDDEN_MIN 0.90 /* share of a change not shown */
 #define FLO_PINNED_FARTHER_MAX 2.0
 #define FLO_PINNED_HIDDEN_FARTHER_MAX 1.05
 
@@ -35,7 +35,7 @@ struct flo_pinned_verdict {
     uint64_t chunks;
     double kl_old, kl_free, kl_pinned;
     bool is_shown;           /* the update, by the text */
-    double kept, kept_error; /* of what it brings, where it is shown */
+    double kept, kept_error; /* share of its gain, where it is shown */
     /* Distance of the pinned model beyond what it may have; the least share of
      * the weights' change. */
     double excess, excess_error;

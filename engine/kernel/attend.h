@@ -88,9 +88,9 @@ FLO_ATTEND_INLINE void flo_attend_begin(const int R,
 struct flo_attend_state {
     float largest[FLO_ATTEND_ROWS];
     float total[FLO_ATTEND_ROWS];
-    float correction[FLO_ATTEND_ROWS]; /* of what was summed before */
+    float correction[FLO_ATTEND_ROWS]; /* factor for the sums so far */
     size_t counts[FLO_ATTEND_ROWS];    /* positions of this block */
-    size_t skips[FLO_ATTEND_ROWS];     /* of them before the window */
+    size_t skips[FLO_ATTEND_ROWS];     /* positions before the window */
     /* Scores, then exp(score - largest). */
     _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];
 };

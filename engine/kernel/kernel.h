@@ -45,7 +45,7 @@ struct flo_activations {
                        form: anything, [tokens][columns / 16] */
     size_t columns;
     size_t tokens;
-    enum flo_precision precision; /* of the codes */
+    enum flo_precision precision; /* precision of the codes */
 };
 
 /* y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for all
@@ -97,7 +97,7 @@ static inline size_t flo_cache_scales(size_t head_size)
 /* Bytes of the codes of a block. */
 static inline size_t flo_cache_code_bytes(enum flo_cache type, size_t head_size)
 {
-    static const uint8_t nibbles[] = {4, 8, 2, 1}; /* of a value */
+    static const uint8_t nibbles[] = {4, 8, 2, 1}; /* nibbles per value */
 
     return head_size * FLO_KV_BLOCK * nibbles[type] / 2;
 }

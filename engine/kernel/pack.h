@@ -37,10 +37,10 @@
 /* The parts of a strip, in bytes. */
 struct flo_strip {
     size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
-    size_t halves;    /* of a group, in front of its blocks */
+    size_t halves;    /* a group's f16 d and dmin, before its blocks */
     size_t low, high; /* where in a block the codes stand; the scales at 0 */
     size_t block;
-    size_t bytes; /* of the strip */
+    size_t bytes; /* the whole strip */
 };
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns);
 

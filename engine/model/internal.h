@@ -32,8 +32,8 @@ struct flo_sizes {
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
-    uint64_t lists_bytes;        /* of the vocabulary, whatever the context */
-    uint64_t longest_text_bytes; /* of a token; 0: without a vocabulary */
+    uint64_t lists_bytes;        /* vocabulary, whatever the context */
+    uint64_t longest_text_bytes; /* longest token; 0: no vocabulary */
     uint64_t vocabulary_bytes;
     uint64_t adapter_bytes; /* 0: no room, no adapters */
     uint64_t request_bytes;
@@ -72,8 +72,8 @@ struct flo_scratch {
     float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
     float *logits;    /* [sessions][n_vocab] */
     int32_t *tokens;  /* [sessions][context] */
-    struct flo_rotations global, local; /* of layers that see all, a window */
-    struct flo_input shared;            /* of a batch: [B][W] */
+    struct flo_rotations global, local; /* layers that see all, a window */
+    struct flo_input shared;            /* input of a batch: [B][W] */
     /* For one token: each thread makes its own copy, which costs less than a
      * barrier. */
     struct flo_input own[FLO_ENGINE_THREADS_MAX];
@@ -103,16 +103,16 @@ struct flo_engine {
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
     int model_fd; /* for rows of the embedding next to a sidecar; -1: none */
     struct flo_sizes sizes;
-    struct flo_engine_plan plan; /* of these sizes and weights */
+    struct flo_engine_plan plan; /* plan of these sizes and weights */
     struct flo_scratch scratch;
     struct flo_pool *pool;
-    bool has_lent_pool;                 /* it is the caller's */
-    struct flo_threads pass_threads[2]; /* of few rows, of many */
-    struct flo_arena arena;             /* of scratch */
+    bool has_lent_pool;                 /* the pool is the caller's */
+    struct flo_threads pass_threads[2]; /* for few rows, for many */
+    struct flo_arena arena;             /* memory of scratch */
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
-    uint64_t adapter_bytes_used;  /* of sizes.adapter_bytes */
-    pthread_mutex_t lock; /* of pool, scratch, sessions[].is_open, the last */
+    uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
+    pthread_mutex_t lock;     /* guards pool, scratch, is_open, adapter bytes */
     struct flo_vocab *vocab;  /* NULL: token ids alone */
     struct flo_err vocab_err; /* why, if it was looked for */
     struct flo_template chat;

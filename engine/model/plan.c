@@ -114,7 +114,7 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
 {
     static const struct {
         const char *key;
-        uint64_t bytes; /* of each item */
+        uint64_t bytes; /* bytes of each item */
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
     uint64_t bytes =

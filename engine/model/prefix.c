@@ -98,7 +98,7 @@ static void reckon_head(const struct flo_engine *e, uint32_t count,
 
 struct writer {
     int fd;
-    uint64_t bytes; /* of the file */
+    uint64_t bytes; /* size of the file */
     uint64_t at;
     uint8_t *window; /* around `at`, from a multiple of WINDOW_BYTES; or NULL */
     size_t window_bytes;

@@ -9,7 +9,7 @@
 #include "engine/model/internal.h"
 
 #define FORM_KEY "tokenizer.chat_template.rerank"
-#define PLACES_MAX 8 /* of query and document in a form */
+#define PLACES_MAX 8 /* query and document in a form */
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {

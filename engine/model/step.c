@@ -37,7 +37,7 @@ static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
 struct wanted {
     const struct flo_step *step;
     uint32_t index; /* in the step */
-    uint32_t row;   /* of the pass */
+    uint32_t row;   /* in the pass */
 };
 
 static size_t list_wanted(const struct flo_step *steps, size_t count,

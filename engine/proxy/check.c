@@ -100,7 +100,7 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent,
     action.sa_handler = on_end;
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) { /* it is gone: nobody would end us */
+    if (getppid() != parent) { /* the parent is gone: nobody would end us */
         _exit(STATUS_UNKNOWN);
     }
     close(proxy->socket);

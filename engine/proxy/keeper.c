@@ -24,7 +24,7 @@
 
 #include <flotilla/errors/runtime.h>
 
-#define FILE_BYTES_MAX ((uint64_t)1 << 30) /* of one in the scratch folder */
+#define FILE_BYTES_MAX ((uint64_t)1 << 30) /* one scratch file */
 #define DESCRIPTORS 1024
 #define THREADS_OF_USER_MAX 2048
 #define DEPTH_MAX 16

@@ -46,7 +46,7 @@ struct flo_runtime {
     uint32_t sessions, context, threads;
     uint64_t abilities;
     bool has_network; /* the host's */
-    bool has_user;    /* of its own */
+    bool has_user;    /* a user of its own */
     uint32_t uid, gid;
     const char *read[FLO_RUNTIME_PATHS_MAX + 1];
     const char *devices[FLO_RUNTIME_PATHS_MAX + 1];
@@ -61,11 +61,11 @@ void flo_runtime_deinit(struct flo_runtime *runtime);
 
 /* ---- answer.c: what stands in a body ---- */
 
-#define FLO_ANSWER_BYTES_MAX (16u << 20) /* of vectors */
+#define FLO_ANSWER_BYTES_MAX (16u << 20) /* an answer of vectors */
 
 /* One event of a stream, or a whole answer. */
 struct flo_answer_part {
-    struct flo_wire_text text; /* of the answer; UTF-8, here and below */
+    struct flo_wire_text text; /* answer's text; UTF-8, here and below */
     struct flo_wire_text thought;
     const struct flo_tree_node *calls; /* for flo_answer_call(); NULL: none */
     bool has_finish;
@@ -103,8 +103,8 @@ struct flo_proxy_calls {
     bool one_call;
     uint32_t count;           /* that have begun */
     bool is_open;             /* the last one */
-    char name[80];            /* its name, for people */
-    struct flo_buf arguments; /* its own, until now */
+    char name[80];            /* the last call's, for people */
+    struct flo_buf arguments; /* the last call's, until now */
 };
 /* The calls that a request allows.  FLO_E_INFER_PARAM: its tools are no JSON;
  * FLO_E_MEMORY. */
@@ -169,7 +169,7 @@ struct flo_runtime_process {
     char scratch[64];
     char socket[108]; /* empty: the port */
     uint16_t port;
-    char file[256];     /* of the tree: what a check plays */
+    char file[256];     /* in the tree: what a check plays */
     int output;         /* 0: none; a check's stdout, closed at the start */
     int report, errors; /* pipes; -1: closed */
     char words[512];    /* the last ones of its stderr */
@@ -252,9 +252,9 @@ struct flo_proxy_request {
     uint64_t came_us, began_us, first_us, last_us;
     struct flo_exchange exchange;
     struct flo_events events;
-    struct flo_buf body;  /* of an answer that is no stream */
+    struct flo_buf body;  /* an answer that is no stream */
     struct flo_buf held;  /* text beyond the last piece that may be sent */
-    struct flo_tree tree; /* of an event */
+    struct flo_tree tree; /* a parsed event */
     uint32_t pieces, frames, frames_max, pieces_max;
     bool tells_parts; /* the agent takes thoughts and calls */
     struct flo_proxy_calls calls;
@@ -272,7 +272,7 @@ struct flo_proxy {
     enum flo_proxy_state state;
     uint32_t open_id;
     struct flo_buf in, out;
-    int tree; /* of OPEN; -1: none */
+    int tree; /* OPEN's folder; -1: none */
     struct flo_runtime runtime;
     struct flo_runtime_process process;
     uint64_t started_ms;

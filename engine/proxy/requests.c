@@ -89,7 +89,7 @@ static struct flo_proxy_request *find(const struct flo_proxy *proxy,
     return request;
 }
 
-/* Its connection is closed at once; a server that looks stops its work. */
+/* The connection is closed at once; a server that looks stops its work. */
 void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
 {
     struct flo_proxy_request *request = find(proxy, id);
@@ -244,7 +244,7 @@ static int take_body(void *context, const char *data, size_t bytes,
     request->body.bytes_max =
         request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
     if (!is_good && request->body.bytes + bytes > ERROR_BYTES_MAX) {
-        return 0; /* its beginning is enough */
+        return 0; /* the error's beginning is enough */
     }
     flo_buf_add(&request->body, data, bytes);
     return request->body.failed
@@ -322,7 +322,7 @@ static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
 
     if (request->done.reason != FLO_WIRE_STOP) {
-        return 0; /* it was cut, and so may be its last call */
+        return 0; /* the answer was cut, perhaps in its last call */
     }
     int rv = flo_calls_end(&request->calls, name_of(request), &parts, err);
     return rv < 0 ? rv

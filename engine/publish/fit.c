@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_VALUES 16384 /* of one step of a thread; a multiple of 256 */
-#define NUDGE 0.15f /* of the rms error of a block: about a 25th of a step */
+#define PIECE_VALUES 16384 /* one step of a thread; a multiple of 256 */
+#define NUDGE 0.15f /* times a block's rms error: about a 25th of a step */
 
 /* Pieces of a tensor, shared out over the threads. */
 struct job {

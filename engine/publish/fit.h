@@ -11,9 +11,9 @@
 struct flo_fit_tally {
     double error_squares;
     double value_squares;
-    double change_squares; /* of the update, when the old floats are known */
+    double change_squares; /* update's squares, where old floats are known */
     double moved_dot_change;
-    double nudge_squares; /* of trial changes of pinned blocks */
+    double nudge_squares; /* squares of trial changes of pinned blocks */
     double moved_dot_nudge;
     uint64_t blocks;
     uint64_t blocks_pinned;
@@ -27,10 +27,10 @@ struct flo_fit {
     const uint8_t *source;
     const uint8_t *old; /* blocks of the release before, or NULL */
     const struct flo_quant_type *floats_type;
-    const uint8_t *floats; /* its floats, or NULL */
+    const uint8_t *floats; /* the old release's floats, or NULL */
     uint8_t *data;         /* the result */
     uint64_t values;
-    const char *name; /* of the tensor, for errors */
+    const char *name; /* name of the tensor, for errors */
 };
 /* FLO_E_MODEL_NONFINITE: values that the type cannot hold; FLO_E_MEMORY. */
 FLO_MUST_USE int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool,

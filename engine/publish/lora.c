@@ -51,7 +51,7 @@ struct factors {
     int32_t *a;
     int32_t *b;
     size_t rank;
-    int exponent; /* of a product */
+    int exponent; /* exponent of a product */
 };
 
 static int load_factor(const struct flo_gguf *gguf,
@@ -108,7 +108,7 @@ struct job {
     const struct flo_gguf_tensor *tensor;
     const struct factors *factors;
     const struct flo_merge_options *options;
-    uint8_t *data; /* of the whole tensor: old bytes in, new ones out */
+    uint8_t *data; /* the whole tensor: old bytes in, new ones out */
     size_t first;
     size_t end;
     struct flo_dither_change change; /* sum and first are set by row */

@@ -17,7 +17,7 @@ struct flo_mix_rule {
 };
 struct flo_mix {
     const char *name;   /* "Q4_K_M" */
-    uint32_t type;      /* of most tensors */
+    uint32_t type;      /* type of most tensors */
     uint32_t file_type; /* general.file_type */
     struct flo_mix_rule value, down, attention;
 };

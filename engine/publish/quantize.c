@@ -44,7 +44,7 @@ struct quantize {
     struct flo_pool *pool;
     uint32_t *types;               /* by index of the source's tensors */
     struct flo_fit_tally *tallies; /* the same */
-    uint8_t *data;                 /* of the largest new tensor */
+    uint8_t *data;                 /* room for the largest new tensor */
     struct flo_fit_tally all;
     struct flo_pinned_verdict verdict; /* with `judge` */
     uint64_t bytes;
@@ -105,7 +105,7 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
     q->bytes += tensor->bytes;
     if (source->type == tensor->type &&
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
-        return 0; /* its bytes as they are */
+        return 0; /* the source's bytes as they are */
     }
     int rv = fill_work(q, tensor, source, &work, err);
     if (rv == 0) {

@@ -9,7 +9,7 @@
 #include <flotilla/engine_output.h>
 #include <flotilla/engine_step.h>
 
-#define CHECK_BYTES (64u << 10) /* of texts that one step counts tokens of */
+#define CHECK_BYTES (64u << 10) /* texts whose tokens one step counts */
 
 uint32_t flo_embed_count(const struct flo_wire_embed *in)
 {

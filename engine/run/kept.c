@@ -16,7 +16,7 @@
 
 #include <flotilla/errors/infer.h>
 
-#define TOKENS_MAX 4096u /* of a beginning */
+#define TOKENS_MAX 4096u /* tokens of a beginning */
 #define QUIET_MS 200
 
 struct flo_kept {

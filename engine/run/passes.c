@@ -294,7 +294,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
     if (worker->was_broken_off) {
         return;
     }
-    if (rv == FLO_E_IO_READ && count > 1) { /* of one of them: the others are
+    if (rv == FLO_E_IO_READ && count > 1) { /* one request's: the others are
                                              * not to fail with it */
         for (size_t i = 0; i < count; i++) {
             compute(worker, &slots[i], &steps[i], 1);

@@ -373,7 +373,7 @@ static int cancel(struct flo_worker *worker,
                   const struct flo_wire_message *message, struct flo_err *err)
 {
     uint32_t request = message->request;
-    (void)err; /* it may have ended: nothing to say then */
+    (void)err; /* the request may have ended: nothing to say then */
     for (size_t i = 0; i < worker->waiting.count; i++) {
         if (worker->waiting.list[i].request == request) {
             cancel_waiting(worker, i);

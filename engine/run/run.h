@@ -90,7 +90,7 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
 struct flo_turn {
     enum flo_wire_priority priority;
     uint32_t pending; /* tokens not computed yet; 1: an answer's last token */
-    bool is_answer;   /* it has begun: a few more are what a grammar forced */
+    bool is_answer;   /* an answer has begun; more tokens are forced */
     uint32_t rows;    /* out: tokens of this pass */
 };
 /* Zero-initialise. */
@@ -157,7 +157,7 @@ struct flo_job {
     uint32_t n_fed;
     uint32_t n_kept;     /* first ones that a shift leaves */
     uint32_t n_guesses;  /* after n_tokens, in the pass under way */
-    uint32_t n_left;     /* of them, not compared yet */
+    uint32_t n_left;     /* guesses not compared yet */
     bool has_guess;      /* something was found, computed or not */
     bool is_long;        /* kind of match it comes from */
     uint32_t tokens_max; /* to be made */
@@ -167,22 +167,22 @@ struct flo_job {
     bool has_ended;
     uint64_t made_at_us, started_at_us, first_at_us;
     uint64_t mark_cpu_us, mark_wall_us; /* since the last token or step */
-    struct flo_buf *out;                /* of the pass under way */
+    struct flo_buf *out;                /* frames of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_grammar *grammar;    /* or NULL */
-    struct flo_call_reader *reader; /* of thoughts and calls; or NULL */
+    struct flo_call_reader *reader; /* reader of thoughts and calls; or NULL */
     bool in_thought;                /* the answer begins within one */
     struct flo_buf said;            /* the text among what the reader told */
     struct flo_buf parts;           /* the rest, as its frame has it */
     struct flo_buf part;            /* the last of these, which may go on */
     enum flo_wire_part_kind part_kind;
-    uint32_t n_early;     /* last tokens of the list: forced, not told yet */
-    struct flo_buf text;  /* of one token; kept, so that none is allocated */
+    uint32_t n_early;    /* last tokens of the list: forced, not told yet */
+    struct flo_buf text; /* one token's text; kept, so that none is allocated */
     struct flo_buf piece; /* what is certain of it and of those before */
     uint32_t begin;       /* bytes of the answer before the token */
     uint32_t logprobs;    /* 0: none; 1 + how many of the likeliest */
-    struct flo_buf told;  /* of the token, as its frame has them */
+    struct flo_buf told;  /* logprobs of the token, as its frame has them */
 };
 
 /* Tokenise the request and check it, and read its grammar; it has no
@@ -211,7 +211,7 @@ void flo_job_pause(struct flo_job *job);
 /* A part of the answer, told by its reader. */
 void flo_job_part(void *job, enum flo_part_kind part, const char *text,
                   size_t bytes);
-/* Its next tokens to be computed; 1: the last of the answer so far. */
+/* Tokens to be computed next; 1: the last of the answer so far. */
 uint32_t flo_job_pending(const struct flo_job *job);
 /* Make `rows` of them a step, whose callback writes frames to `out`.  With
  * `costs` one pending token can be followed by guesses. */
@@ -278,7 +278,7 @@ FLO_MUST_USE int flo_adapters_load(struct flo_adapters *all,
                                    struct flo_wire_text name, int fd,
                                    struct flo_adapter **adapter,
                                    struct flo_err *err);
-/* It has no name any more; flo_adapters_sweep() closes it.  *bytes: that it
+/* The name goes; flo_adapters_sweep() closes the adapter.  *bytes: that it
  * takes.  FLO_E_INFER_MODEL: there is none. */
 FLO_MUST_USE int flo_adapters_drop(struct flo_adapters *all,
                                    struct flo_wire_text name, uint64_t *bytes,
@@ -351,7 +351,7 @@ struct flo_waiting {
         enum flo_wire_type type; /* GENERATE or EMBED */
         uint32_t request;
         bool is_user;
-        size_t bytes; /* of its frame */
+        size_t bytes; /* size of its frame */
         uint64_t came_us;
         const struct flo_adapter *adapter; /* borrowed; NULL: none */
     } list[FLO_QUEUE_MAX + FLO_EMBEDS_MAX];
@@ -379,7 +379,7 @@ struct flo_embed {
     struct flo_wire_done counts; /* as they go out at the end */
     uint32_t n_checked;          /* inputs whose tokens were counted */
     uint32_t at;                 /* the input, or document, under way */
-    int32_t *tokens;             /* of it */
+    int32_t *tokens;             /* tokens of that input */
     size_t count, n_fed;         /* n_fed is 0 between two inputs */
     float *vector;               /* [n_embd], of the worker */
 };

@@ -56,7 +56,7 @@ static const struct flo_sandbox_rule rules[] = {
 #else
     FLO_CALL_IF(OPENING, fcntl, 1, FLO_SANDBOX_WORD, F_DUPFD_CLOEXEC),
 #endif
-    /* its own limits, which it can only lower */
+    /* the worker's own limits, which it can only lower */
     FLO_CALL_IF(OPENING, prlimit64, 0, FLO_SANDBOX_INT, 0),
     FLO_CALL(OPENING, seccomp), /* to close the door */
 };

@@ -33,7 +33,7 @@ struct flo_worker {
     bool is_reading;       /* strangers' bytes: no thread is made any more */
     struct flo_pool *pool; /* made before; NULL: none */
     void (*opened)(int socket);
-    struct flo_packing packing; /* of the first PACK on */
+    struct flo_packing packing; /* set from the first PACK on */
     struct flo_engine *engine;
     struct flo_adapters adapters;
     struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* users' but the last one */
@@ -41,7 +41,7 @@ struct flo_worker {
     struct flo_job *paused[FLO_SESSIONS_MAX + 1]; /* the next to go on last */
     size_t n_paused;
     struct flo_waiting waiting;
-    struct flo_embed embed;          /* of the first that waits for vectors */
+    struct flo_embed embed;          /* the first that waits for vectors */
     struct flo_wire_message message; /* one of those that wait, while read */
     struct flo_kept *kept;           /* NULL: none */
     struct flo_buf in, out;

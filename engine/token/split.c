@@ -49,7 +49,7 @@ struct rule {
     uint16_t tail; /* any number of these after */
 };
 
-/* Its alternatives; the first that matches counts. */
+/* Alternatives of an expression; the first that matches counts. */
 struct flo_split_expression {
     struct rule rules[6];
 };

@@ -48,7 +48,7 @@ extern const struct flo_flag flo_flags_model[], flo_flags_adapter[],
 /* The options in the form that opens a model. */
 struct flo_tool_setup {
     struct flo_backend_options options; /* may point to the tool's texts */
-    char adapter[PATH_MAX];             /* of --lora, or "" */
+    char adapter[PATH_MAX];             /* path of --lora, or "" */
     char packed[PATH_MAX];              /* where it may be; "": none */
 };
 /* FLO_E_USAGE: a value is out of range; errors of reading the adapter. */
@@ -114,11 +114,11 @@ void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
 struct flo_tool_answer {
     struct flo_tool_model model;
     struct flo_sampler *sampler;
-    struct flo_grammar *grammar; /* of --grammar or --json-schema, or NULL */
+    struct flo_grammar *grammar; /* from --grammar or --json-schema, or NULL */
     int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1]; /* chosen last */
-    size_t count;   /* of them; 0: none yet, or the answer has ended */
+    size_t count;   /* tokens; 0: none yet, or the answer has ended */
     bool is_finite; /* were the first one's logits? */
-    float gap;      /* of its logit to the second best */
+    float gap;      /* gap of the first token to the second best */
 };
 FLO_MUST_USE int flo_tool_answer_open(const struct flo_tool *tool,
                                       enum flo_vocabulary vocabulary,

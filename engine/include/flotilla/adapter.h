@@ -16,7 +16,7 @@ struct flo_adapter;
 
 struct flo_adapter_info {
     char name[64];    /* general.name, or empty */
-    uint32_t tensors; /* of the base that it changes */
+    uint32_t tensors; /* tensors of the base that it changes */
     uint32_t rank;    /* the largest */
     uint64_t bytes;   /* taken while it is open, as f32 */
 };

@@ -56,7 +56,7 @@ struct flo_engine_options {
     uint64_t memory_bytes_max;
     enum flo_kv_type kv_type;
     enum flo_vocabulary vocabulary;
-    const char *kernel;  /* its name; NULL: FLOTILLA_KERNEL, or the best */
+    const char *kernel;  /* a name; NULL: FLOTILLA_KERNEL, or the best */
     bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
     /* File of `flotilla-engine pack`, used where the kernel can read it.
      * NULL: MODEL.packed, if it is there and its own; "": none. */
@@ -76,16 +76,16 @@ struct flo_engine_options {
 
 /* Bytes that a model will need, known before anything is loaded. */
 struct flo_engine_plan {
-    uint64_t weights_bytes; /* mapped, of both files: shared, reclaimable */
-    uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
-    uint64_t scratch_bytes; /* activations, logits, sessions, the program */
+    uint64_t weights_bytes;    /* mapped, of both files: shared, reclaimable */
+    uint64_t kv_bytes;         /* all sessions, reserved; used as they grow */
+    uint64_t scratch_bytes;    /* activations, logits, sessions, the program */
     uint64_t vocabulary_bytes; /* upper bound: the tokenizer's tables, reading
                                   a text that fills the context, and choosing
                                   tokens, by a grammar too */
-    uint64_t adapter_bytes;    /* of the options */
-    uint64_t request_bytes;    /* of the options */
+    uint64_t adapter_bytes;    /* adapters' room, by the options */
+    uint64_t request_bytes;    /* requests' room, by the options */
     uint64_t total_bytes;      /* sum of the above */
-    uint64_t memory_bytes_max; /* of the options; 0: no budget */
+    uint64_t memory_bytes_max; /* budget of the options; 0: none */
     uint32_t context;          /* as it will be used */
     uint32_t context_trained;  /* the model's own maximum */
     uint32_t sessions;
@@ -154,9 +154,9 @@ struct flo_engine_info {
     uint64_t request_bytes;
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
-    uint32_t labels; /* of the head that ranks documents; 0: it has none */
-    bool only_ranks; /* it has that head, and no output for text of its own */
-    bool is_packed;  /* weights are read from the packed file */
+    uint32_t labels;      /* outputs of the ranking head; 0: it has none */
+    bool only_ranks;      /* a ranking head, and no output for text */
+    bool is_packed;       /* weights are read from the packed file */
     char packed_why[128]; /* why the file next to the model is not used */
 };
 /* Borrowed; valid until flo_engine_close(). */
@@ -180,7 +180,7 @@ uint32_t flo_session_position(const struct flo_session *session);
 
 enum flo_logits {
     FLO_LOGITS_NONE, /* fill the cache only */
-    FLO_LOGITS_LAST, /* of the last token: flo_session_logits() */
+    FLO_LOGITS_LAST, /* logits of the last token: flo_session_logits() */
 };
 
 /* Append `count` tokens, in batches (a prompt costs far less together than
@@ -260,7 +260,7 @@ struct flo_sampling {
 /* One chosen token and how sure the model was. */
 struct flo_sample {
     int32_t token;
-    float logit;    /* of the token, before temperature */
+    float logit;    /* logit of the token, before temperature */
     float gap;      /* largest logit minus second largest, as computed */
     bool is_finite; /* false: some logit was NaN or infinite; the token is
                        then the best of the finite ones, or 0 */

@@ -28,15 +28,15 @@
 #define FLO_WIRE_TOKENISE_MAX                                                  \
     65536                         /* bytes, and as many ids the other way      \
                                    */
-#define FLO_WIRE_MESSAGES_MAX 256 /* of one conversation */
+#define FLO_WIRE_MESSAGES_MAX 256 /* in one conversation */
 #define FLO_WIRE_STOPS_MAX 8
-#define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
+#define FLO_WIRE_INPUTS_MAX 256 /* in one EMBED */
 #define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_REPEAT_LAST_MAX 256
 #define FLO_WIRE_BIASES_MAX 1024
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
-#define FLO_WIRE_IMAGES_MAX 16           /* of one conversation */
+#define FLO_WIRE_IMAGES_MAX 16           /* in one conversation */
 #define FLO_WIRE_AUDIO_BYTES_MAX 1000000 /* 31 s of 16-bit mono at 16 kHz */
 #define FLO_WIRE_LANGUAGE_BYTES_MAX 16
 
@@ -47,7 +47,7 @@ enum flo_wire_type {
                               weights if any, the adapters that it names, the
                               file for a prefix if it says so */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
-    FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
+    FLO_WIRE_CANCEL = 3,   /* ends a request; DONE follows all the same */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
     FLO_WIRE_TOKENISE = 6,   /* answered by TOKENS or FAILED */
@@ -71,7 +71,7 @@ enum flo_wire_type {
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
     FLO_WIRE_DONE = 103,
-    FLO_WIRE_FAILED = 104, /* of OPEN, GENERATE, TOKENISE */
+    FLO_WIRE_FAILED = 104, /* answer to OPEN, GENERATE, TOKENISE */
     FLO_WIRE_STATS_ANSWER = 105,
     FLO_WIRE_PONG = 106,
     FLO_WIRE_TOKENS = 107,
@@ -116,7 +116,7 @@ struct flo_wire_open {
     bool is_tree;               /* the first descriptor is a folder */
     struct flo_wire_text entry; /* name of the file below it to begin with */
     struct flo_wire_text
-        runtime; /* its configuration as JSON; contracts/processes.md 4.1 */
+        runtime; /* configuration as JSON; contracts/processes.md 4.1 */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
@@ -181,13 +181,13 @@ struct flo_wire_generate {
     bool reads_special;            /* in prompt: "<|im_end|>" is one token */
     struct flo_wire_text tokens;   /* i32 little-endian each */
     struct flo_wire_text audio;    /* a WAV file */
-    struct flo_wire_text language; /* of the audio (ISO 639-1); empty: any */
-    struct flo_wire_text file;     /* of OPEN's folder, for a runtime without
-                                      requests: its check plays this file */
-    uint32_t max_tokens;           /* 0: until the context is full */
-    uint32_t prompt_max;           /* tokens; a longer prompt is refused.  0: as
-                                      many as the context has */
-    uint32_t priority;             /* enum flo_wire_priority */
+    struct flo_wire_text language; /* the audio's (ISO 639-1); empty: any */
+    struct flo_wire_text file; /* one in OPEN's folder, for a runtime without
+                                  requests: its check plays this file */
+    uint32_t max_tokens;       /* 0: until the context is full */
+    uint32_t prompt_max;       /* tokens; a longer prompt is refused.  0: as
+                                  many as the context has */
+    uint32_t priority;         /* enum flo_wire_priority */
     uint64_t client;   /* the request's owner: other clients' requests never
                           continue its tokens.  The kept prefix has no owner */
     bool ignores_end;  /* go on after end tokens (timing runs) */
@@ -197,7 +197,7 @@ struct flo_wire_generate {
     uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
     uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
     struct flo_wire_text grammar;
-    struct flo_wire_text adapter; /* of OPEN or LOAD; empty: none */
+    struct flo_wire_text adapter; /* one from OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
     double presence_penalty, frequency_penalty;
@@ -211,7 +211,7 @@ struct flo_wire_generate {
 struct flo_wire_ready {
     struct flo_wire_text kernel;
     uint32_t n_vocab, context, sessions;
-    uint64_t weights_bytes, kv_bytes, scratch_bytes; /* of the plan */
+    uint64_t weights_bytes, kv_bytes, scratch_bytes; /* the plan's figures */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
     bool is_sandboxed;            /* false: this kernel has no filter */
@@ -247,11 +247,11 @@ struct flo_wire_done {
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
     uint64_t queue_us;  /* waited for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
-    uint32_t cached_tokens; /* of tokens_in, taken from another request */
+    uint32_t cached_tokens; /* part of tokens_in, from another request */
     uint64_t first_us;      /* from the request's arrival to its first token */
     uint64_t answer_us;     /* from the first token to the end */
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
-    uint32_t exit_status;            /* of a check; 128 and its signal */
+    uint32_t exit_status;            /* check's status; 128 and its signal */
     uint32_t stop; /* 1: the first of GENERATE's stop texts ended it; 0: none */
 };
 
@@ -264,7 +264,7 @@ struct flo_wire_failed {
 struct flo_wire_stats {
     uint32_t running, queued;
     uint64_t requests, tokens_in, tokens_out;
-    uint64_t rss_bytes_peak; /* of the process and all below it */
+    uint64_t rss_bytes_peak; /* the process and all below it */
     uint64_t rss_bytes;      /* now */
 };
 
@@ -300,7 +300,7 @@ struct flo_wire_embedding { /* one input's, or document's, in their order */
 };
 
 struct flo_wire_packed {
-    uint64_t bytes; /* of the whole file */
+    uint64_t bytes; /* the whole file */
 };
 
 struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */

@@ -20,7 +20,7 @@
 
 #include <flotilla/engine_step.h>
 
-#define FLO_PREFIX_TOKENS 16u /* of a block; a partial block is left out */
+#define FLO_PREFIX_TOKENS 16u /* a block; a partial one is left out */
 
 /* Size of the file of the first `count` tokens; 0: less than one block. */
 uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);

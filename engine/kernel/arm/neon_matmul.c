@@ -208,7 +208,7 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index,
 
 /* ---- products ---- */
 
-enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* of a type's blocks */
+enum form { PLAIN, OFFSET, HALVES, HALVES_OFFSET }; /* scales of a type */
 
 /* Block of four rows, widened. */
 struct four {

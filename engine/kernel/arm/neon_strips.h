@@ -17,11 +17,11 @@
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/pack.h"
 
-enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* of 16 rows, of 32 columns */
+enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* parts of 16 rows, 32 columns */
 
 /* The scales that a type has, as in pack.h. */
 enum flo_form {
-    FLO_FORM_D,       /* of 32 columns */
+    FLO_FORM_D,       /* d of 32 columns */
     FLO_FORM_D_M,     /* and an offset */
     FLO_FORM_BYTE,    /* d of 256, a signed byte of 32 */
     FLO_FORM_BYTES,   /* a signed byte of 16 */
@@ -42,7 +42,7 @@ FLO_INLINE bool flo_has_halves(enum flo_form form)
     return form == FLO_FORM_BYTES || form == FLO_FORM_NIBBLES;
 }
 
-struct flo_strip_scales { /* of 16 rows: scale * code + offset */
+struct flo_strip_scales { /* 16 rows: scale * code + offset */
     struct flo_f32x16 scale[2], offset[2];
 };
 

@@ -53,7 +53,7 @@ typedef uint64_t flo_halves;
 #define FLO_MULTIPLY_ADD(a, b, c) OP(add_ps)(OP(mul_ps)(a, b), c)
 #endif
 
-enum { FLO_GROUPS = 8 }; /* of 4 columns */
+enum { FLO_GROUPS = 8 }; /* 4 columns each */
 
 /* The scales that a type has, and thereby how its sums are put together. */
 enum flo_scales_kind {
@@ -73,7 +73,7 @@ FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
-    flo_floats scales[2]; /* of the first and the last 16 columns, or of all */
+    flo_floats scales[2]; /* first and last 16 columns, or all of them */
     flo_floats
         minima[2]; /* taken off: times the sum of the activations' codes */
 };

@@ -164,9 +164,9 @@ FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
 /* The strips of a matrix. */
 struct strips {
     const uint8_t *weights;
-    size_t bytes; /* of one */
+    size_t bytes; /* one strip */
     size_t rows;
-    size_t blocks; /* of a row */
+    size_t blocks; /* blocks of a row */
     struct flo_strip at;
 };
 

@@ -26,14 +26,14 @@ enum flo_dim {
     FLO_DIM_NONE,
     FLO_DIM_EMBD,
     FLO_DIM_HEAD, /* values of one head */
-    FLO_DIM_Q,    /* of all query heads */
-    FLO_DIM_KV,   /* of all key (or value) heads */
+    FLO_DIM_Q,    /* values of all query heads */
+    FLO_DIM_KV,   /* values of all key (or value) heads */
     FLO_DIM_QKV,  /* queries, keys and values together */
     FLO_DIM_FF,
     FLO_DIM_FF_TWICE,
     FLO_DIM_VOCAB,
     FLO_DIM_HALF_ROPE,
-    FLO_DIM_LABELS, /* of a head that ranks documents */
+    FLO_DIM_LABELS, /* outputs of a ranking head */
 };
 
 /* Has a family this tensor? */
@@ -54,9 +54,9 @@ enum flo_arch_id {
 };
 
 struct flo_tensor_spec {
-    char need[FLO_ARCHS + 1]; /* of each family: a letter of enum flo_need */
+    char need[FLO_ARCHS + 1]; /* per family: a letter of enum flo_need */
     const char *name;         /* after "blk.N." for those of a layer */
-    size_t offset; /* of its member in flo_layer, or in flo_weights */
+    size_t offset;            /* member in flo_layer, or in flo_weights */
     enum flo_dim columns;
     enum flo_dim rows; /* FLO_DIM_NONE: a vector */
 };
@@ -76,11 +76,11 @@ struct flo_arch {
      * family has no windows. */
     uint32_t window_period;
     uint32_t window;          /* when the file names none; 0: none */
-    float local_rope_base;    /* of local layers; 0: as the others */
+    float local_rope_base;    /* base of local layers; 0: as the others */
     bool is_local_rope_plain; /* local layers ignore rope scaling */
-    float attention_cap;      /* of scores, when the file names none */
+    float attention_cap;      /* cap of scores, when the file names none */
     bool has_output_cap;
-    float output_cap; /* of logits, when the file names none; 0: none */
+    float output_cap; /* logits' cap, when the file names none; 0: none */
     /* With so many layers (the 27B of a family) queries are scaled by the
      * root of n_embd / n_head, not of the head size; 0: none has. */
     uint32_t wide_scale_layers;

@@ -19,10 +19,10 @@
 struct flo_rope {
     float base;
     float factor; /* positions are divided by it; 1: no scaling */
-    float local_base, local_factor; /* of local layers */
+    float local_base, local_factor; /* base and factor of local layers */
     bool is_yarn;                   /* fast pairs keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
-    float magnitude;                /* of sines and cosines */
+    float magnitude;                /* scale of sines and cosines */
     uint32_t original_context;      /* longer ones take the long factors */
 };
 
@@ -35,13 +35,13 @@ struct flo_hparams {
     uint32_t head_size; /* even; not always n_embd / n_head */
     uint32_t n_ff;      /* values inside the feed-forward part */
     uint32_t n_rope;    /* leading values of a head that are rotated; even */
-    uint32_t n_labels;  /* of the head that ranks documents; 0: no such head */
+    uint32_t n_labels;  /* outputs of the ranking head; 0: no such head */
     uint32_t context_trained;
-    float epsilon; /* of the norms */
+    float epsilon; /* epsilon of the norms */
     float embedding_scale;
-    float attention_scale; /* of q . k */
-    float attention_cap;   /* of the same, after the scale; 0: none */
-    float output_cap;      /* of logits; 0: none */
+    float attention_scale; /* factor of q . k */
+    float attention_cap;   /* cap of q . k, after the scale; 0: none */
+    float output_cap;      /* cap of logits; 0: none */
     struct flo_rope rope;
     uint32_t window;               /* positions a local layer sees; 0: all */
     bool is_local[FLO_LAYERS_MAX]; /* all false without a window */

@@ -80,7 +80,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     }
     *out = (struct flo_matrix){
         .tensor = tensor,
-        .bias = out->bias, /* it may have been before */
+        .bias = out->bias, /* a bias may have been bound before */
         .data = flo_gguf_tensor_data(b->gguf, tensor),
         .matmul = matmul,
         .type = type,

@@ -16,15 +16,15 @@ struct flo_matrix {
     const uint8_t *data; /* NULL: the model has none */
     flo_matmul_fn *matmul;
     const struct flo_quant_type *type;
-    size_t row_bytes;             /* of a row, or of a strip */
+    size_t row_bytes;             /* size of a row, or of a strip */
     uint32_t strip_rows;          /* 1, or FLO_STRIP_ROWS: packed */
     enum flo_precision precision; /* that its input needs */
     uint32_t columns;
     uint32_t rows;
     const float *bias;                    /* [rows], added to a product */
-    const struct flo_gguf_tensor *tensor; /* of the model file ... */
+    const struct flo_gguf_tensor *tensor; /* in the model file ... */
     uint32_t tensor_row;                  /* ... the first of its rows there */
-    uint32_t number;                      /* of those that products read */
+    uint32_t number;                      /* index among what products read */
 };
 
 /* One block; what a family lacks is NULL.  Fused matrices are there only
@@ -32,7 +32,7 @@ struct flo_matrix {
 struct flo_layer {
     const float *attn_norm; /* [n_embd] */
     const float *attn_norm_bias;
-    const float *attn_post_norm; /* of what attention gives */
+    const float *attn_post_norm; /* norm of the attention's output */
     const float *ffn_norm;       /* [n_embd] */
     const float *ffn_post_norm;
     const float *q_norm, *k_norm; /* [head_size] */

@@ -5,7 +5,7 @@
 #include "engine/model/file/packed.h"
 #include "engine/model/pass/pass.h"
 
-enum { FEW_ROWS = 4 }; /* of a pass that is read from memory, not computed */
+enum { FEW_ROWS = 4 }; /* a pass so small waits for memory, not for cores */
 
 /* Logits of `count` tokens of the batch from `first` on. */
 static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,

@@ -12,7 +12,7 @@
 /* Neighbouring rows of one session that a thread attends at once. */
 struct flo_piece {
     struct flo_session *session;
-    uint32_t position; /* of row `first` */
+    uint32_t position; /* position of row `first` */
     uint16_t first;
     uint16_t count;
 };
@@ -22,7 +22,7 @@ struct flo_pass {
     struct flo_engine *engine;
     const struct flo_request *request;
     struct flo_piece pieces[FLO_BATCH_MAX];            /* all rows, in order */
-    const struct flo_session *sessions[FLO_BATCH_MAX]; /* of rows, if ... */
+    const struct flo_session *sessions[FLO_BATCH_MAX]; /* each row's, if ... */
     bool has_adapters; /* ... some session of the pass has one */
     uint32_t piece_count;
     uint32_t count; /* rows: tokens, of one or more sessions */
@@ -52,7 +52,7 @@ struct flo_product {
 struct flo_source {
     float *values; /* [count][columns of the matrices] */
     const float *norm;
-    const float *norm_bias;             /* of FLO_NORM_LAYER */
+    const float *norm_bias;             /* bias of FLO_NORM_LAYER */
     const struct flo_product *products; /* FLO_LOW_SLOTS at most */
     uint32_t product_count;
     uint32_t count;

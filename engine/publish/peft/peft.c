@@ -302,7 +302,7 @@ void flo_peft_tensor_rows(const struct flo_safetensor *tensor,
         return;
     }
     for (uint64_t row = 0; row < tensor->dims[0]; row++) {
-        uint64_t in_head = row % head; /* of the file */
+        uint64_t in_head = row % head; /* the file's row in a head */
         uint64_t from = row - in_head + in_head % 2 * (head / 2) + in_head / 2;
         memcpy(out + row * bytes, tensor->data + from * bytes, bytes);
     }

@@ -10,7 +10,7 @@
 
 struct flo_peft_config {
     uint32_t rank;
-    float alpha; /* of the GGUF: a product is scaled by alpha / rank */
+    float alpha; /* alpha of the GGUF: a product is scaled by alpha / rank */
 };
 
 /* adapter_config.json; `text` is changed.  FLO_E_MODEL_ADAPTER: it is no LoRA's

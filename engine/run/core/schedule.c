@@ -10,7 +10,7 @@
 #include "engine/run/run.h"
 
 enum {
-    PIECE_WITH_ANSWERS = 32, /* of prompts, when an answer streams as well */
+    PIECE_WITH_ANSWERS = 32, /* prompts' rows, when an answer streams as well */
     FIRST_SHARE = 4,         /* one row of so many is the first prompt's */
     ROUNDS_WITH_ANSWERS = 4,
     ROUNDS_WITH_PROMPTS = 16,

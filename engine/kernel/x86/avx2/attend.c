@@ -92,7 +92,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
 {
     const bool is_f16 = type == FLO_CACHE_F16;
     const void *keys = block;
-    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* of a block of codes */
+    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* decoded block of codes */
     __m256 acc[R_MAX][2];
     const __m256 scale = _mm256_set1_ps(a->scale);
     const __m256 cap = _mm256_set1_ps(a->cap);
@@ -179,7 +179,7 @@ FLO_INLINE void block_values(const int R, const enum flo_cache type,
 {
     const bool is_f16 = type == FLO_CACHE_F16;
     const void *values = block;
-    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* of a block of codes */
+    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* decoded block of codes */
 
     if (is_coded(type)) {
         unpack_values(type, block, a->head_size, count, floats);

@@ -12,13 +12,13 @@
 #include "base/quant/quant.h"
 #include "engine/kernel/x86/avx2/math.h"
 
-enum { FLO_PARTS = 8 }; /* of a group, 32 weights each */
+enum { FLO_PARTS = 8 }; /* parts of a group, 32 weights each */
 
 struct flo_codes { /* 16 signed 16-bit codes each */
     __m256i low, high;
 };
 
-struct flo_scales { /* of the eight parts of a group */
+struct flo_scales { /* the eight parts of a group */
     __m256 scales, offsets;
 };
 
@@ -449,8 +449,8 @@ FLO_INLINE struct flo_codes minima_none(const uint8_t *p, size_t part)
 
 enum flo_offsets {
     FLO_OFFSETS_NONE,
-    FLO_OFFSETS_BY_32, /* of flo_scales */
-    FLO_OFFSETS_BY_16, /* of flo_scales, times minima */
+    FLO_OFFSETS_BY_32, /* offsets of flo_scales */
+    FLO_OFFSETS_BY_16, /* offsets of flo_scales times minima */
 };
 
 typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);

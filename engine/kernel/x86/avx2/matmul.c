@@ -18,8 +18,8 @@ enum {
 struct piece { /* one row: weight = scale * value + offset */
     _Alignas(32) int16_t values[PIECE_BLOCKS * 32];
     _Alignas(32) float scales[PIECE_BLOCKS];
-    _Alignas(32) float offsets[PIECE_BLOCKS]; /* of types that have them */
-    int16_t minima[PIECE_BLOCKS * 2];         /* of FLO_OFFSETS_BY_16 */
+    _Alignas(32) float offsets[PIECE_BLOCKS]; /* types that have them */
+    int16_t minima[PIECE_BLOCKS * 2];         /* types with FLO_OFFSETS_BY_16 */
 };
 
 FLO_INLINE void put(struct piece *out, size_t block, struct flo_codes c)

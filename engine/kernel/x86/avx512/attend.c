@@ -22,7 +22,7 @@ enum {
     R_MAX = FLO_ATTEND_ROWS,
     BLOCK = FLO_KV_BLOCK,
     TILE_MAX = 2 * BLOCK,
-    PARTS = 4,    /* of a score */
+    PARTS = 4,    /* partial sums of a score */
     AHEAD = 4096, /* bytes: fetched of keys, and of values, at least */
 };
 
@@ -37,7 +37,7 @@ struct rows {
 struct cache {
     size_t block_bytes;
     size_t scales_at; /* in a block */
-    size_t scales;    /* of a position */
+    size_t scales;    /* scales of a position */
     size_t tile;      /* positions */
     size_t ahead;     /* bytes: fetched before they are read */
 };

@@ -13,7 +13,7 @@ enum {
     TILE_ROWS = 4,
     TILE_TOKENS = 6,
     PIECE_COLUMNS = 1024,
-    BLOCK_ROWS = 64, /* of a piece, that all tokens pass before the next */
+    BLOCK_ROWS = 64, /* rows that all tokens pass before the next */
     AHEAD = 2560,    /* bytes, of each row that one token reads */
 };
 
@@ -22,8 +22,8 @@ struct part {
     const uint8_t *rows;
     size_t row_bytes;
     const float *x;
-    size_t columns; /* of a token, from one to the next */
-    size_t count;   /* of the piece */
+    size_t columns; /* stride from one token to the next */
+    size_t count;   /* columns of the piece */
     float *y;
     size_t stride;
     bool is_first; /* piece: nothing in y yet */
