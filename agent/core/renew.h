@@ -66,7 +66,7 @@ enum flo_renew_why flo_renew_look(struct flo_renew *renew,
 /* This one came. */
 void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
                     const struct flo_renew_now *now);
-/* It did not; not before `after_ms` (0: as we like). */
+/* No certificate came; no request before `after_ms` (0: as we like). */
 void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms,
                       const struct flo_renew_now *now);
 /* Less than a sixth of its life is left, and that was not told yet. */

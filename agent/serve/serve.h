@@ -36,7 +36,7 @@ struct flo_serve_model {
     int fd; /* the GGUF, taken (closed by serve) */
     /* The model's packed weights, taken; 0: none. */
     int packed_fd;
-    int prefix_fd; /* of flo_serve_prefix_open(), taken; 0:
+    int prefix_fd; /* from flo_serve_prefix_open(), taken; 0:
                       none */
     /* Packed weights would make it faster: the speed is not compared with
      * others'. */
@@ -47,7 +47,7 @@ struct flo_serve_model {
     /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
      * and packed weights, prefix and adapters are none. */
     const char
-        *runtime; /* its configuration as JSON (contracts/processes.md 4.1) */
+        *runtime;      /* configuration as JSON (contracts/processes.md 4.1) */
     const char *entry; /* name of a file in the folder; "": none */
     /* The program answers no requests, only a probe's cases. */
     bool is_silent;

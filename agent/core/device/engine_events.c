@@ -125,7 +125,7 @@ static bool serve_previous(struct step *s)
     return true;
 }
 
-/* It cannot be loaded as it lies there: true when the previous one is. */
+/* The current release cannot be loaded: true when the previous one is. */
 static bool give_way(struct step *s, int code)
 {
     struct flo_agent_model *model = s->model;

@@ -42,7 +42,7 @@ struct step {
     struct flo_agent_actions *actions;
     uint64_t now;
 };
-/* Its index. */
+/* Index of the model of this step. */
 static inline uint32_t flo_step_model(const struct step *s)
 {
     return (uint32_t)(s->model - s->agent->models);
@@ -80,7 +80,7 @@ void flo_do_serving(struct step *s, const char *word,
                     const struct flo_release_ref *release);
 /* Say in the trace why something is done, or why it is not. */
 void flo_do_note(struct step *s, const char *format, ...) FLO_PRINTF(2, 3);
-/* Its name for people, valid until the next call with the same `out`. */
+/* A release's name for people, valid until the next call with this `out`. */
 #define FLO_REF_TEXT (2 * FLO_NAME_MAX + 2)
 const char *flo_ref_text(const struct flo_release_ref *ref,
                          char out[FLO_REF_TEXT]);
@@ -113,7 +113,7 @@ void flo_engine_rest(struct step *s, enum flo_agent_role role,
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
 /* Nothing is live any more. */
 void flo_engine_leave(struct flo_agent_model *model);
-/* Its link goes, where it has one. */
+/* The model's link goes, where it has one. */
 void flo_engine_unlink(struct step *s);
 /* The current release is whole and its engine does not run it. */
 bool flo_engine_refuses_current(const struct flo_agent_model *model);
@@ -169,7 +169,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
                        const char *format, ...) FLO_PRINTF(4, 5);
 /* A good end, by COMMIT or FIND: the release is current. */
 void flo_execution_serves(struct step *s, enum flo_move move);
-/* It ends before it began: the order is answered, nothing else happens. */
+/* The execution ends before it began: the order is answered, no more. */
 void flo_execution_reject(struct step *s, enum flo_move move, int code,
                           const char *what);
 /* The updater's job is not wanted any more. */
@@ -187,7 +187,7 @@ void flo_execution_deploy(struct step *s);
 
 /* ---- it goes on (execution_next.c) ---- */
 void flo_execution_due(struct step *s);
-/* It has a job, a probe or a write under way, and does not soak. */
+/* The model has a job, a probe or a write under way, and does not soak. */
 bool flo_execution_is_busy(const struct flo_agent_model *model);
 /* Nothing is in its way but perhaps another model. */
 bool flo_execution_may_move(struct step *s);
@@ -233,7 +233,7 @@ void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);
 void flo_execution_soak_due(struct step *s);
 void flo_execution_stop(struct step *s); /* the agent does, in order */
-/* Its probe gives its memory back, and is begun again later: not counted. */
+/* The probe gives its memory back and begins again later: not counted. */
 void flo_execution_put_off(struct step *s, const char *why);
 
 /* ---- the lane (device/queue.c) ---- */
@@ -260,7 +260,7 @@ bool flo_repair_holds(struct step *s);
 bool flo_repair_would_hold(const struct flo_agent_model *model);
 
 /* ---- another variant of the current release (variant.c) ---- */
-/* Its execution exchanges the variant. */
+/* The model's execution exchanges the variant. */
 bool flo_variant_is_exchanged(const struct flo_agent_model *model);
 void flo_variant_begin(struct step *s);
 void flo_variant_boot(struct step *s); /* the agent ended meanwhile */

@@ -32,7 +32,7 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t index)
               is_beside_live(model))));
 }
 
-/* Its engines leave; the one that served is loaded again when it is wanted. */
+/* The model's engines leave; the one that served is loaded when wanted. */
 static void leave(struct step *s)
 {
     struct flo_agent_model *model = s->model;

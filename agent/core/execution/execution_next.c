@@ -49,7 +49,7 @@ static bool is_another_going_back(const struct step *s)
     return false;
 }
 
-/* Its next probe has to wait, or its start. */
+/* Reason why the next probe waits, or the start. */
 static const char *is_put_off(const struct flo_agent_execution *execution,
                               char text[FLO_WAIT_REASON])
 {
@@ -119,7 +119,7 @@ void flo_execution_freeze(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING &&
                flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
-        /* It made room for the probe. */
+        /* The current release made room for the probe. */
         flo_execution_put_off(
             s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {

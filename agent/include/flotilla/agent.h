@@ -381,12 +381,12 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
  * given to another one. */
 bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t model);
 
-/* It is not in memory, and a request would load it. */
+/* The model is not in memory, and a request would load it. */
 bool flo_agent_is_resting(const struct flo_agent_model *model);
-/* It may leave memory: its engines serve no probe, and no slots turn. */
+/* The model may leave memory: no engine serves a probe, no slots turn. */
 bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t model);
 
-/* Its execution waits for mains, a cool, an idle or an unmetered device. */
+/* The execution waits for mains, a cool, an idle or an unmetered device. */
 bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model);
 
 /* On trial, with the release before it in memory. */

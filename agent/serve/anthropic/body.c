@@ -137,7 +137,7 @@ static int read_choice(struct anthropic_body *body)
     return 0;
 }
 
-/* Its budget is a hint: max_tokens bounds thoughts too. */
+/* A thinking budget is a hint: max_tokens bounds thoughts too. */
 static int read_thinking(struct anthropic_body *body)
 {
     const json_t *thinking = field(body, "thinking");

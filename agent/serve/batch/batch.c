@@ -80,7 +80,7 @@ static void on_done(void *context, struct serve_memory *memory)
     flo_batch_desk_answer(batch->desk, job);
 }
 
-/* It does not get as far as a request. */
+/* The job is refused before it becomes a request. */
 static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job,
                        int code, const char *what)
 {

@@ -182,7 +182,7 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
     free_piece(piece);
 }
 
-/* Its bytes are a file's by now, or of no use. */
+/* The upload's bytes are a file's by now, or of no use. */
 static void end_upload(struct flo_batch_desk *desk,
                        struct flo_batch_upload *upload)
 {

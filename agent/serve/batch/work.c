@@ -97,7 +97,7 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
     return rv;
 }
 
-/* It cannot be done: it ends, with the reason. */
+/* The batch cannot be done: it ends, with the reason. */
 static int fail(struct flo_batch_work *work, const struct flo_err *why,
                 struct flo_err *err)
 {

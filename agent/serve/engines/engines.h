@@ -49,9 +49,9 @@ struct serve_engine_events {
     void (*ready)(struct serve_engine *engine);
     /* The socket is gone: no new request may go there. */
     void (*gone)(struct serve_engine *engine);
-    /* Its last call ended. */
+    /* The last call ended. */
     void (*idle)(struct serve_engine *engine);
-    /* Its process has ended and was reaped; the engine is freed next. */
+    /* The process has ended and was reaped; the engine is freed next. */
     void (*ended)(struct serve_engine *engine);
 };
 

@@ -96,8 +96,8 @@ static int take_answer(struct serve_packer *packer,
     return packer->has_room ? 1 : give_file(packer, message->packed.bytes, err);
 }
 
-/* It said nothing and closed its socket, some moments before it can be waited
- * for.  It is reaped elsewhere. */
+/* The packer closed its socket without an answer, moments before it can be
+ * waited for.  The process is reaped elsewhere. */
 static void look_how_it_ended(struct serve_packer *packer)
 {
     struct flo_err err = {0};

@@ -12,7 +12,7 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/errors/worker.h>
 
-#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* of one frame */
+#define PIECES_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX) /* one frame */
 #define WHOLE_BYTES_MAX (8 * SERVE_KEPT_BYTES_MAX)
 
 /* ---- errors ---- */
@@ -398,7 +398,7 @@ int flo_answer_done(struct serve_request *request,
 {
     struct flo_wire_done last = *done;
 
-    if (request->is_guarded) { /* it is cancelled: no guard let it go */
+    if (request->is_guarded) { /* cancelled: no guard let it go */
         flo_answer_forget(request);
         request->is_guarded = false;
         last.text = last.parts = (struct flo_wire_text){0};

@@ -28,14 +28,14 @@ struct serve_choices {
 
 /* Who has the client: the asker, or the request itself where it is alone. */
 struct serve_request *flo_choices_asker(struct serve_request *request);
-/* It has its answer.  true: so have all. */
+/* The choice has its answer.  true: so have all. */
 bool flo_choices_told(struct serve_request *request,
                       const struct flo_wire_done *done);
 /* The end of all, once all are told; NULL: others go on.  A request alone:
  * `done`. */
 const struct flo_wire_done *flo_choices_sum(const struct serve_request *request,
                                             const struct flo_wire_done *done);
-/* It has failed: so have all. */
+/* The choice has failed: so have all. */
 void flo_choices_end(struct serve_request *request);
 
 #endif

@@ -60,8 +60,8 @@ struct serve_piece {
 struct serve_failure {
     const struct flo_err *err;
     const char *param; /* the field of OpenAI's body; NULL: none */
-    int status;        /* of HTTP; the front may say another one, where there
-                          is a request and no stream */
+    int status; /* HTTP status; the front may say another one, where there
+                   is a request and no stream */
     bool is_in_stream;
     const struct serve_request *request; /* NULL: refused before it was one,
                                             as without a token */

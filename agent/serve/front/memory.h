@@ -6,7 +6,7 @@
 
 /* Zero but for the first two fields at first. */
 struct serve_memory {
-    /* Its end, once; the answer may be taken away within it.  NULL: nobody
+    /* Callback at the end, once; it may take the answer away.  NULL: nobody
      * waits. */
     void (*done)(void *context, struct serve_memory *memory);
     void *context;

@@ -12,12 +12,12 @@ struct serve_front;
 
 struct serve_request {
     struct serve_request
-        *next; /* of the held, the running or the asking list */
+        *next; /* in the held, the running or the asking list */
     struct serve_choices *choices; /* several answers; NULL: this one alone */
     struct serve_request *asker;   /* whose choice it is; NULL: nobody's */
     uint32_t index;                /* ... and which */
     struct flo_serve *serve;
-    struct serve_place *place; /* of the model that answers it */
+    struct serve_place *place; /* place of the model that answers */
     struct serve_place *meant; /* that it names, where a split answers */
     const struct serve_front *front;
     void *state; /* the front's own: front->drop() frees it */
@@ -26,10 +26,10 @@ struct serve_request {
     struct serve_params params;
     struct serve_call call;
     const struct flo_serve_pipeline *pipeline; /* NULL: none is named */
-    uint32_t stage;                            /* of it, from 0 */
+    uint32_t stage; /* stage of the pipeline, from 0 */
     /* Guards (guard/guard.h). */
     struct guarding *guarding; /* one looks at it just now; NULL: none does */
-    const struct serve_place *looked_at; /* its prompt may go to this model, and
+    const struct serve_place *looked_at; /* the prompt may go to this model, and
                                             to one that a split puts there */
     bool is_guarded;    /* the answer is kept, and the client hears nothing */
     uint32_t tokens_in; /* when the engine has told */

@@ -261,7 +261,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
 
 /* ---- a model looks ---- */
 
-/* It has answered, or not: what follows has its own turn. */
+/* The model answered, or not: what follows has its own turn. */
 static void on_answer(void *context, struct serve_memory *answer)
 {
     struct guarding *guarding = context;

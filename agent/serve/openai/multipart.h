@@ -9,11 +9,11 @@
 struct flo_multipart {
     char mark[FLO_MULTIPART_BOUNDARY_MAX + 5]; /* CR LF, two dashes, boundary */
     size_t mark_bytes;
-    const char *at, *end; /* of the body: after a mark */
+    const char *at, *end; /* rest of the body: after a mark */
     bool has_begun;
 };
 struct flo_multipart_part {
-    char name[64]; /* of the field; cut */
+    char name[64]; /* the field's name; cut */
     const char *data;
     size_t bytes;
 };

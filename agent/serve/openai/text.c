@@ -25,7 +25,7 @@ static void add_event(struct serve_request *request, struct flo_wire_text text,
     flo_openai_end_event(request, finish, out);
 }
 
-/* Its first event has text, of the prompt if that is asked for. */
+/* The first event has text, the prompt's if that is asked for. */
 static void begin(struct serve_request *request, struct flo_buf *out)
 {
     if (request->params.echoes) {

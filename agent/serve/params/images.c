@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define HEAD_CHARS 16    /* the longest signature, in base64 */
-#define BLOCK_CHARS 4096 /* of base64, decoded at a time */
+#define BLOCK_CHARS 4096 /* base64, decoded at a time */
 
 static const struct kind {
     const char *type;

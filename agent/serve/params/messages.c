@@ -11,7 +11,7 @@
 #include "agent/serve/params/images.h"
 #include "agent/serve/params/tools.h"
 
-#define ID_BYTES_MAX 256 /* of a call, which a client made up */
+#define ID_BYTES_MAX 256 /* a call's id, which a client made up */
 
 /* A conversation while it is read. */
 struct history {

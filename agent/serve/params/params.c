@@ -414,7 +414,7 @@ bool flo_params_drop_turn(struct serve_params *params)
         return false;
     }
     for (uint32_t i = begin; i < end; i++) {
-        if (is_role(out, i, "system")) { /* it stays, wherever it was said */
+        if (is_role(out, i, "system")) { /* system messages stay everywhere */
             out->messages[begin++] = out->messages[i];
         }
     }

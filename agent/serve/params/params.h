@@ -44,7 +44,7 @@ struct serve_params {
     bool is_stream;
     bool wants_usage;
     bool is_base64;      /* vectors */
-    uint32_t dimensions; /* of a vector, the first ones; 0: all */
+    uint32_t dimensions; /* first values of a vector; 0: all */
     bool drops_turns;    /* the oldest ones, where the prompt is too long */
     bool is_plain;       /* the text of speech, without JSON */
     bool is_unasked;     /* a front made up the prompt: no client's word */

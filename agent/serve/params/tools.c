@@ -251,7 +251,7 @@ static int read_all(struct params_reader *reader, const struct words *words,
     rv = rv < 0 ? rv
                 : flo_reader_bool(reader, "parallel_tool_calls", &is_parallel);
     if (rv < 0 || json_array_size(list) == 0) {
-        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* of none, nothing is chosen */
+        out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools, no choice */
         return rv;
     }
     out->one_call = !is_parallel;

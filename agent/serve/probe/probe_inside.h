@@ -78,7 +78,7 @@ FLO_MUST_USE int flo_probe_start(struct probe *probe,
                                  const struct flo_golden_case *c,
                                  uint32_t tokens_max, bool ignores_end,
                                  struct flo_err *err);
-/* Its question, as a request with the priority of a probe. */
+/* The case's question, as a request with the priority of a probe. */
 void flo_probe_put_case(struct flo_wire_generate *g,
                         const struct flo_golden_case *c);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);

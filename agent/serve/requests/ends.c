@@ -34,7 +34,7 @@ bool flo_ends_is_batch(const struct serve_request *request)
     return flo_serve_call_kind(&request->params.message) == CALL_BATCH;
 }
 
-/* It was refused before a model was asked: no release is judged by it. */
+/* A refusal before a model was asked: no release is judged by it. */
 static bool was_kept_out(const struct serve_request *request, int error)
 {
     return error == FLO_E_INFER_QUOTA ||

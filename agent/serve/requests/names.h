@@ -28,9 +28,9 @@ const struct serve_place *flo_names_gone(const struct flo_serve *serve,
 /* Why a model is gone. */
 void flo_names_gone_error(const struct serve_place *place, int code,
                           struct flo_err *err);
-/* It answers no requests; its program reads it through a link. */
+/* The model answers no requests; its program reads it through a link. */
 bool flo_names_is_silent(const struct serve_place *place);
-/* It has a route or an engine, and was not taken away. */
+/* The place has a route or an engine, and was not taken away. */
 bool flo_names_is_used(const struct serve_place *place);
 /* A model takes the place.  The numbers of one that was taken away go. */
 void flo_names_take(struct serve_place *place);

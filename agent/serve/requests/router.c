@@ -329,7 +329,7 @@ static bool is_put_off(const struct serve_request *request)
     return request->serve->limits.holds_batch && flo_ends_is_batch(request);
 }
 
-/* It has waited long enough. */
+/* The request has waited long enough. */
 static void refuse_held(struct serve_request *request)
 {
     struct flo_err err = {0};
@@ -578,7 +578,7 @@ static void wait_for_model(struct serve_request *request)
     }
 }
 
-/* It waited for the first model that came, and its name is another's. */
+/* The request waited for the first model, and its name is another's. */
 static bool moves_on(struct serve_request *request)
 {
     const char *name = request->params.model, *adapter;

@@ -14,7 +14,7 @@
  * names a version, an adapter or a pipeline.  A token that may use the named
  * model may use what stands in for it. */
 void flo_split_take(struct serve_request *request);
-/* Its model went away or waits for an engine, and nothing was answered yet. */
+/* The model went away or waits for an engine, and no answer began yet. */
 bool flo_split_is_over(const struct serve_request *request);
 /* The model that it names answers after all.  The request is not held. */
 void flo_split_leave(struct serve_request *request);

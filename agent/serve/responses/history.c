@@ -41,7 +41,7 @@ static void add_message(struct history *history, json_t *message)
             : (uint16_t)(history->at - before);
 }
 
-/* Its number is that of its last item. */
+/* The number of a message is that of its last item. */
 static void end_assistant(struct history *history)
 {
     json_t *open = history->open;

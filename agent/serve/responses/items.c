@@ -75,7 +75,7 @@ static json_t *text_part(const char *type, json_t *text)
                : json_pack("{s:s,s:O}", "type", type, "text", text);
 }
 
-/* Its URL is checked where the message is. */
+/* The URL is checked where the message is. */
 static int read_image(const struct reading *reading, const json_t *part,
                       json_t *list)
 {

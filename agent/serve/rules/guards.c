@@ -78,7 +78,7 @@ static bool begins(const char *text, const char *other)
     return strncasecmp(text, other, strlen(other)) == 0;
 }
 
-/* Its answers must be told apart. */
+/* The model's answers must be told apart. */
 static int read_model(const struct flo_config *config, const char *where,
                       struct flo_serve_guard *out, struct flo_err *err)
 {

@@ -46,7 +46,7 @@ const struct lora_file *flo_loras_to_drop(const struct lora_list *loaded,
                                           const struct lora_list *wanted);
 struct lora_file *flo_loras_to_load(const struct lora_list *loaded,
                                     struct lora_list *wanted);
-/* It is loaded: its descriptor is taken. */
+/* The adapter is loaded: its descriptor is taken. */
 void flo_loras_put(struct lora_list *loaded, struct lora_file *file);
 void flo_loras_remove(struct lora_list *loaded, const char *name);
 struct lora_file *flo_loras_find(struct lora_list *list, const char *name);

@@ -48,7 +48,7 @@ uint64_t flo_machine_memory_free(void);
 /* Hottest zone in m°C; false: the machine has none. */
 #define FLO_THERMAL "/sys/class/thermal"
 bool flo_machine_temperature(const char *folder, int64_t *out);
-/* Its "bench". */
+/* The machine's "bench". */
 json_t *flo_machine_bench_json(const struct flo_bench *bench);
 /* The profile object of reported, enrolment and updater jobs; settings NULL:
  * without runtimes. */
@@ -110,8 +110,8 @@ void flo_shell_model_write(struct flo_shell *shell, uint32_t model);
 void flo_shell_records_write(struct flo_shell *shell);
 /* The place of a model here; FLO_NO_MODEL: it has none. */
 uint32_t flo_shell_model(const struct flo_shell *shell, const char *name);
-/* Its place, or a free one, which is its own from then on.  FLO_E_TARGET_LIMIT:
- * no place is free. */
+/* The model's place, or a free one that is the model's from then on.
+ * FLO_E_TARGET_LIMIT: no place is free. */
 FLO_MUST_USE int flo_shell_model_take(struct flo_shell *shell, const char *name,
                                       uint32_t *out, struct flo_err *err);
 /* The one that an operator means.  An empty name: the only one that has

@@ -100,7 +100,7 @@ static bool names_place(const struct flo_config *config)
                                  strstr(text.data, "{port}") != NULL);
 }
 
-/* Its user, in the words of the proxy; nothing without `user`. */
+/* The runtime's user, in the words of the proxy; nothing without `user`. */
 static int add_user(const struct flo_config *config, json_t *json,
                     struct flo_err *err)
 {

@@ -59,7 +59,7 @@ void flo_variants_look(struct flo_shell *shell, const uint32_t *places,
                        struct flo_strain_facts *facts);
 /* Begin an exchange, as the facts allow. */
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
-/* Its trial has ended well: the store names the variant.  WRITTEN follows. */
+/* The trial has ended well: the store names the variant.  WRITTEN follows. */
 void flo_variants_keep(struct flo_shell *shell, uint32_t place);
 
 /* watch.c: the sensors once a second. */

@@ -36,8 +36,8 @@ struct flo_command_wish {
     char *const *environment; /* NULL ends */
     uint64_t ms_max;
     void *context;
-    /* Its status, 128 and its signal, or FLO_COMMAND_LATE: it was killed with
-     * its process group.  `words`: the last that it wrote. */
+    /* Exit status, 128 plus the signal, or FLO_COMMAND_LATE: killed with the
+     * process group.  `words`: the last that the command wrote. */
     void (*done)(void *context, int status, const char *words);
 };
 /* FLO_E_PROCESS: it could not be started. */

@@ -160,7 +160,7 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
     return rv;
 }
 
-/* It may bring what other topics retain, from a broker that forgets. */
+/* A command may bring what other topics retain, if the broker forgets. */
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;

@@ -65,7 +65,7 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json,
     }
     uint64_t out = hood->out_before + bytes;
 
-    /* It never grows smaller, whatever that process says. */
+    /* The count never grows smaller, whatever that process says. */
     counts->out_bytes = out > counts->out_bytes ? out : counts->out_bytes;
     counts->refused = hood->refused_before + refused;
     counts->used_bytes = used;

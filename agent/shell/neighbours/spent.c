@@ -94,7 +94,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
     }
     hood->shell->neighbour_counts.used_bytes = spent.used_bytes;
     hood->kept_bytes = spent.used_bytes;
-    /* It may lie before the boot: these times are counted modulo 2^64. */
+    /* The day may begin before the boot: times are counted modulo 2^64. */
     hood->day_began_ms = now_ms - since_ms;
     hood->kept_day_ms = hood->day_began_ms;
     hood->began_at_ms = spent.began_at_ms;

@@ -451,7 +451,7 @@ static void refuse_unknown(struct flo_shell *shell,
     refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
 }
 
-/* It is signed by whom a statement may name that did not come yet. */
+/* A statement that did not come yet may name the signer of the order. */
 static void distrust(struct flo_shell *shell)
 {
     if (flo_trust_is_signed(shell->identity.trust)) {

@@ -18,7 +18,7 @@ bool flo_shell_is_answered(struct flo_shell *shell, const char *order);
 /* Put the fate of an order into the trace, when it comes for the first time. */
 void flo_shell_order_trace(struct flo_shell *shell, const char *order,
                            const char *word, const char *why);
-/* It came just now: how long it takes counts from here. */
+/* The order came just now: how long it takes counts from here. */
 void flo_shell_order_received(struct flo_shell *shell, const char *order);
 
 /* afar.c */

@@ -8,7 +8,7 @@ struct flo_outbox_db;
 
 void flo_answers_keep(struct flo_outbox_db *db, const char *order,
                       const char *text);
-/* It runs again. */
+/* The order runs again. */
 void flo_answers_forget(struct flo_outbox_db *db, const char *order);
 /* The caller frees; NULL: none. */
 char *flo_answers_find(struct flo_outbox_db *db, const char *order);

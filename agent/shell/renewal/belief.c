@@ -32,8 +32,8 @@ static bool has_statement(const struct flo_shell *shell)
     return trust != NULL && flo_trust_ca_count(trust) > 0;
 }
 
-/* Its list of authorities may have been on its way to the disk at the end of
- * the life before. */
+/* The statement's list of authorities may have been on its way to the disk
+ * at the end of the life before. */
 bool flo_belief_of_statement(struct flo_belief *belief,
                              const struct flo_shell *shell)
 {

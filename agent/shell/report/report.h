@@ -66,7 +66,7 @@ void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
                               const char *key);
 /* Hear the orders of each group that the device is in. */
 void flo_shell_link_groups(struct flo_shell *shell);
-/* It is there, and has subscribed to what it wants to hear. */
+/* The device is there, and has subscribed to what it wants to hear. */
 void flo_shell_link_present(struct flo_shell *shell);
 bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 

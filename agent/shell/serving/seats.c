@@ -45,7 +45,7 @@ static void post(struct flo_shell *shell, uint32_t model,
     }
 }
 
-/* Its current engine was loaded with another cache than is planned. */
+/* The current engine was loaded with another cache than is planned. */
 static bool is_at_other_rung(const struct flo_shell *shell, size_t index)
 {
     uint32_t place = shell->memory.places[index];

@@ -29,7 +29,7 @@ void flo_shell_score_look(struct flo_shell *shell);
 /* seats.c: load it once the plan is known and there is room. */
 void flo_shell_seat(struct flo_shell *shell,
                     const struct flo_agent_action *action);
-/* Its load is not wanted any more. */
+/* The model's load is not wanted any more. */
 void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model,
                           enum flo_agent_role role);
 /* The engine next to the current one is the current one now. */

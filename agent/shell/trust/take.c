@@ -10,7 +10,7 @@
 
 /* ---- what a statement changes ---- */
 
-/* Its number is known once its document is here, or by its order. */
+/* A release's number is known from its document or by its order. */
 static bool is_below(const struct flo_shell *shell, uint32_t index,
                      const struct flo_digest *release)
 {
@@ -276,7 +276,7 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
 
 /* ---- what serves, and what served before ---- */
 
-/* It was current when the statement came, or a way back led over it. */
+/* The release was current when the statement came, or on a way back. */
 static void forget_previous(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];
