@@ -31,7 +31,7 @@ struct apply {
     struct part extra;
     struct part_memory memory; /* given to bzip2 */
     uint64_t old_bytes;
-    uint64_t window_offset; /* of the piece of old in window */
+    uint64_t window_offset; /* offset in old of the window's piece */
     size_t window_bytes;
     size_t window_next; /* bytes to read ahead next time */
     size_t out_bytes;

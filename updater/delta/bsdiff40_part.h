@@ -19,7 +19,7 @@ struct part_memory {
 struct part {
     const char *name;
     int fd;
-    uint64_t offset; /* of the next byte to read */
+    uint64_t offset; /* place of the next byte to read */
     uint64_t end;
     bz_stream stream;
     bool is_open;

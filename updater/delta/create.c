@@ -14,7 +14,7 @@
 #include <flotilla/errors/io.h>
 #include <flotilla/errors/patch.h>
 
-#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* of the old file */
+#define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* size of the old file */
 
 typedef int delta_create_fn(const struct delta_input *input, int fd,
                             struct flo_err *err);

@@ -16,7 +16,7 @@ struct delta_sink {
     const struct flo_delta_job *job;
     struct flo_sha256 sha;
     uint64_t done;
-    struct flo_digest named; /* of the new file, by the patch's own head */
+    struct flo_digest named; /* new file, by the patch's own head */
     bool has_named;
 };
 FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data,

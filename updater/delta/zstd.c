@@ -18,7 +18,7 @@
 
 #define LEVEL 19
 #define THREAD_BYTES (8 << 20) /* a piece that a thread encodes */
-#define THREAD_OVERLAP 7       /* of 9: a quarter of the window */
+#define THREAD_OVERLAP 7       /* 7 on a scale to 9: a quarter of the window */
 #define INPUT_BYTES (64u << 10)
 #define MAGIC 0xFD2FB528u
 /* Added to the window: two blocks, tables, our own two buffers. */
@@ -114,7 +114,7 @@ struct decode {
     const struct flo_delta_job *job;
     struct delta_sink *sink;
     uint64_t patch_bytes;
-    uint64_t offset; /* of the patch, next to read */
+    uint64_t offset; /* place in the patch, next to read */
     ZSTD_DStream *stream;
     ZSTD_inBuffer in;
     uint8_t input[INPUT_BYTES];

@@ -47,7 +47,7 @@ static int on_offered(void *context, const struct flo_digest *digest,
     return 0;
 }
 
-/* It may be here: the plan knows. */
+/* The file may be here: the plan knows. */
 static int on_lacking(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err)
 {

@@ -338,8 +338,8 @@ static uint64_t cost(const struct making *making,
                : way->bytes;
 }
 
-/* Its base is here, or a chain makes it.  Where the disk is spared there are no
- * chains: what they make lies on it until the update is over. */
+/* The way's base is here, or a chain makes it.  A spared disk gets no chains:
+ * what they make lies there until the update is over. */
 static bool is_possible(const struct making *making, const struct flo_way *way,
                         struct flo_chain *chain)
 {

@@ -68,7 +68,7 @@ static int look(void *context, const char *name)
     return 0;
 }
 
-/* Its room becomes free when it goes, unless it has another name. */
+/* A file's room becomes free when it goes, unless it has another name. */
 static int look_at_rotten(void *context, const char *name)
 {
     struct sweep *sweep = context;

@@ -73,7 +73,7 @@ struct shop {
     struct create *create;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t next_part; /* of the plan, not taken yet */
+    size_t next_part; /* next part of the plan to take */
     size_t taken;     /* groups */
     size_t written;   /* groups */
     size_t slot_count;

@@ -19,8 +19,8 @@
 /* Three MiB at most are packed at once: tables of 16 MiB are enough. */
 #define WINDOW_LOG 22
 #define TABLE_LOG 21
-/* Its tables come and go with the parts' sizes.  Each thread would keep its own
- * in the allocator's pool; mapped ones are given back. */
+/* Tables of zstd come and go with the parts' sizes.  Each thread would keep its
+ * own in the allocator's pool; mapped ones are given back. */
 #define MAPPED_BYTES_MIN (1 << 20)
 
 /* ---- the tools of a thread ---- */
@@ -248,7 +248,7 @@ size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first)
 /* One way of coding a group. */
 struct coding {
     bool is_followed;
-    size_t bytes; /* of the payload; 0: it saves too little */
+    size_t bytes; /* payload; 0: the coding saves too little */
 };
 
 static void code_parts(struct tensor_desk *desk, size_t first, size_t end,

@@ -28,7 +28,7 @@ enum {
 
 /* A message: bytes of the file from `at` to `end`. */
 struct span {
-    const uint8_t *data; /* of the file */
+    const uint8_t *data; /* the whole file */
     uint64_t at;
     uint64_t end;
 };
@@ -36,8 +36,8 @@ struct span {
 struct field {
     uint64_t number;
     enum wire wire;
-    uint64_t value;   /* of a number */
-    struct span body; /* of bytes */
+    uint64_t value;   /* a number's value */
+    struct span body; /* bytes of a field */
 };
 
 static bool take_number(struct span *span, uint64_t *out)

@@ -28,7 +28,7 @@ struct onnx_tensor {
     uint64_t type; /* enum onnx_type, or another */
     uint32_t dim_count;
     uint64_t dims[ONNX_DIMS_MAX]; /* outermost first */
-    uint64_t offset;              /* of the values, from the file's beginning */
+    uint64_t offset;              /* place of the values in the file */
     uint64_t bytes;
 };
 

@@ -17,7 +17,7 @@
 #define ID_F16 1
 #define ID_BF16 30
 #define ID_I8 24
-#define ID_U8 254 /* of types.def alone */
+#define ID_U8 254 /* id of types.def alone */
 #define ID_NONE UINT32_MAX
 
 /* Rows of a shape, outermost dimension first.  False: no values. */

@@ -16,7 +16,7 @@ enum block_float {
     BLOCK_F16,
     BLOCK_BF16,
     BLOCK_F32,
-    BLOCK_INTEGERS /* of 8 bits, whose scale stands elsewhere */
+    BLOCK_INTEGERS /* 8 bits each, whose scale stands elsewhere */
 };
 /* The term added to step * level. */
 enum block_offset { OFFSET_NONE, OFFSET_M, OFFSET_DMIN };
@@ -40,7 +40,7 @@ struct block_field {
 enum block_list { LIST_END, LIST_CODES, LIST_SCALES, LIST_MINS };
 
 struct block_type {
-    uint8_t id;       /* of the tensor type in a GGUF file */
+    uint8_t id;       /* number of the tensor type in GGUF */
     uint8_t is_float; /* enum block_float */
     uint16_t values;
     uint16_t bytes;
@@ -54,7 +54,7 @@ struct block_type {
     uint8_t scale_zero;
     uint8_t offset;  /* enum block_offset */
     uint8_t rule;    /* enum block_rule */
-    uint8_t divisor; /* of the rule; of scales below */
+    uint8_t divisor; /* the rule's divisor; the scales' is below */
     int16_t scale_divisor;
     uint8_t d_at;
     uint8_t m_at;

@@ -72,7 +72,7 @@ struct tensor_model {
     /* The old values at hand. */
     int64_t cache[BLOCK_VALUES_MAX];
     uint32_t column_store[TENSOR_COLUMNS_MAX];
-    uint16_t ratios[TENSOR_COLUMNS_MAX]; /* of columns of integers */
+    uint16_t ratios[TENSOR_COLUMNS_MAX]; /* ratio of each column of integers */
     uint32_t block_store[2][TENSOR_COLUMNS_MAX / 32];
     uint32_t part_store[2][TENSOR_COLUMNS_MAX / 16];
 };
@@ -290,7 +290,7 @@ static inline uint32_t unordered(uint32_t order, unsigned width)
 /* A grid's inverse: position(x) = (x - offset) / step in units of 1/1024. */
 struct inverse {
     int64_t offset;
-    int64_t most; /* of |x - offset| */
+    int64_t most; /* largest |x - offset| */
     int64_t factor;
     int shift; /* right; negative: left */
     bool is_flat;
@@ -372,7 +372,7 @@ static inline int guess_room(struct guess guess, int most)
     return guess.toward > 0 ? most - guess.code : guess.code;
 }
 
-/* Its margin, and whether it is the last code on this side or the other. */
+/* The margin, and whether the code is the last on this side or the other. */
 static inline unsigned guess_place(struct guess guess, int most)
 {
     int room = guess_room(guess, most);

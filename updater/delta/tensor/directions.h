@@ -36,10 +36,10 @@ struct directions {
     uint32_t point;             /* the next place to solve at */
     bool has_moved;             /* in this row */
     int64_t noise;              /* mean square of what was not foreseen */
-    int64_t row_errors;         /* of this row, squares */
-    int64_t shares[DIRECTIONS]; /* of this row, 2^14 is one */
+    int64_t row_errors;         /* squares of this row */
+    int64_t shares[DIRECTIONS]; /* shares of this row, 2^14 is one */
     int64_t sums[DIRECTIONS];   /* moves times basis */
-    int64_t spread[DIRECTIONS][DIRECTIONS]; /* of the basis, 2^24 is one */
+    int64_t spread[DIRECTIONS][DIRECTIONS]; /* the basis's, 2^24 is one */
     int64_t grams[DIRECTION_POINTS][DIRECTIONS][DIRECTIONS];
     uint64_t seen[2]; /* sizes of moves and of errors, once enough rows moved */
     int32_t moves[DIRECTION_COLUMNS_MAX];

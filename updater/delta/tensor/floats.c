@@ -8,7 +8,7 @@ struct floats {
     unsigned fraction; /* bits of it */
     unsigned spare;    /* bits below one place that a size counts with */
     bool is_followed;
-    int exponent_most; /* of the old values */
+    int exponent_most; /* largest of the old values */
 };
 
 static inline int exponent_of(const struct floats *floats, uint32_t bits)
@@ -186,7 +186,7 @@ struct group {
     uint8_t levels[GROUP_VALUES];
     uint8_t likely[GROUP_VALUES];
     uint8_t below[GROUP_VALUES];  /* the largest exponent; at most 40 */
-    uint32_t sizes[GROUP_VALUES]; /* of the differences, as they count */
+    uint32_t sizes[GROUP_VALUES]; /* differences, as they count */
 };
 
 RANGE_INLINE void aim_group(const struct floats *floats, int base,

@@ -6,12 +6,12 @@
 #include "updater/delta/tensor/contexts.h"
 
 struct forecast {
-    int64_t values[BLOCK_VALUES_MAX]; /* of another type */
+    int64_t values[BLOCK_VALUES_MAX]; /* values of another type */
     int64_t steps[BLOCK_PARTS_MAX];
     int64_t offsets[BLOCK_PARTS_MAX]; /* what is added: -dmin * min */
     uint16_t d;
     uint16_t m;
-    struct block old; /* of the same type */
+    struct block old; /* block of the same type */
     bool is_same_type;
 };
 

@@ -43,7 +43,7 @@ struct tensor_head {
     uint32_t memory_bytes;
     uint32_t part_count;
     uint32_t index_bytes;
-    uint32_t packed_bytes; /* of the index in the file; same: not packed */
+    uint32_t packed_bytes; /* index in the file; same: not packed */
     struct flo_digest index_digest;
 };
 void flo_tensor_head_write(const struct tensor_head *head,
@@ -89,8 +89,8 @@ unsigned flo_tensor_predictor_of(const struct tensor_entry *entry);
 struct tensor_index {
     const struct tensor_head *head;
     const uint8_t *data;
-    size_t at;      /* of the next entry */
-    size_t hash_at; /* of the next hash; 0: hashes are not read */
+    size_t at;      /* place of the next entry */
+    size_t hash_at; /* place of the next hash; 0: hashes are not read */
     uint32_t count; /* entries that were read */
     uint64_t new_end;
     uint64_t old_end;

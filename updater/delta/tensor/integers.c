@@ -22,7 +22,7 @@ enum mode { MODE_STILL, MODE_PART, MODE_ROWS, MODE_COLUMNS };
 struct ratios {
     enum mode mode;
     uint16_t last;
-    unsigned last_bits; /* of its difference */
+    unsigned last_bits; /* bits of the last difference */
 };
 
 static uint8_t code_at(const struct block_type *type, uint8_t byte)

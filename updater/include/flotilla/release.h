@@ -401,7 +401,7 @@ struct flo_bundle_handlers {
      * FLO_E_BUNDLE_MISSING. */
     int (*on_lacking)(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err);
-    /* Its digest and size were right.  Or NULL. */
+    /* Called when digest and size of a blob were right.  Or NULL. */
     int (*on_blob_end)(void *context, const struct flo_digest *digest,
                        struct flo_err *err);
 };
@@ -468,8 +468,8 @@ struct flo_author_file {
     const char *role; /* model golden adapter */
     const char *path;
     uint32_t scale_ppm; /* an adapter's scale; 0: as it is */
-    /* It is published already: it is taken as it stands there, with its ways;
-     * `path` and bases are not used.  NULL: it is not. */
+    /* The file as published before: taken as it stands there, with its ways;
+     * `path` and bases are not used.  NULL: not published. */
     const struct flo_release_file *published;
     /* Files of earlier releases to make deltas from. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];

@@ -155,7 +155,7 @@ FLO_MUST_USE int flo_slots_permit(const struct flo_slots *slots,
 
 /* ---- the trusted keys' statement; NULL says nothing (core/slots.c) ---- */
 
-/* Its floor for this model holds from now on. */
+/* The statement's floor for this model holds from now on. */
 void flo_slots_raise_floor(struct flo_slots *slots,
                            const struct flo_trust *trust);
 /* May nobody go back to the previous release any more?  It was revoked, or is
@@ -376,7 +376,7 @@ FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
  * is the disk's: the next call converts the rest. */
 FLO_MUST_USE int flo_store_upgrade(struct flo_store *store,
                                    struct flo_err *err);
-/* Its record goes, durably: the model has nothing here. */
+/* The model's record goes, durably: the model has nothing here. */
 FLO_MUST_USE int flo_store_slots_remove(struct flo_store *store,
                                         const char *model, struct flo_err *err);
 /* Both halves of the record are gone: find an intact release.  It looks through
