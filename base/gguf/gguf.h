@@ -140,7 +140,7 @@ const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
 /* By name (binary search); NULL when absent. */
 const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
                                                    const char *name);
-/* Its bytes, aligned to flo_gguf_alignment() (at least 8) within the file. */
+/* A tensor's bytes, aligned to flo_gguf_alignment() (8 or more) in the file. */
 const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
                                  const struct flo_gguf_tensor *tensor);
 

@@ -67,7 +67,7 @@ FLO_MUST_USE int flo_key_save(const struct flo_key *key, const char *path,
 void flo_key_free(struct flo_key *key);
 /* flo_key_free(*key) for FLO_CLEANUP. */
 void flo_key_cleanup(struct flo_key **key);
-/* Its public half; valid as long as the key. */
+/* The key's public half; valid as long as the key. */
 const struct flo_public_key *flo_key_public(const struct flo_key *key);
 
 /* PEM of a SubjectPublicKeyInfo with a P-256 point, else FLO_E_SIG_FORMAT. */

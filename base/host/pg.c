@@ -119,7 +119,7 @@ static void forget_statements(struct flo_pg *pg)
     }
 }
 
-/* Its place, or a free one, or that of another, which goes. */
+/* The statement's place, or a free one, or that of another, which goes. */
 static struct statement *find_statement(struct flo_pg *pg, const char *sql)
 {
     size_t first = flo_crc32c(0, sql, strlen(sql)) % STATEMENTS_MAX;

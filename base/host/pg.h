@@ -56,7 +56,7 @@ void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
 FLO_MUST_USE int flo_pg_send(struct flo_pg *pg, const char *sql,
                              const struct flo_db_value *values, size_t count,
                              struct flo_err *err);
-/* Its answer, after all before it; *changed: rows; NULL is fine. */
+/* The answer, after all before it; *changed: rows; NULL is fine. */
 FLO_MUST_USE int flo_pg_run(struct flo_pg *pg, const char *sql,
                             const struct flo_db_value *values, size_t count,
                             uint64_t *changed, struct flo_err *err);

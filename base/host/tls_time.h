@@ -9,7 +9,7 @@
 
 #include <flotilla/base.h>
 
-/* It is `least_ms` (since 1970) now, or later; from here on it grows with the
+/* The time is `least_ms` (since 1970) or later; from here on it grows with the
  * machine's uptime.  A certificate that ended before is refused, as it is when
  * the clock, which is not behind that, says so.  One that begins later is not
  * refused while the clock is behind, or while nobody keeps it right

@@ -52,7 +52,7 @@ bool flo_x509_lacks(void)
     return lacks;
 }
 
-/* Its next failure is of what comes now. */
+/* Older errors go: the next one is of what comes now. */
 static void begin(void)
 {
     ERR_clear_error();

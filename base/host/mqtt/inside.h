@@ -44,10 +44,10 @@ FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt,
 /* A timer's callback: connect now. */
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context);
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
-/* It is lost, or could not be made: another try is planned. */
+/* The connection is lost, or could not be made: another try is planned. */
 void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
-/* It was left, to connect again. */
+/* The connection was left, to connect again. */
 void flo_mqtt_on_left(struct flo_mqtt *mqtt);
 
 /* ---- requests.c ---- */

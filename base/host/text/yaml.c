@@ -80,7 +80,7 @@ static int parser_failed(struct reader *reader)
         return no_memory(reader);
     }
     if (parser->error == YAML_READER_ERROR) {
-        /* It knows the offset alone. */
+        /* The reader knows the offset alone. */
         memset(&mark, 0, sizeof(mark));
         for (size_t i = 0; i < parser->problem_offset; i++) {
             bool ends = reader->text[i] == '\n';

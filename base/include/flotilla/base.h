@@ -435,7 +435,7 @@ FLO_MUST_USE int flo_process_spawn_kept(const char *const argv[],
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
                         uint64_t *peak);
-/* Its part of the memory: a page that n processes map counts 1/n.  false: gone,
+/* A process's share of memory: a page that n map counts 1/n.  false: gone,
  * or not to be read (a sandboxed process is another user's, but for root). */
 bool flo_process_pss(pid_t pid, uint64_t *bytes);
 /* Processor time that a process used so far, in steps of 10 ms, and whether it
