@@ -40,7 +40,7 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told);
 FLO_MUST_USE int flo_memory_told_read(const json_t *json, const char *name,
                                       struct flo_memory_told *out,
                                       struct flo_err *err);
-/* Its private bytes at each rung without its adapter, for another release of
+/* A release's private bytes at each rung without the adapter, for another of
  * the model; false: nobody measured them. */
 bool flo_memory_told_measured(const struct flo_memory_told *told,
                               uint64_t out[FLO_MEMORY_RUNGS]);
