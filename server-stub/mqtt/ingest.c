@@ -377,7 +377,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
 
 /* ---- presence ---- */
 
-/* It was heard.  From the first time on it is a member of rollouts. */
+/* The device was heard.  From the first time on it is a member of rollouts. */
 static int came(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -408,8 +408,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && online) {
         rv = came(message, err);
     }
-    /* It was there before this controller listened: nobody heard what it
-     * answered meanwhile, and its next report may be long to come. */
+    /* The device was there before this controller listened: nobody heard what
+     * it answered meanwhile, and its next report may be long to come. */
     if (rv == 0 && online && message->retained) {
         rv = flo_ingest_ask(message, err);
     }

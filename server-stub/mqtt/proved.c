@@ -6,8 +6,8 @@
 
 #define FAREWELL_BYTES_MAX 256
 
-/* It says only that the device is gone.  A last will is written before the
- * connection, so it has no number; and whoever forges one can delay, as the
+/* The message says only that the device is gone.  A last will is written before
+ * the connection, so it has no number; and whoever forges one can delay, as the
  * broker can without it. */
 static bool is_farewell(const struct flo_mqtt_message *message,
                         enum flo_topic topic)

@@ -280,7 +280,7 @@ static void send_acks(struct flo_publisher *publisher,
     }
 }
 
-/* Its clock may stand still, or there is a newer authority. */
+/* A device's clock may stand still, or there is a newer authority. */
 static void send_renew(struct flo_publisher *publisher, const char *device)
 {
     static const char text[] = "{\"v\":1,\"op\":\"renew\"}";

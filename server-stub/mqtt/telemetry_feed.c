@@ -26,7 +26,7 @@ static int hear(struct flo_controller *controller,
     return flo_controller_commit(controller, err);
 }
 
-/* Its presence says that a device came for the first time, and it joins its
+/* A presence says that a device came for the first time, and it joins its
  * rollouts then.  Telemetry that overtakes it says nothing yet. */
 static bool has_come(struct flo_controller *controller, const char *device)
 {

@@ -170,7 +170,7 @@ flo_controller_may_act(const struct flo_controller *controller)
            controller->options.may_act(controller->options.may_act_context);
 }
 
-/* Its tables are in a database that other controllers share. */
+/* The tables are in a database that other controllers share. */
 static inline bool
 flo_controller_is_shared(const struct flo_controller *controller)
 {

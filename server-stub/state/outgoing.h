@@ -100,13 +100,14 @@ void flo_outgoing_unsubscribe(struct flo_controller *controller,
 
 void flo_outgoing_desired(struct flo_controller *controller,
                           const char *device);
-/* Its desired says nothing that it does not hear otherwise now: an order that
- * stands in a list.  The document follows when the fleet has answered. */
+/* The device's desired says nothing that it does not hear otherwise now: an
+ * order that stands in a list.  The document follows when the fleet has
+ * answered. */
 void flo_outgoing_later(struct flo_controller *controller, const char *device);
 /* So do all documents of this transaction. */
 void flo_outgoing_defer(struct flo_controller *controller);
-/* It connected to a broker that forgets: its desired, and the lists that it
- * would have found retained. */
+/* The device connected to a broker that forgets: its desired, and the lists
+ * that it would have found retained. */
 void flo_outgoing_came(struct flo_controller *controller, const char *device);
 void flo_outgoing_group(struct flo_controller *controller, const char *group);
 void flo_outgoing_ack(struct flo_controller *controller, const char *device,

@@ -33,7 +33,7 @@ FLO_MUST_USE int flo_fleet_facts_each(struct flo_fleet_store *store,
 const struct flo_select_device *
 flo_fleet_facts_of(struct flo_fleet_store *store, const char *id);
 
-/* Its name; NULL and borrowed as above. */
+/* The device's name; NULL and borrowed as above. */
 const char *flo_fleet_name_of(struct flo_fleet_store *store, const char *id);
 
 /* Is it connected, as its row says? */

@@ -30,7 +30,7 @@ FLO_MUST_USE int flo_fleet_group_get(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_group_list(struct flo_fleet_store *store,
                                       flo_fleet_group_fn fn, void *context,
                                       struct flo_err *err);
-/* Its members stay: they are taken out before. */
+/* A group's members stay: they are taken out before. */
 FLO_MUST_USE int flo_fleet_group_delete(struct flo_fleet_store *store,
                                         const char *name, struct flo_err *err);
 

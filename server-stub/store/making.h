@@ -48,7 +48,7 @@ FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
                                          const struct flo_making *making,
                                          const char *device, bool *out,
                                          struct flo_err *err);
-/* Its turn came, and nothing awaits it: it counts as pending no more. */
+/* The device's turn came, and nothing awaits it: it is pending no more. */
 void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order,
                            const char *device);
 /* Ids above `after`, up to `to`, that have an order about the model; up. */

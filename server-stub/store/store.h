@@ -173,11 +173,11 @@ FLO_MUST_USE int flo_fleet_device_list(
 FLO_MUST_USE int flo_fleet_device_is_active(struct flo_fleet_store *store,
                                             const char *id, bool *out,
                                             struct flo_err *err);
-/* It was heard at this time (wall), and uses so much memory (0: it did not
- * say).  In memory: flo_fleet_facts_write writes it. */
+/* The device was heard at this time (wall), and uses so much memory (0: it did
+ * not say).  In memory: flo_fleet_facts_write writes it. */
 void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
                             uint64_t at_ms, uint64_t rss_bytes);
-/* Its newest time to first token, 95 of 100 below (0: it did not say).  In
+/* Newest time to first token, 95 of 100 below (0: the device did not say).  In
  * memory alone. */
 void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
                            uint64_t ttft_us);
@@ -213,7 +213,7 @@ flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                           const char *profile, bool drifts, uint64_t trust,
                           const struct flo_fleet_model *models,
                           size_t model_count, struct flo_err *err);
-/* Its certificates are revoked. */
+/* The device's certificates are revoked. */
 FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
                                          const char *id, struct flo_err *err);
 /* Certificates of devices. */
@@ -234,7 +234,7 @@ FLO_MUST_USE int
 flo_fleet_certificate_add(struct flo_fleet_store *store,
                           const struct flo_fleet_certificate *certificate,
                           struct flo_err *err);
-/* Its member `proved`. */
+/* Set the certificate's `proved`. */
 FLO_MUST_USE int flo_fleet_certificate_prove(struct flo_fleet_store *store,
                                              const char *serial,
                                              const char *proved,
@@ -329,8 +329,8 @@ struct flo_fleet_emergency {
     uint64_t heard_at_ms;
     uint64_t outcomes[8]; /* devices by enum flo_order_outcome */
 };
-/* Its facts stay, but an envelope takes the place of none: then, and
- * where it was not known at all, *is_news. */
+/* Facts of a known emergency stay, but an envelope takes the place of none:
+ * then, and where it was not known at all, *is_news. */
 FLO_MUST_USE int
 flo_fleet_emergency_put(struct flo_fleet_store *store,
                         const struct flo_fleet_emergency *emergency,
@@ -537,7 +537,7 @@ FLO_MUST_USE int flo_fleet_member_put(struct flo_fleet_store *store,
                                       const char *error_json,
                                       const char *detail_json,
                                       struct flo_err *err);
-/* It is a member no more. */
+/* The device is a member no more. */
 FLO_MUST_USE int flo_fleet_member_remove(struct flo_fleet_store *store,
                                          const char *rollout,
                                          const char *device,
@@ -814,7 +814,7 @@ FLO_MUST_USE int flo_fleet_token_list(struct flo_fleet_store *store,
                                       uint64_t after_ms, const char *after_id,
                                       uint64_t limit, flo_fleet_token_fn fn,
                                       void *context, struct flo_err *err);
-/* It was used then, for people; nothing happens when it is gone. */
+/* The token was used then, for people; nothing happens when it is gone. */
 FLO_MUST_USE int flo_fleet_token_used(struct flo_fleet_store *store,
                                       const char *id, uint64_t at_ms,
                                       struct flo_err *err);

@@ -23,7 +23,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device,
                      const char *hardware,
                      const struct flo_telemetry_window *window,
                      uint64_t now_ms);
-/* It was retired. */
+/* The device was retired. */
 void flo_trends_forget(struct flo_trends *trends, const char *device);
 /* Store some of those with a new point; SIZE_MAX: all.  The caller has no
  * transaction open. */

@@ -86,7 +86,7 @@ static bool is_in(const char *word, const char *const *words)
     return false;
 }
 
-/* It changes no more by itself; a draft has not begun. */
+/* The rollout changes no more by itself; a draft has not begun. */
 static bool is_end(const char *state)
 {
     static const struct {

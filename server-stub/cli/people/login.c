@@ -40,7 +40,7 @@ static void answer(int fd, bool is_it)
     (void)!send(fd, out, (size_t)bytes, MSG_NOSIGNAL);
 }
 
-/* Its head, as far as it comes in time; what follows is of no interest. */
+/* The request's head, as far as it comes in time; the rest is not read. */
 static bool read_head(int fd, char *out)
 {
     uint64_t until_ms = flo_now_ms() + HEAD_MS;

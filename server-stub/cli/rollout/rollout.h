@@ -21,8 +21,8 @@ bool flo_rollout_has_members(const char *name);
 /* Send it, or with --dry-run show its plan; --wait follows it to its end. */
 FLO_MUST_USE int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
                                   struct flo_err *err);
-/* Its phases and devices: those that failed or are under way first; all of them
- * with -o wide. */
+/* The rollout's phases and devices: those that failed or are under way first;
+ * all of them with -o wide. */
 void flo_rollout_print_devices(const struct flo_cli *cli,
                                const json_t *rollout);
 /* " (full would be 1.6 MiB; saved 82 %)" where something is saved, and the end

@@ -41,7 +41,7 @@ FLO_MUST_USE int flo_trust_add_authority(struct flo_trust *draft,
 FLO_MUST_USE int flo_trust_find_release(struct flo_cli *cli, const char *title,
                                         struct flo_digest *out,
                                         struct flo_err *err);
-/* Its keys as rows of a table. */
+/* The statement's keys as rows of a table. */
 json_t *flo_trust_rows(const struct flo_trust *trust);
 
 #endif

@@ -274,7 +274,7 @@ void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
     }
 }
 
-/* Its end, else how it was found. */
+/* The end of a slice, else how it was found. */
 static const char *word_of(const json_t *slice)
 {
     const char *end = flo_out_text(slice, "end", "told");

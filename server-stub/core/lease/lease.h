@@ -74,7 +74,7 @@ void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row,
 void flo_lease_changed(struct flo_lease *lease, bool is_changed);
 void flo_lease_unanswered(struct flo_lease *lease);
 
-/* It may act now. */
+/* The controller may act now. */
 bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
 
 /* Another connection of a leader has no answer.  Is it to be waited for?  While

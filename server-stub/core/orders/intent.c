@@ -12,7 +12,7 @@ bool flo_intent_goes_on(enum flo_rollout_state state)
            state == FLO_ROLLOUT_SCHEDULED;
 }
 
-/* It orders nothing any more, but its devices may have the release. */
+/* The rollout orders nothing any more, but devices may have the release. */
 static bool has_stopped(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||

@@ -10,7 +10,7 @@
 
 /* ---- rollouts of a release that goes back ---- */
 
-/* It orders devices to the release, now or after a pause. */
+/* The rollout orders devices to the release, now or after a pause. */
 bool flo_intent_goes_on(enum flo_rollout_state state);
 
 enum flo_intent_stop {

@@ -69,8 +69,8 @@ struct look {
     uint32_t of_phase[FLO_ROLLOUT_PHASES_MAX];
 };
 
-/* It was told and did not end: it may begin at any moment, also one that waits
- * for its surroundings.  One that is not heard for long lets others go. */
+/* The member was told and did not end: it may begin at any moment, even while
+ * it waits for its surroundings.  One not heard for long lets others go. */
 static bool is_busy(const struct flo_rollout *rollout,
                     const struct flo_rollout_member *member, uint64_t now_ms)
 {

@@ -77,10 +77,10 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
 
     bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
     bool is_taken = event->is_ordered && holds;
-    /* Its slice is held, and it never had the release. */
+    /* The member's slice is held, and it never had the release. */
     bool is_left_out = event->is_aborted && member->held == FLO_HELD_THERE &&
                        flo_rollout_member_is_under_way(member) && !holds;
-    /* It had nothing to go back to, and now serves something else. */
+    /* The member had nothing to go back to, and now serves something else. */
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 

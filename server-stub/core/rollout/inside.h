@@ -53,7 +53,7 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
                                  const struct flo_rollout_event *event);
 /* Take it out, as if it never had been there. */
 void flo_rollout_member_remove(struct flo_rollout *rollout, size_t index);
-/* Its execution did not end yet. */
+/* The member's execution did not end yet. */
 bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member);
 /* `cause`: error id of a bad end, or NULL. */
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
@@ -61,9 +61,9 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
                             uint64_t now_ms);
 /* Queued, and it does not get the release now; its counts are not kept up. */
 void flo_rollout_member_cancel(struct flo_rollout_member *member);
-/* It has other labels, and is of these slices of the list, a bit each.  Who
- * never began waits or goes on with them, and what is under way at one that is
- * held ends.  A release that it has stays, and who went back stays back. */
+/* A member has other labels, and is of these slices of the list, a bit each.
+ * Who never began waits or goes on with them, and an execution at a held one
+ * ends.  A release that is there stays, and who went back stays back. */
 void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index,
                             uint8_t slices,
                             struct flo_rollout_actions *actions);
@@ -93,7 +93,7 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout);
 bool flo_rollout_has_limits(const struct flo_rollout *rollout);
 /* Those of a phase that are not there do not count until they come. */
 void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index);
-/* Its deploy order is for it alone: an attempt again, or a spread phase. */
+/* The deploy order is for one member: an attempt again, or a spread phase. */
 bool flo_rollout_needs_own(const struct flo_rollout *rollout,
                            const struct flo_rollout_member *member);
 /* Why a queued member of a phase that began is not told, apart from pace and
@@ -177,7 +177,7 @@ static inline uint64_t flo_rollout_wall_ms(const struct flo_rollout *rollout,
 }
 /* Until when it may be in its state, wall clock; 0: there is no end. */
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout);
-/* Its time is over, or has not come: true when that is all for a tick. */
+/* The time is over, or has not come: true when that is all for a tick. */
 bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout);

@@ -88,7 +88,7 @@ static bool is_excused(const struct flo_rollout *rollout,
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
-    /* It was taken back for its segment, and for no fault of its own. */
+    /* The member went back for its segment, for no fault of its own. */
     if (member->state == FLO_EXECUTION_ROLLED_BACK &&
         flo_rollout_is_excluded(rollout, member)) {
         return true;

@@ -126,7 +126,7 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
     }
 }
 
-/* Its time came, and something forbids it: said once. */
+/* The start time came, and something forbids the start: said once. */
 static void put_off(struct flo_rollout *rollout, const char *reason_before,
                     const struct flo_rollout_event *event,
                     struct flo_rollout_actions *actions)

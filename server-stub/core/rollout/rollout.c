@@ -27,7 +27,7 @@ static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 
-/* Its turn came: the phase tells it by an order in its desired. */
+/* The member's turn came: the phase tells it by an order in its desired. */
 static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
@@ -49,7 +49,7 @@ static bool may_begin(const struct flo_rollout *rollout, size_t index,
                FLO_HOLD_NONE;
 }
 
-/* Its phase told all others already. */
+/* The member's phase told all others already. */
 static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {
@@ -209,10 +209,10 @@ static bool execution_is_news(const struct flo_rollout_member *member,
     return progress[state] > progress[now];
 }
 
-/* It waits by the owner's or the policy's wish, before its trial: as one that
- * is away it does not count, and follows later.  A device goes back a state
- * when its agent starts again or its probe is put off, so the wait counts in
- * any state before the trial.  true: that changed the member. */
+/* The member waits by the owner's or the policy's wish, before its trial: like
+ * one that is away it does not count, and follows later.  A device goes back a
+ * state when its agent starts again or its probe is put off, so the wait counts
+ * in any state before the trial.  true: that changed the member. */
 static bool waits(struct flo_rollout *rollout, size_t index,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)

@@ -71,7 +71,7 @@ struct flo_rollout_zone {
 /* Facts about a device from its labels, as numbers that the shell gives out. */
 struct flo_rollout_place {
     uint8_t zone;     /* in zones[], from 1; 0: nobody knows its zone */
-    uint32_t stratum; /* of the labels by which phases are spread, or of the
+    uint32_t stratum; /* number of the labels that spread phases, or of the
                          one that the rollout covers */
     uint32_t site;    /* checksum of its label `site`; 0: it has none */
     uint32_t
@@ -88,7 +88,7 @@ struct flo_rollout_member {
     uint8_t phase;    /* FLO_ROLLOUT_PHASES_MAX: in none */
     uint8_t state;    /* enum flo_execution */
     uint8_t lapse;    /* enum flo_lapse */
-    uint8_t cause;    /* of a bad end: place in causes[], from 1; 0: unknown */
+    uint8_t cause;    /* error of a bad end: in causes[], from 1; 0: unknown */
     bool is_online;   /* as far as we know */
     bool is_away;     /* not there before it tried the release: it waits, does
                          not count, and follows when it comes back */
@@ -99,27 +99,27 @@ struct flo_rollout_member {
     bool is_dirty;    /* changed since the shell stored it */
     bool has_row;     /* the shell stored it by itself, not with others */
     bool is_ready;    /* nothing but the pace is between it and its turn */
-    bool is_fresh;    /* it was told in this step */
+    bool is_fresh;    /* told in this step */
     bool is_probe;    /* a probe brought it into its phase */
-    bool runs_other;  /* it ended well, and by its report something newer has
+    bool runs_other;  /* ended well, and by its report something newer has
                          followed: for people */
     uint8_t segment;  /* place in segments[] */
     uint8_t held;     /* enum flo_rollout_held */
     uint8_t held_of;  /* by these slices, a bit for each place of the list; 0:
                          rows of before do not say it */
     uint8_t retries;  /* attempts that ended badly and did not count */
-    uint32_t bucket;  /* of its hash, or that of another with which it changed
+    uint32_t bucket;  /* by its hash, or that of another with which it changed
                          places to spread a phase, or to cover a label */
-    uint32_t attempt; /* of the execution that `state` is about; 0: none */
+    uint32_t attempt; /* number of the execution in `state`; 0: none */
     struct flo_rollout_place place;
     /* For people: what its newest execution fetches, and the files without any
      * delta; 0: it has not said. */
     uint64_t fetched_bytes, full_bytes;
-    uint64_t neighbour_bytes; /* of fetched_bytes: from devices close by */
+    uint64_t neighbour_bytes; /* part of fetched_bytes: from devices close by */
     uint64_t heard_at_ms;
-    uint64_t since_at_ms;   /* of `state`, for people */
-    uint64_t watched_at_ms; /* of `state`, for its deadline: our own absence
-                               and pauses do not count */
+    uint64_t since_at_ms;   /* start of `state`, for people */
+    uint64_t watched_at_ms; /* start of `state`, for its deadline: our own
+                               absence and pauses do not count */
 };
 
 struct flo_rollout_phase {
@@ -429,8 +429,8 @@ void flo_rollout_failures(const struct flo_rollout *rollout,
 /* Phases are spread, so members have buckets that are not of their hash: an
  * order for buckets must hold for all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
-/* Its segment alone is worse with the release: it went back, and gets it no
- * more in this rollout. */
+/* The member's segment alone is worse with the release: it went back, and gets
+ * it no more in this rollout. */
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
 /* The last phase that updates; devices of a hold-out come after it. */
@@ -441,7 +441,7 @@ bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
 const char *flo_rollout_slice_waits(const struct flo_rollout *rollout);
 /* The study's part in a phase.  Does it have to pass there? */
 bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
-/* It passes, or has no say. */
+/* The study passes, or has no say. */
 bool flo_rollout_study_passes(const struct flo_rollout *rollout);
 /* The members of a segment, by what they do for a study. */
 enum flo_member_way

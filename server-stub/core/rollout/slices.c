@@ -35,7 +35,7 @@ static uint8_t place_of(const struct flo_study_state *state, const char *name)
     return (uint8_t)(1u << flo_study_held(state, name));
 }
 
-/* It stands in the list from here on.  false: there is no room. */
+/* The slice stands in the list from here on.  false: there is no room. */
 static bool list(struct flo_study_state *state,
                  const struct flo_study_slice *slice)
 {

@@ -10,7 +10,7 @@ struct numbers {
     uint32_t members; /* that count */
 };
 
-/* It orders no device to the release any more, and may take it from all. */
+/* The rollout orders no device to the release, and may take it from all. */
 static bool has_stopped(const struct flo_rollout *rollout)
 {
     return rollout->state != FLO_ROLLOUT_RUNNING &&

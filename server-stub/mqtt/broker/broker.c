@@ -152,7 +152,7 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                          "persistent_client_expiration 1h\n"
                          "max_packet_size 65536\n");
     if (geteuid() == 0) {
-        /* It reads keys of the folder's owner, who is root here. */
+        /* The broker reads keys of the folder's owner, who is root here. */
         flo_buf_text(text, "user root\n");
     }
     flo_buf_printf(text,

@@ -136,7 +136,7 @@ int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
         return flo_fail(err, FLO_E_REST_AUTH,
                         "a device's certificate belongs here");
     }
-    /* It has one of our certificates: no stranger. */
+    /* The device has one of our certificates: no stranger. */
     snprintf(call->token_id, sizeof(call->token_id), "%.36s", peer->name);
     snprintf(call->who, sizeof(call->who), "device %.36s", peer->name);
     return call->in == NULL

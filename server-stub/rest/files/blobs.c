@@ -215,7 +215,7 @@ static int fetch_named(struct flo_controller *controller,
                           bringers.bytes_max, path, err);
 }
 
-/* It is not here.  true: its depot has it, or is asked. */
+/* The file is not here.  true: its depot has it, or is asked. */
 static bool is_elsewhere(struct flo_controller *controller,
                          struct flo_httpd_request *request,
                          const struct flo_digest *digest, const char *path,
@@ -467,7 +467,7 @@ static void upload_audit(struct flo_controller *controller,
     }
 }
 
-/* It is where it has to be, or could not be brought there. */
+/* The file is where it has to be, or could not be brought there. */
 static void end_put(struct upload *upload, const struct flo_err *err)
 {
     struct flo_httpd_request *request = upload->request;

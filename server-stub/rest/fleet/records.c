@@ -6,7 +6,7 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/store/watch.h"
 
-#define RECORDS_MAX 10000 /* of a kind: a site for each of as many shops */
+#define RECORDS_MAX 10000 /* records of a kind: a site for each shop */
 
 struct kind {
     enum flo_watch_kind stored;

@@ -35,7 +35,7 @@ void flo_controllers_view(const struct flo_rest *rest,
     }
 }
 
-/* It led, and its newest row is older than the epoch that followed its own. */
+/* The controller led, and its newest row is older than the next epoch. */
 static bool is_lost(const struct flo_lead_view *view,
                     const struct flo_lead_member *one)
 {

@@ -15,7 +15,7 @@
 /* All samples, into an empty `samples`. */
 void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples);
 
-/* Its parts, a file each. */
+/* Parts of the samples, a file each. */
 void flo_metrics_devices(struct flo_controller *controller,
                          struct flo_samples *samples);
 void flo_metrics_telemetry(const struct flo_controller *controller,

@@ -327,8 +327,8 @@ void flo_rest_login_done(struct flo_login_job *job)
     }
     if (job->request != NULL) {
         flo_httpd_set_user(job->request, NULL, NULL);
-        /* of a stranger no row is kept, of a person who has proved who it is
-         * one is */
+        /* no row is kept about a stranger; one is kept about a person who
+         * has proved an identity */
         if (job->has_come_back &&
             (job->err.code == 0 || job->err.code == FLO_E_LOGIN_ROLE)) {
             answer_finish(job);

@@ -273,7 +273,7 @@ static void on_listening(void *context, int fd,
     flo_pulse_guard(context, fd, tls_or_null);
 }
 
-/* It leads, or is alone. */
+/* The controller leads, or is alone. */
 static int serve(struct flo_controller_options *options,
                  struct flo_service *service, struct flo_err *err)
 {

@@ -237,7 +237,7 @@ static void open_guard(struct flo_pulse *pulse, struct guard *one)
     one->fd = -1;
 }
 
-/* Its certificates may be new ones since the last time. */
+/* The certificates may be new ones since the last time. */
 static void turn_guards(struct flo_pulse *pulse)
 {
     struct flo_err err = {0};

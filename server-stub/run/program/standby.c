@@ -339,7 +339,7 @@ static int loop_open(struct flo_standby *standby, struct flo_err *err)
     return is_fine ? 0 : flo_fail(err, FLO_E_MEMORY, "event loop");
 }
 
-/* It ends before the leader's own listeners begin. */
+/* The standby's loop ends before the leader's own listeners begin. */
 static void loop_close(struct flo_standby *standby)
 {
     flo_relay_close(standby->people);

@@ -216,7 +216,7 @@ static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
     }
 }
 
-/* Its rule says after which time, and may be silenced or deleted. */
+/* A rule says after which time, and may be silenced or deleted. */
 static void tell_of_store(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;

@@ -25,7 +25,7 @@ bool flo_artifact_path(const struct flo_controller *controller,
                        const struct flo_digest *digest, char *out);
 bool flo_artifact_is_here(const struct flo_controller *controller,
                           const struct flo_digest *digest);
-/* It is gone because nothing needed it. */
+/* The artifact is gone because nothing needed it. */
 bool flo_artifact_was_collected(const struct flo_controller *controller,
                                 const struct flo_digest *digest);
 /* A new release names it, or it came again: it is no longer one of those. */

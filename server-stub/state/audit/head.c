@@ -117,8 +117,8 @@ static int read_line(struct flo_audit_head *head, const char *line,
     if (!is_signed(head, &mark, signature)) {
         return bad_file(head, number, "is not signed by keys/audit.key");
     }
-    /* It excuses what was signed above it: put there again, or moved there, it
-     * would excuse a cut. */
+    /* A restart excuses what was signed above it: put there again, or moved
+     * there, it would excuse a cut. */
     if (mark.is_restart && mark.at_ms < head->latest_ms) {
         return bad_file(head, number, "is a restart from before those above");
     }

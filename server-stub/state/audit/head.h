@@ -46,7 +46,7 @@ FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
 struct flo_audit_mark
 flo_audit_head_newest(const struct flo_controller *controller);
 
-/* Its line, without the line feed; "": none, or the newest is a restart. */
+/* Newest line, without the line feed; "": none, or the newest is a restart. */
 const char *flo_audit_head_line(const struct flo_controller *controller);
 /* Lines that were signed before are over: file or data were begun again. */
 uint64_t flo_audit_head_from_ms(const struct flo_controller *controller);

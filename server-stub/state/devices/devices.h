@@ -36,9 +36,9 @@ FLO_MUST_USE int flo_devices_replace(struct flo_controller *controller,
 FLO_MUST_USE int flo_devices_may_pin(struct flo_controller *controller,
                                      const char *id, const char *title,
                                      struct flo_err *err);
-/* Its pins ({"model":"model@version"}) become others: those that are new or
- * other bring it to their release by an order of its own; those that are gone
- * let it follow its groups again. */
+/* The device's pins ({"model":"model@version"}) become others: those that are
+ * new or other bring it to their release by an order of its own; those that are
+ * gone let it follow its groups again. */
 FLO_MUST_USE int flo_devices_pin(struct flo_controller *controller,
                                  const char *id, const char *by,
                                  const json_t *before, const json_t *after,

@@ -33,7 +33,7 @@ FLO_MUST_USE int flo_serials_look(struct flo_controller *controller,
 FLO_MUST_USE int flo_serials_take(struct flo_controller *controller,
                                   const struct flo_serial_found *found,
                                   const char *device, struct flo_err *err);
-/* It waits in the list, if there is room.  In a transaction of its own. */
+/* The serial waits in the list, if there is room.  In its own transaction. */
 FLO_MUST_USE int flo_serials_wait(struct flo_controller *controller,
                                   const char *serial, struct flo_err *err);
 /* One row of people: {"serial","name","labels","note","groups"}.

@@ -190,7 +190,7 @@ static json_t *item_json(const struct flo_fleet_device *device,
     return item;
 }
 
-/* It will be no member, whatever it could do. */
+/* The device will be no member, whatever it could do. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
     json_t *row =

@@ -21,7 +21,7 @@ void flo_groups_changed(struct flo_controller *controller)
 
 /* ---- one ---- */
 
-/* Its groups changed: orders, rollouts, and whoever looks at it. */
+/* The device's groups changed: orders, rollouts, and whoever looks at it. */
 static int moved(struct flo_controller *controller, const char *device,
                  struct flo_err *err)
 {
@@ -59,7 +59,7 @@ static int change(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-/* Its groups by selector, its rollouts, its statement. */
+/* The device's groups by selector, its rollouts, its statement. */
 static int look(struct flo_controller *controller, const char *device,
                 struct flo_err *err)
 {

@@ -75,7 +75,7 @@ static int sign(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-/* It knows them: the statement leaves its desired. */
+/* The device knows its groups: the statement leaves its desired. */
 static int untell(struct flo_controller *controller, const char *device,
                   struct flo_err *err)
 {

@@ -99,8 +99,9 @@ static int take_row(void *context, uint64_t number, const char *digest,
                  "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
-        /* It has the files from elsewhere.  Those that were admitted before
-         * are admitted again by people: nobody else says who they are. */
+        /* The controller has the files from elsewhere.  Those that were
+         * admitted before are admitted again by people: nobody else says who
+         * they are. */
         flo_log_err(FLO_LOG_WARN, "keyring", &why);
         controller->keyring.as_stored.number = number;
         rv = 0;

@@ -46,8 +46,8 @@ struct flo_scope_list {
     const char *to;      /* digest text, or NULL */
     const char *send;    /* deploy order of `to`, for devices that must fetch
                           * it */
-    bool is_sliced; /* its devices come in slices (making.h): one that can go
-                     * back says enough, and no more are read */
+    bool is_sliced;      /* devices come in slices (making.h): one that can go
+                          * back says enough, and no more are read */
     struct flo_scope_member *items;
     size_t count, room;
     struct flo_err *err;
@@ -84,8 +84,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
 FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list,
                                   const char *device, bool is_there,
                                   struct flo_err *err);
-/* Its devices are members of the rollout no more: one that brings late devices
- * must not bring these again. */
+/* The scope's devices leave the rollout: one that brings late devices must not
+ * bring these again. */
 FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list,
                                  struct flo_rollout_entry *entry,
                                  struct flo_err *err);

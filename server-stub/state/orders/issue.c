@@ -46,7 +46,7 @@ static int complete(struct flo_controller *controller, struct flo_order *order,
     snprintf(order->id, sizeof(order->id), "o-%04llu",
              (unsigned long long)order->seq);
     if (order->op == FLO_ORDER_DEPLOY && order->rollout[0] == '\0') {
-        /* It has no rollout: its own name tells its end. */
+        /* The order has no rollout: its own name tells its end. */
         memcpy(order->rollout, order->id, sizeof(order->rollout));
     }
     snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);

@@ -88,7 +88,7 @@ static int look_for_one(struct flo_controller *controller,
     if (rv == 0 && !looking.is_found) {
         rv = flo_fleet_desired_between(controller->store, what->model, "", "g",
                                        is_ordered, NULL, err);
-        if (rv == ENOUGH) { /* of somebody: of one in the group? */
+        if (rv == ENOUGH) { /* some device's: one in the group? */
             rv = flo_fleet_group_each(controller->store, what->group,
                                       is_assigned, &looking, err);
         }

@@ -91,7 +91,7 @@ static int take(struct flo_pki *pki, const char *pem, size_t bytes,
     return 0;
 }
 
-/* Its own subject: brokers look authorities up by that. */
+/* Each authority has its own subject: brokers look it up by that. */
 static int make(struct flo_controller *controller, struct flo_key *key,
                 bool is_first, struct flo_err *err)
 {

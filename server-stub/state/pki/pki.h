@@ -78,7 +78,7 @@ const struct flo_authority *flo_pki_authority(const struct flo_pki *pki,
  * FLO_AUTHORITIES_MAX. */
 FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller,
                                 struct flo_err *err);
-/* It is not accepted from now on, and its key is gone.  Not the newest one. */
+/* The authority is refused from now on, and its key goes.  Not the newest. */
 FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller,
                                 const char *name, struct flo_err *err);
 

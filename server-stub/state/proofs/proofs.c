@@ -180,7 +180,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id,
 
 /* ---- order keys ---- */
 
-/* Its own copy: another thread reads it. */
+/* A copy of the key: another thread reads it. */
 static int copy_key(const struct flo_key *key, struct flo_key **out,
                     struct flo_err *err)
 {
@@ -326,7 +326,7 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
     }
 }
 
-/* It takes the place of what the device said before. */
+/* A state takes the place of what the device said before. */
 static bool is_state(size_t channel)
 {
     return channel == FLO_PROOFS_REPORTED || channel == FLO_PROOFS_PRESENCE;

@@ -58,8 +58,8 @@ flo_proofs_issued(struct flo_proofs *proofs,
  * for ten minutes at most. */
 void flo_proofs_held(struct flo_proofs *proofs, const char *device,
                      const char *serial);
-/* It was told that the device is gone, by whomever: the presence before that
- * does not count again. */
+/* Somebody said that the device is gone: the presence before that does not
+ * count again. */
 void flo_proofs_gone(struct flo_proofs *proofs, const char *device);
 /* The broker tells again what it retains. */
 void flo_proofs_again(struct flo_proofs *proofs);
@@ -84,7 +84,7 @@ bool flo_proofs_told(struct flo_proofs *proofs, char *device);
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
 /* How many of so many devices never proved a message. */
 uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices);
-/* It was retired: its keys prove nothing any more. */
+/* The device was retired: its keys prove nothing any more. */
 void flo_proofs_forget(struct flo_proofs *proofs, const char *device);
 
 /* ---- any thread ---- */

@@ -14,7 +14,7 @@ struct classes {
     const struct flo_rollout *rollout;
     char names[FLO_DECIDABLE_CLASSES_MAX][FLO_HARDWARE_TEXT];
     size_t count;
-    uint8_t *of; /* of each member */
+    uint8_t *of; /* class of each member */
     size_t at;   /* the next member */
     const struct flo_select_device *last;
     uint8_t last_class;

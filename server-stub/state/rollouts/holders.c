@@ -13,7 +13,7 @@ static bool has_it(const struct flo_rollout_member *member)
            FLO_EXECUTION_END_GOOD;
 }
 
-/* It names another release of the model, and not this one. */
+/* The device names another release of the model, and not this one. */
 static bool runs_other(const struct flo_rollout_entry *entry,
                        const struct flo_select_device *facts)
 {

@@ -24,7 +24,7 @@ FLO_MUST_USE int flo_rollouts_store_member(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_store_members(struct flo_controller *controller,
                                             struct flo_rollout_entry *entry,
                                             struct flo_err *err);
-/* It is no member any more. */
+/* The device is no member any more. */
 FLO_MUST_USE int flo_rollouts_forget_member(struct flo_controller *controller,
                                             struct flo_rollout_entry *entry,
                                             const char *device,
@@ -232,7 +232,7 @@ FLO_MUST_USE int flo_rollouts_settle(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_segment(struct flo_controller *controller,
                                       struct flo_rollout_entry *entry,
                                       struct flo_err *err);
-/* Its class by its profile: FLO_HARDWARE_TEXT bytes. */
+/* Hardware class by the device's profile: FLO_HARDWARE_TEXT bytes. */
 void flo_rollouts_hardware(const struct flo_select_device *device, char *out);
 /* The segment of a device that joins later. */
 FLO_MUST_USE int flo_rollouts_segment_late(struct flo_controller *controller,

@@ -15,7 +15,7 @@ static int take_name(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-/* Its name, or its id where it has none any more. */
+/* The device's name, or its id where it has none any more. */
 static void name_of(const struct flo_controller *controller, const char *device,
                     char *out)
 {

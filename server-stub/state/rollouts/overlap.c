@@ -14,7 +14,7 @@ static int add_id(void *context, const char *id)
     return 0;
 }
 
-/* Its slice or its segment gets nothing of that one. */
+/* The device's slice or segment gets nothing from that rollout. */
 static bool is_left_out(const struct flo_rollout_entry *entry,
                         const struct flo_select_device *facts,
                         const char *device)
@@ -165,7 +165,7 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
     return list;
 }
 
-/* Its order must not reach the device before that of a newer one. */
+/* An older order must not reach the device before that of a newer one. */
 int flo_rollouts_forget_order(struct flo_controller *controller,
                               const struct flo_rollout_entry *older,
                               const char *device, struct flo_err *err)
@@ -224,8 +224,8 @@ static int end_running(struct flo_controller *controller,
                              err);
 }
 
-/* It ends, and with it what devices were told and have not begun: the newer
- * one's order takes that place, so nobody would answer for it. */
+/* The rollout ends, and with it what devices were told and have not begun: the
+ * newer one's order takes that place, so nobody would answer for it. */
 static int leave_told(struct flo_controller *controller,
                       struct flo_rollout_entry *ended,
                       const struct flo_rollout_entry *entry,

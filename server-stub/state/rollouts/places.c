@@ -48,7 +48,7 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
     }
 }
 
-/* Its number; 0: nobody knows it, or there are too many. */
+/* The zone's number; 0: nobody knows it, or there are too many. */
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
     size_t before = entry->zone_names.count;

@@ -18,7 +18,7 @@ static bool keeps(const struct flo_rollout *core)
                                  core->state == FLO_ROLLOUT_COMPLETED);
 }
 
-/* It is no member any more, if it has not begun. */
+/* The device is no member any more, if it has not begun. */
 static int withdraw(struct flo_controller *controller,
                     struct flo_rollout_entry *entry, const char *device,
                     struct flo_err *err)

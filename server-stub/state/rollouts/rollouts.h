@@ -194,8 +194,8 @@ FLO_MUST_USE int flo_rollouts_check_bars(struct flo_controller *controller,
                                          struct flo_rollout_entry *entry,
                                          uint64_t *until_ms,
                                          struct flo_err *err);
-/* Its release is published, there is room, and none of its model and group
- * runs, but for one that it supersedes.  FLO_E_ROLLOUT_RUNNING. */
+/* The release is published, there is room, and no rollout of its model and
+ * group runs, but for one that is superseded.  FLO_E_ROLLOUT_RUNNING. */
 FLO_MUST_USE int flo_rollouts_may_start(struct flo_controller *controller,
                                         const struct flo_rollout_entry *entry,
                                         struct flo_err *err);

@@ -561,7 +561,7 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
     return 0;
 }
 
-/* Its members get the bit. */
+/* Members of the slice get the bit. */
 static void mark(const struct flo_rollout_labels *labels,
                  const struct flo_slice *slice, uint8_t bit, uint8_t *out)
 {

@@ -379,7 +379,7 @@ static void read_carried(struct flo_rollout_member *member,
     }
 }
 
-/* It is online until its presence says that it is not. */
+/* A member is online until its presence says that it is not. */
 static int add_member(void *context, const struct flo_rollout_member *member)
 {
     struct load *load = context;

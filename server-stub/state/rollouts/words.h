@@ -12,7 +12,7 @@ struct flo_word_set {
 };
 /* Zeros are an empty set. */
 void flo_word_set_clear(struct flo_word_set *set);
-/* Its number, a new one for a new word; 0 without memory. */
+/* The word's number, a new one for a new word; 0 without memory. */
 uint32_t flo_word_number(struct flo_word_set *set, const char *word);
 
 #endif

@@ -61,7 +61,7 @@ struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
     return NULL;
 }
 
-/* Its place by name; there is room. */
+/* The rule's place by name; there is room. */
 static struct flo_watch_rule *insert_rule(struct flo_watches *watch,
                                           const char *name)
 {

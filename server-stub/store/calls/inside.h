@@ -154,7 +154,7 @@ void flo_fleet_queue_add(struct flo_fleet_store *store);
 /* Made when there is none; NULL without memory. */
 struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
                                       const char *id);
-/* It awaits this order alone; NULL: look. */
+/* The device awaits this order alone; NULL: look. */
 void flo_fleet_fact_awaits(struct flo_fleet_fact *fact,
                            const char *order_or_null);
 /* The number of its fact; SIZE_MAX without memory. */

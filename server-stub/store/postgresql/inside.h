@@ -40,7 +40,7 @@ FLO_MUST_USE int flo_postgresql_forget(struct flo_pg *pg, struct flo_err *err);
 FLO_MUST_USE int flo_postgresql_view(struct flo_pg *pg,
                                      struct flo_lead_view *out,
                                      struct flo_err *err);
-/* It has ended in good order. */
+/* The holder has ended in good order. */
 void flo_postgresql_leave(struct flo_pg *pg, const char *holder);
 
 void flo_postgresql_pause(uint64_t ms);

@@ -135,7 +135,7 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
     return rv;
 }
 
-/* Its own lease beats no more, and that is the way to start again. */
+/* This holder's lease beats no more, and that is the way to start again. */
 static int end_epoch(struct postgresql *store, struct flo_err *err)
 {
     int rv = flo_pg_run(

@@ -14,7 +14,7 @@ static const char *text_in(const json_t *model, const char *object,
     return text != NULL ? text : "";
 }
 
-/* It refused its release, or its update was called off. */
+/* The device refused its release, or its update was called off. */
 static bool may_let_go(const json_t *model)
 {
     const char *kind = text_in(model, "drift", "kind");

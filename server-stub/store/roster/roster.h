@@ -66,7 +66,7 @@ void flo_roster_gone(struct flo_roster *roster, size_t number);
 /* The number of the next one that changed, or SIZE_MAX. */
 size_t flo_roster_changed(struct flo_roster *roster);
 void flo_roster_change_all(struct flo_roster *roster);
-/* Its row is read before the next use. */
+/* The device's row is read before the next use. */
 void flo_roster_stale(struct flo_roster *roster, size_t number);
 /* The transaction ended: kept, or taken back. */
 void flo_roster_commit(struct flo_roster *roster);

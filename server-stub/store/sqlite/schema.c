@@ -233,7 +233,7 @@ const char *const flo_sqlite_schema[] = {
     /* Rows that give rights are sealed. */
     "ALTER TABLE token ADD COLUMN seal TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE person ADD COLUMN seal TEXT NOT NULL DEFAULT '';",
-    /* It is for several controllers on one database, and empty in a file. */
+    /* The keyring is for controllers that share a database, else empty. */
     "CREATE TABLE keyring (number INTEGER PRIMARY KEY, digest TEXT NOT NULL,"
     " body TEXT NOT NULL);",
     /* Why people gave an order; the signed text says it of rollbacks alone. */

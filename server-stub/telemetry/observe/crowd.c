@@ -11,7 +11,7 @@ bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
             entry->observed.arm == FLO_ARM_ENDED);
 }
 
-/* It saw a wave begin. */
+/* A control that saw a wave begin. */
 static bool is_control(const struct flo_observer_entry *entry)
 {
     struct flo_since_numbers numbers;

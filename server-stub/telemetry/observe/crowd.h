@@ -20,10 +20,10 @@ FLO_MUST_USE int flo_crowd_open(struct flo_crowd *crowd, bool is_read,
                                 struct flo_err *err);
 void flo_crowd_close(struct flo_crowd *crowd);
 
-/* It has the release, and swapped in a wave. */
+/* The device has the release, and swapped in a wave. */
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry);
-/* Its counts: of an updated one since its swap, else since a wave.  false: it
- * saw none. */
+/* The device's counts: an updated one's since its swap, else since a wave.
+ * false: it saw none. */
 bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
                        struct flo_since_numbers *out);
 /* A row of the evidence for a slice; NULL: there is no room.  wider: value 0

@@ -178,7 +178,7 @@ struct gather {
     struct flo_difference *differences;
     double *scratch;
     struct told_arms told;
-    uint32_t older[FLO_SEGMENTS_MAX]; /* of the reading that is gathered */
+    uint32_t older[FLO_SEGMENTS_MAX]; /* stratum, for the gathered reading */
 };
 
 /* Over all segments, those that went back are left out. */

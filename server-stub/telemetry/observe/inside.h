@@ -22,7 +22,7 @@ struct flo_observer_entry {
     struct flo_twin *twin;
     struct flo_since *since; /* the waves of its rollout; NULL: it is in none,
                                 or there was no memory */
-    /* Its newest readings while it is in no rollout, the last one first. */
+    /* Newest readings while the device is in no rollout, last one first. */
     float recent[FLO_SPEEDS][FLO_STEP_READINGS];
     uint8_t recent_count[FLO_SPEEDS];
     uint64_t seq;     /* number of its last window */
@@ -110,7 +110,7 @@ FLO_MUST_USE int flo_observer_pairs_study(struct flo_observer *observer,
                                           struct flo_observe_study *study,
                                           uint32_t roster, uint64_t now_ms,
                                           struct flo_err *err);
-/* Its device is in no comparison of two models any more. */
+/* The device is in no comparison of two models any more. */
 void flo_observer_part(struct flo_observer *observer,
                        struct flo_observer_entry *entry);
 /* Readings of it in the block; then the pairs of all. */
@@ -127,11 +127,11 @@ bool flo_observer_may_take(const struct flo_observer *observer,
 
 /* waves.c: swaps that begin together, and what controls read since */
 
-/* It is a member of its roster from here on; what it did in another rollout
- * does not count. */
+/* The device is a member of its roster from here on; what it did in another
+ * rollout does not count. */
 void flo_observer_attend(struct flo_observer *observer,
                          struct flo_observer_entry *entry, uint32_t roster);
-/* It swapped, as a window or its rollout says. */
+/* The device swapped, as a window or its rollout says. */
 void flo_observer_swapped(struct flo_observer *observer,
                           struct flo_observer_entry *entry);
 /* Before its block ends; `curve` has the value of each reading. */

@@ -14,7 +14,7 @@
 /* A window's, at most: one device moves sums so far and no more. */
 #define COUNT_MAX 1000000
 
-/* Its entries stay in memory and say nothing any more. */
+/* The device's entries stay in memory and say nothing any more. */
 void flo_observer_forget(struct flo_observer *observer, const char *device)
 {
     size_t number = flo_ids_find(&observer->ids, device);
@@ -286,7 +286,7 @@ static void end_entry(struct flo_observer *observer,
     }
     flo_observer_waves_read(entry, block, values);
     flo_observed_end(&entry->observed, block, values);
-    /* Its row may have gone while the block was open. */
+    /* The entry's row may have gone while the block was open. */
     entry->is_dirty = entry->is_dirty || entry->observed.heard == block;
 }
 

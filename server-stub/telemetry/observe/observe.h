@@ -30,7 +30,7 @@ void flo_observer_take(struct flo_observer *observer, const char *device,
                        const char *hardware,
                        const struct flo_telemetry_window *window,
                        uint64_t now_ms);
-/* It was retired. */
+/* The device was retired. */
 void flo_observer_forget(struct flo_observer *observer, const char *device);
 /* The connection is there (again): what devices kept for us until now is no
  * evidence of the present. */

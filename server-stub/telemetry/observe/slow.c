@@ -26,7 +26,7 @@ struct look {
     double *numbers;                 /* likewise */
 };
 
-/* Its change since its own swap, in the wave. */
+/* An updated device's change since its own swap, in the wave. */
 static bool updated_change(const struct flo_observer_entry *entry,
                            enum flo_observed_reading reading, double *d)
 {

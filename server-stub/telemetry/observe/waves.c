@@ -14,7 +14,7 @@ void flo_observer_waves_forget(struct flo_observer_entry *entry)
     }
 }
 
-/* It may swap before the rollout sees a reading of it. */
+/* The device may swap before the rollout sees a reading of it. */
 static void bring_recent(struct flo_observer_entry *entry)
 {
     for (size_t i = 0; i < FLO_SPEEDS; i++) {

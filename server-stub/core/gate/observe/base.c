@@ -19,7 +19,7 @@ static bool was_read(const struct flo_readings *readings, int reading)
     return is_read;
 }
 
-/* Its release needs more readings: one of each block to come. */
+/* The device's release needs more readings: one of each block to come. */
 static void read_ahead(const struct flo_observed *observed, int reading,
                        uint32_t block, struct flo_observed_base *out)
 {

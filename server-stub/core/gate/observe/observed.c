@@ -250,7 +250,7 @@ static void begin_memory(struct flo_observed *observed, uint32_t block)
     }
 }
 
-/* It runs its rollout's release. */
+/* The device runs its rollout's release. */
 static void treat(struct flo_observed *observed, uint32_t running,
                   uint8_t phase, uint32_t block)
 {
@@ -291,7 +291,7 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
     }
 }
 
-/* Its golden answers are those of its own release from here on. */
+/* The device's golden answers are those of its own release from here on. */
 static void forget_former(struct flo_observed *observed)
 {
     struct flo_level_table *levels;
@@ -307,7 +307,7 @@ static void forget_former(struct flo_observed *observed)
     }
 }
 
-/* Its hours go on from where the release put its level. */
+/* The device's hours go on from where the release put its level. */
 static void move_hours(struct flo_observed *observed)
 {
     struct flo_readings *readings = observed->readings;

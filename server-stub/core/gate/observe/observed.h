@@ -182,7 +182,7 @@ const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
 /* The phase's first swap: a control compares with the time before it. */
 void flo_observed_split(struct flo_observed *observed, uint8_t phase,
                         uint32_t block);
-/* Its rollout is over. */
+/* The device's rollout is over. */
 void flo_observed_release(struct flo_observed *observed);
 
 /* A block ended, first part: read out. */
@@ -198,8 +198,8 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block,
 /* The device's difference.  false: too little before or after. */
 bool flo_observed_difference(const struct flo_observed *observed,
                              enum flo_observed_reading reading, double *out);
-/* It has requests of that kind, or had: one is enough, also before it makes a
- * reading. */
+/* The device has requests of that kind, or had: one is enough, also before it
+ * makes a reading. */
 bool flo_observed_reads(const struct flo_observed *observed,
                         enum flo_observed_reading reading);
 /* Whom it is compared with in a reading: devices of the same number. */

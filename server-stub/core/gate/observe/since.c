@@ -118,7 +118,7 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
     }
 }
 
-/* Its readings begin again when its engine does. */
+/* Readings of memory begin again when the engine does. */
 static void read_memory(struct flo_since *since,
                         const struct flo_slope_track *track, uint32_t block)
 {

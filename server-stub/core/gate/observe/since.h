@@ -59,7 +59,7 @@ struct flo_since {
     uint8_t wave;     /* wave of its own swap, from 1; 0: it is a control */
     struct flo_since_counts total;
     struct flo_since_past pasts[FLO_SCAN_WAVES_MAX];
-    uint32_t memory_from; /* of the readings that `memory` is of */
+    uint32_t memory_from; /* where the readings of `memory` begin */
     struct flo_since_memory memory[FLO_SCAN_WAVES_MAX];
     struct flo_since_speed *speeds; /* [FLO_SPEEDS]; NULL: counted only */
 };
@@ -68,9 +68,9 @@ struct flo_since {
 void flo_since_wave(struct flo_since *since,
                     const struct flo_observed *observed, uint8_t wave,
                     uint32_t block);
-/* It swapped itself. */
+/* The device swapped itself. */
 void flo_since_swap(struct flo_since *since, uint8_t wave);
-/* Its waves are among the first `waves` of its rollout. */
+/* The waves are among the first `waves` of the rollout. */
 bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
 /* A window, after flo_observed_take. */
 void flo_since_take(struct flo_since *since,

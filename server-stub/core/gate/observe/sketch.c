@@ -92,8 +92,8 @@ static uint32_t used_of(const uint32_t *buckets)
     return used;
 }
 
-/* Its `count` is the sum of its buckets: behind the last value there is none
- * to look for. */
+/* `count` is the sum of the buckets: behind the last value there is none to
+ * look for. */
 void flo_pairs_merge(struct flo_pairs *pairs,
                      const struct flo_histogram *histogram)
 {

@@ -168,7 +168,7 @@ static struct against against(const struct value *value,
             &mixture, updated / (updated + others->controls)))};
 }
 
-/* Its own controls have it as well, or too few of them could tell. */
+/* The value's own controls are far as well, or are too few to tell. */
 static bool is_of_the_place(const struct value *value, double far_own)
 {
     double share = (double)value->far / value->updated;

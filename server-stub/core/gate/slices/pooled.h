@@ -18,9 +18,9 @@
     X(updated)         /* devices with a control */                            \
     X(controls)        /* devices, those of each stratum */                    \
     X(freedom)         /* degrees of it, of both arms */                       \
-    X(freedom_updated) /* of the updated one */                                \
+    X(freedom_updated) /* degrees of the updated arm */                        \
     X(squares)         /* about the means, of both arms */                     \
-    X(squares_updated) /* of the updated one */                                \
+    X(squares_updated) /* squares of the updated arm */                        \
     X(change)          /* mean of a stratum less its controls', by device */   \
     X(load)            /* how much the controls' errors weigh */
 struct flo_pooled_sums {

@@ -62,7 +62,7 @@ struct flo_scan_changed {
 struct flo_scan_probe {
     struct flo_slice slice;
     uint32_t take;
-    double least; /* of the updated ones: above the median of the controls; of a
+    double least; /* updated ones: above the median of the controls; of a
                      count events */
 };
 struct flo_scan {

@@ -73,7 +73,7 @@ void flo_scan_room_measure(struct flo_scan_room *room, size_t label);
 /* The updated device at a place of `group`. */
 uint32_t flo_scan_room_device(const struct flo_scan_room *room, size_t place);
 bool flo_scan_value_has_own(const struct flo_scan_value *value);
-/* It can be judged: own controls, or enough others and members. */
+/* The value can be judged: own controls, or enough others and members. */
 bool flo_scan_value_counts(const struct flo_scan_room *room,
                            const struct flo_scan_value *value);
 /* Median of its controls' unclipped d in a wave; the centre of all controls

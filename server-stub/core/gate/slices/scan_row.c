@@ -6,7 +6,7 @@
 
 /* ---- the slice itself ---- */
 
-/* Its devices, kept while other labels are measured. */
+/* Devices of the slice, kept while other labels are measured. */
 static void keep_devices(struct flo_scan_room *room,
                          const struct flo_scan_value *value)
 {

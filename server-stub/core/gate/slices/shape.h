@@ -63,7 +63,7 @@ struct flo_shape_daily {
 void flo_shape_daily_fix(const struct flo_shape_kept *kept,
                          struct flo_shape_daily *out);
 double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour);
-/* Its mean over the readings of a level. */
+/* Mean of the daily shape over the readings of a level. */
 double flo_shape_daily_mean(const struct flo_shape_daily *daily,
                             const int16_t day[4]);
 

@@ -30,7 +30,7 @@ struct flo_spread_group {
     bool is_large;
 };
 struct flo_spread_sizes {
-    size_t held;  /* of the hold-out: 2 devices for each value with 10 members
+    size_t held;  /* the hold-out: 2 devices for each value with 10 members
                      or more, but at most 10 % of the members and 500, or
                      `hold_out` where that is more.  0 stays 0. */
     size_t cover; /* the first ones that bring each such value one device */

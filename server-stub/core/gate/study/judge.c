@@ -233,7 +233,7 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
 
 /* ---- waves ---- */
 
-/* Its hold-out is watched: it has no wave, and the rest is in no look. */
+/* A watched hold-out has no wave, and the rest is in no look. */
 static void note_wave(const struct judgement *judgement)
 {
     uint32_t phase = judgement->moment->phase;

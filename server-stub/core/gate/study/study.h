@@ -163,7 +163,7 @@ struct flo_study_slice {
                         there gets the release until a person looked */
     uint32_t members;
     uint32_t updated, far, controls;
-    double far_controls; /* of errors and crashes: mean over waves */
+    double far_controls; /* errors and crashes: mean over waves */
     double ln_e, threshold;
     struct flo_told told; /* effect on a speed */
     bool has_elsewhere;
@@ -180,7 +180,7 @@ struct flo_study_changed {
 #define FLO_STUDY_DEVICES_MAX 100 /* devices of a slice: the farthest */
 struct flo_study_device {
     char device[37];
-    uint8_t row;  /* of the rows; FLO_STUDY_SLICES_MAX + i: of the changed */
+    uint8_t row;  /* index of a row; FLO_STUDY_SLICES_MAX + i: of changed */
     uint8_t wave; /* wave of its swap, from 1; 0: it has the old release */
     bool has_effect;
     double effect; /* logarithm of a ratio: its own change, less the median of
@@ -474,7 +474,7 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_moment *moment,
                          const struct flo_study_results *results,
                          const struct flo_study_finding *finding);
-/* Its members "slices", "moved" and "probed", where there are any. */
+/* Members "slices", "moved" and "probed", where there are any. */
 void flo_study_record_slices(const struct flo_study_evidence *evidence,
                              const struct flo_study_finding *finding,
                              json_t *record);
