@@ -90,7 +90,7 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
 struct flo_turn {
     enum flo_wire_priority priority;
     uint32_t pending; /* tokens not computed yet; 1: an answer's last token */
-    bool is_answer;   /* an answer has begun; more tokens are forced */
+    bool is_answer;   /* an answer has begun; pending > 1: forced tokens */
     uint32_t rows;    /* out: tokens of this pass */
 };
 /* Zero-initialise. */
