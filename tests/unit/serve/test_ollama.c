@@ -199,6 +199,10 @@ static void a_bad_body_is_told_in_ollamas_words(void **state)
          HISTORY("{\"role\":\"tool\",\"tool_name\":\"h\",\"content\":\"\"}"),
          "messages[2] has the answer of a tool"},
         {&flo_ollama_chat,
+         HISTORY("{\"role\":\"tool\",\"tool_name\":\"g\",\"content\":\"1\"},"
+                 "{\"role\":\"tool\",\"tool_name\":\"g\",\"content\":\"2\"}"),
+         "messages[3] has the answer of a tool"},
+        {&flo_ollama_chat,
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\","
          "\"images\":[\"b\"]}]}",
          "messages[0] has an image that is no base64 of a PNG"},
