@@ -37,6 +37,9 @@ FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store,
                                       const char *after, uint64_t limit,
                                       flo_fleet_watch_fn fn, void *context,
                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_count(struct flo_fleet_store *store,
+                                       enum flo_watch_kind kind, uint64_t *out,
+                                       struct flo_err *err);
 /* All of them, in order of id. */
 FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store,
                                       enum flo_watch_kind kind,

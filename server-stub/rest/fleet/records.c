@@ -79,20 +79,12 @@ static int get(struct flo_rest_call *call, const struct kind *kind,
     return rv == 0 && call->out == NULL ? absent(kind, name, err) : rv;
 }
 
-static int count_one(void *context, const char *name, const char *body)
-{
-    (void)name;
-    (void)body;
-    ++*(uint64_t *)context;
-    return 0;
-}
-
 static int check_room(struct flo_rest_call *call, const struct kind *kind,
                       struct flo_err *err)
 {
     uint64_t count = 0;
-    int rv = flo_fleet_watch_each(call->controller->store, kind->stored,
-                                  count_one, &count, err);
+    int rv = flo_fleet_watch_count(call->controller->store, kind->stored,
+                                   &count, err);
 
     return rv == 0 && count >= RECORDS_MAX
                ? flo_fail(err, FLO_E_REST_MEANING,

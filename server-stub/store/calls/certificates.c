@@ -84,27 +84,17 @@ int flo_fleet_certificate_get(struct flo_fleet_store *store, const char *serial,
                : rv;
 }
 
-static int take_count(void *context, const struct flo_row *row, uint64_t count)
-{
-    uint64_t *out = context;
-
-    (void)row;
-    *out = count;
-    return 0;
-}
-
 int flo_fleet_certificate_count(struct flo_fleet_store *store,
                                 const char *device, uint64_t since_ms,
                                 uint64_t *out, struct flo_err *err)
 {
-    *out = 0;
-    return flo_fleet_count(
+    return flo_fleet_count_all(
         store,
         &(struct flo_query){.table = FLO_TABLE_CERTIFICATE,
                             WHERE(text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
                                   number_how(FLO_FIELD_CERTIFICATE_ISSUED_AT,
                                              FLO_MATCH_FROM, since_ms))},
-        NULL, 0, take_count, out, err);
+        out, err);
 }
 
 int flo_fleet_certificate_held(struct flo_fleet_store *store,
@@ -187,8 +177,7 @@ int flo_fleet_certificate_ending(struct flo_fleet_store *store,
                                  uint64_t after_ms, uint64_t to_ms,
                                  uint64_t *out, struct flo_err *err)
 {
-    *out = 0;
-    return flo_fleet_count(
+    return flo_fleet_count_all(
         store,
         &(struct flo_query){.table = FLO_TABLE_CERTIFICATE,
                             WHERE(state_is(state),
@@ -196,7 +185,7 @@ int flo_fleet_certificate_ending(struct flo_fleet_store *store,
                                              FLO_MATCH_ABOVE, after_ms),
                                   number_how(FLO_FIELD_CERTIFICATE_UNTIL,
                                              FLO_MATCH_UP_TO, to_ms))},
-        NULL, 0, take_count, out, err);
+        out, err);
 }
 
 int flo_fleet_certificate_prune(struct flo_fleet_store *store,

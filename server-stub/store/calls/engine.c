@@ -47,6 +47,21 @@ int flo_fleet_count(struct flo_fleet_store *store,
                                      context, err);
 }
 
+static int add_count(void *context, const struct flo_row *row, uint64_t count)
+{
+    (void)row;
+    *(uint64_t *)context += count;
+    return 0;
+}
+
+int flo_fleet_count_all(struct flo_fleet_store *store,
+                        const struct flo_query *query, uint64_t *out,
+                        struct flo_err *err)
+{
+    *out = 0;
+    return flo_fleet_count(store, query, NULL, 0, add_count, out, err);
+}
+
 int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
                      const struct flo_field_change *changes, size_t count,
                      bool *is_new, struct flo_err *err)

@@ -10,22 +10,15 @@ struct import {
     struct flo_err *err;
 };
 
-static int take_count(void *context, const struct flo_row *row, uint64_t count)
-{
-    (void)row;
-    *(uint64_t *)context += count;
-    return 0;
-}
-
 static int is_empty(struct flo_fleet_store *store, bool *out,
                     struct flo_err *err)
 {
     uint64_t rows = 0;
     int rv = 0;
 
-    for (int table = 0; rv == 0 && table < FLO_TABLES; table++) {
+    for (int table = 0; rv == 0 && rows == 0 && table < FLO_TABLES; table++) {
         const struct flo_query query = {.table = (enum flo_table)table};
-        rv = flo_fleet_count(store, &query, NULL, 0, take_count, &rows, err);
+        rv = flo_fleet_count_all(store, &query, &rows, err);
     }
     *out = rows == 0;
     return rv;

@@ -251,6 +251,10 @@ FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store,
                                  const enum flo_field *by, size_t by_count,
                                  flo_count_take take, void *context,
                                  struct flo_err *err);
+/* How many rows the query has, in one number. */
+FLO_MUST_USE int flo_fleet_count_all(struct flo_fleet_store *store,
+                                     const struct flo_query *query,
+                                     uint64_t *out, struct flo_err *err);
 /* FLO_E_STATE when it is there already; with `is_new` that is no failure. */
 FLO_MUST_USE int flo_fleet_insert(struct flo_fleet_store *store,
                                   enum flo_table table,

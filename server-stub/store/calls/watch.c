@@ -91,6 +91,18 @@ int flo_fleet_watch_each(struct flo_fleet_store *store,
     return flo_fleet_watch_page(store, kind, "", 0, fn, context, err);
 }
 
+int flo_fleet_watch_count(struct flo_fleet_store *store,
+                          enum flo_watch_kind kind, uint64_t *out,
+                          struct flo_err *err)
+{
+    return flo_fleet_count_all(
+        store,
+        &(struct flo_query){
+            .table = FLO_TABLE_WATCH,
+            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)))},
+        out, err);
+}
+
 /* ---- deliveries ---- */
 
 int flo_fleet_delivery_add(struct flo_fleet_store *store,

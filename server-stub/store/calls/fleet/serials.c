@@ -70,20 +70,12 @@ int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after,
         take_claim, &claims, err);
 }
 
-static int count_one(void *context, const struct flo_row *row)
-{
-    (void)row;
-    ++*(uint64_t *)context;
-    return 0;
-}
-
 int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out,
                              struct flo_err *err)
 {
-    *out = 0;
-    return flo_fleet_find(
+    return flo_fleet_count_all(
         store,
         &(struct flo_query){.table = FLO_TABLE_CLAIM,
                             WHERE(text_is(FLO_FIELD_CLAIM_BODY, ""))},
-        count_one, out, err);
+        out, err);
 }
