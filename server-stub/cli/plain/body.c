@@ -62,6 +62,21 @@ static int add_time(const char *text, const struct flo_plain_field *field,
     return 0;
 }
 
+/* "NAME=TEXT" as a member; false: there is no such name. */
+static bool add_pair(const char *text, json_t *out)
+{
+    const char *equals = strchr(text, '=');
+    char name[FLO_NAME_MAX + 1];
+
+    if (equals == NULL || equals == text ||
+        equals - text >= (ptrdiff_t)sizeof(name)) {
+        return false;
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
+    json_object_set_new(out, name, json_string(equals + 1));
+    return true;
+}
+
 static int add_pairs(const struct flo_cli *cli,
                      const struct flo_plain_field *field, json_t *body,
                      struct flo_err *err)
@@ -71,15 +86,10 @@ static int add_pairs(const struct flo_cli *cli,
 
     json_object_set_new(body, field->member, pairs);
     for (size_t i = 0; flo_args_each(&cli->args, field->flag, i, &text); i++) {
-        const char *equals = strchr(text, '=');
-        char name[FLO_NAME_MAX + 1];
-        if (equals == NULL || equals == text ||
-            equals - text >= (ptrdiff_t)sizeof(name)) {
+        if (!add_pair(text, pairs)) {
             return flo_fail(err, FLO_E_USAGE, "--%s %.60s: LABEL=VALUE",
                             field->flag, text);
         }
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
-        json_object_set_new(pairs, name, json_string(equals + 1));
     }
     return 0;
 }
@@ -89,15 +99,10 @@ static int add_values(const struct flo_cli *cli, json_t *body,
                       struct flo_err *err)
 {
     for (const char *const *word = cli->args.words + 1; *word != NULL; word++) {
-        const char *equals = strchr(*word, '=');
-        char name[FLO_NAME_MAX + 1];
-        if (equals == NULL || equals == *word ||
-            equals - *word >= (ptrdiff_t)sizeof(name)) {
+        if (!add_pair(*word, body)) {
             return flo_fail(err, FLO_E_USAGE, "`%.60s` is no FIELD=TEXT",
                             *word);
         }
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - *word), *word);
-        json_object_set_new(body, name, json_string(equals + 1));
     }
     return 0;
 }
