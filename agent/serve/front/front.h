@@ -159,6 +159,8 @@ static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 {
     return (struct flo_wire_text){buf->data, buf->bytes};
 }
+/* Number `i` of a vector as the wire has it. */
+float flo_answer_float(struct flo_wire_text vector, size_t i);
 /* A vector's numbers as a list. */
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
 /* As many numbers of the vector as were asked for, in `shorter` if these are

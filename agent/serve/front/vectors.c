@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static float float_at(struct flo_wire_text vector, size_t i)
+float flo_answer_float(struct flo_wire_text vector, size_t i)
 {
     uint32_t bits = flo_get_u32(vector.data + 4 * i);
     float value;
@@ -16,7 +16,7 @@ void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector)
 {
     flo_buf_text(out, "[");
     for (size_t i = 0; i < vector.bytes / 4; i++) {
-        float value = float_at(vector, i);
+        float value = flo_answer_float(vector, i);
         flo_buf_printf(out, i == 0 ? "%.9g" : ",%.9g",
                        isfinite(value) ? (double)value : 0.0);
     }
@@ -29,12 +29,12 @@ static struct flo_wire_text cut(struct flo_wire_text vector, size_t count,
 {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        double value = (double)float_at(vector, i);
+        double value = (double)flo_answer_float(vector, i);
         sum += value * value;
     }
     double scale = sum > 0 && isfinite(sum) ? 1 / sqrt(sum) : 1;
     for (size_t i = 0; i < count; i++) {
-        float value = (float)((double)float_at(vector, i) * scale);
+        float value = (float)((double)flo_answer_float(vector, i) * scale);
         uint8_t bytes[4];
         uint32_t bits;
         memcpy(&bits, &value, sizeof(bits));

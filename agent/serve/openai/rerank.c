@@ -179,22 +179,13 @@ static int read(struct serve_request *request, const struct serve_body *body,
 
 /* ---- the answer ---- */
 
-static float float_at(struct flo_wire_text vector, size_t i)
-{
-    uint32_t bits = flo_get_u32(vector.data + 4 * i);
-    float value;
-
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 /* The vectors have length 1; 0 where one is not finite. */
 static double cosine(const struct rerank *rerank, struct flo_wire_text vector)
 {
     double sum = 0;
 
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        sum += (double)float_at(vector, i) * (double)rerank->query[i];
+        sum += (double)flo_answer_float(vector, i) * (double)rerank->query[i];
     }
     return isfinite(sum) ? sum : 0;
 }
@@ -205,7 +196,7 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
     rerank->query = malloc(vector.bytes + 1);
     rerank->dimensions = rerank->query == NULL ? 0 : vector.bytes / 4;
     for (size_t i = 0; i < rerank->dimensions; i++) {
-        rerank->query[i] = float_at(vector, i);
+        rerank->query[i] = flo_answer_float(vector, i);
     }
 }
 
@@ -214,10 +205,10 @@ static bool keep_score(struct rerank *rerank, uint32_t i,
                        struct flo_wire_text vector)
 {
     if (i >= rerank->count || vector.bytes != 4 ||
-        !isfinite(float_at(vector, 0))) {
+        !isfinite(flo_answer_float(vector, 0))) {
         return false;
     }
-    rerank->scores[i] = (struct score){i, (double)float_at(vector, 0)};
+    rerank->scores[i] = (struct score){i, (double)flo_answer_float(vector, 0)};
     return true;
 }
 
